@@ -1,0 +1,61 @@
+"""The three floors: imports point downwards only (gateway -> actors -> identity)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FORBIDDEN = {
+    "identity": {"actors", "gateway", "thespian", "msgpack"},
+    "actors": {"gateway", "grpc", "google", "socket", "ssl", "httpx"},
+    "gateway": set(),
+}
+
+
+def modules(floor: str) -> list[Path]:
+    return sorted(p for p in (ROOT / floor).rglob("*.py") if not p.name.endswith(("_pb2.py", "_pb2_grpc.py")))
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages that a module imports, wherever in the file the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("floor", FORBIDDEN)
+def test_floor_imports_nothing_from_above(floor: str) -> None:
+    wrong = {str(p.relative_to(ROOT)): bad for p in modules(floor) if (bad := imports(p) & FORBIDDEN[floor])}
+    assert not wrong
+
+
+def test_asyncio_on_the_actors_floor_only_in_the_system() -> None:
+    wrong = [
+        str(p.relative_to(ROOT))
+        for p in modules("actors")
+        if p.relative_to(ROOT).parts[1] != "system" and "asyncio" in imports(p)
+    ]
+    assert not wrong
+
+
+def test_mls_is_pure() -> None:
+    allowed = {"cryptography", "identity"}
+    banned = {"asyncio", "time", "random", "secrets", "socket", "loguru", "httpx", "grpc"}
+    wrong = {
+        str(p): bad
+        for p in modules("identity")
+        if "mls" in p.parts and (bad := imports(p) & banned - allowed)
+    }
+    assert not wrong
+
+
+def test_there_is_something_to_walk() -> None:
+    assert all(modules(floor) for floor in FORBIDDEN)
