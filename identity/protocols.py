@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 Claims = dict[str, Any]
 
 
-class WouldBlock(Exception):  # noqa: N818 - it is not an error but an answer
+class WouldBlock(Exception):
     """The answer needs I/O (a key set must be fetched): await the asynchronous form instead."""
 
 
