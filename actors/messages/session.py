@@ -1,0 +1,1 @@
+"""What applications and sessions say to one another."""
