@@ -197,15 +197,27 @@ class SessionMessage(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A Publish on its way through a node: where it wants to go, and its bytes, which nobody opens."""
+    """A Publish on its way through a node: where it wants to go, and its bytes, which nobody opens.
+
+    The wire form is in two pieces, so that rewriting the header copies no payload.
+    """
 
     key: Key
     id: int
     fanout: int
     control: bool
     """A session control message or acknowledgement: never dropped for lack of credit."""
-    data: bytes
-    """The whole Message as it is to be written, incoming_conn already this node's."""
+    header: bytes
+    """The SLIMHeader field of the Publish, tag and length included, as it is to be written."""
+    inner: int
+    """How many bytes of `body` belong to the Publish; what follows them is the Message's."""
+    body: bytes
+    """Everything behind the header: session, content, metadata."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, within a few."""
+        return len(self.header) + len(self.body) + 4
 
 
 class Subscription(NamedTuple):

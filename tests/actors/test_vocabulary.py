@@ -68,7 +68,7 @@ def test_nested_mappings_and_tuples_keep_their_types() -> None:
 
 
 def test_a_frame_keeps_its_bytes() -> None:
-    frame = Frame(A.key, A.id, 1, False, b"\x00payload")
+    frame = Frame(A.key, A.id, 1, False, b"h", 8, b"\x00payload")
     assert VOCABULARY.unpack(VOCABULARY.pack(frame)) == frame
 
 

@@ -4,8 +4,8 @@ from actors.messages.wire import Frame
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 
 KEY = (1, 2, 3)
-DATA = Frame(KEY, 1, 1, False, b"data")
-CONTROL = Frame(KEY, 1, 1, True, b"control")
+DATA = Frame(KEY, 1, 1, False, b"h", 4, b"data")
+CONTROL = Frame(KEY, 1, 1, True, b"h", 7, b"control")
 
 
 def test_with_room_everything_is_accepted() -> None:
