@@ -6,7 +6,7 @@
     total = await system.ask(counter, Get(), timeout=1.0)
     await system.shutdown()
 
-`LoopSystemBase` makes the same system a system base of Thespian's `ActorSystem`; `keyed` makes Thespian's
+`actor_system(system)` shows the same system as Thespian's `ActorSystem`; `keyed` makes Thespian's
 `multiprocTCPBase` safe to use across processes.
 """
 
@@ -32,6 +32,7 @@ from actors.system.errors import (
 from actors.system.loop import LoopSystem
 from actors.system.status import ActorStatus, State, SystemStatus
 from actors.system.supervision import Supervision
+from actors.system.thespian_base import LoopSystemBase, actor_system
 from actors.system.vocabulary import Vocabulary
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "KeyedError",
     "LoopActor",
     "LoopSystem",
+    "LoopSystemBase",
     "MailboxFull",
     "NotAllowed",
     "NotInVocabulary",
@@ -57,6 +59,7 @@ __all__ = [
     "SystemStopped",
     "Vocabulary",
     "WouldBlock",
+    "actor_system",
     "address_from_text",
     "address_to_text",
 ]

@@ -189,7 +189,7 @@ class LoopSystem:
         check = getattr(cls, "actorSystemCapabilityCheck", None)
         if check is not None and not check(self.capabilities, requirements or {}):
             raise NoCompatibleSystemForActor(cls, "this system lacks a capability")
-        wanted = _init_arguments(cls)
+        wanted = _init_arguments(cls)  # type: ignore[arg-type]  # classes are hashable
         if not wanted:
             return cls
         known = {"capabilities": self.capabilities, "requirements": requirements}
@@ -382,7 +382,7 @@ class LoopSystem:
     # Ending.
 
     def stop(self) -> None:
-        """Begin to shut down: nothing is spawned or asked any more, every actor is asked to exit. Idempotent."""
+        """Begin to shut down: take nothing new and ask every actor to exit. Idempotent."""
         if self._stopping:
             return
         self._stopping = True
@@ -430,7 +430,7 @@ class LoopSystem:
 
 
 @lru_cache(maxsize=1024)
-def _init_arguments(cls: type[Actor]) -> tuple[str, ...]:
+def _init_arguments(cls: Callable[..., Actor]) -> tuple[str, ...]:
     """Which of Thespian's optional constructor arguments a class asks for by name."""
     parameters = inspect.signature(cls).parameters
     return tuple(name for name in ("capabilities", "requirements") if name in parameters)
