@@ -11,20 +11,25 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from actors.app import App
 from loguru import logger
 
+from actors.codec import Codec
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.session import AppSettings
+from actors.names import Name
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
-from actors.system import AskTimeout, LoopSystem
+from actors.system import Address, AskTimeout, LoopSystem
 from gateway.actor import Gateway
 from gateway.auth import client_headers, server_check
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
 from gateway.transport import Server, dialler, listener
+from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
@@ -58,10 +63,21 @@ class DataPlane:
         self._observers: list[StateCallback] = []
         self._port = self.system.port(lambda message, _: self._state_changed(message))
         self._closed = False
+        self.never_served = True
+        """Whether `serve` has never succeeded."""
 
     def next_index(self) -> int:
         """A connection index not used before: for a link, or for a local application."""
         return next(self._indices)
+
+    def spawn_app(
+        self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
+    ) -> Address:
+        """An App actor: a local application of this node."""
+        index = self.next_index()
+        return self.system.spawn(
+            lambda: App(index, name, provider, verifier, codec, self.route_table, settings=settings)
+        )
 
     # Listening
 
@@ -83,6 +99,7 @@ class DataPlane:
         server = listener(config, accept, server_check(config.auth))
         address = await server.start()
         self._servers[config.endpoint] = server
+        self.never_served = False
         logger.info("listening on {}", address)
         return address
 
@@ -168,6 +185,10 @@ class DataPlane:
             callback(state)
 
     # Figures and the end
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, and of the actor system."""
