@@ -124,7 +124,7 @@ class KeyedSerializer:
         self._decoders: dict[int, Callable[[bytes], Any]] = {
             _TUPLE: lambda data: tuple(self._unpack(data)),
             _ADDRESS: lambda data: address_from_text(data.decode("ascii")),
-            _TIMEDELTA: lambda data: timedelta(microseconds=self._unpack(data)),
+            _TIMEDELTA: lambda data: timedelta(*self._unpack(data)),
             _OBJECT: self._object,
             _MESSAGE: self._message,
             _LOG_RECORD: lambda data: logging.makeLogRecord(self._unpack(data)),
@@ -169,7 +169,7 @@ class KeyedSerializer:
         if isinstance(value, ActorAddress):
             return msgpack.ExtType(_ADDRESS, address_to_text(value).encode("ascii"))
         if isinstance(value, timedelta):
-            return msgpack.ExtType(_TIMEDELTA, self._pack(value // timedelta(microseconds=1)))
+            return msgpack.ExtType(_TIMEDELTA, self._pack([value.days, value.seconds, value.microseconds]))
         if isinstance(value, logging.LogRecord):
             fields = {name: getattr(value, name, None) for name in _LOG_FIELDS}
             return msgpack.ExtType(_LOG_RECORD, self._pack(fields))

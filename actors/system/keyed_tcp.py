@@ -1,10 +1,10 @@
 """Thespian's `multiprocTCPBase`, made safe: keyed frames, one bound address, bounded reads.
 
 As it comes the base unpickles whatever arrives on any actor's port, and listens on all interfaces. Thespian
-has no parameter for either; its seam is the names in its TCP transport module: the serializer, the buffer that
-reads frames, the two prepared acknowledgements and the class of addresses. `install` replaces these five in
-each process of the system, as its transport is made. They hold for the whole process, so a process cannot run
-a keyed and an open base side by side; that is as it should be.
+has no parameter for either; its seam is the names in its TCP transport module: the serializer, the buffer
+that reads frames, the two prepared acknowledgements and the class of addresses. `install` replaces these five
+in each process of the system, as its transport is made. They hold for the whole process, so a process cannot
+run a keyed and an open base side by side; that is as it should be.
 """
 
 from __future__ import annotations

@@ -162,7 +162,10 @@ class Parent(Actor):
         elif isinstance(msg, Tell):
             self.send(msg.target, Say(msg.text))
         elif isinstance(msg, ChildActorExited):
-            self.seen.append("child exited" if msg.childAddress == self.child else "stranger exited")
+            event = "child exited" if msg.childAddress == self.child else "stranger exited"
+            # multiprocTCPBase may tell it twice: by the child's last message and by its process's end.
+            if event not in self.seen:
+                self.seen.append(event)
         elif isinstance(msg, PoisonMessage):
             self.seen.append(f"poison {type(msg.poisonMessage).__name__}")
         elif isinstance(msg, Get):
