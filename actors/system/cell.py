@@ -206,19 +206,22 @@ class Cell:
         receive = self.receive
         assert receive is not None
         done = 0
-        while done < count and self.state is State.RUNNING:
-            done += 1
+        for done in range(1, count + 1):
             message, sender = batch.pop()
             if isinstance(message, ActorSystemMessage):
                 self._control(message, sender)
-                continue
-            try:
-                result = receive(message, sender)
-            except _FAILURES as error:
-                self._failed(message, sender, error)
             else:
-                if result is not None or self.watch is not None:
-                    self._set_watch(result)
+                try:
+                    result = receive(message, sender)
+                except _FAILURES as error:
+                    self._failed(message, sender, error)
+                else:
+                    if result is not None or self.watch is not None:
+                        self._set_watch(result)
+                    continue
+            # Only what is exceptional can have ended the actor, or its instance.
+            if self.state is not State.RUNNING:
+                break
         self.handled += done
         self._end_turn()
         return done
