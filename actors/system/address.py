@@ -105,9 +105,8 @@ def tcp_address(host: str, port: int) -> ActorAddress:
     # Imported late: the module asks the resolver for this host's names when it is loaded.
     from thespian.system.transport.IPBase import TCPv4ActorAddress
 
-    host = str(IPv4Address(host))
-    if not 0 < port < 65536:
-        raise ValueError("a port is a number from 1 to 65535")
+    if IPv4Address(host).is_unspecified or not 0 < port < 65536:
+        raise ValueError("a TCP address is one host and a port from 1 to 65535")
     return ActorAddress(TCPv4ActorAddress(host, port, external=True))
 
 

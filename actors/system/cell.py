@@ -142,6 +142,10 @@ class Cell:
     def depth(self) -> int:
         return len(self.inbox) + len(self.batch)
 
+    def running(self) -> bool:
+        """Whether the actor may be given messages."""
+        return self.state is State.RUNNING
+
     def adopt(self, actor: Actor) -> None:
         """Make `actor` the instance of this cell."""
         self.actor = actor
@@ -206,24 +210,28 @@ class Cell:
         receive = self.receive
         assert receive is not None
         done = 0
-        for done in range(1, count + 1):
-            message, sender = batch.pop()
-            if isinstance(message, ActorSystemMessage):
-                self._control(message, sender)
-            else:
-                try:
-                    result = receive(message, sender)
-                except _FAILURES as error:
-                    self._failed(message, sender, error)
+        try:
+            while done < count:
+                done += 1
+                message, sender = batch.pop()
+                if isinstance(message, ActorSystemMessage):
+                    self._control(message, sender)
                 else:
-                    if result is not None or self.watch is not None:
-                        self._set_watch(result)
-                    continue
-            # Only what is exceptional can have ended the actor, or its instance.
-            if self.state is not State.RUNNING:
-                break
-        self.handled += done
-        self._end_turn()
+                    try:
+                        result = receive(message, sender)
+                    except _FAILURES as error:
+                        self._failed(message, sender, error)
+                    else:
+                        if result is not None or self.watch is not None:
+                            self._set_watch(result)
+                        continue
+                # Only what is exceptional can have ended the actor, or its instance.
+                if not self.running():
+                    break
+        finally:
+            # Also when a KeyboardInterrupt came out of the actor: it may live on, and needs its next turn.
+            self.handled += done
+            self._end_turn()
         return done
 
     def _end_turn(self) -> None:
