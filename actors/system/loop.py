@@ -386,6 +386,7 @@ class LoopSystem:
         if self._stopping:
             return
         self._stopping = True
+        logger.debug("the actor system stops: {} actors are asked to exit", len(self._actors))
         for cell in list(self._actors.values()):
             if cell.parent is None:
                 Cell.deliver(cell, ActorExitRequest(), self.address)
@@ -417,6 +418,7 @@ class LoopSystem:
             cell.end()
         for reply in list(self._asks.values()):
             reply.fail(SystemStopped())
+        logger.debug("the actor system has stopped")
 
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""

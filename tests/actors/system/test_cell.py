@@ -1,10 +1,9 @@
-"""One actor's life: failing, being restarted, waking up, watching, exiting."""
+"""One actor's life: failing, being restarted, waking up, exiting."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -35,7 +34,6 @@ from tests.actors.system.cast import (
     Make,
     Number,
     Parent,
-    Reader,
     Said,
     Say,
 )
@@ -63,6 +61,13 @@ def log() -> Iterator[list[str]]:
 def state(system: LoopSystem, actor: ActorAddress) -> State | None:
     status = system.status(actor)
     return status.state if status is not None else None
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Give the loop its turns until `condition` holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what it waits for is the loop's own next turn
+            await asyncio.sleep(0)
 
 
 class Asked:
@@ -127,8 +132,7 @@ async def test_neither_message_nor_exception_text_is_logged(system: LoopSystem, 
 
 async def restarted(system: LoopSystem, actor: ActorAddress) -> None:
     """Until the back-off, which is none, is over."""
-    while state(system, actor) is State.WAITING:
-        await asyncio.sleep(0)
+    await until(lambda: state(system, actor) is not State.WAITING)
 
 
 async def test_a_supervised_actor_is_made_anew_at_its_address(system: LoopSystem) -> None:
@@ -256,8 +260,7 @@ async def test_a_wakeup_comes_from_the_actor_itself(system: LoopSystem) -> None:
     address = system.spawn(lambda: timed)
     timed.after(0.0, "now")
     timed.wakeupAfter(timedelta(0), "too")
-    while len(woken) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(woken) == 2)
     assert woken == [(0.0, "now", True), (0.0, "too", True)]
     status = system.status(address)
     assert status is not None
@@ -271,8 +274,7 @@ async def test_a_cancelled_wakeup_does_not_come(system: LoopSystem) -> None:
     first, second = timed.after(0.0, "first"), timed.after(0.0, "second")
     first.cancel()
     first.cancel()
-    while not woken:
-        await asyncio.sleep(0)
+    await until(lambda: bool(woken))
     second.cancel()
     assert [payload for _, payload, _ in woken] == ["second"]
     status = system.status(address)
@@ -287,35 +289,6 @@ async def test_exiting_cancels_wakeups(system: LoopSystem) -> None:
     system.tell(address, ActorExitRequest())
     await system.idle()
     assert timer._handle.cancelled()  # type: ignore[attr-defined]
-
-
-# Watches.
-
-
-async def test_a_watched_file_is_reported_once_per_reading(system: LoopSystem) -> None:
-    inside, outside = os.pipe()
-    read: list[bytes] = []
-    system.tell(system.spawn(Reader, inside, read), Make())
-    await system.idle()
-    os.write(outside, b"abc")
-    while len(read) < 3:
-        await asyncio.sleep(0)
-    assert read == [b"a", b"b", b"c"]
-    await system.shutdown(PATIENCE)
-    assert not asyncio.get_running_loop().remove_reader(inside)
-    os.close(inside)
-    os.close(outside)
-
-
-async def test_any_other_result_ends_the_watch(system: LoopSystem) -> None:
-    inside, outside = os.pipe()
-    reader = system.spawn(Reader, inside, [])
-    system.tell(reader, Make())
-    system.tell(reader, Get())
-    await system.idle()
-    assert not asyncio.get_running_loop().remove_reader(inside)
-    os.close(inside)
-    os.close(outside)
 
 
 # Exiting.
