@@ -16,7 +16,7 @@ from thespian.actors import ActorAddress
 from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
 
 if TYPE_CHECKING:
-    from actors.system.cell import Target
+    from actors.system.endpoints import Target
 
 _PREFIX = "loop:"
 _TCP_PREFIX = "tcp:"

@@ -1,4 +1,4 @@
-"""What stands behind an address: the cell of an actor, a port, a waiting `ask`, or nobody.
+"""The cell of an actor: its mailbox, its turn, its failures and restarts, its end.
 
     send ──► inbox ──(swap when the batch is empty)──► batch ──► receiveMessage
              │ newest last                             │ newest first, so taken from its end
@@ -41,7 +41,7 @@ from thespian.actors import (
 )
 
 from actors.system.address import Address, new_address
-from actors.system.errors import ActorFailed, ActorGone, AskFailed, AskTimeout, MailboxFull, NotOnThisBase
+from actors.system.errors import MailboxFull, NotOnThisBase
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Restarts, Supervision
 from actors.system.watch import Watch
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessage)
 # What an actor (or a callback) may throw without harm to the loop; a stray CancelledError included.
-_FAILURES = (Exception, asyncio.CancelledError)
+FAILURES = (Exception, asyncio.CancelledError)
 
 
 class Plan(NamedTuple):
@@ -191,7 +191,7 @@ class Cell:
         self.system.refused += 1
         if self.refused & (self.refused - 1) == 0:
             logger.warning("mailbox of {} {} is full: {} refused", self.kind, self.address, self.refused)
-        fail_ask(sender, MailboxFull(str(self.address), type(message).__name__, self.bound))
+        self.system.fail_ask(sender, MailboxFull(str(self.address), type(message).__name__, self.bound))
         return False
 
     # The actor's turn.
@@ -219,7 +219,7 @@ class Cell:
                 else:
                     try:
                         result = receive(message, sender)
-                    except _FAILURES as error:
+                    except FAILURES as error:
                         self._failed(message, sender, error)
                     else:
                         if result is not None or self.watch is not None:
@@ -246,14 +246,14 @@ class Cell:
     def _control(self, message: ActorSystemMessage, sender: ActorAddress) -> None:
         """Handle one of Thespian's own messages."""
         if isinstance(message, Thespian_StatusReq):
-            cell_of(sender, self.system).deliver(self._thespian_status(), self.address)
+            self.system.cell_of(sender).deliver(self._thespian_status(), self.address)
             return
         if self.watch is not None and isinstance(message, WatchMessage):
             self.watch.handling(message)
         assert self.receive is not None
         try:
             result = self.receive(message, sender)
-        except _FAILURES as error:
+        except FAILURES as error:
             if isinstance(message, ActorExitRequest):
                 self._log_failure(type(message).__name__, error)
             else:
@@ -270,11 +270,11 @@ class Cell:
         assert self.receive is not None
         try:
             result = self.receive(message, sender)
-        except _FAILURES as again:
+        except FAILURES as again:
             self._log_failure(type(message).__name__, again)
             if not isinstance(message, (PoisonMessage, ChildActorExited)):
                 poison = PoisonMessage(message, traceback.format_exc())
-                cell_of(sender, self.system).deliver(poison, self.address)
+                self.system.cell_of(sender).deliver(poison, self.address)
             if self.plan is not None:
                 self._crashed(self.plan)
         else:
@@ -318,7 +318,7 @@ class Cell:
         self.system.restarts += 1
         try:
             self.adopt(self.plan.factory(*self.plan.args))
-        except _FAILURES as error:
+        except FAILURES as error:
             self._log_failure("its restart", error)
             self._crashed(self.plan)
             return
@@ -360,7 +360,7 @@ class Cell:
             if isinstance(message, ChildActorExited) and self.receive is not None:
                 try:
                     self.receive(message, sender)
-                except _FAILURES as error:
+                except FAILURES as error:
                     self._log_failure(type(message).__name__, error)
         if not self.children and not self.inbox:
             self.end()
@@ -525,116 +525,3 @@ class RestartTimer(Timer):
 
     def _fire(self) -> None:
         self._cell.restart()
-
-
-class Port(Cell):
-    """An address whose messages go to a plain callable, which must not block.
-
-    Every message reaches it, Thespian's own included. What it raises is logged and counted; nothing is
-    retried or sent back.
-    """
-
-    __slots__ = ()
-
-    @property
-    def kind(self) -> str:
-        return "port"
-
-    def _control(self, message: ActorSystemMessage, sender: ActorAddress) -> None:
-        assert self.receive is not None
-        try:
-            self.receive(message, sender)
-        except _FAILURES as error:
-            self._log_failure(type(message).__name__, error)
-
-    def _failed(self, message: Any, _sender: ActorAddress, error: BaseException) -> None:
-        self._log_failure(type(message).__name__, error)
-
-    def _set_watch(self, _result: Any) -> None:
-        """A callable has no watches."""
-
-
-class Reply:
-    """Where the answer to one `ask` goes: straight into a future, without a turn."""
-
-    __slots__ = ("actor", "address", "future", "message", "system")
-
-    def __init__(self, system: LoopSystem, actor: ActorAddress, message: Any) -> None:
-        self.system = system
-        self.address = new_address(self)
-        self.actor = str(actor)
-        self.message = type(message).__name__
-        self.future: asyncio.Future[Any] = system.loop.create_future()
-
-    def deliver(self, message: Any, sender: ActorAddress) -> bool:
-        if self.future.done():
-            self.system.dead_letter(self.address, message, sender)
-            return False
-        if isinstance(message, PoisonMessage):
-            self.fail(ActorFailed(self.actor, self.message, message.details))
-        else:
-            self.future.set_result(message)
-        return True
-
-    def expire(self, timeout: float) -> None:
-        self.fail(AskTimeout(self.actor, self.message, timeout))
-
-    def gone(self) -> None:
-        self.fail(ActorGone(self.actor, self.message))
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Nobody:
-    """Behind the address of an actor that this system does not know: every message is a dead letter."""
-
-    __slots__ = ("address", "system")
-
-    def __init__(self, system: LoopSystem, address: ActorAddress | None = None) -> None:
-        self.system = system
-        self.address = address if address is not None else new_address(self)
-
-    def deliver(self, message: Any, sender: ActorAddress) -> bool:
-        self.system.dead_letter(self.address, message, sender)
-        return False
-
-
-Target = Cell | Reply | Nobody
-"""Whatever can stand behind an address."""
-
-
-class _Strict:
-    """Mixed in before a cell: what arrives was packed and unpacked by the vocabulary."""
-
-    __slots__ = ()
-
-    def deliver(self, message: Any, sender: ActorAddress) -> bool:
-        if not isinstance(message, ActorSystemMessage):
-            message = self.system.through_vocabulary(message)  # type: ignore[attr-defined]
-        return super().deliver(message, sender)  # type: ignore[misc, no-any-return]
-
-
-class StrictCell(_Strict, Cell):
-    __slots__ = ()
-
-
-class StrictPort(_Strict, Port):
-    __slots__ = ()
-
-
-class StrictReply(_Strict, Reply):
-    __slots__ = ()
-
-
-def cell_of(address: ActorAddress, system: LoopSystem) -> Target:
-    """What stands behind `address`, seen from `system`."""
-    return getattr(address, "cell", None) or system.resolve(address)
-
-
-def fail_ask(sender: ActorAddress, error: AskFailed) -> None:
-    """If `sender` is a waiting `ask`, give it `error` at once instead of a timeout later."""
-    reply = getattr(sender, "cell", None)
-    if isinstance(reply, Reply):
-        reply.fail(error)

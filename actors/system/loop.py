@@ -31,8 +31,9 @@ from thespian.actors import (
 from thespian.system.utilis import actualActorClass
 
 from actors.system.address import Address
-from actors.system.cell import Cell, Nobody, Plan, Port, Reply, StrictCell, StrictPort, StrictReply, Target
-from actors.system.errors import NotInVocabulary, SystemStopped
+from actors.system.cell import Cell, Plan
+from actors.system.endpoints import Nobody, Port, Reply, StrictCell, StrictPort, StrictReply, Target
+from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemStopped
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
 from actors.system.vocabulary import Vocabulary
@@ -269,6 +270,16 @@ class LoopSystem:
         target.cell = cell
         return cell
 
+    def cell_of(self, address: ActorAddress) -> Target:
+        """What stands behind an address, bound or not."""
+        return getattr(address, "cell", None) or self.resolve(address)
+
+    def fail_ask(self, sender: ActorAddress, error: AskFailed) -> None:
+        """If `sender` is a waiting `ask`, give it `error` at once instead of a timeout later."""
+        reply = getattr(sender, "cell", None)
+        if isinstance(reply, Reply):
+            reply.fail(error)
+
     def through_vocabulary(self, message: Any) -> Any:
         """The message as it comes out of a pack and an unpack. Raises NotInVocabulary."""
         assert self._vocabulary is not None
@@ -324,9 +335,7 @@ class LoopSystem:
         if isinstance(message, (ChildActorExited, DeadEnvelope)):
             return
         self.dead_letters += 1
-        reply = getattr(sender, "cell", None)
-        if isinstance(reply, Reply):
-            reply.gone()
+        self.fail_ask(sender, ActorGone(str(address), type(message).__name__))
         if self._on_dead_letter is not None:
             try:
                 self._on_dead_letter(address, message, sender)
@@ -346,7 +355,7 @@ class LoopSystem:
 
     def status(self, address: ActorAddress) -> ActorStatus | None:
         """The status of one living actor or port, or None."""
-        cell = getattr(address, "cell", None) or self.resolve(address)
+        cell = self.cell_of(address)
         if isinstance(cell, Cell) and (
             cell.address.number in self._actors or cell.address.number in self._ports
         ):
