@@ -82,7 +82,7 @@ class Timer:
     def _fire(self) -> None:
         if self._cell.timers is not None:
             self._cell.timers.discard(self)
-        Cell.deliver(self._cell, WakeupMessage(self._period, self._payload), self._cell.address)
+        self._cell.deliver(WakeupMessage(self._period, self._payload), self._cell.address)
 
 
 class Cell:
@@ -100,7 +100,6 @@ class Cell:
         "inbox",
         "parent",
         "plan",
-        "receive",
         "refused",
         "restarts",
         "room",
@@ -127,7 +126,6 @@ class Cell:
         self.watch: Watch | None = None
         self.handled = self.refused = self.failures = self.restarts = 0
         self.actor: Actor | None = None
-        self.receive: Callable[[Any, ActorAddress], Any] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -149,7 +147,6 @@ class Cell:
     def adopt(self, actor: Actor) -> None:
         """Make `actor` the instance of this cell."""
         self.actor = actor
-        self.receive = actor.receiveMessage
         actor._myRef = self
 
     def add_child(self, child: Cell) -> None:
@@ -169,9 +166,15 @@ class Cell:
             return self._no_room(message, sender)
         inbox.append((message, sender))
         if not self.scheduled:
-            self.scheduled = True
-            self.system.schedule(self)
+            self._schedule()
         return True
+
+    def _schedule(self) -> None:
+        self.scheduled = True
+        system = self.system
+        system.ready.append(self)
+        if not system.armed:
+            system.arm()
 
     def _no_room(self, message: Any, sender: ActorAddress) -> bool:
         state = self.state
@@ -184,8 +187,7 @@ class Cell:
         if isinstance(message, _NEVER_REFUSED) or (state is State.WAITING and self.depth < self.bound):
             self.inbox.append((message, sender))
             if not self.scheduled:
-                self.scheduled = True
-                self.system.schedule(self)
+                self._schedule()
             return True
         self.refused += 1
         self.system.refused += 1
@@ -207,8 +209,8 @@ class Cell:
             batch.reverse()
             self.batch = batch
         count = min(len(batch), limit)
-        receive = self.receive
-        assert receive is not None
+        actor = self.actor
+        assert actor is not None
         done = 0
         try:
             while done < count:
@@ -218,7 +220,7 @@ class Cell:
                     self._control(message, sender)
                 else:
                     try:
-                        result = receive(message, sender)
+                        result = actor.receiveMessage(message, sender)
                     except FAILURES as error:
                         self._failed(message, sender, error)
                     else:
@@ -239,7 +241,7 @@ class Cell:
             self._run_exiting()
         elif self.state is State.RUNNING:
             if self.batch or self.inbox:
-                self.system.again(self)
+                self.system.ready.append(self)
             else:
                 self.scheduled = False
 
@@ -250,9 +252,9 @@ class Cell:
             return
         if self.watch is not None and isinstance(message, WatchMessage):
             self.watch.handling(message)
-        assert self.receive is not None
+        assert self.actor is not None
         try:
-            result = self.receive(message, sender)
+            result = self.actor.receiveMessage(message, sender)
         except FAILURES as error:
             if isinstance(message, ActorExitRequest):
                 self._log_failure(type(message).__name__, error)
@@ -267,9 +269,9 @@ class Cell:
     def _failed(self, message: Any, sender: ActorAddress, error: BaseException) -> None:
         """The actor raised: try once more, then send the message back as poison and restart the actor."""
         self._log_failure(type(message).__name__, error)
-        assert self.receive is not None
+        assert self.actor is not None
         try:
-            result = self.receive(message, sender)
+            result = self.actor.receiveMessage(message, sender)
         except FAILURES as again:
             self._log_failure(type(message).__name__, again)
             if not isinstance(message, (PoisonMessage, ChildActorExited)):
@@ -304,7 +306,7 @@ class Cell:
         # The children belonged to the state that is given up; the next instance does not know them.
         for child in self._disown():
             child.deliver(ActorExitRequest(), self.address)
-        self.actor = self.receive = None
+        self.actor = None
         self.state = State.WAITING
         self.scheduled = True
         self.room = 0
@@ -325,9 +327,9 @@ class Cell:
         logger.info("{} {} restarted ({} times)", self.kind, self.address, self.restarts)
         self.state = State.RUNNING
         self.room = self.bound
-        self.scheduled = bool(self.depth)
-        if self.scheduled:
-            self.system.schedule(self)
+        self.scheduled = False
+        if self.depth:
+            self._schedule()
 
     # Ending.
 
@@ -357,9 +359,9 @@ class Cell:
         self.inbox.clear()
         self.scheduled = False
         for message, sender in mail:
-            if isinstance(message, ChildActorExited) and self.receive is not None:
+            if isinstance(message, ChildActorExited) and self.actor is not None:
                 try:
-                    self.receive(message, sender)
+                    self.actor.receiveMessage(message, sender)
                 except FAILURES as error:
                     self._log_failure(type(message).__name__, error)
         if not self.children and not self.inbox:
@@ -375,11 +377,11 @@ class Cell:
         self._empty_mailbox()
         self._disown()
         parent, self.parent = self.parent, None
-        self.actor = self.receive = self.plan = None
+        self.actor = self.plan = None
         self.system.forget(self)
         if parent is not None and parent.children is not None:
             parent.children.pop(self, None)
-            Cell.deliver(parent, ChildActorExited(self.address), self.address)
+            parent.deliver(ChildActorExited(self.address), self.address)
 
     def _release(self) -> None:
         for timer in list(self.timers or ()):
@@ -482,9 +484,7 @@ class Cell:
             return
         if isinstance(result, ThespianWatch):
             if self.watch is None:
-                self.watch = Watch(
-                    self.system.loop, lambda message: Cell.deliver(self, message, self.address)
-                )
+                self.watch = Watch(self.system.loop, lambda message: self.deliver(message, self.address))
             self.watch.set(result.filenos)
         elif self.watch is not None:
             self.watch.set(())

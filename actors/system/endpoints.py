@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from thespian.actors import ActorAddress, ActorSystemMessage, PoisonMessage
@@ -13,6 +14,15 @@ from actors.system.errors import ActorFailed, AskTimeout
 
 if TYPE_CHECKING:
     from actors.system.loop import LoopSystem
+
+
+class Callee:
+    """A plain callable in an actor's place."""
+
+    __slots__ = ("receiveMessage",)
+
+    def __init__(self, callback: Callable[[Any, ActorAddress], object]) -> None:
+        self.receiveMessage = callback
 
 
 class Port(Cell):
@@ -29,9 +39,9 @@ class Port(Cell):
         return "port"
 
     def _control(self, message: ActorSystemMessage, sender: ActorAddress) -> None:
-        assert self.receive is not None
+        assert self.actor is not None
         try:
-            self.receive(message, sender)
+            self.actor.receiveMessage(message, sender)
         except FAILURES as error:
             self._log_failure(type(message).__name__, error)
 

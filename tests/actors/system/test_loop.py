@@ -441,7 +441,7 @@ async def test_a_cancelled_shutdown_can_be_taken_up_again() -> None:
     shutdown.cancel()
     with pytest.raises(asyncio.CancelledError):
         await shutdown
-    system.schedule(cell)
+    cell._schedule()
     await system.shutdown(PATIENCE)
     assert system.system_status().actors == 0
 
