@@ -84,6 +84,12 @@ _LOG_FIELDS = (
 )
 
 
+def _without_message(text: str) -> str:
+    """The text of a log record; where Thespian quotes the message that an actor failed on, it is left out."""
+    before, quoted, _ = text.partition(" exception on message ")
+    return f"{before} exception on a message" if quoted else text
+
+
 class Key:
     """The secret that the processes of one system share, at least 32 bytes. Shows itself to nobody."""
 
@@ -172,6 +178,7 @@ class KeyedSerializer:
             return msgpack.ExtType(_TIMEDELTA, self._pack([value.days, value.seconds, value.microseconds]))
         if isinstance(value, logging.LogRecord):
             fields = {name: getattr(value, name, None) for name in _LOG_FIELDS}
+            fields["msg"] = _without_message(str(value.msg))
             return msgpack.ExtType(_LOG_RECORD, self._pack(fields))
         name = _NAMES.get(type(value))
         if name is not None:

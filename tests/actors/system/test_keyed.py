@@ -85,6 +85,13 @@ def test_a_log_record_is_reduced_to_text_and_numbers() -> None:
     assert not hasattr(copy, "secret")
 
 
+def test_a_log_record_does_not_quote_the_message_an_actor_failed_on() -> None:
+    text = "Actor %s @ %s retryable exception on message %s"
+    record = logging.LogRecord("name", logging.WARNING, __file__, 7, text, None, None)
+    record.msg = text % ("Echo", "(T|:1900)", Say("top secret"))
+    assert exchanged(record).getMessage() == "Actor Echo @ (T|:1900) retryable exception on a message"
+
+
 @given(plain, st.data())
 def test_any_changed_byte_is_noticed(value: Any, data: st.DataObject) -> None:
     frame = bytearray(SERIALIZER.dumps(value))
