@@ -1,0 +1,63 @@
+"""Claims of SLIM inside JWT-SVIDs (`identity.md` 4).
+
+A JWT-SVID is made by the agent and cannot carry claims of the workload. What the workload does choose is the
+audience, so the claims travel as one more audience: `slim-claims:` and the base64 of a JSON object.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from identity.spiffe.strict_json import decode_base64, decode_object
+
+PREFIX = "slim-claims:"
+MAX_CLAIMS_BYTES = 16 * 1024
+
+
+class SplitAudience(NamedTuple):
+    """The audiences of a token with the claims taken out."""
+
+    audience: list[str]
+    custom_claims: dict[str, Any]
+
+
+def claims_audience(claims: Mapping[str, Any]) -> str:
+    """The audience entry that carries `claims`.
+
+    Raises ValueError when they are no JSON object of at most 16 KiB.
+    """
+    try:
+        document = json.dumps(dict(claims), separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, RecursionError) as exc:
+        raise ValueError("the claims cannot be written as JSON") from exc
+    if len(document) > MAX_CLAIMS_BYTES:
+        raise ValueError(f"claims of {len(document)} bytes are larger than {MAX_CLAIMS_BYTES}")
+    return PREFIX + base64.b64encode(document).decode()
+
+
+def split_audience(audience: Iterable[str]) -> SplitAudience:
+    """Take the claims out of a token's audiences and merge them in their order.
+
+    An entry that does not decode to an object is an ordinary audience and stays.
+    """
+    rest: list[str] = []
+    claims: dict[str, Any] = {}
+    for entry in audience:
+        decoded = _decode(entry)
+        if decoded is None:
+            rest.append(entry)
+        else:
+            claims.update(decoded)
+    return SplitAudience(rest, claims)
+
+
+def _decode(entry: str) -> dict[str, Any] | None:
+    if not entry.startswith(PREFIX):
+        return None
+    try:
+        return decode_object(decode_base64(entry.removeprefix(PREFIX)), limit=MAX_CLAIMS_BYTES)
+    except ValueError:
+        return None
