@@ -93,12 +93,10 @@ def _public_key(jwk: Mapping[str, Any]) -> PublicKey:
         case "RSA":
             return rsa.RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
         case "EC":
-            known = _EC_CURVES.get(crv) if isinstance(crv := jwk.get("crv"), str) else None
-            if known is None:
+            curve = _EC_CURVES.get(str(jwk.get("crv")))
+            if curve is None:
                 raise ValueError("a key on a curve that JWT-SVIDs do not use")
-            return ec.EllipticCurvePublicNumbers(
-                _integer(jwk, "x"), _integer(jwk, "y"), known[0]()
-            ).public_key()
+            return ec.EllipticCurvePublicNumbers(_integer(jwk, "x"), _integer(jwk, "y"), curve).public_key()
         case _:
             raise ValueError("a key of a type that JWT-SVIDs do not use")
 
