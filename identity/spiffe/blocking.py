@@ -26,7 +26,7 @@ from identity.spiffe.x509_bundle import X509Bundle, X509BundleSet
 from identity.spiffe.x509_svid import X509Svid
 
 _T = TypeVar("_T")
-_Source = TypeVar("_Source", AsyncX509Source, AsyncJwtSource)
+_Source = TypeVar("_Source", bound=AsyncX509Source | AsyncJwtSource)
 
 
 class StreamCancelHandler:
