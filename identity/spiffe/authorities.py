@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from identity.spiffe.strict_json import decode_base64url
+from identity.encoding import b64url_decode
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
@@ -105,7 +105,7 @@ def _integer(jwk: Mapping[str, Any], member: str) -> int:
     value = jwk.get(member)
     if not isinstance(value, str) or not value or len(value) > MAX_RSA_BITS // 4:
         raise ValueError(f"a key without a usable {member!r}")
-    return int.from_bytes(decode_base64url(value))
+    return int.from_bytes(b64url_decode(value))
 
 
 def _ecdsa_der(signature: bytes, key_bits: int) -> bytes:

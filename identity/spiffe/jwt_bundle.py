@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from identity.encoding import parse_object
 from identity.spiffe.authorities import JwtAuthority, PublicKey, authority_from_jwk, authority_of
 from identity.spiffe.certificates import read_bounded
 from identity.spiffe.errors import ArgumentError, ParseJWTBundleError
 from identity.spiffe.spiffe_id import TrustDomain
-from identity.spiffe.strict_json import decode_object
 
 JWT_SVID_USE = "jwt-svid"
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 MAX_KEYS = 256
 MAX_KEY_ID = 1024
 
@@ -41,7 +42,7 @@ class JwtBundle:
         ParseJWTBundleError for a document that is no JWK set, or whose key ids are not unique.
         """
         try:
-            authorities = read_jwt_authorities(key_entries(decode_object(bundle_bytes)), use_optional=True)
+            authorities = read_jwt_authorities(key_entries(read_document(bundle_bytes)), use_optional=True)
         except ValueError as exc:
             raise ParseJWTBundleError(f"JWT bundle of {trust_domain}: {exc}") from exc
         return cls.of_authorities(trust_domain, authorities)
@@ -122,6 +123,13 @@ class JwtBundleSet:
 
     def __repr__(self) -> str:
         return f"JwtBundleSet({', '.join(sorted(td.name for td in self._bundles))})"
+
+
+def read_document(document: bytes) -> dict[str, Any]:
+    """The JSON object of a bundle document of at most 4 MiB. Raises ValueError."""
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"it has {len(document)} bytes, more than {MAX_DOCUMENT_BYTES}")
+    return parse_object(document)
 
 
 def key_entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:

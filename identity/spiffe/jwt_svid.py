@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from identity.encoding import b64url_decode, parse_object
 from identity.spiffe.authorities import ALGORITHMS, verify_signature
 from identity.spiffe.errors import (
     ArgumentError,
@@ -25,7 +26,6 @@ from identity.spiffe.errors import (
 )
 from identity.spiffe.jwt_bundle import JwtBundle, JwtBundleSet
 from identity.spiffe.spiffe_id import SpiffeId
-from identity.spiffe.strict_json import decode_base64url, decode_object
 
 MAX_TOKEN_BYTES = 64 * 1024
 MAX_AUDIENCES = 256
@@ -165,8 +165,8 @@ def _split(token: str) -> _Parts:
     if len(segments) != 3:
         raise InvalidTokenError(f"a JWT-SVID has three parts, this has {len(segments)}")
     try:
-        header, payload, signature = (decode_base64url(segment) for segment in segments)
-        fields, claims = decode_object(header), decode_object(payload)
+        header, payload, signature = (b64url_decode(segment) for segment in segments)
+        fields, claims = parse_object(header), parse_object(payload)
     except ValueError as exc:
         raise InvalidTokenError(f"the JWT-SVID cannot be decoded: {exc}") from exc
     algorithm, key_id = _check_header(fields)

@@ -7,11 +7,10 @@ audience, so the claims travel as one more audience: `slim-claims:` and the base
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from identity.spiffe.strict_json import decode_base64, decode_object
+from identity.encoding import b64_decode, compact_json, parse_object
 
 PREFIX = "slim-claims:"
 MAX_CLAIMS_BYTES = 16 * 1024
@@ -29,10 +28,7 @@ def claims_audience(claims: Mapping[str, Any]) -> str:
 
     Raises ValueError when they are no JSON object of at most 16 KiB.
     """
-    try:
-        document = json.dumps(dict(claims), separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, RecursionError) as exc:
-        raise ValueError("the claims cannot be written as JSON") from exc
+    document = compact_json(dict(claims))
     if len(document) > MAX_CLAIMS_BYTES:
         raise ValueError(f"claims of {len(document)} bytes are larger than {MAX_CLAIMS_BYTES}")
     return PREFIX + base64.b64encode(document).decode()
@@ -58,6 +54,6 @@ def _decode(entry: str) -> dict[str, Any] | None:
     if not entry.startswith(PREFIX):
         return None
     try:
-        return decode_object(decode_base64(entry.removeprefix(PREFIX)), limit=MAX_CLAIMS_BYTES)
+        return parse_object(b64_decode(entry.removeprefix(PREFIX)))
     except ValueError:
         return None

@@ -13,10 +13,16 @@ from typing import Any
 
 from cryptography import x509
 
+from identity.encoding import b64_decode
 from identity.spiffe.errors import ParseJWTBundleError, SpiffeBundleError, TrustDomainError
-from identity.spiffe.jwt_bundle import JwtBundle, JwtBundleSet, key_entries, read_jwt_authorities
+from identity.spiffe.jwt_bundle import (
+    JwtBundle,
+    JwtBundleSet,
+    key_entries,
+    read_document,
+    read_jwt_authorities,
+)
 from identity.spiffe.spiffe_id import TrustDomain
-from identity.spiffe.strict_json import decode_base64, decode_object
 from identity.spiffe.x509_bundle import X509Bundle
 
 X509_SVID_USE = "x509-svid"
@@ -41,7 +47,7 @@ class SpiffeBundle:
     def parse(cls, trust_domain: TrustDomain, document: bytes) -> SpiffeBundle:
         """Read a bundle document. Raises SpiffeBundleError."""
         try:
-            return cls._from_object(trust_domain, decode_object(document))
+            return cls._from_object(trust_domain, read_document(document))
         except ValueError as exc:
             raise SpiffeBundleError(f"SPIFFE bundle of {trust_domain}: {exc}") from exc
 
@@ -72,7 +78,7 @@ class SpiffeBundle:
 def parse_bundle_map(document: bytes) -> dict[TrustDomain, SpiffeBundle]:
     """Read a map of SPIFFE bundles. Raises SpiffeBundleError; one name standing twice is refused."""
     try:
-        domains = decode_object(document).get("trust_domains")
+        domains = read_document(document).get("trust_domains")
         if not isinstance(domains, dict):
             raise ValueError("it has no object 'trust_domains'")
         return {
@@ -90,10 +96,10 @@ def parse_helper_bundles(document: bytes) -> JwtBundleSet:
     """
     try:
         bundles = []
-        for domain, encoded in _by_trust_domain(decode_object(document)).items():
+        for domain, encoded in _by_trust_domain(read_document(document)).items():
             if not isinstance(encoded, str):
                 raise ValueError(f"the bundle of {domain} is not a text")
-            bundles.append(JwtBundle.parse(domain, decode_base64(encoded)))
+            bundles.append(JwtBundle.parse(domain, b64_decode(encoded)))
         return JwtBundleSet.of(bundles)
     except (ValueError, TrustDomainError, ParseJWTBundleError) as exc:
         raise SpiffeBundleError(f"bundle file of spiffe-helper: {exc}") from exc
@@ -105,7 +111,7 @@ def is_jwk_set(document: bytes) -> bool:
     Raises SpiffeBundleError for what is neither.
     """
     try:
-        return isinstance(decode_object(document).get("keys"), list)
+        return isinstance(read_document(document).get("keys"), list)
     except ValueError as exc:
         raise SpiffeBundleError(f"bundle file: {exc}") from exc
 
@@ -138,4 +144,4 @@ def _x509_entry(entry: Mapping[str, Any]) -> bytes:
     chain = entry.get("x5c")
     if not isinstance(chain, list) or not chain or not isinstance(chain[0], str):
         raise ValueError("an entry for X.509 SVIDs has no certificate in 'x5c'")
-    return decode_base64(chain[0])
+    return b64_decode(chain[0])
