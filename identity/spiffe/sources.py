@@ -47,6 +47,7 @@ class _Source(Generic[_State]):
         self._state: _State | None = None
         self._why_empty = "no update has come yet"
         self._code: str | None = None
+        self._complained: str | None = None
         self._closed = False
         self._stream: StreamHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -66,12 +67,12 @@ class _Source(Generic[_State]):
             async with asyncio.timeout(timeout):
                 await self._settled.wait()
             self._current()
-        except BaseException as exc:
+        except TimeoutError:
+            why, code = self._why_empty, self._code
             await self.close()
-            if isinstance(exc, TimeoutError):
-                raise self._error(
-                    f"no first update within {timeout} s: {self._why_empty}", code=self._code
-                ) from None
+            raise self._error(f"no first update within {timeout} s: {why}", code=code) from None
+        except BaseException:
+            await self.close()
             raise
         return self
 
@@ -120,11 +121,15 @@ class _Source(Generic[_State]):
         if self._closed:
             return
         self._state = state
+        self._complained = None
         self._settled.set()
         self._notify()
 
     def _failed(self, error: WorkloadApiError) -> None:
-        logger.warning("{}: {}", type(self).__name__, error)
+        # Once per reason: an agent that is away fails again with every attempt.
+        if str(error) != self._complained:
+            self._complained = str(error)
+            logger.warning("{}: {}", type(self).__name__, error)
         if self._state is None:
             self._why_empty, self._code = str(error), error.code
         elif error.code == "PERMISSION_DENIED":
@@ -204,8 +209,9 @@ class AsyncX509Source(_Source[X509Context]):
             try:
                 picked = self._picker(context.x509_svids)
             except Exception as exc:
-                logger.warning("the SVID picker raised {}; the update is discarded", type(exc).__name__)
-                self._failed(X509SourceError(f"the SVID picker raised {type(exc).__name__}"))
+                self._failed(
+                    X509SourceError(f"update discarded: the SVID picker raised {type(exc).__name__}")
+                )
                 return
             self._picked = picked
         self._updated(context)
