@@ -126,26 +126,22 @@ class JwtSvidError(PySpiffeError, InvalidToken):
 class InvalidTokenError(JwtSvidError):
     """The text is not a token of the right form, or its signature does not fit."""
 
-    default_rule = "malformed"
+    default_rule = "format"
 
 
 class InvalidClaimError(JwtSvidError):
-    """A claim has a value that is not allowed. `claim` names it."""
+    """A claim has a value that is not allowed. `claim`, which is also the rule, names it."""
 
-    default_rule = "claim"
-
-    def __init__(self, claim: str, reason: str, *, rule: str | None = None) -> None:
-        super().__init__(f"claim {claim!r} of the JWT-SVID {reason}", rule=rule)
+    def __init__(self, claim: str, reason: str) -> None:
+        super().__init__(f"claim {claim!r} of the JWT-SVID {reason}", rule=claim)
         self.claim = claim
 
 
 class MissingClaimError(JwtSvidError):
-    """A mandatory claim is absent or empty. `claim` names it."""
-
-    default_rule = "missing-claim"
+    """A mandatory claim is absent or empty. `claim`, which is also the rule, names it."""
 
     def __init__(self, claim: str) -> None:
-        super().__init__(f"the JWT-SVID has no claim {claim!r}, which is mandatory")
+        super().__init__(f"the JWT-SVID has no claim {claim!r}, which is mandatory", rule=claim)
         self.claim = claim
 
 
@@ -168,7 +164,7 @@ class InvalidAlgorithmError(JwtSvidError):
 class InvalidTypeError(JwtSvidError):
     """The header's `typ` is neither absent nor `JWT` nor `JOSE`."""
 
-    default_rule = "type"
+    default_rule = "header"
 
 
 class JwtBundleError(PySpiffeError):
@@ -182,8 +178,8 @@ class ParseJWTBundleError(JwtBundleError):
 class AuthorityNotFoundError(JwtBundleError, InvalidToken):
     """No authority of the trust domain has the token's key id, or the domain has no bundle."""
 
-    def __init__(self, message: str) -> None:
-        InvalidToken.__init__(self, message, rule="unknown-key")
+    def __init__(self, message: str, *, rule: str = "unknown_key") -> None:
+        InvalidToken.__init__(self, message, rule=rule)
 
 
 class SpiffeBundleError(PySpiffeError):

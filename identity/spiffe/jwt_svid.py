@@ -160,7 +160,9 @@ def _split(token: str) -> _Parts:
     if not isinstance(token, str) or not token:
         raise InvalidTokenError("the JWT-SVID is empty")
     if len(token) > MAX_TOKEN_BYTES:
-        raise InvalidTokenError(f"a JWT-SVID of {len(token)} characters is longer than {MAX_TOKEN_BYTES}")
+        raise InvalidTokenError(
+            f"a JWT-SVID of {len(token)} characters is longer than {MAX_TOKEN_BYTES}", rule="size"
+        )
     segments = token.split(".")
     if len(segments) != 3:
         raise InvalidTokenError(f"a JWT-SVID has three parts, this has {len(segments)}")
@@ -181,10 +183,10 @@ def _check_header(header: dict[str, Any]) -> tuple[str, str | None]:
     if "typ" in header and header["typ"] not in _TYPES[1:]:
         raise InvalidTypeError("the type of a JWT-SVID is 'JWT' or 'JOSE'")
     if "crit" in header:
-        raise InvalidTokenError("the JWT-SVID demands header extensions ('crit')", rule="crit")
+        raise InvalidTokenError("the JWT-SVID demands header extensions ('crit')", rule="header")
     key_id = header.get("kid")
     if "kid" in header and (not isinstance(key_id, str) or not key_id):
-        raise InvalidTokenError("the JWT-SVID's key id is not a text", rule="kid")
+        raise InvalidTokenError("the JWT-SVID's key id is not a text", rule="header")
     return algorithm, key_id
 
 
@@ -195,14 +197,14 @@ def _subject(claims: dict[str, Any]) -> SpiffeId:
     try:
         return SpiffeId(subject)
     except SpiffeIdError as exc:
-        raise InvalidClaimError("sub", f"is not a SPIFFE ID: {exc}", rule="subject") from exc
+        raise InvalidClaimError("sub", f"is not a SPIFFE ID: {exc}") from exc
 
 
 def _check_signature(parts: _Parts, spiffe_id: SpiffeId, bundles: JwtBundle | JwtBundleSet) -> None:
     domain = spiffe_id.trust_domain
     bundle = bundles if isinstance(bundles, JwtBundle) else bundles.get_bundle_for_trust_domain(domain)
     if bundle is None or bundle.trust_domain != domain:
-        raise AuthorityNotFoundError(f"there is no JWT bundle for trust domain {domain}")
+        raise AuthorityNotFoundError(f"there is no JWT bundle for trust domain {domain}", rule="trust_domain")
     authority = bundle.authority(parts.key_id) if parts.key_id else None
     if authority is None:
         raise AuthorityNotFoundError(f"the JWT bundle of {domain} has no key with the token's id")
@@ -220,7 +222,7 @@ def _check_life(claims: dict[str, Any], now: float) -> int:
         raise TokenExpiredError(expiry, now)
     not_before = _numeric_date(claims, "nbf")
     if not_before is not None and not_before - LEEWAY_SECONDS > now:
-        raise InvalidClaimError("nbf", "lies in the future", rule="not-yet-valid")
+        raise InvalidClaimError("nbf", "lies in the future")
     return expiry
 
 
@@ -244,7 +246,7 @@ def _check_audience(claims: dict[str, Any], expected: Collection[str]) -> list[s
     if len(audience) > MAX_AUDIENCES:
         raise InvalidClaimError("aud", f"has more than {MAX_AUDIENCES} entries")
     if not set(audience) & set(expected):
-        raise InvalidClaimError("aud", "names none of the expected audiences", rule="audience")
+        raise InvalidClaimError("aud", "names none of the expected audiences")
     return audience
 
 

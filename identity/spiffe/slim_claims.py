@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from identity.encoding import b64_decode, compact_json, parse_object
+from identity.encoding import Malformed, b64_decode, compact_json, parse_object
 
 PREFIX = "slim-claims:"
 MAX_CLAIMS_BYTES = 16 * 1024
@@ -26,11 +26,11 @@ class SplitAudience(NamedTuple):
 def claims_audience(claims: Mapping[str, Any]) -> str:
     """The audience entry that carries `claims`.
 
-    Raises ValueError when they are no JSON object of at most 16 KiB.
+    Raises Malformed when they have no JSON form of at most 16 KiB.
     """
     document = compact_json(dict(claims))
     if len(document) > MAX_CLAIMS_BYTES:
-        raise ValueError(f"claims of {len(document)} bytes are larger than {MAX_CLAIMS_BYTES}")
+        raise Malformed(f"claims of {len(document)} bytes are larger than {MAX_CLAIMS_BYTES}")
     return PREFIX + base64.b64encode(document).decode()
 
 
@@ -55,5 +55,5 @@ def _decode(entry: str) -> dict[str, Any] | None:
         return None
     try:
         return parse_object(b64_decode(entry.removeprefix(PREFIX)))
-    except ValueError:
+    except Malformed:
         return None
