@@ -26,9 +26,15 @@ def document(name: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tests": []}
 
 
-def each_case(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def anything(case: Case) -> bool:
+    return True
+
+
+def each_case(
+    name: str, where: Callable[[Case], bool] = anything
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Run a test once for each case of a vector file, as its argument `case`."""
-    cases = [pytest.param(case, id=str(case["id"])) for case in document(name)["tests"]]
+    cases = [pytest.param(case, id=str(case["id"])) for case in document(name)["tests"] if where(case)]
     mark = pytest.mark.parametrize("case", cases)
 
     def decorate(test: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,11 +43,11 @@ def each_case(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return decorate
 
 
-def summary(name: str, outcome: Callable[[Case], bool]) -> str:
+def summary(name: str, outcome: Callable[[Case], bool], where: Callable[[Case], bool] = anything) -> str:
     """Run all cases of a file and count them by class; `outcome` says whether a case came out right."""
     right: Counter[str] = Counter()
     total: Counter[str] = Counter()
-    for case in document(name)["tests"]:
+    for case in filter(where, document(name)["tests"]):
         group = case.get("class") or case.get("group") or ""
         total[group] += 1
         right[group] += outcome(case)
