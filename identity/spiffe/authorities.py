@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from identity.encoding import b64url_decode
+from identity.key_material import check_rsa
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
-MIN_RSA_BITS = 2048
-MAX_RSA_BITS = 8192
+_MAX_MEMBER = 2048
+"""Characters of one number of a JWK; an RSA modulus of 8192 bits has 1366."""
 
 _HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 _EC_CURVES: dict[str, ec.EllipticCurve] = {
@@ -45,8 +46,7 @@ class JwtAuthority(NamedTuple):
 def authority_of(key: PublicKey, alg: str | None = None) -> JwtAuthority:
     """The authority made of a public key, pinned to `alg` if given. Raises ValueError when unusable."""
     if isinstance(key, rsa.RSAPublicKey):
-        if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-            raise ValueError(f"an RSA key of {key.key_size} bits")
+        check_rsa(key)
         fitting = _RSA_ALGORITHMS
     elif isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _EC_ALGORITHMS:
         fitting = frozenset({_EC_ALGORITHMS[key.curve.name]})
@@ -60,7 +60,13 @@ def authority_of(key: PublicKey, alg: str | None = None) -> JwtAuthority:
 
 
 def authority_from_jwk(jwk: Mapping[str, Any]) -> JwtAuthority:
-    """The public part of a JWK of type RSA or EC. Raises ValueError for other types and broken keys."""
+    """The authority in a JWK of type RSA or EC.
+
+    Raises ValueError for other types, broken keys, and keys that show their private half: everybody could
+    sign with these.
+    """
+    if "d" in jwk:
+        raise ValueError("a key that shows its private half")
     alg = jwk.get("alg")
     if alg is not None and not isinstance(alg, str):
         raise ValueError("a key whose 'alg' is not a text")
@@ -91,21 +97,26 @@ def verify_signature(authority: JwtAuthority, algorithm: str, signature: bytes, 
 def _public_key(jwk: Mapping[str, Any]) -> PublicKey:
     match jwk.get("kty"):
         case "RSA":
-            return rsa.RSAPublicNumbers(_integer(jwk, "e"), _integer(jwk, "n")).public_key()
+            return rsa.RSAPublicNumbers(
+                e=int.from_bytes(_octets(jwk, "e")), n=int.from_bytes(_octets(jwk, "n"))
+            ).public_key()
         case "EC":
             curve = _EC_CURVES.get(str(jwk.get("crv")))
             if curve is None:
                 raise ValueError("a key on a curve that JWT-SVIDs do not use")
-            return ec.EllipticCurvePublicNumbers(_integer(jwk, "x"), _integer(jwk, "y"), curve).public_key()
+            x, y = _octets(jwk, "x"), _octets(jwk, "y")
+            if not len(x) == len(y) == (curve.key_size + 7) // 8:
+                raise ValueError("a key with coordinates of a wrong length")
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x + y)
         case _:
             raise ValueError("a key of a type that JWT-SVIDs do not use")
 
 
-def _integer(jwk: Mapping[str, Any], member: str) -> int:
+def _octets(jwk: Mapping[str, Any], member: str) -> bytes:
     value = jwk.get(member)
-    if not isinstance(value, str) or not value or len(value) > MAX_RSA_BITS // 4:
+    if not isinstance(value, str) or not value or len(value) > _MAX_MEMBER:
         raise ValueError(f"a key without a usable {member!r}")
-    return int.from_bytes(b64url_decode(value))
+    return b64url_decode(value)
 
 
 def _ecdsa_der(signature: bytes, key_bits: int) -> bytes:

@@ -1,4 +1,4 @@
-"""SPIFFE bundle documents, maps of them, and the bundle files of spiffe-helper (`identity.md` 3.6, 6.4).
+"""SPIFFE bundle documents and maps of them (`identity.md` 6.4).
 
 bundle document   {"keys": [...], "spiffe_sequence": 7, "spiffe_refresh_hint": 300}
 bundle map        {"trust_domains": {"example.org": <bundle document>, ...}}
@@ -14,10 +14,9 @@ from typing import Any
 from cryptography import x509
 
 from identity.encoding import b64_decode
-from identity.spiffe.errors import ParseJWTBundleError, SpiffeBundleError, TrustDomainError
+from identity.spiffe.errors import SpiffeBundleError, TrustDomainError
 from identity.spiffe.jwt_bundle import (
     JwtBundle,
-    JwtBundleSet,
     key_entries,
     read_document,
     read_jwt_authorities,
@@ -87,33 +86,6 @@ def parse_bundle_map(document: bytes) -> dict[TrustDomain, SpiffeBundle]:
         }
     except (ValueError, TrustDomainError) as exc:
         raise SpiffeBundleError(f"map of SPIFFE bundles: {exc}") from exc
-
-
-def parse_helper_bundles(document: bytes) -> JwtBundleSet:
-    """Read the JWT bundle file that spiffe-helper writes (`jwt_bundle_file_name`, `key.jwt` in the guide).
-
-    Raises SpiffeBundleError. A plain JWK set is another kind of document: see `is_jwk_set`.
-    """
-    try:
-        bundles = []
-        for domain, encoded in _by_trust_domain(read_document(document)).items():
-            if not isinstance(encoded, str):
-                raise ValueError(f"the bundle of {domain} is not a text")
-            bundles.append(JwtBundle.parse(domain, b64_decode(encoded)))
-        return JwtBundleSet.of(bundles)
-    except (ValueError, TrustDomainError, ParseJWTBundleError) as exc:
-        raise SpiffeBundleError(f"bundle file of spiffe-helper: {exc}") from exc
-
-
-def is_jwk_set(document: bytes) -> bool:
-    """Whether a bundle file holds one plain JWK set rather than spiffe-helper's map of them.
-
-    Raises SpiffeBundleError for what is neither.
-    """
-    try:
-        return isinstance(read_document(document).get("keys"), list)
-    except ValueError as exc:
-        raise SpiffeBundleError(f"bundle file: {exc}") from exc
 
 
 def _by_trust_domain(members: Mapping[str, Any]) -> dict[TrustDomain, Any]:
