@@ -9,8 +9,8 @@ S2IAMError (AuthError)
 └── JwtRequestFailed                 the auth server refused; has `status`
 
 The published documentation and the published program name four of them differently: both names are offered.
-No error's text holds a credential: of a service's answer only a short error code is quoted, of the auth server's
-at most 300 characters from which everything that was sent as a secret has been removed.
+No error's text holds a credential: of a service's answer only a short error code is quoted, of the auth
+server's at most 300 characters, from which everything that was sent as a secret has been removed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,13 @@ class CloudRequestFailed(S2IAMError):
     """
 
     def __init__(
-        self, service: str, problem: str, *, status: int | None = None, code: str = "", transient: bool = False
+        self,
+        service: str,
+        problem: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        transient: bool = False,
     ) -> None:
         super().__init__(f"{service}: {problem}")
         self.service = service

@@ -79,7 +79,7 @@ class Answer:
         )
 
     def expect_ok(self) -> Answer:
-        """This answer, if its status is 200. Raises CloudRequestFailed, quoting OAuth's `error` code if any."""
+        """This answer, if its status is 200. Raises CloudRequestFailed with OAuth's `error` code, if any."""
         if self.status != 200:
             raise self.failure((parse_object(self.body) or {}).get("error"))
         return self
@@ -118,7 +118,7 @@ async def fetch(
 
 
 def require_private(url: str, what: str) -> str:
-    """`url` without a trailing slash, if a secret may be sent there: https, or http to this machine or network.
+    """`url` without a trailing slash, if a secret may be sent there: https, or http on a local address.
 
     `what` names the setting it came from. Raises ConfigError.
     """
@@ -173,7 +173,7 @@ def _client(url: str) -> httpx.AsyncClient:
     secure = url.lower().startswith("https:")
     # trust_env is what makes httpx look at proxy settings.
     return httpx.AsyncClient(
-        verify=_tls() if secure else False,  # noqa: S501  # no TLS at all on http
+        verify=_tls() if secure else False,  # plain http has no TLS to verify
         trust_env=secure,
         follow_redirects=False,
         timeout=None,  # noqa: S113  # fetch() limits the whole exchange

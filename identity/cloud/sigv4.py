@@ -3,8 +3,8 @@
     canonical request --SHA-256--> string to sign --HMAC with the day's key--> signature
 
 Two forms exist: the signature travels in the `Authorization` header (what STS gets from us) or in the query
-of a presigned URL. Both start from the same canonical request; they differ in where date, token and credential
-scope stand while it is built.
+of a presigned URL. Both start from the same canonical request; they differ in where date, token and scope
+stand while it is built.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A signature and the two texts it was made from. They may hold a session token: nothing is in the repr."""
+    """A signature and the two texts it was made from; these may hold a session token, so no repr shows them."""
 
     canonical_request: str = field(repr=False)
     string_to_sign: str = field(repr=False)
