@@ -105,7 +105,9 @@ async def fetch(
         raise CloudRequestFailed(service, "a header for it would hold line breaks or non-ASCII characters")
     try:
         async with asyncio.timeout(timeout), _client(url) as client:
-            request = client.build_request(method, url, headers=sent, params=params, content=body)
+            request = client.build_request(
+                method, httpx.URL(url).copy_merge_params(params or {}), headers=sent, content=body
+            )
             return await _read(service, await client.send(request, stream=True, auth=None))
     except TimeoutError:
         raise CloudRequestFailed(

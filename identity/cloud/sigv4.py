@@ -81,7 +81,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A signature and the two texts it was made from; these may hold a session token, so no repr shows them."""
+    """A signature and the two texts it was made from; they may hold a session token: no repr shows them."""
 
     canonical_request: str = field(repr=False)
     string_to_sign: str = field(repr=False)

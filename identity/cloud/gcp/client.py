@@ -45,8 +45,8 @@ class GCPClient(CloudProviderClient):
     """Identity on Google Cloud: the metadata server, or a service account's key file.
 
     `metadata_endpoint` and `iam_endpoint` replace the addresses of the services; without the first the SDKs'
-    variable GCE_METADATA_HOST counts. GOOGLE_APPLICATION_CREDENTIALS with a service account's key goes before the
-    metadata server.
+    variable GCE_METADATA_HOST counts. GOOGLE_APPLICATION_CREDENTIALS with a service account's key goes before
+    the metadata server.
     """
 
     def __init__(

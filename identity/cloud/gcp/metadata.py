@@ -1,4 +1,4 @@
-"""The metadata server of Google Cloud: identity and access tokens of the machine's default service account."""
+"""The metadata server of Google Cloud: tokens of the machine's default service account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service account's key file (Application Default Credentials): it signs for tokens instead of the metadata server.
+"""A service account's key file (Application Default Credentials).
 
 The file's key signs a short assertion, and Google's token endpoint gives an identity or access token for it
 (RFC 7523). The key never leaves the process.
