@@ -31,6 +31,7 @@ from identity.errors import ConfigError
 ANSWER_LIMIT = 64 * 1024
 USER_AGENT = "callboard"
 
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _ERROR_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
@@ -136,7 +137,8 @@ def parse_url(url: str, what: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError, ValueError):
         raise ConfigError(f"{what} is not a URL", field=what) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+    plain_host = _HOST.fullmatch(parsed.raw_host)
+    if parsed.scheme not in ("http", "https") or not plain_host or parsed.userinfo:
         raise ConfigError(f"{what} must be an http(s) URL with a host and without a password", field=what)
     return parsed
 

@@ -1,7 +1,7 @@
 """Cloud identity for SLIM applications: a provider that hands out tokens of the auth server and renews them.
 
-A background task renews at two thirds of a token's life; when that fails, it tries again sooner and sooner apart:
-1 s, doubled up to 30 s, but always well before the end. The token in hand serves until it has expired.
+A background task renews at two thirds of a token's life. When that fails it tries again after 1 s, doubled up
+to 30 s, but always before the end. The token in hand serves until it has expired.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def retry_wait(failures: int, now: float, expires_at: float) -> float:
 class CloudProvider:
     """An identity provider (`identity.protocols.Provider`) whose tokens the auth server issues.
 
-    `options` are those of `get_jwt`: `server_url`, `provider`, `assume_role_identifier`... `fetch` replaces the
-    exchange as a whole and `clock` the time (Unix seconds).
+    `options` are those of `get_jwt`: `server_url`, `provider`, `assume_role_identifier`... `fetch` replaces
+    the exchange as a whole and `clock` the time (Unix seconds).
     """
 
     def __init__(
@@ -143,9 +143,11 @@ class CloudProvider:
             await asyncio.sleep(retry_wait(failures, now, ends) if failures else renewal_wait(now, ends))
             try:
                 self._accept(await self._fetch())
-            except SlimError as exc:
+            except Exception as exc:
+                # A client of others may raise anything; of an unknown error not even the text is logged.
                 failures += 1
-                log.warning("cloud token not renewed ({} in a row): {}", failures, exc)
+                why = str(exc) if isinstance(exc, SlimError) else type(exc).__name__
+                log.warning("cloud token not renewed ({} in a row): {}", failures, why)
             else:
                 failures = 0
                 log.info("cloud token of {} renewed", self._current().subject)
