@@ -215,7 +215,9 @@ class FakeWorld:
 
     def issue(self, arn: str) -> dict[str, str]:
         """New temporary credentials of an ARN."""
-        key = AwsKey(self.secret("aws-key"), self.secret("aws-session"), arn, f"AROA{len(self.aws)}:session")
+        key = AwsKey(
+            self.secret("aws-key"), self.secret("aws-session"), arn, "AROA4711:" + arn.rpartition("/")[2]
+        )
         access = f"ASIA{len(self.aws)}"
         self.aws[access] = key
         ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.lifetime))
@@ -270,22 +272,24 @@ class FakeWorld:
                     f"<Arn>{caller.arn}</Arn><UserId>{caller.user_id}</UserId><Account>{ACCOUNT}</Account>"
                 )
             case "GetSessionToken":
-                return self._xml_credentials(caller.arn)
+                return self._xml_credentials(caller.arn, form["Action"])
             case "AssumeRole" if form["RoleArn"] in (ROLE_ARN, OTHER_ROLE_ARN):
                 return self._sts_credentials(form)
         return self._sts_error("AccessDenied")
 
     def _sts_credentials(self, form: dict[str, str]) -> Reply:
         role = form["RoleArn"].rpartition("/")[2]
-        return self._xml_credentials(f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{form['RoleSessionName']}")
+        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{form['RoleSessionName']}"
+        return self._xml_credentials(arn, form["Action"])
 
-    def _xml_credentials(self, arn: str) -> Reply:
+    def _xml_credentials(self, arn: str, action: str) -> Reply:
         members = "".join(f"<{name}>{value}</{name}>" for name, value in self.issue(arn).items())
-        return xml(f"<Credentials>{members}</Credentials><AssumedRoleUser><Arn>{arn}</Arn></AssumedRoleUser>")
+        user = f"<AssumedRoleUser><Arn>{arn}</Arn></AssumedRoleUser>"
+        return xml(f"<Credentials>{members}</Credentials>{user}", action)
 
     def _sts_error(self, code: str) -> Reply:
         said = " ".join(self.secrets)  # as the real one quotes the signed headers
-        return xml(f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{said}</Message></Error>", 403)
+        return xml_error(code, said)
 
     def _signed_by(self, seen: Seen) -> AwsKey | None:
         """Whose signature a request carries: made again with the key it names, over the headers it names."""
@@ -422,12 +426,11 @@ class FakeWorld:
                 and seen.headers["x-aws-session-token"] == key.token
             ):
                 return None
-            role = key.arn.split("/")[1]
-            return (
-                provider,
-                key.arn,
-                {"aws-arn": key.arn, "aws-iam-role-arn": f"arn:aws:iam::{ACCOUNT}:role/{role}"},
-            )
+            forms = {"aws-arn": key.arn}
+            if ":assumed-role/" in key.arn:
+                role = key.arn.split("/")[1]
+                forms["aws-iam-role-arn"] = f"arn:aws:iam::{ACCOUNT}:role/{role}"
+            return provider, key.arn, forms
         bearer = seen.headers.get("authorization", "").removeprefix("Bearer ")
         audience = AUDIENCE if provider == "gcp" else MANAGEMENT
         try:
@@ -451,11 +454,23 @@ class FakeWorld:
         return token
 
 
-def xml(inner: str, status: int = 200) -> Reply:
-    head = (
-        '<?xml version="1.0" encoding="UTF-8"?><Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-    )
-    return Reply(status, f"{head}<Result>{inner}</Result></Response>".encode(), {"Content-Type": "text/xml"})
+STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+def xml(inner: str, action: str = "GetCallerIdentity") -> Reply:
+    """A good answer of STS to an action."""
+    result = f"<{action}Result>{inner}</{action}Result>"
+    return _xml(f'<{action}Response xmlns="{STS_NAMESPACE}">{result}</{action}Response>', 200)
+
+
+def xml_error(code: str, message: str) -> Reply:
+    inner = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+    return _xml(f'<ErrorResponse xmlns="{STS_NAMESPACE}">{inner}</ErrorResponse>', 403)
+
+
+def _xml(document: str, status: int) -> Reply:
+    text = '<?xml version="1.0" encoding="UTF-8"?>' + document
+    return Reply(status, text.encode(), {"Content-Type": "text/xml"})
 
 
 def service_account_file(folder: Path, world: FakeWorld, **change: Any) -> Path:

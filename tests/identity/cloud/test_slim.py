@@ -8,12 +8,12 @@ import time
 import jwt
 import pytest
 
-from identity.cloud import CloudProvider, GCPClient
+from identity.cloud import CloudProvider, GCPClient, JWTType, get_jwt_database
 from identity.cloud.errors import JwtRequestFailed
 from identity.cloud.slim import IssuedToken, renewal_wait, retry_wait
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.protocols import Provider
-from tests.identity.cloud.fake_world import EMAIL, FakeWorld, text
+from tests.identity.cloud.fake_world import EMAIL, SUBJECT, FakeWorld, text
 
 HMAC_KEY = "k" * 32
 
@@ -42,25 +42,43 @@ class Issuer:
 
 async def test_against_the_world(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:
     """Real exchange, tokens of half a second: the renewed one arrives before the first has ended."""
-    world.token_lifetime = 0.5
     gcp = GCPClient(environ={}, metadata_endpoint=world.url)
     await gcp.detect()
-    provider = CloudProvider(server_url=world.url, allow_http=True, provider=gcp)
+    issued: list[str] = []
+    renewed = asyncio.Event()
+
+    async def fetch() -> str:
+        world.token_lifetime = 3600.0 if issued else 0.5
+        issued.append(await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp))
+        if len(issued) == 2:
+            renewed.set()
+        return issued[-1]
+
+    provider = CloudProvider(fetch=fetch)
     assert isinstance(provider, Provider)
     await provider.initialize()
     await provider.initialize()
-    try:
-        assert provider.get_id() == EMAIL
-        first = provider.get_token(time.time())
-        world.token_lifetime = 3600.0
-        async with asyncio.timeout(10):
-            while provider.get_token(time.time() - 3600) == first:
-                world.arrived.clear()
-                await asyncio.wait_for(world.arrived.wait(), 10)
-                await asyncio.sleep(0.01)
-    finally:
-        await provider.close()
-    assert world.count("/auth/iam/database") == 2
+    assert provider.get_id() == EMAIL
+    assert provider.get_token(time.time()) == issued[0]
+    await asyncio.wait_for(renewed.wait(), 10)
+    assert provider.get_token(time.time()) == issued[1]
+    await provider.close()
+
+
+async def test_options_are_those_of_get_jwt(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:
+    gcp = GCPClient(environ={}, metadata_endpoint=world.url)
+    await gcp.detect()
+    provider = CloudProvider(
+        JWTType.API_GATEWAY_ACCESS,
+        server_url=world.url,
+        allow_http=True,
+        provider=gcp,
+        identity_format_preference="gcp-sa-unique-id",
+    )
+    await provider.initialize()
+    assert provider.get_id() == SUBJECT
+    assert world.count("/auth/iam/api") == 1
+    await provider.close()
 
 
 async def test_renewed_before_the_end() -> None:
@@ -141,7 +159,15 @@ async def test_close_and_open_again() -> None:
 
 @pytest.mark.parametrize(
     "issued",
-    ["", "a.b.c", "no token", token(""), token(life=-10), jwt.encode({"sub": "app"}, HMAC_KEY), jwt.encode({"sub": 7, "exp": 2000000000.0}, HMAC_KEY, sort_headers=True)],
+    [
+        "",
+        "a.b.c",
+        "no token",
+        token(""),
+        token(life=-10),
+        jwt.encode({"sub": "app"}, HMAC_KEY),
+        jwt.encode({"sub": "app", "exp": "soon"}, HMAC_KEY),
+    ],
 )
 async def test_unusable_tokens_are_refused(issued: str) -> None:
     with pytest.raises(InvalidToken) as caught:
