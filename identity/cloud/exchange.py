@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 
 from identity.cloud.aws.client import ROLE_SESSION_NAME_PARAM
 from identity.cloud.detection import DETECT_PROVIDER_DEFAULT_TIMEOUT, detect_provider
@@ -86,7 +86,7 @@ async def get_jwt(
     identity_format_preference: str | Iterable[str] | Unset | None = UNSET,
     timeout: float = DETECT_PROVIDER_DEFAULT_TIMEOUT,
     logger: Logger | None = None,
-    **detect_options: Any,
+    clients: Sequence[CloudProviderClient] | None = None,
 ) -> str:
     """A JWT that the auth server issues for this machine's cloud identity.
 
@@ -96,7 +96,7 @@ async def get_jwt(
         server_url: where to ask, else S2IAM_SERVER_URL, S2IAM_JWT_SERVER_URL, the public service. A URL
             without a path gets the public service's path.
         allow_http: take an http URL too; for tests only.
-        provider: a detected client; without one, the cloud is detected with `detect_options` (`clients`).
+        provider: a detected client; without one, the cloud is detected among `clients` (default: all three).
         additional_params: for the client, such as `audience` (GCP).
         assume_role_identifier: act as this role (AWS ARN, GCP e-mail address, Azure client id).
         assume_role_session_name: the session's name of an assumed AWS role.
@@ -111,10 +111,11 @@ async def get_jwt(
     params = dict(additional_params or {})
     if assume_role_session_name:
         params[ROLE_SESSION_NAME_PARAM] = assume_role_session_name
+    deadline = asyncio.get_running_loop().time() + timeout
+    if provider is None:
+        provider = await detect_provider(timeout, logger, clients)
     try:
-        async with asyncio.timeout(timeout):
-            if provider is None:
-                provider = await detect_provider(**{"timeout": timeout, "logger": logger, **detect_options})
+        async with asyncio.timeout_at(deadline):
             if assume_role_identifier:
                 provider = provider.assume_role(assume_role_identifier)
             headers, identity = await provider.get_identity_headers(params)
@@ -124,15 +125,29 @@ async def get_jwt(
         raise CloudRequestFailed(SERVICE, f"no token within {timeout:g} s", transient=True) from None
 
 
+class JwtOptions(TypedDict, total=False):
+    """The arguments of `get_jwt` that are the same for every kind of token; they are explained there."""
+
+    allow_http: bool
+    provider: CloudProviderClient | None
+    additional_params: Mapping[str, str] | None
+    assume_role_identifier: str | None
+    assume_role_session_name: str | None
+    identity_format_preference: str | Iterable[str] | Unset | None
+    timeout: float
+    logger: Logger | None
+    clients: Sequence[CloudProviderClient] | None
+
+
 async def get_jwt_database(
-    workspace_group_id: str | None = None, server_url: str | None = None, **options: Any
+    workspace_group_id: str | None = None, server_url: str | None = None, **options: Unpack[JwtOptions]
 ) -> str:
     """A JWT for the database. Options are those of `get_jwt`."""
     return await get_jwt(JWTType.DATABASE_ACCESS, workspace_group_id, server_url, **options)
 
 
 async def get_jwt_api(
-    workspace_group_id: str | None = None, server_url: str | None = None, **options: Any
+    workspace_group_id: str | None = None, server_url: str | None = None, **options: Unpack[JwtOptions]
 ) -> str:
     """A JWT for the API gateway. Options are those of `get_jwt`."""
     return await get_jwt(JWTType.API_GATEWAY_ACCESS, workspace_group_id, server_url, **options)

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from loguru import logger as log
 
 from identity.cloud.claims import expiry_claim, text_claim, unverified_claims
-from identity.cloud.exchange import get_jwt
+from identity.cloud.exchange import JwtOptions, get_jwt
 from identity.cloud.models import JWTType
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 
@@ -64,20 +64,21 @@ def retry_wait(failures: int, now: float, expires_at: float) -> float:
 class CloudProvider:
     """An identity provider (`identity.protocols.Provider`) whose tokens the auth server issues.
 
-    `options` are those of `get_jwt`: `server_url`, `provider`, `assume_role_identifier`... `fetch` replaces
-    the exchange as a whole and `clock` the time (Unix seconds).
+    The arguments are those of `get_jwt`; `fetch` replaces that exchange as a whole, and `clock` the time
+    (Unix seconds).
     """
 
     def __init__(
         self,
         jwt_type: JWTType = JWTType.DATABASE_ACCESS,
         workspace_group_id: str | None = None,
+        server_url: str | None = None,
         *,
         fetch: Callable[[], Awaitable[str]] | None = None,
         clock: Callable[[], float] = time.time,
-        **options: Any,
+        **options: Unpack[JwtOptions],
     ) -> None:
-        self._fetch = fetch or (lambda: get_jwt(jwt_type, workspace_group_id, **options))
+        self._fetch = fetch or (lambda: get_jwt(jwt_type, workspace_group_id, server_url, **options))
         self._clock = clock
         self._token: IssuedToken | None = None
         self._renewal: asyncio.Task[None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -104,8 +105,7 @@ class AWSClient(CloudProviderClient):
 
     def assume_role(self, role_identifier: str) -> AWSClient:
         """A client that acts as the role of this ARN, with the credentials of this client as its start."""
-        clone = AWSClient.__new__(AWSClient)
-        clone.__dict__.update(self.__dict__)
+        clone = copy.copy(self)
         clone._role = role_identifier
         clone._session = Cached(self._clock)
         return clone

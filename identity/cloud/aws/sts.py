@@ -33,7 +33,8 @@ class Sts:
             raise ConfigError(f"{region[:40]!r} is not an AWS region such as eu-west-1", field="AWS_REGION")
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         self._region = region
-        self._url = require_private(endpoint or f"https://sts.{region}.{suffix}", "AWS_ENDPOINT_URL_STS")
+        what = "AWS_ENDPOINT_URL_STS"
+        self._url = parse_url(require_private(endpoint or f"https://sts.{region}.{suffix}", what) + "/", what)
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -75,11 +76,11 @@ class Sts:
         body = urlencode({**form, "Version": "2011-06-15"}).encode()
         headers = {"Content-Type": FORM}
         if credentials:
-            url = parse_url(self._url, "AWS_ENDPOINT_URL_STS")
-            signed = Request("POST", "/", (("Host", url.netloc.decode()), ("Content-Type", FORM)), body)
+            host, target = self._url.netloc.decode(), self._url.raw_path.decode()
+            signed = Request("POST", target, (("Host", host), ("Content-Type", FORM)), body)
             signer = Signer(credentials, self._region, "sts", self._clock())
             headers |= dict(sign_headers(signed, signer).additions)
-        answer = await fetch(SERVICE, "POST", self._url + "/", timeout=TIMEOUT, headers=headers, body=body)
+        answer = await fetch(SERVICE, "POST", str(self._url), timeout=TIMEOUT, headers=headers, body=body)
         elements = _elements(answer)
         if answer.status != 200:
             # The message of a refused signature quotes the signed headers, the session token among them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -104,8 +105,7 @@ class AzureClient(CloudProviderClient):
             raise AssumeRoleNotSupported(
                 "an Azure service principal cannot become another identity: set AZURE_CLIENT_ID instead"
             )
-        clone = AzureClient.__new__(AzureClient)
-        clone.__dict__.update(self.__dict__)
+        clone = copy.copy(self)
         clone._client_id = role_identifier
         clone._token = Cached(self._clock)
         return clone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -109,8 +110,7 @@ class GCPClient(CloudProviderClient):
                 "a GCP role is the e-mail address (or number) of a service account",
                 field="assume_role_identifier",
             )
-        clone = GCPClient.__new__(GCPClient)
-        clone.__dict__.update(self.__dict__)
+        clone = copy.copy(self)
         clone._impersonated = role_identifier
         clone._token = Cached(self._clock)
         return clone

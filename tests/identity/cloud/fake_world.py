@@ -215,9 +215,8 @@ class FakeWorld:
 
     def issue(self, arn: str) -> dict[str, str]:
         """New temporary credentials of an ARN."""
-        key = AwsKey(
-            self.secret("aws-key"), self.secret("aws-session"), arn, "AROA4711:" + arn.rpartition("/")[2]
-        )
+        user_id = "AIDAUSER" if arn == USER_ARN else "AROA4711:" + arn.rpartition("/")[2]
+        key = AwsKey(self.secret("aws-key"), self.secret("aws-session"), arn, user_id)
         access = f"ASIA{len(self.aws)}"
         self.aws[access] = key
         ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.lifetime))

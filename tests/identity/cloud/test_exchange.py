@@ -12,6 +12,7 @@ from identity.cloud import (
     AWSClient,
     AzureClient,
     CloudIdentity,
+    CloudProviderNotFound,
     CloudProviderType,
     CloudRequestFailed,
     GCPClient,
@@ -220,6 +221,15 @@ async def test_answers_without_a_token(world: FakeWorld, gcp: GCPClient, reply: 
     world.fail(DATABASE, reply)
     with pytest.raises(S2IAMError):
         await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
+
+
+async def test_detection_that_takes_too_long_says_what_it_looked_for(
+    world: FakeWorld, tmp_path: Path
+) -> None:
+    world.fail("/metadata/instance", *[Reply(stream=dripping)] * 3)
+    slow = AzureClient(environ={"HOME": str(tmp_path)}, imds_endpoint=world.url)
+    with pytest.raises(CloudProviderNotFound, match="azure: no answer within"):
+        await get_jwt_api(server_url=world.url, allow_http=True, clients=[slow], timeout=0.2)
 
 
 async def test_slow_server_ends_at_the_time_limit(world: FakeWorld, gcp: GCPClient) -> None:
