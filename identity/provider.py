@@ -20,9 +20,10 @@ from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 from identity.claims import ClaimRules
 from identity.errors import ConfigError
 from identity.jwks import IssuerKeys
-from identity.jwt import TOKEN_REUSE, JwtProvider, JwtVerifier, optional_text, texts
+from identity.jwt import TOKEN_REUSE, JwtProvider, JwtVerifier
 from identity.key_source import ConfiguredKeys, KeySource
 from identity.keys import Key
+from identity.options import optional_text, texts
 from identity.protocols import Claims, Provider, Verifier
 from identity.shared_secret import (
     CLOCK_SKEW,

@@ -10,6 +10,7 @@ from loguru import logger
 from identity import jws
 from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
+from identity.options import text
 from identity.watch import WatchedFile
 
 
@@ -31,9 +32,9 @@ class StaticJwtProvider:
     """
 
     def __init__(self, path: str) -> None:
-        if not isinstance(path, str) or not path:
-            raise ConfigError("path must be a text that is not empty", field="path")
-        self._file = WatchedFile(path, _read_token, max_bytes=jws.MAX_TOKEN_CHARACTERS, field="path")
+        self._file = WatchedFile(
+            text(path, "path"), _read_token, max_bytes=jws.MAX_TOKEN_CHARACTERS, field="path"
+        )
         subject = self._file.last.subject
         if subject is None:
             raise ConfigError(f"{path}: missing subject claim in the token", field="path")
