@@ -59,7 +59,11 @@ def client(limits: FetchLimits, tls: ssl.SSLContext) -> httpx.AsyncClient:
         trust_env=False,
         timeout=httpx.Timeout(limits.total, connect=limits.connect),
         limits=httpx.Limits(max_connections=2, max_keepalive_connections=0),
-        headers={"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"},
+        headers={
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json, application/jwk-set+json",
+            "Accept-Encoding": "gzip",
+        },
     )
 
 

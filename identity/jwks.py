@@ -46,16 +46,21 @@ class IssuerKeys:
         self._limits = limits or FetchLimits()
         self._cache = KeyCache(policy or RefreshPolicy())
         self._task: asyncio.Task[None] | None = None
-        self._wanted = asyncio.Event()
+        self._wanted: asyncio.Event
         self._round: asyncio.Future[None] | None = None
         """Done when the fetch in flight is over; None between two fetches."""
         self._complained = ""
 
     async def initialize(self) -> None:
-        """Start fetching; does not wait for the first answer."""
-        if self._task is None:
+        """Start fetching; does not wait for the first answer. Raises ConfigError."""
+        if self._task is not None:
+            return
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_public_authorities)
+        if self._task is None:  # nobody else came in between
+            self._wanted = asyncio.Event()
             self._round = asyncio.get_running_loop().create_future()
-            self._task = asyncio.create_task(self._keep_fresh(), name=f"jwks {self._issuer}")
+            self._task = asyncio.create_task(self._keep_fresh(self._tls), name=f"jwks {self._issuer}")
 
     async def close(self) -> None:
         """Stop fetching. Whoever waits gets what is there."""
@@ -89,12 +94,8 @@ class IssuerKeys:
             await asyncio.shield(self._round)
         return self.current(now)
 
-    async def _keep_fresh(self) -> None:
+    async def _keep_fresh(self, tls: ssl.SSLContext) -> None:
         try:
-            # The public authorities take some 20 ms to load. SSL_CERT_FILE is honoured, nothing else.
-            tls = self._tls
-            if tls is None:
-                tls = await asyncio.to_thread(httpx.create_ssl_context)
             async with fetch.client(self._limits, tls) as http:
                 while True:
                     await self._refresh(http)
@@ -197,11 +198,19 @@ def _issuer_url(issuer: str) -> httpx.URL:
     return url
 
 
+def _public_authorities() -> ssl.SSLContext:
+    """A context for the public authorities, or for those of SSL_CERT_FILE. Takes some 20 ms."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # SSLError is one
+        raise ConfigError(f"the certificate authorities cannot be loaded: {error}", field="ca_file") from None
+
+
 def _tls_context(ca_file: str | None) -> ssl.SSLContext | None:
-    """A context for the given authorities; None for the public ones, which take long to load."""
+    """A context for the given authorities; None for the public ones, which are loaded when needed."""
     if ca_file is None:
         return None
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         raise ConfigError(f"ca_file {ca_file} cannot be used: {error}", field="ca_file") from None

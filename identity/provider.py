@@ -468,7 +468,7 @@ IdentityVerifier.SharedSecret = _SharedSecretVerifier
 IdentityVerifier.Jwt = _JwtVerifier
 IdentityVerifier.Spire = _SpireVerifier
 
-# Tracebacks, reprs and pickles call the variants what their users call them.
+# Tracebacks and reprs call the variants what their users call them.
 for _base in (IdentityProvider, IdentityVerifier):
     for _variant in _base.__subclasses__():
         _variant.__name__ = next(name for name, value in vars(_base).items() if value is _variant)

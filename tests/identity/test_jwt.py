@@ -12,6 +12,8 @@ from typing import Any
 
 import jwt as pyjwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from loguru import logger
 
 from identity import jwt as jwt_module
@@ -37,6 +39,7 @@ from tests.identity.vectors import Case, each_case, summary
 NOW = 1_800_000_000
 HOUR = timedelta(hours=1)
 ES256, HS256 = Algorithm.ES256, Algorithm.HS256
+WORDS = "words that are long enough to be a key of HS256"
 RULES = ClaimRules(issuer="issuer", audience=("peer",))
 
 
@@ -266,6 +269,14 @@ def test_no_repr_shows_a_key_or_a_token() -> None:
     assert made.get_token(NOW) not in text
 
 
+@given(st.integers(0, 400), st.text(min_size=1, max_size=2))
+def test_no_change_of_a_token_is_accepted(position: int, change: str) -> None:
+    good = encode({"iss": "issuer", "aud": "peer", "exp": NOW}, HS256)
+    changed = good[:position] + change + good[position + 1 :]
+    if changed != good:
+        rule(verifier(verifying(HS256)), changed)
+
+
 # Files
 
 
@@ -337,17 +348,17 @@ def test_bundle_file_of_spiffe_helper(tmp_path: Path) -> None:
 
 def test_newline_at_the_end_of_an_hmac_file_counts_and_is_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    path.write_text("short words\n")
+    path.write_text(f"{WORDS}\n")
     lines: list[str] = []
     sink = logger.add(lines.append, level="WARNING", format="{message}")
     try:
         check = verifier(Key(HS256, KeyFormat.Pem, KeyData.File(path)))
     finally:
         logger.remove(sink)
-    check.try_verify(pyjwt.encode({"exp": NOW}, "short words\n", "HS256"), NOW)
-    assert rule(check, pyjwt.encode({"exp": NOW}, "short words", "HS256")) == "signature"
+    check.try_verify(pyjwt.encode({"exp": NOW}, f"{WORDS}\n", "HS256"), NOW)
+    assert rule(check, pyjwt.encode({"exp": NOW}, WORDS, "HS256")) == "signature"
     assert "newline" in lines[0]
-    assert "short words" not in lines[0]
+    assert WORDS not in lines[0]
 
 
 # Vectors
