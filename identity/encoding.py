@@ -59,14 +59,14 @@ def b64_decode(text: str) -> bytes:
     return data
 
 
-def parse_object(document: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+def parse_object(document: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """The members of a JSON object in UTF-8.
 
     Raises Malformed for anything else: other JSON values, text that is not UTF-8 (lone surrogates too), a
     byte order mark, duplicate members, NaN and Infinity (also as 1e999), nesting deeper than `max_depth`.
     """
     try:
-        text = document.decode("utf-8") if isinstance(document, bytes) else document
+        text = document.decode("utf-8")
         _check_depth(text, max_depth)
         value = _DECODER.decode(text)
         if "\\ud" in text or "\\uD" in text:  # json turns a lone \ud800 into text that nobody can encode

@@ -16,6 +16,7 @@ from identity.key_set import KeySet, read_signing_key
 from identity.key_source import KeyContent, KeySource
 from identity.keys import Key
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
+from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, WouldBlock
 
 TOKEN_REUSE = 5.0
@@ -44,14 +45,14 @@ class JwtProvider:
         key_id: str | None = None,
         token_reuse: float = TOKEN_REUSE,
     ) -> None:
-        self._id = subject_of(subject)
+        self._id = _subject_of(subject)
         self._issuer = optional_text(issuer, "issuer")
         self._audience = texts(audience, "audience")
         self._kid = optional_text(key_id, "key_id")
         if not isinstance(duration, timedelta) or duration < timedelta(seconds=1):
             raise ConfigError("duration must be a timedelta of a second or more", field="duration")
         self._duration = int(duration.total_seconds())
-        self._reuse = min(token_reuse, self._duration * 2 / 3)
+        self._reuse = min(seconds(token_reuse, "token_reuse"), self._duration * 2 / 3)
         self._key = KeyContent(private_key, "private_key", read_signing_key)
         self._pubkey = new_pubkey()
         self._token = ""
@@ -215,29 +216,11 @@ class JwtVerifier:
         return f"JwtVerifier(issuer={self._rules.issuer!r}, verified={len(self._verified)})"
 
 
-def subject_of(subject: str | None) -> str:
+def _subject_of(subject: str | None) -> str:
     """The subject a token needs, since the instance id is made from it. Raises ConfigError."""
     if subject is None:
         raise ConfigError("missing subject claim: a Jwt provider needs subject=...", field="subject")
-    if not isinstance(subject, str) or not subject:
-        raise ConfigError("subject must be a text that is not empty", field="subject")
-    return subject
-
-
-def optional_text(value: str | None, field: str) -> str | None:
-    """`value` itself. Raises ConfigError unless it is None or a text that is not empty."""
-    if value is not None and (not isinstance(value, str) or not value):
-        raise ConfigError(f"{field} must be a text that is not empty", field=field)
-    return value
-
-
-def texts(values: Sequence[str] | None, field: str) -> tuple[str, ...]:
-    """`values` as a tuple. Raises ConfigError unless it is None or a list of texts that are not empty."""
-    if values is None:
-        return ()
-    if isinstance(values, str) or not all(isinstance(value, str) and value for value in values):
-        raise ConfigError(f"{field} must be a list of texts that are not empty", field=field)
-    return tuple(values)
+    return text(subject, "subject")
 
 
 def _name(token: str) -> bytes:

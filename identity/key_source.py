@@ -50,13 +50,14 @@ class KeyContent(Generic[T]):
         algorithm, format = key.algorithm, key.format
         self._file: WatchedFile[T] | None = None
         if isinstance(key.key, KeyData.File):
+            path = key.key.path
 
             def read_file(content: bytes) -> T:
                 if algorithm.symmetric and format is KeyFormat.Pem and content.endswith(b"\n"):
+                    # Kept, since original peers keep it; but the other side may hold the text without.
                     logger.warning("{}: the newline at the end is part of the HMAC key", path)
                 return read(content, algorithm, format)
 
-            path = key.key.path
             self._file = WatchedFile(path, read_file, max_bytes=MAX_KEY_BYTES, field=field)
             return
         assert isinstance(key.key, KeyData.Content)

@@ -26,6 +26,7 @@ from loguru import logger
 from identity.encoding import Malformed, b64url_decode, b64url_encode, compact_json, parse_object
 from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
+from identity.options import seconds, utf8
 from identity.protocols import Claims
 
 MIN_SECRET_BYTES = 32
@@ -73,8 +74,8 @@ class SharedSecretProvider:
         check_identity(identity)
         self._strict = strict
         self._key = _secret_key(shared_secret, strict=strict)
-        window = _seconds(validity_window, "validity_window", positive=True)
-        self._reuse = min(_seconds(token_reuse, "token_reuse"), window * 2 / 3)
+        window = seconds(validity_window, "validity_window", positive=True)
+        self._reuse = min(seconds(token_reuse, "token_reuse"), window * 2 / 3)
         self._random = random
         self._id = f"{identity}_{_suffix(random)}"
         self._pubkey = new_pubkey()
@@ -143,8 +144,8 @@ class SharedSecretVerifier:
         self._strict = strict
         self._key = _secret_key(shared_secret, strict=strict)
         self._previous: _PreviousKey | None = None
-        self._window = _seconds(validity_window, "validity_window", positive=True)
-        self._skew = _seconds(clock_skew, "clock_skew")
+        self._window = seconds(validity_window, "validity_window", positive=True)
+        self._skew = seconds(clock_skew, "clock_skew")
         if isinstance(replay_cache, bool) or not isinstance(replay_cache, int) or replay_cache < 0:
             raise ConfigError("replay_cache is a number of entries, 0 or more", field="replay_cache")
         self._replay = _ReplayCache(replay_cache) if replay_cache else None
@@ -160,8 +161,8 @@ class SharedSecretVerifier:
         """Check a token at `now`. Raises InvalidToken; never WouldBlock."""
         lifetime = self._verified.get(token)
         if lifetime is not None:
-            seconds = int(now)
-            if lifetime[0] <= seconds <= lifetime[1]:
+            clock = int(now)
+            if lifetime[0] <= clock <= lifetime[1]:
                 self._verified.move_to_end(token)
                 return
             del self._verified[token]
@@ -197,12 +198,12 @@ class SharedSecretVerifier:
         Raises ConfigError.
         """
         key = _secret_key(shared_secret, strict=self._strict)
-        until = int(now + _seconds(overlap, "overlap"))
+        until = int(now + seconds(overlap, "overlap"))
         self._previous = _PreviousKey(self._key, until) if overlap else None
         self._key = key
         self._verified.clear()
 
-    def _check(self, token: str, seconds: int) -> None:
+    def _check(self, token: str, clock: int) -> None:
         """Checks in the reference's order (`identity.md` 2.2); both ends of the window are inclusive."""
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise InvalidToken(f"token over {MAX_TOKEN_CHARACTERS} characters", rule="size")
@@ -214,26 +215,26 @@ class SharedSecretVerifier:
         if len(timestamp) > 20 or not (timestamp.isascii() and timestamp.isdigit()):
             raise InvalidToken("the timestamp is not plain decimal digits", rule="timestamp")
         issued = int(timestamp)
-        if issued - seconds > self._skew:
-            raise InvalidToken(f"made {issued - seconds} s in the future", rule="not_yet_valid")
-        if seconds - issued > self._window:
+        if issued - clock > self._skew:
+            raise InvalidToken(f"made {issued - clock} s in the future", rule="not_yet_valid")
+        if clock - issued > self._window:
             raise InvalidToken(f"expired: older than {self._window:g} s", rule="expired")
         try:
             signed = token[: -len(mac) - 1].encode("utf-8")
             given = mac.encode("ascii")
         except UnicodeEncodeError:
             raise InvalidToken("the token is not text that can be signed", rule="format") from None
-        last = self._last_second(signed, given, issued, seconds)
+        last = self._last_second(signed, given, issued, clock)
         if self._replay is not None:
             # No memory of verified tokens beside it: every verification must reach the replay cache.
-            self._replay.admit(nonce, issued, seconds, self._window)
+            self._replay.admit(nonce, issued, clock, self._window)
             return
         if len(token) <= MAX_REMEMBERED_CHARACTERS:
             self._verified[token] = _Lifetime(math.ceil(issued - self._skew), last)
             if len(self._verified) > VERIFIED_TOKENS:
                 self._verified.popitem(last=False)
 
-    def _last_second(self, signed: bytes, mac: bytes, issued: int, seconds: int) -> int:
+    def _last_second(self, signed: bytes, mac: bytes, issued: int, clock: int) -> int:
         """The last second the token is good for, by the key that fits its MAC. Raises InvalidToken.
 
         Comparing with the one canonical base64url text decides in one step that the MAC decodes strictly,
@@ -245,7 +246,7 @@ class SharedSecretVerifier:
         previous = self._previous
         if (
             previous is not None
-            and seconds <= previous.until
+            and clock <= previous.until
             and hmac.compare_digest(_mac(previous.key, signed), mac)
         ):
             return min(expires, previous.until)
@@ -269,7 +270,7 @@ def check_identity(identity: str) -> None:
     """Raise ConfigError unless `identity` can stand in a token: not empty, no colon, no white space."""
     if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
         raise ConfigError("identity must be a text without colons and white space", field="identity")
-    _utf8(identity, "identity")
+    utf8(identity, "identity")
 
 
 class _Lifetime(NamedTuple):
@@ -298,10 +299,10 @@ class _ReplayCache:
         self._size = size
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
 
-    def admit(self, nonce: str, issued: int, seconds: int, window: float) -> None:
+    def admit(self, nonce: str, issued: int, clock: int, window: float) -> None:
         """Remember a token that is seen for the first time. Raises InvalidToken for the second."""
         seen = self._seen
-        while seen and seconds - next(iter(seen))[1] > window:
+        while seen and clock - next(iter(seen))[1] > window:
             seen.popitem(last=False)
         if (nonce, issued) in seen:
             raise InvalidToken("a token that was used before", rule="replay")
@@ -318,7 +319,7 @@ def _mac(key: bytes, signed: bytes) -> bytes:
 def _secret_key(secret: str, *, strict: bool) -> bytes:
     if not isinstance(secret, str) or not secret:
         raise ConfigError("shared_secret must be a text that is not empty", field="shared_secret")
-    key = _utf8(secret, "shared_secret")
+    key = utf8(secret, "shared_secret")
     if len(key) < MIN_SECRET_BYTES:
         if strict:
             raise ConfigError(
@@ -337,21 +338,6 @@ def _warn_short_secret() -> None:
         "a shared secret has under {} bytes: original SLIM libraries refuse it, and it can be guessed",
         MIN_SECRET_BYTES,
     )
-
-
-def _utf8(text: str, field: str) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ConfigError(f"{field} has characters that are not Unicode text", field=field) from None
-
-
-def _seconds(value: float, field: str, *, positive: bool = False) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (positive and value == 0):
-        least = "above 0" if positive else "0 or more"
-        raise ConfigError(f"{field} is a number of seconds, {least}", field=field)
-    return float(value)
 
 
 def _suffix(random: RandomBytes) -> str:

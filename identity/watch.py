@@ -44,12 +44,14 @@ class WatchedFile(Generic[T]):
     def __init__(self, path: str, parse: Callable[[bytes], T], *, max_bytes: int, field: str) -> None:
         self.path = path
         self.generation = 0
+        self.last: T
+        """The last good content, without a look at the file."""
         self._parse = parse
         self._max_bytes = max_bytes
         self._checked = float("-inf")
         self._complained: str | None = None
         try:
-            self._version, self._value = self._load()
+            self._version, self.last = self._load()
         except Malformed as error:
             raise ConfigError(f"{path}: {error}", field=field) from None
 
@@ -59,14 +61,14 @@ class WatchedFile(Generic[T]):
         if not 0 <= now - self._checked < CHECK_INTERVAL:
             self._checked = now
             self._look()
-        return self._value
+        return self.last
 
     def _look(self) -> None:
         try:
             status = os.stat(self.path)
             if _version(status) == self._version:
                 return
-            self._version, self._value = self._load()
+            self._version, self.last = self._load()
         except (Malformed, OSError) as error:
             reason = str(error) if isinstance(error, Malformed) else _reason(error)
             if reason != self._complained:

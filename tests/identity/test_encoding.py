@@ -88,12 +88,12 @@ def test_json_refuses(document: bytes) -> None:
 
 
 def test_json_depth_counts_levels_and_not_brackets() -> None:
-    assert parse_object('{"a":' + "[" * 31 + "]" * 31 + "}")
-    assert parse_object(json.dumps({"a": "[{" * 100 + '"', "b": [[]] * 100}))
+    assert parse_object(b'{"a":' + b"[" * 31 + b"]" * 31 + b"}")
+    assert parse_object(json.dumps({"a": "[{" * 100 + '"', "b": [[]] * 100}).encode())
     with pytest.raises(Malformed, match="deeper than 32"):
-        parse_object('{"a":' + "[" * 32 + "]" * 32 + "}")
+        parse_object(b'{"a":' + b"[" * 32 + b"]" * 32 + b"}")
     with pytest.raises(Malformed, match="deeper"):
-        parse_object("[" * 500_000)
+        parse_object(b"[" * 500_000)
 
 
 @pytest.mark.timeout(10)
@@ -101,7 +101,7 @@ def test_json_depth_counts_levels_and_not_brackets() -> None:
 def test_json_depth_is_measured_in_one_walk(unit: str) -> None:
     """Quotes and escapes that never close cannot make the walk start over at each of them."""
     with pytest.raises(Malformed):
-        parse_object("[" * 20 + "]" * 20 + "{[" * 8 + '"' + unit * 200_000)
+        parse_object(("[" * 20 + "]" * 20 + "{[" * 8 + '"' + unit * 200_000).encode())
 
 
 def test_surrogate_pairs_are_fine() -> None:
