@@ -25,6 +25,16 @@ class LinkDrained(NamedTuple):
     """Link to its Connection: the backlog fell below the low-water mark."""
 
 
+class Start(NamedTuple):
+    """To a new Connection: attach to the route table and begin to read."""
+
+
+class LinkLost(NamedTuple):
+    """Dialled link to its Connection: the stream broke; the link goes on dialling."""
+
+    cause: str
+
+
 class LinkClosed(NamedTuple):
     """Link to its Connection: the stream is over. `cause` is for people."""
 
@@ -134,19 +144,39 @@ class Sweep(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Ask for figures; the answer is a StatusReport."""
+    """Ask for figures; the answer is a StatusReport with the same tag."""
+
+    tag: int = 0
 
 
 class StatusReport(NamedTuple):
     """Figures by name, for people and tests."""
 
     figures: dict[str, Any]
+    tag: int = 0
 
 
-class Drain(NamedTuple):
-    """Gateway to a Connection: write what is queued, then close. `deadline` in seconds."""
+class Opened(NamedTuple):
+    """To the Gateway: the link with this index is there; give it a Connection."""
 
-    deadline: float
+    connection: int
+    dialled_as: str | None = None
+    """Our link id, when we dialled."""
+    observer: Any = None
+    """Who wants to be told ConnectionState, beside the Gateway."""
+
+
+class ConnectionState(NamedTuple):
+    """Connection to its observers: where it stands. One of the words below, and why."""
+
+    connection: int
+    state: str
+    """attached (reading), negotiated, lost (dialling again), restored, closed (for good)."""
+    detail: str = ""
+
+
+class Gather(NamedTuple):
+    """Ask the Gateway for every connection's figures; the answer is a StatusReport."""
 
 
 class Close(NamedTuple):

@@ -42,7 +42,8 @@ def actor_system(system: LoopSystem) -> ActorSystem:
 class LoopSystemBase:
     """What `ActorSystem(systemBase=...)` asks of a system base, done by a LoopSystem.
 
-    Pass `transientUnique=True` too (`actor_system` does), or Thespian may hand out another base of this class.
+    Pass `transientUnique=True` too (`actor_system` does), or Thespian may hand out another base of this
+    class.
     """
 
     def __init__(self, system: LoopSystem) -> None:
