@@ -24,6 +24,8 @@ from actors.messages.session import (
     Bound,
     Completed,
     Congestion,
+    Credential,
+    CredentialWanted,
     Delivered,
     EpochChanged,
     Failure,
@@ -47,7 +49,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.crypto import Crypto
-from actors.session.effects import Answer, Credential, CredentialWanted, Effect, Event, Refused
+from actors.session.effects import Answer, Effect, Event, Refused
 from actors.session.peers import Generation
 from actors.session.receiver import Receiver
 from actors.session.requests import Requests

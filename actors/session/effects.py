@@ -2,8 +2,7 @@
 
 Most effects are the very records that the shell hands on: a SessionMessage is to be sent, Bind, Unbind and
 SessionGone go to the App, Delivered, Completed and SessionEnded to the application's port, MemberJoined,
-MemberLeft and EpochChanged to whoever watches. The few that are not messages stand here, and the one event
-that is none.
+MemberLeft and EpochChanged to whoever watches. The few that are not messages stand here.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from actors.messages.session import (
     CloseSession,
     Completed,
     Congestion,
+    Credential,
+    CredentialWanted,
     Delivered,
     EpochChanged,
     Invite,
@@ -33,7 +34,6 @@ from actors.messages.session import (
     Unroutable,
 )
 from actors.messages.wire import SessionMessage
-from identity.errors import SlimError
 
 
 class Joined(NamedTuple):
@@ -47,26 +47,10 @@ class Answer(NamedTuple):
     completed: Completed
 
 
-class CredentialWanted(NamedTuple):
-    """Obtain a token that carries `claims`; the answer is the event Credential."""
-
-    claims: dict[str, Any]
-
-
 class Refused(NamedTuple):
     """A peer's message was dropped; `reason` is for the log."""
 
     reason: str
-
-
-class Credential(NamedTuple):
-    """Event: the token that CredentialWanted asked for, or why there is none."""
-
-    token: str = ""
-    error: SlimError | None = None
-
-    def __repr__(self) -> str:
-        return f"Credential(token of {len(self.token)} characters, error={self.error!r})"
 
 
 Event = (

@@ -124,7 +124,7 @@ class Moderator(Conversation):
         self._channel_bound = not self.group
         self._rounds = Rounds(setting.settings.ping_interval, now)
         self._opening = handle
-        self._closing: list[tuple[int, object]] = []
+        self._closing: list[int] = []
         self._last_task: _Task | None = None
         """Close, once it was asked for."""
         self._ping_id = 0
@@ -155,7 +155,8 @@ class Moderator(Conversation):
                 return
             self._tasks.append(_Task(kind, event.name, event.handle, event.port))
         elif isinstance(event, CloseSession):
-            self._closing.append((event.handle, None))
+            if event.handle is not None:
+                self._closing.append(event.handle)
             if not self.group and not self._others:
                 self._end(None)
             elif not self._draining:
@@ -496,8 +497,8 @@ class Moderator(Conversation):
 
     def _closed(self, error: SlimError | None) -> None:
         self._task = None
-        for handle, port in self._closing:
-            self._answer(handle, port, error)
+        for handle in self._closing:
+            self._answer(handle, None, error)
         self._closing.clear()
         self._end(None)
 
@@ -511,8 +512,8 @@ class Moderator(Conversation):
                 self._answer(task.handle, task.port, closed)
         self._tasks.clear()
         self._task = None
-        for handle, port in self._closing:
-            self._answer(handle, port, None)
+        for handle in self._closing:
+            self._answer(handle, None, None)
         self._closing.clear()
 
     # Messages and timers.

@@ -101,7 +101,8 @@ class Participant(Conversation):
             error = NotModerator(f"cannot {verb} this session: {why}", session_id=self.session_id)
             self._answer(event.handle, event.port, error)
         elif isinstance(event, CloseSession):
-            self._closing.append(event.handle)
+            if event.handle is not None:
+                self._closing.append(event.handle)
             if self._state is _State.REMOVED:
                 self._end(None)
             elif not self._draining:
