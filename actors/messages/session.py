@@ -186,7 +186,8 @@ class SetTimers(NamedTuple):
 class CloseSession(NamedTuple):
     """End the session: no new messages, await acknowledgements for at most `grace` seconds, say goodbye."""
 
-    handle: int
+    handle: int | None
+    """None: nobody waits for it."""
     grace: float = 60.0
 
 
@@ -253,7 +254,10 @@ class Delivered(NamedTuple):
 
 
 class SessionEnded(NamedTuple):
-    """The last word of a session, after everything else; every open handle has been answered."""
+    """The last word of a session, after everything else; every operation it knew has been answered.
+
+    What crossed this record on its way is answered too, for LINGER seconds (`actors/session/actor.py`).
+    """
 
     session_id: int
     cause: SlimError | None = None
@@ -321,6 +325,31 @@ class Bound(NamedTuple):
     error: SlimError | None = None
 
 
+class Credential(NamedTuple):
+    """The token that CredentialWanted asked for, or why there is none."""
+
+    token: str = ""
+    error: SlimError | None = None
+
+    def __repr__(self) -> str:
+        return f"Credential(token of {len(self.token)} characters, error={self.error!r})"
+
+
+class BeginSession(NamedTuple):
+    """To a new Session of our own: discover, or wait for invitations to make."""
+
+
+class Resolved(NamedTuple):
+    """To the App, from a task it started: the outcome of what could not be had at once."""
+
+    tag: int
+    token: str = ""
+    error: SlimError | None = None
+
+    def __repr__(self) -> str:
+        return f"Resolved(tag={self.tag}, token of {len(self.token)} characters, error={self.error!r})"
+
+
 class Congestion(NamedTuple):
     """Whether some connection that this application sends to has its outbox above the high-water mark."""
 
@@ -355,6 +384,19 @@ class Announce(NamedTuple):
     """This session was invited and stands: tell the application."""
 
     opened: SessionAnnounced
+
+
+class Adopted(NamedTuple):
+    """The application took over an announced session; its port, should the Session fail."""
+
+    session_id: int
+    port: Any
+
+
+class CredentialWanted(NamedTuple):
+    """Obtain a token that carries `claims` (the MLS credential); Credential answers."""
+
+    claims: dict[str, Any]
 
 
 class SessionGone(NamedTuple):
