@@ -98,7 +98,7 @@ class JwtKey:
 
 @dataclass(frozen=True, slots=True)
 class Jwt:
-    """Signs with `private` (or shows the token in `token_file`); verifies with `public`, or resolves it (None)."""
+    """Signs with `private` or shows `token_file`; verifies with `public`, or by the issuer's keys (None)."""
 
     private: JwtKey | None = None
     token_file: str | None = None
@@ -481,7 +481,7 @@ class OriginalSession:
         )
 
     async def receive(self, n: int = 1, timeout: float = 10.0) -> list[Message]:
-        """Exactly `n` messages. Raises PeerError with what the library said when the session fails or time ends."""
+        """Exactly `n` messages. Raises PeerError when the session fails or time ends."""
         messages, error = await self.receive_some(n, timeout)
         if error is not None:
             raise PeerError(self._app.label, "receive", f"{error} (after {len(messages)} of {n})", "receive")

@@ -162,7 +162,7 @@ class Peer:
     async def publish_many(
         self, session: int, count: int, size: int, prefix: str = "", window: int = 64, timeout: float = 30.0
     ) -> float:
-        """Publish `numbered` payloads with at most `window` unacknowledged ones; the answer is the seconds it took."""
+        """Publish `numbered` payloads, at most `window` of them unacknowledged; the seconds it took."""
         target, pending = self.sessions[session], deque[slim.CompletionHandle]()
         start = time.monotonic()
         async with asyncio.timeout(timeout):
