@@ -194,7 +194,7 @@ class AuthenticatedContent:
         return cls(WireFormat(wire_format), content, *_decode_auth(reader, content.type))
 
     def verify(self, suite: CipherSuite, signature_key: bytes, context: bytes) -> None:
-        """Check the signature over what was received. Raises VerificationError or (bad key) ValidationError."""
+        """Check the signature over what was received. Raises VerificationError; ValidationError: no key."""
         tbs = content_tbs(self.wire_format, self.content, context)
         if not suite.verify_with_label(signature_key, b"FramedContentTBS", tbs, self.signature):
             raise VerificationError("signature of the message")

@@ -15,10 +15,12 @@ EXTERNAL_INIT_LABEL = b"MLS 1.0 external init secret"
 
 @dataclass(frozen=True, slots=True)
 class EpochSecrets:
-    """The secrets of one epoch, named as in section 8, table 4."""
+    """The secrets of one epoch, named as in section 8, table 4.
+
+    The encryption secret is missing: it becomes the root of the secret tree and must not outlive that.
+    """
 
     sender_data: Secret
-    encryption: Secret
     exporter: Secret
     external: Secret
     confirmation: Secret
@@ -32,7 +34,6 @@ class EpochSecrets:
         """The lower half of the diagram in section 8."""
         return cls(
             sender_data=suite.derive_secret(epoch_secret, b"sender data"),
-            encryption=suite.derive_secret(epoch_secret, b"encryption"),
             exporter=suite.derive_secret(epoch_secret, b"exporter"),
             external=suite.derive_secret(epoch_secret, b"external"),
             confirmation=suite.derive_secret(epoch_secret, b"confirm"),
@@ -54,6 +55,11 @@ class EpochSecrets:
     def external_key_pair(self, suite: CipherSuite) -> HpkeKeyPair:
         """The key pair that external commits are sealed to (section 8.3)."""
         return suite.hpke.derive_key_pair(self.external)
+
+
+def encryption_secret(suite: CipherSuite, epoch_secret: bytes) -> Secret:
+    """The root of the epoch's secret tree."""
+    return suite.derive_secret(epoch_secret, b"encryption")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,11 +66,16 @@ class Ed25519:
         return self.load_private(random(32))
 
     def load_private(self, data: bytes) -> SignatureKey:
+        # Some libraries, the peers' among them, store the seed with the public key behind it.
+        seed, given = data[:32], data[32:]
         try:
-            key = ed25519.Ed25519PrivateKey.from_private_bytes(data)
+            key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
         except ValueError:
             raise ValidationError("private_key", "not an Ed25519 private key") from None
-        return SignatureKey(Secret(data), key.public_key().public_bytes_raw(), key.sign)
+        public = key.public_key().public_bytes_raw()
+        if given not in (b"", public):
+            raise ValidationError("private_key", "an Ed25519 key whose two halves do not belong together")
+        return SignatureKey(Secret(seed), public, key.sign)
 
     @staticmethod
     def _load_public(data: bytes) -> Verify:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from identity.mls.cipher_suite import suite
-from identity.mls.key_schedule import EpochSecrets, JoinerSecrets, joiner_secret, psk_secret, welcome_secret
+from identity.mls.key_schedule import (
+    EpochSecrets,
+    JoinerSecrets,
+    encryption_secret,
+    joiner_secret,
+    psk_secret,
+    welcome_secret,
+)
 from identity.mls.messages import GroupContext
 from identity.mls.proposal import PreSharedKeyId, PskType
 from identity.mls.secret import Secret
@@ -34,7 +41,7 @@ def test_key_schedule_vectors() -> None:
             secrets = EpochSecrets.derive(use, steps.epoch)
             assert secrets.init == unhex(epoch["init_secret"])
             assert secrets.sender_data == unhex(epoch["sender_data_secret"])
-            assert secrets.encryption == unhex(epoch["encryption_secret"])
+            assert encryption_secret(use, steps.epoch) == unhex(epoch["encryption_secret"])
             assert secrets.exporter == unhex(epoch["exporter_secret"])
             assert secrets.epoch_authenticator == unhex(epoch["epoch_authenticator"])
             assert secrets.external == unhex(epoch["external_secret"])

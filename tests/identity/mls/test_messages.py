@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from identity.mls.ratchet_tree import RatchetTree
 
 from identity.mls.codec import Reader, decode_whole, u8
 from identity.mls.errors import DecodeError
@@ -21,6 +20,7 @@ from identity.mls.proposal import (
     Remove,
     Update,
 )
+from identity.mls.ratchet_tree import RatchetTree
 from tests.identity.mls.support import cases, unhex
 
 
