@@ -411,9 +411,10 @@ class Group:
     ) -> PendingCommit:
         """Make a commit; nothing changes until `apply_pending`.
 
-        It holds the pending proposals by reference, and by value: Adds of the key packages `add` (as
-        MLSMessages), Removes of the leaves `remove`, and `proposals`. It has a path when one is needed (section
-        17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the signature key stays.
+        It holds the pending proposals by reference, and by value: Adds of the key packages `add` (which are
+        MLSMessages), Removes of the leaves `remove`, and `proposals`. It has a path when one is needed
+        (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the signature
+        key stays.
 
         Raises StateError when another commit is pending or the group has ended, otherwise as `process` does.
         """
@@ -458,7 +459,7 @@ class Group:
         discarded then. Our own messages are refused: our commits take effect by `apply_pending`.
 
         Raises DecodeError, VerificationError, ValidationError or KeyUnavailable, and nothing has changed then.
-        What the identity policy raises besides (such as WouldBlock) passes through; the call can be repeated.
+        What the identity policy raises besides (as WouldBlock) passes through; the call can be repeated.
         """
         decoded = decode_message(message)
         state = self._state

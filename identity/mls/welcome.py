@@ -69,7 +69,7 @@ class KeyPackageBundle:
 
 def lifetime_from(now: float) -> Lifetime:
     """The lifetime of a leaf made at `now` (Unix seconds)."""
-    start = int(now) - BACKDATE
+    start = max(0, int(now) - BACKDATE)
     return Lifetime(start, start + LIFETIME)
 
 
@@ -188,7 +188,7 @@ def accept_tree(
     now: float,
     verify_many: VerifyMany,
 ) -> tuple[RatchetTree, Roster]:
-    """Check the tree that belongs to a GroupInfo, the GroupInfo's signature by a member of it, and all members.
+    """Check the tree that belongs to a GroupInfo, the signature of a member under that, and all members.
 
     Raises ValidationError, DecodeError.
     """
@@ -233,7 +233,7 @@ def _own_leaf(tree: RatchetTree, leaf: LeafNode) -> int:
 def _path_keys(
     suite: CipherSuite, tree: RatchetTree, own: int, committer: int, path_secret: Secret
 ) -> PrivateKeys:
-    """The keys above us that the commit renewed (section 12.4.3.1): from the common ancestor with its maker."""
+    """The keys above us that the commit renewed, from the common ancestor with its maker (12.4.3.1)."""
     nodes = [
         above
         for above in tree_math.direct_path(2 * committer, tree.size)
