@@ -411,8 +411,8 @@ class Group:
     ) -> PendingCommit:
         """Make a commit; nothing changes until `apply_pending`.
 
-        It holds the pending proposals by reference, and by value: Adds of the key packages `add` (which are
-        MLSMessages), Removes of the leaves `remove`, and `proposals`. It has a path when one is needed
+        It holds pending proposals by reference, and by value: Adds of the key packages `add` (MLSMessages),
+        Removes of the leaves `remove`, and `proposals`. It has a path when one is needed
         (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the signature
         key stays.
 
@@ -455,8 +455,8 @@ class Group:
     def process(self, message: bytes, *, now: float) -> Event:
         """Take any message for the group: application data, a proposal or a commit, public or private.
 
-        A commit takes effect only after its every check has passed; another commit of ours that is pending is
-        discarded then. Our own messages are refused: our commits take effect by `apply_pending`.
+        A commit takes effect only after its every check has passed; one of ours that is pending is discarded
+        then. Our own messages are refused; our commits take effect by `apply_pending`.
 
         Raises DecodeError, VerificationError, ValidationError or KeyUnavailable, and nothing has changed then.
         What the identity policy raises besides (as WouldBlock) passes through; the call can be repeated.

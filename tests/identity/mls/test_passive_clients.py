@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from identity.mls.cipher_suite import suite
 from identity.mls.credential import BasicIdentity
-from identity.mls.framing import KeyPackage, decode_message
 from identity.mls.group import Group
 from identity.mls.proposal import PreSharedKeyId, PskType
-from identity.mls.welcome import KeyPackageBundle
-from tests.identity.mls.support import Case, cases, unhex
+from tests.identity.mls.support import Case, bundle_of, cases, unhex
 
 FAMILIES = [
     "passive-client-welcome",
@@ -28,18 +23,6 @@ FAMILIES = [
 ]
 
 
-def bundle(case: Case) -> KeyPackageBundle:
-    use = suite(case["cipher_suite"])
-    package = decode_message(unhex(case["key_package"]))
-    assert isinstance(package, KeyPackage)
-    return KeyPackageBundle(
-        package,
-        use.hpke.load_key_pair(unhex(case["init_priv"])),
-        use.hpke.load_key_pair(unhex(case["encryption_priv"])),
-        use.scheme.load_private(unhex(case["signature_priv"])),
-    )
-
-
 def join(case: Case) -> Group:
     external = {unhex(psk["psk_id"]): unhex(psk["psk"]) for psk in case["external_psks"]}
 
@@ -48,9 +31,9 @@ def join(case: Case) -> Group:
 
     return Group.join(
         unhex(case["welcome"]),
-        bundle(case),
+        bundle_of(case),
         identity=BasicIdentity(),
-        now=time.time(),
+        now=0,
         ratchet_tree=unhex(case["ratchet_tree"]) or None,
         psks=psks,
     )
