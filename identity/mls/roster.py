@@ -1,0 +1,44 @@
+"""Who is at which leaf: the identities the application's policy found (RFC 9420, 5.3.1)."""
+
+from __future__ import annotations
+
+from identity.mls.errors import ValidationError
+
+
+class Roster:
+    """Leaf index to identity and back. An identity stands for one member only."""
+
+    __slots__ = ("_leaves", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[int, bytes] = {}
+        """Identity by leaf index, in the order of entering."""
+        self._leaves: dict[bytes, int] = {}
+
+    def copy(self) -> Roster:
+        """An independent copy."""
+        new = Roster()
+        new.members = self.members.copy()
+        new._leaves = self._leaves.copy()
+        return new
+
+    def __repr__(self) -> str:
+        return f"Roster({len(self.members)} members)"
+
+    def leaf_of(self, identity: bytes) -> int | None:
+        """Where a member is, or `None`."""
+        return self._leaves.get(identity)
+
+    def enter(self, leaf: int, identity: bytes) -> None:
+        """Add a member, or change the identity of one. Raises ValidationError when another one has it."""
+        if self._leaves.get(identity, leaf) != leaf:
+            raise ValidationError("unique_identity", "two members with the same identity")
+        before = self.members.get(leaf)
+        if before is not None:
+            del self._leaves[before]
+        self.members[leaf] = identity
+        self._leaves[identity] = leaf
+
+    def leave(self, leaf: int) -> None:
+        """Take a member out."""
+        del self._leaves[self.members.pop(leaf)]
