@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
-from actors.app import App
 from loguru import logger
 
+from actors.app import App, Collaborators
 from actors.codec import Codec
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
@@ -23,6 +24,7 @@ from actors.names import Name
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
 from actors.system import Address, AskTimeout, LoopSystem
+from actors.system.tasks import Tasks
 from gateway.actor import Gateway
 from gateway.auth import client_headers, server_check
 from gateway.config import ClientConfig, ServerConfig
@@ -62,6 +64,7 @@ class DataPlane:
         self._attached: dict[int, asyncio.Event] = {}
         self._observers: list[StateCallback] = []
         self._port = self.system.port(lambda message, _: self._state_changed(message))
+        self._tasks = Tasks()
         self._closed = False
         self.never_served = True
         """Whether `serve` has never succeeded."""
@@ -74,10 +77,17 @@ class DataPlane:
         self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
     ) -> Address:
         """An App actor: a local application of this node."""
-        index = self.next_index()
-        return self.system.spawn(
-            lambda: App(index, name, provider, verifier, codec, self.route_table, settings=settings)
+        collaborators = Collaborators(
+            route_table=self.route_table,
+            codec=codec,
+            provider=provider,
+            verifier=verifier,
+            clock=self._clock,
+            wall=time.time,
+            draw=secrets.randbelow,
+            spawn_task=self._tasks,
         )
+        return self.system.spawn(App, name, self.next_index(), collaborators, settings)
 
     # Listening
 
@@ -213,4 +223,5 @@ class DataPlane:
             await closing
         except AskTimeout:
             logger.warning("connections were cut: they did not end in time", count=len(self._links))
+        self._tasks.cancel()
         await self.system.shutdown(max(0.1, deadline - time.monotonic()))

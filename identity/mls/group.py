@@ -413,8 +413,8 @@ class Group:
 
         It holds pending proposals by reference, and by value: Adds of the key packages `add` (MLSMessages),
         Removes of the leaves `remove`, and `proposals`. It has a path when one is needed
-        (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the signature
-        key stays.
+        (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the
+        signature key stays.
 
         Raises StateError when another commit is pending or the group has ended, otherwise as `process` does.
         """
@@ -458,7 +458,7 @@ class Group:
         A commit takes effect only after its every check has passed; one of ours that is pending is discarded
         then. Our own messages are refused; our commits take effect by `apply_pending`.
 
-        Raises DecodeError, VerificationError, ValidationError or KeyUnavailable, and nothing has changed then.
+        Raises DecodeError, VerificationError, ValidationError or KeyUnavailable; nothing has changed then.
         What the identity policy raises besides (as WouldBlock) passes through; the call can be repeated.
         """
         decoded = decode_message(message)
