@@ -98,6 +98,9 @@ class GrpcStream:
                     await self._gate.wait()
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as exc:
             self.lost(_cause(exc))
+        except asyncio.CancelledError:
+            self.lost("the loop is ending")
+            raise
         else:
             self.lost("the peer ended the stream")
 
