@@ -36,6 +36,14 @@ class _Where(NamedTuple):
     policy: RefreshPolicy
 
 
+_FETCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Where, _Fetcher]] = WeakKeyDictionary()
+"""The running fetchers of each event loop."""
+
+
+class _Untrusted(AuthError):
+    """The discovery document points where keys must not come from."""
+
+
 class IssuerKeys:
     """The keys of one issuer. A `KeySource`.
 
@@ -226,14 +234,6 @@ class _Fetcher:
         if fetch.origin(url) != fetch.origin(self._base) and host not in self._hosts:
             raise _Untrusted(f"its keys are on {host}; name it in jwks_hosts to allow that")
         return url
-
-
-_FETCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Where, _Fetcher]] = WeakKeyDictionary()
-"""The running fetchers of each event loop."""
-
-
-class _Untrusted(AuthError):
-    """The discovery document points where keys must not come from."""
 
 
 def _read_keys(body: bytes) -> KeySet:
