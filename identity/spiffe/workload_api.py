@@ -18,7 +18,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from loguru import logger
 
-from identity.spiffe.endpoint import check_socket_owner, find_endpoint, warn_about_open_socket
+from identity.spiffe.endpoint import (
+    can_check_socket_owner,
+    check_socket_owner,
+    find_endpoint,
+    warn_about_open_socket,
+)
 from identity.spiffe.errors import (
     ArgumentError,
     FetchJwtBundleError,
@@ -119,8 +124,8 @@ class AsyncWorkloadApiClient:
         """
         self._endpoint = find_endpoint(socket_path)
         self._default_timeout = _positive(default_timeout, "default_timeout")
-        if agent_uid is not None and self._endpoint.path is None:
-            raise ArgumentError("agent_uid can be checked on unix sockets only", field="agent_uid")
+        if agent_uid is not None and (self._endpoint.path is None or not can_check_socket_owner()):
+            raise ArgumentError("agent_uid can be checked on unix sockets of Linux only", field="agent_uid")
         self._agent_uid = agent_uid
         self._channel: grpc.aio.Channel | None = None
         self._streams: set[asyncio.Task[None]] = set()
@@ -344,11 +349,11 @@ def _translated(method: _Method[Any]) -> Iterator[None]:
     except grpc.aio.UsageError:
         raise method.error(f"{method.name}: the client was closed meanwhile", code="CANCELLED") from None
     except asyncio.CancelledError:
-        # The library raises this as well when the *agent* answers with the status CANCELLED.
+        # The library raises this as well when the *agent* answers CANCELLED, or the channel is closed.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise method.error(f"{method.name}: CANCELLED by the agent", code="CANCELLED") from None
+        raise method.error(f"{method.name}: CANCELLED by the agent or by closing", code="CANCELLED") from None
 
 
 def _decode(method: _Method[_T], answer: bytes) -> _T:
