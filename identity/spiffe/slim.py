@@ -109,8 +109,9 @@ class SpireProvider:
             schedule = RefreshSchedule()
             try:
                 pause = await self._first_fetch(schedule)
-            except BaseException:
+            except BaseException as exc:
                 await self.close()
+                self._why_none = f"the provider could not start ({exc or type(exc).__name__})"
                 raise
             self._refresher = asyncio.create_task(self._keep_fresh(schedule, pause), name="spire provider")
 

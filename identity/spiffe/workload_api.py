@@ -346,8 +346,11 @@ def _translated(method: _Method[Any]) -> Iterator[None]:
         raise method.error(f"{method.name}: {code}: {_short(exc.details())}", code=code) from None
     except WorkloadApiError as exc:
         raise method.error(f"{method.name}: {exc}", code=exc.code) from exc
-    except grpc.aio.UsageError:
-        raise method.error(f"{method.name}: the client was closed meanwhile", code="CANCELLED") from None
+    except grpc.aio.BaseError as exc:
+        # Not an answer: the channel was closed meanwhile, or the library failed.
+        raise method.error(
+            f"{method.name}: {type(exc).__name__}: {_short(str(exc))}", code="CANCELLED"
+        ) from None
     except asyncio.CancelledError:
         # The library raises this as well when the *agent* answers CANCELLED, or the channel is closed.
         task = asyncio.current_task()

@@ -158,7 +158,7 @@ async def test_a_start_that_fails_says_why(server: WorkloadServer) -> None:
     with pytest.raises(FetchJwtSvidError) as caught:
         await provider.initialize()
     assert caught.value.code == "PERMISSION_DENIED"
-    with pytest.raises(AuthError):
+    with pytest.raises(AuthError, match=r"could not start .*no identity issued"):
         provider.get_token(time.time())
     with pytest.raises(AuthError):
         provider.get_id()
