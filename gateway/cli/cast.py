@@ -63,14 +63,16 @@ class Player:
                 self.background(self._answer(session))
 
     async def _listen(self, session: Session) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 context, payload = await session.get_message()
+            except SessionClosed as exc:
+                self.tell("ended", why=exc.cause or "it is over")
+                return
+            except SlimError as exc:
+                self.tell("trouble", why=str(exc))
+            else:
                 self.tell("heard", source=context.source_name.strings[2], text=payload.decode())
-        except SessionClosed as exc:
-            self.tell("ended", why=exc.cause or "it is over")
-        except SlimError as exc:
-            self.tell("trouble", why=str(exc))
 
     async def _answer(self, session: Session) -> None:
         async for message in session:
@@ -118,14 +120,15 @@ class Player:
         return self._group
 
 
-async def play(who: str, endpoint: str, secret: str) -> None:
+async def play(who: str, endpoint: str) -> None:
     """Connect, then follow orders until standard input ends."""
-    mine = "/".join(name_of(who).strings)
-    provider = IdentityProvider.SharedSecret(mine, secret)
-    verifier = IdentityVerifier.SharedSecret(mine, secret)
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    secret = (await reader.readline()).decode().strip()
+    mine = "/".join(name_of(who).strings)
+    provider = IdentityProvider.SharedSecret(mine, secret)
+    verifier = IdentityVerifier.SharedSecret(mine, secret)
     async with Slim(name_of(who), provider, verifier, local_service=True) as app:
         player = Player(who, app)
         await app.connect({"endpoint": endpoint, "tls": {"insecure": True}})
@@ -142,9 +145,8 @@ def main() -> None:
     """`python -m gateway.cli.cast WHO ENDPOINT`; the secret comes first on standard input."""
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
-    secret = sys.stdin.buffer.raw.readline().decode().strip()  # type: ignore[attr-defined]
     try:
-        asyncio.run(play(sys.argv[1], sys.argv[2], secret))
+        asyncio.run(play(sys.argv[1], sys.argv[2]))
     except KeyboardInterrupt:
         pass
 

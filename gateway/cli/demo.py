@@ -81,7 +81,10 @@ class Process:
 
     async def read_line(self) -> str:
         assert self.process.stdout is not None
-        line = await asyncio.wait_for(self.process.stdout.readline(), LIMIT)
+        try:
+            line = await asyncio.wait_for(self.process.stdout.readline(), LIMIT)
+        except TimeoutError as exc:
+            raise DemoFailed(f"{self.who} reported nothing for {LIMIT:.0f} seconds") from exc
         if not line:
             raise DemoFailed(f"{self.who} ended too early, exit code {await self.process.wait()}")
         return line.decode().strip()
@@ -173,12 +176,14 @@ async def run(transport: str | None = None) -> int:
             transcript.line(who, f"is connected as callboard/demo/{who}")
         times = await _scenes(director, transcript)
     finally:
-        codes = await asyncio.gather(*(process.end() for process in reversed(everybody)))
+        codes = await asyncio.gather(*(process.end() for process in everybody[1:]))
+        codes.append(await node.end())
     if any(codes):
         raise DemoFailed(f"exit codes {codes}")
     median = statistics.median(times) * 1000
     transcript.scene(
-        f"{director.sent} messages sent, {director.delivered} delivered, {director.acknowledged} acknowledged; "
+        f"{director.sent} messages sent, {director.delivered} delivered, "
+        f"{director.acknowledged} acknowledged; "
         f"median round trip {median:.2f} ms; {time.monotonic() - started:.1f} s in all"
     )
     return 0
