@@ -82,7 +82,7 @@ class Deadlines:
                 found.append((self.idle_since + limits.idle_timeout, Due.IDLE))
         else:
             if limits.keepalive_interval is not None:
-                if self._pinged_at is not None and self._pinged_at >= self.last_read:
+                if self._pinged_at is not None and self._pinged_at > self.last_read:
                     found.append((self._pinged_at + limits.keepalive_timeout, Due.DEAD))
                 else:
                     found.append((self.last_read + limits.keepalive_interval, Due.PING))

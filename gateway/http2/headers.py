@@ -262,4 +262,4 @@ def read_status(headers: Headers) -> tuple[Status, str] | None:
 
 def _quote(text: str) -> str:
     """Percent-encode what gRPC does not let stand in grpc-message: all but printable ASCII, and "%"."""
-    return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~").strip(" ")
+    return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~", errors="replace").strip(" ")
