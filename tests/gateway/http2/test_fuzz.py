@@ -242,6 +242,35 @@ def corpus() -> list[tuple[Side, bytes]]:
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
+    return mutate_frames(data, rng) if rng.random() < 0.5 else mutate_bytes(data, rng)
+
+
+def mutate_frames(data: bytes, rng: random.Random) -> bytes:
+    """Change what stands in the frames, and their order, so that the stream still parses."""
+    start = len(frames.PREFACE) if data.startswith(frames.PREFACE) else 0
+    found = read_frames(data[start:])
+    for _ in range(rng.choice((1, 2, 3, 8))):
+        at = rng.randrange(len(found))
+        one = found[at]
+        match rng.randrange(7):
+            case 0:
+                found[at] = one._replace(payload=mutate_bytes(one.payload, rng))
+            case 1:
+                found[at] = one._replace(flags=one.flags ^ 1 << rng.randrange(8))
+            case 2:
+                found[at] = one._replace(stream_id=rng.choice((0, 1, 2, 3, 5, 7, 2**32 - 1)))
+            case 3:
+                found[at] = one._replace(kind=rng.randrange(12))
+            case 4:
+                found.insert(rng.randrange(len(found)), one)
+            case 5:
+                found[at : at + 1] = [one] * rng.choice((2, 20, 100))
+            case _:
+                found[at], found[-1] = found[-1], one
+    return data[:start] + b"".join(frame(*one) for one in found)
+
+
+def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 3, 8))):
         at = rng.randrange(len(out) or 1)
