@@ -88,7 +88,8 @@ class Connection(Endpoint):
             self._reader.feed(data)
             self._settle(size)
         except Violation as violation:
-            self._fail(violation)
+            if not self.over:
+                self._fail(violation)
         return self._take_events()
 
     def handle_timer(self, now: float) -> list[Event]:
@@ -147,6 +148,8 @@ class Connection(Endpoint):
 
     def data_head(self, stream_id: int, flags: int, length: int) -> StreamState | None:
         """DATA (6.1): account for the frame, find its stream."""
+        if self.over:
+            return None
         if self._block is not None:
             raise _protocol_error("continuation", "DATA inside a header block")
         self._receive_window -= length
@@ -216,6 +219,8 @@ class Connection(Endpoint):
 
     def unknown_frame(self) -> None:
         """Frames of unknown types are ignored (5.5)."""
+        if self.over:
+            return
         if self._block is not None:
             raise _protocol_error("continuation", "an unknown frame inside a header block")
         self._first_is_settings(None)
@@ -223,6 +228,8 @@ class Connection(Endpoint):
 
     def frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Any other frame, whole."""
+        if self.over:
+            return
         self._first_is_settings(kind)
         if self._block is not None and kind != frames.CONTINUATION:
             raise _protocol_error("continuation", "a header block that is not continued")
