@@ -272,7 +272,7 @@ async def test_too_many_streams_wait_at_its_side() -> None:
 
 async def test_tls(certificate: Certificate) -> None:
     async with await serve(Accepting(reply=True), METHOD, ssl=certificate.server()) as server:
-        credentials = grpc.ssl_channel_credentials(certificate.cert.read_bytes())
+        credentials = grpc.ssl_channel_credentials(certificate.authority.read_bytes())
         async with grpc.aio.secure_channel(f"localhost:{server.port}", credentials, options=UNLIMITED) as one:
             its = call(one)
             await its.write(bytes(1_000_000))
