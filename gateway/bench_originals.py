@@ -85,7 +85,7 @@ class OriginalSession:
     async def receive(self, timeout: float) -> bytes:
         try:
             message = await self._session.get_message_async(timedelta(seconds=timeout))
-        except slim.SlimError.ReceiveError as error:
+        except slim.SlimError as error:
             if "timeout" in str(error) or "timed out" in str(error):
                 raise TimeoutError(str(error)) from error
             raise
@@ -107,7 +107,7 @@ class Acknowledgement:
         self._handle = handle
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._handle.wait_async().__await__()  # type: ignore[no-any-return]
+        yield from self._handle.wait_async().__await__()
 
 
 _prepared = False
@@ -118,7 +118,6 @@ def prepare() -> None:
     global _prepared
     if not _prepared:
         _prepared = True
-        slim.uniffi_set_event_loop(asyncio.get_running_loop())
         slim.initialize_with_configs(
             slim.new_runtime_config(),
             slim.new_tracing_config_with("error", False, False, []),
