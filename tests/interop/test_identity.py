@@ -1,4 +1,4 @@
-"""Who may talk to whom, among originals: shared secrets, signed tokens, tokens from a file, published keys."""
+"""Who may talk to whom among originals: shared secrets, signed tokens, token files, published keys."""
 
 from __future__ import annotations
 
