@@ -198,10 +198,10 @@ class Player:
     # What a network does to it.
 
     def receive(self, message: SessionMessage) -> None:
-        if self.core is not None and not self.core.ended and message.session_id == self.core.session_id:
-            if message.kind is not MessageType.DISCOVERY_REQUEST:
-                self.event(Received((message,)))
-                return
+        known = self.core is not None and not self.core.ended and self.core.session_id == message.session_id
+        if known and message.kind is not MessageType.DISCOVERY_REQUEST:
+            self.event(Received((message,)))
+            return
         decision = self.application.stray(message, self.stage.now)
         if isinstance(decision, SessionMessage):
             self._perform([decision])
