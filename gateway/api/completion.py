@@ -67,9 +67,10 @@ class CompletionHandle:
     async def wait_for(self, timeout: timedelta | float | None) -> None:
         """Wait for at most `timeout` (seconds). Raises SlimTimeout when it is not known by then."""
         try:
-            await asyncio.wait_for(self.wait(), seconds(timeout))
+            async with asyncio.timeout(seconds(timeout)) as limit:
+                await self
         except TimeoutError as exc:
-            if self._done and exc is self._error:
+            if not limit.expired():
                 raise
             raise SlimTimeout("timed out waiting for completion") from exc
 
