@@ -415,7 +415,8 @@ class Connection(Endpoint):
             self._not_idle(stream_id)
             self._charge("reset_flood")
             return
-        self._charge_reset()
+        if not stream.used:
+            self._charge_reset()
         code = ErrorCode.read(frames.LONG.unpack(payload)[0])
         self._end(stream, Cause(Status.of_reset(code), "the peer reset the stream", code))
 

@@ -293,6 +293,7 @@ class Endpoint:
             self._send_window -= size
             stream.send_window -= size
             stream.output_stalled_since = None
+            stream.used = True
             # The peer answers DATA with window updates, for the stream and for the connection. Most send few,
             # but nothing forbids one for every small message.
             self._controls.earn(2 + size // 32)

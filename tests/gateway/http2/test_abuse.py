@@ -52,6 +52,15 @@ def test_a_steady_trickle_of_the_same_is_no_flood(rule: str) -> None:
     assert not served.core.over
 
 
+def test_streams_reset_after_an_answer_are_no_rush() -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 1000, 2):
+        served.core.send(served.stream(stream_id), [b"answer"])
+        served.flush()
+        served.feed(frames.rst_stream(stream_id, ErrorCode.CANCEL))
+    assert not served.core.over
+
+
 def test_padded_data_is_no_flood() -> None:
     served = Served(**FEW)
     served.stream()
