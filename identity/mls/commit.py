@@ -343,7 +343,7 @@ def _enter(
     )
     name = identity.identify(leaf, Occasion.ENTERS, now)
     for removed in applied.removed:
-        own = identity.is_successor(state.roster.members[removed], name)
+        own = identity.is_successor(state.roster.identity_of(removed), name)
         validation.require(own, "external_remove", "an external commit that removes somebody else")
     applied.roster.enter(index, name)
     return index

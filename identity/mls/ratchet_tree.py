@@ -94,9 +94,12 @@ class RatchetTree:
         for position, node in enumerate(nodes):
             if node is not None and isinstance(node, ParentNode) != bool(position & 1):
                 raise DecodeError(f"node {position} of the ratchet tree has the type of its neighbours")
+        full_to = next((leaf for leaf, node in enumerate(nodes[::2]) if node is None), len(nodes) // 2 + 1)
         leaves = tree_math.full_size(len(nodes) // 2 + 1)
         nodes += [None] * (tree_math.node_width(leaves) - len(nodes))
-        return cls(nodes)
+        tree = cls(nodes)
+        tree._full_to = full_to
+        return tree
 
     def encode(self) -> bytes:
         """The tree without its trailing blanks (section 12.4.3.3)."""
@@ -136,6 +139,7 @@ class RatchetTree:
                     index.add_leaf(position, node)
                 elif node is not None:
                     index.add_key(position, node.encryption_key)
+            index.settle()
             self._index = index
         return self._index
 

@@ -75,7 +75,7 @@ def _decode(reader: Reader) -> Snapshot:
 
 
 def _encode_state(state: GroupState) -> bytes:
-    roster = vector(u32(leaf) + opaque(identity) for leaf, identity in state.roster.members.items())
+    roster = vector(u32(leaf) + opaque(identity) for leaf, identity in sorted(state.roster.members.items()))
     private = vector(u32(node) + opaque(pair.private_bytes()) for node, pair in state.private.items())
     return b"".join(
         (
@@ -102,6 +102,7 @@ def _decode_state(reader: Reader) -> GroupState:
     roster = Roster()
     for leaf, identity in reader.vector(lambda r: (r.u32(), r.opaque())):
         roster.enter(leaf, identity)
+    roster.settle()
     interim, tag = reader.opaque(), reader.opaque()
     secrets = reader.vector(lambda r: Secret(r.opaque()))
     if len(secrets) != len(EpochSecrets.__slots__):
