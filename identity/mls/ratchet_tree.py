@@ -158,7 +158,7 @@ class RatchetTree:
                 yield index, node
 
     def signature_keys(self) -> Callable[[int], bytes | None]:
-        """A function from leaf index to signature key that keeps alive no more of this tree than its nodes."""
+        """A function from leaf index to signature key; it keeps no more of this tree alive than the nodes."""
         nodes = self.nodes
 
         def signature_key(leaf: int) -> bytes | None:
@@ -208,11 +208,8 @@ class RatchetTree:
 
     # Changing (section 7.7)
 
-    def add_leaf(self, leaf: LeafNode) -> int:
-        """Put a new member into the leftmost blank leaf, or double the tree (section 12.1.1).
-
-        Returns its leaf index. Raises ValidationError when a key of it is in the tree, or that is full.
-        """
+    def blank_leaf(self) -> int:
+        """The leftmost blank leaf, the tree doubled if need be. Raises ValidationError when it is full."""
         index = self._full_to
         while index < self.size and self.nodes[2 * index] is not None:
             index += 1
@@ -222,6 +219,14 @@ class RatchetTree:
             self.nodes += [None] * (index * 2)
             self._hashes += [None] * (index * 2)
         self._full_to = index
+        return index
+
+    def add_leaf(self, leaf: LeafNode) -> int:
+        """Put a new member into the leftmost blank leaf, or double the tree (section 12.1.1).
+
+        Returns its leaf index. Raises ValidationError when a key of it is in the tree, or that is full.
+        """
+        index = self.blank_leaf()
         self._put_leaf(index, leaf)
         for above in tree_math.direct_path(2 * index, self.size):
             node = self.nodes[above]
