@@ -488,7 +488,7 @@ def test_credential_of_another_subject_or_key_is_no_renewal() -> None:
     other = suite(1).generate_signature_key(os.urandom)
     for subject, public in (("mallory", alice.signer.public), ("alice", other.public)):
         renewed = token_credential(alice.book.token(subject, public, NOW))
-        with pytest.raises(ValidationError, match="successor|another signature key"):
+        with pytest.raises(ValidationError, match=r"successor|another signature key"):
             alice.group.commit(credential=renewed, now=NOW)
 
 
