@@ -317,7 +317,7 @@ class Cheat:
         sealed = first.encrypted_path_secret
         dora = self.dora._state.tree.leaf(3)
         assert dora is not None
-        old = self.bob._state.tree.leaf(0)
+        old = self.alice._state.tree.leaf(0)
         assert old is not None
         yield "another epoch", self.send(epoch=self.alice.epoch + 1)
         yield "another group", self.send(group_id=b"other")
