@@ -1,0 +1,684 @@
+"""The App actor: one application name of this process, which is a local connection of its node.
+
+    node ── Forward ──► verify identity ──► session known? ── yes ──► its Session actor
+                             │ keys must be       │ no
+                             │ fetched            └──► discovery, invitations, tombstones
+                             └──► parked (PARKED messages), in order of their source
+
+    Session ── Outbound ──► token ──► ways ──► Forward, one for each connection
+
+Messages to applications of the same process go by reference; for others they are encoded once, however
+many connections they leave by.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from loguru import logger
+from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
+
+from actors.codec import Codec
+from actors.errors import NoRoute, ProtocolError, SessionClosed, SessionError, SlimTimeout
+from actors.messages.routing import (
+    Attach,
+    Congested,
+    Detach,
+    Drained,
+    Forward,
+    Snapshot,
+    Status,
+    StatusReport,
+    Subscribing,
+    Transmit,
+)
+from actors.messages.session import (
+    Adopted,
+    Announce,
+    AppSettings,
+    BeginSession,
+    Bind,
+    Bound,
+    CloseApp,
+    CloseSession,
+    Completed,
+    Congestion,
+    Credential,
+    CredentialWanted,
+    Failure,
+    Listen,
+    OpenSession,
+    Outbound,
+    Received,
+    RemoveRoute,
+    Resolved,
+    SessionAnnounced,
+    SessionEnded,
+    SessionGone,
+    SessionOpened,
+    SetRoute,
+    SubscribeName,
+    Unbind,
+    Unroutable,
+    UnsubscribeName,
+)
+from actors.messages.wire import (
+    Frame,
+    MessageType,
+    SessionMessage,
+    SessionType,
+    Subscription,
+    SubscriptionAck,
+)
+from actors.names import Name
+from actors.session.actor import Session
+from actors.session.application import Application, Invitation
+from actors.session.conversation import WINDOW, Draw, Setting
+from actors.session.crypto import Crypto, CryptoFactory
+from actors.session.effects import Refused
+from actors.session.moderator import Moderator
+from actors.session.participant import Participant
+from actors.session.peers import Generation, generation
+from actors.session.ways import Ways
+from actors.system import Cancellable, LoopActor
+from actors.system.tasks import SpawnTask
+from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
+from identity.protocols import Provider, Verifier, WouldBlock
+
+PARKED = 1024
+"""Messages that may wait for a verifier's keys; one more is dropped and counted."""
+EARLY = 4096
+"""Messages that may wait for the first snapshot of the routes."""
+KNOWN_TOKENS = 1024
+TOKEN_TRUST = 1.0
+"""Seconds for which a token that was verified is not verified again."""
+
+_DISCOVERY = MessageType.DISCOVERY_REQUEST
+
+
+class Collaborators(NamedTuple):
+    """What an App needs beside messages."""
+
+    route_table: ActorAddress
+    codec: Codec
+    provider: Provider
+    verifier: Verifier
+    clock: Callable[[], float]
+    """Seconds that only grow."""
+    wall: Callable[[], float]
+    """Unix seconds."""
+    draw: Draw
+    spawn_task: SpawnTask
+    crypto: CryptoFactory | None = None
+    """None: sessions with MLS are refused."""
+
+
+class _Subscribing(NamedTuple):
+    """A subscription whose acknowledgement is awaited."""
+
+    deadline: float
+    handle: int | None
+    asker: Any
+    """Where the outcome goes: an application's address, or a Session's (then `name` tells which Bind)."""
+    name: Name
+
+
+class App(LoopActor):
+    """One application: `local` is its full name, `connection` its index in the node."""
+
+    def __init__(
+        self, local: Name, connection: int, collaborators: Collaborators, settings: AppSettings | None = None
+    ) -> None:
+        self._local = local
+        self._connection = connection
+        self._with = collaborators
+        self._settings = settings or AppSettings()
+        self._application = Application(
+            local,
+            collaborators.draw,
+            mls=collaborators.crypto is not None,
+            backlog=self._settings.backlog,
+        )
+        self._ways = Ways(connection)
+        self._sessions: dict[int, ActorAddress] = {}
+        self._session_ids: dict[ActorAddress, int] = {}
+        self._listener: Any = None
+        self._unheard: list[SessionAnnounced] = []
+        self._announced: set[int] = set()
+        """Sessions that the application knows of and has not adopted yet."""
+        self._ports: dict[int, Any] = {}
+        self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._verified: dict[str, float] = {}
+        self._parked: dict[Name, deque[SessionMessage]] = {}
+        self._parked_count = 0
+        self._tags = 0
+        self._resolving: dict[int, Callable[[Resolved], None]] = {}
+        self._next_subscription = 1 + collaborators.draw(2**63)
+        self._awaited: dict[int, _Subscribing] = {}
+        self._subscriptions: dict[tuple[str, int | None, Name], list[Subscription]] = {}
+        """What the application subscribed and routed, to be undone under the same ids."""
+        self._channels: dict[int, dict[Name, Subscription]] = {}
+        """What sessions subscribed, by session."""
+        self._congested: set[int] = set()
+        self._closing: tuple[int, Any] | None = None
+        self._timer: Cancellable | None = None
+        self._figures = dict.fromkeys(("unverified", "undecodable", "unroutable", "overflowed", "refused"), 0)
+        self._log = logger.bind(name=str(local))
+        self._begun = False
+        self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
+            Forward: self._on_forward,
+            Outbound: lambda message, sender: self._put_out(message.messages, sender),
+            Snapshot: self._on_snapshot,
+            Transmit: self._on_transmit,
+            OpenSession: self._on_open,
+            Listen: self._on_listen,
+            Announce: self._on_announce,
+            Adopted: self._on_adopted,
+            Bind: self._on_bind,
+            Unbind: self._on_unbind,
+            SessionGone: self._on_gone,
+            SubscribeName: self._on_subscribe,
+            UnsubscribeName: self._on_unsubscribe,
+            SetRoute: self._on_route,
+            RemoveRoute: self._on_route,
+            CredentialWanted: self._on_credential_wanted,
+            Resolved: self._on_resolved,
+            Congested: lambda message, _: self._congestion(message.connection, congested=True),
+            Drained: lambda message, _: self._congestion(message.connection, congested=False),
+            CloseApp: self._on_close,
+            WakeupMessage: lambda *_: self._expire(),
+            ChildActorExited: self._on_child_exited,
+            Status: self._on_status,
+        }
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        if not self._begun and not isinstance(message, ActorExitRequest):
+            self._begun = True
+            self._begin()
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message, sender)
+        elif isinstance(message, ActorExitRequest):
+            self.send(self._with.route_table, Detach(self._connection, "application closed"))
+
+    def _begin(self) -> None:
+        """Become a connection of the node, and reachable by our own name within it."""
+        self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
+        own = Subscription(True, self._local, self._local, subscription_id=self._subscription_id())
+        self.send(self._with.route_table, Subscribing(self._connection, own))
+
+    # Inbound
+
+    def _on_forward(self, message: Forward, _: ActorAddress) -> None:
+        connection = message.sender
+        decode, verified = self._with.codec.decode, self._verified
+        sessions = self._sessions
+        batches: dict[int, list[SessionMessage]] = {}
+        trusted_since = self._with.wall() - TOKEN_TRUST
+        for frame in message.frames:
+            if type(frame) is Frame:
+                try:
+                    received = decode(frame)
+                except ProtocolError as error:
+                    self._count("undecodable")
+                    self._log.debug("dropped a frame: {}", error)
+                    continue
+                if received.connection != connection:
+                    received = received._replace(connection=connection)
+            else:
+                assert isinstance(frame, SessionMessage)
+                received = frame
+                self._ways.met(connection)
+            if self._parked and received.source in self._parked:
+                self._park(received)
+            elif verified.get(received.identity, 0.0) > trusted_since or self._verify(received):
+                session_id = received.session_id
+                if session_id in sessions and received.kind is not _DISCOVERY:
+                    batch = batches.get(session_id)
+                    if batch is None:
+                        batches[session_id] = [received]
+                    else:
+                        batch.append(received)
+                else:
+                    self._stray(received)
+        for session_id, batch in batches.items():
+            address = sessions.get(session_id)
+            if address is not None:
+                self.send(address, Received(tuple(batch)))
+
+    def _verify(self, message: SessionMessage) -> bool:
+        """Whether the sender's token is good; a message whose token cannot be judged yet is parked."""
+        now = self._with.wall()
+        try:
+            self._with.verifier.try_verify(message.identity, now)
+        except InvalidToken as error:
+            self._count("unverified")
+            self._log.info("dropped a {} of {}: {}", message.kind.name, message.source, error)
+            return False
+        except WouldBlock:
+            self._park(message)
+            return False
+        if len(self._verified) >= KNOWN_TOKENS:
+            self._verified.clear()
+        self._verified[message.identity] = now
+        return True
+
+    def _park(self, message: SessionMessage) -> None:
+        """Keep a message until the verifier has its keys, and with it all that its source sends after it."""
+        if self._parked_count >= PARKED:
+            self._count("overflowed")
+            return
+        self._parked_count += 1
+        waiting = self._parked.setdefault(message.source, deque())
+        waiting.append(message)
+        if len(waiting) == 1:
+            self._resolve_first(message)
+
+    def _resolve_first(self, message: SessionMessage) -> None:
+        verified = self._with.verifier.verify(message.identity, self._with.wall())
+        self._resolve(verified, lambda resolved: self._unpark(message.source, resolved.error))
+
+    def _unpark(self, source: Name, error: SlimError | None) -> None:
+        """The first message of `source` is judged; go on with the next ones as far as that is possible."""
+        waiting = self._parked.pop(source)
+        first = waiting.popleft()
+        self._parked_count -= 1
+        if error is None:
+            self._dispatch(first)
+        else:
+            self._count("unverified")
+            self._log.info("dropped a {} of {}: {}", first.kind.name, source, error)
+        self._parked_count -= len(waiting)
+        for message in waiting:
+            if source in self._parked:
+                self._park(message)
+            elif self._verify(message):
+                self._dispatch(message)
+
+    def _dispatch(self, message: SessionMessage) -> None:
+        address = self._sessions.get(message.session_id)
+        if address is not None and message.kind is not _DISCOVERY:
+            self.send(address, Received((message,)))
+        else:
+            self._stray(message)
+
+    def _stray(self, message: SessionMessage) -> None:
+        decision = self._application.stray(message, self._with.clock())
+        if isinstance(decision, SessionMessage):
+            self._put_out((decision,), None)
+        elif isinstance(decision, Invitation):
+            self._invited(decision)
+        elif isinstance(decision, Refused):
+            self._count("refused")
+            self._log.warning("refused {}", decision.reason)
+
+    # Outbound
+
+    def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
+        if self._early is not None:
+            if len(self._early) < EARLY:
+                self._early.append((session, messages))
+            else:
+                self._count("overflowed")
+            return
+        try:
+            token = self._with.provider.get_token(self._with.wall())
+        except (AuthError, ConfigError) as error:
+            self._unroutable(session, messages, error)
+            return
+        ways, own, encode = self._ways, self._connection, self._with.codec.encode
+        batches: dict[int, list[Frame | SessionMessage]] = {}
+        for message in messages:
+            targets = ways.find(message)
+            if not targets:
+                self._unroutable(session, (message,), NoRoute(str(message.destination)))
+                continue
+            source, destination, type_, kind, session_id, id, content, fanout, metadata, _, lost, _ = message
+            filled = SessionMessage(
+                source,
+                destination,
+                type_,
+                kind,
+                session_id,
+                id,
+                content,
+                fanout,
+                metadata,
+                token,
+                lost,
+                own,
+            )
+            frame: Frame | None = None
+            for target in targets:
+                if ways.is_local(target, destination.key):
+                    item: Frame | SessionMessage = filled
+                else:
+                    if frame is None:
+                        try:
+                            frame = encode(filled)
+                        except SlimError as refused:
+                            self._unroutable(session, (message,), refused)
+                            break
+                    item = frame
+                batch = batches.get(target)
+                if batch is None:
+                    batches[target] = [item]
+                else:
+                    batch.append(item)
+        for target, batch in batches.items():
+            self.send(ways.address(target), Forward(tuple(batch), own, self.myAddress))
+
+    def _unroutable(
+        self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
+    ) -> None:
+        self._figures["unroutable"] += len(messages)
+        if session is not None:
+            self.send(session, Unroutable(messages, error))
+
+    def _congestion(self, connection: int, *, congested: bool) -> None:
+        before = bool(self._congested)
+        (self._congested.add if congested else self._congested.discard)(connection)
+        if before != bool(self._congested):
+            for address in self._sessions.values():
+                self.send(address, Congestion(congested))
+
+    # Routes and subscriptions
+
+    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
+        self._ways.update(snapshot)
+        for connection in [c for c in self._congested if c not in snapshot.addresses]:
+            self._congestion(connection, congested=False)
+        early, self._early = self._early, None
+        for session, messages in early or ():
+            self._put_out(messages, session)
+
+    def _subscription_id(self) -> int:
+        self._next_subscription = (self._next_subscription + 1) % 2**64 or 1
+        return self._next_subscription
+
+    def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any, name: Name) -> None:
+        deadline = self._with.clock() + self._settings.subscription_timeout
+        self._awaited[subscription.subscription_id] = _Subscribing(deadline, handle, asker, name)
+        self.send(self._with.route_table, Subscribing(self._connection, subscription))
+        if self._timer is None:
+            self._timer = self.after(self._settings.subscription_timeout)
+
+    def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        for record in message.records:
+            if isinstance(record, SubscriptionAck):
+                awaited = self._awaited.pop(record.subscription_id, None)
+                if awaited is not None:
+                    error = None
+                    if not record.success:
+                        error = SessionError(f"subscription of {awaited.name} failed: {record.error}")
+                    self._subscribed(awaited, error)
+
+    def _subscribed(self, awaited: _Subscribing, error: SlimError | None) -> None:
+        if awaited.handle is not None:
+            self._complete(awaited.asker, awaited.handle, error)
+        elif awaited.asker is not None:
+            self.send(awaited.asker, Bound(awaited.name, error))
+
+    def _expire(self) -> None:
+        """Subscriptions that nobody acknowledged have failed."""
+        self._timer = None
+        now = self._with.clock()
+        for id, awaited in list(self._awaited.items()):
+            if awaited.deadline <= now:
+                del self._awaited[id]
+                seconds = self._settings.subscription_timeout
+                self._subscribed(
+                    awaited,
+                    SlimTimeout(
+                        f"timed out: no answer to the subscription of {awaited.name} in {seconds:g} s"
+                    ),
+                )
+        if self._awaited:
+            first = min(awaited.deadline for awaited in self._awaited.values())
+            self._timer = self.after(max(0.0, first - now))
+
+    def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
+        name = message.name.with_id(self._local.id)
+        try:
+            token = self._with.provider.get_token(self._with.wall())
+        except (AuthError, ConfigError) as error:
+            self._complete(sender, message.handle, error)
+            return
+        subscription = Subscription(
+            True, self._local, name, token, self._subscription_id(), forward_to=message.connection
+        )
+        self._application.take_name(name)
+        self._subscriptions.setdefault(("name", message.connection, name), []).append(subscription)
+        self._subscribe(subscription, message.handle, sender, name)
+
+    def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
+        name = message.name.with_id(self._local.id)
+        known = self._subscriptions.get(("name", message.connection, name))
+        if not known:
+            self._complete(sender, message.handle, SessionError(f"not subscribed to {name} there"))
+            return
+        subscription = known.pop()
+        if not known:
+            del self._subscriptions["name", message.connection, name]
+        self._application.give_up_name(name)
+        self._subscribe(subscription._replace(subscribe=False), message.handle, sender, name)
+
+    def _on_route(self, message: SetRoute | RemoveRoute, sender: ActorAddress) -> None:
+        key = ("route", message.connection, message.name)
+        if isinstance(message, SetRoute):
+            route = Subscription(
+                True,
+                self._local,
+                message.name,
+                subscription_id=self._subscription_id(),
+                recv_from=message.connection,
+            )
+            self._subscriptions.setdefault(key, []).append(route)
+        else:
+            known = self._subscriptions.get(key)
+            if not known:
+                error = SessionError(f"no route for {message.name} over connection {message.connection}")
+                self._complete(sender, message.handle, error)
+                return
+            route = known.pop()._replace(subscribe=False)
+            if not known:
+                del self._subscriptions[key]
+        self._subscribe(route, message.handle, sender, message.name)
+
+    def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
+        session_id = self._session_ids.get(sender)
+        if session_id is None:
+            return
+        self._ways.bind(message.name, session_id, message.connection)
+        if message.subscribe:
+            # Channels are subscribed with an empty identity (`dataplane.md` 10).
+            subscription = Subscription(
+                True,
+                self._local,
+                message.name,
+                subscription_id=self._subscription_id(),
+                forward_to=message.connection,
+            )
+            self._channels.setdefault(session_id, {})[message.name] = subscription
+            self._subscribe(subscription, None, sender, message.name)
+
+    def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
+        session_id = self._session_ids.get(sender)
+        if session_id is not None:
+            self._unbind(message.name, session_id)
+
+    def _unbind(self, name: Name, session_id: int) -> None:
+        self._ways.unbind(name, session_id)
+        subscription = self._channels.get(session_id, {}).pop(name, None)
+        if subscription is not None:
+            undo = subscription._replace(subscribe=False)
+            self.send(self._with.route_table, Subscribing(self._connection, undo))
+
+    # Sessions
+
+    def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
+        config = message.config
+        if self._closing is not None:
+            self._complete(message.port, message.handle, SessionClosed("the application is closing"))
+            return
+        crypto: Crypto | None = None
+        if config.mls:
+            if self._with.crypto is None:
+                error = ConfigError(
+                    "mls_enabled: this application is not set up for MLS", field="mls_enabled"
+                )
+                self._complete(message.port, message.handle, error)
+                return
+            crypto = self._with.crypto()
+        destination = message.destination
+        if config.session_type is SessionType.MULTICAST:
+            destination = destination.without_id()
+        session_id = self._application.draw_session_id(self._sessions.__contains__)
+        core = Moderator(
+            self._setting(self._local, session_id, config, crypto),
+            destination,
+            message.handle,
+            self._with.clock(),
+        )
+        address = self._spawn(core, message.port)
+        self.send(
+            message.port,
+            SessionOpened(message.handle, session_id, address, self._local, destination, config, WINDOW),
+        )
+        self.send(address, BeginSession())
+
+    def _invited(self, invitation: Invitation) -> None:
+        if self._closing is not None:
+            return
+        message, config, destination = invitation
+        crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
+        # Under the name that was invited, which need not be the first one of this application.
+        local = message.destination.with_id(self._local.id)
+        setting = self._setting(local, message.session_id, config, crypto)
+        core = Participant(setting, destination, message, self._with.clock())
+        self._application.invited.add(message.session_id)
+        self.send(self._spawn(core, None), Received((message,)))
+
+    def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
+        return Setting(local, session_id, config, self._settings, self._with.draw, self._judge, crypto)
+
+    def _judge(self, token: str) -> Generation:
+        try:
+            return generation(self._with.verifier.try_get_claims(token, self._with.wall()))
+        except (InvalidToken, WouldBlock):
+            return Generation.UNKNOWN
+
+    def _spawn(self, core: Moderator | Participant, port: Any) -> ActorAddress:
+        address = self.spawn(Session, core, self.myAddress, self._with.clock, port)
+        self._sessions[core.session_id] = address
+        if port is not None:
+            self._ports[core.session_id] = port
+        self._session_ids[address] = core.session_id
+        if self._congested:
+            self.send(address, Congestion(True))
+        return address
+
+    def _on_listen(self, message: Listen, _: ActorAddress) -> None:
+        self._listener = message.port
+        for announced in self._unheard:
+            self.send(message.port, announced)
+        self._unheard.clear()
+
+    def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
+        self._application.invited.discard(message.session_id)
+        self._announced.discard(message.session_id)
+        if message.session_id in self._sessions:
+            self._ports[message.session_id] = message.port
+
+    def _on_announce(self, message: Announce, _: ActorAddress) -> None:
+        self._announced.add(message.opened.session_id)
+        if self._listener is not None:
+            self.send(self._listener, message.opened)
+        else:
+            self._unheard.append(message.opened)
+
+    def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
+        self._application.gone(message.session_id, message.farewells, self._with.clock())
+        self._forget(message.session_id, sender)
+
+    def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
+        session_id = self._session_ids.get(message.childAddress)
+        if session_id is not None and self._sessions.get(session_id) == message.childAddress:
+            self._log.warning("session {} ended without a word", session_id)
+            self._application.invited.discard(session_id)
+            port = self._ports.get(session_id)
+            if port is not None:
+                self.send(
+                    port, SessionEnded(session_id, SessionClosed("its actor failed", session_id=session_id))
+                )
+            self._forget(session_id, message.childAddress)
+        self._session_ids.pop(message.childAddress, None)
+
+    def _forget(self, session_id: int, address: ActorAddress) -> None:
+        if self._sessions.get(session_id) != address:
+            return
+        del self._sessions[session_id]
+        self._ports.pop(session_id, None)
+        for name in list(self._channels.get(session_id, ())):
+            self._unbind(name, session_id)
+        self._channels.pop(session_id, None)
+        self._ways.forget(session_id)
+        if session_id not in self._announced:
+            # What was never announced is nobody's to adopt.
+            self._application.invited.discard(session_id)
+        self._try_to_end()
+
+    def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
+        token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
+        self._resolve(token, lambda resolved: self.send(sender, Credential(resolved.token, resolved.error)))
+
+    def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
+        """Run what must be awaited; `then` is called in a turn of this actor."""
+        self._tags += 1
+        tag = self._tags
+        self._resolving[tag] = then
+
+        def done(result: Any, error: Exception | None) -> None:
+            if error is not None and not isinstance(error, SlimError):
+                self._log.warning("the identity provider or verifier failed: {}", type(error).__name__)
+                error = AuthError(f"the identity provider or verifier failed: {type(error).__name__}")
+            self.send(self.myAddress, Resolved(tag, result if isinstance(result, str) else "", error))
+
+        self._with.spawn_task(coroutine, done)
+
+    def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
+        then = self._resolving.pop(message.tag, None)
+        if then is not None:
+            then(message)
+
+    # Ending, and looking
+
+    def _on_close(self, message: CloseApp, sender: ActorAddress) -> None:
+        if self._closing is not None:
+            self._complete(sender, message.handle, None)
+            return
+        self._closing = (message.handle, sender)
+        for address in self._sessions.values():
+            self.send(address, CloseSession(None, message.grace))
+        self._try_to_end()
+
+    def _try_to_end(self) -> None:
+        if self._closing is not None and not self._sessions:
+            handle, asker = self._closing
+            self._complete(asker, handle, None)
+            self.send(self.myAddress, ActorExitRequest())
+
+    def _complete(self, port: Any, handle: int, error: SlimError | None) -> None:
+        if error is None:
+            self.send(port, Completed(None, (handle,)))
+        else:
+            self.send(port, Completed(None, (), (Failure(handle, error),)))
+
+    def _count(self, what: str) -> None:
+        self._figures[what] += 1
+
+    def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        figures = {**self._figures, "sessions": len(self._sessions), "parked": self._parked_count}
+        self.send(sender, StatusReport(figures, message.tag))

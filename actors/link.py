@@ -1,0 +1,51 @@
+"""A Link: one stream of wire messages to a peer, whatever carries it (`design.md` 5).
+
+The gRPC library, an in-memory network and faster framings stand behind this interface; no actor notices.
+A link tells its Connection actor, by messages of `actors/messages/routing.py`:
+
+    FramesIn          what one read brought, parsed, in order
+    LinkDrained       the backlog fell below a quarter of the high-water mark, after it had been above it
+    LinkLost          (dialled links) the stream broke; the link keeps dialling
+    LinkRestored      (dialled links) a new stream is up
+    LinkClosed        it is over
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+
+
+class Link(Protocol):
+    """What a Connection may ask of its link. All calls return at once; none raises."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes accepted and not yet written; frames under 1 KiB may count as 1 KiB."""
+
+    @property
+    def peer(self) -> str:
+        """Who is on the other end, for people."""
+
+    def start(self) -> None:
+        """Begin to read."""
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        """Write frames, in order. While the stream of a dialled link is down they are dropped and counted."""
+
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+        """Write records of the protocol itself, in order with frames."""
+
+    def pause(self) -> None:
+        """Stop reading: somebody downstream has no room."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def close(self, cause: str) -> None:
+        """End the stream, written out what was accepted. LinkClosed follows."""
+
+    def figures(self) -> dict[str, int]:
+        """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

@@ -1,0 +1,185 @@
+"""What the actors of a node say to one another: connections, the route table, and the node itself."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from actors.messages.wire import (
+    Frame,
+    Inbound,
+    LinkNegotiation,
+    SessionMessage,
+    Subscription,
+    SubscriptionAck,
+)
+from actors.names import Key
+
+
+class FramesIn(NamedTuple):
+    """Link to its Connection: what one read brought, in order."""
+
+    frames: tuple[Inbound, ...]
+
+
+class LinkDrained(NamedTuple):
+    """Link to its Connection: the backlog fell below the low-water mark."""
+
+
+class Start(NamedTuple):
+    """To a new Connection: attach to the route table and begin to read."""
+
+
+class LinkLost(NamedTuple):
+    """Dialled link to its Connection: the stream broke; the link goes on dialling."""
+
+    cause: str
+
+
+class LinkClosed(NamedTuple):
+    """Link to its Connection: the stream is over. `cause` is for people."""
+
+    cause: str
+
+
+class LinkRestored(NamedTuple):
+    """Dialled link to its Connection: a new stream stands in the place of a lost one."""
+
+
+class Forward(NamedTuple):
+    """Connection or App to a Connection or App: put these out, in order.
+
+    `sender` is the connection they came in by, `reply_to` its actor's address for Congested and Drained.
+    """
+
+    frames: tuple[Frame | SessionMessage, ...]
+    sender: int
+    reply_to: Any
+
+
+class Transmit(NamedTuple):
+    """RouteTable to a Connection: write these records of the protocol itself."""
+
+    records: tuple[Subscription | SubscriptionAck | LinkNegotiation, ...]
+
+
+class Congested(NamedTuple):
+    """Connection to one that forwards to it: my outbox is above its high-water mark."""
+
+    connection: int
+
+
+class Drained(NamedTuple):
+    """Connection to one that it told Congested: there is room again."""
+
+    connection: int
+
+
+class Attach(NamedTuple):
+    """Connection or App to the RouteTable: I exist. The answer is a Snapshot, and one with every change."""
+
+    connection: int
+    address: Any
+    local: bool
+    dialled: bool = False
+    """We opened it: its routes survive a loss of the stream and are sent again."""
+
+
+class Detach(NamedTuple):
+    """Connection or App to the RouteTable: I am gone, and so is all that was subscribed through me."""
+
+    connection: int
+    cause: str = ""
+
+
+class Reattach(NamedTuple):
+    """Dialled connection to the RouteTable: the stream is new; send again what had been forwarded."""
+
+    connection: int
+
+
+class Negotiated(NamedTuple):
+    """Connection to the RouteTable: the peer told its link id and version (`dataplane.md` 4)."""
+
+    connection: int
+    link_id: str
+    version: str
+
+
+class Subscribing(NamedTuple):
+    """Connection or App to the RouteTable: a subscription arrived on this connection."""
+
+    connection: int
+    subscription: Subscription
+
+
+class Acknowledged(NamedTuple):
+    """Connection to the RouteTable: the peer acknowledged a subscription that we forwarded."""
+
+    connection: int
+    ack: SubscriptionAck
+
+
+class Route(NamedTuple):
+    """One name's entry of a snapshot: connections by instance id, and all of them in order."""
+
+    local_any: tuple[int, ...]
+    remote_any: tuple[int, ...]
+    local_by_id: dict[int, tuple[int, ...]]
+    remote_by_id: dict[int, tuple[int, ...]]
+
+
+class Snapshot(NamedTuple):
+    """RouteTable to everybody that routes: the whole table, immutable, replaced when it changes."""
+
+    version: int
+    routes: dict[Key, Route]
+    addresses: dict[int, Any]
+    """Connection index to the actor that puts frames out there."""
+
+
+class Sweep(NamedTuple):
+    """A timer of the receiver's own went off."""
+
+    what: str = ""
+
+
+class Status(NamedTuple):
+    """Ask for figures; the answer is a StatusReport with the same tag."""
+
+    tag: int = 0
+
+
+class StatusReport(NamedTuple):
+    """Figures by name, for people and tests."""
+
+    figures: dict[str, Any]
+    tag: int = 0
+
+
+class Opened(NamedTuple):
+    """To the Gateway: the link with this index is there; give it a Connection."""
+
+    connection: int
+    dialled_as: str | None = None
+    """Our link id, when we dialled."""
+    observer: Any = None
+    """Who wants to be told ConnectionState, beside the Gateway."""
+
+
+class ConnectionState(NamedTuple):
+    """Connection to its observers: where it stands. One of the words below, and why."""
+
+    connection: int
+    state: str
+    """attached (reading), negotiated, lost (dialling again), restored, closed (for good)."""
+    detail: str = ""
+
+
+class Gather(NamedTuple):
+    """Ask the Gateway for every connection's figures; the answer is a StatusReport."""
+
+
+class Close(NamedTuple):
+    """Close now; `cause` is for people."""
+
+    cause: str

@@ -1,0 +1,406 @@
+"""What an application, its App actor and its Session actors say to one another.
+
+Three parties, told apart by who may send a record:
+
+- the *application* is the API layer, reached at a *port*: an address whose mail goes to ordinary code;
+- the *App* actor owns one application name, its identity and the choice of routes;
+- a *Session* actor owns one session. The application talks to it directly once it knows its address.
+
+An operation carries a `handle`, an integer that the application chose; its outcome comes back in
+`Completed`, at most once. Everything is batched: what one loop turn produced travels in one record.
+
+Flow control, towards the session: `room` is how many messages may still be published. It starts with
+`SessionOpened.room` and is given back by `Completed.room`; publishing without room fails with QueueFull.
+Towards the application: the session keeps at most `AppSettings.inbox` messages on their way to it, and
+`Taken` says how many of them were consumed. Beyond that reliable messages stay unacknowledged, so that
+the peer's window closes; best-effort ones push out the oldest and are counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from actors.messages.wire import SessionMessage, SessionType
+from actors.names import Name
+from identity.errors import SlimError
+
+# What describes sessions
+
+
+class SessionConfig(NamedTuple):
+    """How a session behaves (`session.md` 1); times in seconds."""
+
+    session_type: SessionType
+    interval: float | None = None
+    """Between two attempts."""
+    max_retries: int | None = None
+    """Re-sends after the first attempt."""
+    mls: bool = False
+    metadata: dict[str, str] | None = None
+
+    @property
+    def reliable(self) -> bool:
+        """Acknowledged, re-sent and ordered: only when both timer values are given."""
+        return self.interval is not None and self.max_retries is not None
+
+
+class AppSettings(NamedTuple):
+    """Bounds and times of one application; the defaults are right for most."""
+
+    ping_interval: float = 10.0
+    """Seconds between liveness rounds (`session.md` 8)."""
+    inbox: int = 32_768
+    """Messages on their way to the application, per session."""
+    backlog: int = 128
+    """Announced sessions that the application has not adopted yet; further invitations wait for a re-send."""
+    subscription_timeout: float = 10.0
+    """Seconds to wait for the node's answer to a subscription (`dataplane.md` 10)."""
+
+
+class Outgoing(NamedTuple):
+    """One message that an application publishes."""
+
+    blob: bytes
+    payload_type: str = ""
+    metadata: dict[str, str] | None = None
+    handle: int | None = None
+    """None: nobody waits for its outcome. A failure is still delivered."""
+    to: Name | None = None
+    """publish_to: the one member it is for (`session.md` 7.6)."""
+    connection: int | None = None
+    """publish_to: the connection that member's message came over."""
+
+
+class Failure(NamedTuple):
+    """An operation that did not work."""
+
+    handle: int
+    error: SlimError
+
+
+# Application to its App
+
+
+class Listen(NamedTuple):
+    """SessionAnnounced goes to `port` from now on; what waited goes first."""
+
+    port: Any
+
+
+class OpenSession(NamedTuple):
+    """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
+
+    handle: int
+    port: Any
+    """Where all about this session goes: SessionOpened, Completed, Delivered, SessionEnded.
+    Other operations of the application are answered at the sender's address."""
+    destination: Name
+    """The peer's name, or the channel."""
+    config: SessionConfig
+
+
+class SubscribeName(NamedTuple):
+    """Receive for `name` too, under the application's own id; `connection` is told as well, if given."""
+
+    handle: int
+    name: Name
+    connection: int | None = None
+
+
+class UnsubscribeName(NamedTuple):
+    """Undo SubscribeName."""
+
+    handle: int
+    name: Name
+    connection: int | None = None
+
+
+class SetRoute(NamedTuple):
+    """Messages for `name` leave by `connection`."""
+
+    handle: int
+    name: Name
+    connection: int
+
+
+class RemoveRoute(NamedTuple):
+    """Undo SetRoute."""
+
+    handle: int
+    name: Name
+    connection: int
+
+
+class CloseApp(NamedTuple):
+    """Close every session gracefully within `grace` seconds, then go. Completed answers."""
+
+    handle: int
+    grace: float = 60.0
+
+
+# Application to a Session (scripts may send these too, with a port of their own)
+
+
+class Adopt(NamedTuple):
+    """Everything about this announced session goes to `port` from now on; what waited goes first."""
+
+    port: Any
+
+
+class Publish(NamedTuple):
+    """Send these, in order."""
+
+    items: tuple[Outgoing, ...]
+
+
+class Taken(NamedTuple):
+    """The application consumed this many delivered items."""
+
+    items: int
+
+
+class Invite(NamedTuple):
+    """Add `name` to the group (moderator only). The outcome goes to `port`, or else to the session's."""
+
+    handle: int
+    name: Name
+    port: Any = None
+
+
+class Remove(NamedTuple):
+    """Take `name` (compared without id) out of the group (moderator only)."""
+
+    handle: int
+    name: Name
+    port: Any = None
+
+
+class SetTimers(NamedTuple):
+    """Other timer values for messages sent from now on; both None: best effort."""
+
+    handle: int
+    interval: float | None
+    max_retries: int | None
+
+
+class CloseSession(NamedTuple):
+    """End the session: no new messages, await acknowledgements for at most `grace` seconds, say goodbye."""
+
+    handle: int | None
+    """None: nobody waits for it."""
+    grace: float = 60.0
+
+
+class Watch(NamedTuple):
+    """Tell `port` about membership: at once a Membership, then every change."""
+
+    port: Any
+
+
+class Unwatch(NamedTuple):
+    """Undo Watch."""
+
+    port: Any
+
+
+# App or Session to the application
+
+
+class SessionOpened(NamedTuple):
+    """The session that OpenSession asked for exists here; whether the peer joins, its handle will tell."""
+
+    handle: int
+    session_id: int
+    address: Any
+    """The Session actor."""
+    source: Name
+    """The local end."""
+    destination: Name
+    config: SessionConfig
+    room: int
+
+
+class SessionAnnounced(NamedTuple):
+    """To the application's port: somebody invited us, and the session stands. Adopt it."""
+
+    session_id: int
+    address: Any
+    source: Name
+    destination: Name
+    """The initiator point to point, the channel in a group."""
+    config: SessionConfig
+    room: int
+
+
+class Completed(NamedTuple):
+    """Outcomes of operations, and room for further messages."""
+
+    session_id: int | None
+    """None: operations of the application itself."""
+    done: tuple[int, ...] = ()
+    """Handles of operations that worked."""
+    failed: tuple[Failure, ...] = ()
+    room: int = 0
+
+
+class Delivered(NamedTuple):
+    """Messages for the application, in order, and errors in the place where its next receive meets them.
+
+    `connection` of a message is the one it came over, `content` the clear payload.
+    """
+
+    session_id: int
+    items: tuple[SessionMessage | SlimError, ...]
+
+
+class SessionEnded(NamedTuple):
+    """The last word of a session, after everything else; every operation it knew has been answered.
+
+    What crossed this record on its way is answered too, for LINGER seconds (`actors/session/actor.py`).
+    """
+
+    session_id: int
+    cause: SlimError | None = None
+    """None: the application closed it."""
+
+
+# Session to whoever watches
+
+
+class Membership(NamedTuple):
+    """Who is in, the local end included, full names."""
+
+    session_id: int
+    members: tuple[Name, ...]
+    epoch: int | None = None
+
+
+class MemberJoined(NamedTuple):
+    """A member came; `members` is the list with it."""
+
+    session_id: int
+    member: Name
+    members: tuple[Name, ...]
+
+
+class MemberLeft(NamedTuple):
+    """A member went; `members` is the list without it. `cause` is for people."""
+
+    session_id: int
+    member: Name
+    members: tuple[Name, ...]
+    cause: str = ""
+
+
+class EpochChanged(NamedTuple):
+    """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
+
+    session_id: int
+    epoch: int
+    members: tuple[Name, ...]
+    cause: str = ""
+    fingerprint: str = ""
+
+
+# App to a Session
+
+
+class Received(NamedTuple):
+    """Verified messages of this session, in order of arrival."""
+
+    messages: tuple[SessionMessage, ...]
+
+
+class Unroutable(NamedTuple):
+    """These could not leave: nothing leads to their destination, or no token is at hand."""
+
+    messages: tuple[SessionMessage, ...]
+    error: SlimError
+
+
+class Bound(NamedTuple):
+    """The outcome of a Bind with a subscription."""
+
+    name: Name
+    error: SlimError | None = None
+
+
+class Credential(NamedTuple):
+    """The token that CredentialWanted asked for, or why there is none."""
+
+    token: str = ""
+    error: SlimError | None = None
+
+    def __repr__(self) -> str:
+        return f"Credential(token of {len(self.token)} characters, error={self.error!r})"
+
+
+class BeginSession(NamedTuple):
+    """To a new Session of our own: discover, or wait for invitations to make."""
+
+
+class Resolved(NamedTuple):
+    """To the App, from a task it started: the outcome of what could not be had at once."""
+
+    tag: int
+    token: str = ""
+    error: SlimError | None = None
+
+    def __repr__(self) -> str:
+        return f"Resolved(tag={self.tag}, token of {len(self.token)} characters, error={self.error!r})"
+
+
+class Congestion(NamedTuple):
+    """Whether some connection that this application sends to has its outbox above the high-water mark."""
+
+    congested: bool
+
+
+# Session to its App
+
+
+class Outbound(NamedTuple):
+    """Put these out, in order; the App fills in the identity and finds the way."""
+
+    messages: tuple[SessionMessage, ...]
+
+
+class Bind(NamedTuple):
+    """Routes and channel subscriptions of a session, kept by the App until Unbind or the session's end."""
+
+    name: Name
+    connection: int
+    subscribe: bool = False
+    """Also receive for `name` (a channel), announced on `connection`."""
+
+
+class Unbind(NamedTuple):
+    """Undo Bind."""
+
+    name: Name
+
+
+class Announce(NamedTuple):
+    """This session was invited and stands: tell the application."""
+
+    opened: SessionAnnounced
+
+
+class Adopted(NamedTuple):
+    """The application took over an announced session; its port, should the Session fail."""
+
+    session_id: int
+    port: Any
+
+
+class CredentialWanted(NamedTuple):
+    """Obtain a token that carries `claims` (the MLS credential); Credential answers."""
+
+    claims: dict[str, Any]
+
+
+class SessionGone(NamedTuple):
+    """The session is over. `farewells` answer repeated requests of peers who missed our last words."""
+
+    session_id: int
+    farewells: tuple[SessionMessage, ...] = ()

@@ -1,0 +1,253 @@
+"""What travels between nodes, as values: the records of `dataplane.md` 2, free of any encoding.
+
+The gateway turns bytes into these and back; nothing on this floor knows protobuf.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from actors.names import Key, Name
+
+UNSET_PAYLOAD_TYPE = "msg"
+"""What an application sees when a message carries no payload type (`session.md` 2)."""
+
+ONE, ALL = 1, 256
+"""Fan-out values of the header: 1 is match-one, everything else match-all (`dataplane.md` 6)."""
+
+
+class SessionType(IntEnum):
+    UNSPECIFIED = 0
+    POINT_TO_POINT = 1
+    MULTICAST = 2
+
+
+class MessageType(IntEnum):
+    """SessionMessageType (`dataplane.md` 2.4). Everything from DISCOVERY_REQUEST upwards is control."""
+
+    UNSPECIFIED = 0
+    MSG = 1
+    MSG_ACK = 2
+    RTX_REQUEST = 3
+    RTX_REPLY = 4
+    DISCOVERY_REQUEST = 5
+    DISCOVERY_REPLY = 6
+    JOIN_REQUEST = 7
+    JOIN_REPLY = 8
+    LEAVE_REQUEST = 9
+    LEAVE_REPLY = 10
+    GROUP_ADD = 11
+    GROUP_REMOVE = 12
+    GROUP_WELCOME = 13
+    GROUP_CLOSE = 14
+    GROUP_PROPOSAL = 15
+    GROUP_ACK = 16
+    GROUP_NACK = 17
+    PING = 18
+
+
+# Metadata keys with protocol meaning (`dataplane.md` 2.6); only presence is tested, the value is TRUE.
+PUBLISH_TO = "PUBLISH_TO"
+LEAVING_SESSION = "LEAVING_SESSION"
+DELETE_GROUP = "DELETE_GROUP"
+IS_MODERATOR = "IS_MODERATOR"
+TRUE = "TRUE"
+
+
+class Payload(NamedTuple):
+    """ApplicationPayload: what an application said. Empty in acknowledgements and requests."""
+
+    payload_type: str = ""
+    blob: bytes = b""
+
+
+class TimerSettings(NamedTuple):
+    """How long between attempts (seconds; milliseconds on the wire) and how many re-sends."""
+
+    timeout: float
+    max_retries: int
+
+
+class MlsPayload(NamedTuple):
+    """An MLS handshake message (a complete MLSMessage) and the moderator's running number for it."""
+
+    commit_id: int
+    content: bytes
+
+
+class DiscoveryRequest(NamedTuple):
+    """Who is there under the destination's name? `destination` is set by controllers only."""
+
+    destination: Name | None = None
+
+
+class DiscoveryReply(NamedTuple):
+    """The message's source is."""
+
+
+class JoinRequest(NamedTuple):
+    """Take part in a session. `channel` is the group's name; absent point to point."""
+
+    enable_mls: bool = False
+    timer_settings: TimerSettings | None = None
+    channel: Name | None = None
+
+
+class JoinReply(NamedTuple):
+    """I do. `key_package` is there when the session uses MLS."""
+
+    key_package: bytes | None = None
+
+
+class LeaveRequest(NamedTuple):
+    """Leave (from the moderator), or I leave (metadata LEAVING_SESSION)."""
+
+    destination: Name | None = None
+
+
+class LeaveReply(NamedTuple):
+    """Gone."""
+
+
+class GroupAdd(NamedTuple):
+    """To the channel: a member comes. `participants` is the new list with full names."""
+
+    new_participant: Name
+    participants: tuple[Name, ...]
+    mls: MlsPayload | None = None
+
+
+class GroupRemove(NamedTuple):
+    """To the channel: a member goes. `participants` is the list before the removal."""
+
+    removed_participant: Name
+    participants: tuple[Name, ...]
+    mls: MlsPayload | None = None
+
+
+class GroupWelcome(NamedTuple):
+    """To the new member: who is in, itself and the moderator included."""
+
+    participants: tuple[Name, ...]
+    mls: MlsPayload | None = None
+
+
+class GroupClose(NamedTuple):
+    """To all: the session ends."""
+
+    participants: tuple[Name, ...]
+
+
+class GroupProposal(NamedTuple):
+    """Defined by the protocol, sent by nobody (`session.md` 10)."""
+
+    source: Name | None
+    mls_proposal: bytes
+
+
+class GroupAck(NamedTuple):
+    """Done, for GROUP_WELCOME, GROUP_ADD, GROUP_REMOVE and GROUP_CLOSE."""
+
+
+class GroupNack(NamedTuple):
+    """Defined by the protocol, sent by nobody."""
+
+
+class Ping(NamedTuple):
+    """Are you there, and its answer."""
+
+
+Command = (
+    DiscoveryRequest
+    | DiscoveryReply
+    | JoinRequest
+    | JoinReply
+    | LeaveRequest
+    | LeaveReply
+    | GroupAdd
+    | GroupRemove
+    | GroupWelcome
+    | GroupClose
+    | GroupProposal
+    | GroupAck
+    | GroupNack
+    | Ping
+)
+
+
+class SessionMessage(NamedTuple):
+    """One message of a session (a Publish): all that `session.md` 2 names."""
+
+    source: Name
+    destination: Name
+    session_type: SessionType
+    kind: MessageType
+    session_id: int
+    message_id: int
+    content: Payload | Command
+    fanout: int = ONE
+    metadata: dict[str, str] | None = None
+    identity: str = ""
+    """The sender's token. Sessions leave it empty; the application's actor fills it in when sending."""
+    error: bool = False
+    """On RTX_REPLY: the message is no longer available."""
+    connection: int | None = None
+    """Received: the connection it came over. Sent: leave by exactly this connection (forward_to)."""
+
+
+class Frame(NamedTuple):
+    """A Publish on its way through a node: where it wants to go, and its bytes, which nobody opens.
+
+    The wire form is in two pieces, so that rewriting the header copies no payload.
+    """
+
+    key: Key
+    id: int
+    fanout: int
+    control: bool
+    """A session control message or acknowledgement: never dropped for lack of credit."""
+    header: bytes
+    """The SLIMHeader field of the Publish, tag and length included, as it is to be written."""
+    inner: int
+    """How many bytes of `body` belong to the Publish; what follows them is the Message's."""
+    body: bytes
+    """Everything behind the header: session, content, metadata."""
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, within a few."""
+        return len(self.header) + len(self.body) + 4
+
+
+class Subscription(NamedTuple):
+    """Subscribe or Unsubscribe (`dataplane.md` 5)."""
+
+    subscribe: bool
+    source: Name
+    destination: Name
+    identity: str = ""
+    subscription_id: int = 0
+    """0: no acknowledgement wanted."""
+    recv_from: int | None = None
+    forward_to: int | None = None
+
+
+class LinkNegotiation(NamedTuple):
+    """Who dialled, and what it speaks (`dataplane.md` 4)."""
+
+    link_id: str
+    slim_version: str
+    is_reply: bool = False
+
+
+class SubscriptionAck(NamedTuple):
+    """The outcome of a Subscription that carried an id."""
+
+    subscription_id: int
+    success: bool
+    error: str = ""
+
+
+Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck
+"""What a connection receives from its link."""

@@ -1,0 +1,162 @@
+"""Names: three hashed components and an instance id (`dataplane.md` 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xxhash
+
+NO_ID = 2**64 - 1
+"""The fourth component of a name that stands for any instance, or for a channel."""
+
+_MASK = 2**64 - 1
+
+Key = tuple[int, int, int]
+"""The hashes of a name's three strings: what routing tables are keyed by."""
+
+
+def component_hash(text: str) -> int:
+    """The 64-bit hash of one component: XXH64, seed 0, over the UTF-8 bytes and one byte 0xFF."""
+    return xxhash.xxh64_intdigest(text.encode() + b"\xff")
+
+
+def instance_id(identity_id: str) -> int:
+    """The instance id of an application: SipHash-1-3, zero key, over the UTF-8 identity id and 0xFF.
+
+    The reserved value NO_ID, should a hash hit it, becomes 0 so that the application stays addressable.
+    """
+    digest = _siphash13(identity_id.encode() + b"\xff")
+    return 0 if digest == NO_ID else digest
+
+
+class Name:
+    """`Name("org", "namespace", "app", id=None)`: who a message is for, or from.
+
+    Without `id` it is an anycast address (any instance of that application) or a channel; with one, it
+    is a single instance. Equality and hash use all four components. Raises ValueError for an empty
+    component or an id outside 64 bits.
+    """
+
+    __slots__ = ("_id", "_strings", "key", "wire")
+
+    key: Key
+    """The three component hashes."""
+
+    wire: bytes | None
+    """The codec's encoded form, filled in by it when first needed."""
+
+    def __init__(self, component0: str, component1: str, component2: str, id: int | None = None) -> None:
+        strings = (component0, component1, component2)
+        if not all(strings):
+            raise ValueError(f"a name has three non-empty components, got {'/'.join(strings)!r}")
+        self._strings = strings
+        self.key = (component_hash(component0), component_hash(component1), component_hash(component2))
+        self._id = _checked_id(id)
+        self.wire = None
+
+    @classmethod
+    def from_wire(cls, key: Key, strings: tuple[str, str, str], id: int) -> Name:
+        """A name as a peer sent it: the hashes are taken, not recomputed; strings may be empty."""
+        name = cls.__new__(cls)
+        name.key, name._strings, name._id, name.wire = key, strings, id, None
+        return name
+
+    @classmethod
+    def parse(cls, text: str) -> Name:
+        """Read `a/b/c` (three trimmed, non-empty parts) or `a/b/c/<id in hex>`. Raises ValueError."""
+        parts = [part.strip() for part in text.split("/")]
+        if len(parts) not in (3, 4) or not all(parts):
+            raise ValueError(f"a name is organisation/namespace/application, got {text!r}")
+        id = int(parts[3], 16) if len(parts) == 4 else None
+        return cls(parts[0], parts[1], parts[2], id)
+
+    from_string = parse
+
+    @property
+    def id(self) -> int:
+        """The instance id; NO_ID (2**64 - 1) when unset."""
+        return self._id
+
+    @id.setter
+    def id(self, value: int | None) -> None:
+        self._id = _checked_id(value)
+        self.wire = None
+
+    @property
+    def has_id(self) -> bool:
+        return self._id != NO_ID
+
+    def with_id(self, id: int | None) -> Name:
+        """The same name with another instance id (None: without one)."""
+        return Name.from_wire(self.key, self._strings, _checked_id(id))
+
+    def without_id(self) -> Name:
+        return self if self._id == NO_ID else Name.from_wire(self.key, self._strings, NO_ID)
+
+    def components(self) -> list[int]:
+        """The four 64-bit components: three hashes and the id."""
+        return [*self.key, self._id]
+
+    def components_strings(self) -> list[str]:
+        return list(self._strings)
+
+    @property
+    def strings(self) -> tuple[str, str, str]:
+        return self._strings
+
+    def equal_without_id(self, other: Name) -> bool:
+        return self.key == other.key
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Name) and self._id == other._id and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash((self.key, self._id))
+
+    def __str__(self) -> str:
+        return f"{'/'.join(self._strings)}/{self._id:x}"
+
+    def __repr__(self) -> str:
+        return f"Name({str(self)!r})"
+
+
+def _checked_id(id: int | None) -> int:
+    if id is None:
+        return NO_ID
+    if not 0 <= id <= NO_ID:
+        raise ValueError(f"an instance id is an unsigned 64-bit number, got {id}")
+    return id
+
+
+def _rotl(x: int, bits: int) -> int:
+    return ((x << bits) | (x >> (64 - bits))) & _MASK
+
+
+def _sip_rounds(v: Sequence[int], count: int) -> tuple[int, int, int, int]:
+    v0, v1, v2, v3 = v
+    for _ in range(count):
+        v0 = (v0 + v1) & _MASK
+        v1 = _rotl(v1, 13) ^ v0
+        v0 = _rotl(v0, 32)
+        v2 = (v2 + v3) & _MASK
+        v3 = _rotl(v3, 16) ^ v2
+        v0 = (v0 + v3) & _MASK
+        v3 = _rotl(v3, 21) ^ v0
+        v2 = (v2 + v1) & _MASK
+        v1 = _rotl(v1, 17) ^ v2
+        v2 = _rotl(v2, 32)
+    return v0, v1, v2, v3
+
+
+def _siphash13(data: bytes) -> int:
+    """SipHash with one compression and three finalisation rounds, key zero."""
+    v = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
+    padded = data + bytes(-(len(data) + 1) % 8) + bytes([len(data) & 0xFF])
+    for start in range(0, len(padded), 8):
+        word = int.from_bytes(padded[start : start + 8], "little")
+        v0, v1, v2, v3 = _sip_rounds((v[0], v[1], v[2], v[3] ^ word), 1)
+        v = (v0 ^ word, v1, v2, v3)
+    v0, v1, v2, v3 = _sip_rounds((v[0], v[1], v[2] ^ 0xFF, v[3]), 3)
+    return v0 ^ v1 ^ v2 ^ v3

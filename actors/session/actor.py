@@ -1,0 +1,191 @@
+"""The Session actor: a shell around a session's core, and its one timer.
+
+                  Publish, Taken, Invite ...                     Outbound, Bind ...
+    application ──────────────────────────────►  Session  ──────────────────────────►  App
+                ◄──────────────────────────────           ◄──────────────────────────
+                  Delivered, Completed ...                       Received, Bound ...
+
+A Session of our own has its port from the start. An invited one keeps what is for the application until it
+is adopted; the core's `inbox` bounds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from loguru import logger
+from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
+
+from actors.messages.routing import Status, StatusReport
+from actors.messages.session import (
+    Adopt,
+    Adopted,
+    Announce,
+    BeginSession,
+    Bind,
+    Completed,
+    CredentialWanted,
+    Delivered,
+    EpochChanged,
+    MemberJoined,
+    MemberLeft,
+    Membership,
+    Outbound,
+    SessionAnnounced,
+    SessionEnded,
+    SessionGone,
+    Unbind,
+    Unwatch,
+    Watch,
+)
+from actors.messages.wire import SessionMessage
+from actors.session.conversation import WINDOW
+from actors.session.effects import Answer, Effect, Joined, Refused
+from actors.session.moderator import Moderator
+from actors.session.participant import Participant
+from actors.system import Cancellable, LoopActor
+
+LINGER = 5.0
+"""Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
+
+_TO_APP = (Bind, Unbind, CredentialWanted)
+_TO_PORT = (Delivered, Completed, SessionEnded)
+_TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
+
+
+class Session(LoopActor):
+    """One session. `port` is where the application listens, None until it adopts the session."""
+
+    def __init__(
+        self, core: Moderator | Participant, app: ActorAddress, clock: Callable[[], float], port: Any = None
+    ) -> None:
+        self._core = core
+        self._app = app
+        self._clock = clock
+        self._port = port
+        self._kept: list[Delivered | Completed | SessionEnded] = []
+        """For the application, which has not adopted the session yet."""
+        self._announced = False
+        self._watchers: dict[ActorAddress, None] = {}
+        self._timer: Cancellable | None = None
+        self._timer_at: float | None = None
+        self._refused = 0
+        self._lingering = False
+        self._log = logger.bind(session=core.session_id, name=str(core.local))
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        core = self._core
+        match message:
+            case WakeupMessage():
+                self._timer = self._timer_at = None
+                if self._lingering:
+                    self.send(self.myAddress, ActorExitRequest())
+                    return
+                self._perform(core.tick(self._clock()))
+            case Watch():
+                self._watchers[message.port] = None
+                self.send(message.port, Membership(core.session_id, core.members, core.epoch))
+                return
+            case Unwatch():
+                self._watchers.pop(message.port, None)
+                return
+            case Adopt():
+                self._adopt(message.port)
+            case BeginSession():
+                if isinstance(core, Moderator):
+                    self._perform(core.start(self._clock()))
+            case Status():
+                figures = {**core.figures(), "refused": self._refused, "members": len(core.members)}
+                self.send(sender, StatusReport(figures, message.tag))
+                return
+            case ActorExitRequest():
+                return
+            case _:
+                self._perform(core.handle(message, self._clock()))
+        self._arm()
+
+    def _perform(self, effects: list[Effect]) -> None:
+        """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
+        if not effects:
+            return
+        sends: list[SessionMessage] = []
+        others: list[Effect] = []
+        for effect in effects:
+            if type(effect) is SessionMessage:
+                sends.append(effect)
+            elif type(effect) is Bind:
+                # A way must be known before the first message that takes it.
+                self._send_out(sends)
+                self.send(self._app, effect)
+            else:
+                others.append(effect)
+        self._send_out(sends)
+        for effect in others:
+            self._perform_one(effect)
+
+    def _send_out(self, sends: list[SessionMessage]) -> None:
+        if sends:
+            self.send(self._app, Outbound(tuple(sends)))
+            sends.clear()
+
+    def _perform_one(self, effect: Effect) -> None:
+        if isinstance(effect, _TO_PORT):
+            if self._port is not None:
+                self.send(self._port, effect)
+            else:
+                self._kept.append(effect)
+        elif isinstance(effect, _TO_WATCHERS):
+            for watcher in self._watchers:
+                self.send(watcher, effect)
+        elif isinstance(effect, _TO_APP):
+            self.send(self._app, effect)
+        elif isinstance(effect, Answer):
+            self.send(effect.port, effect.completed)
+        elif isinstance(effect, Joined):
+            self._announce()
+        elif isinstance(effect, Refused):
+            self._refused += 1
+            self._log.debug("refused: {}", effect.reason)
+        elif isinstance(effect, SessionGone):
+            self._log.info("session over")
+            self.send(self._app, effect)
+
+    def _announce(self) -> None:
+        core = self._core
+        self._announced = True
+        self._log.info("session joined")
+        announced = SessionAnnounced(
+            core.session_id, self.myAddress, core.local, core.destination, core.config, WINDOW
+        )
+        self.send(self._app, Announce(announced))
+
+    def _adopt(self, port: Any) -> None:
+        if self._port is None:
+            self.send(self._app, Adopted(self._core.session_id, port))
+        self._port = port
+        for kept in self._kept:
+            self.send(port, kept)
+        self._kept.clear()
+
+    def _arm(self) -> None:
+        """One timer for the core's deadline; one that goes off too early just asks again."""
+        if self._core.ended:
+            self._linger()
+            return
+        deadline = self._core.next_deadline()
+        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
+            return
+        self._wake_at(deadline)
+
+    def _linger(self) -> None:
+        """Stay for a while; as long as it takes if the application, about to adopt us, knows nothing yet."""
+        if not self._lingering and (self._port is not None or not self._announced):
+            self._lingering = True
+            self._wake_at(self._clock() + LINGER)
+
+    def _wake_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self.after(max(0.0, deadline - self._clock()))

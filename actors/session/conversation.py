@@ -1,0 +1,443 @@
+"""What both sides of a session have in common: data messages each way, room, and the ending.
+
+`Moderator` and `Participant` add the control messages. A session core is driven by two calls,
+`handle(event, now)` and, when `next_deadline()` has come, `tick(now)`; both return effects. Times are
+seconds of a monotonic clock, randomness is the function `draw(bound) -> 0 .. bound-1`.
+
+    Publish ──► draining? ──► members there? ── no ──► kept, in clear (at most WINDOW)
+                                   │ yes                  │ the first member acknowledged its Welcome
+                                   └──► encrypted, numbered, sent ◄──┘
+
+Room: at most WINDOW messages are kept or unacknowledged; one more fails with QueueFull. While a connection
+is congested, room that best-effort messages gave back is withheld.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from actors.errors import ParticipantNotFound, QueueFull, SessionClosed, SlimTimeout
+from actors.messages.session import (
+    AppSettings,
+    Bound,
+    Completed,
+    Congestion,
+    Credential,
+    CredentialWanted,
+    Delivered,
+    EpochChanged,
+    Failure,
+    Outgoing,
+    Publish,
+    Received,
+    SessionConfig,
+    SessionEnded,
+    SessionGone,
+    SetTimers,
+    Taken,
+    Unroutable,
+)
+from actors.messages.wire import (
+    ONE,
+    Command,
+    MessageType,
+    Payload,
+    SessionMessage,
+    SessionType,
+)
+from actors.names import Name
+from actors.session.crypto import Crypto
+from actors.session.effects import Answer, Effect, Event, Refused
+from actors.session.peers import Generation
+from actors.session.receiver import Receiver
+from actors.session.requests import Requests
+from actors.session.sender import RING, Sender
+from identity.errors import SlimError
+
+WINDOW = RING
+"""Messages of one application that may be under way in one session: its room at the start."""
+MESSAGE_IDS = 2**32
+CREDENTIAL_PATIENCE = 30.0
+"""Seconds to wait for a token with claims, which may need I/O."""
+
+Draw = Callable[[int], int]
+Judge = Callable[[str], Generation]
+"""Tells a peer's generation by its (verified) token."""
+
+
+class Setting(NamedTuple):
+    """What a session core is made with."""
+
+    local: Name
+    """Our full name."""
+    session_id: int
+    config: SessionConfig
+    settings: AppSettings
+    draw: Draw
+    judge: Judge
+    crypto: Crypto | None = None
+
+
+class Conversation:
+    """The part of a session core that is equal on both sides. Abstract: `Moderator` and `Participant`."""
+
+    def __init__(self, setting: Setting, destination: Name) -> None:
+        config = setting.config
+        self.local = setting.local
+        self.session_id = setting.session_id
+        self.config = config
+        self.destination = destination
+        self.group = config.session_type is SessionType.MULTICAST
+        self.ended = False
+        self._cause: SlimError | None = None
+        self._crypto = setting.crypto
+        self._draw = setting.draw
+        self._judge = setting.judge
+        self._settings = setting.settings
+        self._sender = Sender(
+            self.local,
+            destination,
+            config.session_type,
+            self.session_id,
+            setting.draw,
+            interval=config.interval,
+            max_retries=config.max_retries,
+        )
+        self._receiver = Receiver(
+            self.local,
+            config.session_type,
+            self.session_id,
+            space=setting.settings.inbox,
+            interval=config.interval,
+            max_retries=config.max_retries,
+            open=self._decrypt if setting.crypto is not None else None,
+        )
+        self._requests = Requests(config.interval, config.max_retries)
+        self._kept: deque[Outgoing] = deque()
+        self._draining = False
+        self._congested = False
+        self._withheld = 0
+        self._farewells: list[SessionMessage] = []
+        self._answers: list[Answer] = []
+        self._credential_waits: Callable[[float, list[Effect]], None] | None = None
+        self._credential_deadline = 0.0
+
+    # What a shell calls.
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event in and say what is to be done about it."""
+        out: list[Effect] = []
+        if self.ended:
+            self._after_the_end(event, out)
+            return out
+        if isinstance(event, Received):
+            self._received(event.messages, now, out)
+        elif isinstance(event, Publish):
+            for item in event.items:
+                self._publish(item, now, out)
+        elif isinstance(event, Taken):
+            self._receiver.taken(event.items, out)  # type: ignore[arg-type]
+        elif isinstance(event, Unroutable):
+            for message in event.messages:
+                if message.kind is MessageType.MSG:
+                    self._sender.unroutable(message, event.error)
+                else:
+                    self._requests.unroutable(message, event.error)
+        elif isinstance(event, Congestion):
+            self._congested = event.congested
+        elif isinstance(event, SetTimers):
+            self._set_timers(event)
+        elif isinstance(event, Credential):
+            self._credential(event, now, out)
+        else:
+            self._operate(event, now, out)
+        if not self.ended:
+            self._progress(now, out)
+        self._settle(out)
+        return out
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due at `now`."""
+        out: list[Effect] = []
+        if not self.ended:
+            # Control first: data may need the commit that goes with it to be decrypted.
+            self._expire(now, out)
+            self._sender.expire(now, out)  # type: ignore[arg-type]
+            self._receiver.expire(now, out)  # type: ignore[arg-type]
+            if self._credential_waits is not None and now >= self._credential_deadline:
+                self._credential_waits = None
+                self._no_credential(SlimTimeout("no token with the claims of MLS came in time"), now, out)
+            if not self.ended:
+                self._progress(now, out)
+            self._settle(out)
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When `tick` is to be called next; None: not before another event."""
+        if self.ended:
+            return None
+        deadlines = (
+            self._sender.next_deadline(),
+            self._receiver.next_deadline(),
+            self._requests.next_deadline(),
+            self._credential_deadline if self._credential_waits is not None else None,
+            *self._deadlines(),
+        )
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    @property
+    def members(self) -> tuple[Name, ...]:
+        """Everybody who is in, full names, ourselves included."""
+        raise NotImplementedError
+
+    @property
+    def epoch(self) -> int | None:
+        """The MLS epoch; None without MLS."""
+        return self._crypto.epoch if self._crypto is not None else None
+
+    def figures(self) -> dict[str, int]:
+        """Counts for people and tests."""
+        return {
+            "unacknowledged": self._sender.unacknowledged,
+            "kept": len(self._kept),
+            "held": self._receiver.held,
+            "dropped": self._receiver.dropped,
+            "undecryptable": self._receiver.undecryptable,
+        }
+
+    # What a side of the session adds.
+
+    def _operate(self, event: Event, now: float, out: list[Effect]) -> None:
+        """An operation of the application other than publishing, or a Bound."""
+        raise NotImplementedError
+
+    def _control(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
+        """A control message arrived."""
+        raise NotImplementedError
+
+    def _expire(self, now: float, out: list[Effect]) -> None:
+        """Timers other than those of data messages."""
+        raise NotImplementedError
+
+    def _progress(self, now: float, out: list[Effect]) -> None:
+        """Whatever happened may have cleared the way for something that waits."""
+        raise NotImplementedError
+
+    def _deadlines(self) -> tuple[float | None, ...]:
+        raise NotImplementedError
+
+    # Data messages.
+
+    def _received(self, messages: tuple[SessionMessage, ...], now: float, out: list[Effect]) -> None:
+        receiver, sender = self._receiver, self._sender
+        sends: list[SessionMessage] = out  # type: ignore[assignment]
+        for message in messages:
+            kind = message.kind
+            if kind is MessageType.MSG:
+                if isinstance(message.content, Payload):
+                    receiver.message(message, now, sends)
+            elif kind is MessageType.MSG_ACK:
+                sender.acknowledged(message.source, message.message_id)
+            elif kind is MessageType.RTX_REQUEST:
+                if message.source in sender.endpoints:
+                    sender.retransmit(message, sends)
+            elif kind is MessageType.RTX_REPLY:
+                if isinstance(message.content, Payload):
+                    receiver.reply(message, now, sends)
+            elif isinstance(message.content, Payload):
+                out.append(Refused(f"a {kind.name} of {message.source} carries no command"))
+            elif not self.ended:
+                self._control(message, now, out)
+
+    def _publish(self, item: Outgoing, now: float, out: list[Effect]) -> None:
+        sender = self._sender
+        if self._draining:
+            self._refuse(item, SessionClosed("draining, no new messages", session_id=self.session_id))
+        elif sender.unacknowledged + sender.freed + self._withheld + len(self._kept) >= WINDOW:
+            self._refuse(item, QueueFull(f"session {self.session_id}", WINDOW))
+        elif item.to is not None and self.group and item.to not in sender.endpoints:
+            self._refuse(item, ParticipantNotFound(str(item.to), session_id=self.session_id))
+        elif sender.endpoints:
+            self._transmit(item, now, out)
+        else:
+            self._kept.append(item)
+
+    def _transmit(self, item: Outgoing, now: float, out: list[Effect]) -> None:
+        blob = item.blob
+        if self._crypto is not None:
+            try:
+                blob = self._crypto.encrypt(blob)
+            except SlimError as error:
+                self._refuse(item, error)
+                return
+        self._sender.publish(item, blob, now, out)  # type: ignore[arg-type]
+
+    def _refuse(self, item: Outgoing, error: SlimError) -> None:
+        self._sender.freed += 1
+        if item.handle is not None:
+            self._sender.failed.append(Failure(item.handle, error))
+        else:
+            self._sender.errors.append(error)
+
+    def _open_up(self, member: Name, now: float, out: list[Effect]) -> None:
+        """`member` can receive from now on: what was kept for a first one leaves."""
+        self._sender.endpoints.add(member)
+        while self._kept:
+            self._transmit(self._kept.popleft(), now, out)
+
+    def _decrypt(self, message: SessionMessage) -> Payload:
+        assert self._crypto is not None
+        assert isinstance(message.content, Payload)
+        kind, blob = message.content
+        return Payload(kind, self._crypto.decrypt(message.source, blob))
+
+    def _set_timers(self, event: SetTimers) -> None:
+        self.config = self.config._replace(interval=event.interval, max_retries=event.max_retries)
+        self._sender.set_timers(event.interval, event.max_retries)
+        self._receiver.set_timers(event.interval, event.max_retries)
+        self._requests.set_timers(event.interval, event.max_retries)
+        self._sender.done.append(event.handle)
+
+    # Control messages.
+
+    def _message(
+        self,
+        kind: MessageType,
+        destination: Name,
+        content: Command,
+        *,
+        id: int | None = None,
+        fanout: int = ONE,
+        metadata: dict[str, str] | None = None,
+        connection: int | None = None,
+    ) -> SessionMessage:
+        return SessionMessage(
+            self.local,
+            destination,
+            self.config.session_type,
+            kind,
+            self.session_id,
+            self._draw(MESSAGE_IDS) if id is None else id,
+            content,
+            fanout,
+            metadata,
+            connection=connection,
+        )
+
+    def _reply(self, request: SessionMessage, kind: MessageType, content: Command) -> SessionMessage:
+        """The answer to `request`: its id, back over the connection it came by."""
+        return self._message(
+            kind, request.source, content, id=request.message_id, connection=request.connection
+        )
+
+    def _with_credential(
+        self, out: list[Effect], then: Callable[[float, list[Effect]], None], now: float
+    ) -> None:
+        """Go on with `then` once our leaf has a valid credential: at once, or when one was obtained."""
+        assert self._crypto is not None
+        if self._crypto.wants_credential():
+            self._credential_waits = then
+            self._credential_deadline = now + CREDENTIAL_PATIENCE
+            out.append(CredentialWanted(self._crypto.claims()))
+        else:
+            then(now, out)
+
+    def _credential(self, event: Credential, now: float, out: list[Effect]) -> None:
+        then, self._credential_waits = self._credential_waits, None
+        if then is None or self._crypto is None:
+            return
+        error = event.error
+        if error is None:
+            try:
+                self._crypto.credential(event.token)
+            except SlimError as refused:
+                error = refused
+        if error is None:
+            then(now, out)
+        else:
+            self._no_credential(error, now, out)
+
+    def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
+        raise NotImplementedError
+
+    def _epoch_changed(self, cause: str, out: list[Effect]) -> None:
+        if self._crypto is not None:
+            out.append(
+                EpochChanged(
+                    self.session_id, self._crypto.epoch, self.members, cause, self._crypto.fingerprint
+                )
+            )
+
+    # Outcomes and the end.
+
+    def _answer(self, handle: int, port: object, error: SlimError | None) -> None:
+        """The outcome of an operation, to its own port or with the session's others."""
+        failed = () if error is None else (Failure(handle, error),)
+        done = (handle,) if error is None else ()
+        if port is not None:
+            self._answers.append(Answer(port, Completed(self.session_id, done, failed)))
+        else:
+            self._sender.done.extend(done)
+            self._sender.failed.extend(failed)
+
+    def _settle(self, out: list[Effect]) -> None:
+        """At the end of a turn: what gathered in sender and receiver becomes effects."""
+        sender, receiver = self._sender, self._receiver
+        out.extend(self._answers)
+        self._answers.clear()
+        if sender.errors:
+            for error in sender.errors:
+                receiver.report(error)
+            sender.errors.clear()
+        if receiver.items:
+            out.append(Delivered(self.session_id, tuple(receiver.items)))
+            receiver.items.clear()
+        room, sender.freed = sender.freed, 0
+        if self._congested and not sender.reliable:
+            self._withheld += room
+            room = 0
+        elif self._withheld:
+            room, self._withheld = room + self._withheld, 0
+        if room or sender.done or sender.failed:
+            out.append(Completed(self.session_id, tuple(sender.done), tuple(sender.failed), room))
+            sender.done.clear()
+            sender.failed.clear()
+        if self.ended:
+            # The ending was noted when it happened; its last words come after everything else.
+            out.append(SessionEnded(self.session_id, self._cause))
+            out.append(SessionGone(self.session_id, tuple(self._farewells)))
+
+    def _end(self, cause: SlimError | None) -> None:
+        """The session is over: all that waits fails. `cause` None: our application closed it."""
+        if self.ended:
+            return
+        self.ended, self._cause = True, cause
+        why = (
+            cause
+            if isinstance(cause, SessionClosed)
+            else SessionClosed(str(cause) if cause is not None else "", session_id=self.session_id)
+        )
+        self._sender.abandon(why)
+        while self._kept:
+            item = self._kept.popleft()
+            if item.handle is not None:
+                self._sender.failed.append(Failure(item.handle, why))
+        self._requests.cancel_all()
+        self._credential_waits = None
+        if self._crypto is not None:
+            self._crypto.close()
+
+    def _after_the_end(self, event: Event, out: list[Effect]) -> None:
+        """Nobody waits forever on a session that is over."""
+        error = SessionClosed(session_id=self.session_id)
+        if isinstance(event, Publish):
+            failed = tuple(Failure(item.handle, error) for item in event.items if item.handle is not None)
+            out.append(Completed(self.session_id, (), failed, len(event.items)))
+        elif not isinstance(event, (Received, Taken, Unroutable, Bound, Congestion, Credential)):
+            handle = getattr(event, "handle", None)
+            if handle is not None:
+                completed = Completed(self.session_id, (), (Failure(handle, error),))
+                port = getattr(event, "port", None)
+                out.append(completed if port is None else Answer(port, completed))

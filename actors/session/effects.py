@@ -1,0 +1,86 @@
+"""What the cores of a session ask their shell to do.
+
+Most effects are the very records that the shell hands on: a SessionMessage is to be sent, Bind, Unbind and
+SessionGone go to the App, Delivered, Completed and SessionEnded to the application's port, MemberJoined,
+MemberLeft and EpochChanged to whoever watches. The few that are not messages stand here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from actors.messages.session import (
+    Adopt,
+    Bind,
+    Bound,
+    CloseSession,
+    Completed,
+    Congestion,
+    Credential,
+    CredentialWanted,
+    Delivered,
+    EpochChanged,
+    Invite,
+    MemberJoined,
+    MemberLeft,
+    Publish,
+    Received,
+    Remove,
+    SessionEnded,
+    SessionGone,
+    SetTimers,
+    Taken,
+    Unbind,
+    Unroutable,
+)
+from actors.messages.wire import SessionMessage
+
+
+class Joined(NamedTuple):
+    """We were invited and the session stands: announce it to the application."""
+
+
+class Answer(NamedTuple):
+    """The outcome of an operation that named a port of its own."""
+
+    port: Any
+    completed: Completed
+
+
+class Refused(NamedTuple):
+    """A peer's message was dropped; `reason` is for the log."""
+
+    reason: str
+
+
+Event = (
+    Received
+    | Publish
+    | Taken
+    | Unroutable
+    | Bound
+    | Congestion
+    | Invite
+    | Remove
+    | SetTimers
+    | CloseSession
+    | Adopt
+    | Credential
+)
+
+Effect = (
+    SessionMessage
+    | Bind
+    | Unbind
+    | SessionGone
+    | Delivered
+    | Completed
+    | SessionEnded
+    | MemberJoined
+    | MemberLeft
+    | EpochChanged
+    | Joined
+    | Answer
+    | CredentialWanted
+    | Refused
+)

@@ -1,0 +1,39 @@
+"""What a peer can be expected to do, by generation (`session.md` 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class Generation(Enum):
+    """The generations whose behaviour differs, as far as a peer's messages give them away."""
+
+    UNKNOWN = "0.7 - 1.2"
+    PINGING = "1.0 - 1.2"
+    CURRENT = "1.3 - 1.4"
+
+
+class Traits(NamedTuple):
+    """One generation's behaviour."""
+
+    answers_ping: bool
+    """Silence in a liveness round means that it is gone."""
+    answers_leave: bool
+    """As a moderator it answers LEAVE_REQUEST; silence is an error and not a habit."""
+
+
+TRAITS: dict[Generation, Traits] = {
+    Generation.UNKNOWN: Traits(answers_ping=False, answers_leave=False),
+    Generation.PINGING: Traits(answers_ping=True, answers_leave=True),
+    Generation.CURRENT: Traits(answers_ping=True, answers_leave=True),
+}
+
+
+def generation(claims: Mapping[str, Any]) -> Generation:
+    """What the claims of a token tell: from 1.3 on every token carries the public key."""
+    custom = claims.get("custom_claims")
+    if "pubkey" in claims or (isinstance(custom, Mapping) and "pubkey" in custom):
+        return Generation.CURRENT
+    return Generation.UNKNOWN

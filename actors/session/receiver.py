@@ -1,0 +1,396 @@
+"""The receiving half of a session: order, duplicates, gaps (`session.md` 7.3 - 7.6, 14).
+
+    message ─► known? ─► decrypt ─► in order? ── yes ──► room? ── yes ──► delivered, acknowledged
+                 │                     │ no                │ no
+                 └► acknowledged       └► reorder buffer,  └► held, not acknowledged until the
+                    again                 acknowledged;       application makes room
+                                          the holes are
+                                          asked for
+
+Bounds, per session: REORDER ids between what was delivered last and the newest (beyond it the oldest holes
+are given up as lost), HELD messages that wait for room (beyond it a reliable message is dropped without
+acknowledgement, so that its sender keeps it; a best-effort one pushes out the oldest), and one stream per
+member. `dropped` and `undecryptable` count.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from actors.errors import MessageLost
+from actors.messages.wire import (
+    ONE,
+    PUBLISH_TO,
+    TRUE,
+    MessageType,
+    Payload,
+    SessionMessage,
+    SessionType,
+)
+from actors.names import Name
+from actors.session.serial import HALF, MASK, ahead
+from identity.errors import CryptoError, SlimError
+
+REORDER = 1024
+HELD = 512
+DIRECT_KNOWN = 512
+"""Ids of publish_to that are remembered per member, to recognise duplicates."""
+
+EMPTY = Payload()
+_DIRECT = {PUBLISH_TO: TRUE}
+_ACK = MessageType.MSG_ACK
+
+Open = Callable[[SessionMessage], Payload]
+"""Decrypts a message's payload; raises CryptoError."""
+
+
+class _Request:
+    """An RTX_REQUEST that is not answered yet."""
+
+    __slots__ = ("deadline", "message", "retries")
+
+    def __init__(self, message: SessionMessage, deadline: float, retries: int) -> None:
+        self.message = message
+        self.deadline = deadline
+        self.retries = retries
+
+
+class _Stream:
+    """What one member has sent so far."""
+
+    __slots__ = ("buffer", "direct", "first", "held", "last", "newest", "requests")
+
+    def __init__(self, last: int | None) -> None:
+        self.last = last
+        """The id up to which everything was delivered, held or lost; None before a first message."""
+        self.first = last
+        """Where we came in: earlier messages were never ours."""
+        self.newest = last
+        self.buffer: dict[int, SessionMessage | None] = {}
+        """Messages after a hole; None marks one that is lost."""
+        self.requests: dict[int, _Request] = {}
+        self.held: set[int] = set()
+        """Ids that wait for room and are not acknowledged."""
+        self.direct: OrderedDict[int, None] = OrderedDict()
+
+
+class _Held(NamedTuple):
+    """A message, or the news of a lost one, that waits for the application to make room."""
+
+    item: SessionMessage | SlimError
+    stream: _Stream | None
+    """Where to strike out the id once the acknowledgement leaves; None: nothing is owed."""
+
+
+class Receiver:
+    """Everybody's data messages towards one application.
+
+    `items` gathers what is to be delivered, in order, until the owner takes it away; `space` is how many
+    more items the application takes.
+    """
+
+    def __init__(
+        self,
+        local: Name,
+        session_type: SessionType,
+        session_id: int,
+        *,
+        space: int,
+        interval: float | None = None,
+        max_retries: int | None = None,
+        open: Open | None = None,
+    ) -> None:
+        self.items: list[SessionMessage | SlimError] = []
+        self.space = space
+        self.dropped = 0
+        """Messages dropped because they came from no member or there was no room."""
+        self.undecryptable = 0
+        self._local = local
+        self._session_type = session_type
+        self._session_id = session_id
+        self._open = open
+        self._streams: dict[Name, _Stream] = {}
+        self._held: deque[_Held] = deque()
+        self._deadline: float | None = None
+        self.set_timers(interval, max_retries)
+
+    def set_timers(self, interval: float | None, max_retries: int | None) -> None:
+        """Seconds between requests for a missing message, and how often to repeat one."""
+        self.reliable = interval is not None and max_retries is not None
+        self._interval = interval or 0.0
+        self._retries = max_retries or 0
+
+    @property
+    def held(self) -> int:
+        """Messages that wait for room."""
+        return len(self._held)
+
+    def next_deadline(self) -> float | None:
+        return self._deadline
+
+    def admit(self, member: Name, *, from_start: bool) -> None:
+        """Accept messages of `member`: from its first one on, or wherever its sequence stands now."""
+        if member not in self._streams:
+            self._streams[member] = _Stream(0 if from_start else None)
+
+    def expel(self, member: Name) -> None:
+        """Forget a member; should it come back, its sequence starts afresh."""
+        self._streams.pop(member, None)
+
+    def message(self, message: SessionMessage, now: float, out: list[SessionMessage]) -> None:
+        """A MSG arrived. Acknowledgements and requests go to `out`."""
+        stream = self._streams.get(message.source)
+        if stream is None:
+            self.dropped += 1
+        elif not self.reliable:
+            self._unordered(message)
+        elif message.message_id > MASK or (message.metadata and PUBLISH_TO in message.metadata):
+            self._direct(stream, message, out)
+        else:
+            self._ordered(stream, message, now, out)
+
+    def reply(self, message: SessionMessage, now: float, out: list[SessionMessage]) -> None:
+        """An RTX_REPLY arrived: the message itself, or the news that it is no longer to be had."""
+        stream = self._streams.get(message.source)
+        if stream is None or message.message_id not in stream.requests:
+            return
+        if message.error:
+            self._lose(stream, message.source, message.message_id)
+        else:
+            opened = self._opened(message._replace(kind=MessageType.MSG))
+            if opened is None:
+                return
+            stream.buffer[message.message_id] = opened
+            del stream.requests[message.message_id]
+        self._drain(stream, message.source)
+
+    def taken(self, count: int, out: list[SessionMessage]) -> None:
+        """The application took `count` items: what was held moves up, and is acknowledged now."""
+        self.space += count
+        while self._held and self.space > 0:
+            item, stream = self._held.popleft()
+            self.space -= 1
+            self.items.append(item)
+            if stream is not None and isinstance(item, SessionMessage):
+                stream.held.discard(item.message_id)
+                out.append(self._ack(item))
+
+    def report(self, error: SlimError) -> None:
+        """Let the application's next receive meet `error`."""
+        self.space -= 1
+        self.items.append(error)
+
+    def expire(self, now: float, out: list[SessionMessage]) -> None:
+        """Repeat the requests that are due; what nobody answered is lost, and the stream goes on."""
+        if self._deadline is None or now < self._deadline:
+            return
+        self._deadline = None
+        for source, stream in self._streams.items():
+            if not stream.requests:
+                continue
+            for id, request in list(stream.requests.items()):
+                if request.deadline <= now:
+                    if request.retries <= 0:
+                        self._lose(stream, source, id)
+                        continue
+                    request.retries -= 1
+                    request.deadline = now + self._interval
+                    out.append(request.message)
+                self._due(request.deadline)
+            self._drain(stream, source)
+
+    # Private: the ways of a message, by kind of session.
+
+    def _ordered(
+        self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
+    ) -> None:
+        id = message.message_id
+        if stream.last is None:
+            stream.first = stream.last = stream.newest = (id - 1) & MASK
+        last = stream.last
+        distance = (id - last) & MASK
+        if distance == 1 and not stream.buffer:
+            if self.space <= 0 and len(self._held) >= HELD:
+                self.dropped += 1
+                return
+            opened = message if self._open is None else self._opened(message)
+            if opened is None:
+                return
+            stream.last = stream.newest = id
+            if stream.requests:
+                stream.requests.pop(id, None)
+            if self.space > 0 and not self._held:
+                self.space -= 1
+                self.items.append(opened)
+                out.append(self._ack(message))
+            else:
+                stream.held.add(id)
+                self._held.append(_Held(opened, stream))
+        elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
+            if id not in stream.held and not self._before_us(stream, id):
+                out.append(self._ack(message))
+        else:
+            self._after_a_hole(stream, message, now, out)
+
+    def _after_a_hole(
+        self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
+    ) -> None:
+        if len(self._held) >= HELD:
+            self.dropped += 1
+            return
+        opened = message if self._open is None else self._opened(message)
+        if opened is None:
+            return
+        assert stream.last is not None
+        assert stream.newest is not None
+        id, source = message.message_id, message.source
+        while ahead(stream.last, id) > REORDER:
+            self._give_up_oldest(stream, source, id)
+        if ahead(stream.newest, stream.last) > 0:
+            stream.newest = stream.last
+        for step in range(1, ahead(stream.newest, id)):
+            self._request(stream, message, (stream.newest + step) & MASK, now, out)
+        if ahead(stream.newest, id) > 0:
+            stream.newest = id
+        stream.requests.pop(id, None)
+        stream.buffer[id] = opened
+        out.append(self._ack(message))
+        self._drain(stream, source)
+
+    def _direct(self, stream: _Stream, message: SessionMessage, out: list[SessionMessage]) -> None:
+        """publish_to: no order, its own ids (`session.md` 7.6)."""
+        id = message.message_id
+        if id in stream.direct:
+            if id not in stream.held:
+                out.append(self._ack(message))
+            return
+        if self.space <= 0 and len(self._held) >= HELD:
+            self.dropped += 1
+            return
+        opened = self._opened(message)
+        if opened is None:
+            return
+        stream.direct[id] = None
+        if len(stream.direct) > DIRECT_KNOWN:
+            stream.direct.popitem(last=False)
+        if self.space > 0 and not self._held:
+            self.space -= 1
+            self.items.append(opened)
+            out.append(self._ack(message))
+        else:
+            stream.held.add(id)
+            self._held.append(_Held(opened, stream))
+
+    def _unordered(self, message: SessionMessage) -> None:
+        """Best effort: no acknowledgement, no order; without room the oldest makes way."""
+        opened = message if self._open is None else self._opened(message)
+        if opened is None:
+            return
+        if len(self._held) >= HELD:
+            self._held.popleft()
+            self.dropped += 1
+        self._place(opened)
+
+    # Private: holes.
+
+    def _request(
+        self, stream: _Stream, message: SessionMessage, id: int, now: float, out: list[SessionMessage]
+    ) -> None:
+        request = SessionMessage(
+            self._local,
+            message.source,
+            self._session_type,
+            MessageType.RTX_REQUEST,
+            self._session_id,
+            id,
+            EMPTY,
+            connection=message.connection,
+        )
+        deadline = now + self._interval
+        stream.requests[id] = _Request(request, deadline, self._retries)
+        self._due(deadline)
+        out.append(request)
+
+    def _lose(self, stream: _Stream, source: Name, id: int) -> None:
+        stream.requests.pop(id, None)
+        stream.buffer[id] = None
+
+    def _give_up_oldest(self, stream: _Stream, source: Name, newest: int) -> None:
+        """Make room in the reorder buffer: the hole in front is lost; far ones all at once."""
+        assert stream.last is not None
+        if not stream.buffer:
+            skipped = ahead(stream.last, newest) - REORDER
+            stream.last = (stream.last + skipped) & MASK
+            for id in [id for id in stream.requests if ahead(stream.last, id) <= 0]:
+                del stream.requests[id]
+            self._place(MessageLost(self._session_id, str(source), stream.last))
+            return
+        front = (stream.last + 1) & MASK
+        self._lose(stream, source, front)
+        self._drain(stream, source)
+
+    def _drain(self, stream: _Stream, source: Name) -> None:
+        """Deliver what follows without a hole."""
+        buffer = stream.buffer
+        while buffer:
+            assert stream.last is not None
+            id = (stream.last + 1) & MASK
+            if id not in buffer:
+                return
+            message = buffer.pop(id)
+            stream.last = id
+            stream.requests.pop(id, None)
+            self._place(message or MessageLost(self._session_id, str(source), id))
+
+    def _place(self, item: SessionMessage | SlimError) -> None:
+        """Deliver, behind what is held; acknowledged already, or nothing is owed."""
+        if self.space > 0 and not self._held:
+            self.space -= 1
+            self.items.append(item)
+        else:
+            self._held.append(_Held(item, None))
+
+    # Private: small things.
+
+    def _ack(self, message: SessionMessage) -> SessionMessage:
+        metadata = message.metadata
+        return SessionMessage(
+            self._local,
+            message.source,
+            self._session_type,
+            _ACK,
+            self._session_id,
+            message.message_id,
+            EMPTY,
+            ONE,
+            _DIRECT if metadata and PUBLISH_TO in metadata else None,
+            "",
+            False,
+            message.connection,
+        )
+
+    def _opened(self, message: SessionMessage) -> SessionMessage | None:
+        if self._open is None:
+            return message
+        try:
+            return message._replace(content=self._open(message))
+        except CryptoError:
+            # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
+            # acknowledgement its sender will send it again.
+            self.undecryptable += 1
+            return None
+
+    def _before_us(self, stream: _Stream, id: int) -> bool:
+        """Sent before we came in: acknowledging it would claim that we had it."""
+        if stream.first is None or stream.last is None:
+            return False
+        if ahead(stream.first, stream.last) > 2 * REORDER:
+            stream.first = None
+            return False
+        return ahead(stream.first, id) <= 0
+
+    def _due(self, deadline: float) -> None:
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline = deadline

@@ -1,0 +1,441 @@
+"""Thousands of actors inside one asyncio loop.
+
+    tell ──► mailbox ──► ready queue ──► one call_soon ──► turn: each ready actor up to 64 messages,
+                                                           all together up to 1024, then the loop's own work
+
+A turn ends after 1024 messages even when more are ready, so that sockets and timers are never starved; one
+`call_soon` is armed for the next. Sending costs an append and no task, future or copy.
+
+Everything here belongs to the loop's thread, except `tell_threadsafe`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from loguru import logger
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorExitRequest,
+    ChildActorExited,
+    DeadEnvelope,
+    InvalidActorSourceHash,
+    NoCompatibleSystemForActor,
+)
+from thespian.system.utilis import actualActorClass
+
+from actors.system.address import Address
+from actors.system.cell import Cell, Plan
+from actors.system.endpoints import Callee, Nobody, Port, Reply, StrictCell, StrictPort, StrictReply, Target
+from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemStopped
+from actors.system.status import ActorStatus, SystemStatus
+from actors.system.supervision import Restarts, Supervision
+from actors.system.vocabulary import Vocabulary
+
+ACTOR_BUDGET = 64
+"""Messages that one actor handles before the next has its turn."""
+LOOP_BUDGET = 1024
+"""Messages that all actors handle before the loop does its own work (sockets, timers)."""
+MAILBOX = 65_536
+"""Messages that a mailbox holds unless the actor was spawned with another number."""
+
+DeadLetterHook = Callable[[ActorAddress, Any, ActorAddress], object]
+"""Called with the dead address, the message and its sender."""
+
+
+class LoopSystem:
+    """An actor system in one asyncio loop: spawn actors, tell them things, ask them, shut down.
+
+    `vocabulary` turns strict mode on: every message is packed and unpacked on its way (Thespian's own system
+    messages excepted), and one that is not declared raises NotInVocabulary where it was sent.
+    `on_dead_letter` is called for each message that reached nobody; `mailbox` is the bound of mailboxes
+    spawned without one.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        vocabulary: Vocabulary | None = None,
+        mailbox: int = MAILBOX,
+        on_dead_letter: DeadLetterHook | None = None,
+        capabilities: dict[str, Any] | None = None,
+    ) -> None:
+        self.loop = loop if loop is not None else asyncio.get_running_loop()
+        self.capabilities: dict[str, Any] = capabilities if capabilities is not None else {}
+        self.dead_letters = self.refused = self.failures = self.restarts = 0
+        self._mailbox = mailbox
+        self._vocabulary = vocabulary
+        self._on_dead_letter = on_dead_letter
+        strict = vocabulary is not None
+        self._new_cell = StrictCell if strict else Cell
+        self._new_port = StrictPort if strict else Port
+        self._new_reply = StrictReply if strict else Reply
+        self._actors: dict[int, Cell] = {}
+        self._ports: dict[int, Port] = {}
+        self._asks: dict[int, Reply] = {}
+        self._names: dict[str, Cell] = {}
+        self._dead_letter_handlers: dict[Cell, None] = {}
+        self.ready: deque[Cell] = deque()
+        self.armed = False
+        self._idle_waiters: list[asyncio.Future[None]] = []
+        self._stopping = False
+        self._ended = False
+        self._gone: asyncio.Future[None] | None = None
+        self._outside = Nobody(self)
+        self.address: ActorAddress = self._outside.address
+        """The sender of what is told without one. Nobody reads there: an answer is a dead letter."""
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "stopping" if self._stopping else "running"
+        return f"<LoopSystem {state}, {len(self._actors)} actors, {len(self.ready)} ready>"
+
+    # Creating actors and ports.
+
+    def spawn(
+        self,
+        factory: Callable[..., Actor],
+        *args: Any,
+        name: str | None = None,
+        mailbox: int | None = None,
+        supervision: Supervision | None = None,
+    ) -> Address:
+        """Create an actor without a parent: `factory(*args)` makes it, here and now.
+
+        The arguments may be anything (a link, a clock): they are not messages. With a `name`, an actor that
+        already has it is returned instead, whatever the other arguments say. `mailbox` bounds its mailbox.
+        With `supervision` the actor is made anew by the same call after it failed twice on a message; the
+        back-off passes first, mailbox and address stay, its children and timers end.
+
+        Raises SystemStopped, and whatever the factory raises.
+        """
+        return self.create(factory, args, parent=None, name=name, mailbox=mailbox, supervision=supervision)
+
+    def create(
+        self,
+        factory: Callable[..., Actor],
+        args: tuple[Any, ...],
+        *,
+        parent: Cell | None,
+        name: str | None = None,
+        mailbox: int | None = None,
+        supervision: Supervision | None = None,
+    ) -> Address:
+        """`spawn` with a parent; `LoopActor.spawn` is the public form."""
+        if name is not None and name in self._names:
+            return self._names[name].address
+        if self._stopping:
+            raise SystemStopped
+        actor = factory(*args)
+        cell = self._new_cell(self, self._mailbox if mailbox is None else mailbox, parent)
+        cell.adopt(actor)
+        if supervision is not None:
+            cell.plan = Plan(factory, args, Restarts(supervision))
+        self._actors[cell.address.number] = cell
+        if name is not None:
+            cell.globalName = name
+            self._names[name] = cell
+        if parent is not None:
+            parent.add_child(cell)
+        return cell.address
+
+    def create_primary(
+        self, actor_class: type[Actor] | str, requirements: Any, name: str | None, source_hash: str | None
+    ) -> Address:
+        """Thespian's `ActorSystem.createActor`: a class without arguments. Raises what the class raises."""
+        if name and name in self._names:
+            return self._names[name].address
+        actor = self._instance_factory(actor_class, requirements, source_hash)
+        return self.create(actor, (), parent=None, name=name or None)
+
+    def create_child(
+        self,
+        parent: Cell,
+        actor_class: type[Actor] | str,
+        requirements: Any,
+        name: str | None,
+        source_hash: str | None,
+    ) -> Address:
+        """Thespian's `Actor.createActor`: a class that cannot be made is reported as ChildActorExited."""
+        if name and name in self._names:
+            return self._names[name].address
+        try:
+            actor = self._instance_factory(actor_class, requirements, source_hash)
+            return self.create(actor, (), parent=parent, name=name or None)
+        except SystemStopped:
+            raise
+        except Exception as error:
+            # The exception's text may quote anything; its type is enough to find the constructor at fault.
+            logger.warning(
+                "child {} of {} cannot be made: {}", actor_class, parent.address, type(error).__name__
+            )
+            stillborn = Nobody(self)
+            parent.deliver(ChildActorExited(stillborn.address), stillborn.address)
+            return stillborn.address
+
+    def _instance_factory(
+        self, actor_class: type[Actor] | str, requirements: Any, source_hash: str | None
+    ) -> Callable[[], Actor]:
+        if source_hash:
+            raise InvalidActorSourceHash(source_hash)
+        cls: type[Actor] = (
+            actualActorClass(actor_class, None) if isinstance(actor_class, str) else actor_class
+        )
+        check = getattr(cls, "actorSystemCapabilityCheck", None)
+        if check is not None and not check(self.capabilities, requirements or {}):
+            raise NoCompatibleSystemForActor(cls, "this system lacks a capability")
+        wanted = _init_arguments(cls)  # type: ignore[arg-type]  # classes are hashable
+        if not wanted:
+            return cls
+        known = {"capabilities": self.capabilities, "requirements": requirements}
+        return lambda: cls(**{name: known[name] for name in wanted})
+
+    def lookup(self, name: str) -> Address | None:
+        """The address of the actor with that name, if there is one."""
+        cell = self._names.get(name)
+        return cell.address if cell is not None else None
+
+    def port(self, callback: Callable[[Any, ActorAddress], object], *, mailbox: int | None = None) -> Address:
+        """An address whose messages are given to `callback(message, sender)` in the system's turn.
+
+        The callable must not block. What it raises is logged and counted. Raises SystemStopped.
+        """
+        if self._stopping:
+            raise SystemStopped
+        port = self._new_port(self, self._mailbox if mailbox is None else mailbox)
+        port.actor = Callee(callback)
+        self._ports[port.address.number] = port
+        return port.address
+
+    def close_port(self, address: Address) -> None:
+        """Close a port: what waits in it and what comes later are dead letters. Idempotent."""
+        port = self._ports.get(address.number)
+        if port is not None:
+            port.end()
+
+    # Sending.
+
+    def tell(self, target: ActorAddress, message: Any, sender: ActorAddress | None = None) -> bool:
+        """Put a message into an actor's mailbox. Loop thread only; never blocks.
+
+        Returns False when it was not taken: the mailbox is full, or there is no such actor (a dead letter).
+        Raises NotInVocabulary in strict mode.
+        """
+        try:
+            cell = target.cell or self.resolve(target)
+        except AttributeError:
+            cell = self.resolve(target)
+        return cell.deliver(message, sender or self.address)
+
+    def tell_threadsafe(self, target: ActorAddress, message: Any, sender: ActorAddress | None = None) -> None:
+        """`tell` from any thread. Raises RuntimeError when the loop is closed."""
+        self.loop.call_soon_threadsafe(self.tell, target, message, sender)
+
+    async def ask(self, target: ActorAddress, message: Any, timeout: float) -> Any:
+        """Send a message and wait for the first one sent back, for at most `timeout` seconds.
+
+        Raises AskTimeout, ActorGone (no such actor, or it exited before its turn), ActorFailed (it raised
+        twice on the message), MailboxFull, SystemStopped; and NotInVocabulary in strict mode.
+        """
+        if self._stopping:
+            raise SystemStopped
+        reply = self._new_reply(self, target, message)
+        self._asks[reply.address.number] = reply
+        timer = self.loop.call_later(timeout, reply.expire, timeout)
+        try:
+            self.tell(target, message, reply.address)
+            return await reply.future
+        finally:
+            timer.cancel()
+            reply.future.cancel()
+            del self._asks[reply.address.number]
+
+    def resolve(self, target: ActorAddress) -> Target:
+        """What stands behind an address that is not bound yet (it came out of a packed message)."""
+        if not isinstance(target, Address):
+            return Nobody(self, target)
+        number = target.number
+        cell = (
+            self._actors.get(number)
+            or self._ports.get(number)
+            or self._asks.get(number)
+            or Nobody(self, target)
+        )
+        target.cell = cell
+        return cell
+
+    def cell_of(self, address: ActorAddress) -> Target:
+        """What stands behind an address, bound or not."""
+        return getattr(address, "cell", None) or self.resolve(address)
+
+    def fail_ask(self, sender: ActorAddress, error: AskFailed) -> None:
+        """If `sender` is a waiting `ask`, give it `error` at once instead of a timeout later."""
+        reply = getattr(sender, "cell", None)
+        if isinstance(reply, Reply):
+            reply.fail(error)
+
+    def through_vocabulary(self, message: Any) -> Any:
+        """The message as it comes out of a pack and an unpack. Raises NotInVocabulary."""
+        assert self._vocabulary is not None
+        try:
+            return self._vocabulary.unpack(self._vocabulary.pack(message))
+        except Exception as error:
+            raise NotInVocabulary(f"{type(message).__module__}.{type(message).__qualname__}") from error
+
+    # The turn.
+
+    def arm(self) -> None:
+        """See to it that a turn comes, for the cells in `ready`."""
+        self.armed = True
+        self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        ready = self.ready
+        left = LOOP_BUDGET
+        try:
+            while ready and left > 0:
+                left -= ready.popleft().run(min(left, ACTOR_BUDGET))
+        finally:
+            # Also when an actor threw a KeyboardInterrupt: the others must still get their turn.
+            if ready:
+                self.loop.call_soon(self._turn)
+            else:
+                self.armed = False
+                self._wake_idle_waiters()
+
+    async def idle(self) -> None:
+        """Wait until no actor has a message left to handle (timers may be pending)."""
+        while self.armed:
+            waiter = self.loop.create_future()
+            self._idle_waiters.append(waiter)
+            await waiter
+
+    def _wake_idle_waiters(self) -> None:
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Dead letters.
+
+    def dead_letter(self, address: ActorAddress, message: Any, sender: ActorAddress) -> None:
+        """Count a message that reached nobody; tell the `ask` that waits for it, hook and handlers."""
+        if isinstance(message, (ChildActorExited, DeadEnvelope)):
+            return
+        self.dead_letters += 1
+        self.fail_ask(sender, ActorGone(str(address), type(message).__name__))
+        if self._on_dead_letter is not None:
+            try:
+                self._on_dead_letter(address, message, sender)
+            except Exception as error:
+                logger.warning("the dead letter hook failed: {}", type(error).__name__)
+        for handler in self._dead_letter_handlers:
+            handler.deliver(DeadEnvelope(address, message), sender)
+
+    def handle_dead_letters(self, cell: Cell, *, enable: bool) -> None:
+        """Send every dead letter to `cell` too, as a DeadEnvelope, or no longer."""
+        if enable:
+            self._dead_letter_handlers[cell] = None
+        else:
+            self._dead_letter_handlers.pop(cell, None)
+
+    # Looking.
+
+    def status(self, address: ActorAddress) -> ActorStatus | None:
+        """The status of one living actor or port, or None."""
+        cell = self.cell_of(address)
+        if isinstance(cell, Cell) and (
+            cell.address.number in self._actors or cell.address.number in self._ports
+        ):
+            return cell.status()
+        return None
+
+    def statuses(self) -> list[ActorStatus]:
+        """The status of every living actor and port."""
+        return [cell.status() for cell in (*self._actors.values(), *self._ports.values())]
+
+    def system_status(self) -> SystemStatus:
+        """Totals of the whole system."""
+        return SystemStatus(
+            actors=len(self._actors),
+            ports=len(self._ports),
+            asks=len(self._asks),
+            depth=sum(cell.depth for cell in (*self._actors.values(), *self._ports.values())),
+            dead_letters=self.dead_letters,
+            refused=self.refused,
+            failures=self.failures,
+            restarts=self.restarts,
+            strict=self._vocabulary is not None,
+            stopping=self._stopping,
+        )
+
+    def update_capability(self, name: str, value: Any = None) -> None:
+        """Set a capability that actor classes may ask for, or remove it with None."""
+        if value is None:
+            self.capabilities.pop(name, None)
+        else:
+            self.capabilities[name] = value
+
+    # Ending.
+
+    def stop(self) -> None:
+        """Begin to shut down: take nothing new and ask every actor to exit. Idempotent."""
+        if self._stopping:
+            return
+        self._stopping = True
+        logger.debug("the actor system stops: {} actors are asked to exit", len(self._actors))
+        for cell in list(self._actors.values()):
+            if cell.parent is None:
+                cell.deliver(ActorExitRequest(), self.address)
+
+    async def shutdown(self, timeout: float = 10.0) -> None:
+        """End every actor, children before their parents, then everything else. Idempotent.
+
+        Actors that have not exited after `timeout` seconds are ended without a further word. Timers and
+        watches are cancelled, ports closed, and every `ask` that still waits raises SystemStopped.
+        """
+        self.stop()
+        if self._actors:
+            if self._gone is None:
+                self._gone = self.loop.create_future()
+            try:
+                async with asyncio.timeout(timeout):
+                    await asyncio.shield(self._gone)
+            except TimeoutError:
+                logger.warning(
+                    "{} actors did not exit within {:g} s and are ended", len(self._actors), timeout
+                )
+        self._end()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        for cell in [*self._actors.values(), *self._ports.values()]:
+            cell.end()
+        for reply in list(self._asks.values()):
+            reply.fail(SystemStopped())
+        logger.debug("the actor system has stopped")
+
+    def forget(self, cell: Cell) -> None:
+        """A cell has ended."""
+        self._actors.pop(cell.address.number, None)
+        self._ports.pop(cell.address.number, None)
+        self._dead_letter_handlers.pop(cell, None)
+        if cell.globalName is not None and self._names.get(cell.globalName) is cell:
+            del self._names[cell.globalName]
+        if self._gone is not None and not self._actors and not self._gone.done():
+            self._gone.set_result(None)
+
+
+@lru_cache(maxsize=1024)
+def _init_arguments(cls: Callable[..., Actor]) -> tuple[str, ...]:
+    """Which of Thespian's optional constructor arguments a class asks for by name."""
+    parameters = inspect.signature(cls).parameters
+    return tuple(name for name in ("capabilities", "requirements") if name in parameters)

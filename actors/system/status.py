@@ -1,0 +1,56 @@
+"""What the system tells about its actors and itself: plain numbers, for pages, tests and `/status`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class State(Enum):
+    """Where an actor is in its life."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    """It failed and will be restarted when its back-off is over; its mailbox keeps what comes."""
+    EXITING = "exiting"
+    """It was asked to exit and waits for its children to be gone."""
+    DEAD = "dead"
+
+
+class ActorStatus(NamedTuple):
+    """One actor or port at this moment. All counters are since it was spawned, restarts included."""
+
+    address: str
+    kind: str
+    """The class of the actor, or "port"."""
+    name: str | None
+    state: State
+    depth: int
+    """Messages in the mailbox."""
+    bound: int
+    """Messages the mailbox holds at most."""
+    handled: int
+    refused: int
+    """Messages that the full mailbox did not take."""
+    failures: int
+    """Exceptions out of `receiveMessage`, retries included."""
+    restarts: int
+    children: int
+    timers: int
+
+
+class SystemStatus(NamedTuple):
+    """The whole system at this moment. Counters are since its start."""
+
+    actors: int
+    ports: int
+    asks: int
+    """Calls of `ask` that wait for their answer."""
+    depth: int
+    """Messages in all mailboxes."""
+    dead_letters: int
+    refused: int
+    failures: int
+    restarts: int
+    strict: bool
+    stopping: bool

@@ -1,0 +1,7 @@
+"""Bytes to records and back (`dataplane.md` 2): the only place that knows protobuf."""
+
+from gateway.codec.codec import WireCodec
+from gateway.codec.inbound import InboundParser
+from gateway.codec.outbound import encode_record, frame_bytes, frame_pieces
+
+__all__ = ["InboundParser", "WireCodec", "encode_record", "frame_bytes", "frame_pieces"]

@@ -1,0 +1,143 @@
+"""What a link received: bytes to the records of `actors/messages/wire.py`, for one connection.
+
+A data Publish in the usual layout is cut behind its header, whose bytes are looked up among those seen
+before; the rest is scanned (`layout`) and kept as it is. Anything else goes through protobuf and comes
+out in the usual layout. Either way incoming_conn is
+overwritten with this connection's index, and recv_from and forward_to are cleared (`dataplane.md` 7).
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from actors.errors import ProtocolError
+from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
+from actors.names import Key
+from gateway.codec import varint
+from gateway.codec.header import HeaderReader
+from gateway.codec.layout import scan
+from gateway.proto import dataplane_pb2 as pb
+
+_HEADER = 0x0A
+_BOUND = 2048
+_MSG, _RTX_REPLY = int(MessageType.MSG), int(MessageType.RTX_REPLY)
+
+Known = tuple[Key, int, int, bytes]
+"""From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
+
+
+class InboundParser:
+    """Parses what arrives on connection `index`. Counts what it ignores."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self._known: dict[bytes, Known] = {}
+        self._reader = HeaderReader()
+        self.ignored = 0
+        """Messages of kinds that this family does not know."""
+
+    def parse(self, data: bytes) -> Inbound | None:
+        """One message; None for kinds from the future, which are ignored.
+
+        Raises DecodeError for bytes that are not a Message (costs the peer its stream, `dataplane.md` 9)
+        and ProtocolError for a Message that breaks a rule (costs it that message).
+        """
+        if data[:1] == b"\x1a":
+            try:
+                frame = self._cut(data)
+            except (IndexError, ValueError):
+                frame = None
+            if frame is not None:
+                return frame
+        return self._parse(data)
+
+    def _cut(self, data: bytes) -> Frame | None:
+        """A Publish in the usual layout; None when it is not in that layout."""
+        length, start = varint.decode(data, 1)
+        end = start + length
+        if data[start] != _HEADER or end > len(data):
+            return None
+        header_length, header_start = varint.decode(data, start + 1)
+        behind = header_start + header_length
+        body = data[behind:]
+        inner = end - behind
+        scanned = scan(body, inner)
+        if scanned is None or (inner < len(body) and not _is_message(body[inner:])):
+            return None
+        header = data[header_start:behind]
+        known = self._known.get(header)
+        if known is None:
+            known = self._learn(header)
+        key, id, fanout, field = known
+        kind = scanned.kind
+        return Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body)
+
+    def _learn(self, header: bytes) -> Known:
+        """Read a header not seen before and prepare the one that goes on."""
+        try:
+            message = pb.SLIMHeader.FromString(header)
+        except DecodeError as exc:
+            raise ValueError("not a header") from exc
+        known = self._rewrite(message)
+        if len(self._known) >= _BOUND:
+            self._known.clear()
+        self._known[header] = known
+        return known
+
+    def _rewrite(self, message: pb.SLIMHeader) -> Known:
+        read = self._reader.take(message)
+        message.incoming_conn = self._index
+        message.ClearField("recv_from")
+        message.ClearField("forward_to")
+        body = message.SerializeToString()
+        field = b"\x0a" + varint.encode(len(body)) + body
+        return read.destination.key, read.destination.id, read.fanout, field
+
+    def _parse(self, data: bytes) -> Inbound | None:
+        """Any message, through protobuf."""
+        message = pb.Message.FromString(data)
+        kind = message.WhichOneof("message_type")
+        match kind:
+            case "publish":
+                return self._publish(message)
+            case "subscribe" | "unsubscribe":
+                return self._subscription(message, kind == "subscribe")
+            case "link":
+                if message.link.WhichOneof("link_type") == "link_negotiation":
+                    said = message.link.link_negotiation
+                    return LinkNegotiation(said.link_id, said.slim_version, said.is_reply)
+            case "subscription_ack":
+                ack = message.subscription_ack
+                return SubscriptionAck(ack.subscription_id, ack.success, ack.error)
+        self.ignored += 1
+        return None
+
+    def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
+        said = message.subscribe if subscribe else message.unsubscribe
+        if not said.HasField("header"):
+            raise ProtocolError("a subscription without header")
+        header = self._reader.take(said.header)
+        # recv_from and forward_to are orders to the peer's own node, never to us (section 5.2).
+        return Subscription(
+            subscribe, header.source, header.destination, header.identity, said.subscription_id
+        )
+
+    def _publish(self, message: pb.Message) -> Frame:
+        publish = message.publish
+        if not publish.HasField("header") or not publish.HasField("session"):
+            raise ProtocolError("a publish without header or session")
+        key, id, fanout, field = self._rewrite(publish.header)
+        kind = publish.session.session_message_type
+        publish.ClearField("header")
+        inner = publish.SerializeToString()
+        message.ClearField("publish")
+        control = kind != _MSG and kind != _RTX_REPLY
+        return Frame(key, id, fanout, control, field, len(inner), inner + message.SerializeToString())
+
+
+def _is_message(data: bytes) -> bool:
+    """Whether what follows the Publish (metadata) is well formed."""
+    try:
+        return pb.Message.FromString(data).WhichOneof("message_type") is None
+    except DecodeError:
+        return False

@@ -1,0 +1,45 @@
+"""Records to bytes: what a link writes."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+from gateway.codec import varint
+from gateway.codec.header import name_message
+from gateway.proto import dataplane_pb2 as pb
+
+
+def frame_pieces(frame: Frame) -> tuple[bytes, bytes, bytes]:
+    """The wire form of a frame in three pieces: prefix, header, and everything behind it."""
+    header = frame.header
+    return b"\x1a" + varint.encode(len(header) + frame.inner), header, frame.body
+
+
+def frame_bytes(frame: Frame) -> bytes:
+    """The wire form of a frame."""
+    header = frame.header
+    return b"".join((b"\x1a", varint.encode(len(header) + frame.inner), header, frame.body))
+
+
+def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation) -> bytes:
+    """The wire form of the protocol's own records."""
+    message = pb.Message()
+    match record:
+        case Subscription():
+            target = message.subscribe if record.subscribe else message.unsubscribe
+            target.header.source.CopyFrom(name_message(record.source))
+            target.header.destination.CopyFrom(name_message(record.destination))
+            target.header.fanout = 1
+            target.header.identity = record.identity
+            target.subscription_id = record.subscription_id
+        case SubscriptionAck():
+            message.subscription_ack.subscription_id = record.subscription_id
+            message.subscription_ack.success = record.success
+            message.subscription_ack.error = record.error
+        case LinkNegotiation():
+            said = message.link.link_negotiation
+            said.link_id, said.slim_version, said.is_reply = record
+        case _:
+            assert_never(record)
+    return message.SerializeToString()

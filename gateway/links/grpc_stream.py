@@ -1,0 +1,296 @@
+"""The gRPC library as a transport: the reference against which the fast framing is held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+
+from actors.errors import ConnectionLost
+from gateway.config import ClientConfig, ServerConfig
+from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from identity.errors import AuthError
+
+_SERVICE, _METHOD = METHOD_PATH.strip("/").split("/")
+
+Headers = dict[str, str]
+Accept = Callable[[Stream], None]
+Authenticate = Callable[[Headers], Awaitable[None]]
+"""Checks the request headers of a new stream. Raises AuthError."""
+
+
+class GrpcStream:
+    """One call of the library's, as a Stream. `read` and `write` are the call's own coroutines."""
+
+    def __init__(
+        self, read: Callable[[], Awaitable[Any]], write: Callable[[bytes], Awaitable[Any]], peer: str
+    ) -> None:
+        self._read, self._write = read, write
+        self._peer = peer
+        self._out: deque[bytes] = deque()
+        self._unsent = 0
+        self._low = 0
+        self._wake = asyncio.Event()
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._handler: StreamHandler | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+        self._told = False
+        self.status = StreamStatus.OK
+        self.message = ""
+        self.ended = asyncio.Event()
+        """Set when nothing more is to be written: the call may be ended."""
+
+    @property
+    def unsent(self) -> int:
+        return self._unsent
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    def start(self, handler: StreamHandler, low_water: int) -> None:
+        self._handler, self._low = handler, low_water
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._reading()), loop.create_task(self._writing())]
+
+    def send(self, messages: Sequence[bytes]) -> None:
+        if not self._closing:
+            self._out.extend(messages)
+            self._unsent += sum(map(len, messages))
+            self._wake.set()
+
+    def pause_reading(self) -> None:
+        self._gate.clear()
+
+    def resume_reading(self) -> None:
+        self._gate.set()
+
+    def close(self, status: StreamStatus = StreamStatus.OK, message: str = "") -> None:
+        if not self._closing:
+            self._closing = True
+            self.status, self.message = status, message
+            self._wake.set()
+            if not self._tasks:
+                self.ended.set()
+
+    def lost(self, cause: str) -> None:
+        """The call is over, whoever ended it."""
+        self._closing = True
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self.ended.set()
+        if not self._told and self._handler is not None:
+            self._told = True
+            self._handler.stream_closed(self.message or cause)
+
+    async def _reading(self) -> None:
+        assert self._handler is not None
+        try:
+            while (data := await self._read()) is not grpc.aio.EOF:
+                self._handler.stream_messages((data,))
+                if not self._gate.is_set():
+                    await self._gate.wait()
+        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as exc:
+            self.lost(_cause(exc))
+        except asyncio.CancelledError:
+            self.lost("the loop is ending")
+            raise
+        else:
+            self.lost("the peer ended the stream")
+
+    async def _writing(self) -> None:
+        assert self._handler is not None
+        try:
+            while True:
+                while self._out:
+                    data = self._out.popleft()
+                    await self._write(data)
+                    above = self._unsent > self._low
+                    self._unsent -= len(data)
+                    if above and self._unsent <= self._low:
+                        self._handler.stream_drained()
+                if self._closing:
+                    break
+                self._wake.clear()
+                await self._wake.wait()
+        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as exc:
+            self.lost(_cause(exc))
+        else:
+            self.lost(self.message or "closed")
+
+
+def _cause(exc: BaseException) -> str:
+    if isinstance(exc, grpc.aio.AioRpcError):
+        return f"{exc.code().name}: {exc.details()}"[:300]
+    return str(exc) or type(exc).__name__
+
+
+class GrpcServer:
+    """Listens with the gRPC library and hands each new stream to `accept`."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        accept: Accept,
+        authenticate: Authenticate | None,
+        credentials: grpc.ServerCredentials | None,
+    ) -> None:
+        self._accept, self._authenticate = accept, authenticate
+        keepalive = config.keepalive
+        options = [
+            ("grpc.max_receive_message_length", config.max_message_size),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+            ("grpc.max_metadata_size", config.max_header_list_size),
+            ("grpc.so_reuseport", 0),
+            ("grpc.keepalive_time_ms", _ms(keepalive.ping)),
+            ("grpc.keepalive_timeout_ms", _ms(keepalive.timeout)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+            ("grpc.http2.max_ping_strikes", 0),
+            ("grpc.max_connection_age_ms", _ms(keepalive.max_connection_age)),
+            ("grpc.max_connection_age_grace_ms", _ms(keepalive.max_connection_age_grace)),
+            ("grpc.max_connection_idle_ms", _ms(keepalive.max_connection_idle)),
+        ]
+        self._server = grpc.aio.server(options=options)
+        handler = grpc.stream_stream_rpc_method_handler(self._open)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: handler}),)
+        )
+        self._target = config.target()
+        self._credentials = credentials
+
+    async def start(self) -> str:
+        """Listen. Returns the address with the port in use. Raises OSError."""
+        target = self._target
+        where = f"unix:{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{target[1]}"
+        try:
+            if self._credentials is None:
+                port = self._server.add_insecure_port(where)
+            else:
+                port = self._server.add_secure_port(where, self._credentials)
+        except RuntimeError as exc:
+            raise OSError(f"cannot listen on {where}: address in use or not ours") from exc
+        await self._server.start()
+        return where if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more; streams that are still open after `grace` seconds are cut."""
+        await self._server.stop(grace)
+
+    async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        if self._authenticate is not None:
+            try:
+                await self._authenticate(headers)
+            except AuthError as exc:
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
+        await context.send_initial_metadata(())
+        stream = GrpcStream(context.read, context.write, context.peer())
+        context.add_done_callback(lambda _: stream.lost("the peer is gone"))
+        self._accept(stream)
+        await stream.ended.wait()
+        if stream.status is not StreamStatus.OK:
+            await context.abort(_CODES[stream.status], stream.message)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcDialler:
+    """Opens streams to one endpoint with the gRPC library."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        headers: Callable[[], Awaitable[list[tuple[str, str]]]],
+        credentials: grpc.ChannelCredentials | None,
+    ) -> None:
+        self._config = config
+        self._headers = headers
+        self._credentials = credentials
+        self._closers: set[asyncio.Task[None]] = set()
+
+    async def dial(self) -> Stream:
+        """A new stream. Raises ConnectionLost saying why there is none."""
+        config = self._config
+        target = config.target()
+        where = f"unix:{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{target[1]}"
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", config.max_message_size),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0),
+            ("grpc.enable_http_proxy", 1 if config.proxy else 0),
+        ]
+        if config.proxy:
+            options.append(("grpc.http_proxy", config.proxy))
+        if config.origin:
+            options.append(("grpc.default_authority", config.origin))
+        if config.server_name:
+            options.append(("grpc.ssl_target_name_override", config.server_name))
+        if config.keepalive is not None:
+            options += [
+                ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
+                ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
+                ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
+            ]
+        if self._credentials is None:
+            channel = grpc.aio.insecure_channel(where, options)
+        else:
+            channel = grpc.aio.secure_channel(where, self._credentials, options)
+        metadata = [(key.lower(), value) for key, value in await self._headers()]
+        call = channel.stream_stream(METHOD_PATH)(metadata=metadata, wait_for_ready=False)
+        try:
+            async with asyncio.timeout(config.connect_timeout or 20.0):
+                await call.initial_metadata()
+                if call.done():
+                    raise ConnectionLost(
+                        config.endpoint, f"{(await call.code()).name}: {await call.details()}"
+                    )
+        except TimeoutError as exc:
+            await channel.close()
+            raise ConnectionLost(config.endpoint, "no answer in time") from exc
+        except grpc.RpcError as exc:
+            cause = await _why(call)
+            await channel.close()
+            raise ConnectionLost(config.endpoint, cause) from exc
+        except BaseException:
+            await channel.close()
+            raise
+        stream = GrpcStream(call.read, call.write, where)
+        closer = asyncio.get_running_loop().create_task(self._finish(stream, call, channel))
+        self._closers.add(closer)
+        closer.add_done_callback(self._closers.discard)
+        return stream
+
+    @staticmethod
+    async def _finish(stream: GrpcStream, call: Any, channel: Any) -> None:
+        await stream.ended.wait()
+        try:
+            if not call.done():
+                await call.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+            pass
+        await channel.close(grace=0.5)
+
+
+async def _why(call: Any) -> str:
+    try:
+        return f"{(await call.code()).name}: {await call.details()}"[:300]
+    except (grpc.RpcError, asyncio.CancelledError):
+        return "cancelled"
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000) if seconds else 2**31 - 1
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

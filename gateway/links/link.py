@@ -1,0 +1,227 @@
+"""The links that actors see: an accepted stream, and a dialled one that comes back after a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from loguru import logger
+
+from actors.errors import ProtocolError
+from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkRestored
+from actors.messages.wire import Frame, Inbound, LinkNegotiation, Subscription, SubscriptionAck
+from actors.routing.outbox import HIGH
+from gateway.codec import InboundParser, encode_record, frame_bytes
+from gateway.config import MAX_MESSAGE_SIZE, Backoff
+from gateway.links.stream import Stream, StreamStatus
+from identity.errors import SlimError
+
+Notify = Callable[[Any], object]
+
+
+class AcceptedLink:
+    """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.link.Link`.
+
+    Messages over `max_message_size` bytes are not written: the peer would end the stream for them.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        stream: Stream | None,
+        *,
+        high: int = HIGH,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        self.index = index
+        self._stream = stream
+        self._parser = InboundParser(index)
+        self._notify: Notify = lambda message: None
+        self._high = high
+        self._low = high // 4
+        self._limit = max_message_size
+        self._above = False
+        self._started = False
+        self._closing = ""
+        self._done = False
+        self._bytes_in = self._bytes_out = self._malformed = self._oversized = self._lost_down = 0
+
+    def attach(self, notify: Notify) -> None:
+        """Tell the Connection actor things by `notify`. Called once, before anything else."""
+        self._notify = notify
+
+    # What a Connection asks (`actors.link.Link`).
+
+    @property
+    def backlog(self) -> int:
+        return self._stream.unsent if self._stream is not None else 0
+
+    @property
+    def peer(self) -> str:
+        return self._stream.peer if self._stream is not None else "not connected"
+
+    def start(self) -> None:
+        self._started = True
+        if self._stream is not None:
+            self._stream.start(self, self._low)
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        stream = self._stream
+        if stream is None:
+            self._lost_down += len(frames)
+            return
+        data = [frame_bytes(frame) for frame in frames]
+        size = sum(map(len, data))
+        if size > self._limit:
+            fitting = [message for message in data if len(message) <= self._limit]
+            self._oversized += len(data) - len(fitting)
+            data = fitting
+        self._bytes_out += size
+        stream.send(data)
+        if stream.unsent >= self._high:
+            self._above = True
+
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+        if self._stream is None:
+            self._lost_down += len(records)
+            return
+        self._stream.send([encode_record(record) for record in records])
+
+    def pause(self) -> None:
+        if self._stream is not None:
+            self._stream.pause_reading()
+
+    def resume(self) -> None:
+        if self._stream is not None:
+            self._stream.resume_reading()
+
+    def close(self, cause: str) -> None:
+        self._closing = self._closing or cause
+        if self._stream is not None:
+            self._stream.close(StreamStatus.OK, cause)
+        else:
+            self._over(cause)
+
+    def figures(self) -> dict[str, int]:
+        return {
+            "bytes_in": self._bytes_in,
+            "bytes_out": self._bytes_out,
+            "malformed": self._malformed,
+            "oversized": self._oversized,
+            "ignored": self._parser.ignored,
+            "lost_while_down": self._lost_down,
+        }
+
+    # What the stream tells (`gateway.links.stream.StreamHandler`).
+
+    def stream_messages(self, messages: Sequence[bytes]) -> None:
+        parse = self._parser.parse
+        records: list[Inbound] = []
+        for data in messages:
+            self._bytes_in += len(data)
+            try:
+                record = parse(data)
+            except ProtocolError as exc:
+                self._malformed += 1
+                logger.debug("message dropped", conn=self.index, cause=exc.what)
+            except DecodeError:
+                self._malformed += 1
+                if self._stream is not None:
+                    self._stream.close(
+                        StreamStatus.INTERNAL, "a message is not the protobuf of this protocol"
+                    )
+                break
+            else:
+                if record is not None:
+                    records.append(record)
+        if records:
+            self._notify(FramesIn(tuple(records)))
+
+    def stream_drained(self) -> None:
+        if self._above:
+            self._above = False
+            self._notify(LinkDrained())
+
+    def stream_closed(self, cause: str) -> None:
+        self._stream = None
+        self._above = False
+        self._over(self._closing or cause)
+
+    def _over(self, cause: str) -> None:
+        if not self._done:
+            self._done = True
+            self._notify(LinkClosed(cause))
+
+
+class DialledLink(AcceptedLink):
+    """A stream that we open by `dial()` and open again when it breaks, after growing, jittered delays.
+
+    It gives up after `backoff.max_attempts` attempts in a row (0: never), or when `close` is called.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        dial: Callable[[], Awaitable[Stream]],
+        backoff: Backoff,
+        *,
+        endpoint: str,
+        high: int = HIGH,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        super().__init__(index, None, high=high, max_message_size=max_message_size)
+        self._dial = dial
+        self._backoff = backoff
+        self._endpoint = endpoint
+        self._redial: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Open the first stream. Raises LinkError after the configured attempts (one, when unlimited)."""
+        attempts = max(1, self._backoff.max_attempts)
+        for attempt in range(attempts):
+            try:
+                self._stream = await self._dial()
+                return
+            except SlimError:
+                if attempt + 1 == attempts:
+                    raise
+                await asyncio.sleep(self._backoff.delay(attempt, random.random()))  # noqa: S311
+
+    def close(self, cause: str) -> None:
+        if self._redial is not None:
+            self._redial.cancel()
+            self._redial = None
+        super().close(cause)
+
+    def stream_closed(self, cause: str) -> None:
+        self._stream = None
+        self._above = False
+        if self._closing:
+            self._over(self._closing)
+            return
+        self._notify(LinkLost(cause))
+        self._redial = asyncio.get_running_loop().create_task(self._dial_again())
+
+    async def _dial_again(self) -> None:
+        attempt = 0
+        while True:
+            await asyncio.sleep(self._backoff.delay(attempt, random.random()))  # noqa: S311
+            attempt += 1
+            try:
+                stream = await self._dial()
+            except SlimError as exc:
+                logger.debug("dialling failed", conn=self.index, endpoint=self._endpoint, cause=str(exc))
+                if attempt == self._backoff.max_attempts:
+                    self._redial = None
+                    self._over(f"gave up after {attempt} attempts: {exc}")
+                    return
+                continue
+            break
+        self._redial = None
+        self._stream = stream
+        # The opening of the negotiation must be the first thing written: announce, then read.
+        self._notify(LinkRestored())
+        stream.start(self, self._low)

@@ -1,0 +1,60 @@
+"""A Stream: one gRPC bidirectional call as batches of whole messages. What a transport implements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Protocol
+
+METHOD_PATH = "/dataplane.proto.v1.DataPlaneService/OpenChannel"
+"""The one method of the data plane (`dataplane.md` 1)."""
+
+
+class StreamStatus(IntEnum):
+    """The gRPC statuses with which a stream may be ended from our side."""
+
+    OK = 0
+    INTERNAL = 13
+    RESOURCE_EXHAUSTED = 8
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+class StreamHandler(Protocol):
+    """Whoever uses a stream: a link."""
+
+    def stream_messages(self, messages: Sequence[bytes]) -> None:
+        """What one read brought."""
+
+    def stream_drained(self) -> None:
+        """`unsent` fell to or below the stream's low-water mark."""
+
+    def stream_closed(self, cause: str) -> None:
+        """It is over; nothing more comes. Called once."""
+
+
+class Stream(Protocol):
+    """One call. Its methods return at once and never raise; reading begins with `start`."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes accepted by `send` and not yet given to the network."""
+
+    @property
+    def peer(self) -> str:
+        """The other end's address, for people."""
+
+    def start(self, handler: StreamHandler, low_water: int) -> None:
+        """Hand what arrives to `handler` from now on."""
+
+    def send(self, messages: Sequence[bytes]) -> None:
+        """Write messages in order."""
+
+    def pause_reading(self) -> None:
+        """Let the peer wait."""
+
+    def resume_reading(self) -> None:
+        """Read again."""
+
+    def close(self, status: StreamStatus = StreamStatus.OK, message: str = "") -> None:
+        """End the call after what was accepted is written."""

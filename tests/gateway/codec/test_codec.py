@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.errors import ProtocolError
+from actors.messages.wire import (
+    Frame,
+    GroupAdd,
+    GroupRemove,
+    GroupWelcome,
+    JoinReply,
+    JoinRequest,
+    LeaveRequest,
+    LinkNegotiation,
+    MessageType,
+    MlsPayload,
+    Payload,
+    Ping,
+    SessionMessage,
+    SessionType,
+    Subscription,
+    SubscriptionAck,
+    TimerSettings,
+)
+from actors.names import Name
+from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes
+from gateway.proto import dataplane_pb2 as pb
+from tests.transcripts import V1, rows
+
+u32 = st.integers(0, 2**32 - 1)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+names = st.builds(
+    Name, text.filter(bool), text.filter(bool), text.filter(bool), st.none() | st.integers(0, 2**64 - 1)
+)
+mls = st.none() | st.builds(MlsPayload, u32, st.binary())
+members = st.lists(names, max_size=4).map(tuple)
+commands = st.one_of(
+    st.just(Ping()),
+    st.builds(
+        JoinRequest,
+        st.booleans(),
+        st.none()
+        | st.builds(TimerSettings, st.integers(0, 10**6).map(lambda ms: ms / 1000), st.integers(0, 100)),
+        st.none() | names,
+    ),
+    st.builds(JoinReply, st.none() | st.binary()),
+    st.builds(LeaveRequest, st.none() | names),
+    st.builds(GroupAdd, names, members, mls),
+    st.builds(GroupRemove, names, members, mls),
+    st.builds(GroupWelcome, members, mls),
+)
+messages = st.builds(
+    SessionMessage,
+    names,
+    names,
+    st.sampled_from(SessionType),
+    st.sampled_from(MessageType),
+    u32,
+    u32,
+    st.builds(Payload, text, st.binary(max_size=300)) | commands,
+    st.sampled_from([0, 1, 256]),
+    st.none() | st.dictionaries(text, text, min_size=1, max_size=3),
+    text,
+    st.booleans(),
+    st.none(),
+)
+
+
+@given(messages)
+def test_what_is_decoded_equals_what_was_encoded(message: SessionMessage) -> None:
+    codec = WireCodec()
+    frame = codec.encode(message)
+    assert codec.decode(frame) == message
+    received = InboundParser(5).parse(frame_bytes(frame))
+    assert isinstance(received, Frame)
+    assert codec.decode(received) == message._replace(connection=5)
+
+
+@given(messages)
+def test_bytes_are_those_of_protobuf(message: SessionMessage) -> None:
+    data = frame_bytes(WireCodec().encode(message))
+    parsed = pb.Message.FromString(data)
+    assert parsed.SerializeToString(deterministic=True) == data
+
+
+@pytest.mark.parametrize("name", V1)
+def test_recorded_messages_survive_the_node(name: str) -> None:
+    """Parsed and written again, only incoming_conn differs (`dataplane.md` 7, 12)."""
+    parser = InboundParser(77)
+    for row in rows(name):
+        record = parser.parse(row.data)
+        message = pb.Message.FromString(row.data)
+        if isinstance(record, Frame):
+            message.publish.header.incoming_conn = 77
+            assert frame_bytes(record) == message.SerializeToString(deterministic=True)
+        elif isinstance(record, Subscription):
+            header = (message.subscribe if record.subscribe else message.unsubscribe).header
+            header.ClearField("incoming_conn")
+            assert encode_record(record) == message.SerializeToString()
+        else:
+            assert record is not None
+            assert encode_record(record) == row.data
+
+
+@pytest.mark.parametrize("name", V1)
+def test_recorded_session_messages_encode_to_the_recorded_bytes(name: str) -> None:
+    codec = WireCodec()
+    seen = 0
+    for row in rows(name):
+        message = pb.Message.FromString(row.data)
+        if message.WhichOneof("message_type") != "publish":
+            continue
+        frame = InboundParser(1).parse(row.data)
+        assert isinstance(frame, Frame)
+        message.publish.header.ClearField("incoming_conn")
+        assert frame_bytes(codec.encode(codec.decode(frame))) == message.SerializeToString(deterministic=True)
+        seen += 1
+    assert seen
+
+
+def publish(**fields: object) -> pb.Message:
+    name = pb.Name(
+        name=pb.EncodedName(component_0=1, component_1=2, component_2=3, component_3=4),
+        str_name=pb.StringName(str_component_0="a", str_component_1="b", str_component_2="c"),
+    )
+    message = pb.Message()
+    message.publish.header.source.CopyFrom(name)
+    message.publish.header.destination.CopyFrom(name)
+    message.publish.header.fanout = 1
+    message.publish.session.session_id = 9
+    message.publish.msg.app_payload.blob = b"x"
+    for field, value in fields.items():
+        setattr(message.publish.header, field, value)
+    return message
+
+
+def test_orders_of_a_peer_are_cleared() -> None:
+    frame = InboundParser(3).parse(publish(recv_from=1, forward_to=2, incoming_conn=9).SerializeToString())
+    assert isinstance(frame, Frame)
+    header = pb.Message.FromString(frame_bytes(frame)).publish.header
+    assert not header.HasField("recv_from")
+    assert not header.HasField("forward_to")
+    assert header.incoming_conn == 3
+
+
+def test_unknown_fields_travel_on() -> None:
+    data = publish().SerializeToString() + b"\xfa\x3e\x03abc"
+    frame = InboundParser(3).parse(data)
+    assert isinstance(frame, Frame)
+    assert frame_bytes(frame).endswith(b"\xfa\x3e\x03abc")
+
+
+def test_an_unusual_field_order_is_understood() -> None:
+    publish_part = publish().publish
+    session = b"\x12" + bytes([publish_part.session.ByteSize()]) + publish_part.session.SerializeToString()
+    header = publish_part.header.SerializeToString()
+    content = publish_part.msg.SerializeToString()
+    swapped = session + b"\x0a" + bytes([len(header)]) + header + b"\x1a" + bytes([len(content)]) + content
+    frame = InboundParser(3).parse(b"\x1a" + bytes([len(swapped)]) + swapped)
+    assert isinstance(frame, Frame)
+    assert WireCodec().decode(frame).session_id == 9
+
+
+def test_a_future_kind_of_message_is_ignored() -> None:
+    parser = InboundParser(1)
+    assert parser.parse(b"\x7a\x03abc") is None
+    assert parser.parse(b"") is None
+    assert parser.ignored == 2
+
+
+def test_half_a_name_is_refused() -> None:
+    message = publish()
+    message.publish.header.destination.ClearField("str_name")
+    with pytest.raises(ProtocolError, match="hashes or its strings"):
+        InboundParser(1).parse(message.SerializeToString())
+
+
+@pytest.mark.parametrize("part", ["header", "session"])
+def test_a_publish_lacking_a_part_is_refused(part: str) -> None:
+    message = publish()
+    message.publish.ClearField(part)  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match="without header or session"):
+        InboundParser(1).parse(message.SerializeToString())
+
+
+def test_bytes_that_are_no_message_end_the_stream() -> None:
+    with pytest.raises(DecodeError):
+        InboundParser(1).parse(b"\xff\xff\xff")
+
+
+RECORDED = [row.data for name in V1 for row in rows(name)]
+
+
+@given(st.sampled_from(RECORDED), st.data())
+def test_mutated_messages_end_in_a_record_or_a_typed_error(data: bytes, draw: st.DataObject) -> None:
+    mutated = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        mutated[draw.draw(st.integers(0, len(mutated) - 1))] = draw.draw(st.integers(0, 255))
+    cut = draw.draw(st.integers(0, len(mutated)))
+    codec = WireCodec()
+    for form in (bytes(mutated), bytes(mutated[:cut])):
+        try:
+            record = InboundParser(1).parse(form)
+            if isinstance(record, Frame):
+                pb.Message.FromString(frame_bytes(record))
+                codec.decode(record)
+        except (ProtocolError, DecodeError):
+            pass
+
+
+def test_records_round_trip() -> None:
+    parser = InboundParser(1)
+    a, b = Name("o", "n", "a", 1), Name("o", "n", "b")
+    for record in (
+        Subscription(True, a, b, "token", 7),
+        Subscription(False, a, b, "", 0),
+        SubscriptionAck(7, False, "why"),
+        LinkNegotiation("id", "1.4.0", True),
+    ):
+        assert parser.parse(encode_record(record)) == record
