@@ -69,8 +69,8 @@ class InboundParser:
         if known is None:
             known = self._learn(header)
         key, id, fanout, field = known
-        kind = scanned.kind
-        return Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body)
+        kind = scanned[1]
+        return Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body, scanned)
 
     def _learn(self, header: bytes) -> Known:
         """Read a header not seen before and prepare the one that goes on."""

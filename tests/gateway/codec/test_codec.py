@@ -72,7 +72,7 @@ messages = st.builds(
 @given(messages)
 def test_what_is_decoded_equals_what_was_encoded(message: SessionMessage) -> None:
     codec = WireCodec()
-    frame = codec.encode(message)
+    frame = codec.encode(message, message.identity)
     assert codec.decode(frame) == message
     received = InboundParser(5).parse(frame_bytes(frame))
     assert isinstance(received, Frame)
@@ -81,7 +81,7 @@ def test_what_is_decoded_equals_what_was_encoded(message: SessionMessage) -> Non
 
 @given(messages)
 def test_bytes_are_those_of_protobuf(message: SessionMessage) -> None:
-    data = frame_bytes(WireCodec().encode(message))
+    data = frame_bytes(WireCodec().encode(message, message.identity))
     parsed = pb.Message.FromString(data)
     assert parsed.SerializeToString(deterministic=True) == data
 
@@ -116,7 +116,7 @@ def test_recorded_session_messages_encode_to_the_recorded_bytes(name: str) -> No
         frame = InboundParser(1).parse(row.data)
         assert isinstance(frame, Frame)
         message.publish.header.ClearField("incoming_conn")
-        assert frame_bytes(codec.encode(codec.decode(frame))) == message.SerializeToString(deterministic=True)
+        assert again(codec, frame) == message.SerializeToString(deterministic=True)
         seen += 1
     assert seen
 
@@ -221,3 +221,9 @@ def test_records_round_trip() -> None:
         LinkNegotiation("id", "1.4.0", True),
     ):
         assert parser.parse(encode_record(record)) == record
+
+
+def again(codec: WireCodec, frame: Frame) -> bytes:
+    """A frame's message, encoded anew."""
+    message = codec.decode(frame)
+    return frame_bytes(codec.encode(message, message.identity))
