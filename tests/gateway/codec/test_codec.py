@@ -191,6 +191,29 @@ def test_bytes_that_are_no_message_end_the_stream() -> None:
         InboundParser(1).parse(b"\xff\xff\xff")
 
 
+@given(st.lists(messages, min_size=2, max_size=4), st.integers(1, 2**32 - 1), st.binary(max_size=40))
+def test_memory_of_earlier_messages_changes_nothing(
+    some: list[SessionMessage], message_id: int, blob: bytes
+) -> None:
+    """A parser that saw similar messages reads each one as a fresh parser does."""
+    codec, parser = WireCodec(), InboundParser(1)
+    for message in some:
+        for near in (
+            message,
+            message._replace(message_id=message_id),
+            message._replace(content=Payload("msg", blob)),
+        ):
+            data = frame_bytes(codec.encode(near, near.identity))
+            for form in (data, data, data[:-1] + b"\x00"):
+                try:
+                    expected = InboundParser(1).parse(form)
+                except (ProtocolError, DecodeError) as exc:
+                    with pytest.raises(type(exc)):
+                        parser.parse(form)
+                else:
+                    assert parser.parse(form) == expected
+
+
 RECORDED = [row.data for name in V1 for row in rows(name)]
 
 
