@@ -40,7 +40,7 @@ class Extension:
 
     def encode(self) -> bytes:
         """The bytes of the Extension."""
-        return b"".join((u16(self.type), length(len(self.data)), self.data))
+        return u16(self.type) + opaque(self.data)
 
 
 Extensions = tuple[Extension, ...]
@@ -55,8 +55,12 @@ def decode_extensions(reader: Reader) -> Extensions:
 
 
 def encode_extensions(extensions: Extensions) -> bytes:
-    """Write `Extension extensions<V>`."""
-    return vector(extension.encode() for extension in extensions)
+    """Write `Extension extensions<V>`; one of them may be a whole tree, so each is copied once."""
+    parts = [b""]
+    for extension in extensions:
+        parts += (u16(extension.type), length(len(extension.data)), extension.data)
+    parts[0] = length(sum(map(len, parts)))
+    return b"".join(parts)
 
 
 def find_extension(extensions: Extensions, kind: int) -> bytes | None:
