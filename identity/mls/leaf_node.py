@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
@@ -31,7 +31,7 @@ class Extension:
     """An extension of any type, its data unread."""
 
     type: int
-    data: bytes
+    data: bytes = field(repr=False)
 
     @classmethod
     def decode(cls, reader: Reader) -> Extension:
@@ -167,7 +167,7 @@ class LeafNode:
     """Empty unless the source is a commit."""
     extensions: Extensions
     signature: bytes
-    encoded: bytes
+    encoded: bytes = field(repr=False)  # it holds the credential, which may be a token
     signed_length: int
     """How many bytes of `encoded` stand before the signature."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from identity.mls.cipher_suite import CipherSuite
@@ -138,7 +138,7 @@ class GroupInfo:
     confirmation_tag: bytes
     signer: int
     signature: bytes
-    encoded: bytes
+    encoded: bytes = field(repr=False)
     signed_length: int
 
     @classmethod

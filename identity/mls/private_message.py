@@ -75,6 +75,9 @@ class _Opened(NamedTuple):
     ratchet: Ratchet
     found: MessageKey
 
+    def __repr__(self) -> str:
+        return f"_Opened({len(self.content)} bytes, sender={self.sender})"
+
 
 class EpochKeys:
     """Protects and opens the private messages of one epoch.
