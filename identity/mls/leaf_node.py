@@ -54,13 +54,18 @@ def decode_extensions(reader: Reader) -> Extensions:
     return extensions
 
 
-def encode_extensions(extensions: Extensions) -> bytes:
-    """Write `Extension extensions<V>`; one of them may be a whole tree, so each is copied once."""
+def extension_parts(extensions: Extensions) -> list[bytes]:
+    """`Extension extensions<V>` in pieces to be joined: one of them may be a whole tree."""
     parts = [b""]
     for extension in extensions:
         parts += (u16(extension.type), length(len(extension.data)), extension.data)
     parts[0] = length(sum(map(len, parts)))
-    return b"".join(parts)
+    return parts
+
+
+def encode_extensions(extensions: Extensions) -> bytes:
+    """Write `Extension extensions<V>`."""
+    return b"".join(extension_parts(extensions))
 
 
 def find_extension(extensions: Extensions, kind: int) -> bytes | None:
