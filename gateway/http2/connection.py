@@ -197,7 +197,7 @@ class Connection(Endpoint):
         try:
             stream.assembler.take(data, at, end, batch)
         except StreamViolation as violation:
-            self._refuse_input(stream, violation)
+            self._refuse_bad_input(stream, violation)
 
     def data_end(self, stream: StreamState) -> None:
         """The end of the peer's side of a stream, by DATA or by a request's trailers."""
@@ -206,7 +206,7 @@ class Connection(Endpoint):
         if not self._server:
             self._end_with_response(stream, Cause(Status.UNKNOWN, "the stream ended without grpc-status"))
         elif stream.assembler.partial:
-            self._refuse_input(
+            self._refuse_bad_input(
                 stream,
                 StreamViolation(
                     ErrorCode.PROTOCOL_ERROR,
@@ -316,7 +316,7 @@ class Connection(Endpoint):
                 self._charge("closed_stream")
         except StreamViolation as violation:
             if stream is not None:
-                self._refuse_input(stream, violation)
+                self._refuse_bad_input(stream, violation)
             else:
                 self._counters.refuse(violation.rule)
                 self._control.append(frames.rst_stream(stream_id, violation.code))
@@ -554,6 +554,10 @@ class Connection(Endpoint):
         """Frames may come late for a stream that has ended, but not for one that never was (5.1)."""
         if stream_id % 2 == 0 or stream_id > self._last_id:
             raise _protocol_error("stream_id", f"a frame on stream {stream_id}, which nobody opened")
+
+    def _refuse_bad_input(self, stream: StreamState, violation: StreamViolation) -> None:
+        self._refuse_input(stream, violation)
+        self._charge_reset()
 
     def _charge(self, rule: str) -> None:
         """Count a frame that brings nobody anything."""

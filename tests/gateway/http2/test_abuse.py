@@ -109,6 +109,14 @@ def test_requests_for_nothing_count_as_resets(changes: dict[str, str]) -> None:
     assert served.counters.refusals["rapid_reset"] == 1
 
 
+@pytest.mark.parametrize("payload", [b"\0\xff\xff\xff\xff", b"\1\0\0\0\0", b"\0\0\0\0\1"])
+def test_bad_messages_count_as_resets(payload: bytes) -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 100, 2):
+        served.feed(request(stream_id) + frame(frames.DATA, frames.END_STREAM, stream_id, payload))
+    assert served.counters.refusals["rapid_reset"] == 1
+
+
 def test_streams_that_end_well_are_never_too_many() -> None:
     served = Served(**FEW)
     for stream_id in range(1, 1000, 2):
