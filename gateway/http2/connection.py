@@ -114,7 +114,7 @@ class Connection(Endpoint):
                 case Due.LAST_CALL:
                     self._last_call()
                 case Due.GRACE:
-                    self.close("the connection has reached its age")
+                    self.close("the grace of a connection that goes away has ended")
                 case Due.BLOCKED:
                     self._fail(Violation(ErrorCode.NO_ERROR, "stall_timeout", "the peer reads nothing"))
                 case Due.CHECK:

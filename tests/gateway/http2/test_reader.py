@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http2 import frames
@@ -77,6 +77,7 @@ def expected(one: Frame) -> list[tuple[object, ...]]:
 
 
 @given(some_frames, st.lists(st.integers(1, 100), max_size=50))
+@settings(deadline=None)
 def test_frames_come_out_however_they_are_cut(sent: list[Frame], cuts: list[int]) -> None:
     one, recorder = reader()
     wire = b"".join(frame(*f) for f in sent)
