@@ -32,6 +32,8 @@ from gateway.http2.stream import StreamState
 
 MAX_SETTINGS = 32
 """Settings in one frame. There are a dozen registered ones."""
+HEADER_BYTES_PER_CHARGE = 256
+"""Header compression costs many times more per byte than anything else."""
 MAX_UNREAD_REPLIES = 4096
 """Frames in reply to a peer that does not read them."""
 
@@ -162,12 +164,12 @@ class Connection(Endpoint):
             )
         self._uncredited += length
         stream = self._streams.get(stream_id)
-        if stream is None:
-            self._not_idle(stream_id)
-            self._charge("closed_stream")
-            return None
         if payload == 0:
             self._charge("empty_data")
+        if stream is None:
+            # On its way when the stream ended. Flow control bounds it as it does any DATA.
+            self._not_idle(stream_id)
+            return None
         if stream.batch is None:
             stream.batch = []
             self._touched.append(stream)
@@ -301,6 +303,7 @@ class Connection(Endpoint):
             self._read_block(stream_id, block, ends_stream=self._block_ends_stream)
 
     def _read_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
+        self._charge("header_flood", 1 + len(block) // HEADER_BYTES_PER_CHARGE)
         fields = self._decoder.decode(block)  # whatever the stream's state: decoding has state of its own
         stream = self._streams.get(stream_id)
         try:
@@ -313,7 +316,6 @@ class Connection(Endpoint):
                 self._read_request(stream_id, fields, ends_stream=ends_stream)
             else:
                 self._not_idle(stream_id)
-                self._charge("closed_stream")
         except StreamViolation as violation:
             if stream is not None:
                 self._refuse_bad_input(stream, violation)
@@ -559,9 +561,9 @@ class Connection(Endpoint):
         self._refuse_input(stream, violation)
         self._charge_reset()
 
-    def _charge(self, rule: str) -> None:
+    def _charge(self, rule: str, cost: int = 1) -> None:
         """Count a frame that brings nobody anything."""
-        if not self._controls.spend(self._now):
+        if not self._controls.spend(self._now, cost):
             raise Violation(ErrorCode.ENHANCE_YOUR_CALM, rule, "too many frames that carry nothing")
 
     def _charge_reset(self) -> None:
