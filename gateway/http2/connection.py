@@ -32,7 +32,7 @@ from gateway.http2.stream import StreamState
 
 MAX_SETTINGS = 32
 """Settings in one frame. There are a dozen registered ones."""
-HEADER_BYTES_PER_CHARGE = 256
+HEADER_BYTES_PER_CHARGE = 128
 """Header compression costs many times more per byte than anything else."""
 MAX_UNREAD_REPLIES = 4096
 """Frames in reply to a peer that does not read them."""

@@ -64,12 +64,12 @@ class Limits:
     """Unsent bytes at which a stream is reset: its owner went on sending above `high_water`."""
     control_burst: int = 10_000
     """Frames without a payload for anybody (ping, settings, reset, window update, priority, unknown, empty
-    data) that a peer may send at once; a header block counts as one for each 256 bytes. One costs about
-    2 us, 256 bytes of headers about 60 us."""
+    data) that a peer may send at once; a header block counts as one for each 128 bytes. One costs about
+    1 us, 128 bytes of headers 20 to 100 us."""
     control_rate: float = 1_000.0
     """How many of them per second are good for ever. Data we send earns the window updates it needs."""
     reset_burst: int = 1_000
-    """Streams that a peer may reset before it got a message, or have refused, at once. One costs 100 us."""
+    """Streams that a peer may reset before it got a message, or have refused, at once. One costs 50 us."""
     reset_rate: float = 100.0
     handshake_timeout: float = 10.0
     """From the open connection to the peer's settings and its acknowledgement of ours."""

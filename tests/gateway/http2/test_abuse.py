@@ -65,9 +65,9 @@ def test_large_header_blocks_cost_by_their_size() -> None:
     served = Served(**FEW)
     large = header_frame(3, [("x", "y" * 2000)], end=True)
     served.core.reset(served.stream(3))
-    served.feed(large * 11)
+    served.feed(large * 6)
     assert not served.core.over
-    served.feed(large * 3)
+    served.feed(large)
     assert served.counters.refusals == {"header_flood": 1}
 
 
