@@ -1,7 +1,7 @@
 """An issuer's keys, found by OpenID discovery and kept fresh (`identity.md` 3.3).
 
-One task per issuer, started by `initialize` and ended by `close`, does all the fetching. Whoever misses a key
-asks it and waits for the round in flight; so there is never more than one, however many ask.
+One task per issuer does all the fetching; the first `initialize` starts it and the last `close` ends it.
+Whoever misses a key asks the task and waits for the round in flight: there is never more than one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import httpx
 from loguru import logger
@@ -22,69 +25,126 @@ from identity.key_cache import KeyCache, RefreshPolicy
 from identity.key_set import KeySet, key_set
 
 
+class _Where(NamedTuple):
+    """What makes two verifiers' keys the same: they share one fetcher."""
+
+    issuer: str
+    base: httpx.URL
+    hosts: frozenset[str]
+    ca_file: str | None
+    limits: FetchLimits
+    policy: RefreshPolicy
+
+
+_FETCHERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Where, _Fetcher]] = WeakKeyDictionary()
+"""The running fetchers of each event loop."""
+
+
+class _Untrusted(AuthError):
+    """The discovery document points where keys must not come from."""
+
+
 class IssuerKeys:
     """The keys of one issuer. A `KeySource`.
 
     `issuer` is an https URL (plain http on loopback). Keys on another server than the issuer's are
     taken only from the hosts named in `jwks_hosts` ("www.example.com" or "www.example.com:8443").
     `ca_file` replaces the public certificate authorities. Raises ConfigError.
+
+    All objects of one event loop with the same arguments share their keys and the task that fetches them.
     """
 
     def __init__(
         self,
         issuer: str,
         *,
-        jwks_hosts: Sequence[str] = (),
+        jwks_hosts: Iterable[str] = (),
         ca_file: str | None = None,
         limits: FetchLimits | None = None,
         policy: RefreshPolicy | None = None,
     ) -> None:
-        self._issuer = issuer
-        self._base = _issuer_url(issuer)
-        self._hosts = frozenset(jwks_hosts)
-        self._tls = _tls_context(ca_file)
-        self._limits = limits or FetchLimits()
-        self._cache = KeyCache(policy or RefreshPolicy())
-        self._task: asyncio.Task[None] | None = None
-        self._wanted: asyncio.Event
-        self._round: asyncio.Future[None] | None = None
-        """Done when the fetch in flight is over; None between two fetches."""
-        self._complained = ""
+        base = _issuer_url(issuer)
+        self._where = _Where(
+            issuer, base, frozenset(jwks_hosts), ca_file, limits or FetchLimits(), policy or RefreshPolicy()
+        )
+        self._tls = None if ca_file is None else _authorities_of(ca_file)
+        self._fetcher: _Fetcher | None = None
 
     async def initialize(self) -> None:
         """Start fetching; does not wait for the first answer. Raises ConfigError."""
-        if self._task is not None:
+        if self._fetcher is not None:
             return
         if self._tls is None:
             self._tls = await asyncio.to_thread(_public_authorities)
-        if self._task is None:  # nobody else came in between
-            self._wanted = asyncio.Event()
-            self._round = asyncio.get_running_loop().create_future()
-            self._task = asyncio.create_task(self._keep_fresh(self._tls), name=f"jwks {self._issuer}")
+        if self._fetcher is None:  # still: another call may have come first
+            running = _FETCHERS.setdefault(asyncio.get_running_loop(), {})
+            if self._where not in running:
+                running[self._where] = _Fetcher(self._where, self._tls)
+            self._fetcher = running[self._where]
+            self._fetcher.users += 1
 
     async def close(self) -> None:
-        """Stop fetching. Whoever waits gets what is there."""
-        if self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Stop fetching, unless others share the task. Whoever waits gets what is there."""
+        fetcher, self._fetcher = self._fetcher, None
+        if fetcher is None:
+            return
+        fetcher.users -= 1
+        if not fetcher.users:
+            _FETCHERS[asyncio.get_running_loop()].pop(self._where)
+            await fetcher.stop()
+
+    @property
+    def generation(self) -> int:
+        return 0 if self._fetcher is None else self._fetcher.generation
+
+    def current(self, now: float) -> KeySet | None:
+        """The keys at hand, if they may still be trusted. Their age is measured on a clock nobody sets."""
+        return None if self._fetcher is None else self._fetcher.current()
+
+    def may_refresh(self) -> bool:
+        """True while a fetch runs, and when one may be caused; False in the pauses after it."""
+        return self._fetcher is None or self._fetcher.may_refresh()
+
+    async def refreshed(self, now: float) -> KeySet | None:
+        """The keys after the fetch in flight, or after one caused now if that is allowed."""
+        if self._fetcher is None:
+            raise AuthError(f"keys of {self._where.issuer} are not being fetched: initialize() the verifier")
+        await self._fetcher.refreshed()
+        return self.current(now)
+
+    def __repr__(self) -> str:
+        return f"IssuerKeys({self._where.issuer!r}, generation={self.generation})"
+
+
+class _Fetcher:
+    """The task that keeps one issuer's keys fresh, running from construction to `stop`."""
+
+    def __init__(self, where: _Where, tls: ssl.SSLContext) -> None:
+        self.users = 0
+        self._issuer, self._base, self._hosts, _, self._limits, policy = where
+        self._cache = KeyCache(policy)
+        self._complained = ""
+        self._wanted = asyncio.Event()
+        self._round: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
+        """Done when the fetch in flight is over; None between two fetches."""
+        self._task = asyncio.create_task(self._keep_fresh(tls), name=f"jwks {self._issuer}")
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     @property
     def generation(self) -> int:
         return self._cache.generation
 
-    def current(self, now: float) -> KeySet | None:
-        """The keys at hand, if they may still be trusted. Their age is measured on a clock nobody sets."""
+    def current(self) -> KeySet | None:
         return self._cache.current(time.monotonic())
 
     def may_refresh(self) -> bool:
-        """True while a fetch runs, and when one may be caused; False in the pauses after it."""
-        return self._task is None or self._round is not None or self._cache.may_fetch(time.monotonic())
+        return self._round is not None or self._cache.may_fetch(time.monotonic())
 
-    async def refreshed(self, now: float) -> KeySet | None:
-        """The keys after the fetch in flight, or after one caused now if that is allowed."""
-        if self._task is None:
-            raise AuthError(f"the keys of {self._issuer} are not being fetched: initialize() the verifier")
+    async def refreshed(self) -> None:
+        """Wait for the fetch in flight, or for one caused now if that is allowed."""
         if self._round is None and self._cache.may_fetch(time.monotonic()):
             self._cache.forced(time.monotonic())
             self._round = asyncio.get_running_loop().create_future()
@@ -92,7 +152,6 @@ class IssuerKeys:
         if self._round is not None:
             # Shielded: one who gives up waiting must not cancel the round for the others.
             await asyncio.shield(self._round)
-        return self.current(now)
 
     async def _keep_fresh(self, tls: ssl.SSLContext) -> None:
         try:
@@ -176,13 +235,6 @@ class IssuerKeys:
             raise _Untrusted(f"its keys are on {host}; name it in jwks_hosts to allow that")
         return url
 
-    def __repr__(self) -> str:
-        return f"IssuerKeys({self._issuer!r}, generation={self.generation})"
-
-
-class _Untrusted(AuthError):
-    """The discovery document points where keys must not come from."""
-
 
 def _read_keys(body: bytes) -> KeySet:
     return key_set(parse_object(body))
@@ -198,18 +250,16 @@ def _issuer_url(issuer: str) -> httpx.URL:
     return url
 
 
+@cache
 def _public_authorities() -> ssl.SSLContext:
-    """A context for the public authorities, or for those of SSL_CERT_FILE. Takes some 20 ms."""
+    """A context for the public authorities, or for those of SSL_CERT_FILE. Takes some 20 ms, once."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # SSLError is one
         raise ConfigError(f"the certificate authorities cannot be loaded: {error}", field="ca_file") from None
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext | None:
-    """A context for the given authorities; None for the public ones, which are loaded when needed."""
-    if ca_file is None:
-        return None
+def _authorities_of(ca_file: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:

@@ -131,7 +131,8 @@ class JwtVerifier:
         await self._source.initialize()
 
     async def close(self) -> None:
-        """End what keeps the keys fresh."""
+        """End what keeps the keys fresh, and forget what was verified with them."""
+        self._verified.clear()
         await self._source.close()
 
     def try_verify(self, token: str, now: float) -> None:

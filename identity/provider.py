@@ -23,7 +23,7 @@ from identity.jwks import IssuerKeys
 from identity.jwt import TOKEN_REUSE, JwtProvider, JwtVerifier
 from identity.key_source import ConfiguredKeys, KeySource
 from identity.keys import Key
-from identity.options import optional_text, texts
+from identity.options import optional_text, seconds, texts
 from identity.protocols import Claims, Provider, Verifier
 from identity.shared_secret import (
     CLOCK_SKEW,
@@ -68,6 +68,10 @@ class _Variant:
 
     def _keep(self, **arguments: object) -> None:
         self.__dict__["_arguments"] = arguments
+
+    def _renew(self, name: str, value: object) -> None:
+        """Keep another value of an argument that was replaced while running."""
+        self.__dict__["_arguments"][name] = value
 
     def __repr__(self) -> str:
         def shown(name: str, value: object) -> str:
@@ -181,9 +185,13 @@ class _SharedSecretProvider(SharedSecretProvider, IdentityProvider):
             shared_secret=shared_secret,
             strict=strict,
             validity_window=validity_window,
-            clock_skew=clock_skew,
+            clock_skew=seconds(clock_skew, "clock_skew"),
             token_reuse=token_reuse,
         )
+
+    def replace_secret(self, shared_secret: str) -> None:
+        super().replace_secret(shared_secret)
+        self._renew("shared_secret", shared_secret)
 
     __repr__ = IdentityProvider.__repr__
 
@@ -230,6 +238,10 @@ class _SharedSecretVerifier(SharedSecretVerifier, IdentityVerifier):
             clock_skew=clock_skew,
             replay_cache=replay_cache,
         )
+
+    def replace_secret(self, shared_secret: str, *, now: float, overlap: float = 0.0) -> None:
+        super().replace_secret(shared_secret, now=now, overlap=overlap)
+        self._renew("shared_secret", shared_secret)
 
     __repr__ = IdentityVerifier.__repr__
 

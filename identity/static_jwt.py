@@ -39,7 +39,8 @@ class StaticJwtProvider:
         if subject is None:
             raise ConfigError(f"{path}: missing subject claim in the token", field="path")
         self._id = subject
-        self._subject_generation = 0
+        self._warned_of = -1
+        """The generation of the file's content that a warning was written for."""
 
     async def initialize(self) -> None:
         """Nothing to open: the file was read at construction and is looked at when a token is wanted."""
@@ -55,13 +56,10 @@ class StaticJwtProvider:
         """The token in the file. Raises AuthError when it has expired at `now`."""
         token = self._file.get(now)
         if token.expires is not None and now >= token.expires:
+            self._warn("the token has expired, and messages cannot be sent until the file is renewed")
             raise AuthError(f"the token in {self._file.path} has expired; renew it")
-        if token.subject != self._id and self._subject_generation != self._file.generation:
-            self._subject_generation = self._file.generation
-            logger.warning(
-                "{}: the new token is of another subject; the application's id stays that of the first",
-                self._file.path,
-            )
+        if token.subject != self._id:
+            self._warn("the new token is of another subject; the application's id stays that of the first")
         return token.text
 
     async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
@@ -71,6 +69,12 @@ class StaticJwtProvider:
             field="path",
         )
 
+    def _warn(self, what: str) -> None:
+        """Once for each content of the file."""
+        if self._warned_of != self._file.generation:
+            self._warned_of = self._file.generation
+            logger.warning("{}: {}", self._file.path, what)
+
     def __repr__(self) -> str:
         return f"StaticJwtProvider(path={self._file.path!r}, id={self._id!r})"
 
@@ -78,17 +82,17 @@ class StaticJwtProvider:
 def _read_token(content: bytes) -> _FileToken:
     """The token in a file's content, white space around it dropped. Raises Malformed."""
     try:
-        text = content.decode("ascii").strip()
-        claims = jws.payload_of(text)
+        token = content.decode("ascii").strip()
+        claims = jws.payload_of(token)
     except UnicodeDecodeError:
         raise Malformed("not a token") from None
     except InvalidToken as error:
         raise Malformed(str(error)) from None
-    if not all(text.split(".")):
+    if not all(token.split(".")):
         raise Malformed("not a signed token: a part is empty")
     subject, expires = claims.get("sub"), claims.get("exp")
     return _FileToken(
-        text,
+        token,
         subject if isinstance(subject, str) and subject else None,
         float(expires) if isinstance(expires, (int, float)) and abs(expires) < 1 << 63 else None,
     )

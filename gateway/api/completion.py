@@ -20,9 +20,11 @@ class CompletionHandle:
     messages the session's next receive raises it too.
     """
 
-    __slots__ = ("_done", "_error", "_waiters")
+    __slots__ = ("_done", "_error", "_waiters", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+        """Bytes of the message it is about."""
         self._done = False
         self._error: BaseException | None = None
         self._waiters: list[asyncio.Future[None]] | None = None

@@ -190,6 +190,11 @@ def _tls() -> ssl.SSLContext:
 
 
 def _connection_problem(exc: Exception) -> str:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message})"
+        cause = cause.__cause__ or cause.__context__
     if isinstance(exc, httpx.ConnectError):
         return "no connection"
     return f"the connection failed ({type(exc).__name__})"

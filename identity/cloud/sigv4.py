@@ -166,13 +166,12 @@ def _canonical_path(path: str, *, normalize: bool) -> str:
     """Encode the path of the request line once more: `%20` on the wire is signed as `%2520`."""
     if normalize:
         kept: list[str] = []
-        segments = path.split("/")
-        for segment in segments:
+        for segment in path.split("/"):
             if segment == "..":
                 del kept[-1:]
             elif segment not in ("", "."):
                 kept.append(segment)
-        trailing = "/" if kept and segments[-1] in ("", ".", "..") else ""
+        trailing = "/" if kept and path.endswith("/") else ""
         path = "/" + "/".join(kept) + trailing
     return quote(path or "/", safe="/")
 

@@ -7,7 +7,6 @@ to 30 s, but always before the end. The token in hand serves until it has expire
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Unpack
@@ -82,23 +81,24 @@ class CloudProvider:
         self._clock = clock
         self._token: IssuedToken | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()  # against two initialize() at the same time
 
     def __repr__(self) -> str:
         return f"<CloudProvider {self._token!r}>" if self._token else "<CloudProvider not initialized>"
 
     async def initialize(self) -> None:
         """Obtain the first token and start renewing. Idempotent. Raises ConfigError or AuthError."""
-        if self._renewal is None or self._renewal.done():
-            self._accept(await self._fetch())
-            self._renewal = asyncio.create_task(self._renew(), name="cloud-identity-renewal")
+        async with self._starting:
+            if self._renewal is None:
+                self._accept(await self._fetch())
+                self._renewal = asyncio.create_task(self._renew(), name="cloud-identity-renewal")
 
     async def close(self) -> None:
         """Stop renewing. The last token stays at hand until it expires. Idempotent."""
         if (renewal := self._renewal) is not None:
             self._renewal = None
             renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewal
+            await asyncio.gather(renewal, return_exceptions=True)
 
     def get_id(self) -> str:
         """The `sub` of the issued tokens. Raises AuthError before `initialize()`."""

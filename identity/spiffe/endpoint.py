@@ -70,11 +70,17 @@ def parse_endpoint(address: str) -> Endpoint:
             raise _unusable(f"its scheme is {scheme!r} instead of 'unix' or 'tcp'")
 
 
+def can_check_socket_owner() -> bool:
+    """Whether this platform tells who is behind a unix socket."""
+    return hasattr(socket, "SO_PEERCRED")
+
+
 def check_socket_owner(path: str, agent_uid: int) -> None:
     """Make sure that the process behind the unix socket `path` runs as `agent_uid`.
 
     A probe connection is made and its peer credentials are read, so a socket that another user put in the
-    agent's place is found before anything is asked of it. Raises WorkloadApiError.
+    agent's place is found before anything is asked of it. Raises WorkloadApiError with the code
+    `UNAVAILABLE`, or `UNTRUSTED_AGENT` for another user. Only where `can_check_socket_owner`.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

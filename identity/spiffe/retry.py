@@ -12,8 +12,8 @@ STEADY_SECONDS = 10.0
 Shorter lives do not: an agent that ends each stream after one message would else be flooded.
 """
 
-FINAL_CODES = frozenset({"INVALID_ARGUMENT", "UNIMPLEMENTED", "UNTRUSTED_AGENT"})
-"""Answers that stay the same however often one asks."""
+FINAL_CODES = frozenset({"INVALID_ARGUMENT"})
+"""Answers that stay the same however often one asks; everything else may be better next time."""
 
 
 @dataclass(frozen=True, slots=True)

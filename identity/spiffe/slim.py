@@ -21,7 +21,6 @@ from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.protocols import Claims, WouldBlock
-from identity.spiffe.endpoint import find_endpoint
 from identity.spiffe.errors import (
     ArgumentError,
     FetchJwtSvidError,
@@ -78,17 +77,17 @@ class SpireProvider:
         target_spiffe_id: str | None = None,
         jwt_audiences: Sequence[str] | None = None,
         *,
+        agent_uid: int | None = None,
         start_timeout: float = START_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Nothing is dialled before `initialize`.
 
         `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`; `target_spiffe_id` chooses among several
-        identities of this workload; `jwt_audiences` is whom the tokens are for, by default `["slim"]`.
-        Raises ConfigError.
+        identities of this workload; `jwt_audiences` is whom the tokens are for, by default `["slim"]`. With
+        `agent_uid` the agent's process must run as that user. Raises ConfigError.
         """
-        find_endpoint(socket_path)
-        self._socket_path = socket_path
+        self._new_client = _client_factory(socket_path, agent_uid)
         self._target = _spiffe_id(target_spiffe_id)
         self._audiences = _audiences(jwt_audiences)
         self._start_timeout = start_timeout
@@ -106,12 +105,13 @@ class SpireProvider:
         async with self._starting:
             if self._refresher is not None:
                 return
-            self._client = self._client or AsyncWorkloadApiClient(self._socket_path, CALL_SECONDS)
+            self._client = self._client or self._new_client()
             schedule = RefreshSchedule()
             try:
                 pause = await self._first_fetch(schedule)
-            except BaseException:
+            except BaseException as exc:
                 await self.close()
+                self._why_none = f"the provider could not start ({exc or type(exc).__name__})"
                 raise
             self._refresher = asyncio.create_task(self._keep_fresh(schedule, pause), name="spire provider")
 
@@ -214,36 +214,53 @@ class SpireVerifier:
         target_spiffe_id: str | None = None,
         jwt_audiences: Sequence[str] | None = None,
         *,
+        agent_uid: int | None = None,
         start_timeout: float = START_SECONDS,
     ) -> None:
         """Nothing is dialled before `initialize`.
 
         `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`; a token needs one of `jwt_audiences`, by
-        default `["slim"]`, and if `target_spiffe_id` is given, must be of exactly that peer. Raises
-        ConfigError.
+        default `["slim"]`, and if `target_spiffe_id` is given, must be of exactly that peer. With `agent_uid`
+        the agent's process must run as that user. Raises ConfigError.
         """
-        find_endpoint(socket_path)
-        self._socket_path = socket_path
+        self._new_client = _client_factory(socket_path, agent_uid)
         self._expected = _spiffe_id(target_spiffe_id)
         self._audiences = frozenset(_audiences(jwt_audiences))
         self._start_timeout = start_timeout
+        self._client: AsyncWorkloadApiClient | None = None
         self._source: AsyncJwtSource | None = None
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     async def initialize(self) -> None:
-        """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError)."""
-        async with self._starting:
-            if self._source is None or self._source.is_closed():
-                source = AsyncJwtSource(socket_path=self._socket_path)
-                source.subscribe_for_updates(self._verified.clear)
-                self._source = await source.start(self._start_timeout)
+        """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError).
+
+        However many wait for it, there is one attempt at a time, and all of them share its outcome.
+        """
+        if self._is_open():
+            return
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start(), name="spire verifier")
+        starting, waiting = self._starting, asyncio.current_task()
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if not starting.cancelled() or (waiting is not None and waiting.cancelling()):
+                raise
+            raise JwtSourceError("the verifier was closed while it started", code="CANCELLED") from None
 
     async def close(self) -> None:
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait([starting])
         self._verified.clear()
         source, self._source = self._source, None
         if source is not None:
             await source.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     def try_verify(self, token: str, now: float) -> None:
         self._check(token, now)
@@ -261,11 +278,19 @@ class SpireVerifier:
         return self.try_get_claims(token, now)
 
     async def _ready(self) -> None:
-        if self._source is None or self._source.is_closed():
-            try:
-                await self.initialize()
-            except JwtSourceError as exc:
-                raise InvalidToken(f"no JWT bundle to check with: {exc}", rule="keys_unavailable") from exc
+        try:
+            await self.initialize()
+        except JwtSourceError as exc:
+            raise InvalidToken(f"no JWT bundle to check with: {exc}", rule="keys_unavailable") from exc
+
+    async def _start(self) -> None:
+        self._client = self._client or self._new_client()
+        source = AsyncJwtSource(self._client)
+        source.subscribe_for_updates(self._verified.clear)
+        self._source = await source.start(self._start_timeout)
+
+    def _is_open(self) -> bool:
+        return self._source is not None and not self._source.is_closed()
 
     def _check(self, token: str, now: float) -> Claims:
         key = hashlib.sha256(token.encode(errors="replace")).digest()
@@ -299,6 +324,12 @@ class SpireVerifier:
 
     def __repr__(self) -> str:
         return f"SpireVerifier(audiences={sorted(self._audiences)}, source={self._source!r})"
+
+
+def _client_factory(socket_path: str | None, agent_uid: int | None) -> Callable[[], AsyncWorkloadApiClient]:
+    """What makes clients of this address. The address is checked here, by a client that is never used."""
+    AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
+    return lambda: AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
 
 
 def _spiffe_id(text: str | None) -> SpiffeId | None:

@@ -10,6 +10,7 @@ nothing either. Reading never waits and never does I/O.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from typing import Generic, Self, TypeVar
 
@@ -30,7 +31,7 @@ SvidPicker = Callable[[list[X509Svid]], X509Svid]
 _State = TypeVar("_State")
 
 
-class _Source(Generic[_State]):
+class _Source(ABC, Generic[_State]):
     """What both sources share: one stream, the newest state, and those who want to hear of a new one."""
 
     _error: type[WorkloadApiError]
@@ -58,7 +59,7 @@ class _Source(Generic[_State]):
         """Open the stream and wait for the first update, at most `timeout` seconds (`None`: no limit).
 
         An agent that is not there yet, or does not know this workload yet, is asked again until then.
-        Raises X509SourceError or JwtSourceError; the source is closed then. Idempotent.
+        Raises X509SourceError or JwtSourceError, and the source is closed then. A started one stays as it is.
         """
         if self._stream is None and not self._closed:
             self._stream = self._open()
@@ -106,8 +107,9 @@ class _Source(Generic[_State]):
         state = "closed" if self._closed else "live" if self._state is not None else self._why_empty
         return f"{type(self).__name__}({self._client.get_spiffe_endpoint_socket()!r}, {state})"
 
+    @abstractmethod
     def _open(self) -> StreamHandle:
-        raise NotImplementedError
+        """Start the stream that calls `_updated` and `_failed`."""
 
     def _current(self) -> _State:
         """The newest state. Raises the source's error when there is none."""
@@ -130,11 +132,9 @@ class _Source(Generic[_State]):
         if str(error) != self._complained:
             self._complained = str(error)
             logger.warning("{}: {}", type(self).__name__, error)
-        if self._state is None:
-            self._why_empty, self._code = str(error), error.code
-        elif error.code == "PERMISSION_DENIED":
-            self._state = None
-            self._why_empty, self._code = f"the identity was revoked ({error})", error.code
+        self._why_empty, self._code = str(error), error.code
+        if self._state is not None and error.code == "PERMISSION_DENIED":
+            self._state, self._why_empty = None, f"the identity was revoked ({error})"
             self._notify()
 
     def _notify(self) -> None:

@@ -18,7 +18,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from loguru import logger
 
-from identity.spiffe.endpoint import check_socket_owner, find_endpoint, warn_about_open_socket
+from identity.spiffe.endpoint import (
+    can_check_socket_owner,
+    check_socket_owner,
+    find_endpoint,
+    warn_about_open_socket,
+)
 from identity.spiffe.errors import (
     ArgumentError,
     FetchJwtBundleError,
@@ -119,8 +124,8 @@ class AsyncWorkloadApiClient:
         """
         self._endpoint = find_endpoint(socket_path)
         self._default_timeout = _positive(default_timeout, "default_timeout")
-        if agent_uid is not None and self._endpoint.path is None:
-            raise ArgumentError("agent_uid can be checked on unix sockets only", field="agent_uid")
+        if agent_uid is not None and (self._endpoint.path is None or not can_check_socket_owner()):
+            raise ArgumentError("agent_uid can be checked on unix sockets of Linux only", field="agent_uid")
         self._agent_uid = agent_uid
         self._channel: grpc.aio.Channel | None = None
         self._streams: set[asyncio.Task[None]] = set()
@@ -341,14 +346,17 @@ def _translated(method: _Method[Any]) -> Iterator[None]:
         raise method.error(f"{method.name}: {code}: {_short(exc.details())}", code=code) from None
     except WorkloadApiError as exc:
         raise method.error(f"{method.name}: {exc}", code=exc.code) from exc
-    except grpc.aio.UsageError:
-        raise method.error(f"{method.name}: the client was closed meanwhile", code="CANCELLED") from None
+    except grpc.aio.BaseError as exc:
+        # Not an answer: the channel was closed meanwhile, or the library failed.
+        raise method.error(
+            f"{method.name}: {type(exc).__name__}: {_short(str(exc))}", code="CANCELLED"
+        ) from None
     except asyncio.CancelledError:
-        # The library raises this as well when the *agent* answers with the status CANCELLED.
+        # The library raises this as well when the *agent* answers CANCELLED, or the channel is closed.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise method.error(f"{method.name}: CANCELLED by the agent", code="CANCELLED") from None
+        raise method.error(f"{method.name}: CANCELLED by the agent or by closing", code="CANCELLED") from None
 
 
 def _decode(method: _Method[_T], answer: bytes) -> _T:

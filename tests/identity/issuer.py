@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -58,16 +59,17 @@ class Issuer:
 
 
 @asynccontextmanager
-async def issuer() -> AsyncIterator[Issuer]:
-    """A running issuer; its `url` is http://127.0.0.1:PORT."""
+async def issuer(tls: ssl.SSLContext | None = None) -> AsyncIterator[Issuer]:
+    """A running issuer; its `url` is http(s)://127.0.0.1:PORT."""
     made = Issuer()
     handlers: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handlers.add(asyncio.ensure_future(made.handle(reader, writer)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    made.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield made
     finally:

@@ -18,11 +18,15 @@ HMAC_TEXT = "a text of more than sixty-four bytes, as HS512 keys should have at 
 ASYMMETRIC = [a for a in Algorithm if not a.symmetric]
 
 
-@cache
 def private(kind: str, number: int = 0) -> Any:
     """A private key of a kind ("RS", "PS", "ES256", "ES384", "EdDSA"); `number` tells several apart."""
-    if kind in ("RS", "PS"):
-        return rsa.generate_private_key(65537, 2048) if kind == "RS" else private("RS", number)
+    return _private("RS" if kind == "PS" else kind, number)
+
+
+@cache
+def _private(kind: str, number: int) -> Any:
+    if kind == "RS":
+        return rsa.generate_private_key(65537, 2048)
     if kind == "EdDSA":
         return Ed25519PrivateKey.generate()
     return ec.generate_private_key(ec.SECP256R1() if kind == "ES256" else ec.SECP384R1())

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from identity.claims import ClaimRules
 from identity.errors import AuthError, ConfigError, InvalidToken
@@ -31,7 +39,7 @@ from tests.identity.issuer import (
     redirect,
     reply,
 )
-from tests.identity.key_samples import encode, jwk
+from tests.identity.key_samples import encode, jwk, private, private_pem
 
 ES256 = Algorithm.ES256
 QUICK = FetchLimits(connect=0.5, total=0.5, max_bytes=64 * 1024)
@@ -404,3 +412,73 @@ def test_unusable_ca_file() -> None:
     with pytest.raises(ConfigError) as caught:
         IssuerKeys("https://issuer.test", ca_file="/does/not/exist")
     assert caught.value.field == "ca_file"
+
+
+# Sharing
+
+
+async def test_verifiers_of_one_issuer_share_one_fetch() -> None:
+    async with issuer() as served:
+        served.serve_keys(jwk(ES256, kid="a"))
+        async with verifier(served) as one, verifier(served) as two:
+            await one.verify(token(served), time.time())
+            two.try_verify(token(served), time.time())
+            await one.close()
+            two.try_verify(token(served), time.time())
+            with pytest.raises(WouldBlock):
+                one.try_verify(token(served), time.time())
+        assert served.requests["/keys"] == 1
+        async with verifier(served) as third:
+            await third.verify(token(served), time.time())
+        assert served.requests["/keys"] == 2
+
+
+async def test_verifiers_with_other_arguments_do_not_share() -> None:
+    async with issuer() as served:
+        served.serve_keys(jwk(ES256, kid="a"))
+        async with verifier(served) as one, verifier(served, jwks_hosts=["a"]) as two:
+            await one.verify(token(served), time.time())
+            await two.verify(token(served), time.time())
+        assert served.requests["/keys"] == 2
+
+
+# TLS
+
+
+async def test_https_with_a_private_authority(tmp_path: Path) -> None:
+    certificate, server = certified("127.0.0.1", tmp_path)
+    async with issuer(server) as served:
+        served.serve_keys(jwk(ES256, kid="a"))
+        async with verifier(served, ca_file=str(certificate)) as made:
+            await made.verify(token(served), time.time())
+        async with verifier(served) as made:
+            assert await rule(made, token(served)) == "keys_unavailable"
+
+
+async def test_https_of_another_name(tmp_path: Path) -> None:
+    certificate, server = certified("127.0.0.2", tmp_path)
+    async with issuer(server) as served:
+        served.serve_keys(jwk(ES256, kid="a"))
+        async with verifier(served, ca_file=str(certificate)) as made:
+            assert await rule(made, token(served)) == "keys_unavailable"
+
+
+def certified(address: str, folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for an address, as a file, and a server's context that shows it."""
+    key = private("ES256")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+    begin = datetime.now(UTC) - timedelta(hours=1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, secret = folder / "ca.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    secret.write_text(private_pem(ES256))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, secret)
+    return certificate, context

@@ -119,6 +119,7 @@ async def test_shared_secret_pair_with_options() -> None:
         await verifier.verify(made, 110)
     provider.replace_secret(SECRET + "2")
     verifier.replace_secret(SECRET + "2", now=110)
+    assert provider.shared_secret == verifier.shared_secret == SECRET + "2"
     assert verifier.try_get_claims(provider.get_token(110), 110)["sub"] == provider.get_id()
 
 

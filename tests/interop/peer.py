@@ -371,7 +371,6 @@ async def answer(peer: Peer, line: dict[str, Any], replies: TextIO) -> None:
 
 async def main(replies: TextIO) -> None:
     """Obey the lines of stdin until it ends or says `quit`."""
-    slim.uniffi_set_event_loop(asyncio.get_running_loop())
     slim.initialize_with_configs(
         slim.new_runtime_config(),
         slim.new_tracing_config_with(os.environ.get("PEER_LOG", "warn"), False, False, []),

@@ -36,6 +36,8 @@ Node = OriginalNode | CallboardNode
 @cache
 def callboard_serves() -> bool:
     """Whether the command is there; without it our node cannot be a parameter."""
+    if not CALLBOARD.exists():
+        return False
     asked = subprocess.run([str(CALLBOARD), "start", "--help"], capture_output=True, timeout=30, check=False)
     return asked.returncode == 0
 
@@ -51,14 +53,18 @@ async def node(request: pytest.FixtureRequest) -> AsyncIterator[Node]:
 
 @pytest.fixture
 async def cast(node: Node) -> AsyncIterator[Callable[..., object]]:
-    """Starts applications by name; all end with the test."""
+    """Starts applications by name; all end with the test.
+
+    The first starts last: an original's `subscribe` returns before the node has acknowledged it, so who
+    is looked for must be there a moment earlier than who looks (else the second discovery finds it).
+    """
     async with AsyncExitStack() as stack:
 
         async def start(*names: str, endpoint: str | None = None) -> list[OriginalApp]:
-            return [
-                await stack.enter_async_context(OriginalApp(name, endpoint or node.endpoint))
-                for name in names
-            ]
+            apps = [OriginalApp(name, endpoint or node.endpoint) for name in names]
+            for app in reversed(apps):
+                await stack.enter_async_context(app)
+            return apps
 
         yield start
 
@@ -108,8 +114,8 @@ LOSSES: dict[str, Callable[[], Rule]] = {
 @pytest.mark.parametrize("loss", LOSSES)
 async def test_loss_is_made_good(node: Node, cast, loss: str) -> None:
     async with Proxy(node.endpoint, LOSSES[loss]()) as proxy:
-        [alice] = await cast("alice", endpoint=proxy.endpoint)
         [bob] = await cast("bob")
+        [alice] = await cast("alice", endpoint=proxy.endpoint)
         ends = await scenarios.pair(alice, bob, interval=0.3)
         await scenarios.flood(ends[0], [ends[1]], 20, "alice")
         await ends[0].delete()
@@ -118,8 +124,8 @@ async def test_loss_is_made_good(node: Node, cast, loss: str) -> None:
 
 async def test_a_gap_is_asked_for_and_filled(node: Node, cast) -> None:
     async with Proxy(node.endpoint, once_each(TO_NODE, MSG, {2})) as proxy:
-        [alice] = await cast("alice", endpoint=proxy.endpoint)
         [bob] = await cast("bob")
+        [alice] = await cast("alice", endpoint=proxy.endpoint)
         # The sender's own timer is far away, so that only the receiver's request can fill the gap.
         ends = await scenarios.pair(alice, bob, interval=5.0)
         await scenarios.flood(ends[0], [ends[1]], 4, "alice")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import gzip
+import ssl
 import traceback
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from identity.cloud.errors import CloudRequestFailed
 from identity.cloud.fetch import ANSWER_LIMIT, fetch, parse_object, parse_url, require_private
@@ -71,6 +78,36 @@ async def test_nobody_there(world: FakeWorld) -> None:
     with pytest.raises(CloudRequestFailed, match="the service: no connection") as caught:
         await fetch("the service", "GET", "http://127.0.0.1:1/", timeout=5)
     assert caught.value.transient
+
+
+async def test_untrusted_certificate_ends_it_before_anything_is_sent(tmp_path: Path) -> None:
+    read: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        read.append(await reader.read())
+        writer.close()
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(self_signed(tmp_path))
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(CloudRequestFailed, match="certificate is not trusted"):
+            await fetch("s", "GET", f"https://127.0.0.1:{port}/", timeout=5, headers={"X": "secret"})
+    assert not any(read)
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate and its key that nobody trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+    certificate = builder.sign(key, hashes.SHA256())
+    path = folder / "nobody.pem"
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*plain))
+    return path
 
 
 @pytest.mark.parametrize("value", ["secret\r\nX-Other: 1", "secret\n", "secret\0", "sécret", "secret\t"])

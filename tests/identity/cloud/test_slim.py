@@ -148,6 +148,16 @@ async def test_failing_start_leaves_nothing_behind() -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_two_starts_at_once_are_one() -> None:
+    issuer = Issuer(token())
+    provider = CloudProvider(fetch=issuer)
+    before = asyncio.all_tasks()
+    await asyncio.gather(provider.initialize(), provider.initialize())
+    assert issuer.calls == 1
+    await provider.close()
+    assert asyncio.all_tasks() == before
+
+
 async def test_close_and_open_again() -> None:
     provider = CloudProvider(fetch=Issuer(token()))
     await provider.initialize()

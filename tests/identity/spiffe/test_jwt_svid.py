@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from identity.encoding import b64url_encode
 from identity.errors import InvalidToken
-from identity.spiffe.authorities import authority_from_jwk, authority_of
 from identity.spiffe.errors import (
     ArgumentError,
     AuthorityNotFoundError,
@@ -305,40 +304,6 @@ def test_ecdsa_algorithms(curve: ec.EllipticCurve, alg: str) -> None:
 
 
 RSA = rsa.generate_private_key(65537, 2048)
-
-
-def test_unfit_keys_are_no_authorities() -> None:
-    weak = rsa.generate_private_key(65537, 1024).public_key()
-    for key in (weak, ed25519.Ed25519PrivateKey.generate().public_key()):
-        with pytest.raises(ValueError):
-            authority_of(key)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="does not fit"):
-        authority_of(RSA.public_key(), "ES256")
-
-
-good = jwk(HOME.jwt_key.public_key(), "k1")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"x": "AAAA"},
-        {"x": 5},
-        {"x": good["y"]},
-        {"crv": "secp256k1"},
-        {"crv": ["P-256"]},
-        {"kty": "oct", "k": "AAAA"},
-        {"kty": None},
-        {"alg": "HS256"},
-        {"alg": 5},
-        {"d": "AAAA"},
-        {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
-        {"kty": "RSA", "n": "A" * 5000, "e": "AQAB"},
-    ],
-)
-def test_broken_keys_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
-        authority_from_jwk({**good, **change})
 
 
 @given(st.text(max_size=200))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -157,7 +158,7 @@ async def test_a_start_that_fails_says_why(server: WorkloadServer) -> None:
     with pytest.raises(FetchJwtSvidError) as caught:
         await provider.initialize()
     assert caught.value.code == "PERMISSION_DENIED"
-    with pytest.raises(AuthError):
+    with pytest.raises(AuthError, match=r"could not start .*no identity issued"):
         provider.get_token(time.time())
     with pytest.raises(AuthError):
         provider.get_id()
@@ -209,6 +210,43 @@ async def test_the_try_forms_never_wait(server: WorkloadServer) -> None:
     await verifier.verify(token, time.time())
     verifier.try_verify(token, time.time())
     await verifier.close()
+
+
+async def test_all_who_wait_for_the_keys_share_one_attempt(server: WorkloadServer) -> None:
+    server.ready.clear()
+    verifier = SpireVerifier(server.path)
+    token = server.authority.token()
+    waiting = [asyncio.create_task(verifier.verify(token, time.time())) for _ in range(20)]
+    await server.until(lambda server: server.calls["FetchJWTBundles"] == 1)
+    waiting.pop().cancel()
+    server.ready.set()
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*waiting)
+    assert server.calls["FetchJWTBundles"] == 1
+    await verifier.close()
+
+
+async def test_a_verifier_can_be_closed_while_it_starts(server: WorkloadServer) -> None:
+    server.ready.clear()
+    verifier = SpireVerifier(server.path)
+    starting = asyncio.create_task(verifier.initialize())
+    await server.until(lambda server: server.calls["FetchJWTBundles"] == 1)
+    await verifier.close()
+    with pytest.raises(AuthError, match="closed"):
+        await starting
+    with pytest.raises(WouldBlock):
+        verifier.try_verify("a.b.c", time.time())
+
+
+async def test_an_agent_of_another_user_gives_nothing(server: WorkloadServer) -> None:
+    stranger = os.getuid() + 1
+    provider = SpireProvider(server.path, agent_uid=stranger, start_timeout=0.1)
+    with pytest.raises(FetchJwtSvidError) as caught:
+        await provider.initialize()
+    assert caught.value.code == "UNTRUSTED_AGENT"
+    with pytest.raises(InvalidToken):
+        await SpireVerifier(server.path, agent_uid=stranger, start_timeout=0.1).verify("a.b.c", time.time())
+    assert not server.calls
 
 
 async def test_without_agent_a_token_is_refused(server: WorkloadServer) -> None:

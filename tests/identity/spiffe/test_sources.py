@@ -117,6 +117,21 @@ async def test_bad_updates_change_nothing(server: WorkloadServer, x509_source: A
     assert not x509_source.is_closed()
 
 
+async def test_a_hundred_rotations_at_once_end_at_the_last(
+    server: WorkloadServer, x509_source: AsyncX509Source
+) -> None:
+    updates = Updates(x509_source)
+    for _ in range(100):
+        server.rotate()
+    last = Authority()
+    server.rotate(last)
+    for _ in range(101):
+        await updates.next()
+    bundle = x509_source.get_bundle_for_trust_domain(HOME)
+    assert bundle is not None
+    assert bundle.x509_authorities == {last.root}
+
+
 async def test_permission_denied_revokes_until_there_is_an_identity_again(
     server: WorkloadServer, x509_source: AsyncX509Source
 ) -> None:
@@ -169,7 +184,7 @@ async def test_a_final_refusal_closes(server: WorkloadServer, x509_source: Async
     server.deny(grpc.StatusCode.INVALID_ARGUMENT)
     await updates.next()
     assert x509_source.is_closed()
-    with pytest.raises(X509SourceError):
+    with pytest.raises(X509SourceError, match=r"cannot be used any more .*INVALID_ARGUMENT"):
         x509_source.get_x509_context()
     fresh = AsyncX509Source(socket_path=server.path)
     with pytest.raises(X509SourceError):

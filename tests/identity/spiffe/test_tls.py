@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -110,6 +112,60 @@ async def test_the_key_is_not_shown(source: AsyncX509Source) -> None:
     material = SourceTls(source).material(time.time())
     assert "BEGIN" not in repr(material)
     assert "key" not in repr(material)
+
+
+class Connection:
+    """Two ends of mutual TLS, made of two materials, without a network."""
+
+    def __init__(self, server: TlsMaterial, client: TlsMaterial, directory: Path) -> None:
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.server = context(server, ssl.PROTOCOL_TLS_SERVER, directory).wrap_bio(
+            to_server, to_client, server_side=True
+        )
+        self.client = context(client, ssl.PROTOCOL_TLS_CLIENT, directory).wrap_bio(to_client, to_server)
+        for end in (self.client, self.server) * 3:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+    def carries(self, data: bytes) -> bool:
+        self.client.write(data)
+        return self.server.read() == data
+
+
+def context(material: TlsMaterial, protocol: int, directory: Path) -> ssl.SSLContext:
+    made = ssl.SSLContext(protocol)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.load_verify_locations(cadata=material.trust_bundle.decode())
+    own = directory / "own.pem"
+    own.write_bytes(material.certificate_chain + material.private_key)
+    made.load_cert_chain(own)
+    return made
+
+
+def peer_of(end: ssl.SSLObject) -> bytes:
+    der = end.getpeercert(binary_form=True)
+    assert der is not None
+    return ssl.DER_cert_to_PEM_cert(der).encode()
+
+
+async def test_material_makes_mutual_tls_and_open_connections_outlive_a_rotation(
+    server: WorkloadServer, source: AsyncX509Source, tmp_path: Path
+) -> None:
+    tls, now = SourceTls(source), time.time()
+    updates = Updates(source)
+    old = tls.material(now)
+    before = Connection(old, old, tmp_path)
+    assert before.carries(b"before")
+    assert old.verify_peer(peer_of(before.client), now) == WEB
+    assert old.verify_peer(peer_of(before.server), now, expected=[WEB]) == WEB
+    server.rotate(Authority())
+    await updates.next()
+    new = tls.material(now)
+    assert Connection(new, new, tmp_path).carries(b"after")
+    assert before.carries(b"still here")
+    with pytest.raises(ssl.SSLError):
+        Connection(new, old, tmp_path)
 
 
 # Files
