@@ -121,7 +121,7 @@ class Primitives:
 
     def __init__(self, use: CipherSuite) -> None:
         self._suite = use
-        # In the encoded tree a member has its leaf, two bytes before it, and one for the blank node beside it.
+        # In the encoded tree: the leaf, two bytes before it, and one for the blank node beside it.
         self._leaf = len(_key_package(use, 0).key_package.leaf_node.encoded) + 3
         self._key = use.generate_signature_key(os.urandom)
         self._pair = use.generate_key_pair(os.urandom)
