@@ -122,8 +122,11 @@ class Connection(Endpoint):
         for stream in [one for one in self._streams.values() if one.deadline is not None]:
             assert stream.deadline is not None
             if now >= stream.deadline:
-                stream.outbox = None
-                self.finish(stream, Status.DEADLINE_EXCEEDED, "the call's deadline has passed")
+                detail = "the call's deadline has passed"
+                violation = StreamViolation(
+                    ErrorCode.CANCEL, "deadline", detail, status=Status.DEADLINE_EXCEEDED
+                )
+                self._refuse_input(stream, violation)
         return self._take_events()
 
     def lost(self, detail: str) -> list[Event]:
@@ -146,7 +149,7 @@ class Connection(Endpoint):
 
     # -- Frames that come in -------------------------------------------------------------------------
 
-    def data_head(self, stream_id: int, flags: int, length: int) -> StreamState | None:
+    def data_head(self, stream_id: int, length: int, payload: int) -> StreamState | None:
         """DATA (6.1): account for the frame, find its stream."""
         if self.over:
             return None
@@ -163,7 +166,7 @@ class Connection(Endpoint):
             self._not_idle(stream_id)
             self._charge("closed_stream")
             return None
-        if length == 0 or flags & frames.PADDED:
+        if payload == 0:
             self._charge("empty_data")
         if stream.batch is None:
             stream.batch = []
@@ -351,6 +354,7 @@ class Connection(Endpoint):
         fields = [
             (":status", str(http_status)),
             ("content-type", headers.CONTENT_TYPE),
+            ("grpc-accept-encoding", "identity"),
             *headers.trailers(status, message),
         ]
         self._counters.refuse(rule)
@@ -411,7 +415,8 @@ class Connection(Endpoint):
             self._not_idle(stream_id)
             self._charge("reset_flood")
             return
-        self._charge_reset()
+        if not stream.used:
+            self._charge_reset()
         code = ErrorCode.read(frames.LONG.unpack(payload)[0])
         self._end(stream, Cause(Status.of_reset(code), "the peer reset the stream", code))
 

@@ -68,7 +68,7 @@ class Limits:
     control_rate: float = 1_000.0
     """How many of them per second are good for ever. Data we send earns the window updates it needs."""
     reset_burst: int = 1_000
-    """Streams that a peer may reset, or have refused, at once. One costs about 100 us."""
+    """Streams that a peer may reset before it got a message, or have refused, at once. One costs 100 us."""
     reset_rate: float = 100.0
     handshake_timeout: float = 10.0
     """From the open connection to the peer's settings and its acknowledgement of ours."""

@@ -20,6 +20,7 @@ FLOODS = {
     "window_update_flood": frames.window_update(0, 1),
     "unknown_frame": frame(0x77),
     "empty_data": frame(frames.DATA, 0, 1),
+    "empty_data padded": frame(frames.DATA, frames.PADDED, 1, bytes(10).replace(b"\0", b"\x09", 1)),
     "reset_flood": frames.rst_stream(3, 8),
     "closed_stream": data_frame(3, b"x"),
     "goaway_flood": frames.goaway(1, 0),
@@ -36,7 +37,7 @@ def test_a_flood_ends_the_connection(rule: str) -> None:
     served.feed(FLOODS[rule] * 20)
     assert served.core.over
     assert served.goaway is ErrorCode.ENHANCE_YOUR_CALM
-    assert served.counters.refusals == {rule: 1}
+    assert served.counters.refusals == {rule.split()[0]: 1}
     assert [cause.status for cause in served.causes[-1:]] == [Status.UNAVAILABLE]
 
 
@@ -48,6 +49,31 @@ def test_a_steady_trickle_of_the_same_is_no_flood(rule: str) -> None:
     for _ in range(50):
         served.now += 1.0
         served.feed(FLOODS[rule] * 9)
+    assert not served.core.over
+
+
+def test_streams_reset_after_an_answer_are_no_rush() -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 1000, 2):
+        served.core.send(served.stream(stream_id), [b"answer"])
+        served.flush()
+        served.feed(frames.rst_stream(stream_id, ErrorCode.CANCEL))
+    assert not served.core.over
+
+
+def test_padded_data_is_no_flood() -> None:
+    served = Served(**FEW)
+    served.stream()
+    served.feed(frame(frames.DATA, frames.PADDED, 1, b"\x02" + message(b"x") + bytes(2)) * 1000)
+    assert len(served.messages) == 1000
+
+
+def test_late_resets_of_streams_that_ended_well_are_no_flood() -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 1000, 2):
+        served.core.finish(served.stream(stream_id))
+        served.flush()
+        served.feed(frames.rst_stream(stream_id, ErrorCode.NO_ERROR))
     assert not served.core.over
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,25 @@ def test_a_small_view_of_a_large_read_is_copied_so_that_the_read_can_go() -> Non
     assembler.take(read, 0, 20, [])
     assert assembler.settle(len(read)) == 15
     assert all(type(part) is bytes for part in assembler._parts or [])
+
+
+@pytest.mark.parametrize("piece", [2, 10, 40, 1000])
+def test_a_message_in_many_small_pieces_takes_little_more_than_its_bytes(piece: int) -> None:
+    size = 100_000
+    wire = message(bytes(size))
+    assembler = Assembler(size)
+    got: list[bytes] = []
+    tracemalloc.start()
+    for at in range(0, len(wire) - piece, piece):
+        read = wire[at : at + piece]
+        assembler.take(read, 0, len(read), got)
+        assembler.settle(len(read))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < size + 50_000
+    assert peak < 2.5 * size
+    assembler.take(wire, at + piece, len(wire), got)
+    assert got == [bytes(size)]
 
 
 def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:

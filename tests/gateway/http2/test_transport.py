@@ -261,7 +261,7 @@ async def test_a_lost_connection_reaches_every_stream() -> None:
     async with await serve(handler, METHOD) as server:
         connection = await dial(url(server))
         streams = [Collector(await connection.open(METHOD)) for _ in range(3)]
-        handler.calls[0].stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        handler.calls[0].stream._wire.abort()
         for one in [*streams, *handler.calls]:
             assert (await one.closed()).status is Status.UNAVAILABLE
         assert not connection.usable
