@@ -38,6 +38,7 @@ _IDENTITY_BYTES = 200
 _SCHEDULE_HMACS = 16
 """HMACs from an init secret to the secrets and tags of an epoch (RFC 9420, section 8)."""
 _BATCH = 100
+_BATCHES = 9
 _REPEATS = 5
 
 
@@ -97,9 +98,9 @@ def _measure(use: CipherSuite, members: int) -> Iterator[Row]:
 
     sent: list[bytes] = []
     payload = os.urandom(PAYLOAD)
-    encrypt = _best(lambda: sent.extend(founder.encrypt(payload) for _ in range(_BATCH)), _REPEATS) / _BATCH
+    encrypt = _best(lambda: sent.extend(founder.encrypt(payload) for _ in range(_BATCH)), _BATCHES) / _BATCH
     waiting = iter(sent)
-    decrypt = _best(lambda: [reader.decrypt(next(waiting)) for _ in range(_BATCH)], _REPEATS) / _BATCH
+    decrypt = _best(lambda: [reader.decrypt(next(waiting)) for _ in range(_BATCH)], _BATCHES) / _BATCH
     yield Row("encrypt 1 KiB", members, encrypt, costs.encrypt(), MESSAGE_TARGET)
     yield Row("decrypt 1 KiB", members, decrypt, costs.decrypt(), MESSAGE_TARGET)
 
@@ -110,7 +111,11 @@ def _measure(use: CipherSuite, members: int) -> Iterator[Row]:
     yield Row("join", members, join_time, costs.join(members), HANDSHAKE_TARGET)
 
     gone = 1 if members > 2 else members  # of two, the newcomer: the other one has to follow
-    remove = _best(partial(_commit, founder, remove=[gone]), 2, before=founder.discard_pending)
+    remove = _best(
+        partial(_commit, founder, remove=[gone]),
+        2 if members > 100 else _REPEATS,
+        before=founder.discard_pending,
+    )
     yield Row("commit Remove", members, remove, costs.commit_remove(members), HANDSHAKE_TARGET)
     yield Row("process Remove", members, _process(founder, joined), costs.process_remove(members), None)
     yield Row("memory", members, memory, MEMORY_TARGET, 1.0 if members >= max(SIZES) else None)
