@@ -202,12 +202,19 @@ class Session:
     def set_session_config(self, config: SessionConfiguration) -> None:
         """Other timeout and retries for messages sent from now on; metadata changes here only.
 
-        Raises ConfigError for another session type or MLS flag, SessionClosed after the end.
+        Raises ConfigError for another session type or MLS flag, and for making a best-effort session
+        reliable; SessionClosed after the end.
         """
         self._check_open()
         for field in ("session_type", "mls_enabled"):
             if getattr(config, field) is not getattr(self._config, field):
                 raise ConfigError(f"{field} of a running session cannot change", field=field)
+        if config.reliable and not self._config.reliable:
+            # The other end learned with its invitation that nothing is to be acknowledged.
+            raise ConfigError(
+                "a running best-effort session cannot become reliable; create another, with both values",
+                field="timeout",
+            )
         self._config = config
         record = config.record()
         self._tell(SetTimers(next_handle(), record.interval, record.max_retries))
