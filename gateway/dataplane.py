@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
 
+from actors.app import App, Collaborators
+from actors.codec import Codec
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.session import AppSettings
+from actors.names import Name
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
-from actors.system import AskTimeout, LoopSystem
+from actors.system import Address, AskTimeout, LoopSystem
+from actors.system.tasks import Tasks
 from gateway.actor import Gateway
 from gateway.auth import client_headers, server_check
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
 from gateway.transport import Server, dialler, listener
+from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
@@ -57,11 +64,30 @@ class DataPlane:
         self._attached: dict[int, asyncio.Event] = {}
         self._observers: list[StateCallback] = []
         self._port = self.system.port(lambda message, _: self._state_changed(message))
+        self._tasks = Tasks()
         self._closed = False
+        self.never_served = True
+        """Whether `serve` has never succeeded."""
 
     def next_index(self) -> int:
         """A connection index not used before: for a link, or for a local application."""
         return next(self._indices)
+
+    def spawn_app(
+        self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
+    ) -> Address:
+        """An App actor: a local application of this node."""
+        collaborators = Collaborators(
+            route_table=self.route_table,
+            codec=codec,
+            provider=provider,
+            verifier=verifier,
+            clock=self._clock,
+            wall=time.time,
+            draw=secrets.randbelow,
+            spawn_task=self._tasks,
+        )
+        return self.system.spawn(App, name, self.next_index(), collaborators, settings)
 
     # Listening
 
@@ -80,9 +106,10 @@ class DataPlane:
             )
             self.system.tell(self._gateway, Opened(index))
 
-        server = listener(config, accept, server_check(config.auth))
+        server = listener(config, accept, server_check(config.auth), self._high)
         address = await server.start()
         self._servers[config.endpoint] = server
+        self.never_served = False
         logger.info("listening on {}", address)
         return address
 
@@ -108,7 +135,7 @@ class DataPlane:
         try:
             link = DialledLink(
                 index,
-                dialler(config, client_headers(config.auth)),
+                dialler(config, client_headers(config.auth), self._high),
                 config.backoff,
                 endpoint=endpoint,
                 high=self._high,
@@ -169,6 +196,10 @@ class DataPlane:
 
     # Figures and the end
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, and of the actor system."""
         table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
@@ -187,9 +218,12 @@ class DataPlane:
         deadline = time.monotonic() + grace
         closing = asyncio.ensure_future(self.system.ask(self._gateway, Close("node is shutting down"), grace))
         servers, self._servers = self._servers, {}
-        await asyncio.gather(*(server.stop(min(grace, 1.0)) for server in servers.values()))
+        stops = [server.stop(min(grace, 1.0)) for server in servers.values()]
+        # A loop that is ending has cancelled the listeners already; the rest is closed all the same.
+        await asyncio.gather(*stops, return_exceptions=True)
         try:
             await closing
         except AskTimeout:
             logger.warning("connections were cut: they did not end in time", count=len(self._links))
+        self._tasks.cancel()
         await self.system.shutdown(max(0.1, deadline - time.monotonic()))

@@ -8,15 +8,18 @@ dictionary; actors that must also run on Thespian's other bases key by `actorAdd
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from itertools import count
 from typing import TYPE_CHECKING
 
 from thespian.actors import ActorAddress
+from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
 
 if TYPE_CHECKING:
-    from actors.system.cell import Target
+    from actors.system.endpoints import Target
 
 _PREFIX = "loop:"
+_TCP_PREFIX = "tcp:"
 _numbers = count(1)
 
 
@@ -66,22 +69,48 @@ def new_address(cell: Target) -> Address:
 
 
 def address_to_text(address: ActorAddress) -> str:
-    """The compact form of an address of the loop, for a vocabulary's `pack`.
+    """The compact form of an address, for a vocabulary's `pack`.
 
-    Addresses of Thespian's simpleSystemBase have one too (their own text). Raises ValueError for others:
-    those of `multiprocTCPBase` are packed by the keyed serializer.
+    The loop's addresses have one, and those of Thespian's simpleSystemBase and multiprocTCPBase.
+
+    Raises ValueError for an address of another kind, and Thespian's CannotPickleAddress for a child that is
+    still being created in another process: hand that on, Thespian then sends the message a little later.
     """
     details = address.addressDetails
-    if not isinstance(details, str):
+    if isinstance(details, ActorLocalAddress):
+        usable = details.addressManager.exportAddr(address)
+        if usable is None:
+            raise CannotPickleAddress(address)
+        details = usable.addressDetails
+    if isinstance(details, str):
+        return details
+    sockname = getattr(details, "sockname", None)
+    if sockname is None or len(sockname) != 2 or getattr(details, "routing", None):
         raise ValueError(f"an address of type {type(details).__name__} has no compact form")
-    return details
+    return f"{_TCP_PREFIX}{sockname[0]}:{sockname[1]}"
 
 
 def address_from_text(text: str) -> ActorAddress:
-    """The inverse of `address_to_text`. Raises ValueError when `text` begins like ours and is not."""
-    if not text.startswith(_PREFIX):
-        return ActorAddress(text)
-    digits = text[len(_PREFIX) :]
+    """The inverse of `address_to_text`. Raises ValueError when `text` begins like an address and is none."""
+    if text.startswith(_PREFIX):
+        return Address(_number(text[len(_PREFIX) :]))
+    if text.startswith(_TCP_PREFIX):
+        host, _, port = text[len(_TCP_PREFIX) :].rpartition(":")
+        return tcp_address(host, _number(port))
+    return ActorAddress(text)
+
+
+def tcp_address(host: str, port: int) -> ActorAddress:
+    """The address of an actor of multiprocTCPBase. Raises ValueError unless `host` is numeric IPv4."""
+    # Imported late: the module asks the resolver for this host's names when it is loaded.
+    from thespian.system.transport.IPBase import TCPv4ActorAddress
+
+    if IPv4Address(host).is_unspecified or not 0 < port < 65536:
+        raise ValueError("a TCP address is one host and a port from 1 to 65535")
+    return ActorAddress(TCPv4ActorAddress(host, port, external=True))
+
+
+def _number(digits: str) -> int:
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 19:
         raise ValueError("not the text of an actor address")
-    return Address(int(digits))
+    return int(digits)

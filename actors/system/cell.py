@@ -1,4 +1,4 @@
-"""What stands behind an address: the cell of an actor, a port, a waiting `ask`, or nobody.
+"""The cell of an actor: its mailbox, its turn, its failures and restarts, its end.
 
     send ──► inbox ──(swap when the batch is empty)──► batch ──► receiveMessage
              │ newest last                             │ newest first, so taken from its end
@@ -41,7 +41,7 @@ from thespian.actors import (
 )
 
 from actors.system.address import Address, new_address
-from actors.system.errors import ActorFailed, ActorGone, AskFailed, AskTimeout, MailboxFull, NotOnThisBase
+from actors.system.errors import MailboxFull, NotOnThisBase
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Restarts, Supervision
 from actors.system.watch import Watch
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessage)
 # What an actor (or a callback) may throw without harm to the loop; a stray CancelledError included.
-_FAILURES = (Exception, asyncio.CancelledError)
+FAILURES = (Exception, asyncio.CancelledError)
 
 
 class Plan(NamedTuple):
@@ -82,7 +82,7 @@ class Timer:
     def _fire(self) -> None:
         if self._cell.timers is not None:
             self._cell.timers.discard(self)
-        Cell.deliver(self._cell, WakeupMessage(self._period, self._payload), self._cell.address)
+        self._cell.deliver(WakeupMessage(self._period, self._payload), self._cell.address)
 
 
 class Cell:
@@ -100,7 +100,6 @@ class Cell:
         "inbox",
         "parent",
         "plan",
-        "receive",
         "refused",
         "restarts",
         "room",
@@ -127,7 +126,6 @@ class Cell:
         self.watch: Watch | None = None
         self.handled = self.refused = self.failures = self.restarts = 0
         self.actor: Actor | None = None
-        self.receive: Callable[[Any, ActorAddress], Any] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -142,10 +140,13 @@ class Cell:
     def depth(self) -> int:
         return len(self.inbox) + len(self.batch)
 
+    def running(self) -> bool:
+        """Whether the actor may be given messages."""
+        return self.state is State.RUNNING
+
     def adopt(self, actor: Actor) -> None:
         """Make `actor` the instance of this cell."""
         self.actor = actor
-        self.receive = actor.receiveMessage
         actor._myRef = self
 
     def add_child(self, child: Cell) -> None:
@@ -165,9 +166,15 @@ class Cell:
             return self._no_room(message, sender)
         inbox.append((message, sender))
         if not self.scheduled:
-            self.scheduled = True
-            self.system.schedule(self)
+            self._schedule()
         return True
+
+    def _schedule(self) -> None:
+        self.scheduled = True
+        system = self.system
+        system.ready.append(self)
+        if not system.armed:
+            system.arm()
 
     def _no_room(self, message: Any, sender: ActorAddress) -> bool:
         state = self.state
@@ -180,14 +187,13 @@ class Cell:
         if isinstance(message, _NEVER_REFUSED) or (state is State.WAITING and self.depth < self.bound):
             self.inbox.append((message, sender))
             if not self.scheduled:
-                self.scheduled = True
-                self.system.schedule(self)
+                self._schedule()
             return True
         self.refused += 1
         self.system.refused += 1
         if self.refused & (self.refused - 1) == 0:
             logger.warning("mailbox of {} {} is full: {} refused", self.kind, self.address, self.refused)
-        fail_ask(sender, MailboxFull(str(self.address), type(message).__name__, self.bound))
+        self.system.fail_ask(sender, MailboxFull(str(self.address), type(message).__name__, self.bound))
         return False
 
     # The actor's turn.
@@ -203,24 +209,31 @@ class Cell:
             batch.reverse()
             self.batch = batch
         count = min(len(batch), limit)
-        receive = self.receive
-        assert receive is not None
+        actor = self.actor
+        assert actor is not None
         done = 0
-        while done < count and self.state is State.RUNNING:
-            done += 1
-            message, sender = batch.pop()
-            if isinstance(message, ActorSystemMessage):
-                self._control(message, sender)
-                continue
-            try:
-                result = receive(message, sender)
-            except _FAILURES as error:
-                self._failed(message, sender, error)
-            else:
-                if result is not None or self.watch is not None:
-                    self._set_watch(result)
-        self.handled += done
-        self._end_turn()
+        try:
+            while done < count:
+                done += 1
+                message, sender = batch.pop()
+                if isinstance(message, ActorSystemMessage):
+                    self._control(message, sender)
+                else:
+                    try:
+                        result = actor.receiveMessage(message, sender)
+                    except FAILURES as error:
+                        self._failed(message, sender, error)
+                    else:
+                        if result is not None or self.watch is not None:
+                            self._set_watch(result)
+                        continue
+                # Only what is exceptional can have ended the actor, or its instance.
+                if not self.running():
+                    break
+        finally:
+            # Also when a KeyboardInterrupt came out of the actor: it may live on, and needs its next turn.
+            self.handled += done
+            self._end_turn()
         return done
 
     def _end_turn(self) -> None:
@@ -228,21 +241,21 @@ class Cell:
             self._run_exiting()
         elif self.state is State.RUNNING:
             if self.batch or self.inbox:
-                self.system.again(self)
+                self.system.ready.append(self)
             else:
                 self.scheduled = False
 
     def _control(self, message: ActorSystemMessage, sender: ActorAddress) -> None:
         """Handle one of Thespian's own messages."""
         if isinstance(message, Thespian_StatusReq):
-            cell_of(sender, self.system).deliver(self._thespian_status(), self.address)
+            self.system.cell_of(sender).deliver(self._thespian_status(), self.address)
             return
         if self.watch is not None and isinstance(message, WatchMessage):
             self.watch.handling(message)
-        assert self.receive is not None
+        assert self.actor is not None
         try:
-            result = self.receive(message, sender)
-        except _FAILURES as error:
+            result = self.actor.receiveMessage(message, sender)
+        except FAILURES as error:
             if isinstance(message, ActorExitRequest):
                 self._log_failure(type(message).__name__, error)
             else:
@@ -256,14 +269,14 @@ class Cell:
     def _failed(self, message: Any, sender: ActorAddress, error: BaseException) -> None:
         """The actor raised: try once more, then send the message back as poison and restart the actor."""
         self._log_failure(type(message).__name__, error)
-        assert self.receive is not None
+        assert self.actor is not None
         try:
-            result = self.receive(message, sender)
-        except _FAILURES as again:
+            result = self.actor.receiveMessage(message, sender)
+        except FAILURES as again:
             self._log_failure(type(message).__name__, again)
             if not isinstance(message, (PoisonMessage, ChildActorExited)):
                 poison = PoisonMessage(message, traceback.format_exc())
-                cell_of(sender, self.system).deliver(poison, self.address)
+                self.system.cell_of(sender).deliver(poison, self.address)
             if self.plan is not None:
                 self._crashed(self.plan)
         else:
@@ -293,7 +306,7 @@ class Cell:
         # The children belonged to the state that is given up; the next instance does not know them.
         for child in self._disown():
             child.deliver(ActorExitRequest(), self.address)
-        self.actor = self.receive = None
+        self.actor = None
         self.state = State.WAITING
         self.scheduled = True
         self.room = 0
@@ -307,16 +320,16 @@ class Cell:
         self.system.restarts += 1
         try:
             self.adopt(self.plan.factory(*self.plan.args))
-        except _FAILURES as error:
+        except FAILURES as error:
             self._log_failure("its restart", error)
             self._crashed(self.plan)
             return
         logger.info("{} {} restarted ({} times)", self.kind, self.address, self.restarts)
         self.state = State.RUNNING
         self.room = self.bound
-        self.scheduled = bool(self.depth)
-        if self.scheduled:
-            self.system.schedule(self)
+        self.scheduled = False
+        if self.depth:
+            self._schedule()
 
     # Ending.
 
@@ -346,10 +359,10 @@ class Cell:
         self.inbox.clear()
         self.scheduled = False
         for message, sender in mail:
-            if isinstance(message, ChildActorExited) and self.receive is not None:
+            if isinstance(message, ChildActorExited) and self.actor is not None:
                 try:
-                    self.receive(message, sender)
-                except _FAILURES as error:
+                    self.actor.receiveMessage(message, sender)
+                except FAILURES as error:
                     self._log_failure(type(message).__name__, error)
         if not self.children and not self.inbox:
             self.end()
@@ -364,11 +377,11 @@ class Cell:
         self._empty_mailbox()
         self._disown()
         parent, self.parent = self.parent, None
-        self.actor = self.receive = self.plan = None
+        self.actor = self.plan = None
         self.system.forget(self)
         if parent is not None and parent.children is not None:
             parent.children.pop(self, None)
-            Cell.deliver(parent, ChildActorExited(self.address), self.address)
+            parent.deliver(ChildActorExited(self.address), self.address)
 
     def _release(self) -> None:
         for timer in list(self.timers or ()):
@@ -471,9 +484,7 @@ class Cell:
             return
         if isinstance(result, ThespianWatch):
             if self.watch is None:
-                self.watch = Watch(
-                    self.system.loop, lambda message: Cell.deliver(self, message, self.address)
-                )
+                self.watch = Watch(self.system.loop, lambda message: self.deliver(message, self.address))
             self.watch.set(result.filenos)
         elif self.watch is not None:
             self.watch.set(())
@@ -514,116 +525,3 @@ class RestartTimer(Timer):
 
     def _fire(self) -> None:
         self._cell.restart()
-
-
-class Port(Cell):
-    """An address whose messages go to a plain callable, which must not block.
-
-    Every message reaches it, Thespian's own included. What it raises is logged and counted; nothing is
-    retried or sent back.
-    """
-
-    __slots__ = ()
-
-    @property
-    def kind(self) -> str:
-        return "port"
-
-    def _control(self, message: ActorSystemMessage, sender: ActorAddress) -> None:
-        assert self.receive is not None
-        try:
-            self.receive(message, sender)
-        except _FAILURES as error:
-            self._log_failure(type(message).__name__, error)
-
-    def _failed(self, message: Any, _sender: ActorAddress, error: BaseException) -> None:
-        self._log_failure(type(message).__name__, error)
-
-    def _set_watch(self, _result: Any) -> None:
-        """A callable has no watches."""
-
-
-class Reply:
-    """Where the answer to one `ask` goes: straight into a future, without a turn."""
-
-    __slots__ = ("actor", "address", "future", "message", "system")
-
-    def __init__(self, system: LoopSystem, actor: ActorAddress, message: Any) -> None:
-        self.system = system
-        self.address = new_address(self)
-        self.actor = str(actor)
-        self.message = type(message).__name__
-        self.future: asyncio.Future[Any] = system.loop.create_future()
-
-    def deliver(self, message: Any, sender: ActorAddress) -> bool:
-        if self.future.done():
-            self.system.dead_letter(self.address, message, sender)
-            return False
-        if isinstance(message, PoisonMessage):
-            self.fail(ActorFailed(self.actor, self.message, message.details))
-        else:
-            self.future.set_result(message)
-        return True
-
-    def expire(self, timeout: float) -> None:
-        self.fail(AskTimeout(self.actor, self.message, timeout))
-
-    def gone(self) -> None:
-        self.fail(ActorGone(self.actor, self.message))
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Nobody:
-    """Behind the address of an actor that this system does not know: every message is a dead letter."""
-
-    __slots__ = ("address", "system")
-
-    def __init__(self, system: LoopSystem, address: ActorAddress | None = None) -> None:
-        self.system = system
-        self.address = address if address is not None else new_address(self)
-
-    def deliver(self, message: Any, sender: ActorAddress) -> bool:
-        self.system.dead_letter(self.address, message, sender)
-        return False
-
-
-Target = Cell | Reply | Nobody
-"""Whatever can stand behind an address."""
-
-
-class _Strict:
-    """Mixed in before a cell: what arrives was packed and unpacked by the vocabulary."""
-
-    __slots__ = ()
-
-    def deliver(self, message: Any, sender: ActorAddress) -> bool:
-        if not isinstance(message, ActorSystemMessage):
-            message = self.system.through_vocabulary(message)  # type: ignore[attr-defined]
-        return super().deliver(message, sender)  # type: ignore[misc, no-any-return]
-
-
-class StrictCell(_Strict, Cell):
-    __slots__ = ()
-
-
-class StrictPort(_Strict, Port):
-    __slots__ = ()
-
-
-class StrictReply(_Strict, Reply):
-    __slots__ = ()
-
-
-def cell_of(address: ActorAddress, system: LoopSystem) -> Target:
-    """What stands behind `address`, seen from `system`."""
-    return getattr(address, "cell", None) or system.resolve(address)
-
-
-def fail_ask(sender: ActorAddress, error: AskFailed) -> None:
-    """If `sender` is a waiting `ask`, give it `error` at once instead of a timeout later."""
-    reply = getattr(sender, "cell", None)
-    if isinstance(reply, Reply):
-        reply.fail(error)

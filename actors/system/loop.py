@@ -31,8 +31,9 @@ from thespian.actors import (
 from thespian.system.utilis import actualActorClass
 
 from actors.system.address import Address
-from actors.system.cell import Cell, Nobody, Plan, Port, Reply, StrictCell, StrictPort, StrictReply, Target
-from actors.system.errors import NotInVocabulary, SystemStopped
+from actors.system.cell import Cell, Plan
+from actors.system.endpoints import Callee, Nobody, Port, Reply, StrictCell, StrictPort, StrictReply, Target
+from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemStopped
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
 from actors.system.vocabulary import Vocabulary
@@ -81,8 +82,8 @@ class LoopSystem:
         self._asks: dict[int, Reply] = {}
         self._names: dict[str, Cell] = {}
         self._dead_letter_handlers: dict[Cell, None] = {}
-        self._ready: deque[Cell] = deque()
-        self._armed = False
+        self.ready: deque[Cell] = deque()
+        self.armed = False
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._stopping = False
         self._ended = False
@@ -93,7 +94,7 @@ class LoopSystem:
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "stopping" if self._stopping else "running"
-        return f"<LoopSystem {state}, {len(self._actors)} actors, {len(self._ready)} ready>"
+        return f"<LoopSystem {state}, {len(self._actors)} actors, {len(self.ready)} ready>"
 
     # Creating actors and ports.
 
@@ -208,7 +209,7 @@ class LoopSystem:
         if self._stopping:
             raise SystemStopped
         port = self._new_port(self, self._mailbox if mailbox is None else mailbox)
-        port.receive = callback
+        port.actor = Callee(callback)
         self._ports[port.address.number] = port
         return port.address
 
@@ -269,6 +270,16 @@ class LoopSystem:
         target.cell = cell
         return cell
 
+    def cell_of(self, address: ActorAddress) -> Target:
+        """What stands behind an address, bound or not."""
+        return getattr(address, "cell", None) or self.resolve(address)
+
+    def fail_ask(self, sender: ActorAddress, error: AskFailed) -> None:
+        """If `sender` is a waiting `ask`, give it `error` at once instead of a timeout later."""
+        reply = getattr(sender, "cell", None)
+        if isinstance(reply, Reply):
+            reply.fail(error)
+
     def through_vocabulary(self, message: Any) -> Any:
         """The message as it comes out of a pack and an unpack. Raises NotInVocabulary."""
         assert self._vocabulary is not None
@@ -279,19 +290,13 @@ class LoopSystem:
 
     # The turn.
 
-    def schedule(self, cell: Cell) -> None:
-        """Give `cell` a place in the next turn."""
-        self._ready.append(cell)
-        if not self._armed:
-            self._armed = True
-            self.loop.call_soon(self._turn)
-
-    def again(self, cell: Cell) -> None:
-        """Give `cell`, which has used up its part of this turn, a place behind all others."""
-        self._ready.append(cell)
+    def arm(self) -> None:
+        """See to it that a turn comes, for the cells in `ready`."""
+        self.armed = True
+        self.loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        ready = self._ready
+        ready = self.ready
         left = LOOP_BUDGET
         try:
             while ready and left > 0:
@@ -301,12 +306,12 @@ class LoopSystem:
             if ready:
                 self.loop.call_soon(self._turn)
             else:
-                self._armed = False
+                self.armed = False
                 self._wake_idle_waiters()
 
     async def idle(self) -> None:
         """Wait until no actor has a message left to handle (timers may be pending)."""
-        while self._armed:
+        while self.armed:
             waiter = self.loop.create_future()
             self._idle_waiters.append(waiter)
             await waiter
@@ -324,16 +329,14 @@ class LoopSystem:
         if isinstance(message, (ChildActorExited, DeadEnvelope)):
             return
         self.dead_letters += 1
-        reply = getattr(sender, "cell", None)
-        if isinstance(reply, Reply):
-            reply.gone()
+        self.fail_ask(sender, ActorGone(str(address), type(message).__name__))
         if self._on_dead_letter is not None:
             try:
                 self._on_dead_letter(address, message, sender)
             except Exception as error:
                 logger.warning("the dead letter hook failed: {}", type(error).__name__)
         for handler in self._dead_letter_handlers:
-            Cell.deliver(handler, DeadEnvelope(address, message), sender)
+            handler.deliver(DeadEnvelope(address, message), sender)
 
     def handle_dead_letters(self, cell: Cell, *, enable: bool) -> None:
         """Send every dead letter to `cell` too, as a DeadEnvelope, or no longer."""
@@ -346,7 +349,7 @@ class LoopSystem:
 
     def status(self, address: ActorAddress) -> ActorStatus | None:
         """The status of one living actor or port, or None."""
-        cell = getattr(address, "cell", None) or self.resolve(address)
+        cell = self.cell_of(address)
         if isinstance(cell, Cell) and (
             cell.address.number in self._actors or cell.address.number in self._ports
         ):
@@ -386,9 +389,10 @@ class LoopSystem:
         if self._stopping:
             return
         self._stopping = True
+        logger.debug("the actor system stops: {} actors are asked to exit", len(self._actors))
         for cell in list(self._actors.values()):
             if cell.parent is None:
-                Cell.deliver(cell, ActorExitRequest(), self.address)
+                cell.deliver(ActorExitRequest(), self.address)
 
     async def shutdown(self, timeout: float = 10.0) -> None:
         """End every actor, children before their parents, then everything else. Idempotent.
@@ -417,6 +421,7 @@ class LoopSystem:
             cell.end()
         for reply in list(self._asks.values()):
             reply.fail(SystemStopped())
+        logger.debug("the actor system has stopped")
 
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""

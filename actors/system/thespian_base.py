@@ -42,8 +42,7 @@ def actor_system(system: LoopSystem) -> ActorSystem:
 class LoopSystemBase:
     """What `ActorSystem(systemBase=...)` asks of a system base, done by a LoopSystem.
 
-    Pass `transientUnique=True` too (`actor_system` does), or Thespian may hand out another base of this
-    class.
+    Pass `transientUnique=True` too, as `actor_system` does: Thespian may hand out another base otherwise.
     """
 
     def __init__(self, system: LoopSystem) -> None:
@@ -74,7 +73,12 @@ class LoopSystemBase:
     def _loop_is_mine(self) -> bool:
         """Whether this thread may touch the system: it runs the loop, or nobody does."""
         loop = self.system.loop
-        return not loop.is_running() or asyncio._get_running_loop() is loop
+        if not loop.is_running():
+            return True
+        try:
+            return asyncio.get_running_loop() is loop
+        except RuntimeError:
+            return False
 
     def _call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function of the system on the loop's thread and return what it returns."""

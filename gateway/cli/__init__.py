@@ -11,10 +11,15 @@ from collections.abc import Callable, Sequence
 
 from loguru import logger
 
-from gateway.cli import start
+from gateway.cli import bench, demo, start, talk
 from identity.errors import ConfigError, SlimError
 
-COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (start.add,)
+COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
+    start.add,
+    demo.add,
+    talk.add,
+    bench.add,
+)
 
 
 def parser() -> argparse.ArgumentParser:

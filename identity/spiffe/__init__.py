@@ -1,1 +1,46 @@
+"""SPIFFE identities: ids, SVIDs, bundles, and the Workload API, under the names of the published `spiffe`
+module (`identity.md` 4 to 7). The asynchronous forms of client and sources begin with `Async`.
+"""
 
+from identity.spiffe.blocking import JwtSource, StreamCancelHandler, WorkloadApiClient, X509Source
+from identity.spiffe.jwt_bundle import JwtBundle, JwtBundleSet
+from identity.spiffe.jwt_svid import JwtSvid
+from identity.spiffe.retry import RetryPolicy
+from identity.spiffe.slim import SpireProvider, SpireVerifier
+from identity.spiffe.sources import AsyncJwtSource, AsyncX509Source
+from identity.spiffe.spiffe_bundle import SpiffeBundle, parse_bundle_map
+from identity.spiffe.spiffe_id import SpiffeId, TrustDomain
+from identity.spiffe.tls import FileTls, SourceTls, TlsMaterial
+from identity.spiffe.workload_api import AsyncWorkloadApiClient, StreamHandle
+from identity.spiffe.workload_messages import X509Context
+from identity.spiffe.x509_bundle import X509Bundle, X509BundleSet
+from identity.spiffe.x509_svid import X509Svid, verify_x509_svid
+
+__all__ = [
+    "AsyncJwtSource",
+    "AsyncWorkloadApiClient",
+    "AsyncX509Source",
+    "FileTls",
+    "JwtBundle",
+    "JwtBundleSet",
+    "JwtSource",
+    "JwtSvid",
+    "RetryPolicy",
+    "SourceTls",
+    "SpiffeBundle",
+    "SpiffeId",
+    "SpireProvider",
+    "SpireVerifier",
+    "StreamCancelHandler",
+    "StreamHandle",
+    "TlsMaterial",
+    "TrustDomain",
+    "WorkloadApiClient",
+    "X509Bundle",
+    "X509BundleSet",
+    "X509Context",
+    "X509Source",
+    "X509Svid",
+    "parse_bundle_map",
+    "verify_x509_svid",
+]

@@ -22,6 +22,9 @@ from thespian.actors import (
     WakeupMessage,
     WatchMessage,
 )
+from thespian.initmsgs import initializing_messages
+from thespian.transient import transient
+from thespian.troupe import troupe
 
 from actors.system import LoopActor, address_from_text, address_to_text
 
@@ -162,7 +165,10 @@ class Parent(Actor):
         elif isinstance(msg, Tell):
             self.send(msg.target, Say(msg.text))
         elif isinstance(msg, ChildActorExited):
-            self.seen.append("child exited" if msg.childAddress == self.child else "stranger exited")
+            event = "child exited" if msg.childAddress == self.child else "stranger exited"
+            # multiprocTCPBase may tell it twice: by the child's last message and by its process's end.
+            if event not in self.seen:
+                self.seen.append(event)
         elif isinstance(msg, PoisonMessage):
             self.seen.append(f"poison {type(msg.poisonMessage).__name__}")
         elif isinstance(msg, Get):
@@ -277,3 +283,27 @@ class Reader(Actor):
             self.read.append(os.read(self.fileno, 1))
             return ThespianWatch([self.fileno])
         return None
+
+
+@initializing_messages([("greeting", Say), ("start", Add, True)], initdone="begin")
+class Initialized(Actor):
+    """Takes two messages before any other, by Thespian's decorator."""
+
+    begun = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:
+        if isinstance(msg, Get):
+            self.send(sender, Number(self.start.amount + self.begun))
+
+
+@transient(timedelta(seconds=0.02))
+class Transient(Echo):
+    """Ends by itself after a moment, by Thespian's decorator."""
+
+
+@troupe(max_count=3, idle_count=1)
+class Worker(Echo):
+    """One of several behind one address, by Thespian's decorator."""

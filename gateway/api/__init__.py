@@ -1,0 +1,1 @@
+"""The applications' API: `Slim`, `Session` and what they hand out (`api.md`)."""

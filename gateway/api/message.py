@@ -1,0 +1,123 @@
+"""What a session hands to its application: a message and its context (`api.md` 4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from actors.messages.wire import UNSET_PAYLOAD_TYPE, Payload, SessionMessage
+from actors.names import Name
+
+if TYPE_CHECKING:
+    from gateway.api.completion import CompletionHandle
+    from gateway.api.session import Session
+
+REQUEST_KEY = "callboard-request"
+"""Metadata key that marks a request and, in its reply, names it (`Session.request`)."""
+
+
+class MessageContext:
+    """Where a message came from and what came with it. Read-only; sessions make it."""
+
+    __slots__ = ("_message",)
+
+    _message: SessionMessage
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise TypeError("a MessageContext comes with a received message; it cannot be made")
+
+    @classmethod
+    def of(cls, message: SessionMessage) -> Self:
+        """The context of a received message."""
+        context = cls.__new__(cls)
+        context._message = message
+        return context
+
+    @property
+    def source_name(self) -> Name:
+        """The sender, with its instance id."""
+        return self._message.source
+
+    @property
+    def destination_name(self) -> Name:
+        """Where it was sent: this application, or the channel."""
+        return self._message.destination
+
+    @property
+    def payload_type(self) -> str:
+        content = self._message.content
+        return (content.payload_type if isinstance(content, Payload) else "") or UNSET_PAYLOAD_TYPE
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._message.metadata or {})
+
+    @property
+    def input_connection(self) -> int:
+        """The connection it came over."""
+        connection = self._message.connection
+        return 0 if connection is None else connection
+
+    @property
+    def identity(self) -> str:
+        """The sender's token, verified before delivery."""
+        return self._message.identity
+
+    @property
+    def message_id(self) -> int:
+        """The number its sender gave it."""
+        return self._message.message_id
+
+    def __repr__(self) -> str:
+        return f"<MessageContext from {self.source_name}, {self.payload_type}>"
+
+
+class Message(tuple[MessageContext, bytes]):
+    """A received message: unpacks as `context, payload`, and can be answered.
+
+    async for message in session:
+        await message.reply(b"echo: " + message.payload)
+    """
+
+    _session: Session
+
+    @classmethod
+    def of(cls, message: SessionMessage, session: Session) -> Message:
+        content = message.content
+        blob = content.blob if isinstance(content, Payload) else b""
+        made = tuple.__new__(cls, (MessageContext.of(message), blob))
+        made._session = session
+        return made
+
+    @property
+    def context(self) -> MessageContext:
+        return self[0]
+
+    @property
+    def payload(self) -> bytes:
+        return self[1]
+
+    @property
+    def session(self) -> Session:
+        """The session it came in."""
+        return self._session
+
+    @property
+    def source(self) -> Name:
+        return self[0].source_name
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self[0].metadata
+
+    async def reply(
+        self, payload: bytes, payload_type: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> CompletionHandle:
+        """Answer its sender alone. Raises what `Session.publish_to` raises."""
+        marks = dict(metadata or {})
+        if (request := self.metadata.get(REQUEST_KEY)) is not None:
+            marks.setdefault(REQUEST_KEY, f"re:{request}")
+        return await self._session.publish_to(self[0], payload, payload_type, marks or None)
+
+    def __repr__(self) -> str:
+        return f"<Message of {len(self.payload)} bytes from {self.source}>"

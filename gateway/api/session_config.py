@@ -1,0 +1,182 @@
+"""SessionConfiguration and SessionType, as applications write them (`api.md` 4.1)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from typing import Any, ClassVar
+
+from actors.messages import wire
+from actors.messages.session import SessionConfig
+from actors.names import Name
+from gateway.api.completion import seconds
+from identity.errors import ConfigError
+
+
+class SessionType(Enum):
+    """Who takes part in a session."""
+
+    PointToPoint = wire.SessionType.POINT_TO_POINT
+    Group = wire.SessionType.MULTICAST
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+
+class SessionConfiguration:
+    """`SessionConfiguration.PointToPoint(...)` or `SessionConfiguration.Group(...)`.
+
+    `timeout` is the time between two attempts (timedelta or seconds), `max_retries` how many re-sends
+    follow the first; only with both is the session reliable: acknowledged, re-sent, in order. `metadata`
+    goes with the invitation. A Name as first argument (or `peer_name`, `channel_name`, `topic`) says with
+    whom, as older documentation writes it. Raises ConfigError for values that cannot work.
+    """
+
+    PointToPoint: ClassVar[type[SessionConfiguration]]
+    Group: ClassVar[type[SessionConfiguration]]
+
+    session_type: SessionType
+    __match_args__ = ("timeout", "max_retries", "mls_enabled", "metadata")
+
+    def __init__(
+        self,
+        timeout: Name | timedelta | float | None = None,
+        max_retries: int | timedelta | float | None = None,
+        mls_enabled: bool | int | None = False,
+        metadata: dict[str, str] | bool | None = None,
+        *older: Any,
+        peer_name: Name | None = None,
+        channel_name: Name | None = None,
+        topic: Name | None = None,
+    ) -> None:
+        if type(self) is SessionConfiguration:
+            raise TypeError("use SessionConfiguration.PointToPoint(...) or SessionConfiguration.Group(...)")
+        destination = peer_name or channel_name or topic
+        if isinstance(timeout, Name):
+            # The spelling of 0.6: the name first, then the rest moved by one.
+            destination = timeout
+            rest: list[Any] = [max_retries, mls_enabled, metadata, *older]
+            timeout, max_retries, mls_enabled, metadata = _from_0_6(type(self), rest)
+        elif older:
+            raise TypeError(f"{type(self).__name__} takes at most 4 positional arguments")
+        self._destination = destination
+        self._timeout = _timeout(timeout)
+        self._max_retries = _retries(max_retries)
+        self._mls_enabled = bool(mls_enabled)
+        self._metadata = _metadata(metadata)
+
+    @property
+    def destination(self) -> Name | None:
+        """The name given with the configuration, if one was."""
+        return self._destination
+
+    @property
+    def timeout(self) -> timedelta | None:
+        return self._timeout
+
+    @property
+    def max_retries(self) -> int | None:
+        return self._max_retries
+
+    @property
+    def mls_enabled(self) -> bool:
+        return self._mls_enabled
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._metadata)
+
+    @property
+    def reliable(self) -> bool:
+        """Whether messages are acknowledged, re-sent and ordered."""
+        return self._timeout is not None and self._max_retries is not None
+
+    def record(self) -> SessionConfig:
+        """The form that actors exchange."""
+        return SessionConfig(
+            self.session_type.value,
+            seconds(self._timeout),
+            self._max_retries,
+            self._mls_enabled,
+            self._metadata or None,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SessionConfiguration) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash((self.session_type, self._timeout, self._max_retries, self._mls_enabled))
+
+    def __repr__(self) -> str:
+        return (
+            f"SessionConfiguration.{self.session_type.name}(timeout={self._timeout!r}, "
+            f"max_retries={self._max_retries!r}, "
+            f"mls_enabled={self._mls_enabled!r}, metadata={self._metadata!r})"
+        )
+
+
+class PointToPoint(SessionConfiguration):
+    """A session with one instance of a name."""
+
+    session_type = SessionType.PointToPoint
+
+
+class Group(SessionConfiguration):
+    """A session of many, on a channel, led by its creator."""
+
+    session_type = SessionType.Group
+
+
+SessionConfiguration.PointToPoint = PointToPoint
+SessionConfiguration.Group = Group
+
+
+def of_record(config: SessionConfig) -> SessionConfiguration:
+    """The applications' form of what actors exchange."""
+    kind = Group if config.session_type is wire.SessionType.MULTICAST else PointToPoint
+    timeout = None if config.interval is None else timedelta(seconds=config.interval)
+    return kind(timeout, config.max_retries, config.mls, config.metadata)
+
+
+def _from_0_6(kind: type[SessionConfiguration], rest: list[Any]) -> tuple[Any, Any, Any, Any]:
+    """(timeout, max_retries, mls_enabled, metadata) from what followed the name in 0.6.
+
+    PointToPoint(peer, timeout, max_retries, mls, metadata); Group(channel, max_retries, timeout, mls,
+    metadata). The two times are told apart by their types.
+    """
+    one, two, mls, metadata = (*rest, None, None, None, None)[:4]
+    if (
+        isinstance(one, int)
+        and not isinstance(one, bool)
+        and (two is None or isinstance(two, timedelta | float))
+    ):
+        one, two = two, one
+    return one, two, mls, metadata
+
+
+def _timeout(value: object) -> timedelta | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = timedelta(seconds=value)
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise ConfigError(
+            f"timeout: expected a positive timedelta or seconds, got {value!r}", field="timeout"
+        )
+    return value
+
+
+def _retries(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise ConfigError(f"max_retries: expected a number from 0 on, got {value!r}", field="max_retries")
+    return value
+
+
+def _metadata(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(x, str) for pair in value.items() for x in pair):
+        raise ConfigError("metadata: expected a dict of texts", field="metadata")
+    return dict(value)

@@ -1,0 +1,193 @@
+"""gRPC's length-prefixed messages: a byte for "compressed", four for the length, the message.
+
+`Assembler` finds them in the payloads of DATA frames, `Outbox` cuts a queue of them into DATA frames.
+Messages and frames are independent: many messages may share a frame, one may span many.
+
+Copies. A message inside one read is copied once, out of the read buffer. One that spans reads is
+collected as views of the read buffers and copied once, by the join. A view keeps its whole read buffer
+alive, so a view that is the smaller part of its buffer is replaced by a copy, and so are many small views
+(`settle`): what an unfinished message makes us hold is about twice its size, whatever the peer's frames are.
+Outgoing messages are copied once, into the bytes of a write.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from struct import Struct
+
+from gateway.http2 import frames
+from gateway.http2.errors import ErrorCode, Status, StreamViolation
+
+PREFIX_SIZE = 5
+FEW_PARTS = 16
+SMALL_PART = 4096
+"""An unfinished message in more than a few parts, small on average, is made one part."""
+_PREFIX = Struct(">BI")
+_read_prefix = _PREFIX.unpack_from
+_prefix = _PREFIX.pack
+
+Buffer = bytes | memoryview
+
+
+class Assembler:
+    """Turns the payload bytes of one stream into whole messages."""
+
+    __slots__ = ("_fresh", "_limit", "_missing", "_parts", "_prefix", "settled", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._prefix = b""
+        """The first bytes of a prefix that was cut."""
+        self._parts: list[Buffer] | None = None
+        """The message under way, without its prefix."""
+        self._missing = 0
+        """Bytes that the message under way still lacks."""
+        self._fresh = 0
+        """Parts from this index on are views of the current read buffer."""
+        self.size = 0
+        """Bytes of the message under way that are here."""
+        self.settled = 0
+        """The same at the end of the last read."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._parts is not None or bool(self._prefix)
+
+    def take(self, data: bytes, at: int, end: int, messages: list[bytes]) -> None:
+        """Append the messages that data[at:end] completes to `messages`.
+
+        Raises StreamViolation for a message that is compressed or larger than the limit.
+        """
+        if self._parts is not None:
+            size = end - at
+            if size < self._missing:
+                self._parts.append(memoryview(data)[at:end])
+                self._missing -= size
+                self.size += size
+                return
+            stop = at + self._missing
+            self._parts.append(memoryview(data)[at:stop])
+            messages.append(b"".join(self._parts))
+            self._parts = None
+            self.size = 0
+            at = stop
+        elif self._prefix:
+            lacking = PREFIX_SIZE - len(self._prefix)
+            self._prefix += data[at : min(at + lacking, end)]
+            if len(self._prefix) < PREFIX_SIZE:
+                return
+            at += lacking
+            compressed, length = _read_prefix(self._prefix)
+            self._prefix = b""
+            if compressed or length > self._limit:
+                self._refuse(compressed, length)
+            if end - at < length:
+                self._begin(data, at, end, length)
+                return
+            messages.append(data[at : at + length])
+            at += length
+        limit = self._limit
+        append = messages.append
+        while end - at >= PREFIX_SIZE:
+            compressed, length = _read_prefix(data, at)
+            if compressed or length > limit:
+                self._refuse(compressed, length)
+            at += PREFIX_SIZE
+            stop = at + length
+            if stop > end:
+                self._begin(data, at, end, length)
+                return
+            append(data[at:stop])
+            at = stop
+        if at < end:
+            self._prefix = data[at:end]
+
+    def settle(self, read_size: int) -> int:
+        """End of a read of `read_size` bytes: let go of what costs more memory than it holds.
+
+        Returns by how many bytes the unfinished message has grown (or shrunk) in this read.
+        """
+        parts = self._parts
+        if parts is not None:
+            fresh = parts[self._fresh :]
+            if fresh and 2 * sum(map(len, fresh)) < read_size:
+                parts[self._fresh :] = [b"".join(fresh)]
+            if len(parts) > FEW_PARTS + self.size // SMALL_PART:
+                parts[:] = [b"".join(parts)]
+            self._fresh = len(parts)
+        grown = self.size - self.settled
+        self.settled = self.size
+        return grown
+
+    def _begin(self, data: bytes, at: int, end: int, length: int) -> None:
+        self._parts = [memoryview(data)[at:end]] if end > at else []
+        self._fresh = 0
+        self.size = end - at
+        self._missing = length - self.size
+
+    def _refuse(self, compressed: int, length: int) -> None:
+        if compressed:
+            detail = "a compressed message, though grpc-encoding is identity"
+            raise StreamViolation(
+                ErrorCode.PROTOCOL_ERROR, "compressed_message", detail, status=Status.INTERNAL
+            )
+        raise StreamViolation(
+            ErrorCode.CANCEL,
+            "message_size",
+            f"a message of {length} bytes; the limit is {self._limit}",
+            status=Status.RESOURCE_EXHAUSTED,
+        )
+
+
+class Outbox:
+    """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`."""
+
+    __slots__ = ("_parts", "size")
+
+    def __init__(self) -> None:
+        self._parts: deque[Buffer] = deque()
+        self.size = 0
+        """Bytes that wait, prefixes included."""
+
+    def put(self, messages: Iterable[bytes]) -> None:
+        """Append messages."""
+        append = self._parts.append
+        size = 0
+        for message in messages:
+            length = len(message)
+            append(_prefix(0, length))
+            append(message)
+            size += PREFIX_SIZE + length
+        self.size += size
+
+    def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> int:
+        """Append DATA frames with up to `allowed` bytes of payload to `out`; return how many bytes it was.
+
+        Every frame but the last is full, whatever messages it holds.
+        """
+        parts = self._parts
+        total = min(allowed, self.size)
+        if total == self.size and total <= max_frame:
+            out.append(frames.head(frames.DATA, 0, stream_id, total))
+            out += parts
+            parts.clear()
+            self.size = 0
+            return total
+        left = total
+        while left > 0:
+            length = room = min(left, max_frame)
+            out.append(frames.head(frames.DATA, 0, stream_id, length))
+            while room:
+                part = parts.popleft()
+                size = len(part)
+                if size > room:
+                    view = memoryview(part)
+                    parts.appendleft(view[room:])
+                    part, size = view[:room], room
+                out.append(part)
+                room -= size
+            left -= length
+        self.size -= total
+        return total

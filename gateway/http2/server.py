@@ -1,0 +1,213 @@
+"""The accepting side of the fast link."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl as tls
+from collections.abc import Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Protocol
+
+from gateway.http2.connection import Connection
+from gateway.http2.endpoint import Side
+from gateway.http2.errors import Status
+from gateway.http2.headers import Headers
+from gateway.http2.limits import SERVER, Counters, Limits, Statistics
+from gateway.http2.stream import StreamState
+from gateway.http2.transport import ServerStream, Wire
+
+ALPN = "h2"
+BACKLOG = 1024
+
+
+class StreamHandler(Protocol):
+    """Decides about calls. What it may want to know of a caller is in the headers and `get_extra_info`."""
+
+    def stream_opened(self, stream: ServerStream, headers: Headers) -> Coroutine[Any, Any, None] | None:
+        """A client called. Call `stream.start`, `stream.refuse` or `stream.close`, now or later.
+
+        May be a coroutine function; it runs as a task then. If it raises, the call ends with INTERNAL.
+        """
+
+
+class Server:
+    """Listens, and keeps the connections. Made by `serve`; an asynchronous context manager that closes."""
+
+    def __init__(self, handler: StreamHandler, method: str, limits: Limits) -> None:
+        self._handler = handler
+        self._method = method
+        self._limits = limits
+        self._counters = Counters()
+        self._loop = asyncio.get_running_loop()
+        self._wires: set[Wire] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server | None = None
+        self._path: str | None = None
+        self._closing = False
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
+
+    def __repr__(self) -> str:
+        where = self._path or ", ".join(f"{host}:{port}" for host, port in self.addresses)
+        return f"<Server on {where}: {len(self._wires)} connections>"
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each listening TCP socket."""
+        sockets = () if self._listener is None or self._path is not None else self._listener.sockets
+        return [one.getsockname()[:2] for one in sockets]
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the first socket, for a server that was given port 0."""
+        return self.addresses[0][1]
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._wires)
+
+    def statistics(self) -> Statistics:
+        """What all connections did since the start, refusals by their rule."""
+        return self._counters.snapshot()
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Stop accepting, let streams run on for `grace` seconds, end the rest (UNAVAILABLE). Idempotent."""
+        self._closing = True
+        if self._listener is not None:
+            self._listener.close()
+            if self._path is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path)
+        if grace > 0:
+            self._drain(grace)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._all_closed.wait()
+        for wire in list(self._wires):
+            wire.core.close("the server is shutting down")
+            wire.after()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._all_closed.wait()
+        for wire in list(self._wires):
+            wire.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._all_closed.wait()
+
+    def _drain(self, grace: float) -> None:
+        for wire in list(self._wires):
+            wire.core.drain(self._loop.time(), grace)
+            wire.after()
+
+    # -- What `serve` needs --------------------------------------------------------------------------
+
+    async def _listen(
+        self, host: str | None, port: int, path: str | None, ssl: tls.SSLContext | None
+    ) -> None:
+        handshake = self._limits.handshake_timeout if ssl is not None else None
+        if path is not None:
+            self._listener = await self._loop.create_unix_server(
+                self._make_wire, path, ssl=ssl, backlog=BACKLOG, ssl_handshake_timeout=handshake
+            )
+            self._path = path
+        else:
+            self._listener = await self._loop.create_server(
+                self._make_wire, host, port, ssl=ssl, backlog=BACKLOG, ssl_handshake_timeout=handshake
+            )
+
+    def _make_wire(self) -> Wire:
+        age_factor = random.uniform(0.9, 1.1)  # noqa: S311 (spreads reconnects)
+        core = Connection(Side.SERVER, self._limits, self._counters, self._loop.time(), age_factor=age_factor)
+        return Wire(core, self, self._loop)
+
+    # -- WireOwner -----------------------------------------------------------------------------------
+
+    def wire_opened(self, wire: Wire) -> bool:
+        """Take a connection, unless there are too many or it speaks something else."""
+        self._wires.add(wire)
+        self._all_closed.clear()
+        self._counters.connections_opened += 1
+        if len(self._wires) > self._limits.max_connections:
+            self._counters.refuse("max_connections")
+            return False
+        if self._closing:
+            return False
+        ssl_object = wire.get_extra_info("ssl_object")
+        if ssl_object is not None and ssl_object.selected_alpn_protocol() != ALPN:
+            self._counters.refuse("alpn")
+            return False
+        return True
+
+    def request_received(self, wire: Wire, state: StreamState, headers: Headers) -> None:
+        """Ask the handler about a call."""
+        stream = ServerStream(wire, state)
+        if headers[":path"] != self._method:
+            self._counters.refuse("method")
+            stream.close(Status.UNIMPLEMENTED, "the only method here is " + self._method)
+            return
+        try:
+            decision = self._handler.stream_opened(stream, headers)
+        except Exception as exc:
+            self._handler_failed(wire, stream, exc)
+            return
+        if decision is not None:
+            task = self._loop.create_task(self._decide(wire, stream, decision))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _decide(self, wire: Wire, stream: ServerStream, decision: Coroutine[Any, Any, None]) -> None:
+        try:
+            await decision
+        except Exception as exc:
+            self._handler_failed(wire, stream, exc)
+
+    def _handler_failed(self, wire: Wire, stream: ServerStream, exc: Exception) -> None:
+        wire.report(f"the handler failed at {stream!r}", exc)
+        stream.close(Status.INTERNAL, "the server failed")
+
+    def wire_going_away(self, wire: Wire) -> None:
+        """Nothing to do: the connection ends with its last stream."""
+
+    def wire_closed(self, wire: Wire) -> None:
+        """Forget a connection."""
+        self._wires.discard(wire)
+        self._counters.connections_closed += 1
+        if not self._wires:
+            self._all_closed.set()
+
+
+async def serve(
+    handler: StreamHandler,
+    method: str,
+    *,
+    host: str | None = "127.0.0.1",
+    port: int = 0,
+    path: str | None = None,
+    ssl: tls.SSLContext | None = None,
+    limits: Limits = SERVER,
+) -> Server:
+    """Listen for calls of one gRPC method, such as "/package.Service/Method".
+
+    Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
+    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. Raises OSError
+    when the address cannot be had.
+    """
+    if ssl is not None:
+        ssl.set_alpn_protocols([ALPN])
+    server = Server(handler, method, limits)
+    await server._listen(host, port, path, ssl)
+    return server

@@ -1,0 +1,434 @@
+"""The asyncio shell: a `Wire` per socket drives a `Connection`, a `Stream` per call is its owner's handle.
+
+A read becomes one call of `Connection.receive`; what it brings for a stream is handed on as one list.
+Whatever is sent during a turn of the loop, by whomever, leaves in one write at the turn's end (`_flush`).
+No task and no future belongs to a message; a connection has one timer, set again only when it fires.
+
+All of this belongs to one event loop; nothing here may be called from another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from gateway.http2.connection import Connection
+from gateway.http2.errors import Cause, Status
+from gateway.http2.events import (
+    Drained,
+    Event,
+    GoingAway,
+    InputEnded,
+    MessagesReceived,
+    RequestReceived,
+    ResponseReceived,
+    StreamEnded,
+)
+from gateway.http2.headers import Headers
+from gateway.http2.stream import StreamState
+
+WRITE_BUFFER_HIGH = 256 * 1024
+"""Bytes in the socket's own buffer above which DATA waits in its stream instead."""
+WRITE_BUFFER_LOW = 64 * 1024
+LINGER = 5.0
+"""Seconds that a closed connection has to take its last bytes."""
+
+OnMessages = Callable[[list[bytes]], None]
+OnClosed = Callable[[Cause], None]
+OnEvent = Callable[[], None]
+
+
+class WireOwner(Protocol):
+    """Server or client connection: what happens on a socket and not on a stream."""
+
+    def wire_opened(self, wire: Wire) -> bool:
+        """The socket is up. False: it is not wanted."""
+
+    def request_received(self, wire: Wire, state: StreamState, headers: Headers) -> None:
+        """A client has opened a stream."""
+
+    def wire_going_away(self, wire: Wire) -> None:
+        """The peer will take no new streams."""
+
+    def wire_closed(self, wire: Wire) -> None:
+        """The socket is closed; all its streams have ended."""
+
+
+class Stream:
+    """One gRPC stream of messages, either side. Made by `serve` and `connect`.
+
+    Nothing is delivered before `start`; until then the peer's window bounds what waits.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_on_closed",
+        "_on_drained",
+        "_on_ended",
+        "_on_messages",
+        "_reading",
+        "_state",
+        "_wire",
+        "cause",
+    )
+
+    def __init__(self, wire: Wire, state: StreamState) -> None:
+        self._wire = wire
+        self._state = state
+        state.owner = self
+        self._on_messages: OnMessages | None = None
+        self._on_closed: OnClosed | None = None
+        self._on_ended: OnEvent | None = None
+        self._on_drained: OnEvent | None = None
+        self._reading = False
+        self._held: list[bytes] | None = None
+        """What came in while nobody was reading."""
+        self._ended = False
+        """Whether the peer ended its side before `start`."""
+        self.cause: Cause | None = None
+        """Why the stream ended; None while it is open."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._state.id}: {self.cause or 'open'}, {self.unsent} unsent>"
+
+    def start(
+        self,
+        *,
+        on_messages: OnMessages,
+        on_closed: OnClosed,
+        on_ended: OnEvent | None = None,
+        on_drained: OnEvent | None = None,
+    ) -> None:
+        """Begin delivery. All callbacks run in the event loop and must not block.
+
+        on_messages(batch)  what one read of the socket brought, in order; the list is the callee's.
+        on_closed(cause)    once, and last. If the stream has ended already, during this call.
+        on_ended()          the client will send no more. Default: `close` with OK. (Server only.)
+        on_drained()        `unsent` was above `Limits.high_water` and is now below `Limits.low_water`.
+
+        A callback that raises ends the stream; the exception goes to the loop's exception handler.
+        """
+        assert self._on_messages is None, "the stream was started before"
+        self._on_messages = on_messages
+        self._on_closed = on_closed
+        self._on_ended = on_ended
+        self._on_drained = on_drained
+        self.resume_reading()
+        if self._ended:
+            self._input_ended()
+        if self.cause is not None:
+            self._call(on_closed, self.cause)
+
+    def send(self, messages: list[bytes]) -> bool:
+        """Queue messages; they leave at the end of this turn of the loop. Never blocks.
+
+        Watch `unsent`, and stop above `Limits.high_water` until `on_drained`. False: the stream is over
+        or ending, the messages are dropped, and on_closed says (or has said) why.
+        """
+        wire = self._wire
+        taken = wire.core.send(self._state, messages)
+        wire.arm()
+        return taken
+
+    @property
+    def unsent(self) -> int:
+        """Bytes queued that the peer's window and the socket did not take yet."""
+        return self._state.unsent
+
+    def pause_reading(self) -> None:
+        """Deliver nothing more, and give the peer no more window for this stream.
+
+        What came in meanwhile is delivered by `resume_reading`, or at the stream's end.
+        """
+        self._reading = False
+        self._wire.core.pause(self._state)
+
+    def resume_reading(self) -> None:
+        """Deliver again, first what came in since the pause."""
+        if self._on_messages is None:
+            return
+        self._reading = True
+        self._wire.core.resume(self._state)
+        self._release()
+        self._wire.after()
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """End the stream at once (RST_STREAM); unsent messages are dropped."""
+        self._wire.core.reset(self._state, reason)
+        self._wire.after()
+
+    def get_extra_info(self, name: str) -> Any:
+        """As of asyncio's transports: "peername", "sockname", "ssl_object", "peercert", ..."""
+        return self._wire.get_extra_info(name)
+
+    # -- Called by the wire --------------------------------------------------------------------------
+
+    def _deliver(self, messages: list[bytes]) -> None:
+        if not self._reading:
+            if self._held is None:
+                self._held = messages
+            else:
+                self._held += messages
+            return
+        assert self._on_messages is not None
+        try:
+            self._on_messages(messages)
+        except Exception as exc:
+            self._callback_failed(exc)
+
+    def _input_ended(self) -> None:
+        if self._on_messages is None:
+            self._ended = True
+            return
+        self._release()
+        if self._on_ended is not None:
+            self._call(self._on_ended)
+        else:
+            self._wire.core.finish(self._state)
+            self._wire.after()
+
+    def _drained(self) -> None:
+        if self._on_drained is not None:
+            self._call(self._on_drained)
+
+    def _closed(self, cause: Cause) -> None:
+        self.cause = cause
+        if self._on_closed is not None:
+            self._release()
+            self._call(self._on_closed, cause)
+
+    def _release(self) -> None:
+        """Deliver what was held, whether reading is paused or not."""
+        if self._held is not None and self._on_messages is not None:
+            held, self._held = self._held, None
+            self._call(self._on_messages, held)
+
+    def _call(self, callback: Callable[..., None], *args: object) -> None:
+        try:
+            callback(*args)
+        except Exception as exc:
+            self._callback_failed(exc)
+
+    def _callback_failed(self, exc: Exception) -> None:
+        self._wire.report(f"a callback of {self!r} failed", exc)
+        self.cancel("the receiver failed")
+
+
+class ServerStream(Stream):
+    """A call that a client made. Its handler calls `start`, `refuse` or `close`, now or later."""
+
+    __slots__ = ()
+
+    def start(
+        self,
+        *,
+        on_messages: OnMessages,
+        on_closed: OnClosed,
+        on_ended: OnEvent | None = None,
+        on_drained: OnEvent | None = None,
+    ) -> None:
+        """Accept the call: the response headers leave at once, delivery begins. See `Stream.start`."""
+        self._wire.core.accept(self._state)
+        super().start(on_messages=on_messages, on_closed=on_closed, on_ended=on_ended, on_drained=on_drained)
+
+    def refuse(self, http_status: int) -> None:
+        """Answer with an HTTP status, such as 401, instead of `start` (`dataplane.md` 1)."""
+        self._wire.core.refuse(self._state, http_status)
+        self._wire.after()
+
+    def close(self, status: Status = Status.OK, message: str = "") -> None:
+        """End the call with a gRPC status, behind what is unsent. Before `start`, this refuses it."""
+        self._wire.core.finish(self._state, status, message)
+        self._wire.after()
+
+    def _callback_failed(self, exc: Exception) -> None:
+        self._wire.report(f"a callback of {self!r} failed", exc)
+        self.close(Status.INTERNAL, "the receiver failed")
+
+
+class ClientStream(Stream):
+    """A call that this side made and the server accepted."""
+
+    __slots__ = ("_alone", "_answered", "headers")
+
+    def __init__(self, wire: Wire, state: StreamState, *, alone: bool) -> None:
+        super().__init__(wire, state)
+        self._alone = alone
+        """Whether the connection ends with this stream."""
+        self.headers = Headers()
+        """The response headers."""
+        self._answered: asyncio.Future[None] | None = wire.loop.create_future()
+
+    def close(self) -> None:
+        """Send what is unsent and then no more; the stream ends when the server ends it."""
+        self._wire.core.finish(self._state)
+        self._wire.after()
+
+    async def answered(self) -> None:
+        """Wait until the server has accepted the call, or the stream has ended."""
+        if self._answered is not None:
+            await self._answered
+
+    def _accepted(self, headers: Headers) -> None:
+        self.headers = headers
+        self._answer()
+
+    def _closed(self, cause: Cause) -> None:
+        super()._closed(cause)
+        self._answer()
+        if self._alone:
+            self._wire.core.drain(self._wire.loop.time(), None)
+
+    def _answer(self) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+        self._answered = None
+
+
+class Wire(asyncio.Protocol):
+    """One socket and its connection."""
+
+    __slots__ = ("_armed", "_blocked", "_owner", "_timer", "_transport", "core", "loop")
+
+    def __init__(self, core: Connection, owner: WireOwner, loop: asyncio.AbstractEventLoop) -> None:
+        self.core = core
+        self.loop = loop
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = False
+        """Whether `_flush` is on its way."""
+        self._blocked = False
+        """Whether the socket takes no more bytes for now."""
+
+    # -- Called by asyncio ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Other event loops' transports are asyncio's by their methods, not by their class.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        if not self._owner.wire_opened(self):
+            transport.abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH, low=WRITE_BUFFER_LOW)
+        self.after()
+
+    def data_received(self, data: bytes) -> None:
+        self._handle(self.core.receive(data, self.loop.time()))
+        self.after()
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        self.core.writable(self.loop.time(), yes=False)
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self.core.writable(self.loop.time(), yes=True)
+        self.arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        reason = "the peer closed the connection" if exc is None else f"the connection broke ({exc})"
+        self._handle(self.core.lost(reason))
+        self._owner.wire_closed(self)
+
+    # -- Called by streams and owners ----------------------------------------------------------------
+
+    def arm(self) -> None:
+        """Make sure that there is a flush at the end of this turn."""
+        if not self._armed:
+            self._armed = True
+            self.loop.call_soon(self._flush)
+
+    def after(self) -> None:
+        """Look after the connection when something was done to it."""
+        core = self.core
+        if core.over or core.wants_output:
+            self.arm()
+        if core.rearm:
+            self._set_timer()
+
+    def get_extra_info(self, name: str) -> Any:
+        """What the transport knows; None once it is closed."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    def abort(self) -> None:
+        """Close the socket now, unsent bytes or not."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def report(self, message: str, exc: Exception) -> None:
+        """Hand an exception of a callback to the loop's exception handler."""
+        self.loop.call_exception_handler({"message": message, "exception": exc, "protocol": self})
+
+    # -- Private -------------------------------------------------------------------------------------
+
+    def _handle(self, events: list[Event]) -> None:
+        for event in events:
+            if type(event) is MessagesReceived:
+                event.stream.owner._deliver(event.messages)
+                continue
+            match event:
+                case RequestReceived(state, headers):
+                    self._owner.request_received(self, state, headers)
+                case ResponseReceived(state, headers):
+                    state.owner._accepted(headers)
+                case InputEnded(state):
+                    state.owner._input_ended()
+                case Drained(state):
+                    state.owner._drained()
+                case StreamEnded(state, cause):
+                    state.owner._closed(cause)
+                case GoingAway():
+                    self._owner.wire_going_away(self)
+
+    def _flush(self) -> None:
+        self._armed = False
+        transport = self._transport
+        core = self.core
+        if transport is None:
+            self._handle(core.output(self.loop.time())[1])
+            return
+        if self._blocked and not core.over:
+            return
+        data, events = core.output(self.loop.time())
+        if data:
+            transport.write(data)
+        if events:
+            self._handle(events)
+        if core.over and not core.wants_output:
+            self._close(transport)
+        else:
+            self.after()
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        if not transport.is_closing():
+            transport.close()
+            if transport.get_write_buffer_size():
+                self.loop.call_later(LINGER, transport.abort)
+
+    def _set_timer(self) -> None:
+        """Keep the timer no later than the next deadline. An earlier one will look again."""
+        self.core.rearm = False
+        at = self.core.next_deadline()
+        if at is None or self._transport is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(at, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.core.rearm = True
+        self._handle(self.core.handle_timer(self.loop.time()))
+        self.after()

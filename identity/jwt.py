@@ -1,0 +1,229 @@
+"""JSON Web Tokens: the provider that signs and the verifier that checks (`identity.md` 3.1, 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from identity import jws
+from identity.claims import ClaimRules, Lifetime
+from identity.encoding import Malformed
+from identity.errors import ConfigError, InvalidToken
+from identity.key_set import KeySet, read_signing_key
+from identity.key_source import KeyContent, KeySource
+from identity.keys import Key
+from identity.message_key import PUBKEY_CLAIM, new_pubkey
+from identity.options import optional_text, seconds, text, texts
+from identity.protocols import Claims, WouldBlock
+
+TOKEN_REUSE = 5.0
+"""Seconds a provider hands out one token before it signs the next (`identity.md` 1.1)."""
+VERIFIED_TOKENS = 4096
+"""Verified tokens a verifier remembers, as a hash and two numbers; the least recently used goes first."""
+
+REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf"})
+
+
+class JwtProvider:
+    """Signs tokens with a private key.
+
+    A token is handed out again for up to `token_reuse` seconds, never past 2/3 of `duration`, and
+    not after the key file changed. `key_id` goes into the header as `kid`. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        private_key: Key,
+        duration: timedelta,
+        *,
+        issuer: str | None = None,
+        audience: Sequence[str] | None = None,
+        subject: str | None = None,
+        key_id: str | None = None,
+        token_reuse: float = TOKEN_REUSE,
+    ) -> None:
+        self._id = _subject_of(subject)
+        self._issuer = optional_text(issuer, "issuer")
+        self._audience = texts(audience, "audience")
+        self._kid = optional_text(key_id, "key_id")
+        if not isinstance(duration, timedelta) or duration < timedelta(seconds=1):
+            raise ConfigError("duration must be a timedelta of a second or more", field="duration")
+        self._duration = int(duration.total_seconds())
+        self._reuse = min(seconds(token_reuse, "token_reuse"), self._duration * 2 / 3)
+        self._key = KeyContent(private_key, "private_key", read_signing_key)
+        self._pubkey = new_pubkey()
+        self._token = ""
+        self._token_made = 0.0
+        self._token_generation = 0
+
+    async def initialize(self) -> None:
+        """Nothing to open: the key was read at construction."""
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    def get_id(self) -> str:
+        """The configured subject."""
+        return self._id
+
+    def get_token(self, now: float) -> str:
+        """A token for a message sent at `now`, signed at most `token_reuse` seconds before."""
+        self._key.current(now)
+        fresh = self._token and 0 <= now - self._token_made < self._reuse
+        if not fresh or self._token_generation != self._key.generation:
+            self._token = self._make({PUBKEY_CLAIM: self._pubkey}, now)
+            self._token_made = now
+            self._token_generation = self._key.generation
+        return self._token
+
+    async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
+        """A new token that carries `claims`; a `pubkey` among them stands in for this object's own.
+
+        Raises ConfigError when the claims have no JSON form, or one has a registered name (`exp`, `sub`...).
+        """
+        if taken := sorted(REGISTERED_CLAIMS & set(claims)):
+            raise ConfigError(f"{', '.join(taken)} cannot be a custom claim", field="claims")
+        return self._make({PUBKEY_CLAIM: self._pubkey, **claims}, now)
+
+    def _make(self, custom: Mapping[str, Any], now: float) -> str:
+        key = self._key.current(now)
+        header = {"typ": "JWT", "alg": key.algorithm.value}
+        if self._kid is not None:
+            header["kid"] = self._kid
+        issued = int(now)
+        registered = {
+            "iss": self._issuer,
+            "sub": self._id,
+            "aud": list(self._audience) or None,
+            "exp": issued + self._duration,
+            "iat": issued,
+            "nbf": issued,
+        }
+        claims = {name: value for name, value in registered.items() if value is not None}
+        try:
+            return jws.sign(key, header, {**claims, **custom})
+        except Malformed as error:
+            raise ConfigError(f"the claims are {error}", field="claims") from error
+
+    def __repr__(self) -> str:
+        return f"JwtProvider(id={self._id!r})"
+
+
+class JwtVerifier:
+    """Checks signed tokens with the keys of a source and the rules for claims.
+
+    Verified tokens are remembered (bounded) until they expire or the keys change.
+
+    Not thread-safe: one event loop owns it.
+    """
+
+    def __init__(self, keys: KeySource, rules: ClaimRules) -> None:
+        self._source = keys
+        self._rules = rules
+        self._verified: OrderedDict[bytes, Lifetime] = OrderedDict()
+        self._generation = keys.generation
+
+    async def initialize(self) -> None:
+        """Start what keeps the keys fresh. Waits for no network: the first token does."""
+        await self._source.initialize()
+
+    async def close(self) -> None:
+        """End what keeps the keys fresh, and forget what was verified with them."""
+        self._verified.clear()
+        await self._source.close()
+
+    def try_verify(self, token: str, now: float) -> None:
+        """Check a token at `now`.
+
+        Raises InvalidToken, or WouldBlock when keys that could tell have to be fetched first.
+        """
+        keys = self._keys(now)
+        if keys is not None and self._is_known(token, now):
+            return
+        opened, claims = self._open(token)
+        if keys is None:
+            if self._source.may_refresh():
+                raise WouldBlock
+            raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
+        try:
+            self._accept(token, opened, claims, keys, now)
+        except InvalidToken as refusal:
+            if refusal.rule == "unknown_key" and self._source.may_refresh():
+                raise WouldBlock from None
+            raise
+
+    def try_get_claims(self, token: str, now: float) -> Claims:
+        """Check a token and return its claims. Raises as `try_verify`."""
+        self.try_verify(token, now)
+        return jws.payload_of(token)
+
+    async def verify(self, token: str, now: float) -> None:
+        """Check a token at `now`; fetches keys when they are not at hand. Raises InvalidToken."""
+        try:
+            self.try_verify(token, now)
+            return
+        except WouldBlock:
+            await self._source.refreshed(now)
+        keys = self._keys(now)
+        if keys is None:
+            raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
+        self._accept(token, *self._open(token), keys, now)
+
+    async def get_claims(self, token: str, now: float) -> Claims:
+        """Check a token and return its claims. Raises as `verify`."""
+        await self.verify(token, now)
+        return jws.payload_of(token)
+
+    def _keys(self, now: float) -> KeySet | None:
+        """The present keys. Tokens verified with others are forgotten."""
+        keys = self._source.current(now)
+        if self._source.generation != self._generation:
+            self._generation = self._source.generation
+            self._verified.clear()
+        return keys
+
+    def _is_known(self, token: str, now: float) -> bool:
+        if not self._verified or len(token) > jws.MAX_TOKEN_CHARACTERS:
+            return False
+        name = _name(token)
+        lifetime = self._verified.get(name)
+        if lifetime is None:
+            return False
+        if not lifetime.first <= now <= lifetime.last:
+            del self._verified[name]
+            return False
+        self._verified.move_to_end(name)
+        return True
+
+    def _open(self, token: str) -> tuple[jws.Jws, Claims]:
+        """The parts of a token; nobody's keys are fetched for the token of another issuer."""
+        opened = jws.parse(token)
+        claims = jws.claims_of(opened.payload)
+        self._rules.check_issuer(claims)
+        return opened, claims
+
+    def _accept(self, token: str, opened: jws.Jws, claims: Claims, keys: KeySet, now: float) -> None:
+        jws.check_signature(opened, keys.candidates(opened.algorithm, opened.kid, claims))
+        lifetime = self._rules.check(claims)
+        lifetime.check(now)
+        self._verified[_name(token)] = lifetime
+        if len(self._verified) > VERIFIED_TOKENS:
+            self._verified.popitem(last=False)
+
+    def __repr__(self) -> str:
+        return f"JwtVerifier(issuer={self._rules.issuer!r}, verified={len(self._verified)})"
+
+
+def _subject_of(subject: str | None) -> str:
+    """The subject a token needs, since the instance id is made from it. Raises ConfigError."""
+    if subject is None:
+        raise ConfigError("missing subject claim: a Jwt provider needs subject=...", field="subject")
+    return text(subject, "subject")
+
+
+def _name(token: str) -> bytes:
+    """What a verified token is remembered by. Not an identity: one statement can be signed as many texts."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,348 @@
+"""SLIM identities from a SPIFFE agent: the Spire provider and verifier (`identity.md` 4).
+
+The provider holds one token for messages and replaces it in time; a token with other claims (an MLS
+credential) is fetched for itself. The verifier checks tokens of peers here, with the bundles that the agent
+streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+from loguru import logger
+
+from identity.encoding import Malformed
+from identity.errors import ConfigError, InvalidToken
+from identity.message_key import PUBKEY_CLAIM, new_pubkey
+from identity.protocols import Claims, WouldBlock
+from identity.spiffe.errors import (
+    ArgumentError,
+    FetchJwtSvidError,
+    InvalidClaimError,
+    JwtSourceError,
+    SpiffeIdError,
+    TokenExpiredError,
+)
+from identity.spiffe.jwt_svid import LEEWAY_SECONDS, JwtSvid
+from identity.spiffe.retry import FINAL_CODES
+from identity.spiffe.slim_claims import claims_audience, split_audience
+from identity.spiffe.sources import AsyncJwtSource
+from identity.spiffe.spiffe_id import SpiffeId
+from identity.spiffe.workload_api import AsyncWorkloadApiClient
+
+DEFAULT_AUDIENCES = ("slim",)
+START_SECONDS = 30.0
+"""How long `initialize` waits for an agent that is not there, or does not know this workload, yet."""
+
+CALL_SECONDS = 10.0
+MAX_VERIFIED = 4096
+
+_SHORTEST_PAUSE = 0.1
+_FIRST_BACKOFF = 1.0
+_LONGEST_BACKOFF = 30.0
+
+
+class RefreshSchedule:
+    """When to fetch the next token: after two thirds of the life that is left, and sooner after failures."""
+
+    def __init__(self) -> None:
+        self._expiry = 0.0
+        self._failures = 0
+
+    def fetched(self, now: float, expiry: float) -> float:
+        """Seconds from `now` until the token that ends at `expiry` should be replaced."""
+        self._expiry, self._failures = expiry, 0
+        return max(_SHORTEST_PAUSE, (expiry - now) * 2 / 3)
+
+    def failed(self, now: float) -> float:
+        """Seconds until the next attempt: doubling, but well before the token in use ends."""
+        backoff = min(_FIRST_BACKOFF * 2.0 ** min(self._failures, 16), _LONGEST_BACKOFF)
+        self._failures += 1
+        left = self._expiry - now
+        return max(_SHORTEST_PAUSE, min(backoff, 0.9 * left)) if left > 0 else _FIRST_BACKOFF
+
+
+class SpireProvider:
+    """Makes SLIM tokens from JWT-SVIDs. Implements `identity.protocols.Provider`."""
+
+    def __init__(
+        self,
+        socket_path: str | None = None,
+        target_spiffe_id: str | None = None,
+        jwt_audiences: Sequence[str] | None = None,
+        *,
+        agent_uid: int | None = None,
+        start_timeout: float = START_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is dialled before `initialize`.
+
+        `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`; `target_spiffe_id` chooses among several
+        identities of this workload; `jwt_audiences` is whom the tokens are for, by default `["slim"]`. With
+        `agent_uid` the agent's process must run as that user. Raises ConfigError.
+        """
+        self._new_client = _client_factory(socket_path, agent_uid)
+        self._target = _spiffe_id(target_spiffe_id)
+        self._audiences = _audiences(jwt_audiences)
+        self._start_timeout = start_timeout
+        self._clock = clock
+        self._pubkey = new_pubkey()
+        self._client: AsyncWorkloadApiClient | None = None
+        self._refresher: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._id: SpiffeId | None = None
+        self._svid: JwtSvid | None = None
+        self._why_none = "the provider is not initialized"
+
+    async def initialize(self) -> None:
+        """Fetch the first token and keep it fresh from then on. Raises FetchJwtSvidError (AuthError)."""
+        async with self._starting:
+            if self._refresher is not None:
+                return
+            self._client = self._client or self._new_client()
+            schedule = RefreshSchedule()
+            try:
+                pause = await self._first_fetch(schedule)
+            except BaseException as exc:
+                await self.close()
+                self._why_none = f"the provider could not start ({exc or type(exc).__name__})"
+                raise
+            self._refresher = asyncio.create_task(self._keep_fresh(schedule, pause), name="spire provider")
+
+    async def close(self) -> None:
+        refresher, self._refresher = self._refresher, None
+        if refresher is not None:
+            refresher.cancel()
+            await asyncio.wait([refresher])
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+        self._svid, self._why_none = None, "the provider is closed"
+
+    def get_id(self) -> str:
+        """The SPIFFE ID. Raises FetchJwtSvidError before the first token came, unless a target was given."""
+        own = self._id or self._target
+        if own is None:
+            raise FetchJwtSvidError(f"no SPIFFE ID is known: {self._why_none}")
+        return str(own)
+
+    def get_token(self, now: float) -> str:
+        """The current token; one serves all messages of its life. Raises FetchJwtSvidError (AuthError)."""
+        if self._svid is None:
+            raise FetchJwtSvidError(f"no JWT-SVID is at hand: {self._why_none}")
+        if self._svid.expiry <= now:
+            age = f"{now - self._svid.expiry:.0f} s"
+            raise FetchJwtSvidError(f"the JWT-SVID expired {age} ago and was not replaced: {self._why_none}")
+        return self._svid.token
+
+    async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
+        """A new token that carries `claims` as well. Raises ConfigError or FetchJwtSvidError (AuthError)."""
+        try:
+            audience = self._audience_with(claims)
+        except Malformed as exc:
+            raise ConfigError(f"the claims cannot be sent: {exc}", field="claims") from exc
+        return (await self._fetch(audience)).token
+
+    async def _first_fetch(self, schedule: RefreshSchedule) -> float:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._start_timeout
+        while True:
+            try:
+                return await self._refresh(schedule)
+            except FetchJwtSvidError as exc:
+                pause = schedule.failed(self._clock())
+                if exc.code in FINAL_CODES or self._client is None or loop.time() + pause >= deadline:
+                    raise
+                logger.warning("no first JWT-SVID yet, trying again: {}", exc)
+            await asyncio.sleep(pause)
+
+    async def _keep_fresh(self, schedule: RefreshSchedule, pause: float) -> None:
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                pause = await self._refresh(schedule)
+            except FetchJwtSvidError as exc:
+                pause = schedule.failed(self._clock())
+                self._why_none = str(exc)
+                if exc.code == "PERMISSION_DENIED":
+                    self._svid = None
+                logger.warning("the JWT-SVID could not be replaced, next attempt in {:.1f} s: {}", pause, exc)
+
+    async def _refresh(self, schedule: RefreshSchedule) -> float:
+        self._svid = await self._fetch(self._audience_with({}))
+        self._why_none = "the agent gave no newer one"
+        # From now on this identity is asked for by name: another default of the agent is not ours.
+        self._id = self._svid.spiffe_id
+        return schedule.fetched(self._clock(), self._svid.expiry)
+
+    async def _fetch(self, audience: list[str]) -> JwtSvid:
+        if self._client is None:
+            raise FetchJwtSvidError(f"no JWT-SVID can be fetched: {self._why_none}")
+        svid = await self._client.fetch_jwt_svid(audience, self._id or self._target)
+        if not svid.audience.issuperset(audience):
+            raise FetchJwtSvidError("the agent left out an audience that was asked for")
+        return svid
+
+    def _audience_with(self, claims: Mapping[str, Any]) -> list[str]:
+        return [*self._audiences, claims_audience({PUBKEY_CLAIM: self._pubkey, **claims})]
+
+    def __repr__(self) -> str:
+        return f"SpireProvider({self._id or self._target or 'no identity yet'})"
+
+
+class _Verified(NamedTuple):
+    claims: Claims
+    expiry: int
+
+
+class SpireVerifier:
+    """Checks SLIM tokens that are JWT-SVIDs. Implements `identity.protocols.Verifier`.
+
+    What was verified is remembered until it expires or the bundles change, for at most 4096 tokens; the
+    longest unused is forgotten first.
+    """
+
+    def __init__(
+        self,
+        socket_path: str | None = None,
+        target_spiffe_id: str | None = None,
+        jwt_audiences: Sequence[str] | None = None,
+        *,
+        agent_uid: int | None = None,
+        start_timeout: float = START_SECONDS,
+    ) -> None:
+        """Nothing is dialled before `initialize`.
+
+        `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`; a token needs one of `jwt_audiences`, by
+        default `["slim"]`, and if `target_spiffe_id` is given, must be of exactly that peer. With `agent_uid`
+        the agent's process must run as that user. Raises ConfigError.
+        """
+        self._new_client = _client_factory(socket_path, agent_uid)
+        self._expected = _spiffe_id(target_spiffe_id)
+        self._audiences = frozenset(_audiences(jwt_audiences))
+        self._start_timeout = start_timeout
+        self._client: AsyncWorkloadApiClient | None = None
+        self._source: AsyncJwtSource | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+
+    async def initialize(self) -> None:
+        """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError).
+
+        However many wait for it, there is one attempt at a time, and all of them share its outcome.
+        """
+        if self._is_open():
+            return
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start(), name="spire verifier")
+        starting, waiting = self._starting, asyncio.current_task()
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if not starting.cancelled() or (waiting is not None and waiting.cancelling()):
+                raise
+            raise JwtSourceError("the verifier was closed while it started", code="CANCELLED") from None
+
+    async def close(self) -> None:
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait([starting])
+        self._verified.clear()
+        source, self._source = self._source, None
+        if source is not None:
+            await source.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def try_verify(self, token: str, now: float) -> None:
+        self._check(token, now)
+
+    def try_get_claims(self, token: str, now: float) -> Claims:
+        # Fresh containers: what is remembered must not change in the hands of a caller.
+        return {name: copy(value) for name, value in self._check(token, now).items()}
+
+    async def verify(self, token: str, now: float) -> None:
+        await self._ready()
+        self._check(token, now)
+
+    async def get_claims(self, token: str, now: float) -> Claims:
+        await self._ready()
+        return self.try_get_claims(token, now)
+
+    async def _ready(self) -> None:
+        try:
+            await self.initialize()
+        except JwtSourceError as exc:
+            raise InvalidToken(f"no JWT bundle to check with: {exc}", rule="keys_unavailable") from exc
+
+    async def _start(self) -> None:
+        self._client = self._client or self._new_client()
+        source = AsyncJwtSource(self._client)
+        source.subscribe_for_updates(self._verified.clear)
+        self._source = await source.start(self._start_timeout)
+
+    def _is_open(self) -> bool:
+        return self._source is not None and not self._source.is_closed()
+
+    def _check(self, token: str, now: float) -> Claims:
+        key = hashlib.sha256(token.encode(errors="replace")).digest()
+        known = self._verified.get(key)
+        if known is not None:
+            if known.expiry + LEEWAY_SECONDS <= now:
+                raise TokenExpiredError(known.expiry, now)
+            self._verified.move_to_end(key)
+            return known.claims
+        svid = self._validate(token, now)
+        audience, custom = split_audience(svid.audience_list)
+        claims: Claims = {"sub": str(svid.spiffe_id), "aud": audience, "exp": svid.expiry}
+        if custom:
+            claims["custom_claims"] = custom
+        self._verified[key] = _Verified(claims, svid.expiry)
+        if len(self._verified) > MAX_VERIFIED:
+            self._verified.popitem(last=False)
+        return claims
+
+    def _validate(self, token: str, now: float) -> JwtSvid:
+        if self._source is None or self._source.is_closed():
+            raise WouldBlock
+        try:
+            bundles = self._source.get_jwt_bundles()
+        except JwtSourceError as exc:
+            raise InvalidToken(f"no JWT bundle to check with: {exc}", rule="keys_unavailable") from exc
+        svid = JwtSvid.parse_and_validate(token, bundles, self._audiences, now=now)
+        if self._expected is not None and svid.spiffe_id != self._expected:
+            raise InvalidClaimError("sub", f"is not the expected peer {self._expected}")
+        return svid
+
+    def __repr__(self) -> str:
+        return f"SpireVerifier(audiences={sorted(self._audiences)}, source={self._source!r})"
+
+
+def _client_factory(socket_path: str | None, agent_uid: int | None) -> Callable[[], AsyncWorkloadApiClient]:
+    """What makes clients of this address. The address is checked here, by a client that is never used."""
+    AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
+    return lambda: AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
+
+
+def _spiffe_id(text: str | None) -> SpiffeId | None:
+    if text is None:
+        return None
+    try:
+        return SpiffeId(text)
+    except SpiffeIdError as exc:
+        raise ArgumentError(f"target_spiffe_id: {exc}", field="target_spiffe_id") from exc
+
+
+def _audiences(audiences: Sequence[str] | None) -> list[str]:
+    chosen = list(DEFAULT_AUDIENCES if audiences is None else audiences)
+    if isinstance(audiences, str) or not chosen or not all(isinstance(one, str) and one for one in chosen):
+        raise ArgumentError("jwt_audiences is a list of texts, at least one", field="jwt_audiences")
+    return chosen

@@ -1,0 +1,98 @@
+"""A token that somebody else writes into a file: spiffe-helper, Kubernetes (`identity.md` 3.4, 3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from loguru import logger
+
+from identity import jws
+from identity.encoding import Malformed
+from identity.errors import AuthError, ConfigError, InvalidToken
+from identity.options import text
+from identity.watch import WatchedFile
+
+
+class _FileToken(NamedTuple):
+    text: str
+    subject: str | None
+    expires: float | None
+    """Unix seconds; None when the token does not say."""
+
+    def __repr__(self) -> str:
+        return f"_FileToken(subject={self.subject!r}, expires={self.expires})"
+
+
+class StaticJwtProvider:
+    """Hands out the token in a file, as new as the file's last good content.
+
+    Makes no signature and cannot add claims. Raises ConfigError when the file holds no token with a
+    subject at construction.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._file = WatchedFile(
+            text(path, "path"), _read_token, max_bytes=jws.MAX_TOKEN_CHARACTERS, field="path"
+        )
+        subject = self._file.last.subject
+        if subject is None:
+            raise ConfigError(f"{path}: missing subject claim in the token", field="path")
+        self._id = subject
+        self._warned_of = -1
+        """The generation of the file's content that a warning was written for."""
+
+    async def initialize(self) -> None:
+        """Nothing to open: the file was read at construction and is looked at when a token is wanted."""
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    def get_id(self) -> str:
+        """The subject of the token that was in the file at construction, unverified."""
+        return self._id
+
+    def get_token(self, now: float) -> str:
+        """The token in the file. Raises AuthError when it has expired at `now`."""
+        token = self._file.get(now)
+        if token.expires is not None and now >= token.expires:
+            self._warn("the token has expired, and messages cannot be sent until the file is renewed")
+            raise AuthError(f"the token in {self._file.path} has expired; renew it")
+        if token.subject != self._id:
+            self._warn("the new token is of another subject; the application's id stays that of the first")
+        return token.text
+
+    async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
+        """Raises ConfigError: nobody here can sign."""
+        raise ConfigError(
+            "a static JWT cannot carry the MLS key: use SharedSecret, Jwt or Spire for encrypted sessions",
+            field="path",
+        )
+
+    def _warn(self, what: str) -> None:
+        """Once for each content of the file."""
+        if self._warned_of != self._file.generation:
+            self._warned_of = self._file.generation
+            logger.warning("{}: {}", self._file.path, what)
+
+    def __repr__(self) -> str:
+        return f"StaticJwtProvider(path={self._file.path!r}, id={self._id!r})"
+
+
+def _read_token(content: bytes) -> _FileToken:
+    """The token in a file's content, white space around it dropped. Raises Malformed."""
+    try:
+        token = content.decode("ascii").strip()
+        claims = jws.payload_of(token)
+    except UnicodeDecodeError:
+        raise Malformed("not a token") from None
+    except InvalidToken as error:
+        raise Malformed(str(error)) from None
+    if not all(token.split(".")):
+        raise Malformed("not a signed token: a part is empty")
+    subject, expires = claims.get("sub"), claims.get("exp")
+    return _FileToken(
+        token,
+        subject if isinstance(subject, str) and subject else None,
+        float(expires) if isinstance(expires, (int, float)) and abs(expires) < 1 << 63 else None,
+    )

@@ -1,0 +1,93 @@
+"""`LoopActor`: what the loop adds, and how it behaves on Thespian's other bases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from thespian.actors import Actor, ActorAddress, ActorSystem, ActorTypeDispatcher, WakeupMessage
+
+from actors.system import LoopActor, LoopSystem, NotOnThisBase, Supervision
+from tests.actors.system.cast import Add, Counter, Echo, Events, Get, Made, Make, Number, Said, Say
+
+PATIENCE = 20.0
+
+
+class Maker(LoopActor):
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:
+        if isinstance(msg, Make):
+            child = self.spawn(Counter, name="the child", mailbox=7, supervision=Supervision())
+            assert self.lookup("the child") == child
+            assert self.lookup("nobody") is None
+            self.send(sender, Made(child))
+
+
+class Elsewhere(LoopActor):
+    """Tries what only the loop can do, and what works everywhere."""
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:
+        if isinstance(msg, Make):
+            self.refused = []
+            attempts: tuple[Callable[[], Any], ...] = (lambda: self.spawn(Echo), lambda: self.lookup("name"))
+            for attempt in attempts:
+                try:
+                    attempt()
+                except NotOnThisBase as error:
+                    self.refused.append(error.operation)
+            self.asker = sender
+            self.after(0.01, "payload").cancel()
+        elif isinstance(msg, WakeupMessage):
+            assert msg.payload == "payload"
+            self.send(self.asker, Events(tuple(self.refused)))
+
+
+async def test_spawn_makes_a_child_with_all_options() -> None:
+    system = LoopSystem()
+    maker = system.spawn(Maker)
+    child = (await system.ask(maker, Make(), PATIENCE)).child
+    assert (await system.ask(maker, Make(), PATIENCE)).child == child
+    system.tell(child, Add(3))
+    assert await system.ask(child, Get(), PATIENCE) == Number(3)
+    status, parent = system.status(child), system.status(maker)
+    assert status is not None
+    assert parent is not None
+    assert (status.bound, status.name, parent.children) == (7, "the child", 1)
+    await system.shutdown(PATIENCE)
+    assert system.system_status().actors == 0
+
+
+def test_on_another_base_it_says_what_to_do_and_wakes_up_even_when_cancelled() -> None:
+    system = ActorSystem("simpleSystemBase", transientUnique=True, logDefs=False)
+    answer = system.ask(system.createActor(Elsewhere), Make(), timedelta(seconds=5))
+    assert answer == Events(("spawn", "lookup"))
+    system.shutdown()
+
+
+async def test_it_mixes_with_thespians_dispatcher() -> None:
+    class Dispatching(LoopActor, ActorTypeDispatcher):
+        def receiveMsg_Say(self, message: Say, sender: ActorAddress) -> None:
+            self.send(sender, Said(message.text))
+
+    system = LoopSystem()
+    assert await system.ask(system.spawn(Dispatching), Say("hello"), PATIENCE) == Said("hello")
+    await system.shutdown(PATIENCE)
+
+
+async def test_what_is_no_address_is_refused_by_plain_actors_and_a_dead_letter_of_ours() -> None:
+    class Plain(Actor):
+        def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:
+            if isinstance(msg, Make):
+                self.send("nobody", Get())
+
+    class Ours(LoopActor):
+        receiveMessage = Plain.receiveMessage
+
+    system = LoopSystem()
+    system.tell(system.spawn(Ours), Make())
+    await system.idle()
+    assert (system.failures, system.dead_letters) == (0, 1)
+    system.tell(system.spawn(Plain), Make())
+    await system.idle()
+    assert system.failures == 2
+    await system.shutdown(PATIENCE)

@@ -1,0 +1,37 @@
+"""The names that the actor system offers: adding one is a reviewed act."""
+
+from __future__ import annotations
+
+from actors import system
+
+
+def test_the_public_names() -> None:
+    assert sorted(system.__all__) == [
+        "ActorFailed",
+        "ActorGone",
+        "ActorStatus",
+        "ActorSystemError",
+        "Address",
+        "AskFailed",
+        "AskTimeout",
+        "BadFrame",
+        "Cancellable",
+        "KeyedError",
+        "LoopActor",
+        "LoopSystem",
+        "LoopSystemBase",
+        "MailboxFull",
+        "NotAllowed",
+        "NotInVocabulary",
+        "NotOnThisBase",
+        "State",
+        "Supervision",
+        "SystemStatus",
+        "SystemStopped",
+        "Vocabulary",
+        "WouldBlock",
+        "actor_system",
+        "address_from_text",
+        "address_to_text",
+    ]
+    assert all(hasattr(system, name) for name in system.__all__)
