@@ -59,6 +59,8 @@ from identity.errors import SlimError
 WINDOW = RING
 """Messages of one application that may be under way in one session: its room at the start."""
 MESSAGE_IDS = 2**32
+FAREWELLS = 256
+"""Last answers that are kept for those who ask again after the end."""
 CREDENTIAL_PATIENCE = 30.0
 """Seconds to wait for a token with claims, which may need I/O."""
 
@@ -119,7 +121,7 @@ class Conversation:
         self._draining = False
         self._congested = False
         self._withheld = 0
-        self._farewells: list[SessionMessage] = []
+        self._farewells: deque[SessionMessage] = deque(maxlen=FAREWELLS)
         self._answers: list[Answer] = []
         self._credential_waits: Callable[[float, list[Effect]], None] | None = None
         self._credential_deadline = 0.0
