@@ -314,7 +314,7 @@ class Moderator(Conversation):
         out.append(MemberJoined(self.session_id, task.member, self.members))
         self._open_up(task.member, now, out)
         if self._stepped(request):
-            self._finish(None, out)
+            self._finish(task.error, out)
 
     def _failed_to_add(self, cause: str) -> HandshakeFailed:
         if not self.group:
@@ -513,7 +513,7 @@ class Moderator(Conversation):
             self._closed(None)
         elif complete and self._task is not None:
             if self._task.kind is Kind.ADD:
-                self._finish(None, out)
+                self._finish(self._task.error, out)
             else:
                 self._parted(now, out)
 
@@ -552,11 +552,14 @@ class Moderator(Conversation):
         if request.what == "close":
             error = SessionError(f"failed to close session: {cause}", session_id=self.session_id)
             self._closed(error)
-        elif self._task.kind is Kind.ADD:
-            self._finish(self._failed_to_add(cause), out)
-        else:
-            self._finish(self._failed_to_remove(cause), out)
-        if request.what == "commit" and self._crypto is not None and not self.ended:
+            return
+        task = self._task
+        failed = self._failed_to_add if task.kind is Kind.ADD else self._failed_to_remove
+        task.error = task.error or failed(cause)
+        if self._stepped(request):
+            # Not before: whoever has not answered yet must get the change all the same.
+            self._finish(task.error, out)
+        if request.what == "commit" and self._crypto is not None:
             # Without this commit no later one can be applied: they could read nothing any more.
             for name in request.awaiting:
                 if isinstance(name, Name):

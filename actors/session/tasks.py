@@ -6,6 +6,7 @@ from enum import Enum
 
 from actors.messages.wire import SessionMessage
 from actors.names import Name
+from identity.errors import SlimError
 
 
 class Kind(Enum):
@@ -24,6 +25,7 @@ class Task:
         "cause",
         "connection",
         "deadline",
+        "error",
         "handle",
         "kind",
         "member",
@@ -43,6 +45,8 @@ class Task:
         """Add: who answered the discovery, full name."""
         self.connection: int | None = None
         self.welcomed = False
+        self.error: SlimError | None = None
+        """What failed already, while another request of the same step is still under way."""
         self.deadline = 0.0
         """Close: until when to wait for the window to empty."""
         self.cause = ""
