@@ -122,7 +122,8 @@ class Conversation:
         self._congested = False
         self._withheld = 0
         self._farewells: deque[SessionMessage] = deque(maxlen=FAREWELLS)
-        self._answers: list[Answer] = []
+        self._answers: list[Effect] = []
+        """Outcomes that go elsewhere than to the application, gathered until the turn ends."""
         self._credential_waits: Callable[[float, list[Effect]], None] | None = None
         self._credential_deadline = 0.0
 
@@ -374,8 +375,10 @@ class Conversation:
 
     # Outcomes and the end.
 
-    def _answer(self, handle: int, port: object, error: SlimError | None) -> None:
-        """The outcome of an operation, to its own port or with the session's others."""
+    def _answer(self, handle: int | None, port: object, error: SlimError | None) -> None:
+        """The outcome of an operation, to its own port or with the session's others. None: nobody asked."""
+        if handle is None:
+            return
         failed = () if error is None else (Failure(handle, error),)
         done = (handle,) if error is None else ()
         if port is not None:
