@@ -24,7 +24,7 @@ App = CallboardApp | OriginalApp
 Cast = Callable[..., Awaitable[list[App]]]
 
 
-@pytest.fixture(params=[OriginalNode, CallboardNode], ids=["original-node", "callboard-node"])
+@pytest.fixture(params=[CallboardNode], ids=["callboard-node"])
 async def node(request: pytest.FixtureRequest) -> AsyncIterator[OriginalNode | CallboardNode]:
     async with request.param() as running:
         yield running
@@ -44,11 +44,15 @@ async def cast(node: OriginalNode | CallboardNode) -> AsyncIterator[Cast]:
         yield start
 
 
+either_node = pytest.mark.parametrize(
+    "node", [OriginalNode, CallboardNode], ids=["original-node", "callboard-node"], indirect=True
+)
 roles = pytest.mark.parametrize(
     ("alice", "bob"), [(OURS, THEIRS), (THEIRS, OURS)], ids=["ours-opens", "theirs-opens"]
 )
 
 
+@either_node
 @roles
 async def test_point_to_point_loses_nothing_and_repeats_nothing(cast: Cast, alice, bob) -> None:
     await scenarios.p2p_both_ways(*await cast(alice=alice, bob=bob), mls=False)
@@ -104,6 +108,7 @@ def part(group: dict[str, type[App]], count: int) -> dict[str, type[App]]:
     return dict(list(group.items())[:count])
 
 
+@either_node
 @groups
 async def test_everybody_in_a_group_hears_everybody(cast: Cast, group) -> None:
     moderator, *members = await cast(**group)
@@ -131,6 +136,7 @@ async def test_a_member_may_leave(cast: Cast, group, first) -> None:
     await scenarios.leaving(moderator, members, mls=False)
 
 
+@either_node
 @roles
 async def test_a_gap_is_asked_for_and_filled(node, cast: Cast, alice, bob) -> None:
     async with Proxy(node.endpoint, once_each(TO_NODE, MSG, {2})) as proxy:
@@ -144,6 +150,7 @@ async def test_a_gap_is_asked_for_and_filled(node, cast: Cast, alice, bob) -> No
     assert proxy.count(TO_NODE, MSG) == 4
 
 
+@either_node
 @roles
 async def test_what_was_not_acknowledged_is_sent_again(node, cast: Cast, alice, bob) -> None:
     async with Proxy(node.endpoint, once_each(TO_APP, ACK, {1, 3})) as proxy:
