@@ -10,6 +10,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from loguru import logger
@@ -26,10 +27,11 @@ from actors.routing.route_table import RouteTable
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.actor import Gateway
-from gateway.auth import client_headers, server_check
+from gateway.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
+from gateway.tls_source import Side, TlsSource
 from gateway.transport import Server, dialler, listener
 from identity.protocols import Provider, Verifier
 
@@ -59,6 +61,8 @@ class DataPlane:
         self._indices = itertools.count(1)
         self._servers: dict[str, Server] = {}
         self._dialled: dict[str, int] = {}
+        self._held: dict[str | int, AsyncExitStack] = {}
+        """What listeners (by endpoint) and dialled links (by index) keep open for identity and TLS."""
         self._states: dict[int, str] = {}
         self._versions: dict[int, asyncio.Event] = {}
         self._attached: dict[int, asyncio.Event] = {}
@@ -94,7 +98,8 @@ class DataPlane:
     async def serve(self, config: ServerConfig) -> str:
         """Listen. Returns the address in use, with the port where 0 was asked for.
 
-        Raises ConfigError, and OSError when the address cannot be had.
+        Raises ConfigError, AuthError when an agent has no identity for it, and OSError when the address
+        cannot be had.
         """
         if config.endpoint in self._servers:
             raise AlreadyConnected(config.endpoint)
@@ -106,9 +111,13 @@ class DataPlane:
             )
             self.system.tell(self._gateway, Opened(index))
 
-        server = listener(config, accept, server_check(config.auth), self._high)
-        address = await server.start()
-        self._servers[config.endpoint] = server
+        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
+        async with AsyncExitStack() as held:
+            await _open(held, auth, source)
+            server = listener(config, accept, auth, source, self._high)
+            address = await server.start()
+            self._servers[config.endpoint] = server
+            self._held[config.endpoint] = held.pop_all()
         self.never_served = False
         logger.info("listening on {}", address)
         return address
@@ -119,13 +128,15 @@ class DataPlane:
         if server is None:
             raise NotConnected(f"server not found: {endpoint}")
         await server.stop(grace)
+        await self._release(endpoint)
 
     # Dialling
 
     async def connect(self, config: ClientConfig) -> int:
         """Dial. Returns the connection's index, which it keeps through reconnects.
 
-        Raises ConfigError, AlreadyConnected, and ConnectionLost saying why nobody answered.
+        Raises ConfigError, AuthError when there is nothing to prove who we are with, AlreadyConnected, and
+        ConnectionLost saying why nobody answered.
         """
         endpoint = config.endpoint
         if endpoint in self._dialled:
@@ -133,15 +144,19 @@ class DataPlane:
         index = self.next_index()
         self._dialled[endpoint] = index
         try:
-            link = DialledLink(
-                index,
-                dialler(config, client_headers(config.auth), self._high),
-                config.backoff,
-                endpoint=endpoint,
-                high=self._high,
-                max_message_size=config.max_message_size,
-            )
-            await link.connect()
+            async with AsyncExitStack() as held:
+                auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
+                await _open(held, auth, None if config.plaintext else source)
+                link = DialledLink(
+                    index,
+                    dialler(config, auth, source, self._high),
+                    config.backoff,
+                    endpoint=endpoint,
+                    high=self._high,
+                    max_message_size=config.max_message_size,
+                )
+                await link.connect()
+                self._held[index] = held.pop_all()
             self._links[index] = link
             self._versions[index], self._attached[index] = asyncio.Event(), asyncio.Event()
             self.system.tell(self._gateway, Opened(index, config.link_id, self._port))
@@ -191,8 +206,16 @@ class DataPlane:
             for endpoint, dialled in list(self._dialled.items()):
                 if dialled == index:
                     del self._dialled[endpoint]
+            self._tasks(self._release(index), lambda *_: None)
         for callback in list(self._observers):
             callback(state)
+
+    async def _release(self, holder: str | int) -> None:
+        """Close what a listener or a link kept open for identity and TLS."""
+        held = self._held.get(holder)
+        if held is not None:
+            await held.aclose()
+            self._held.pop(holder, None)
 
     # Figures and the end
 
@@ -224,4 +247,13 @@ class DataPlane:
         except AskTimeout:
             logger.warning("connections were cut: they did not end in time", count=len(self._links))
         self._tasks.cancel()
+        await asyncio.gather(*(self._release(holder) for holder in list(self._held)))
         await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+
+
+async def _open(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
+    """Start the parts that there are; `held` will close them."""
+    for part in parts:
+        if part is not None:
+            held.push_async_callback(part.close)
+            await part.start()

@@ -140,8 +140,11 @@ class GrpcServer:
         accept: Accept,
         authenticate: Authenticate | None,
         credentials: grpc.ServerCredentials | None,
+        check_peer: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in."""
         self._accept, self._authenticate = accept, authenticate
+        self._check_peer = check_peer
         keepalive = config.keepalive
         options = [
             ("grpc.max_receive_message_length", config.max_message_size),
@@ -186,11 +189,13 @@ class GrpcServer:
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        if self._authenticate is not None:
-            try:
+        try:
+            if self._check_peer is not None:
+                self._check_peer(_peer_chain(context))
+            if self._authenticate is not None:
                 await self._authenticate(headers)
-            except AuthError as exc:
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
+        except AuthError as exc:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         stream = GrpcStream(context.read, context.write, context.peer())
         context.add_done_callback(lambda _: stream.lost("the peer is gone"))
@@ -198,6 +203,13 @@ class GrpcServer:
         await stream.ended.wait()
         if stream.status is not StreamStatus.OK:
             await context.abort(_CODES[stream.status], stream.message)
+
+
+def _peer_chain(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """The certificates that the peer sent, leaf first, as PEM."""
+    found = context.auth_context()
+    chain = found.get("x509_pem_cert_chain") or found.get("x509_pem_cert") or ()
+    return b"".join(bytes(part) for part in chain)
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -210,7 +222,7 @@ class GrpcDialler:
         self,
         config: ClientConfig,
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
-        credentials: grpc.ChannelCredentials | None,
+        credentials: Callable[[], grpc.ChannelCredentials] | None,
     ) -> None:
         self._config = config
         self._headers = headers
@@ -244,7 +256,7 @@ class GrpcDialler:
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(where, options)
         else:
-            channel = grpc.aio.secure_channel(where, self._credentials, options)
+            channel = grpc.aio.secure_channel(where, self._credentials(), options)
         metadata = [(key.lower(), value) for key, value in await self._headers()]
         call = channel.stream_stream(METHOD_PATH)(metadata=metadata, wait_for_ready=False)
         try:
