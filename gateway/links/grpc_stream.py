@@ -78,6 +78,9 @@ class GrpcStream:
             if not self._tasks:
                 self.ended.set()
 
+    def abort(self, message: str) -> None:
+        self.lost(message)
+
     def lost(self, cause: str) -> None:
         """The call is over, whoever ended it."""
         self._closing = True

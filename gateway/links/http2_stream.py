@@ -61,6 +61,10 @@ class Http2Stream:
         else:
             self._stream.cancel(message)
 
+    def abort(self, message: str) -> None:
+        self._reason = self._reason or message
+        self._stream.cancel(message)
+
     def _closed(self, cause: Cause) -> None:
         assert self._handler is not None
         self._handler.stream_closed(self._reason or str(cause))
