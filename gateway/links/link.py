@@ -29,7 +29,8 @@ class AcceptedLink:
     """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.link.Link`.
 
     Messages over `max_message_size` bytes are not written: the peer would end the stream for them.
-    `listener` is the endpoint of ours at which the peer called.
+    `listener` is the endpoint of ours at which the peer called. A stream that is being closed is cut after
+    `close_time` seconds.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class AcceptedLink:
         listener: str = "",
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        close_time: float = CLOSE_TIME,
     ) -> None:
         self.index = index
         self.listener = listener
@@ -49,6 +51,7 @@ class AcceptedLink:
         self._high = high
         self._low = high // 4
         self._limit = max_message_size
+        self._close_time = close_time
         self._above = False
         """Whether `backlog` was above the high-water mark and has not drained since."""
         self._broken = False
@@ -184,7 +187,7 @@ class AcceptedLink:
     def _end(self, stream: Stream, status: StreamStatus, cause: str) -> None:
         """Close the stream, and cut it when that takes too long."""
         if self._cut is None:
-            self._cut = asyncio.get_running_loop().call_later(CLOSE_TIME, stream.abort, cause)
+            self._cut = asyncio.get_running_loop().call_later(self._close_time, stream.abort, cause)
         stream.close(status, cause)
 
     def _forget(self) -> None:
@@ -216,8 +219,9 @@ class DialledLink(AcceptedLink):
         endpoint: str,
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        close_time: float = CLOSE_TIME,
     ) -> None:
-        super().__init__(index, None, high=high, max_message_size=max_message_size)
+        super().__init__(index, None, high=high, max_message_size=max_message_size, close_time=close_time)
         self._dial = dial
         self._backoff = backoff
         self._endpoint = endpoint
