@@ -20,10 +20,11 @@ from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
 from actors.codec import Codec
-from actors.errors import NoRoute, ProtocolError, SessionClosed, SessionError
+from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
     Congested,
+    ConnectionGone,
     Detach,
     Drained,
     Forward,
@@ -31,6 +32,7 @@ from actors.messages.routing import (
     Status,
     StatusReport,
     Subscribing,
+    TooLarge,
     Transmit,
 )
 from actors.messages.session import (
@@ -58,6 +60,7 @@ from actors.messages.session import (
     SessionGone,
     SessionOpened,
     SetRoute,
+    Stranded,
     SubscribeName,
     Unbind,
     Unroutable,
@@ -154,6 +157,8 @@ class App(LoopActor):
             Forward: self._on_forward,
             Outbound: lambda message, sender: self._put_out(message.messages, sender),
             Snapshot: self._on_snapshot,
+            TooLarge: self._on_too_large,
+            ConnectionGone: self._on_connection_gone,
             Transmit: self._on_transmit,
             OpenSession: self._on_open,
             Listen: self._on_listen,
@@ -328,6 +333,18 @@ class App(LoopActor):
         self._figures["unroutable"] += len(messages)
         if session is not None:
             self.send(session, Unroutable(messages, error))
+
+    def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
+        for frame in message.frames:
+            refused = self._with.codec.decode(frame)
+            error = MessageTooLarge(frame.size, message.limit)
+            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+
+    def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
+        for session_id in self._ways.stranded(message.connection):
+            address = self._sessions.get(session_id)
+            if address is not None:
+                self.send(address, Stranded(message.error))
 
     def _congestion(self, connection: int, *, congested: bool) -> None:
         before = bool(self._congested)
