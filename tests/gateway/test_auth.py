@@ -165,7 +165,7 @@ async def test_a_link_without_identity_does_not_dial(agent: WorkloadServer) -> N
         ({"type": "static_jwt", "file": "/absent"}, "auth.file"),
         ({"type": "jwt"}, "auth.key"),
         (signing(type="what"), "auth.key.type"),
-        (signing(type="autoresolve"), "auth.key.type"),
+        ({"type": "jwt", "key": {"type": "autoresolve"}}, "auth.key.type"),
         (signing(algorithm=None), "auth.key.algorithm"),
         (signing(algorithm="none"), "auth.key.algorithm"),
         (signing(format="jwks"), "auth.key.format"),
