@@ -66,6 +66,7 @@ from actors.messages.session import (
     UnsubscribeName,
 )
 from actors.messages.wire import (
+    ONE,
     Frame,
     MessageType,
     SessionMessage,
@@ -338,34 +339,26 @@ class App(LoopActor):
             self._look_for_rotation()
         ways, own, encode = self._ways, self._connection, self._with.codec.encode
         batches: dict[int, list[Frame | SessionMessage]] = {}
+        last: Any = None
+        targets: tuple[int, ...] = ()
         for message in messages:
-            targets = ways.find(message)
+            destination, fanout, pinned = message.destination, message.fanout, message.connection
+            # Messages of one batch mostly go the same way; anycast takes a turn for each.
+            way = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
+            if way is None or way != last:
+                targets, last = ways.find(message), way
             if not targets:
-                self._unroutable(session, (message,), NoRoute(str(message.destination)))
+                self._unroutable(session, (message,), NoRoute(str(destination)))
                 continue
-            source, destination, type_, kind, session_id, id, content, fanout, metadata, _, lost, _ = message
-            filled = SessionMessage(
-                source,
-                destination,
-                type_,
-                kind,
-                session_id,
-                id,
-                content,
-                fanout,
-                metadata,
-                token,
-                lost,
-                own,
-            )
+            item: Frame | SessionMessage | None = None
             frame: Frame | None = None
             for target in targets:
                 if ways.is_local(target, destination.key):
-                    item: Frame | SessionMessage = filled
+                    item = message._replace(identity=token, connection=own)
                 else:
                     if frame is None:
                         try:
-                            frame = encode(filled)
+                            frame = encode(message, token)
                         except SlimError as refused:
                             self._unroutable(session, (message,), refused)
                             break

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from loguru import logger
 
-from gateway.cli import demo, start, talk, token
+from gateway.cli import bench, demo, start, talk, token
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
@@ -19,6 +19,7 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     demo.add,
     talk.add,
     token.add,
+    bench.add,
 )
 
 

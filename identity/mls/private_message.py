@@ -7,7 +7,7 @@ beyond the primitives a message costs a few joins and slices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from identity.mls.cipher_suite import NONCE_LENGTH, CipherSuite
@@ -75,11 +75,14 @@ class _Opened(NamedTuple):
     ratchet: Ratchet
     found: MessageKey
 
+    def __repr__(self) -> str:
+        return f"_Opened({len(self.content)} bytes, sender={self.sender})"
+
 
 class EpochKeys:
     """Protects and opens the private messages of one epoch.
 
-    `signature_keys[leaf]` is the signature key of the member at that leaf in this epoch, or `None`.
+    `signature_key(leaf)` is the signature key of the member at that leaf in this epoch, or `None`.
     """
 
     __slots__ = (
@@ -90,7 +93,7 @@ class EpochKeys:
         "group_id",
         "secret_tree",
         "sender_data_secret",
-        "signature_keys",
+        "signature_key",
         "suite",
     )
 
@@ -100,14 +103,14 @@ class EpochKeys:
         context: GroupContext,
         sender_data_secret: Secret,
         secret_tree: SecretTree,
-        signature_keys: Sequence[bytes | None],
+        signature_key: Callable[[int], bytes | None],
     ) -> None:
         self.suite = suite
         self.group_id = context.group_id
         self.epoch = context.epoch
         self.sender_data_secret = sender_data_secret
         self.secret_tree = secret_tree
-        self.signature_keys = signature_keys
+        self.signature_key = signature_key
         self._context = context.encoded
         place = opaque(context.group_id) + u64(context.epoch)
         self._places = _VERSION + _WIRE_FORMAT + place + _MEMBER
@@ -129,8 +132,10 @@ class EpochKeys:
         """Protect application data as a complete MLSMessage. Raises KeyUnavailable at the ratchet's end."""
         body = opaque(plaintext)
         data = opaque(authenticated_data)
-        tbs = b"".join((self._places, sender.to_bytes(4, "big"), data, b"\x01", body, self._context))
-        signature = self.suite.sign_with_label(key, b"FramedContentTBS", tbs)
+        place = sender.to_bytes(4, "big")
+        signature = self.suite.sign_with_label(
+            key, b"FramedContentTBS", self._places, place, data, b"\x01", body, self._context
+        )
         return self._seal(sender, ContentType.APPLICATION, body + opaque(signature), data, reuse_guard)
 
     def protect(self, content: AuthenticatedContent, reuse_guard: bytes) -> bytes:
@@ -244,8 +249,7 @@ class EpochKeys:
         return _Opened(content, sender, ratchet, found)
 
     def _signature_key(self, leaf: int) -> bytes:
-        keys = self.signature_keys
-        key = keys[leaf] if leaf < len(keys) else None
+        key = self.signature_key(leaf)
         if key is None:
             raise ValidationError("sender", f"leaf {leaf} is blank or outside the tree of epoch {self.epoch}")
         return key

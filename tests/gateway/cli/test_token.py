@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_a_token_of_a_secret_is_minted_and_verified(run) -> None:
         ({"iss": "https://other"}, ["--issuer", "https://mine"], "iss"),
         ({}, ["--issuer", "https://mine"], "iss"),
         ({"sub": "other"}, ["--subject", "mine"], "sub"),
-        ({"nbf": 600}, [], "not yet"),
+        ({"nbf": 600}, [], "not valid for another"),
     ],
 )
 def test_why_a_token_is_refused_is_one_line(
@@ -133,8 +134,6 @@ def test_inspecting_a_shared_secret_token_shows_no_mac(run) -> None:
 
 
 def test_inspecting_standard_input(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
     monkeypatch.setattr("sys.stdin", io.StringIO(encode({"sub": "app"}, Algorithm.ES256)))
     code, out, _ = run("inspect", "-")
     assert code == 0
