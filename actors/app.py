@@ -49,6 +49,7 @@ from actors.messages.session import (
     Credential,
     CredentialWanted,
     Failure,
+    IdentityRotated,
     Listen,
     OpenSession,
     Outbound,
@@ -91,7 +92,7 @@ from actors.session.ways import Ways
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import Provider, Verifier, WouldBlock
+from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
 
 EARLY = 4096
 """Messages that may wait for the first snapshot of the routes."""
@@ -145,12 +146,14 @@ class App(LoopActor):
         self._subscriptions = Subscriptions(
             local, collaborators.draw(2**64), self._settings.subscription_timeout
         )
+        self._token = ""
+        self._generation: int | None = None
         self._tags = 0
         self._resolving: dict[int, Callable[[Resolved], None]] = {}
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused"), 0)
+        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
         self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
@@ -293,6 +296,9 @@ class App(LoopActor):
         except (AuthError, ConfigError) as error:
             self._unroutable(session, messages, error)
             return
+        if token is not self._token:
+            self._token = token
+            self._look_for_rotation()
         ways, own, encode = self._ways, self._connection, self._with.codec.encode
         batches: dict[int, list[Frame | SessionMessage]] = {}
         last: Any = None
@@ -326,6 +332,18 @@ class App(LoopActor):
                     batch.append(item)
         for target, batch in batches.items():
             self.send(ways.address(target), Forward(tuple(batch), own, self.myAddress))
+
+    def _look_for_rotation(self) -> None:
+        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
+        provider = self._with.provider
+        if not isinstance(provider, RotatingProvider):
+            return
+        before, self._generation = self._generation, provider.generation
+        if before is not None and before != self._generation:
+            self._log.info("the identity was rotated")
+            self._count("rotations")
+            for address in self._sessions.values():
+                self.send(address, IdentityRotated(self._generation))
 
     def _unroutable(
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError

@@ -50,7 +50,10 @@ class Draw:
         self._at = 0
 
     def __call__(self, below: int) -> int:
-        """A number from 0 to `below` - 1; `below` is at most 2**32. The bias is under 2**-32."""
+        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
+
+        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
+        """
         if self._at == len(self._bytes):
             self._bytes, self._at = os.urandom(self._FETCH), 0
         self._at += 8

@@ -305,6 +305,12 @@ class EpochChanged(NamedTuple):
 # App to a Session
 
 
+class IdentityRotated(NamedTuple):
+    """What the application proves its identity with was replaced; messages carry the new one from now on."""
+
+    generation: int
+
+
 class Received(NamedTuple):
     """Verified messages of this session, in order of arrival."""
 

@@ -209,10 +209,11 @@ class GrpcServer:
 
 
 def _peer_chain(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-    """The certificates that the peer sent, leaf first, as PEM."""
+    """The peer's certificates, leaf first, as PEM. The library's chain may be without the leaf."""
     found = context.auth_context()
-    chain = found.get("x509_pem_cert_chain") or found.get("x509_pem_cert") or ()
-    return b"".join(bytes(part) for part in chain)
+    leaf = b"".join(found.get("x509_pem_cert", ()))
+    chain = b"".join(found.get("x509_pem_cert_chain", ()))
+    return leaf + chain.replace(leaf, b"") if leaf else chain
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
