@@ -81,6 +81,7 @@ from actors.names import Name
 from actors.session.actor import Session
 from actors.session.admission import Admission
 from actors.session.application import Application, Invitation
+from actors.session.controlled import ControlledModerator
 from actors.session.conversation import WINDOW, Draw, Setting
 from actors.session.crypto import Crypto, CryptoFactory
 from actors.session.effects import Refused
@@ -507,7 +508,7 @@ class App(LoopActor):
         self._application.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
-            moderator = Moderator(setting, destination, None, now, order=message)
+            moderator = ControlledModerator(setting, destination, message, now)
             self.send(self._spawn(moderator, None), BeginSession())
         else:
             participant = Participant(setting, destination, message, now)
