@@ -14,6 +14,8 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
+_REFUSAL = 0.05
+"""Seconds in which a refusal's status follows its headers."""
 _SERVICE, _METHOD = METHOD_PATH.strip("/").split("/")
 
 Headers = dict[str, str]
@@ -266,10 +268,8 @@ class GrpcDialler:
         try:
             async with asyncio.timeout(config.dial_timeout):
                 await call.initial_metadata()
-                if call.done():
-                    raise ConnectionLost(
-                        config.endpoint, f"{(await call.code()).name}: {await call.details()}"
-                    )
+                if await _refused(call):
+                    raise ConnectionLost(config.endpoint, await _why(call))
         except TimeoutError as exc:
             await channel.close()
             raise ConnectionLost(config.endpoint, "no answer in time") from exc
@@ -295,6 +295,16 @@ class GrpcDialler:
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
             pass
         await channel.close(grace=0.5)
+
+
+async def _refused(call: Any) -> bool:
+    """Whether the headers were those of a refusal: then its status follows them at once."""
+    status = asyncio.ensure_future(call.code())
+    try:
+        done, _ = await asyncio.wait({status}, timeout=_REFUSAL)
+    finally:
+        status.cancel()
+    return bool(done)
 
 
 async def _why(call: Any) -> str:
