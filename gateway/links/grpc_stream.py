@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from actors.errors import ConnectionLost
+from actors.errors import CannotConnect
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
@@ -236,7 +236,7 @@ class GrpcDialler:
         self._closers: set[asyncio.Task[None]] = set()
 
     async def dial(self) -> Stream:
-        """A new stream. Raises ConnectionLost saying why there is none."""
+        """A new stream. Raises CannotConnect saying why there is none."""
         config = self._config
         target = config.target()
         where = f"unix:{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{target[1]}"
@@ -269,14 +269,14 @@ class GrpcDialler:
             async with asyncio.timeout(config.dial_timeout):
                 await call.initial_metadata()
                 if await _refused(call):
-                    raise ConnectionLost(config.endpoint, await _why(call))
+                    raise CannotConnect(config.endpoint, await _why(call))
         except TimeoutError as exc:
             await channel.close()
-            raise ConnectionLost(config.endpoint, "no answer in time") from exc
+            raise CannotConnect(config.endpoint, "no answer in time") from exc
         except grpc.RpcError as exc:
             cause = await _why(call)
             await channel.close()
-            raise ConnectionLost(config.endpoint, cause) from exc
+            raise CannotConnect(config.endpoint, cause) from exc
         except BaseException:
             await channel.close()
             raise
