@@ -274,7 +274,7 @@ class Session:
         self._outgoing.append(outgoing)
         if not self._flush_armed:
             self._flush_armed = True
-            self._system.loop.call_soon(self._flush)
+            self._system.before_turn(self._flush)
         return handle
 
     def _flush(self) -> None:
