@@ -299,12 +299,13 @@ class Backoff:
     """Times between attempts to connect, in seconds; `max_attempts` 0 is without end.
 
     Delays grow by `factor` from `base` to `max_delay`; jitter takes up to half of each away, so that many
-    clients do not come back in step.
+    clients do not come back in step. The original tries once a second: programs count on being back within
+    two seconds of a restart, whatever it took. Raising `max_delay` spares a node that is gone for long.
     """
 
     base: float = 0.1
     factor: float = 2.0
-    max_delay: float = 5.0
+    max_delay: float = 1.0
     max_attempts: int = 0
     jitter: bool = True
 
@@ -326,7 +327,7 @@ class Backoff:
             made = cls(
                 base / 1000 if isinstance(base, int | float) else duration(base, section.at("base")),
                 float(section.take("factor", (int, float), 2.0)),
-                section.seconds("max_delay", 5.0),
+                section.seconds("max_delay", 1.0),
                 section.take("max_attempts", int, 0),
                 section.take("jitter", bool, True),
             )
