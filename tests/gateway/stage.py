@@ -165,10 +165,13 @@ class Peer(News):
         await self.until(lambda: len(self.blobs()) >= len(blobs))
         assert self.blobs() == list(blobs)
 
+    async def heard_last(self, blob: bytes) -> None:
+        await self.until(lambda: self.blobs()[-1:] == [blob])
+
     async def is_in_step(self) -> None:
         """All that was sent to the node before has been handled, and all it had to say is here."""
         id = 900_000 + len(self.got)
-        self.send(subscription(Name("in", "step", "only"), id))
+        self.send(subscription(Name("nobody", "wants", "this"), id, subscribe=False))
         await self.until(lambda: id in self.acks())
 
     async def ended(self) -> str:
