@@ -192,6 +192,7 @@ class Local(News):
         self.congested: set[int] = set()
         self.pauses = 0
         self._ids = itertools.count(1)
+        self._subscribed: dict[Name, int] = {}
         self.router = Router(self.index)
         self.port = plane.system.port(lambda message, _: self._take(message))
         plane.system.tell(plane.route_table, Attach(self.index, self.port, local=True))
@@ -221,8 +222,11 @@ class Local(News):
         return [one.content.blob for one in self.got if isinstance(one.content, Payload)]
 
     async def order(self, name: Name, *, subscribe: bool = True, **ways: Any) -> SubscriptionAck:
-        """A subscription with `forward_to` or `recv_from`; its acknowledgement."""
-        id = next(self._ids)
+        """A subscription with `forward_to` or `recv_from`, or its end; its acknowledgement."""
+        id = next(self._ids) if subscribe else self._subscribed.pop(name, next(self._ids))
+        self.acks.pop(id, None)
+        if subscribe:
+            self._subscribed[name] = id
         asked = Subscription(subscribe, name, name, subscription_id=id, **ways)
         self.plane.system.tell(self.plane.route_table, Subscribing(self.index, asked))
         await self.until(lambda: id in self.acks)
