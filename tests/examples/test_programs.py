@@ -15,6 +15,8 @@ from identity.keys import Algorithm
 from tests.examples.programs import Program, program
 from tests.identity.key_samples import encode, jwk, jwks
 
+NOBODY = '{"endpoint": "http://127.0.0.1:1", "tls": {"insecure": true}}'
+
 
 @pytest.fixture
 async def node() -> AsyncIterator[str]:
@@ -117,9 +119,9 @@ async def test_group(node: str) -> None:
     [
         (["--local", "a/b"], 2, "--local"),
         (["--local", "a/b/c", "--slim", "{"], 2, "--slim: not JSON"),
-        (["--local", "a/b/c", "--slim", '{"endpoint": "http://127.0.0.1:1", "tls": {"insecure": true}}'], 1, "127.0.0.1:1"),
+        (["--local", "a/b/c", "--slim", NOBODY], 1, "127.0.0.1:1"),
     ],
-)  # fmt: skip
+)
 async def test_errors_are_one_sentence(flags: list[str], code: int, text: str) -> None:
     async with program("point_to_point.py", *flags) as wrong:
         got, said = await wrong.ended()
