@@ -324,6 +324,12 @@ class Unroutable(NamedTuple):
     error: SlimError
 
 
+class Stranded(NamedTuple):
+    """The connection that led to this session's peers is gone for good, and no other leads to them."""
+
+    error: SlimError
+
+
 class Bound(NamedTuple):
     """The outcome of a Bind with a subscription."""
 

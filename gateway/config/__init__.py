@@ -15,6 +15,7 @@ from gateway.config.endpoints import (
     Backoff,
     ClientConfig,
     Keepalive,
+    ProxyConfig,
     ServerConfig,
 )
 from gateway.config.section import Material, Section, duration
@@ -30,6 +31,7 @@ __all__ = [
     "MAX_MESSAGE_SIZE",
     "MIB",
     "Material",
+    "ProxyConfig",
     "Section",
     "ServerConfig",
     "SpiffePeers",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from gateway.config.auth import AuthConfig
 from gateway.config.section import Section, duration
@@ -16,6 +16,9 @@ from identity.errors import ConfigError
 
 MIB = 1024 * 1024
 MAX_MESSAGE_SIZE = 4 * MIB
+
+DIAL_TIMEOUT = 20.0
+"""Seconds for a dial where neither `connect_timeout` nor `request_timeout` is set."""
 
 TRANSPORTS = ("fast", "grpc")
 """`fast` is our own HTTP/2 framing, `grpc` the gRPC library; peers cannot tell them apart."""
@@ -59,20 +62,71 @@ class Backoff:
         if section is None:
             return cls()
         kind = section.take("type", str, None)
+        if kind not in (None, "fixed", "exponential"):
+            raise ConfigError(
+                f'{section.at("type")}: "exponential" or "fixed", got {kind!r}', field=section.at("type")
+            )
         if kind == "fixed" or section.has("interval"):
             interval = section.seconds("interval", 1.0)
-            made = cls(interval, 1.0, interval, section.take("max_attempts", int, 0), jitter=False)
+            made = cls(interval, 1.0, interval, section.count("max_attempts", 0, least=0), jitter=False)
         else:
             base = section.take("base", (int, float, str, timedelta), 100)
+            factor = float(section.take("factor", (int, float), 2.0))
+            if not 1.0 <= factor <= 100.0:
+                raise ConfigError(
+                    f"{section.at('factor')}: from 1 to 100, got {factor:g}", field=section.at("factor")
+                )
             made = cls(
-                base / 1000 if isinstance(base, int | float) else duration(base, section.at("base")),
-                float(section.take("factor", (int, float), 2.0)),
+                # A bare number is milliseconds here, as it is for the original.
+                duration(base / 1000 if isinstance(base, int | float) else base, section.at("base")),
+                factor,
                 section.seconds("max_delay", 5.0),
-                section.take("max_attempts", int, 0),
+                section.count("max_attempts", 0, least=0),
                 section.take("jitter", bool, True),
             )
         section.end()
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """An HTTP proxy that is asked to CONNECT. `headers` are sent to it."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def url(self) -> str:
+        """With the credentials, as the gRPC library wants it."""
+        credentials = f"{quote(self.username, '')}:{quote(self.password, '')}@" if self.username else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{credentials}{host}:{self.port}"
+
+    @classmethod
+    def read(cls, section: Section | None) -> ProxyConfig | None:
+        if section is None:
+            return None
+        where = section.at("url")
+        url = section.take("url", str, "")
+        username, password = section.take("username", str, ""), section.take("password", str, "")
+        headers = section.texts_by_key("headers")
+        section.ignore("tls")
+        section.end()
+        if not url:
+            return None
+        parts, port = _split(url, where)
+        if parts.scheme != "http" or not parts.hostname:
+            # Not repeated: it may hold a password.
+            raise ConfigError(f"{where}: expected http://HOST:PORT", field=where)
+        return cls(
+            parts.hostname,
+            port or 80,
+            username or unquote(parts.username or ""),
+            password or unquote(parts.password or ""),
+            headers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +145,7 @@ class ClientConfig:
     backoff: Backoff = Backoff()
     link_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     max_message_size: int = MAX_MESSAGE_SIZE
-    proxy: str | None = None
+    proxy: ProxyConfig | None = None
     transport: str = DEFAULT_TRANSPORT
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -112,21 +166,20 @@ class ClientConfig:
             )
             part.end()
         link_id = section.take("link_id", str, None) or str(uuid.uuid4())
-        proxy = section.section("proxy")
         made = cls(
             endpoint=endpoint,
             tls=TlsConfig.read(section.section("tls")),
             auth=AuthConfig.read(section.section("auth")),
             origin=section.take("origin", str, None),
             server_name=section.take("server_name", str, None),
-            headers=dict(section.take("headers", dict, {})),
+            headers=section.texts_by_key("headers"),
             keepalive=keepalive,
             connect_timeout=section.seconds("connect_timeout", 0.0),
             request_timeout=section.seconds("request_timeout", 0.0),
             backoff=Backoff.read(section.section("backoff")),
             link_id=link_id,
-            max_message_size=section.take("max_message_size", int, MAX_MESSAGE_SIZE),
-            proxy=_proxy(proxy),
+            max_message_size=section.count("max_message_size", MAX_MESSAGE_SIZE),
+            proxy=ProxyConfig.read(section.section("proxy")),
             transport=_transport(section),
             metadata=dict(section.take("metadata", dict, {})),
         )
@@ -137,28 +190,34 @@ class ClientConfig:
             raise ConfigError(
                 'auth.key.type: a client signs: give a key of type "encoding"', field="auth.key.type"
             )
+        if made.proxy is not None and made.proxy.headers and made.transport == "grpc":
+            raise ConfigError(
+                'proxy.headers: the gRPC library sends none; set "transport": "fast"', field="proxy.headers"
+            )
         made.target()
         return made
 
     @property
+    def dial_timeout(self) -> float:
+        """Seconds that a dial may take, until the peer has accepted the stream."""
+        return self.connect_timeout + self.request_timeout or DIAL_TIMEOUT
+
+    @property
     def plaintext(self) -> bool:
         """Whether the stream is not encrypted: said by `tls.insecure`, or by an http or unix endpoint."""
-        return self.tls.insecure or urlsplit(self.endpoint).scheme in ("http", "unix")
+        return self.tls.insecure or _split(self.endpoint)[0].scheme in ("http", "unix")
 
     def target(self) -> tuple[str, int] | str:
         """(host, port), or the path of a unix socket. Raises ConfigError."""
-        parts = urlsplit(self.endpoint if "://" in self.endpoint else f"//{self.endpoint}")
-        if parts.scheme == "unix":
-            return parts.path or parts.netloc
+        parts, port = _split(self.endpoint)
+        path = parts.path or parts.netloc
+        if parts.scheme == "unix" and path:
+            return path
         if parts.scheme not in ("", "http", "https") or not parts.hostname:
             raise ConfigError(
                 f"endpoint: expected http(s)://HOST:PORT or unix:///PATH, got {self.endpoint!r}",
                 field="endpoint",
             )
-        try:
-            port = parts.port
-        except ValueError as exc:
-            raise ConfigError(f"endpoint: {self.endpoint!r} has no usable port", field="endpoint") from exc
         return parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
@@ -198,10 +257,10 @@ class ServerConfig:
             tls=TlsConfig.read(section.section("tls")),
             auth=AuthConfig.read(section.section("auth")),
             keepalive=keepalive,
-            max_frame_size=section.take("max_frame_size", int, 4) * MIB,
-            max_concurrent_streams=section.take("max_concurrent_streams", int, 100),
-            max_header_list_size=section.take("max_header_list_size", int, 16 * 1024),
-            max_message_size=section.take("max_message_size", int, MAX_MESSAGE_SIZE),
+            max_frame_size=section.count("max_frame_size", 4) * MIB,
+            max_concurrent_streams=section.count("max_concurrent_streams", 100),
+            max_header_list_size=section.count("max_header_list_size", 16 * 1024),
+            max_message_size=section.count("max_message_size", MAX_MESSAGE_SIZE),
             transport=_transport(section),
             metadata=dict(section.take("metadata", dict, {})),
         )
@@ -222,25 +281,22 @@ class ServerConfig:
 
     def target(self) -> tuple[str, int] | str:
         """(host, port), or the path of a unix socket. Raises ConfigError."""
-        parts = urlsplit(self.endpoint if "://" in self.endpoint else f"//{self.endpoint}")
-        if parts.scheme == "unix":
-            return parts.path or parts.netloc
-        try:
-            port = parts.port
-        except ValueError:
-            port = None
-        if not parts.hostname or port is None:
+        parts, port = _split(self.endpoint)
+        path = parts.path or parts.netloc
+        if parts.scheme == "unix" and path:
+            return path
+        if parts.scheme == "unix" or not parts.hostname or port is None:
             raise ConfigError(f"endpoint: expected HOST:PORT, got {self.endpoint!r}", field="endpoint")
         return parts.hostname, port
 
 
-def _proxy(section: Section | None) -> str | None:
-    if section is None:
-        return None
-    url = section.take("url", str, None)
-    section.ignore("tls", "username", "password", "headers")
-    section.end()
-    return url or None
+def _split(address: str, where: str = "endpoint") -> tuple[SplitResult, int | None]:
+    """The parts of a URL, or of HOST:PORT alone, and the port. Raises ConfigError."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        return parts, parts.port
+    except ValueError as exc:
+        raise ConfigError(f"{where}: host or port cannot be read", field=where) from exc
 
 
 def _transport(section: Section) -> str:

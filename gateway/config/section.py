@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 def duration(value: object, where: str) -> float:
     """Seconds, from a text such as "1m30s", a number of seconds, or a timedelta. Raises ConfigError."""
     if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        value = value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         return float(value)
     if isinstance(value, str):
         text = value.replace(" ", "")
@@ -53,6 +54,22 @@ class Section:
                 f"{self.at(key)}: expected {wanted}, got {type(value).__name__}", field=self.at(key)
             )
         return value
+
+    def count(self, key: str, default: int, *, least: int = 1) -> int:
+        """A whole number, at least `least`."""
+        value: int = self.take(key, int, default)
+        if value < least:
+            raise ConfigError(f"{self.at(key)}: at least {least}, got {value}", field=self.at(key))
+        return value
+
+    def texts_by_key(self, key: str) -> dict[str, str]:
+        """A dict from texts to texts."""
+        value = self.take(key, Mapping, {})
+        if not all(isinstance(one, str) and one.isprintable() for pair in value.items() for one in pair):
+            raise ConfigError(
+                f"{self.at(key)}: expected texts of one line by their names", field=self.at(key)
+            )
+        return dict(value)
 
     def seconds(self, key: str, default: float) -> float:
         self._known.append(key)

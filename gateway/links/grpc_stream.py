@@ -78,6 +78,9 @@ class GrpcStream:
             if not self._tasks:
                 self.ended.set()
 
+    def abort(self, message: str) -> None:
+        self.lost(message)
+
     def lost(self, cause: str) -> None:
         """The call is over, whoever ended it."""
         self._closing = True
@@ -242,8 +245,8 @@ class GrpcDialler:
             ("grpc.enable_retries", 0),
             ("grpc.enable_http_proxy", 1 if config.proxy else 0),
         ]
-        if config.proxy:
-            options.append(("grpc.http_proxy", config.proxy))
+        if config.proxy is not None:
+            options.append(("grpc.http_proxy", config.proxy.url()))
         if config.origin:
             options.append(("grpc.default_authority", config.origin))
         if config.server_name:
@@ -261,7 +264,7 @@ class GrpcDialler:
         metadata = [(key.lower(), value) for key, value in await self._headers()]
         call = channel.stream_stream(METHOD_PATH)(metadata=metadata, wait_for_ready=False)
         try:
-            async with asyncio.timeout(config.connect_timeout or 20.0):
+            async with asyncio.timeout(config.dial_timeout):
                 await call.initial_metadata()
                 if call.done():
                     raise ConnectionLost(

@@ -33,9 +33,10 @@ from actors.messages.session import (
     Unbind,
     Unroutable,
 )
-from actors.messages.wire import MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionMessage, SessionType
 from actors.names import Name
 from actors.session.application import Application, Invitation
+from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
 from actors.session.crypto import Addition
 from actors.session.effects import Answer, Effect, Joined, Refused
@@ -199,7 +200,8 @@ class Player:
 
     def receive(self, message: SessionMessage) -> None:
         known = self.core is not None and not self.core.ended and self.core.session_id == message.session_id
-        if known and message.kind is not MessageType.DISCOVERY_REQUEST:
+        asks = isinstance(message.content, DiscoveryRequest) and message.content.destination is None
+        if known and not asks:
             self.event(Received((message,)))
             return
         decision = self.application.stray(message, self.stage.now)
@@ -209,8 +211,12 @@ class Player:
             self.refused.append(decision.reason)
         elif isinstance(decision, Invitation):
             setting = self._setting(message.session_id, decision.config)
-            self.core = Participant(setting, decision.destination, message, self.stage.now)
-            self.event(Received((message,)))
+            if decision.leads:
+                self.core = ControlledModerator(setting, decision.destination, message, self.stage.now)
+                self._perform(self.core.start(self.stage.now))
+            else:
+                self.core = Participant(setting, decision.destination, message, self.stage.now)
+                self.event(Received((message,)))
 
     def tick(self) -> None:
         deadline = self.core.next_deadline() if self.core is not None else None
