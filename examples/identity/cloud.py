@@ -10,9 +10,8 @@ end-to-end encryption needs another pair.
 from __future__ import annotations
 
 import argparse
-import asyncio
 
-from conversation import converse
+from conversation import converse, run
 from stand_ins import Cloud
 
 from gateway import IdentityVerifier
@@ -50,4 +49,4 @@ async def talk(provider: CloudProvider, issuer: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

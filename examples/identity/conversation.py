@@ -6,9 +6,12 @@ provider and verifier work; each application has its own there.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from gateway import IdentityVerifier, Name, Slim
+from gateway import IdentityVerifier, Name, Slim, init_tracing
 from identity.protocols import Provider
 
 ALICE, BOB = Name("agntcy", "demo", "alice"), Name("agntcy", "demo", "bob")
@@ -34,3 +37,9 @@ async def show(verifier: IdentityVerifier, name: str, token: str, payload: bytes
     """Print a message with the subject of its sender's token, which the session has verified already."""
     claims = await verifier.get_claims(token, time.time())
     print(f"{name}, proved to be {claims['sub']}: {payload.decode()}", flush=True)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run an example, with nothing but warnings in its log."""
+    init_tracing({"log_level": "warning"})
+    asyncio.run(main())

@@ -8,10 +8,9 @@ token of it, or a key that the issuer publishes, and only `issuer` changes below
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
-from conversation import converse
+from conversation import converse, run
 from stand_ins import Issuer
 
 from gateway import Algorithm, IdentityProvider, IdentityVerifier, Key, KeyData, KeyFormat
@@ -35,4 +34,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

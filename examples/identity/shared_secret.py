@@ -7,11 +7,10 @@ Rotate it by replacing it: verifiers first (they take the old one for a while), 
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 
-from conversation import converse
+from conversation import converse, run
 
 from gateway import IdentityProvider, IdentityVerifier
 
@@ -29,4 +28,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

@@ -7,12 +7,11 @@ Key files are followed while they change, and a set of keys (KeyFormat.Jwks) let
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from conversation import converse
+from conversation import converse, run
 from stand_ins import SigningKey
 
 from gateway import Algorithm, IdentityProvider, IdentityVerifier, Key, KeyData, KeyFormat
@@ -47,4 +46,4 @@ def verifier(peer: str, file: Path) -> IdentityVerifier:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

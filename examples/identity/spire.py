@@ -8,10 +8,9 @@ Without an agent in the environment the program starts a stand-in that knows thi
 
 from __future__ import annotations
 
-import asyncio
 import os
 
-from conversation import converse
+from conversation import converse, run
 from stand_ins import Agent
 
 from gateway import IdentityProvider, IdentityVerifier
@@ -36,4 +35,4 @@ async def talk(socket: str, alice: str | None, bob: str | None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

@@ -10,11 +10,10 @@ message. Such a token cannot carry an MLS key, so end-to-end encryption needs an
 from __future__ import annotations
 
 import argparse
-import asyncio
 import tempfile
 from pathlib import Path
 
-from conversation import converse
+from conversation import converse, run
 from stand_ins import SigningKey
 
 from gateway import Algorithm, IdentityProvider, IdentityVerifier, Key, KeyData, KeyFormat
@@ -52,4 +51,4 @@ def write_files(directory: Path, audience: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)
