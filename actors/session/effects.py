@@ -29,6 +29,7 @@ from actors.messages.session import (
     SessionEnded,
     SessionGone,
     SetTimers,
+    Stranded,
     Taken,
     Unbind,
     Unroutable,
@@ -58,6 +59,7 @@ Event = (
     | Publish
     | Taken
     | Unroutable
+    | Stranded
     | Bound
     | Congestion
     | Invite
