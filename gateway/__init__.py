@@ -27,7 +27,7 @@ from actors.errors import (
     SessionError,
     SlimTimeout,
 )
-from actors.messages.session import AppSettings, EpochChanged, MemberJoined, MemberLeft
+from actors.messages.session import AppSettings, EpochChanged, IdentityRotated, MemberJoined, MemberLeft
 from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import Message, MessageContext
@@ -86,6 +86,7 @@ __all__ = [
     "DeliveryError",
     "EpochChanged",
     "HandshakeFailed",
+    "IdentityRotated",
     "InvalidToken",
     "LinkError",
     "MemberJoined",

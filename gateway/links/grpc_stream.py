@@ -25,12 +25,20 @@ Authenticate = Callable[[Headers], Awaitable[None]]
 
 
 class GrpcStream:
-    """One call of the library's, as a Stream. `read` and `write` are the call's own coroutines."""
+    """One call of the library's, as a Stream. `read`, `write` and `finish` are the call's own coroutines.
+
+    A side with `finish` calls it when all is written, and reads on until the other ends the call: a call
+    whose reader is cancelled takes back what the other has not read yet.
+    """
 
     def __init__(
-        self, read: Callable[[], Awaitable[Any]], write: Callable[[bytes], Awaitable[Any]], peer: str
+        self,
+        read: Callable[[], Awaitable[Any]],
+        write: Callable[[bytes], Awaitable[Any]],
+        peer: str,
+        finish: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
-        self._read, self._write = read, write
+        self._read, self._write, self._finish = read, write, finish
         self._peer = peer
         self._out: deque[bytes] = deque()
         self._unsent = 0
@@ -67,7 +75,8 @@ class GrpcStream:
             self._wake.set()
 
     def pause_reading(self) -> None:
-        self._gate.clear()
+        if not self._closing:
+            self._gate.clear()
 
     def resume_reading(self) -> None:
         self._gate.set()
@@ -124,6 +133,10 @@ class GrpcStream:
                     break
                 self._wake.clear()
                 await self._wake.wait()
+            if self._finish is not None:
+                self._gate.set()
+                await self._finish()
+                return
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as exc:
             self.lost(_cause(exc))
         else:
@@ -280,21 +293,16 @@ class GrpcDialler:
         except BaseException:
             await channel.close()
             raise
-        stream = GrpcStream(call.read, call.write, where)
-        closer = asyncio.get_running_loop().create_task(self._finish(stream, call, channel))
+        stream = GrpcStream(call.read, call.write, where, call.done_writing)
+        closer = asyncio.get_running_loop().create_task(self._end(stream, channel))
         self._closers.add(closer)
         closer.add_done_callback(self._closers.discard)
         return stream
 
     @staticmethod
-    async def _finish(stream: GrpcStream, call: Any, channel: Any) -> None:
+    async def _end(stream: GrpcStream, channel: Any) -> None:
         await stream.ended.wait()
-        try:
-            if not call.done():
-                await call.done_writing()
-        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
-            pass
-        await channel.close(grace=0.5)
+        await channel.close()
 
 
 async def _refused(call: Any) -> bool:
