@@ -338,11 +338,15 @@ class Slim:
         return Opening(self, channel, config, tuple(invite))
 
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
-        """The next session that somebody opened with us. Raises SlimTimeout ("timed out")."""
+        """The next session that somebody opened with us.
+
+        Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile.
+        """
         plane = await self._ready()
         loop = plane.system.loop
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
         while not self._announced:
+            self._check_open()
             try:
                 await self._listeners.wait(deadline)
             except TimeoutError as exc:
@@ -359,9 +363,13 @@ class Slim:
         return Session(system, port, announced, CompletionHandle.completed())
 
     async def sessions(self) -> AsyncIterator[Session]:
-        """Sessions that others open with us, as they come."""
+        """Sessions that others open with us, as they come, until the application is closed."""
         while not self._closed:
-            yield await self.listen_for_session()
+            try:
+                session = await self.listen_for_session()
+            except SessionClosed:
+                return
+            yield session
 
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
@@ -375,13 +383,16 @@ class Slim:
             self._closed = True
             return
         self._closed = True
+        self._listeners.wake_all()
         if self._keeper is not None:
             self._keeper.discard(self)
         limit = seconds(grace) or 0.0
-        try:
-            await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
-        except (TimeoutError, SessionClosed):
-            logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+        if not self._plane.closed:
+            try:
+                await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
+            except (TimeoutError, SessionClosed):
+                logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+        self._plane.system.close_port(self._port)
         if self._own_plane:
             await self._plane.close(limit)
         if self._started is not None:
@@ -420,9 +431,8 @@ class Slim:
         plane.system.tell(self._actor, Listen(self._port), self._port)
 
     async def _ready(self) -> DataPlane:
-        """The data plane, with identity initialized."""
-        if self._closed:
-            raise SessionClosed("the application is closed")
+        """The data plane, with identity initialized. Raises SessionClosed."""
+        self._check_open()
         self._spawn()
         assert self._plane is not None
         failed = self._started is not None and self._started.done() and not self._holds_identity
@@ -430,6 +440,12 @@ class Slim:
             self._started = asyncio.ensure_future(self._initialize())
         await asyncio.shield(self._started)
         return self._plane
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosed("the application is closed")
+        if self._plane is not None and self._plane.closed:
+            raise SessionClosed("the data plane of the application is closed")
 
     async def _initialize(self) -> None:
         await take(self._provider, self._verifier)

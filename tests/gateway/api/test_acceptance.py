@@ -218,7 +218,7 @@ async def test_members_end_when_the_moderator_deletes(world: World) -> None:
     waits = [asyncio.ensure_future(end.get_message()) for end in ends]
     await (await mo.delete_session(session))
     for wait in waits:
-        with pytest.raises(SessionClosed, match="session closed"):
+        with pytest.raises(SessionClosed, match=r"^session closed: session channel closed"):
             await asyncio.wait_for(wait, 5)
 
 
