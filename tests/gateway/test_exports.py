@@ -43,6 +43,7 @@ OURS = {
     "DeliveryError",
     "EpochChanged",
     "HandshakeFailed",
+    "IdentityRotated",
     "InvalidToken",
     "LinkError",
     "MemberJoined",
