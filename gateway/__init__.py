@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from actors.errors import (
     AlreadyConnected,
+    CannotConnect,
     ConnectionLost,
     DeliveryError,
     HandshakeFailed,
@@ -77,6 +78,7 @@ __all__ = [
     "AlreadyConnected",
     "AppSettings",
     "AuthError",
+    "CannotConnect",
     "ConfigError",
     "ConnectionLost",
     "CryptoError",
