@@ -53,6 +53,8 @@ class _Pending(NamedTuple):
     subscription: Subscription
     resends: int
     deadline: float
+    repeated: bool = False
+    """Whether it was sent on an older stream of the connection too."""
 
 
 class _Lost(NamedTuple):
@@ -138,6 +140,12 @@ class RouteControl:
             key = (connection, subscription.subscription_id)
             again = subscription if key in self._pending else subscription._replace(subscription_id=0)
             effects.append(SendTo(connection, again))
+        for key, pending in self._pending.items():
+            if key[0] == connection:
+                self._pending[key] = pending._replace(repeated=True)
+                if not pending.subscription.subscribe:
+                    # The peer may have kept what it was to forget (route recovery).
+                    effects.append(SendTo(connection, pending.subscription))
         return effects
 
     def _send_again(self, connection: int, forwarded: list[Subscription]) -> list[SendTo]:
@@ -211,6 +219,9 @@ class RouteControl:
         pending = self._pending.pop((connection, ack.subscription_id), None)
         if pending is None:
             return []
+        if pending.repeated and not pending.subscription.subscribe:
+            # A peer that knows nothing of it has forgotten it, which is what was asked for.
+            ack = SubscriptionAck(ack.subscription_id, success=True)
         return [SendTo(pending.asker, ack)]
 
     def _answer(self, connection: int, subscription: Subscription, error: str) -> list[SendTo]:

@@ -33,9 +33,12 @@ from actors.messages.session import (
     MemberLeft,
     Membership,
     Outbound,
+    Publish,
+    Received,
     SessionAnnounced,
     SessionEnded,
     SessionGone,
+    Taken,
     Unbind,
     Unwatch,
     Watch,
@@ -50,6 +53,8 @@ from actors.system import Cancellable, LoopActor
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
+_TRAFFIC = frozenset((Received, Publish, Taken))
+"""What a session mostly gets: not worth a walk through all the rest."""
 _TO_APP = (Bind, Unbind, CredentialWanted)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
@@ -78,6 +83,10 @@ class Session(LoopActor):
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         core = self._core
+        if type(message) in _TRAFFIC:
+            self._perform(core.handle(message, self._clock()))
+            self._arm()
+            return
         match message:
             case WakeupMessage():
                 self._timer = self._timer_at = None

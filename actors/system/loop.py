@@ -323,14 +323,15 @@ class LoopSystem:
                 for callback in before:
                     callback()
             while ready and left > 0:
-                left -= ready.popleft().run(min(left, ACTOR_BUDGET))
+                left -= ready.popleft().run(ACTOR_BUDGET if left > ACTOR_BUDGET else left)
         finally:
             # Also when an actor threw a KeyboardInterrupt: the others must still get their turn.
             if ready:
                 self.loop.call_soon(self._turn)
             else:
                 self.armed = False
-                self._wake_idle_waiters()
+                if self._idle_waiters:
+                    self._wake_idle_waiters()
 
     async def idle(self) -> None:
         """Wait until no actor has a message left to handle (timers may be pending)."""

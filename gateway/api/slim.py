@@ -150,14 +150,23 @@ class Slim:
         """
         plane = await self._ready()
         config = ClientConfig.read(client_config)
-        connection = await plane.connect(config)
-        self._connections[config.endpoint] = connection
+        await plane.connect(config)
+        return await self._join(config.endpoint, subscribe=subscribe)
+
+    async def _join(self, endpoint: str, *, subscribe: bool) -> int:
+        """Use a connection of the data plane. Returns its id."""
+        connection = self.data_plane.dialled()[endpoint]
+        self._connections[endpoint] = connection
         if subscribe:
             await self._operate(SubscribeName, self._name, connection)
         kept, self._kept_routes = self._kept_routes, []
         for name in kept:
             await self.set_route(name)
         return connection
+
+    async def _leave(self, endpoint: str) -> None:
+        """Use a connection of the data plane no longer."""
+        await self._operate(UnsubscribeName, self._name, self._connections.pop(endpoint))
 
     async def disconnect(self, endpoint: str | int) -> None:
         """Close the connection to `endpoint` (or with that id). Raises NotConnected."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from loguru import logger
 
 from gateway.cli import bench, demo, start, talk, token
+from gateway.version import get_version
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
         help="what is logged to standard error (default: WARNING)",
     )
+    top.add_argument("--version", action="version", version=f"callboard {get_version()}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for add in COMMANDS:
         add(commands)

@@ -165,10 +165,13 @@ class Peer(News):
         await self.until(lambda: len(self.blobs()) >= len(blobs))
         assert self.blobs() == list(blobs)
 
+    async def heard_last(self, blob: bytes) -> None:
+        await self.until(lambda: self.blobs()[-1:] == [blob])
+
     async def is_in_step(self) -> None:
         """All that was sent to the node before has been handled, and all it had to say is here."""
         id = 900_000 + len(self.got)
-        self.send(subscription(Name("in", "step", "only"), id))
+        self.send(subscription(Name("nobody", "wants", "this"), id, subscribe=False))
         await self.until(lambda: id in self.acks())
 
     async def ended(self) -> str:
@@ -189,6 +192,7 @@ class Local(News):
         self.congested: set[int] = set()
         self.pauses = 0
         self._ids = itertools.count(1)
+        self._subscribed: dict[Name, int] = {}
         self.router = Router(self.index)
         self.port = plane.system.port(lambda message, _: self._take(message))
         plane.system.tell(plane.route_table, Attach(self.index, self.port, local=True))
@@ -218,8 +222,11 @@ class Local(News):
         return [one.content.blob for one in self.got if isinstance(one.content, Payload)]
 
     async def order(self, name: Name, *, subscribe: bool = True, **ways: Any) -> SubscriptionAck:
-        """A subscription with `forward_to` or `recv_from`; its acknowledgement."""
-        id = next(self._ids)
+        """A subscription with `forward_to` or `recv_from`, or its end; its acknowledgement."""
+        id = next(self._ids) if subscribe else self._subscribed.pop(name, next(self._ids))
+        self.acks.pop(id, None)
+        if subscribe:
+            self._subscribed[name] = id
         asked = Subscription(subscribe, name, name, subscription_id=id, **ways)
         self.plane.system.tell(self.plane.route_table, Subscribing(self.index, asked))
         await self.until(lambda: id in self.acks)
