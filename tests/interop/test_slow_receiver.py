@@ -7,8 +7,11 @@ import asyncio
 import pytest
 
 from actors.routing.outbox import HIGH
+from gateway import http2
 from gateway.config import TRANSPORTS, ServerConfig
 from gateway.dataplane import DataPlane
+from gateway.links.stream import METHOD_PATH
+from gateway.proto import dataplane_pb2 as pb
 from tests.interop.harness import CallboardNode
 from tests.interop.raw import RawPeer, name_of, publication
 from tests.interop.test_hostile import MIB, bystanders, needs_proc, resident
@@ -82,4 +85,48 @@ async def test_a_slow_member_does_not_hold_up_the_channel() -> None:
             await other.heard(800)
             assert len(other.received) == 800
     finally:
+        await plane.close(0.5)
+
+
+@pytest.mark.parametrize("transport", ["fast", pytest.param("grpc", marks=pytest.mark.long)])
+async def test_who_does_not_even_take_control_messages_loses_the_connection(transport: str) -> None:
+    plane = DataPlane(patience=0.2)
+    config = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}, "transport": transport}
+    address = await plane.serve(ServerConfig.read(config))
+    try:
+        async with RawPeer(address, listening=False) as slow, RawPeer(address) as sender:
+            await slow.subscribe(SLOW)
+            await sender.settled()
+            message = publication(FAST, SLOW, PIECE)
+            message.publish.session.session_message_type = pb.SESSION_MESSAGE_TYPE_PING
+            for _ in range(400):
+                await sender.send(message)
+            await sender.settled()
+            async with asyncio.timeout(20.0):
+                while len((await plane.status())["connections"]) > 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+    finally:
+        await plane.close(0.5)
+
+
+@pytest.mark.parametrize("transport", ["fast", pytest.param("grpc", marks=pytest.mark.long)])
+async def test_who_asks_and_never_reads_the_answers_loses_the_connection(transport: str) -> None:
+    plane = DataPlane(patience=0.2, high_water=16 * 1024)
+    config = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}, "transport": transport}
+    address = await plane.serve(ServerConfig.read(config))
+    header = pb.SLIMHeader(source=SLOW, destination=name_of("nothing"))
+    question = pb.Message(unsubscribe=pb.Unsubscribe(header=header, subscription_id=2**63))
+    stream = await http2.connect(f"http://{address}", METHOD_PATH, {})
+    stream.start(on_messages=lambda batch: None, on_closed=lambda cause: None)
+    stream.pause_reading()
+    try:
+        asked = 0
+        async with asyncio.timeout(30.0):
+            while (await plane.status())["connections"]:
+                if asked < 400_000:
+                    stream.send([question.SerializeToString()] * 2000)
+                    asked += 2000
+                await asyncio.sleep(0.01)
+    finally:
+        stream.cancel()
         await plane.close(0.5)
