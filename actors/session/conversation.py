@@ -162,9 +162,10 @@ class Conversation:
         """Do what is due at `now`."""
         out: list[Effect] = []
         if not self.ended:
+            # Control first: data may need the commit that goes with it to be decrypted.
+            self._expire(now, out)
             self._sender.expire(now, out)  # type: ignore[arg-type]
             self._receiver.expire(now, out)  # type: ignore[arg-type]
-            self._expire(now, out)
             if self._credential_waits is not None and now >= self._credential_deadline:
                 self._credential_waits = None
                 self._no_credential(SlimTimeout("no token with the claims of MLS came in time"), now, out)

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.errors import MessageLost
+from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionMessage, SessionType
+from actors.names import Name
+from actors.session.receiver import DIRECT_KNOWN, HELD, REORDER, Receiver
+from actors.session.serial import MASK
+from identity.errors import CryptoError, SlimError
+
+ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
+GROUP = SessionType.MULTICAST
+MSG, ACK, RTX, REPLY = MessageType.MSG, MessageType.MSG_ACK, MessageType.RTX_REQUEST, MessageType.RTX_REPLY
+
+
+class Ear:
+    """A receiver and what came out of it."""
+
+    def __init__(
+        self, *, space: int = 100_000, reliable: bool = True, from_start: bool = True, open: object = None
+    ) -> None:
+        timers = {"interval": 1.0, "max_retries": 1} if reliable else {}
+        self.receiver = Receiver(ME, GROUP, 7, space=space, open=open, **timers)  # type: ignore[arg-type]
+        self.receiver.admit(BOB, from_start=from_start)
+        self.out: list[SessionMessage] = []
+
+    def hear(self, *ids: int, kind: MessageType = MSG, source: Name = BOB, **fields: object) -> Ear:
+        for id in ids:
+            fields = {"metadata": None, "error": False, **fields}
+            message = SessionMessage(source, ME, GROUP, kind, 7, id, Payload("", b"%d" % id), connection=4)
+            message = message._replace(**fields)
+            take = self.receiver.message if kind is MSG else self.receiver.reply
+            take(message, 0.0, self.out)
+        return self
+
+    def expire(self, now: float) -> Ear:
+        self.receiver.expire(now, self.out)
+        return self
+
+    def taken(self, count: int) -> Ear:
+        self.receiver.taken(count, self.out)
+        return self
+
+    @property
+    def heard(self) -> list[int | str]:
+        return [i.message_id if isinstance(i, SessionMessage) else type(i).__name__ for i in self.items]
+
+    @property
+    def items(self) -> list[SessionMessage | SlimError]:
+        return self.receiver.items
+
+    def sent(self, kind: MessageType) -> list[int]:
+        return [message.message_id for message in self.out if message.kind is kind]
+
+
+def test_in_order_is_delivered_and_acknowledged() -> None:
+    ear = Ear().hear(1, 2, 3)
+    assert ear.heard == [1, 2, 3]
+    assert ear.sent(ACK) == [1, 2, 3]
+    ack = ear.out[0]
+    assert (ack.source, ack.destination, ack.fanout, ack.content, ack.metadata, ack.connection) == (
+        ME, BOB, 1, Payload(), None, 4,
+    )  # fmt: skip
+
+
+def test_a_stream_may_be_joined_late_and_earlier_messages_are_not_claimed() -> None:
+    ear = Ear(from_start=False).hear(40, 41, 39)
+    assert ear.heard == [40, 41]
+    assert ear.sent(ACK) == [40, 41]
+
+
+def test_the_first_message_of_a_known_stream_may_come_second() -> None:
+    ear = Ear().hear(2, 1)
+    assert ear.heard == [1, 2]
+    assert ear.sent(RTX) == [1]
+
+
+def test_duplicates_are_acknowledged_and_not_delivered() -> None:
+    ear = Ear().hear(1, 2, 1, 2, 4, 4)
+    assert ear.heard == [1, 2]
+    assert ear.sent(ACK) == [1, 2, 1, 2, 4, 4]
+
+
+def test_a_gap_is_asked_for_once_and_filled_in_order() -> None:
+    ear = Ear().hear(1, 4, 6, 5)
+    assert ear.sent(RTX) == [2, 3, 5]
+    assert ear.heard == [1]
+    ear.hear(3, kind=REPLY).hear(2, kind=REPLY)
+    assert ear.heard == [1, 2, 3, 4, 5, 6]
+    assert ear.sent(ACK) == [1, 4, 6, 5]
+
+
+def test_a_late_message_fills_its_hole_too() -> None:
+    ear = Ear().hear(1, 3, 2)
+    assert ear.heard == [1, 2, 3]
+    assert ear.receiver._streams[BOB].requests == {}
+
+
+def test_a_reply_delivers_as_a_message() -> None:
+    ear = Ear().hear(1, 3).hear(2, kind=REPLY)
+    assert isinstance(ear.items[1], SessionMessage)
+    assert ear.items[1].kind is MSG
+
+
+def test_replies_nobody_asked_for_are_ignored() -> None:
+    ear = Ear().hear(1).hear(2, 9, kind=REPLY)
+    assert ear.heard == [1]
+    assert ear.sent(ACK) == [1]
+
+
+def test_what_its_sender_no_longer_has_is_lost_and_the_stream_goes_on() -> None:
+    ear = Ear().hear(1, 4).hear(2, kind=REPLY, error=True).hear(3, kind=REPLY)
+    assert ear.heard == [1, "MessageLost", 3, 4]
+    lost = ear.items[1]
+    assert isinstance(lost, MessageLost)
+    assert "message lost: 7" in str(lost)
+    assert lost.message_id == 2
+
+
+def test_requests_are_repeated_and_then_the_message_is_lost() -> None:
+    ear = Ear().hear(1, 3)
+    assert ear.receiver.next_deadline() == 1.0
+    assert ear.expire(1.0).sent(RTX) == [2, 2]
+    assert ear.expire(2.0).heard == [1, "MessageLost", 3]
+    assert ear.receiver.next_deadline() is None
+    assert ear.hear(4).heard[-1] == 4
+
+
+def test_a_message_that_was_given_up_behind_another_hole_may_still_come() -> None:
+    ear = Ear().hear(1, 4).hear(3, kind=REPLY, error=True)
+    assert ear.hear(3).hear(2).heard == [1, 2, 3, 4]
+
+
+def test_ids_wrap() -> None:
+    ear = Ear(from_start=False).hear(MASK - 1, MASK, 0, 2, 1)
+    assert ear.heard == [MASK - 1, MASK, 0, 1, 2]
+    assert ear.sent(RTX) == [1]
+
+
+def test_a_jump_beyond_the_reorder_bound_costs_the_oldest_holes() -> None:
+    ear = Ear().hear(1, 3, 2 + REORDER + 1)
+    assert ear.heard[:3] == [1, "MessageLost", 3]
+    assert len(ear.receiver._streams[BOB].requests) < REORDER
+    far = Ear().hear(1, 2**29)
+    assert far.heard == [1, "MessageLost"]
+    assert len(far.sent(RTX)) == REORDER - 1
+
+
+def test_strangers_are_not_answered() -> None:
+    ear = Ear().hear(1, source=CAROL)
+    assert (ear.out, ear.heard, ear.receiver.dropped) == ([], [], 1)
+
+
+def test_whoever_comes_back_starts_afresh() -> None:
+    ear = Ear().hear(1, 2)
+    ear.receiver.expel(BOB)
+    ear.receiver.admit(BOB, from_start=True)
+    assert ear.hear(1).heard == [1, 2, 1]
+
+
+def test_best_effort_neither_acknowledges_nor_orders() -> None:
+    ear = Ear(reliable=False).hear(5, 3, 9)
+    assert ear.heard == [5, 3, 9]
+    assert ear.out == []
+
+
+def test_publish_to_is_unordered_and_acknowledged_by_its_key() -> None:
+    ear = Ear().hear(0x9000_0000, 0x8000_0000, 0x9000_0000, metadata={PUBLISH_TO: TRUE, "k": "v"})
+    assert ear.heard == [0x9000_0000, 0x8000_0000]
+    assert ear.sent(ACK) == [0x9000_0000, 0x8000_0000, 0x9000_0000]
+    assert ear.out[0].metadata == {PUBLISH_TO: TRUE}
+    assert ear.items[0].metadata == {PUBLISH_TO: TRUE, "k": "v"}  # type: ignore[union-attr]
+
+
+def test_the_memory_of_direct_ids_is_bounded() -> None:
+    ear = Ear().hear(*range(2**31, 2**31 + DIRECT_KNOWN + 10), metadata={PUBLISH_TO: TRUE})
+    assert len(ear.receiver._streams[BOB].direct) == DIRECT_KNOWN
+
+
+# The application is slow.
+
+
+def test_without_room_messages_are_held_and_not_acknowledged() -> None:
+    ear = Ear(space=2).hear(1, 2, 3, 4, 3)
+    assert ear.heard == [1, 2]
+    assert ear.sent(ACK) == [1, 2]
+    ear.taken(1)
+    assert ear.heard == [1, 2, 3]
+    assert ear.sent(ACK) == [1, 2, 3]
+    ear.hear(3, 4)
+    assert ear.sent(ACK) == [1, 2, 3, 3]
+    ear.taken(5)
+    assert ear.heard == [1, 2, 3, 4]
+
+
+def test_beyond_what_can_be_held_the_sender_keeps_it() -> None:
+    ear = Ear(space=0).hear(*range(1, HELD + 100))
+    assert ear.receiver.held == HELD
+    assert ear.receiver.dropped == 99
+    assert ear.out == []
+    ear.taken(10_000).hear(*range(HELD + 1, HELD + 100))
+    assert ear.heard == list(range(1, HELD + 100))
+
+
+def test_best_effort_pushes_out_the_oldest() -> None:
+    ear = Ear(space=0, reliable=False).hear(*range(1, HELD + 4))
+    assert ear.receiver.dropped == 3
+    assert ear.taken(1).heard == [4]
+
+
+def test_order_survives_a_hole_that_is_filled_while_there_is_no_room() -> None:
+    ear = Ear(space=1).hear(1, 3, 4, 2, 5)
+    assert ear.heard == [1]
+    assert ear.taken(9).heard == [1, 2, 3, 4, 5]
+    assert sorted(ear.sent(ACK)) == [1, 2, 3, 4, 5]
+
+
+# Encryption.
+
+
+def decrypt_once() -> object:
+    seen: set[int] = set()
+
+    def open(message: SessionMessage) -> Payload:
+        if message.message_id in seen or message.message_id == 66:
+            raise CryptoError("no")
+        seen.add(message.message_id)
+        return Payload("clear", b"clear")
+
+    return open
+
+
+def test_duplicates_are_recognised_before_they_are_decrypted() -> None:
+    ear = Ear(open=decrypt_once()).hear(1, 1, 3, 3, 2)
+    assert ear.heard == [1, 2, 3]
+    assert ear.sent(ACK) == [1, 1, 3, 3, 2]
+    assert ear.receiver.undecryptable == 0
+
+
+def test_replies_are_decrypted_too() -> None:
+    ear = Ear(open=decrypt_once()).hear(1, 3).hear(2, kind=REPLY)
+    assert all(item.content == Payload("clear", b"clear") for item in ear.items)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("from_start", [True, False])
+def test_what_cannot_be_decrypted_is_not_acknowledged(from_start: bool) -> None:
+    ear = Ear(open=decrypt_once(), from_start=from_start).hear(66)
+    assert (ear.heard, ear.sent(ACK), ear.receiver.undecryptable) == ([], [], 1)
