@@ -1,1 +1,109 @@
+"""Callboard for applications: the names of the SLIM Python package, and our own short spelling.
 
+from gateway import IdentityProvider, IdentityVerifier, Name, SessionConfiguration, Slim
+"""
+
+from __future__ import annotations
+
+from actors.errors import (
+    AlreadyConnected,
+    ConnectionLost,
+    DeliveryError,
+    HandshakeFailed,
+    LinkError,
+    MessageLost,
+    MessageTooLarge,
+    MessageUndelivered,
+    NoRoute,
+    NotConnected,
+    NotModerator,
+    ParticipantDisconnected,
+    ParticipantExists,
+    ParticipantNotFound,
+    ProtocolError,
+    QueueFull,
+    SessionClosed,
+    SessionError,
+    SlimTimeout,
+)
+from actors.messages.session import AppSettings, EpochChanged, MemberJoined, MemberLeft
+from actors.names import Name
+from gateway.api.completion import CompletionHandle
+from gateway.api.message import Message, MessageContext
+from gateway.api.session import Session
+from gateway.api.session_config import SessionConfiguration, SessionType
+from gateway.api.slim import Slim
+from gateway.compat.lower import App, SessionContext
+from gateway.dataplane import DataPlane
+from gateway.tracing import init_tracing
+from gateway.version import get_build_info, get_build_profile, get_version
+from identity.errors import (
+    AuthError,
+    ConfigError,
+    CryptoError,
+    InvalidToken,
+    MlsError,
+    SlimError,
+    UntrustedPeer,
+)
+from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.provider import IdentityProvider, IdentityVerifier
+
+SLIMTimeoutError = SlimTimeout
+
+__all__ = [
+    # What the 0.7 package exports.
+    "Algorithm",
+    "App",
+    "CompletionHandle",
+    "IdentityProvider",
+    "IdentityVerifier",
+    "Key",
+    "KeyData",
+    "KeyFormat",
+    "MessageContext",
+    "Name",
+    "SLIMTimeoutError",
+    "Session",
+    "SessionConfiguration",
+    "SessionContext",
+    "SessionType",
+    "Slim",
+    "get_build_info",
+    "get_build_profile",
+    "get_version",
+    "init_tracing",
+    # Ours.
+    "AlreadyConnected",
+    "AppSettings",
+    "AuthError",
+    "ConfigError",
+    "ConnectionLost",
+    "CryptoError",
+    "DataPlane",
+    "DeliveryError",
+    "EpochChanged",
+    "HandshakeFailed",
+    "InvalidToken",
+    "LinkError",
+    "MemberJoined",
+    "MemberLeft",
+    "Message",
+    "MessageLost",
+    "MessageTooLarge",
+    "MessageUndelivered",
+    "MlsError",
+    "NoRoute",
+    "NotConnected",
+    "NotModerator",
+    "ParticipantDisconnected",
+    "ParticipantExists",
+    "ParticipantNotFound",
+    "ProtocolError",
+    "QueueFull",
+    "SessionClosed",
+    "SessionError",
+    "SlimError",
+    "SlimTimeout",
+    "UntrustedPeer",
+]

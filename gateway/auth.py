@@ -37,8 +37,11 @@ def client_headers(auth: AuthConfig) -> Callable[[], Awaitable[list[tuple[str, s
     return none
 
 
-def server_check(auth: AuthConfig) -> Callable[[Headers], Awaitable[None]]:
-    """What a listener demands: a function that raises AuthError for request headers that do not show it."""
+def server_check(auth: AuthConfig) -> Callable[[Headers], Awaitable[None]] | None:
+    """What a listener demands: a function that raises AuthError for request headers that do not show it.
+
+    None when it demands nothing.
+    """
     if auth.kind == "basic":
         expected = f"{auth.username}:{auth.password}".encode()
 
@@ -49,10 +52,7 @@ def server_check(auth: AuthConfig) -> Callable[[Headers], Awaitable[None]]:
 
         return basic
 
-    async def anybody(headers: Headers) -> None:
-        return
-
-    return anybody
+    return None
 
 
 def _basic_credentials(header: str) -> bytes:

@@ -24,7 +24,7 @@ MAX_MESSAGE_SIZE = 4 * MIB
 
 TRANSPORTS = ("fast", "grpc")
 """`fast` is our own HTTP/2 framing, `grpc` the gRPC library; peers cannot tell them apart."""
-DEFAULT_TRANSPORT = "grpc"
+DEFAULT_TRANSPORT = "fast"
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -106,7 +106,7 @@ class DataPlane:
             )
             self.system.tell(self._gateway, Opened(index))
 
-        server = listener(config, accept, server_check(config.auth))
+        server = listener(config, accept, server_check(config.auth), self._high)
         address = await server.start()
         self._servers[config.endpoint] = server
         self.never_served = False
@@ -135,7 +135,7 @@ class DataPlane:
         try:
             link = DialledLink(
                 index,
-                dialler(config, client_headers(config.auth)),
+                dialler(config, client_headers(config.auth), self._high),
                 config.backoff,
                 endpoint=endpoint,
                 high=self._high,

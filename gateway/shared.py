@@ -1,7 +1,8 @@
-"""The process-wide data plane: where applications that did not ask for their own meet (`api.md` 3).
+"""Data planes that live as long as a running loop (`api.md` 3).
 
-One for each running loop. When `asyncio.run` ends its loop, what was published is still written out and
-sessions that were being closed get a moment to say goodbye.
+One of them is shared: there applications meet that did not ask for their own. When `asyncio.run` ends its
+loop, what was published is still written out, servers are stopped, and sessions that were being closed get
+a moment to say goodbye.
 """
 
 from __future__ import annotations
@@ -14,24 +15,51 @@ from gateway.dataplane import DataPlane
 LAST_GRACE = 2.0
 """Seconds that the end of the loop may take."""
 
-_Kept = tuple[DataPlane, asyncio.Task[None]]
-_planes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Kept] = WeakKeyDictionary()
+
+class _Keeper:
+    """The data planes of one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._shared: DataPlane | None = None
+        self._planes: list[DataPlane] = []
+        self._task = loop.create_task(self._keep(), name="callboard data planes")
+
+    def make(self) -> DataPlane:
+        self._planes = [plane for plane in self._planes if not plane.closed]
+        plane = DataPlane()
+        self._planes.append(plane)
+        return plane
+
+    def shared(self) -> DataPlane:
+        if self._shared is None or self._shared.closed:
+            self._shared = self.make()
+        return self._shared
+
+    async def _keep(self) -> None:
+        """Live as long as the loop; cancelled at its end, close what is open."""
+        try:
+            await self._loop.create_future()
+        finally:
+            await asyncio.gather(*(plane.close(LAST_GRACE) for plane in self._planes))
+
+
+_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Keeper] = WeakKeyDictionary()
 
 
 def shared_data_plane() -> DataPlane:
-    """The data plane of the running loop, made when first asked for."""
+    """The data plane that all applications of the running loop share, made when first asked for."""
+    return _keeper().shared()
+
+
+def own_data_plane() -> DataPlane:
+    """A data plane for one application, closed with the running loop if nobody does so before."""
+    return _keeper().make()
+
+
+def _keeper() -> _Keeper:
     loop = asyncio.get_running_loop()
-    known = _planes.get(loop)
-    if known is not None and not known[0].closed:
-        return known[0]
-    plane = DataPlane()
-    _planes[loop] = (plane, loop.create_task(_keep(plane), name="callboard data plane"))
-    return plane
-
-
-async def _keep(plane: DataPlane) -> None:
-    """Live as long as the loop; cancelled at its end, close what is open."""
-    try:
-        await asyncio.get_running_loop().create_future()
-    finally:
-        await plane.close(LAST_GRACE)
+    keeper = _keepers.get(loop)
+    if keeper is None:
+        keeper = _keepers[loop] = _Keeper(loop)
+    return keeper

@@ -49,7 +49,7 @@ class AppSettings(NamedTuple):
 
     ping_interval: float = 10.0
     """Seconds between liveness rounds (`session.md` 8)."""
-    inbox: int = 1024
+    inbox: int = 32_768
     """Messages on their way to the application, per session."""
     backlog: int = 128
     """Announced sessions that the application has not adopted yet; further invitations wait for a re-send."""

@@ -8,8 +8,8 @@
    up to the hard mark. They are told again (Drained) when the backlog is below the low-water mark.
 3. Congested for longer than `patience` seconds, the link counts as dead slow: its data frames are
    dropped and counted until it drains, so that it cannot hold up streams that others share.
-4. Control frames are never dropped. If even they pass the hard mark twice over, the peer takes nothing
-   at all: it loses its connection.
+4. Control frames are never dropped. If even they pass the hard mark twice over, after all patience, the
+   peer takes nothing at all: it loses its connection.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ class Outbox:
             return Admission(frames)
         if self._congested_since is None:
             self._congested_since = now
-        if backlog < 4 * self.high and now - self._congested_since < self.patience:
+        patient = now - self._congested_since < self.patience
+        if patient and backlog < 4 * self.high:
             return Admission(frames, pause_sender=True)
         control = [frame for frame in frames if frame.control]
         self.dropped += len(frames) - len(control)
-        return Admission(control, overwhelmed=backlog >= 8 * self.high)
+        return Admission(control, patient, not patient and backlog >= 8 * self.high)
 
     def drained(self) -> None:
         """The backlog fell below the low-water mark: a fresh start."""

@@ -20,9 +20,11 @@ class CompletionHandle:
     messages the session's next receive raises it too.
     """
 
-    __slots__ = ("_done", "_error", "_waiters")
+    __slots__ = ("_done", "_error", "_waiters", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+        """Bytes of the message it is about."""
         self._done = False
         self._error: BaseException | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
@@ -65,9 +67,10 @@ class CompletionHandle:
     async def wait_for(self, timeout: timedelta | float | None) -> None:
         """Wait for at most `timeout` (seconds). Raises SlimTimeout when it is not known by then."""
         try:
-            await asyncio.wait_for(self.wait(), seconds(timeout))
+            async with asyncio.timeout(seconds(timeout)) as limit:
+                await self
         except TimeoutError as exc:
-            if self._done and exc is self._error:
+            if not limit.expired():
                 raise
             raise SlimTimeout("timed out waiting for completion") from exc
 

@@ -98,6 +98,11 @@ class Message(tuple[MessageContext, bytes]):
         return self[1]
 
     @property
+    def session(self) -> Session:
+        """The session it came in."""
+        return self._session
+
+    @property
     def source(self) -> Name:
         return self[0].source_name
 

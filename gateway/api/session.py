@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _TAKEN_BATCH = 64
 """Consumed messages are reported to the session actor in batches of about this many."""
 
+_BYTES_UNDER_WAY = 2 * 1024 * 1024
+"""Bytes published and not acknowledged above which `publish` waits, beside the window of messages."""
 _EVENTS = 1024
 """Membership events kept for one reader of `Session.events`; later ones are dropped."""
 
@@ -110,6 +112,8 @@ class Session:
         self.established = established
         """Completes when the session stands; fails when nobody answers."""
         self._room = opened.room
+        self._unfinished = 0
+        """Bytes of messages whose outcome is not known."""
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._handles: dict[int, CompletionHandle] = {}
         self._outgoing: list[Outgoing] = []
@@ -216,7 +220,7 @@ class Session:
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
-        """Send to the peer, or to all members. Waits while the window is full.
+        """Send to the peer, or to all members. Waits while the window (512 messages, 2 MiB) is full.
 
         The handle completes when everybody who was there acknowledged (at once when best effort).
         Raises SessionClosed; QueueFull when nobody has joined yet and 512 messages wait already.
@@ -240,14 +244,15 @@ class Session:
         metadata: Mapping[str, str] | None,
         to: MessageContext | None,
     ) -> CompletionHandle:
-        while self._room <= 0 and not self.closed:
+        while (self._room <= 0 or self._unfinished > _BYTES_UNDER_WAY) and not self.closed:
             await self._wait_for_room()
         self._check_open()
-        self._room -= 1
-        number = next_handle()
-        handle = CompletionHandle()
-        self._handles[number] = handle
         blob = msg if type(msg) is bytes else bytes(msg)
+        self._room -= 1
+        self._unfinished += len(blob)
+        number = next_handle()
+        handle = CompletionHandle(len(blob))
+        self._handles[number] = handle
         marks = dict(metadata) if metadata else None
         if to is None:
             outgoing = Outgoing(blob, payload_type or "", marks, number)
@@ -478,10 +483,12 @@ class Session:
         for number in message.done:
             handle = handles.pop(number, None)
             if handle is not None:
+                self._unfinished -= handle.size
                 handle.finish()
         for failure in message.failed:
             handle = handles.pop(failure.handle, None)
             if handle is not None:
+                self._unfinished -= handle.size
                 handle.finish(failure.error)
         if message.room:
             self._room += message.room

@@ -35,7 +35,7 @@ from gateway.api.session_config import SessionConfiguration
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.dataplane import DataPlane
-from gateway.shared import shared_data_plane
+from gateway.shared import own_data_plane, shared_data_plane
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -132,16 +132,17 @@ class Slim:
 
     # Connections
 
-    async def connect(self, client_config: Mapping[str, Any]) -> int:
-        """Dial a node and subscribe this application's name there. Returns the connection's id.
+    async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
+        """Dial a node and, if `subscribe`, receive for this application's name there.
 
-        Raises ConfigError, AlreadyConnected, ConnectionLost.
+        Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
         """
         plane = await self._ready()
         config = ClientConfig.read(client_config)
         connection = await plane.connect(config)
         self._connections[config.endpoint] = connection
-        await self._operate(SubscribeName, self._name, connection)
+        if subscribe:
+            await self._operate(SubscribeName, self._name, connection)
         kept, self._kept_routes = self._kept_routes, []
         for name in kept:
             await self.set_route(name)
@@ -191,24 +192,27 @@ class Slim:
 
     # Names and routes
 
-    async def subscribe(self, name: Name) -> None:
-        """Receive for `name` too; its id is replaced by this application's own. Raises NotConnected."""
-        await self._ready()
-        await self._operate(SubscribeName, name.with_id(self._name.id), self._default_connection())
+    async def subscribe(self, name: Name, connection: int | None = None) -> None:
+        """Receive for `name` too; its id is replaced by this application's own.
 
-    async def unsubscribe(self, name: Name) -> None:
+        It is announced on `connection`, or else on the connection made last, if there is one.
+        """
+        await self._ready()
+        await self._operate(SubscribeName, name.with_id(self._name.id), self._chosen(connection))
+
+    async def unsubscribe(self, name: Name, connection: int | None = None) -> None:
         """Undo `subscribe`."""
         await self._ready()
-        await self._operate(UnsubscribeName, name.with_id(self._name.id), self._default_connection())
+        await self._operate(UnsubscribeName, name.with_id(self._name.id), self._chosen(connection))
 
-    async def set_route(self, name: Name) -> None:
-        """Messages for `name` leave by the connection made last.
+    async def set_route(self, name: Name, connection: int | None = None) -> None:
+        """Messages for `name` leave by `connection`, or else by the connection made last.
 
-        Without one, an application of the process-wide data plane keeps the route for its first
+        Without any, an application of the process-wide data plane keeps the route for its first
         connection; others raise NotConnected.
         """
         await self._ready()
-        connection = self._default_connection()
+        connection = self._chosen(connection)
         if connection is not None:
             await self._operate(SetRoute, name, connection)
         elif self._own_plane:
@@ -216,16 +220,19 @@ class Slim:
         else:
             self._kept_routes.append(name)
 
-    async def remove_route(self, name: Name) -> None:
+    async def remove_route(self, name: Name, connection: int | None = None) -> None:
         """Undo `set_route`."""
         await self._ready()
-        connection = self._default_connection()
+        connection = self._chosen(connection)
         if connection is not None:
             await self._operate(RemoveRoute, name, connection)
         elif name in self._kept_routes:
             self._kept_routes.remove(name)
         elif self._own_plane:
             raise NotConnected
+
+    def _chosen(self, connection: int | None) -> int | None:
+        return self._default_connection() if connection is None else connection
 
     def _default_connection(self) -> int | None:
         """The connection made last: by this application, or in its process."""
@@ -373,7 +380,7 @@ class Slim:
         """Start in the running loop, once."""
         if self._plane is not None:
             return
-        plane = self._given_plane or (DataPlane() if self._own_plane else shared_data_plane())
+        plane = self._given_plane or (own_data_plane() if self._own_plane else shared_data_plane())
         self._plane = plane
         self._port = plane.system.port(lambda message, _: self._receive(message))
         self._actor = plane.spawn_app(self._name, self._provider, self._verifier, WireCodec(), self._settings)

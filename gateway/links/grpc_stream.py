@@ -138,7 +138,7 @@ class GrpcServer:
         self,
         config: ServerConfig,
         accept: Accept,
-        authenticate: Authenticate,
+        authenticate: Authenticate | None,
         credentials: grpc.ServerCredentials | None,
     ) -> None:
         self._accept, self._authenticate = accept, authenticate
@@ -186,10 +186,11 @@ class GrpcServer:
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        try:
-            await self._authenticate(headers)
-        except AuthError as exc:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
+        if self._authenticate is not None:
+            try:
+                await self._authenticate(headers)
+            except AuthError as exc:
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         stream = GrpcStream(context.read, context.write, context.peer())
         context.add_done_callback(lambda _: stream.lost("the peer is gone"))

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from identity.mls import hpke, signatures
-from identity.mls.codec import opaque, u16
+from identity.mls.codec import length, opaque, u16
 from identity.mls.errors import ValidationError, VerificationError
 from identity.mls.hpke import Hpke, HpkeKeyPair, Kem, hkdf_expand
 from identity.mls.secret import Secret
@@ -38,6 +38,11 @@ def _label(label: bytes) -> bytes:
 def _kdf_label(label: bytes, length: int) -> bytes:
     """KDFLabel without its context (section 8)."""
     return u16(length) + _label(label)
+
+
+def _labelled(label: bytes, content: bytes) -> bytes:
+    """SignContent and EncryptContext (section 5.1); the content may be a whole tree, so it is copied once."""
+    return b"".join((_label(label), length(len(content)), content))
 
 
 class CipherSuite:
@@ -152,11 +157,11 @@ class CipherSuite:
 
     def sign_with_label(self, key: SignatureKey, label: bytes, content: bytes) -> bytes:
         """SignWithLabel."""
-        return key.sign(_label(label) + opaque(content))
+        return key.sign(_labelled(label, content))
 
     def verify_with_label(self, public: bytes, label: bytes, content: bytes, signature: bytes) -> bool:
         """VerifyWithLabel: whether the signature fits. Raises ValidationError when `public` is no key."""
-        return self.scheme.load_public(public)(signature, _label(label) + opaque(content))
+        return self.scheme.load_public(public)(signature, _labelled(label, content))
 
     # Public-key encryption (section 5.1.3)
 
@@ -168,13 +173,13 @@ class CipherSuite:
         self, public: bytes, label: bytes, context: bytes, plaintext: bytes
     ) -> tuple[bytes, bytes]:
         """EncryptWithLabel: (kem_output, ciphertext). Raises ValidationError for a bad public key."""
-        return self.hpke.seal(public, _label(label) + opaque(context), plaintext)
+        return self.hpke.seal(public, _labelled(label, context), plaintext)
 
     def decrypt_with_label(
         self, pair: HpkeKeyPair, label: bytes, context: bytes, kem_output: bytes, ciphertext: bytes
     ) -> Secret:
         """DecryptWithLabel. Raises VerificationError."""
-        return self.hpke.open(pair, kem_output, _label(label) + opaque(context), ciphertext)
+        return self.hpke.open(pair, kem_output, _labelled(label, context), ciphertext)
 
     # AEAD
 

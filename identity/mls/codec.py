@@ -169,7 +169,8 @@ def opaque(data: bytes) -> bytes:
 
 def vector(items: Iterable[bytes]) -> bytes:
     """Write `T items<V>` from the encodings of its items."""
-    return opaque(b"".join(items))
+    parts = list(items)
+    return b"".join((length(sum(map(len, parts))), *parts))
 
 
 def optional(encoding: bytes | None) -> bytes:

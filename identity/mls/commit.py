@@ -6,11 +6,11 @@ and leave nothing behind. The confirmation tag is compared last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from identity.mls import validation
-from identity.mls.cipher_suite import Random
+from identity.mls.cipher_suite import CipherSuite, Random, suite
 from identity.mls.credential import Credential, IdentityProvider, Occasion
 from identity.mls.errors import KeyUnavailable, ValidationError, VerificationError
 from identity.mls.framing import (
@@ -32,11 +32,15 @@ from identity.mls.group_state import (
 )
 from identity.mls.hpke import HpkeKeyPair
 from identity.mls.key_schedule import EXTERNAL_INIT_LABEL, JoinerSecrets, zero_secret
-from identity.mls.leaf_node import LeafNode, LeafNodeSource, leaf_position
-from identity.mls.messages import Commit, GroupContext, UpdatePath
-from identity.mls.proposal import Add, ProposalRef, ReInit
+from identity.mls.leaf_node import ExtensionType, LeafNode, LeafNodeSource, find_extension, leaf_position
+from identity.mls.messages import Commit, GroupContext, GroupInfo, UpdatePath
+from identity.mls.proposal import Add, ExternalInit, Proposal, ProposalRef, ReInit, Remove
 from identity.mls.proposal_list import Applied, Group, Proposed, apply_proposals, pairs, succeed
+from identity.mls.ratchet_tree import RatchetTree
+from identity.mls.roster import Roster
 from identity.mls.secret import Secret
+from identity.mls.signatures import SignatureKey
+from identity.mls.transcript_hash import interim_transcript_hash
 from identity.mls.tree_kem import (
     NewPath,
     PrivateKeys,
@@ -139,7 +143,17 @@ def make_commit(
 
     provisional = provisional_context(suite, state.context, tree, applied.extensions)
     content, epoch, joiner = _sign_commit(
-        state, Sender.member(own), proposals, path, applied, provisional, lookup, state.secrets.init
+        suite,
+        state.signer,
+        Sender.member(own),
+        state.context,
+        state.interim_transcript_hash,
+        state.secrets.init,
+        proposals,
+        path,
+        applied,
+        provisional,
+        lookup,
     )
     new_state = replace(
         state,
@@ -158,36 +172,97 @@ def make_commit(
     return PendingCommit(encode_message(message), welcome, _effect(epoch, own, applied), new_state)
 
 
+def make_external_commit(
+    info: GroupInfo,
+    tree: RatchetTree,
+    roster: Roster,
+    signer: SignatureKey,
+    leaf: Callable[..., LeafNode],
+    identity: IdentityProvider,
+    lookup: PskLookup,
+    *,
+    random: Random,
+    now: float,
+) -> tuple[bytes, GroupState]:
+    """Join by a commit of one's own (section 12.4.3.2): (the PublicMessage for the members, our state).
+
+    `leaf` signs our leaf node, given the fields that depend on the path. An earlier membership of ours is
+    removed in the same commit. Raises ValidationError when the group allows no such joining.
+    """
+    use, context = suite(info.group_context.cipher_suite), info.group_context
+    external_pub = find_extension(info.extensions, ExtensionType.EXTERNAL_PUB)
+    if external_pub is None:
+        raise ValidationError("external_pub", "a GroupInfo without the key that external commits need")
+    ephemeral = use.generate_key_pair(random)
+    kem_output, init_secret = use.hpke.setup_export_sender(external_pub, ephemeral, EXTERNAL_INIT_LABEL)
+
+    sender = Sender(SenderType.NEW_MEMBER_COMMIT)
+    name = identity.identify(leaf(encryption_key=ephemeral.public), Occasion.ENTERS, now)
+    before = roster.leaf_of(name)
+    listed: list[Proposal] = [ExternalInit(kem_output)]
+    if before is not None:
+        listed.append(Remove(before))
+    proposals = [Proposed(proposal, sender) for proposal in listed]
+    applied = apply_proposals(Group(use, context, tree, roster, None), proposals, identity, now)
+    own = applied.tree.blank_leaf()
+
+    def sign_leaf(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
+        position = leaf_position(context.group_id, own)
+        return leaf(encryption_key=encryption_key, parent_hash=parent_hash, position=position)
+
+    path = make_path(use, applied.tree, own, random, sign_leaf)
+    applied.roster.enter(own, name)
+    provisional = provisional_context(use, context, applied.tree, applied.extensions)
+    interim = interim_transcript_hash(use, context.confirmed_transcript_hash, info.confirmation_tag)
+    content, epoch, _ = _sign_commit(
+        use, signer, sender, context, interim, init_secret, proposals, path, applied, provisional, lookup
+    )
+    state = GroupState(
+        use,
+        epoch.context,
+        applied.tree,
+        applied.roster,
+        epoch.interim_transcript_hash,
+        epoch.confirmation_tag,
+        epoch.secrets,
+        epoch.keys,
+        own,
+        signer,
+        path.private_keys(own),
+    )
+    return encode_message(PublicMessage(content, None)), state
+
+
 def _sign_commit(
-    state: GroupState,
+    suite: CipherSuite,
+    signer: SignatureKey,
     sender: Sender,
+    context: GroupContext,
+    interim_before: bytes,
+    init_secret: Secret,
     proposals: Sequence[Proposed],
     path: NewPath | None,
     applied: Applied,
     provisional: GroupContext,
     lookup: PskLookup,
-    init_secret: Secret,
 ) -> tuple[AuthenticatedContent, Epoch, JoinerSecrets]:
     """Seal the path, sign the commit, open the epoch it leads to, and add the tag that proves it."""
-    suite = state.suite
     sealed = None
     if path is not None:
         sealed = path.seal(suite, applied.tree, provisional.encoded, applied.new_leaves)
     framed = FramedContent.build(
-        group_id=state.context.group_id,
-        epoch=state.context.epoch,
+        group_id=context.group_id,
+        epoch=context.epoch,
         sender=sender,
         body=Commit(tuple(proposed.in_commit() for proposed in proposals), sealed),
     )
-    content = AuthenticatedContent.sign(
-        suite, state.signer, WireFormat.PUBLIC_MESSAGE, framed, state.context.encoded
-    )
+    content = AuthenticatedContent.sign(suite, signer, WireFormat.PUBLIC_MESSAGE, framed, context.encoded)
     epoch, joiner = next_epoch(
         suite,
         provisional,
         applied.tree,
         content,
-        interim_before=state.interim_transcript_hash,
+        interim_before=interim_before,
         init_secret=init_secret,
         commit_secret=zero_secret(suite) if path is None else path.commit_secret,
         psks=combine_psks(suite, applied.psks, lookup),
@@ -343,7 +418,7 @@ def _enter(
     )
     name = identity.identify(leaf, Occasion.ENTERS, now)
     for removed in applied.removed:
-        own = identity.is_successor(state.roster.members[removed], name)
+        own = identity.is_successor(state.roster.identity_of(removed), name)
         validation.require(own, "external_remove", "an external commit that removes somebody else")
     applied.roster.enter(index, name)
     return index

@@ -330,4 +330,4 @@ def decode_message(data: bytes) -> MlsMessage:
 
 def encode_message(message: MlsMessage) -> bytes:
     """Encode an MLSMessage (section 6)."""
-    return u16(MLS10) + u16(_FORMAT_OF[type(message)]) + message.encode()
+    return b"".join((u16(MLS10), u16(_FORMAT_OF[type(message)]), message.encode()))

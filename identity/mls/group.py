@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import urandom
 
 from identity.mls import validation
-from identity.mls.cipher_suite import CipherSuite, Random
+from identity.mls.cipher_suite import CipherSuite, Random, suite
 from identity.mls.codec import Reader, decode_whole
 from identity.mls.commit import (
     CommitApplied,
     PendingCommit,
     Removed,
     make_commit,
+    make_external_commit,
     process_commit,
     signature_key_of,
 )
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.creation import found
+from identity.mls.credential import Credential, IdentityProvider
 from identity.mls.errors import KeyUnavailable, StateError, ValidationError
 from identity.mls.framing import (
     AuthenticatedContent,
@@ -37,9 +40,10 @@ from identity.mls.framing import (
     decode_message,
     encode_message,
 )
-from identity.mls.group_state import Epoch, GroupState, PskLookup
+from identity.mls.group_state import GroupState, PskLookup
 from identity.mls.hpke import HpkeKeyPair
 from identity.mls.leaf_node import (
+    Extension,
     Extensions,
     ExtensionType,
     LeafNode,
@@ -47,7 +51,7 @@ from identity.mls.leaf_node import (
     find_extension,
     leaf_position,
 )
-from identity.mls.messages import Commit, GroupContext, Welcome
+from identity.mls.messages import Commit, GroupInfo, Welcome
 from identity.mls.private_message import Decrypted, EpochKeys
 from identity.mls.proposal import (
     Add,
@@ -60,13 +64,18 @@ from identity.mls.proposal import (
     Update,
 )
 from identity.mls.proposal_list import Proposed, select
-from identity.mls.ratchet_tree import RatchetTree
-from identity.mls.roster import Roster
 from identity.mls.secret import Secret
 from identity.mls.signatures import SignatureKey
 from identity.mls.snapshot import Snapshot
 from identity.mls.validation import VerifyMany
-from identity.mls.welcome import CAPABILITIES, KeyPackageBundle, check_bundle, join, lifetime_from
+from identity.mls.welcome import (
+    CAPABILITIES,
+    KeyPackageBundle,
+    accept_tree,
+    check_bundle,
+    group_info,
+    join,
+)
 
 PAST_EPOCHS = 3
 """For how many past epochs late application messages can still be read."""
@@ -147,36 +156,15 @@ class Group:
 
         Raises ValidationError when the identity policy refuses our own credential.
         """
-        leaf_key = suite.generate_key_pair(random)
-        leaf = LeafNode.sign(
+        state = found(
             suite,
             signer,
-            encryption_key=leaf_key.public,
-            credential=credential,
-            capabilities=CAPABILITIES,
-            source=LeafNodeSource.KEY_PACKAGE,
-            lifetime=lifetime_from(now),
-        )
-        validation.leaf_required_capabilities(leaf, extensions)
-        roster = Roster()
-        roster.enter(0, identity.identify(leaf, Occasion.ENTERS, now))
-        tree = RatchetTree.of(leaf)
-        context = GroupContext(
-            suite.id, random(32) if group_id is None else group_id, 0, tree.tree_hash(suite), b"", extensions
-        )
-        epoch = Epoch.open(suite, context, tree, random(suite.hash_length))
-        state = GroupState(
-            suite,
-            context,
-            tree,
-            roster,
-            epoch.interim_transcript_hash,
-            epoch.confirmation_tag,
-            epoch.secrets,
-            epoch.keys,
-            0,
-            signer,
-            {0: leaf_key},
+            credential,
+            identity,
+            group_id=group_id,
+            extensions=extensions,
+            random=random,
+            now=now,
         )
         return cls(state, identity=identity, random=random, psks=psks)
 
@@ -213,6 +201,45 @@ class Group:
             verify_many=verify_many,
         )
         return cls(state, identity=identity, random=random, psks=psks)
+
+    @classmethod
+    def join_external(
+        cls,
+        group_info: bytes,
+        signer: SignatureKey,
+        credential: Credential,
+        *,
+        identity: IdentityProvider,
+        now: float,
+        ratchet_tree: bytes | None = None,
+        verify_many: VerifyMany = map,
+        random: Random = urandom,
+        psks: PskLookup = no_psks,
+    ) -> tuple[Group, bytes]:
+        """Join by a commit of our own, given a GroupInfo (section 12.4.3.2): (the group, the commit to send).
+
+        If the members refuse the commit, or take another one first, forget the group and begin again. Raises
+        as `join` does for a bad GroupInfo.
+        """
+        info = decode_message(group_info)
+        if not isinstance(info, GroupInfo):
+            raise ValidationError("message_kind", f"a {type(info).__name__} where a GroupInfo is due")
+        use = suite(info.group_context.cipher_suite)
+        tree, roster = accept_tree(
+            info, use, identity, ratchet_tree=ratchet_tree, now=now, verify_many=verify_many
+        )
+        leaf = partial(
+            LeafNode.sign,
+            use,
+            signer,
+            credential=credential,
+            capabilities=CAPABILITIES,
+            source=LeafNodeSource.COMMIT,
+        )
+        commit, state = make_external_commit(
+            info, tree, roster, signer, leaf, identity, psks, random=random, now=now
+        )
+        return cls(state, identity=identity, random=random, psks=psks), commit
 
     @classmethod
     def load(
@@ -313,6 +340,12 @@ class Group:
         except KeyError:
             raise KeyUnavailable("resumption PSK", f"epoch {epoch} is not kept") from None
 
+    def group_info(self) -> bytes:
+        """A GroupInfo, as an MLSMessage, by which others can join with a commit of their own (12.4.3.2)."""
+        external_pub = self._state.secrets.external_key_pair(self.suite).public
+        extension = Extension(ExtensionType.EXTERNAL_PUB, external_pub)
+        return encode_message(group_info(self._state, (extension,)))
+
     # Application messages
 
     def encrypt(self, plaintext: bytes, authenticated_data: bytes = b"") -> bytes:
@@ -412,9 +445,8 @@ class Group:
         """Make a commit; nothing changes until `apply_pending`.
 
         It holds pending proposals by reference, and by value: Adds of the key packages `add` (MLSMessages),
-        Removes of the leaves `remove`, and `proposals`. It has a path when one is needed
-        (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the
-        signature key stays.
+        Removes of the leaves `remove`, and `proposals`. It has a path when one is needed (section 17.4), when
+        `path` asks for fresh keys, or when `credential` is to replace ours; the signature key stays.
 
         Raises StateError when another commit is pending or the group has ended, otherwise as `process` does.
         """
@@ -459,7 +491,7 @@ class Group:
         then. Our own messages are refused; our commits take effect by `apply_pending`.
 
         Raises DecodeError, VerificationError, ValidationError or KeyUnavailable; nothing has changed then.
-        What the identity policy raises besides (as WouldBlock) passes through; the call can be repeated.
+        What the identity policy raises besides (WouldBlock) passes through; the call can be repeated.
         """
         decoded = decode_message(message)
         state = self._state

@@ -82,8 +82,7 @@ class Epoch:
         tag = confirmation_tag(suite, secrets.confirmation, context.confirmed_transcript_hash)
         interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, tag)
         secret_tree = SecretTree.grow(suite, tree.size, encryption_secret(suite, epoch_secret))
-        signature_keys = [None if leaf is None else leaf.signature_key for leaf in tree.nodes[::2]]  # type: ignore[union-attr]
-        keys = EpochKeys(suite, context, secrets.sender_data, secret_tree, signature_keys)
+        keys = EpochKeys(suite, context, secrets.sender_data, secret_tree, tree.signature_keys())
         return cls(context, interim, tag, secrets, keys)
 
 

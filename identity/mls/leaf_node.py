@@ -7,7 +7,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from identity.mls.cipher_suite import CipherSuite
-from identity.mls.codec import Reader, decode_whole, opaque, u8, u16, u32, u64, vector
+from identity.mls.codec import Reader, decode_whole, length, opaque, u8, u16, u32, u64, vector
 from identity.mls.credential import Credential
 from identity.mls.errors import DecodeError
 from identity.mls.signatures import SignatureKey
@@ -40,7 +40,7 @@ class Extension:
 
     def encode(self) -> bytes:
         """The bytes of the Extension."""
-        return u16(self.type) + opaque(self.data)
+        return b"".join((u16(self.type), length(len(self.data)), self.data))
 
 
 Extensions = tuple[Extension, ...]
@@ -247,6 +247,11 @@ class LeafNode:
             signed + opaque(signature),
             len(signed),
         )
+
+    @property
+    def in_tree(self) -> bytes:
+        """The bytes of the `optional<Node>` that holds it."""
+        return b"\1\1" + self.encoded
 
     def encode(self) -> bytes:
         """The bytes of the LeafNode."""

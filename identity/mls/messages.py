@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from identity.mls.cipher_suite import CipherSuite
-from identity.mls.codec import Reader, opaque, optional, u16, u32, u64, vector
+from identity.mls.codec import Reader, length, opaque, optional, u16, u32, u64, vector
 from identity.mls.leaf_node import MLS10, Extensions, LeafNode, decode_extensions, encode_extensions
 from identity.mls.proposal import (
     PreSharedKeyId,
@@ -252,4 +252,5 @@ class Welcome:
     def encode(self) -> bytes:
         """The bytes of the Welcome."""
         secrets = vector(entry.encode() for entry in self.secrets)
-        return u16(self.cipher_suite) + secrets + opaque(self.encrypted_group_info)
+        info = self.encrypted_group_info
+        return b"".join((u16(self.cipher_suite), secrets, length(len(info)), info))

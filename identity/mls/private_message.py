@@ -7,7 +7,7 @@ beyond the primitives a message costs a few joins and slices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from identity.mls.cipher_suite import NONCE_LENGTH, CipherSuite
@@ -79,7 +79,7 @@ class _Opened(NamedTuple):
 class EpochKeys:
     """Protects and opens the private messages of one epoch.
 
-    `signature_keys[leaf]` is the signature key of the member at that leaf in this epoch, or `None`.
+    `signature_key(leaf)` is the signature key of the member at that leaf in this epoch, or `None`.
     """
 
     __slots__ = (
@@ -90,7 +90,7 @@ class EpochKeys:
         "group_id",
         "secret_tree",
         "sender_data_secret",
-        "signature_keys",
+        "signature_key",
         "suite",
     )
 
@@ -100,14 +100,14 @@ class EpochKeys:
         context: GroupContext,
         sender_data_secret: Secret,
         secret_tree: SecretTree,
-        signature_keys: Sequence[bytes | None],
+        signature_key: Callable[[int], bytes | None],
     ) -> None:
         self.suite = suite
         self.group_id = context.group_id
         self.epoch = context.epoch
         self.sender_data_secret = sender_data_secret
         self.secret_tree = secret_tree
-        self.signature_keys = signature_keys
+        self.signature_key = signature_key
         self._context = context.encoded
         place = opaque(context.group_id) + u64(context.epoch)
         self._places = _VERSION + _WIRE_FORMAT + place + _MEMBER
@@ -244,8 +244,7 @@ class EpochKeys:
         return _Opened(content, sender, ratchet, found)
 
     def _signature_key(self, leaf: int) -> bytes:
-        keys = self.signature_keys
-        key = keys[leaf] if leaf < len(keys) else None
+        key = self.signature_key(leaf)
         if key is None:
             raise ValidationError("sender", f"leaf {leaf} is blank or outside the tree of epoch {self.epoch}")
         return key

@@ -170,7 +170,7 @@ def apply_proposals(
 def succeed(roster: Roster, leaf: int, after: LeafNode, identity: IdentityProvider, now: float) -> None:
     """Let a member go on under a renewed credential. Raises ValidationError when it is another's."""
     name = identity.identify(after, Occasion.ENTERS, now)
-    valid = identity.is_successor(roster.members[leaf], name)
+    valid = identity.is_successor(roster.identity_of(leaf), name)
     validation.require(valid, "successor", "a renewed credential that is not the member's")
     roster.enter(leaf, name)
 

@@ -2,13 +2,13 @@
 
 Nodes are values; the tree is a list of them, so a copy costs two list copies and is how an epoch is
 tried out before it is accepted. Tree hashes are cached per node: a change forgets those on its way to
-the root, so a commit costs a logarithmic number of hashes. Invariant: when a node's hash is
-forgotten, so are those of all nodes above it.
+the root, so a commit costs a logarithmic number of hashes. Invariants: when a node's hash is
+forgotten, so are those of all nodes above it; no leaf before `_full_to` is blank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from identity.mls import tree_math
@@ -35,6 +35,11 @@ class ParentNode:
     def decode(cls, reader: Reader) -> ParentNode:
         """Read a ParentNode."""
         return cls(reader.opaque(), reader.opaque(), reader.vector(Reader.u32))
+
+    @property
+    def in_tree(self) -> bytes:
+        """The bytes of the `optional<Node>` that holds it."""
+        return b"\1\2" + self.encode()
 
     def encode(self) -> bytes:
         """The bytes of the ParentNode."""
@@ -67,12 +72,13 @@ class RatchetTree:
     Changes are made on a copy: whoever holds a tree of an accepted epoch never sees it change.
     """
 
-    __slots__ = ("_hashes", "_index", "nodes")
+    __slots__ = ("_full_to", "_hashes", "_index", "nodes")
 
     def __init__(self, nodes: list[Node | None]) -> None:
         self.nodes = nodes
         self._hashes: list[bytes | None] = [None] * len(nodes)
         self._index: TreeIndex | None = None
+        self._full_to = 0
 
     @classmethod
     def of(cls, leaf: LeafNode) -> RatchetTree:
@@ -88,9 +94,12 @@ class RatchetTree:
         for position, node in enumerate(nodes):
             if node is not None and isinstance(node, ParentNode) != bool(position & 1):
                 raise DecodeError(f"node {position} of the ratchet tree has the type of its neighbours")
+        full_to = next((leaf for leaf, node in enumerate(nodes[::2]) if node is None), len(nodes) // 2 + 1)
         leaves = tree_math.full_size(len(nodes) // 2 + 1)
         nodes += [None] * (tree_math.node_width(leaves) - len(nodes))
-        return cls(nodes)
+        tree = cls(nodes)
+        tree._full_to = full_to
+        return tree
 
     def encode(self) -> bytes:
         """The tree without its trailing blanks (section 12.4.3.3)."""
@@ -98,13 +107,7 @@ class RatchetTree:
         end = len(nodes)
         while end and nodes[end - 1] is None:
             end -= 1
-        parts = []
-        for position, node in enumerate(nodes[:end]):
-            if node is None:
-                parts.append(b"\0")
-            else:
-                parts.append(b"\1\2" if position & 1 else b"\1\1")
-                parts.append(node.encode())
+        parts = [b"\0" if node is None else node.in_tree for node in nodes[:end]]
         return vector(parts)
 
     def copy(self) -> RatchetTree:
@@ -113,6 +116,7 @@ class RatchetTree:
         new.nodes = self.nodes.copy()
         new._hashes = self._hashes.copy()
         new._index = self.index.copy()
+        new._full_to = self._full_to
         return new
 
     def __repr__(self) -> str:
@@ -135,6 +139,7 @@ class RatchetTree:
                     index.add_leaf(position, node)
                 elif node is not None:
                     index.add_key(position, node.encryption_key)
+            index.settle()
             self._index = index
         return self._index
 
@@ -151,6 +156,16 @@ class RatchetTree:
         for index, node in enumerate(self.nodes[::2]):
             if isinstance(node, LeafNode):
                 yield index, node
+
+    def signature_keys(self) -> Callable[[int], bytes | None]:
+        """A function from leaf index to signature key; it keeps no more of this tree alive than the nodes."""
+        nodes = self.nodes
+
+        def signature_key(leaf: int) -> bytes | None:
+            node = nodes[2 * leaf] if 2 * leaf < len(nodes) else None
+            return node.signature_key if isinstance(node, LeafNode) else None
+
+        return signature_key
 
     def parents(self) -> Iterator[tuple[int, ParentNode]]:
         """All parent nodes that are not blank, with their node indices."""
@@ -193,19 +208,25 @@ class RatchetTree:
 
     # Changing (section 7.7)
 
+    def blank_leaf(self) -> int:
+        """The leftmost blank leaf, the tree doubled if need be. Raises ValidationError when it is full."""
+        index = self._full_to
+        while index < self.size and self.nodes[2 * index] is not None:
+            index += 1
+        if index == self.size:
+            if index >= MAX_LEAVES:
+                raise ValidationError("tree_size", f"a tree of more than {MAX_LEAVES} leaves")
+            self.nodes += [None] * (index * 2)
+            self._hashes += [None] * (index * 2)
+        self._full_to = index
+        return index
+
     def add_leaf(self, leaf: LeafNode) -> int:
         """Put a new member into the leftmost blank leaf, or double the tree (section 12.1.1).
 
         Returns its leaf index. Raises ValidationError when a key of it is in the tree, or that is full.
         """
-        try:
-            index = self.nodes[::2].index(None)
-        except ValueError:
-            index = self.size
-            if index >= MAX_LEAVES:
-                raise ValidationError("tree_size", f"a tree of more than {MAX_LEAVES} leaves") from None
-            self.nodes += [None] * (index * 2)
-            self._hashes += [None] * (index * 2)
+        index = self.blank_leaf()
         self._put_leaf(index, leaf)
         for above in tree_math.direct_path(2 * index, self.size):
             node = self.nodes[above]
@@ -225,6 +246,7 @@ class RatchetTree:
     def remove_leaf(self, index: int) -> None:
         """Blank a member's leaf and direct path; halve the tree while its right half is empty (12.1.3)."""
         self._put_leaf(index, None)
+        self._full_to = min(self._full_to, index)
         self.blank_direct_path(index)
         while self.size > 1 and not any(self.nodes[self.size :: 2]):
             width = len(self.nodes) // 2

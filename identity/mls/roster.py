@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from identity.mls.errors import ValidationError
+from identity.mls.shared_map import SharedMap
 
 
 class Roster:
@@ -11,9 +12,9 @@ class Roster:
     __slots__ = ("_leaves", "members")
 
     def __init__(self) -> None:
-        self.members: dict[int, bytes] = {}
-        """Identity by leaf index, in the order of entering."""
-        self._leaves: dict[bytes, int] = {}
+        self.members: SharedMap[int, bytes] = SharedMap()
+        """Identity by leaf index."""
+        self._leaves: SharedMap[bytes, int] = SharedMap()
 
     def copy(self) -> Roster:
         """An independent copy."""
@@ -22,8 +23,20 @@ class Roster:
         new._leaves = self._leaves.copy()
         return new
 
+    def settle(self) -> None:
+        """Prepare for copies, after filling."""
+        self.members.settle()
+        self._leaves.settle()
+
     def __repr__(self) -> str:
         return f"Roster({len(self.members)} members)"
+
+    def identity_of(self, leaf: int) -> bytes:
+        """Who is at a leaf. Raises KeyError when nobody is."""
+        identity = self.members.get(leaf)
+        if identity is None:
+            raise KeyError(leaf)
+        return identity
 
     def leaf_of(self, identity: bytes) -> int | None:
         """Where a member is, or `None`."""
@@ -31,7 +44,7 @@ class Roster:
 
     def enter(self, leaf: int, identity: bytes) -> None:
         """Add a member, or change the identity of one. Raises ValidationError when another one has it."""
-        if self._leaves.get(identity, leaf) != leaf:
+        if self._leaves.get(identity) not in (None, leaf):
             raise ValidationError("unique_identity", "two members with the same identity")
         before = self.members.get(leaf)
         if before is not None:
@@ -41,4 +54,5 @@ class Roster:
 
     def leave(self, leaf: int) -> None:
         """Take a member out."""
-        del self._leaves[self.members.pop(leaf)]
+        del self._leaves[self.identity_of(leaf)]
+        del self.members[leaf]

@@ -75,7 +75,7 @@ def _decode(reader: Reader) -> Snapshot:
 
 
 def _encode_state(state: GroupState) -> bytes:
-    roster = vector(u32(leaf) + opaque(identity) for leaf, identity in state.roster.members.items())
+    roster = vector(u32(leaf) + opaque(identity) for leaf, identity in sorted(state.roster.members.items()))
     private = vector(u32(node) + opaque(pair.private_bytes()) for node, pair in state.private.items())
     return b"".join(
         (
@@ -102,6 +102,7 @@ def _decode_state(reader: Reader) -> GroupState:
     roster = Roster()
     for leaf, identity in reader.vector(lambda r: (r.u32(), r.opaque())):
         roster.enter(leaf, identity)
+    roster.settle()
     interim, tag = reader.opaque(), reader.opaque()
     secrets = reader.vector(lambda r: Secret(r.opaque()))
     if len(secrets) != len(EpochSecrets.__slots__):
@@ -128,7 +129,10 @@ def _encode_keys(keys: EpochKeys) -> bytes:
         (
             opaque(keys.context),
             opaque(keys.sender_data_secret),
-            vector(optional(None if key is None else opaque(key)) for key in keys.signature_keys),
+            vector(
+                optional(None if key is None else opaque(key))
+                for key in map(keys.signature_key, range(tree.leaves))
+            ),
             u32(tree.leaves),
             vector(u32(node) + opaque(secret) for node, secret in sorted(tree.nodes.items())),
             vector(
@@ -143,10 +147,14 @@ def _decode_keys(reader: Reader, use: CipherSuite) -> EpochKeys:
     context = decode_whole(reader.opaque(), GroupContext.decode)
     sender_data = Secret(reader.opaque())
     signature_keys = reader.vector(lambda r: r.optional(Reader.opaque))
+
+    def signature_key(leaf: int) -> bytes | None:
+        return signature_keys[leaf] if leaf < len(signature_keys) else None
+
     leaves = reader.u32()
     nodes = dict(reader.vector(lambda r: (r.u32(), Secret(r.opaque()))))
     ratchets = dict(reader.vector(lambda r: (r.u32(), LeafRatchets(_decode_ratchet(r), _decode_ratchet(r)))))
-    return EpochKeys(use, context, sender_data, SecretTree(use, leaves, nodes, ratchets), signature_keys)
+    return EpochKeys(use, context, sender_data, SecretTree(use, leaves, nodes, ratchets), signature_key)
 
 
 def _encode_ratchet(ratchet: Ratchet) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from identity.mls.errors import ValidationError
 from identity.mls.leaf_node import Capabilities, LeafNode
+from identity.mls.shared_map import SharedMap
 
 
 class TreeIndex:
@@ -19,9 +20,9 @@ class TreeIndex:
     __slots__ = ("encryption_keys", "kinds", "signature_keys")
 
     def __init__(self) -> None:
-        self.encryption_keys: dict[bytes, int] = {}
+        self.encryption_keys: SharedMap[bytes, int] = SharedMap()
         """Public key to node index, leaves and parents alike."""
-        self.signature_keys: dict[bytes, int] = {}
+        self.signature_keys: SharedMap[bytes, int] = SharedMap()
         """Signature key to node index."""
         self.kinds: Counter[tuple[int, Capabilities]] = Counter()
         """How many leaves have this type of credential and these capabilities: a handful of entries."""
@@ -33,6 +34,11 @@ class TreeIndex:
         new.signature_keys = self.signature_keys.copy()
         new.kinds = self.kinds.copy()
         return new
+
+    def settle(self) -> None:
+        """Prepare for copies, after filling."""
+        self.encryption_keys.settle()
+        self.signature_keys.settle()
 
     def add_leaf(self, node: int, leaf: LeafNode) -> None:
         """Enter a leaf. Raises ValidationError when one of its keys is there already."""

@@ -206,6 +206,7 @@ def accept_tree(
     roster = Roster()
     for index, leaf in tree.leaves():
         roster.enter(index, identity.identify(leaf, Occasion.IN_TREE, now))
+    roster.settle()
     return tree, roster
 
 

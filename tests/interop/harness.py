@@ -329,6 +329,11 @@ class CallboardNode(Process):
                     return
         raise ConnectionError(f"callboard start ended before it said {READY!r}")
 
+    async def end(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+        await super().end()
+
     async def _drain_stdout(self) -> None:
         assert self.process.stdout is not None
         while await self.process.stdout.readline():

@@ -36,6 +36,8 @@ Node = OriginalNode | CallboardNode
 @cache
 def callboard_serves() -> bool:
     """Whether the command is there; without it our node cannot be a parameter."""
+    if not CALLBOARD.exists():
+        return False
     asked = subprocess.run([str(CALLBOARD), "start", "--help"], capture_output=True, timeout=30, check=False)
     return asked.returncode == 0
 

@@ -27,12 +27,14 @@ def test_after_patience_data_is_dropped_and_counted_and_control_is_not() -> None
 
 def test_at_the_hard_mark_data_is_dropped_at_once() -> None:
     outbox = Outbox()
-    assert outbox.admit([DATA], 4 * HIGH, 0) == ([], False, False)
+    assert outbox.admit([DATA], 4 * HIGH, 0) == ([], True, False)
     assert outbox.dropped == 1
 
 
 def test_a_peer_that_takes_not_even_control_is_given_up() -> None:
-    assert Outbox().admit([CONTROL], 8 * HIGH, 0).overwhelmed
+    outbox = Outbox()
+    assert not outbox.admit([CONTROL], 8 * HIGH, 0).overwhelmed
+    assert outbox.admit([CONTROL], 8 * HIGH, PATIENCE).overwhelmed
 
 
 def test_draining_is_a_fresh_start() -> None:

@@ -45,7 +45,7 @@ def keys_of(case: Case) -> EpochKeys:
     use = suite(case["cipher_suite"])
     tree = SecretTree.grow(use, 2, Secret(unhex(case["encryption_secret"])))
     public = unhex(case["signature_pub"])
-    return EpochKeys(use, context_of(case), Secret(unhex(case["sender_data_secret"])), tree, [None, public])
+    return EpochKeys(use, context_of(case), Secret(unhex(case["sender_data_secret"])), tree, {1: public}.get)
 
 
 def signer_of(case: Case) -> SignatureKey:
@@ -170,7 +170,7 @@ class Pair:
                 context,
                 data,
                 SecretTree.grow(self.suite, 4, secret),
-                [self.signer.public, other.public],
+                {0: self.signer.public, 1: other.public}.get,
             )
             for _ in range(2)
         )

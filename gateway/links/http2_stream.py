@@ -1,0 +1,194 @@
+"""Our own HTTP/2 framing (`gateway.http2`) as a transport: the fast one."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from actors.errors import ConnectionLost
+from gateway import http2
+from gateway.config import MIB, ClientConfig, ServerConfig
+from gateway.http2.errors import Cause, Http2Error, Status
+from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from identity.errors import AuthError
+
+_ROOM = 4
+"""A stream may hold this many times the largest message unsent before the transport itself gives it up."""
+
+
+class Http2Stream:
+    """One call of ours, as a Stream."""
+
+    __slots__ = ("_handler", "_peer", "_reason", "_stream")
+
+    def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str) -> None:
+        self._stream = stream
+        self._peer = peer
+        self._handler: StreamHandler | None = None
+        self._reason = ""
+
+    @property
+    def unsent(self) -> int:
+        return self._stream.unsent
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    def start(self, handler: StreamHandler, low_water: int) -> None:
+        self._handler = handler
+        self._stream.start(
+            on_messages=handler.stream_messages, on_closed=self._closed, on_drained=handler.stream_drained
+        )
+
+    def send(self, messages: Sequence[bytes]) -> None:
+        self._stream.send(messages if isinstance(messages, list) else list(messages))
+
+    def pause_reading(self) -> None:
+        self._stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._stream.resume_reading()
+
+    def close(self, status: StreamStatus = StreamStatus.OK, message: str = "") -> None:
+        self._reason = self._reason or message
+        if isinstance(self._stream, http2.ServerStream):
+            self._stream.close(Status(status), message)
+        elif status is StreamStatus.OK:
+            self._stream.close()
+        else:
+            self._stream.cancel(message)
+
+    def _closed(self, cause: Cause) -> None:
+        assert self._handler is not None
+        self._handler.stream_closed(self._reason or str(cause))
+
+
+class FastServer:
+    """Listens with our own framing and hands each new stream to `accept`."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        accept: Callable[[Stream], None],
+        authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
+        context: ssl.SSLContext | None,
+        high_water: int,
+    ) -> None:
+        keepalive = config.keepalive
+        self._limits = replace(
+            http2.SERVER,
+            max_message=config.max_message_size,
+            max_partial=max(16 * MIB, config.max_message_size),
+            max_streams=config.max_concurrent_streams,
+            max_header_list=config.max_header_list_size,
+            max_frame=min(config.max_frame_size, 2**24 - 1),
+            high_water=high_water,
+            low_water=high_water // 4,
+            max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
+            keepalive_interval=keepalive.ping or None,
+            keepalive_timeout=keepalive.timeout,
+            idle_timeout=keepalive.max_connection_idle or None,
+            max_age=keepalive.max_connection_age or None,
+            max_age_grace=keepalive.max_connection_age_grace or None,
+        )
+        self._target = config.target()
+        self._accept, self._authenticate = accept, authenticate
+        self._context = context
+        self._server: http2.Server | None = None
+
+    async def start(self) -> str:
+        """Listen. Returns the address with the port in use. Raises OSError."""
+        target, limits, context = self._target, self._limits, self._context
+        if isinstance(target, str):
+            self._server = await http2.serve(self, METHOD_PATH, path=target, ssl=context, limits=limits)
+            return f"unix:{target}"
+        host, port = target
+        self._server = await http2.serve(self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits)
+        shown = f"[{host}]" if ":" in host else host
+        return f"{shown}:{self._server.port}"
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more; streams that are still open after `grace` seconds are cut."""
+        if self._server is not None:
+            await self._server.close(grace)
+
+    def figures(self) -> dict[str, Any]:
+        """What the transport counted, refusals by their rule."""
+        if self._server is None:
+            return {}
+        statistics = self._server.statistics()
+        return {"connections": self._server.connections, "refusals": dict(statistics.refusals)}
+
+    def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> Any:
+        """A peer called: accept it at once, or after its authentication was checked."""
+        if self._authenticate is None:
+            self._take(stream)
+            return None
+        return self._check(stream, dict(headers))
+
+    async def _check(self, stream: http2.ServerStream, headers: dict[str, str]) -> None:
+        assert self._authenticate is not None
+        try:
+            await self._authenticate(headers)
+        except AuthError:
+            stream.refuse(401)
+        else:
+            self._take(stream)
+
+    def _take(self, stream: http2.ServerStream) -> None:
+        name = stream.get_extra_info("peername")
+        peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
+        self._accept(Http2Stream(stream, peer))
+
+
+class FastDialler:
+    """Opens streams to one endpoint with our own framing."""
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        headers: Callable[[], Awaitable[list[tuple[str, str]]]],
+        context: Callable[[], ssl.SSLContext] | None,
+        high_water: int,
+    ) -> None:
+        self._config = config
+        self._headers = headers
+        self._context = context
+        keepalive = config.keepalive
+        self._limits = replace(
+            http2.CLIENT,
+            max_message=config.max_message_size,
+            max_partial=max(16 * MIB, config.max_message_size),
+            high_water=high_water,
+            low_water=high_water // 4,
+            max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
+            keepalive_interval=(keepalive.ping or None) if keepalive else None,
+            keepalive_timeout=keepalive.timeout if keepalive else 20.0,
+        )
+
+    async def dial(self) -> Stream:
+        """A new stream. Raises ConnectionLost saying why there is none."""
+        config = self._config
+        target = config.target()
+        where = f"unix://{target}" if isinstance(target, str) else _url(*target)
+        headers = {key.lower(): value for key, value in await self._headers()}
+        try:
+            stream = await http2.connect(
+                where,
+                METHOD_PATH,
+                headers,
+                ssl=self._context() if self._context is not None else None,
+                server_hostname=config.server_name,
+                limits=self._limits,
+                timeout=config.connect_timeout or 20.0,
+            )
+        except Http2Error as exc:
+            raise ConnectionLost(config.endpoint, str(exc)) from exc
+        return Http2Stream(stream, where.removeprefix("http://"))
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
