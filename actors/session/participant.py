@@ -418,10 +418,11 @@ class Participant(Conversation):
             )
             self._sender.errors.append(error)
             self._end(error)
-        if self._state is _State.INVITED and self._deadline is not None and now >= self._deadline:
-            self._end(
-                SessionClosed("the invitation was not followed by a welcome", session_id=self.session_id)
-            )
+        if self._deadline is not None and now >= self._deadline and not self.ended:
+            if self._state is _State.INVITED:
+                self._end(SessionClosed("the invitation had no welcome", session_id=self.session_id))
+            elif self._state is _State.REMOVED:
+                self._end(SessionClosed("removed by the moderator", session_id=self.session_id))
 
     def _failed(self, request: Request) -> None:
         """Nobody answered our goodbye; older moderators never do."""

@@ -229,7 +229,11 @@ class Receiver:
                 stream.held.add(id)
                 self._held.append(_Held(opened, stream))
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
-            if id not in stream.held and not self._before_us(stream, id):
+            if self._before_us(stream, id):
+                if message.destination == self._local:
+                    # A re-send to us of what we missed while coming in: too late for its place in the order.
+                    self._direct(stream, message, out)
+            elif id not in stream.held:
                 out.append(self._ack(message))
         else:
             self._after_a_hole(stream, message, now, out)
@@ -260,7 +264,7 @@ class Receiver:
         self._drain(stream, source)
 
     def _direct(self, stream: _Stream, message: SessionMessage, out: list[SessionMessage]) -> None:
-        """publish_to: no order, its own ids (`session.md` 7.6)."""
+        """Without order: publish_to, which has its own ids (`session.md` 7.6), and stragglers."""
         id = message.message_id
         if id in stream.direct:
             if id not in stream.held:
@@ -383,7 +387,7 @@ class Receiver:
             return None
 
     def _before_us(self, stream: _Stream, id: int) -> bool:
-        """Sent before we came in: acknowledging it would claim that we had it."""
+        """Sent before the first message that reached us: acknowledging it would claim that we had it."""
         if stream.first is None or stream.last is None:
             return False
         if ahead(stream.first, stream.last) > 2 * REORDER:

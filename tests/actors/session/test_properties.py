@@ -60,7 +60,10 @@ def check_data(seed: int, count: int, loss: float, *, mls: bool, room: bool) -> 
         assert all(isinstance(failure.error, MessageUndelivered) for failure in player.failed)
         for other in players:
             heard = [int(m.content.blob) for m in player.messages if m.source == other.name]  # type: ignore[union-attr]
-            assert heard == sorted(set(heard)), "once and in order"
+            assert len(heard) == len(set(heard)), "once"
+            # A member of a group may come in late: what it missed and is sent alone has lost its place.
+            on_time = [number for number in heard if not room or number >= heard[0]]
+            assert on_time == sorted(on_time), "in order"
             if other is not player:
                 sent = {handle - 100 for handle in other.done if handle >= 100}
                 lost = [
