@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
+from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.actor import Gateway
@@ -86,6 +88,8 @@ class DataPlane:
             wall=time.time,
             draw=secrets.randbelow,
             spawn_task=self._tasks,
+            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            threads=asyncio.to_thread,
         )
         return self.system.spawn(App, name, self.next_index(), collaborators, settings)
 

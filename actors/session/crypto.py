@@ -128,6 +128,7 @@ class Crypto(Protocol):
 CryptoFactory = Callable[[], Crypto]
 """Makes the Crypto of one new session."""
 
+
 class Work:
     """A Crypto operation under way: `advance` it wherever `place` says, until that is None."""
 
