@@ -206,6 +206,8 @@ class App(LoopActor):
         if handler is not None:
             handler(message, sender)
         elif isinstance(message, ActorExitRequest):
+            # Our Sessions end with us; their exits are no news.
+            self._sessions.clear()
             self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
     def _begin(self) -> None:
