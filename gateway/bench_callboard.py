@@ -26,7 +26,7 @@ class Callboard:
     async def application(self, name: str, endpoint: str) -> CallboardApplication:
         # A data plane each, because the applications of one data plane meet inside the process.
         slim = Slim(
-            Name(*name.split("/")),
+            Name.parse(name),
             IdentityProvider.SharedSecret(name, SECRET),
             IdentityVerifier.SharedSecret(name, SECRET),
             local_service=True,
@@ -42,7 +42,7 @@ class CallboardApplication:
         self._slim = slim
 
     async def open(self, destination: str, *, group: bool, reliable: bool, mls: bool) -> CallboardSession:
-        target = Name(*destination.split("/"))
+        target = Name.parse(destination)
         if not group:
             await self.route(target)
         kind = SessionConfiguration.Group if group else SessionConfiguration.PointToPoint
@@ -62,7 +62,7 @@ class CallboardApplication:
         await self._slim.set_route(name)
 
     async def close(self) -> None:
-        await self._slim.__aexit__(None, None, None)
+        await self._slim.close()
 
 
 class CallboardSession:
@@ -80,6 +80,6 @@ class CallboardSession:
         return payload
 
     async def invite(self, name: str) -> None:
-        member = Name(*name.split("/"))
+        member = Name.parse(name)
         await self._application.route(member)
         await (await self._session.invite(member))

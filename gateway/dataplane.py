@@ -222,7 +222,9 @@ class DataPlane:
         deadline = time.monotonic() + grace
         closing = asyncio.ensure_future(self.system.ask(self._gateway, Close("node is shutting down"), grace))
         servers, self._servers = self._servers, {}
-        await asyncio.gather(*(server.stop(min(grace, 1.0)) for server in servers.values()))
+        stops = [server.stop(min(grace, 1.0)) for server in servers.values()]
+        # A loop that is ending has cancelled the listeners already; the rest is closed all the same.
+        await asyncio.gather(*stops, return_exceptions=True)
         try:
             await closing
         except AskTimeout:

@@ -158,7 +158,8 @@ class Moderator(Conversation):
         elif isinstance(event, CloseSession):
             if event.handle is not None:
                 self._closing.append(event.handle)
-            if not self.group and not self._others:
+            if not self.group and not self._others and not self._kept:
+                # Nobody was found yet, and nothing waits for whoever it is.
                 self._end(None)
             elif not self._draining:
                 self._draining = True

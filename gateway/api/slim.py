@@ -35,7 +35,7 @@ from gateway.api.session_config import SessionConfiguration
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.dataplane import DataPlane
-from gateway.shared import own_data_plane, shared_data_plane
+from gateway.shared import Keeper, keeper
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -87,6 +87,7 @@ class Slim:
         self._kept_routes: list[Name] = []
         self._started: asyncio.Future[None] | None = None
         self._plane: DataPlane | None = None
+        self._keeper: Keeper | None = None
         self._actor: Any = None
         self._port: Any = None
         self._closed = False
@@ -353,6 +354,8 @@ class Slim:
             self._closed = True
             return
         self._closed = True
+        if self._keeper is not None:
+            self._keeper.discard(self)
         limit = seconds(grace) or 0.0
         try:
             await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
@@ -380,7 +383,11 @@ class Slim:
         """Start in the running loop, once."""
         if self._plane is not None:
             return
-        plane = self._given_plane or (own_data_plane() if self._own_plane else shared_data_plane())
+        plane = self._given_plane
+        if plane is None:
+            self._keeper = keeper()
+            self._keeper.add(self)
+            plane = self._keeper.own() if self._own_plane else self._keeper.shared()
         self._plane = plane
         self._port = plane.system.port(lambda message, _: self._receive(message))
         self._actor = plane.spawn_app(self._name, self._provider, self._verifier, WireCodec(), self._settings)

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 
 from loguru import logger
 
-from gateway.cli import demo, start, talk
+from gateway.cli import bench, demo, start, talk
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
     start.add,
     demo.add,
     talk.add,
+    bench.add,
 )
 
 

@@ -14,6 +14,7 @@ from gateway.http2 import headers
 from gateway.http2.connection import Connection
 from gateway.http2.endpoint import Side
 from gateway.http2.errors import CallRefused, Cause, ConnectFailed, Status
+from gateway.http2.headers import Headers
 from gateway.http2.limits import CLIENT, Counters, Limits, Statistics
 from gateway.http2.server import ALPN
 from gateway.http2.stream import StreamState
@@ -180,7 +181,7 @@ class ClientConnection:
             return False
         return True
 
-    def request_received(self, wire: Wire, state: StreamState, headers: headers.Headers) -> None:
+    def request_received(self, wire: Wire, state: StreamState, headers: Headers) -> None:
         """Never: servers do not call."""
 
     def wire_going_away(self, wire: Wire) -> None:

@@ -293,8 +293,10 @@ class Endpoint:
             self._send_window -= size
             stream.send_window -= size
             stream.output_stalled_since = None
-            # Each frame may bring two window updates, for the stream and for the connection.
-            self._controls.earn(2 + 2 * size // frames.DEFAULT_MAX_FRAME)
+            stream.used = True
+            # The peer answers DATA with window updates, for the stream and for the connection. Most send few,
+            # but nothing forbids one for every small message.
+            self._controls.earn(2 + size // 32)
             if stream.above_high_water and outbox.size <= self._limits.low_water:
                 stream.above_high_water = False
                 self._events.append(Drained(stream))
@@ -369,6 +371,7 @@ class Endpoint:
         stream.input_ended = stream.output_ended = True
         stream.outbox = stream.deadline = None
         self._counters.streams_closed += 1
+        self._controls.earn(4)  # what may come late: window updates, a reset
         self._events.append(StreamEnded(stream, cause))
         if not self._streams:
             self.deadlines.idle_since = self._now

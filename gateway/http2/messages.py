@@ -5,8 +5,9 @@ Messages and frames are independent: many messages may share a frame, one may sp
 
 Copies. A message inside one read is copied once, out of the read buffer. One that spans reads is
 collected as views of the read buffers and copied once, by the join. A view keeps its whole read buffer
-alive, so a view that is the smaller part of its buffer is replaced by a copy (`settle`): what a peer
-makes us hold is at most twice what it sent. Outgoing messages are copied once, into the bytes of a write.
+alive, so a view that is the smaller part of its buffer is replaced by a copy, and so are many small views
+(`settle`): what an unfinished message makes us hold is about twice its size, whatever the peer's frames are.
+Outgoing messages are copied once, into the bytes of a write.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from gateway.http2 import frames
 from gateway.http2.errors import ErrorCode, Status, StreamViolation
 
 PREFIX_SIZE = 5
+FEW_PARTS = 16
+SMALL_PART = 4096
+"""An unfinished message in more than a few parts, small on average, is made one part."""
 _PREFIX = Struct(">BI")
 _read_prefix = _PREFIX.unpack_from
 _prefix = _PREFIX.pack
@@ -71,7 +75,7 @@ class Assembler:
             at = stop
         elif self._prefix:
             lacking = PREFIX_SIZE - len(self._prefix)
-            self._prefix += data[at : at + lacking] if end - at >= lacking else data[at:end]
+            self._prefix += data[at : min(at + lacking, end)]
             if len(self._prefix) < PREFIX_SIZE:
                 return
             at += lacking
@@ -101,7 +105,7 @@ class Assembler:
             self._prefix = data[at:end]
 
     def settle(self, read_size: int) -> int:
-        """End of a read of `read_size` bytes: let go of its buffer if the views are its smaller part.
+        """End of a read of `read_size` bytes: let go of what costs more memory than it holds.
 
         Returns by how many bytes the unfinished message has grown (or shrunk) in this read.
         """
@@ -110,6 +114,8 @@ class Assembler:
             fresh = parts[self._fresh :]
             if fresh and 2 * sum(map(len, fresh)) < read_size:
                 parts[self._fresh :] = [b"".join(fresh)]
+            if len(parts) > FEW_PARTS + self.size // SMALL_PART:
+                parts[:] = [b"".join(parts)]
             self._fresh = len(parts)
         grown = self.size - self.settled
         self.settled = self.size

@@ -23,8 +23,8 @@ _PADDED = frames.PADDED
 class FrameSink(Protocol):
     """What takes the frames: the connection. Its methods may raise Violation."""
 
-    def data_head(self, stream_id: int, flags: int, length: int) -> StreamState | None:
-        """A DATA frame begins; `length` counts padding too. None: nobody wants its payload."""
+    def data_head(self, stream_id: int, length: int, payload: int) -> StreamState | None:
+        """A DATA frame begins; `length` is `payload` and padding. None: nobody wants its payload."""
 
     def data(self, stream: StreamState, data: bytes, at: int, end: int) -> None:
         """data[at:end] is payload of the DATA frame under way."""
@@ -72,7 +72,7 @@ class FrameReader:
             if length > self._max_frame:
                 raise self._too_large(length)
             if kind == _DATA and not flags & _PADDED:
-                stream = sink.data_head(stream_id & 0x7FFFFFFF, flags, length)
+                stream = sink.data_head(stream_id & 0x7FFFFFFF, length, length)
                 at += _HEAD_SIZE
                 end = at + length
                 if end > size:
@@ -99,7 +99,10 @@ class FrameReader:
     def _needed(self, kind: int, flags: int, length: int) -> int:
         """How many bytes of a frame must be at hand for `_open`."""
         if kind == _DATA:
-            return _HEAD_SIZE + bool(flags & _PADDED)
+            padded = bool(flags & _PADDED)
+            if padded and length == 0:
+                raise Violation(ErrorCode.FRAME_SIZE_ERROR, "frame_size", "a padded frame without padding")
+            return _HEAD_SIZE + padded
         if kind > frames.CONTINUATION:
             return _HEAD_SIZE
         if length > self._max_control:
@@ -113,15 +116,11 @@ class FrameReader:
         if kind == _DATA:
             padding = 0
             if flags & _PADDED:
-                if length == 0:
-                    raise Violation(
-                        ErrorCode.FRAME_SIZE_ERROR, "frame_size", "a padded frame without padding"
-                    )
                 padding = payload[0]
                 if padding >= length:
                     raise Violation(ErrorCode.PROTOCOL_ERROR, "padding", "more padding than frame")
-            self._stream = self._sink.data_head(stream_id, flags, length)
             self._left = length - padding - bool(flags & _PADDED)
+            self._stream = self._sink.data_head(stream_id, length, self._left)
             self._skip = padding
             self._ends = bool(flags & _END_STREAM)
         elif kind > frames.CONTINUATION:

@@ -46,6 +46,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self._path: str | None = None
+        self._closing = False
         self._all_closed = asyncio.Event()
         self._all_closed.set()
 
@@ -83,6 +84,7 @@ class Server:
 
     async def close(self, grace: float = 0.0) -> None:
         """Stop accepting, let streams run on for `grace` seconds, end the rest (UNAVAILABLE). Idempotent."""
+        self._closing = True
         if self._listener is not None:
             self._listener.close()
             if self._path is not None:
@@ -141,6 +143,8 @@ class Server:
         self._counters.connections_opened += 1
         if len(self._wires) > self._limits.max_connections:
             self._counters.refuse("max_connections")
+            return False
+        if self._closing:
             return False
         ssl_object = wire.get_extra_info("ssl_object")
         if ssl_object is not None and ssl_object.selected_alpn_protocol() != ALPN:

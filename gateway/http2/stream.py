@@ -30,6 +30,7 @@ class StreamState:
         "receive_window",
         "send_window",
         "uncredited",
+        "used",
     )
 
     def __init__(self, stream_id: int, *, send_window: int, receive_window: int, max_message: int) -> None:
@@ -58,6 +59,8 @@ class StreamState:
         self.outbox: Outbox | None = None
         """Made when something waits, dropped when nothing does."""
         self.above_high_water = False
+        self.used = False
+        """Whether any of our messages went out: the peer waited for one, so a reset is not in a rush."""
         self.deadline: float | None = None
         """When the client stops waiting (grpc-timeout)."""
         self.input_stalled_since: float | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from gateway.http2.connection import Connection
 from gateway.http2.errors import Cause, Status
@@ -139,7 +139,10 @@ class Stream:
         return self._state.unsent
 
     def pause_reading(self) -> None:
-        """Deliver nothing more, and give the peer no more window for this stream."""
+        """Deliver nothing more, and give the peer no more window for this stream.
+
+        What came in meanwhile is delivered by `resume_reading`, or at the stream's end.
+        """
         self._reading = False
         self._wire.core.pause(self._state)
 
@@ -304,8 +307,8 @@ class Wire(asyncio.Protocol):
     # -- Called by asyncio ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Other event loops' transports are asyncio's by their methods, not by their class.
+        self._transport = transport = cast(asyncio.Transport, transport)
         if not self._owner.wire_opened(self):
             transport.abort()
             return

@@ -40,9 +40,9 @@ def _kdf_label(label: bytes, length: int) -> bytes:
     return u16(length) + _label(label)
 
 
-def _labelled(label: bytes, content: bytes) -> bytes:
+def _labelled(label: bytes, *content: bytes) -> bytes:
     """SignContent and EncryptContext (section 5.1); the content may be a whole tree, so it is copied once."""
-    return b"".join((_label(label), length(len(content)), content))
+    return b"".join((_label(label), length(sum(map(len, content))), *content))
 
 
 class CipherSuite:
@@ -155,9 +155,9 @@ class CipherSuite:
         """A fresh signature key pair."""
         return self.scheme.generate(random)
 
-    def sign_with_label(self, key: SignatureKey, label: bytes, content: bytes) -> bytes:
-        """SignWithLabel."""
-        return key.sign(_labelled(label, content))
+    def sign_with_label(self, key: SignatureKey, label: bytes, *content: bytes) -> bytes:
+        """SignWithLabel; the content may come in pieces."""
+        return key.sign(_labelled(label, *content))
 
     def verify_with_label(self, public: bytes, label: bytes, content: bytes, signature: bytes) -> bool:
         """VerifyWithLabel: whether the signature fits. Raises ValidationError when `public` is no key."""

@@ -83,6 +83,9 @@ PAST_EPOCHS = 3
 MAX_PROPOSALS = 1024
 """How many proposals of an epoch are kept for a commit to refer to; further ones are refused."""
 
+MAX_PROPOSAL = 64 * 1024
+"""The longest proposal that is kept, in bytes; an Add is a credential and under 1 KiB more."""
+
 REUSE_GUARD = 4
 
 
@@ -550,6 +553,11 @@ class Group:
     def _remember(self, proposal: Proposal, content: AuthenticatedContent) -> ProposalReceived:
         sender = content.content.sender
         validation.sender_may_propose(proposal, sender)
+        size = len(content.content.encoded)
+        if size > MAX_PROPOSAL:
+            raise ValidationError(
+                "pending_proposals", f"a proposal of {size} bytes, more than {MAX_PROPOSAL}"
+            )
         reference = content.proposal_reference(self.suite)
         if reference not in self._proposals and len(self._proposals) >= MAX_PROPOSALS:
             raise ValidationError("pending_proposals", f"more than {MAX_PROPOSALS} proposals in one epoch")

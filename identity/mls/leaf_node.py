@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
@@ -31,7 +31,7 @@ class Extension:
     """An extension of any type, its data unread."""
 
     type: int
-    data: bytes
+    data: bytes = field(repr=False)
 
     @classmethod
     def decode(cls, reader: Reader) -> Extension:
@@ -40,7 +40,7 @@ class Extension:
 
     def encode(self) -> bytes:
         """The bytes of the Extension."""
-        return b"".join((u16(self.type), length(len(self.data)), self.data))
+        return u16(self.type) + opaque(self.data)
 
 
 Extensions = tuple[Extension, ...]
@@ -54,9 +54,18 @@ def decode_extensions(reader: Reader) -> Extensions:
     return extensions
 
 
+def extension_parts(extensions: Extensions) -> list[bytes]:
+    """`Extension extensions<V>` in pieces to be joined: one of them may be a whole tree."""
+    parts = [b""]
+    for extension in extensions:
+        parts += (u16(extension.type), length(len(extension.data)), extension.data)
+    parts[0] = length(sum(map(len, parts)))
+    return parts
+
+
 def encode_extensions(extensions: Extensions) -> bytes:
     """Write `Extension extensions<V>`."""
-    return vector(extension.encode() for extension in extensions)
+    return b"".join(extension_parts(extensions))
 
 
 def find_extension(extensions: Extensions, kind: int) -> bytes | None:
@@ -163,7 +172,7 @@ class LeafNode:
     """Empty unless the source is a commit."""
     extensions: Extensions
     signature: bytes
-    encoded: bytes
+    encoded: bytes = field(repr=False)  # it holds the credential, which may be a token
     signed_length: int
     """How many bytes of `encoded` stand before the signature."""
 

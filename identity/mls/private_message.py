@@ -75,6 +75,9 @@ class _Opened(NamedTuple):
     ratchet: Ratchet
     found: MessageKey
 
+    def __repr__(self) -> str:
+        return f"_Opened({len(self.content)} bytes, sender={self.sender})"
+
 
 class EpochKeys:
     """Protects and opens the private messages of one epoch.
@@ -129,8 +132,10 @@ class EpochKeys:
         """Protect application data as a complete MLSMessage. Raises KeyUnavailable at the ratchet's end."""
         body = opaque(plaintext)
         data = opaque(authenticated_data)
-        tbs = b"".join((self._places, sender.to_bytes(4, "big"), data, b"\x01", body, self._context))
-        signature = self.suite.sign_with_label(key, b"FramedContentTBS", tbs)
+        place = sender.to_bytes(4, "big")
+        signature = self.suite.sign_with_label(
+            key, b"FramedContentTBS", self._places, place, data, b"\x01", body, self._context
+        )
         return self._seal(sender, ContentType.APPLICATION, body + opaque(signature), data, reuse_guard)
 
     def protect(self, content: AuthenticatedContent, reuse_guard: bytes) -> bytes:

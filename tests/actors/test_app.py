@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from actors.app import App, Collaborators
@@ -344,18 +343,6 @@ async def test_messages_wait_in_order_while_keys_are_fetched(world: World) -> No
     bob.identity.keys.set()
     await bob.accept()
     await bob.port.until(lambda: bob.port.blobs == [b"%d" % n for n in range(20)])
-
-
-async def test_parking_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.app.PARKED", 3)
-    bob, alice = world.player("bob"), world.player("alice")
-    bob.identity.keys = asyncio.Event()
-    await alice.open(bob.name.without_id(), P2P._replace(interval=0.02, max_retries=6))
-    await alice.port.until(lambda: 1 in alice.port.failures)
-    bob.tell(Status())
-    report = await bob.port.first(StatusReport)
-    assert report.figures["parked"] == 3
-    assert report.figures["overflowed"] == 4
 
 
 # The outside.

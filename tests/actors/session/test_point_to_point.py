@@ -181,7 +181,7 @@ def test_a_window_that_is_full_refuses_and_opens_again(stage: Stage, pair: tuple
 def test_a_slow_application_closes_the_window(stage: Stage, pair: tuple[Player, Player]) -> None:
     alice, bob = pair
     bob.takes = False
-    for _ in range(6):
+    for _ in range(bob.settings.inbox // WINDOW + 4):
         alice.publish(*([b"x"] * WINDOW))
         stage.transfer()
     assert bob.core is not None

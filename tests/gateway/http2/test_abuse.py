@@ -9,7 +9,7 @@ import pytest
 from gateway.http2 import frames, headers
 from gateway.http2.connection import MAX_UNREAD_REPLIES
 from gateway.http2.errors import ErrorCode, Status
-from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, message, request
+from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, header_frame, message, request
 
 FEW = {"control_burst": 100, "control_rate": 10.0, "reset_burst": 20, "reset_rate": 1.0}
 
@@ -20,8 +20,9 @@ FLOODS = {
     "window_update_flood": frames.window_update(0, 1),
     "unknown_frame": frame(0x77),
     "empty_data": frame(frames.DATA, 0, 1),
+    "empty_data padded": frame(frames.DATA, frames.PADDED, 1, bytes(10).replace(b"\0", b"\x09", 1)),
     "reset_flood": frames.rst_stream(3, 8),
-    "closed_stream": data_frame(3, b"x"),
+    "header_flood": header_frame(3, [("x", "y")], end=True),
     "goaway_flood": frames.goaway(1, 0),
 }
 
@@ -36,7 +37,7 @@ def test_a_flood_ends_the_connection(rule: str) -> None:
     served.feed(FLOODS[rule] * 20)
     assert served.core.over
     assert served.goaway is ErrorCode.ENHANCE_YOUR_CALM
-    assert served.counters.refusals == {rule: 1}
+    assert served.counters.refusals == {rule.split()[0]: 1}
     assert [cause.status for cause in served.causes[-1:]] == [Status.UNAVAILABLE]
 
 
@@ -48,6 +49,48 @@ def test_a_steady_trickle_of_the_same_is_no_flood(rule: str) -> None:
     for _ in range(50):
         served.now += 1.0
         served.feed(FLOODS[rule] * 9)
+    assert not served.core.over
+
+
+def test_streams_reset_after_an_answer_are_no_rush() -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 1000, 2):
+        served.core.send(served.stream(stream_id), [b"answer"])
+        served.flush()
+        served.feed(frames.rst_stream(stream_id, ErrorCode.CANCEL))
+    assert not served.core.over
+
+
+def test_large_header_blocks_cost_by_their_size() -> None:
+    served = Served(**FEW)
+    large = header_frame(3, [("x", "y" * 2000)], end=True)
+    served.core.reset(served.stream(3))
+    served.feed(large * 6)
+    assert not served.core.over
+    served.feed(large)
+    assert served.counters.refusals == {"header_flood": 1}
+
+
+def test_data_on_its_way_when_a_stream_ended_is_no_flood() -> None:
+    served = Served(**FEW)
+    served.core.reset(served.stream(1))
+    served.feed(data_frame(1, b"x") * 1000)
+    assert not served.core.over
+
+
+def test_padded_data_is_no_flood() -> None:
+    served = Served(**FEW)
+    served.stream()
+    served.feed(frame(frames.DATA, frames.PADDED, 1, b"\x02" + message(b"x") + bytes(2)) * 1000)
+    assert len(served.messages) == 1000
+
+
+def test_late_resets_of_streams_that_ended_well_are_no_flood() -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 1000, 2):
+        served.core.finish(served.stream(stream_id))
+        served.flush()
+        served.feed(frames.rst_stream(stream_id, ErrorCode.NO_ERROR))
     assert not served.core.over
 
 
@@ -80,6 +123,14 @@ def test_rapid_reset(accepted: bool) -> None:
 def test_requests_for_nothing_count_as_resets(changes: dict[str, str]) -> None:
     served = Served(**FEW)
     served.feed(b"".join(request(stream_id, **changes) for stream_id in range(1, 100, 2)))
+    assert served.counters.refusals["rapid_reset"] == 1
+
+
+@pytest.mark.parametrize("payload", [b"\0\xff\xff\xff\xff", b"\1\0\0\0\0", b"\0\0\0\0\1"])
+def test_bad_messages_count_as_resets(payload: bytes) -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 100, 2):
+        served.feed(request(stream_id) + frame(frames.DATA, frames.END_STREAM, stream_id, payload))
     assert served.counters.refusals["rapid_reset"] == 1
 
 

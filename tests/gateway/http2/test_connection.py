@@ -324,6 +324,18 @@ def test_bad_messages_end_their_stream_with_a_status(payload: bytes, end: bool, 
     assert not served.core.over
 
 
+def test_the_deadline_of_a_call_that_waits_for_window() -> None:
+    served = Served()
+    served.feed(frames.settings([(frames.SETTINGS_INITIAL_WINDOW_SIZE, 0)]) + request(grpc_timeout="1S"))
+    stream = served.events[0].stream  # type: ignore[union-attr]
+    served.core.accept(stream)
+    served.core.send(stream, [b"x"])
+    served.core.finish(stream)
+    served.wait(1.0)
+    assert served.causes[0].status is Status.DEADLINE_EXCEEDED
+    assert served.core.next_deadline() != 1.0
+
+
 def test_the_deadline_of_a_call() -> None:
     served = Served()
     served.feed(request(grpc_timeout="500m"))

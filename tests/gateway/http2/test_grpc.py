@@ -326,7 +326,6 @@ class Its:
 
     def __init__(self, behaviour: Callable[[Any, grpc.aio.ServicerContext], Any]) -> None:
         self.behaviour = behaviour
-        self.contexts: list[grpc.aio.ServicerContext] = []
 
     @asynccontextmanager
     async def run(
@@ -336,7 +335,6 @@ class Its:
         service, method = METHOD.strip("/").split("/")
 
         async def handle(requests: Any, context: grpc.aio.ServicerContext) -> Any:
-            self.contexts.append(context)
             async for answer in self.behaviour(requests, context):
                 yield answer
 
@@ -407,11 +405,22 @@ async def test_its_refusals_and_statuses() -> None:
 
 
 async def test_our_cancellation_reaches_it() -> None:
-    its = Its(echo)
-    async with its.run() as (_, port):
-        stream = await connect(f"http://127.0.0.1:{port}", METHOD)
-        stream.cancel()
-        await settled(lambda: its.contexts[0].done())
+    ended = asyncio.Event()
+
+    async def wait(requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        try:
+            await context.send_initial_metadata(())
+            async for message in requests:
+                yield message
+        finally:
+            ended.set()
+
+    async with Its(wait).run() as (_, port):
+        mine = Collector(await connect(f"http://127.0.0.1:{port}", METHOD))
+        mine.stream.send([b"hello"])
+        assert await mine.got(1) == [b"hello"]
+        mine.stream.cancel()
+        await asyncio.wait_for(ended.wait(), WAIT)
 
 
 async def test_its_message_over_our_limit() -> None:

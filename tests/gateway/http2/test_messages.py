@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http2 import frames
@@ -13,6 +15,7 @@ payloads = st.lists(st.binary(max_size=40), max_size=12)
 
 
 @given(payloads, st.lists(st.integers(1, 60), max_size=30))
+@settings(deadline=None)
 def test_messages_come_whole_however_the_bytes_are_cut(messages: list[bytes], cuts: list[int]) -> None:
     wire = b"".join(map(message, messages))
     assembler = Assembler(1000)
@@ -38,6 +41,25 @@ def test_a_small_view_of_a_large_read_is_copied_so_that_the_read_can_go() -> Non
     assert all(type(part) is bytes for part in assembler._parts or [])
 
 
+@pytest.mark.parametrize("piece", [2, 10, 40, 1000])
+def test_a_message_in_many_small_pieces_takes_little_more_than_its_bytes(piece: int) -> None:
+    size = 100_000
+    wire = message(bytes(size))
+    assembler = Assembler(size)
+    got: list[bytes] = []
+    tracemalloc.start()
+    for at in range(0, len(wire) - piece, piece):
+        read = wire[at : at + piece]
+        assembler.take(read, 0, len(read), got)
+        assembler.settle(len(read))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < size + 50_000
+    assert peak < 2.5 * size
+    assembler.take(wire, at + piece, len(wire), got)
+    assert got == [bytes(size)]
+
+
 def test_a_message_over_the_limit_is_refused_by_its_prefix() -> None:
     with pytest.raises(StreamViolation, match="a message of 11 bytes; the limit is 10") as caught:
         Assembler(10).take(message(bytes(11))[:5], 0, 5, [])
@@ -59,6 +81,7 @@ def test_a_compressed_message_is_refused() -> None:
 
 
 @given(payloads, st.integers(1, 50), st.lists(st.integers(0, 100), max_size=20))
+@settings(deadline=None)
 def test_outbox_and_assembler_are_inverse(messages: list[bytes], max_frame: int, windows: list[int]) -> None:
     outbox = Outbox()
     outbox.put(messages[:3])

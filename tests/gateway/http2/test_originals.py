@@ -11,7 +11,7 @@ import pytest
 
 from gateway.http2 import Headers, Server, ServerStream, Status, serve
 from tests.gateway.http2.conftest import Certificate
-from tests.gateway.http2.links import Accepting
+from tests.gateway.http2.links import Accepting, settled
 from tests.gateway.http2.peers import METHOD
 
 pytestmark = [
@@ -47,9 +47,12 @@ sys.stdin.readline()
 class MiniNode(Accepting):
     """Answers link negotiation and subscriptions (`dataplane.md` 2.1, 4, 5), by the bytes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bytes] = []
+
     def stream_opened(self, stream: ServerStream, headers: Headers) -> None:
         self.headers.append(headers)
-        self.seen: list[bytes] = []
 
         def on_messages(batch: list[bytes]) -> None:
             self.seen += batch
@@ -134,10 +137,12 @@ async def test_an_original_connects_negotiates_and_subscribes() -> None:
         Original(endpoint(server), {"x-extra": "1"}) as original,
     ):
         await original.says("subscribed")
+        # Before the link is negotiated, the original does not wait for an acknowledgement.
+        await settled(lambda: {0x2A, 0x0A} <= {message[0] for message in node.seen})
         assert node.headers[0]["user-agent"].startswith("tonic/")
         assert node.headers[0]["x-extra"] == "1"
-        assert node.seen[0][0] == 0x2A
-        assert node.seen[0].endswith(b"\x12\x051.4.0")
+        (link,) = [message for message in node.seen if message[0] == 0x2A]
+        assert link.endswith(b"\x12\x051.4.0")
         assert server.statistics().refusals == {}
 
 
