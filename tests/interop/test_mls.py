@@ -22,6 +22,7 @@ from tests.interop.harness import (
     OriginalApp,
     OriginalNode,
     OriginalSession,
+    numbered,
     requires_originals,
 )
 from tests.interop.ours import CallboardApp, CallboardSession, name_of
