@@ -159,6 +159,22 @@ def test_a_lost_message_can_be_read_many_epochs_later(stage: MlsStage) -> None:
     assert bob.blobs == [b"of epoch 1"]
 
 
+def test_a_message_from_before_its_time_does_not_hold_up_a_new_member(stage: MlsStage) -> None:
+    alice, bob = mls_group(stage, "bob")
+    carol = stage.player("carol")
+    stage.drop = lambda message, to: to is bob and message.kind is MessageType.GROUP_ADD
+    alice.invite(carol.name.without_id(), handle=20)
+    stage.transfer()
+    bob.publish(b"of epoch 1")
+    stage.transfer()
+    stage.drop = lambda message, to: False
+    stage.advance(2)
+    bob.publish(b"of epoch 2", handle=5)
+    stage.transfer()
+    assert carol.blobs == [b"of epoch 2"]
+    assert 5 in bob.done
+
+
 # Who reads what
 
 
