@@ -67,6 +67,7 @@ from actors.messages.session import (
 )
 from actors.messages.wire import (
     ONE,
+    DiscoveryRequest,
     Frame,
     MessageType,
     SessionMessage,
@@ -263,6 +264,12 @@ class App(LoopActor):
             self._stray(message)
 
     def _stray(self, message: SessionMessage) -> None:
+        address = self._sessions.get(message.session_id)
+        content = message.content
+        if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
+            # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
+            self.send(address, Received((message,)))
+            return
         decision = self._application.stray(message, self._with.clock())
         if isinstance(decision, SessionMessage):
             self._put_out((decision,), None)
@@ -462,14 +469,19 @@ class App(LoopActor):
     def _invited(self, invitation: Invitation) -> None:
         if self._closing is not None:
             return
-        message, config, destination = invitation
+        message, config, destination, leads = invitation
         crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
         # Under the name that was invited, which need not be the first one of this application.
         local = message.destination.with_id(self._local.id)
         setting = self._setting(local, message.session_id, config, crypto)
-        core = Participant(setting, destination, message, self._with.clock())
         self._application.invited.add(message.session_id)
-        self.send(self._spawn(core, None), Received((message,)))
+        now = self._with.clock()
+        if leads:
+            moderator = Moderator(setting, destination, None, now, order=message)
+            self.send(self._spawn(moderator, None), BeginSession())
+        else:
+            participant = Participant(setting, destination, message, now)
+            self.send(self._spawn(participant, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(local, session_id, config, self._settings, self._with.draw, self._judge, crypto)

@@ -28,6 +28,8 @@ from statistics import median, quantiles
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TextIO
 
+from gateway.runner import run as run_loop
+
 READY = "listening on "
 PATIENCE = 90.0
 """Seconds after which a step of a worker is given up."""
@@ -587,4 +589,4 @@ async def compare(sides: Sequence[Side], *, scale: float = 1.0) -> str:
 if __name__ == "__main__":
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not come between the steps
-    asyncio.run(work(json.loads(sys.argv[1]), replies))
+    run_loop(work(json.loads(sys.argv[1]), replies))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +36,24 @@ from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
+
+
+class Draw:
+    """Random numbers below a bound, of the system's randomness, which is fetched many bytes at a time."""
+
+    _FETCH = 2048
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def __call__(self, below: int) -> int:
+        """A number from 0 to `below` - 1; `below` is at most 2**32. The bias is under 2**-32."""
+        if self._at == len(self._bytes):
+            self._bytes, self._at = os.urandom(self._FETCH), 0
+        self._at += 8
+        return int.from_bytes(self._bytes[self._at - 8 : self._at], "little") % below
+
 
 StateCallback = Callable[[ConnectionState], None]
 
@@ -67,6 +84,7 @@ class DataPlane:
         self._observers: list[StateCallback] = []
         self._port = self.system.port(lambda message, _: self._state_changed(message))
         self._tasks = Tasks()
+        self._draw = Draw()
         self._closed = False
         self.never_served = True
         """Whether `serve` has never succeeded."""
@@ -86,7 +104,7 @@ class DataPlane:
             verifier=verifier,
             clock=self._clock,
             wall=time.time,
-            draw=secrets.randbelow,
+            draw=self._draw,
             spawn_task=self._tasks,
             crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
             threads=asyncio.to_thread,

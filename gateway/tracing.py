@@ -44,13 +44,13 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     levels = _filters(level, filters)
     if _initialized:
         return Done()
+    if export is not None and export.enabled:
+        export.start()
     _initialized = True
     thread = ("{thread.name} " if names else "") + ("{thread.id} " if ids else "")
     line = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} " + thread + "{name}: {message} {extra}"
     logger.remove()
     logger.add(sys.stderr, level=0, filter=levels, format=line)
-    if export is not None and export.enabled:
-        export.start()
     return Done()
 
 
@@ -104,6 +104,8 @@ class _Export:
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+            from gateway.telemetry import activate
         except ImportError as exc:
             raise ConfigError(
                 f"opentelemetry.enabled needs the exporter: {_INSTALL}", field="opentelemetry.enabled"
@@ -123,3 +125,4 @@ class _Export:
             OTLPMetricExporter(self._endpoint, insecure=plain), export_interval_millis=self._interval * 1000
         )
         metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
+        activate()

@@ -62,6 +62,8 @@ from identity.errors import CryptoError, SlimError
 WINDOW = RING
 """Messages of one application that may be under way in one session: its room at the start."""
 MESSAGE_IDS = 2**32
+FAREWELLS = 256
+"""Last answers that are kept for those who ask again after the end."""
 CREDENTIAL_PATIENCE = 30.0
 """Seconds to wait for a token with claims, which may need I/O."""
 KEYS_PATIENCE = 30.0
@@ -140,8 +142,9 @@ class Conversation:
         self._draining = False
         self._congested = False
         self._withheld = 0
-        self._farewells: list[SessionMessage] = []
-        self._answers: list[Answer] = []
+        self._farewells: deque[SessionMessage] = deque(maxlen=FAREWELLS)
+        self._answers: list[Effect] = []
+        """Outcomes that go elsewhere than to the application, gathered until the turn ends."""
         self._credential_waits: Step | None = None
         self._credential_deadline = 0.0
         self._labour: _Labour | None = None
@@ -457,8 +460,10 @@ class Conversation:
 
     # Outcomes and the end.
 
-    def _answer(self, handle: int, port: object, error: SlimError | None) -> None:
-        """The outcome of an operation, to its own port or with the session's others."""
+    def _answer(self, handle: int | None, port: object, error: SlimError | None) -> None:
+        """The outcome of an operation, to its own port or with the session's others. None: nobody asked."""
+        if handle is None:
+            return
         failed = () if error is None else (Failure(handle, error),)
         done = (handle,) if error is None else ()
         if port is not None:

@@ -29,9 +29,11 @@ from actors.messages.session import (
     UnsubscribeName,
 )
 from actors.names import Name, instance_id
+from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.session import Session, SessionPort
-from gateway.api.session_config import SessionConfiguration
+from gateway.api.session_config import SessionConfiguration, of_record
+from gateway.api.waiters import Waiters
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.dataplane import DataPlane
@@ -82,7 +84,7 @@ class Slim:
         self._settings = settings or AppSettings()
         self._handles: dict[int, asyncio.Future[Any]] = {}
         self._announced: deque[SessionAnnounced] = deque()
-        self._listeners: deque[asyncio.Future[None]] = deque()
+        self._listeners = Waiters()
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
         self._started: asyncio.Future[None] | None = None
@@ -276,7 +278,12 @@ class Slim:
         )
         opened = await port.first()
         if isinstance(opened, SessionOpened):
-            return Session(system, port, opened, CompletionHandle())
+            if observing.current is None:
+                established = CompletionHandle()
+            else:
+                kind = chosen.session_type.name
+                established = observing.current.opening(opened.session_id, kind, opened.destination)
+            return Session(system, port, opened, established)
         port.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -319,22 +326,19 @@ class Slim:
         loop = plane.system.loop
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
         while not self._announced:
-            waiter: asyncio.Future[None] = loop.create_future()
-            self._listeners.append(waiter)
             try:
-                async with asyncio.timeout_at(deadline):
-                    await waiter
+                await self._listeners.wait(deadline)
             except TimeoutError as exc:
                 raise SlimTimeout("listen_for_session timed out") from exc
-            finally:
-                if waiter in self._listeners:
-                    self._listeners.remove(waiter)
         return self._adopt(self._announced.popleft())
 
     def _adopt(self, announced: SessionAnnounced) -> Session:
         system = self.data_plane.system
         port = SessionPort(system)
         system.tell(announced.address, Adopt(port.address), port.address)
+        if observing.current is not None:
+            kind = of_record(announced.config).session_type.name
+            observing.current.accepted(announced.session_id, kind, announced.destination)
         return Session(system, port, announced, CompletionHandle.completed())
 
     async def sessions(self) -> AsyncIterator[Session]:
@@ -423,11 +427,7 @@ class Slim:
         match message:
             case SessionAnnounced():
                 self._announced.append(message)
-                while self._listeners:
-                    waiter = self._listeners.popleft()
-                    if not waiter.done():
-                        waiter.set_result(None)
-                        break
+                self._listeners.wake(1)
             case Completed():
                 for number in message.done:
                     self._finish(number, None)

@@ -23,6 +23,7 @@ from gateway.cli.application import (
     parse_name,
     session_config,
 )
+from gateway.runner import run
 from identity.errors import SlimError
 
 
@@ -33,14 +34,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     send.add_argument("--count", type=int, default=1, metavar="N", help="how often (1)")
     send.add_argument("--wait-reply", action="store_true", help="print one answer per message")
     send.add_argument("message", help='what to say; "-" sends standard input line by line')
-    send.set_defaults(run=lambda arguments: asyncio.run(_send(arguments)))
+    send.set_defaults(run=lambda arguments: run(_send(arguments)))
 
     listen = commands.add_parser(
         "listen", help="print what others send", description="Print messages until interrupted."
     )
     listen.add_argument("--echo", action="store_true", help="send every message back")
     listen.add_argument("--count", type=int, default=0, metavar="N", help="exit after N messages")
-    listen.set_defaults(run=lambda arguments: asyncio.run(_listen(arguments)))
+    listen.set_defaults(run=lambda arguments: run(_listen(arguments)))
 
     chat = commands.add_parser(
         "chat",
@@ -49,7 +50,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     chat.add_argument("--channel", metavar="ORG/NS/CHANNEL", help="the group's name; makes us its moderator")
     chat.add_argument("--invite", action="append", default=[], metavar="ORG/NS/APP", help="repeatable")
-    chat.set_defaults(run=lambda arguments: asyncio.run(_chat(arguments)))
+    chat.set_defaults(run=lambda arguments: run(_chat(arguments)))
 
     for command in (send, listen, chat):
         command.add_argument("--name", required=True, metavar="ORG/NS/APP", help="who we are")

@@ -1,9 +1,10 @@
 """What a link received: bytes to the records of `actors/messages/wire.py`, for one connection.
 
-A data Publish in the usual layout is cut behind its header, whose bytes are looked up among those seen
-before; the rest is scanned (`layout`) and kept as it is. Anything else goes through protobuf and comes
-out in the usual layout. Either way incoming_conn is
-overwritten with this connection's index, and recv_from and forward_to are cleared (`dataplane.md` 7).
+A Publish that begins with its header, as all known peers write it, is cut behind it. The header's bytes
+are looked up among those seen before; the rest is judged (a data message by `layout`, anything else by
+protobuf) and kept as it is. What begins otherwise goes through protobuf and comes out in the usual order.
+Either way incoming_conn is overwritten with this connection's index, and recv_from and forward_to are
+cleared (`dataplane.md` 7).
 """
 
 from __future__ import annotations
@@ -92,16 +93,16 @@ class InboundParser:
         body = data[behind:]
         inner = end - behind
         scanned = scan(body, inner)
-        if scanned is None or (inner < len(body) and not _is_message(body[inner:])):
+        kind = scanned[1] if scanned is not None else _kind(body[:inner])
+        if kind is None or (inner < len(body) and not _is_message(body[inner:])):
             return None
         header = data[header_start:behind]
         known = self._known.get(header)
         if known is None:
             known = self._learn(header)
         key, id, fanout, field = known
-        kind = scanned[1]
         frame = Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body, scanned)
-        if scanned[3] and inner == len(body):
+        if scanned is not None and scanned[3] and inner == len(body):
             self._remember(data, behind, frame, scanned)
         return frame
 
@@ -200,6 +201,17 @@ def _alike(data: bytes, like: _Like) -> Frame | None:
         data[behind:],
         (type_, kind, session_id, message_id, payload_type, blob),
     )
+
+
+def _kind(body: bytes) -> int | None:
+    """The message type in the body of a Publish that is not in the usual layout, judged by protobuf."""
+    try:
+        publish = pb.Publish.FromString(body)
+    except DecodeError:
+        return None
+    if publish.HasField("header") or not publish.HasField("session"):
+        return None
+    return int(publish.session.session_message_type)
 
 
 def _is_message(data: bytes) -> bool:

@@ -219,7 +219,7 @@ class Slim(CurrentSlim):
             try:
                 item: _Item | SlimError = self._item(conversation, await session.get_message())
             except SlimError as error:
-                item = _older(error)
+                item = older(error)
             except BaseException:
                 conversation.room.release()
                 raise
@@ -415,7 +415,7 @@ class Slim(CurrentSlim):
         return conversation.sessions[0][1]
 
 
-def _older(error: SlimError) -> SlimError:
+def older(error: SlimError) -> SlimError:
     """An error as these generations raised it."""
     if isinstance(error, MessageUndelivered):
         return SlimTimeout(str(error), message_id=error.message_id, original_exception=error)

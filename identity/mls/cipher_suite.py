@@ -127,6 +127,13 @@ class CipherSuite:
             return Secret(hmac.digest(secret, info + b"\1", self.hash_name)[:length])
         return Secret(hkdf_expand(self.hash_name, secret, info, length))
 
+    def expand_key_and_nonce(self, secret: bytes, context: bytes) -> tuple[bytes, bytes]:
+        """ExpandWithLabel twice with one context, for "key" and "nonce" (sections 6.3.2 and 12.4.3.1)."""
+        end = opaque(context) + b"\1"
+        name = self.hash_name
+        key = hmac.digest(secret, _kdf_label(b"key", self.key_length) + end, name)[: self.key_length]
+        return key, hmac.digest(secret, _kdf_label(b"nonce", NONCE_LENGTH) + end, name)[:NONCE_LENGTH]
+
     def derive_secret(self, secret: bytes, label: bytes) -> Secret:
         """DeriveSecret."""
         size = self.hash_length

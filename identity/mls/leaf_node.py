@@ -157,9 +157,13 @@ class LeafNodeSource(IntEnum):
     COMMIT = 3
 
 
+_IN_TREE = b"\x01\x01"
+"""Present, and a leaf: what stands before a leaf in an encoded tree (section 12.4.3.3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeafNode:
-    """A leaf node. `encoded` is what was received or signed, and what is hashed, sent and verified."""
+    """A leaf node. The bytes that were received or signed are kept: they are hashed, sent and verified."""
 
     encryption_key: bytes
     signature_key: bytes
@@ -172,9 +176,10 @@ class LeafNode:
     """Empty unless the source is a commit."""
     extensions: Extensions
     signature: bytes
-    encoded: bytes = field(repr=False)  # it holds the credential, which may be a token
+    in_tree: bytes = field(repr=False)  # it holds the credential, which may be a token
+    """The bytes of the `optional<Node>` that holds it: so a tree is encoded by joining what is there."""
     signed_length: int
-    """How many bytes of `encoded` stand before the signature."""
+    """How many bytes of the leaf stand before the signature."""
 
     @classmethod
     def decode(cls, reader: Reader) -> LeafNode:
@@ -206,7 +211,7 @@ class LeafNode:
             parent_hash,
             extensions,
             signature,
-            reader.since(start),
+            _IN_TREE + reader.since(start),
             signed_length,
         )
 
@@ -253,14 +258,14 @@ class LeafNode:
             parent_hash,
             extensions,
             signature,
-            signed + opaque(signature),
+            _IN_TREE + signed + opaque(signature),
             len(signed),
         )
 
     @property
-    def in_tree(self) -> bytes:
-        """The bytes of the `optional<Node>` that holds it."""
-        return b"\1\1" + self.encoded
+    def encoded(self) -> bytes:
+        """The bytes of the LeafNode."""
+        return self.in_tree[len(_IN_TREE) :]
 
     def encode(self) -> bytes:
         """The bytes of the LeafNode."""
@@ -271,7 +276,7 @@ class LeafNode:
 
         Raises ValidationError when the signature key is no key of this suite.
         """
-        signed = self.encoded[: self.signed_length]
+        signed = self.in_tree[len(_IN_TREE) : len(_IN_TREE) + self.signed_length]
         if self.source is not LeafNodeSource.KEY_PACKAGE:
             signed += position
         return suite.verify_with_label(self.signature_key, b"LeafNodeTBS", signed, self.signature)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from identity.mls.cipher_suite import NONCE_LENGTH, CipherSuite
+from identity.mls.cipher_suite import CipherSuite
 from identity.mls.codec import Reader, opaque, u8, u16, u32, u64
 from identity.mls.errors import DecodeError, KeyUnavailable, ValidationError, VerificationError
 from identity.mls.framing import (
@@ -45,11 +45,9 @@ def padded_length(length: int) -> int:
     return (length | (step - 1)) + 1
 
 
-def sender_data_key_and_nonce(suite: CipherSuite, secret: bytes, ciphertext: bytes) -> tuple[Secret, Secret]:
+def sender_data_key_and_nonce(suite: CipherSuite, secret: bytes, ciphertext: bytes) -> tuple[bytes, bytes]:
     """Key and nonce of the sender data, from the first KDF.Nh bytes of the ciphertext (section 6.3.2)."""
-    sample = ciphertext[: suite.hash_length]
-    key = suite.expand_with_label(secret, b"key", sample, suite.key_length)
-    return key, suite.expand_with_label(secret, b"nonce", sample, NONCE_LENGTH)
+    return suite.expand_key_and_nonce(secret, ciphertext[: suite.hash_length])
 
 
 class Decrypted(NamedTuple):

@@ -406,7 +406,7 @@ async def test_frames_from_outside_are_decoded_and_answered(world: World) -> Non
     await world.system.idle()
 
     def forward(*messages: SessionMessage) -> None:
-        frames = tuple(codec.encode(m._replace(identity="token:far")) for m in messages)
+        frames = tuple(codec.encode(m, "token:far") for m in messages)
         world.system.tell(bob.app, Forward(frames, outside.index, outside.address), outside.address)
 
     base = SessionMessage(
@@ -434,7 +434,7 @@ async def test_frames_from_outside_are_decoded_and_answered(world: World) -> Non
     await outside.until(lambda: len(outside.frames) >= 4)
     kinds = [codec.decode(frame).kind.name for frame in outside.frames]
     assert kinds == ["DISCOVERY_REPLY", "JOIN_REPLY", "GROUP_ACK", "MSG"]
-    junk = codec.encode(base)._replace(inner=1, body=b"\xff")
+    junk = codec.encode(base, "token:far")._replace(inner=1, body=b"\xff")
     world.system.tell(bob.app, Forward((junk,), outside.index, outside.address))
     bob.tell(Status())
     report = await bob.port.first(StatusReport)

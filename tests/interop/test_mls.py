@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import gateway.dataplane
+from actors.names import Name
 from actors.session.mls_session import MlsSession, mls_sessions
 from gateway.proto import dataplane_pb2 as pb
 from identity.errors import CryptoError
@@ -25,7 +26,7 @@ from tests.interop.harness import (
     numbered,
     requires_originals,
 )
-from tests.interop.ours import CallboardApp, CallboardSession, name_of
+from tests.interop.ours import CallboardApp, CallboardSession
 from tests.interop.proxy import TO_NODE, Proxy, Rule, once_each
 
 pytestmark = [pytest.mark.originals, requires_originals]
@@ -151,8 +152,8 @@ async def test_the_life_of_a_mixed_group(
     # Two are removed: one of ours, whose keys we keep, and an original.
     cleo = by_name["our-cleo"][0]
     assert isinstance(cleo, CallboardApp)
-    crypto = groups[cleo.verifier]
-    keys, lead_name = crypto._group, name_of(lead.name)
+    crypto = groups[cleo.slim._verifier]
+    keys, lead_name = crypto._group, Name.parse(lead.name)
     assert keys is not None
     for name in ("our-cleo", "dan"):
         told, _ = await asyncio.gather(by_name[name][1].ended(), ends[0].remove(name))

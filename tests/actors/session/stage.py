@@ -36,7 +36,7 @@ from actors.messages.session import (
     Verification,
     VerificationWanted,
 )
-from actors.messages.wire import MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionMessage, SessionType
 from actors.names import Name
 from actors.session.application import Application, Invitation
 from actors.session.conversation import Setting
@@ -211,7 +211,8 @@ class Player:
 
     def receive(self, message: SessionMessage) -> None:
         known = self.core is not None and not self.core.ended and self.core.session_id == message.session_id
-        if known and message.kind is not MessageType.DISCOVERY_REQUEST:
+        asks = isinstance(message.content, DiscoveryRequest) and message.content.destination is None
+        if known and not asks:
             self.event(Received((message,)))
             return
         decision = self.application.stray(message, self.stage.now)
@@ -221,8 +222,12 @@ class Player:
             self.refused.append(decision.reason)
         elif isinstance(decision, Invitation):
             setting = self._setting(message.session_id, decision.config)
-            self.core = Participant(setting, decision.destination, message, self.stage.now)
-            self.event(Received((message,)))
+            if decision.leads:
+                self.core = Moderator(setting, decision.destination, None, self.stage.now, order=message)
+                self._perform(self.core.start(self.stage.now))
+            else:
+                self.core = Participant(setting, decision.destination, message, self.stage.now)
+                self.event(Received((message,)))
 
     def tick(self) -> None:
         deadline = self.core.next_deadline() if self.core is not None else None

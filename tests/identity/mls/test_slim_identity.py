@@ -22,8 +22,15 @@ from identity.mls.messages import Commit
 from identity.mls.private_message import padded_length
 from identity.mls.proposal import Add, KeyPackage, Remove
 from identity.mls.signatures import SignatureKey
-from identity.mls.slim_identity import SlimIdentity, credential_token, issue_time, token_credential
+from identity.mls.slim_identity import (
+    SlimIdentity,
+    credential_token,
+    issue_time,
+    public_key_claim,
+    token_credential,
+)
 from identity.mls.welcome import make_key_package
+from identity.shared_secret import SharedSecretProvider, SharedSecretVerifier
 from tests.identity.mls.support import WINDOW, Case, TokenBook, bundle_of, cases, unhex
 
 NOW = 1_800_000_000
@@ -242,3 +249,15 @@ def test_refusal_keeps_its_cause_and_shows_no_token() -> None:
         SlimIdentity(BOOK).identify(leaf, Occasion.ENTERS, 0)
     assert isinstance(caught.value.__cause__, InvalidToken)
     assert token not in f"{caught.value!r} {leaf.credential!r}"
+
+
+async def test_tokens_of_the_applications_own_provider_make_members() -> None:
+    secret = "a shared secret of more than thirty-two bytes"
+    identity = SlimIdentity(SharedSecretVerifier(secret))
+    provider = SharedSecretProvider("org/ns/alice", secret)
+    claims = {"pubkey": public_key_claim(SIGNER.public)}
+    leaf = leaf_with(token_credential(await provider.get_token_with_claims(claims, NOW)))
+    for occasion, now in ((Occasion.ENTERS, NOW), (Occasion.IN_TREE, NOW), (Occasion.IN_TREE, NOW + 1e6)):
+        assert identity.identify(leaf, occasion, now) == provider.get_id().encode()
+    with pytest.raises(ValidationError, match="token is refused"):
+        identity.identify(leaf, Occasion.ENTERS, NOW + 1e6)

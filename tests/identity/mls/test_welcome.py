@@ -60,7 +60,7 @@ class Inviter:
         self.info = decode_whole(info, GroupInfo.decode)
         self.tree = decode_whole(self.info.extensions[0].data, RatchetTree.decode)
 
-    def _key(self, secrets: GroupSecrets) -> tuple[Secret, Secret]:
+    def _key(self, secrets: GroupSecrets) -> tuple[bytes, bytes]:
         psks = psk_secret(SUITE, [(psk.encode(), b"key") for psk in secrets.psks])
         return welcome_key_and_nonce(SUITE, welcome_secret(SUITE, secrets.joiner_secret, psks))
 
@@ -157,7 +157,7 @@ def broken_signature(inviter: Inviter) -> bytes:
     assert leaf is not None
     encoded = leaf.encoded[:-1] + bytes([leaf.encoded[-1] ^ 1])
     return inviter.welcome(
-        tree=with_leaf(inviter.tree, 1, replace(leaf, encoded=encoded, signature=encoded[-64:]))
+        tree=with_leaf(inviter.tree, 1, replace(leaf, in_tree=b"\1\1" + encoded, signature=encoded[-64:]))
     )
 
 
