@@ -19,7 +19,6 @@ from gateway import AppSettings, ConfigError, Session, SessionConfiguration, Ses
 from tests.gateway.worlds import World, name
 
 RELIABLE = SessionConfiguration.PointToPoint(timedelta(seconds=1), 5)
-MLS_SKIPPED = "applications are not set up for MLS yet"
 
 
 async def pair(world: World, config: SessionConfiguration = RELIABLE) -> tuple[Slim, Slim, Session, Session]:
@@ -179,7 +178,7 @@ async def test_all_messages_reach_one_of_ten_receivers(world: World) -> None:
             await app.listen_for_session(0.01)
 
 
-@pytest.mark.parametrize("mls", [False, pytest.param(True, marks=pytest.mark.skip(reason=MLS_SKIPPED))])
+@pytest.mark.parametrize("mls", [False, True])
 async def test_a_token_goes_round_in_a_group(world: World, mls: bool) -> None:
     members = [f"m{number}" for number in range(5)]
     mo = await world.app("mo")

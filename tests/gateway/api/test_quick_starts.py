@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-import gateway
 from gateway import Name, Slim
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.worlds import World, identity
 
 # The published texts, as they stand there but for comments.
 
@@ -108,8 +107,6 @@ async def test_receiver(world: World, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("mls", [False, True])
 async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str], mls: bool) -> None:
-    if mls and not await mls_is_there():
-        pytest.skip("gateway makes no MLS sessions")
     text = OUTBOUND if mls else OUTBOUND.replace("mls_enabled=True", "mls_enabled=False")
     program = "import datetime\nimport slim_bindings\nasync def main(slim):\n" + textwrap.indent(text, "    ")
     peer = await peer_of_the_test(world, "peer")
@@ -126,13 +123,3 @@ async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str]
         await main_of(ported(program, world))(slim)
         assert await asyncio.wait_for(echoing, 5) == {"trace_id": "abc123"}
     assert capsys.readouterr().out.splitlines() == ["Reply: b'echo:hello'"]
-
-
-async def mls_is_there() -> bool:
-    """Whether applications are set up for MLS."""
-    async with Slim(name("probe"), *identity("probe"), True) as app:
-        try:
-            await app.create_session(name("x"), gateway.SessionConfiguration.Group(mls_enabled=True))
-        except gateway.ConfigError:
-            return False
-        return True
