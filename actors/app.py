@@ -20,10 +20,11 @@ from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
 from actors.codec import Codec
-from actors.errors import NoRoute, ProtocolError, SessionClosed, SessionError
+from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
     Congested,
+    ConnectionGone,
     Detach,
     Drained,
     Forward,
@@ -31,6 +32,7 @@ from actors.messages.routing import (
     Status,
     StatusReport,
     Subscribing,
+    TooLarge,
     Transmit,
 )
 from actors.messages.session import (
@@ -47,6 +49,7 @@ from actors.messages.session import (
     Credential,
     CredentialWanted,
     Failure,
+    IdentityRotated,
     Listen,
     OpenSession,
     Outbound,
@@ -58,6 +61,7 @@ from actors.messages.session import (
     SessionGone,
     SessionOpened,
     SetRoute,
+    Stranded,
     SubscribeName,
     Unbind,
     Unroutable,
@@ -79,6 +83,7 @@ from actors.names import Name
 from actors.session.actor import Session
 from actors.session.admission import Admission
 from actors.session.application import Application, Invitation
+from actors.session.controlled import ControlledModerator
 from actors.session.conversation import WINDOW, Draw, Setting
 from actors.session.crypto import Crypto, CryptoFactory
 from actors.session.effects import Refused
@@ -90,7 +95,7 @@ from actors.session.ways import Ways
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import Provider, Verifier, WouldBlock
+from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
 
 EARLY = 4096
 """Messages that may wait for the first snapshot of the routes."""
@@ -146,18 +151,22 @@ class App(LoopActor):
         self._subscriptions = Subscriptions(
             local, collaborators.draw(2**64), self._settings.subscription_timeout
         )
+        self._token = ""
+        self._generation: int | None = None
         self._tags = 0
         self._resolving: dict[int, Callable[[Resolved], None]] = {}
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused"), 0)
+        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
         self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
             Forward: self._on_forward,
             Outbound: lambda message, sender: self._put_out(message.messages, sender),
             Snapshot: self._on_snapshot,
+            TooLarge: self._on_too_large,
+            ConnectionGone: self._on_connection_gone,
             Transmit: self._on_transmit,
             OpenSession: self._on_open,
             Listen: self._on_listen,
@@ -293,6 +302,9 @@ class App(LoopActor):
         except (AuthError, ConfigError) as error:
             self._unroutable(session, messages, error)
             return
+        if token is not self._token:
+            self._token = token
+            self._look_for_rotation()
         ways, own, encode = self._ways, self._connection, self._with.codec.encode
         batches: dict[int, list[Frame | SessionMessage]] = {}
         last: Any = None
@@ -327,12 +339,36 @@ class App(LoopActor):
         for target, batch in batches.items():
             self.send(ways.address(target), Forward(tuple(batch), own, self.myAddress))
 
+    def _look_for_rotation(self) -> None:
+        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
+        provider = self._with.provider
+        if not isinstance(provider, RotatingProvider):
+            return
+        before, self._generation = self._generation, provider.generation
+        if before is not None and before != self._generation:
+            self._log.info("the identity was rotated")
+            self._count("rotations")
+            for address in self._sessions.values():
+                self.send(address, IdentityRotated(self._generation))
+
     def _unroutable(
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
     ) -> None:
         self._figures["unroutable"] += len(messages)
         if session is not None:
             self.send(session, Unroutable(messages, error))
+
+    def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
+        for frame in message.frames:
+            refused = self._with.codec.decode(frame)
+            error = MessageTooLarge(frame.size, message.limit)
+            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+
+    def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
+        for session_id in self._ways.stranded(message.connection):
+            address = self._sessions.get(session_id)
+            if address is not None:
+                self.send(address, Stranded(message.error))
 
     def _congestion(self, connection: int, *, congested: bool) -> None:
         before = bool(self._congested)
@@ -477,7 +513,7 @@ class App(LoopActor):
         self._application.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
-            moderator = Moderator(setting, destination, None, now, order=message)
+            moderator = ControlledModerator(setting, destination, message, now)
             self.send(self._spawn(moderator, None), BeginSession())
         else:
             participant = Participant(setting, destination, message, now)

@@ -6,7 +6,8 @@
                           RouteTable
 
 It routes what its peer sends on the snapshot it holds, and writes what others forward to it, as far as its
-outbox has credit. A receiver without credit makes it stop reading its own link, for a bounded time.
+outbox has credit. A receiver without credit makes it stop reading its own link, for a bounded time; so does
+a route table that is still busy with what its peer subscribed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
+from actors.errors import ConnectionLost
 from actors.link import Link
 from actors.messages.routing import (
     Acknowledged,
@@ -25,6 +27,7 @@ from actors.messages.routing import (
     ConnectionState,
     Detach,
     Drained,
+    Echo,
     Forward,
     FramesIn,
     LinkClosed,
@@ -38,6 +41,7 @@ from actors.messages.routing import (
     Status,
     StatusReport,
     Subscribing,
+    TooLarge,
     Transmit,
 )
 from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
@@ -45,6 +49,9 @@ from actors.routing.negotiation import Negotiator
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
 from actors.system import Cancellable, LoopActor
+
+ASKED_BOUND = 1024
+"""Subscriptions and acknowledgements of one peer that may wait at the route table before its next read."""
 
 
 class Connection(LoopActor):
@@ -80,6 +87,9 @@ class Connection(LoopActor):
         self._waiting: dict[ActorAddress, None] = {}
         self._blocked_by: set[int] = set()
         self._blocked_timer: Cancellable | None = None
+        self._asked = 0
+        """What was sent to the route table since its last Echo."""
+        self._echo_awaited = False
         self._attached = False
         self._closed = False
         self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
@@ -90,6 +100,7 @@ class Connection(LoopActor):
             Transmit: lambda message, _: self._link.transmit(message.records),
             Congested: self._on_congested,
             Drained: self._on_drained,
+            Echo: lambda *_: self._on_echo(),
             LinkDrained: lambda *_: self._release(),
             LinkLost: lambda message, _: self._on_lost(message.cause),
             LinkRestored: lambda *_: self._on_restored(),
@@ -140,7 +151,8 @@ class Connection(LoopActor):
             return
         self._closed = True
         self._release()
-        self.send(self._route_table, Detach(self._index, cause))
+        error = ConnectionLost(self._link.peer, cause) if self._dialled else None
+        self.send(self._route_table, Detach(self._index, cause, error))
         self._observe("closed", cause)
         self.send(self.myAddress, ActorExitRequest())
 
@@ -171,12 +183,18 @@ class Connection(LoopActor):
             address = self._router.address(target)
             if address is not None:
                 self.send(address, Forward(tuple(frames), self._index, self.myAddress))
+        if self._asked >= ASKED_BOUND and not self._echo_awaited:
+            self._echo_awaited = True
+            self._link.pause()
+            self.send(self._route_table, Echo())
 
     def _on_record(self, record: Any) -> None:
         match record:
             case Subscription():
+                self._asked += 1
                 self.send(self._route_table, Subscribing(self._index, record))
             case SubscriptionAck():
+                self._asked += 1
                 self.send(self._route_table, Acknowledged(self._index, record))
             case LinkNegotiation():
                 outcome = self._negotiator.handle(record)
@@ -192,8 +210,10 @@ class Connection(LoopActor):
         frames: Any = message.frames
         write, pause, overwhelmed = self._outbox.admit(frames, self._link.backlog, self._clock())
         if write:
-            self._frames_out += len(write)
-            self._link.send(write)
+            refused = self._link.send(write)
+            self._frames_out += len(write) - len(refused)
+            if refused:
+                self.send(message.reply_to, TooLarge(tuple(refused), self._link.limit))
         if pause and message.reply_to not in self._waiting:
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))
@@ -227,6 +247,15 @@ class Connection(LoopActor):
         if self._blocked_timer is not None:
             self._blocked_timer.cancel()
             self._blocked_timer = None
+            self._read_on()
+
+    def _on_echo(self) -> None:
+        self._asked = 0
+        self._echo_awaited = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._blocked_timer is None and not self._echo_awaited:
             self._link.resume()
 
     def _on_status(self, message: Status, sender: ActorAddress) -> None:

@@ -29,11 +29,18 @@ class Link(Protocol):
     def peer(self) -> str:
         """Who is on the other end, for people."""
 
+    @property
+    def limit(self) -> int:
+        """The largest message that may be written, in bytes."""
+
     def start(self) -> None:
         """Begin to read."""
 
-    def send(self, frames: Sequence[Frame]) -> None:
-        """Write frames, in order. While the stream of a dialled link is down they are dropped and counted."""
+    def send(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Write frames, in order. Returns those over `limit`, which are not written.
+
+        While the stream of a dialled link is down they are dropped and counted.
+        """
 
     def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
         """Write records of the protocol itself, in order with frames."""
@@ -45,7 +52,7 @@ class Link(Protocol):
         """Read again."""
 
     def close(self, cause: str) -> None:
-        """End the stream, written out what was accepted. LinkClosed follows."""
+        """End the stream once what was accepted is written, or its time is over. LinkClosed follows."""
 
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

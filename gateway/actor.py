@@ -7,7 +7,7 @@ Links are objects of this process and no messages: whoever makes one (a listener
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from loguru import logger
 from thespian.actors import ActorAddress, ChildActorExited
@@ -24,6 +24,14 @@ from actors.messages.routing import (
 )
 from actors.system import LoopActor, LoopSystem
 from gateway.links.link import AcceptedLink
+
+
+class _Gathering(NamedTuple):
+    """Figures under way: who asked for them, and whose are still awaited."""
+
+    asker: ActorAddress
+    awaited: set[ActorAddress]
+    figures: dict[str, Any]
 
 
 class Gateway(LoopActor):
@@ -46,37 +54,37 @@ class Gateway(LoopActor):
         self._high, self._patience = high, patience
         self._connections: dict[int, ActorAddress] = {}
         self._indices: dict[ActorAddress, int] = {}
-        self._totals: dict[str, int] = {}
-        self._gatherings: dict[int, tuple[ActorAddress, int, int, dict[str, Any]]] = {}
+        self._gatherings: dict[int, _Gathering] = {}
         self._tags = 0
-        self._closing: ActorAddress | None = None
+        self._closing: Close | None = None
+        self._close_asker: ActorAddress | None = None
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         match message:
             case Opened():
                 self._open(message)
             case ConnectionState():
-                if message.state in ("closed", "lost", "restored", "attached"):
-                    logger.info("connection {}", message.state, conn=message.connection, peer=message.detail)
+                if message.state == "attached":
+                    logger.info("connection attached", conn=message.connection, peer=message.detail)
+                else:
+                    logger.info("connection {}", message.state, conn=message.connection, cause=message.detail)
             case ChildActorExited():
-                index = self._indices.pop(message.childAddress, None)
-                if index is not None:
-                    del self._connections[index]
-                    self._links.pop(index, None)
-                self._report_closed()
+                self._gone(message.childAddress)
             case Close():
-                self._closing = sender
+                self._closing, self._close_asker = message, sender
                 for address in self._connections.values():
                     self.send(address, message)
                 self._report_closed()
             case Gather():
                 self._gather(sender)
             case StatusReport():
-                self._gathered(message)
+                self._gathered(message.tag, sender, message.figures)
 
     def _open(self, message: Opened) -> None:
         index = message.connection
-        link = self._links[index]
+        link = self._links.get(index)
+        if link is None:
+            return
         observers = (self.myAddress,) if message.observer is None else (self.myAddress, message.observer)
 
         def make() -> Connection:
@@ -97,29 +105,41 @@ class Gateway(LoopActor):
         tell_now = self._system.tell_now
         link.attach(lambda event: tell_now(address, event))
         self.send(address, Start())
+        if self._closing is not None:
+            self.send(address, self._closing)
+
+    def _gone(self, address: ActorAddress) -> None:
+        index = self._indices.pop(address, None)
+        if index is None:
+            return
+        del self._connections[index]
+        self._links.pop(index, None)
+        for tag in list(self._gatherings):
+            self._gathered(tag, address, {})
+        self._report_closed()
 
     def _report_closed(self) -> None:
         """Answer who asked for Close, once no connection is left."""
-        if self._closing is not None and not self._connections:
-            self.send(self._closing, StatusReport({}))
-            self._closing = None
+        if self._close_asker is not None and not self._connections:
+            self.send(self._close_asker, StatusReport({}))
+            self._close_asker = None
 
     def _gather(self, asker: ActorAddress) -> None:
         if not self._connections:
             self.send(asker, StatusReport({}))
             return
         self._tags += 1
-        self._gatherings[self._tags] = (asker, len(self._connections), 0, {})
+        self._gatherings[self._tags] = _Gathering(asker, set(self._indices), {})
         for address in self._connections.values():
             self.send(address, Status(self._tags))
 
-    def _gathered(self, report: StatusReport) -> None:
-        gathering = self._gatherings.pop(report.tag, None)
-        if gathering is None:
+    def _gathered(self, tag: int, by: ActorAddress, figures: dict[str, Any]) -> None:
+        """A connection told its figures, or has ended and never will."""
+        gathering = self._gatherings.get(tag)
+        if gathering is None or by not in gathering.awaited:
             return
-        asker, expected, seen, figures = gathering
-        figures |= report.figures
-        if seen + 1 == expected:
-            self.send(asker, StatusReport(figures))
-        else:
-            self._gatherings[report.tag] = (asker, expected, seen + 1, figures)
+        gathering.awaited.discard(by)
+        gathering.figures.update(figures)
+        if not gathering.awaited:
+            del self._gatherings[tag]
+            self.send(gathering.asker, StatusReport(gathering.figures))

@@ -1,16 +1,77 @@
-"""Authentication when a stream is opened (`dataplane.md` 1): of the HTTP request, not of messages."""
+"""Authentication when a stream is opened (`dataplane.md` 1): of the HTTP request, not of messages.
+
+A link shows `Authorization: Basic ...` or `Authorization: Bearer TOKEN`, a listener checks it. Both are
+opened before the first dial or accept and closed with the data plane: tokens may come from an agent, keys
+from an issuer.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hmac
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
 
-from gateway.config import AuthConfig
-from identity.errors import InvalidToken
+from loguru import logger
+
+from gateway.config import AuthConfig, JwtKeyConfig, SpireSource
+from identity.errors import AuthError, ConfigError, InvalidToken
+from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.protocols import Provider, Verifier
+from identity.provider import IdentityProvider, IdentityVerifier
 
 Headers = dict[str, str]
+_T = TypeVar("_T")
+
+SUBJECT = "callboard"
+"""The subject of the tokens that a link signs when its configuration names none."""
+
+
+class ClientAuth(Protocol):
+    """What a dialled stream shows."""
+
+    async def start(self) -> None:
+        """Obtain what is needed to make headers. Raises ConfigError or AuthError."""
+
+    async def headers(self) -> list[tuple[str, str]]:
+        """The headers of a new stream. Raises AuthError when there is nothing valid to show."""
+
+    async def close(self) -> None:
+        """Release what `start` opened. Idempotent."""
+
+
+class ServerAuth(Protocol):
+    """What a listener demands."""
+
+    async def start(self) -> None:
+        """Open what is needed to check headers. Raises ConfigError or AuthError."""
+
+    async def check(self, headers: Headers) -> None:
+        """Raise AuthError unless the headers of a new stream prove who calls."""
+
+    async def close(self) -> None:
+        """Release what `start` opened. Idempotent."""
+
+
+def client_auth(auth: AuthConfig) -> ClientAuth | None:
+    """What a link shows; None when it is nothing. Raises ConfigError naming the key at fault."""
+    if auth.kind == "none":
+        return None
+    if auth.kind == "basic":
+        return _ShowBasic(auth.username, auth.password)
+    return _ShowBearer(_provider(auth), auth.custom_claims)
+
+
+def server_auth(auth: AuthConfig) -> ServerAuth | None:
+    """What a listener demands; None when it is nothing. Raises ConfigError naming the key at fault."""
+    if auth.kind == "none":
+        return None
+    if auth.kind == "basic":
+        return _CheckBasic(auth.username, auth.password)
+    return _CheckBearer(_verifier(auth))
 
 
 def basic_header(username: str, password: str) -> str:
@@ -18,48 +79,168 @@ def basic_header(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def client_headers(auth: AuthConfig) -> Callable[[], Awaitable[list[tuple[str, str]]]]:
-    """What a dialled stream shows: a function that makes the headers of each new one.
+class _NothingToOpen:
+    async def start(self) -> None:
+        """Nothing to open."""
 
-    Raises ConfigError for a configuration that cannot work.
-    """
-    if auth.kind == "basic":
-        fixed = [("authorization", basic_header(auth.username, auth.password))]
-
-        async def basic() -> list[tuple[str, str]]:
-            return fixed
-
-        return basic
-
-    async def none() -> list[tuple[str, str]]:
-        return []
-
-    return none
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
-def server_check(auth: AuthConfig) -> Callable[[Headers], Awaitable[None]] | None:
-    """What a listener demands: a function that raises AuthError for request headers that do not show it.
+class _ShowBasic(_NothingToOpen):
+    def __init__(self, username: str, password: str) -> None:
+        self._headers = [("authorization", basic_header(username, password))]
 
-    None when it demands nothing.
-    """
-    if auth.kind == "basic":
-        expected = f"{auth.username}:{auth.password}".encode()
-
-        async def basic(headers: Headers) -> None:
-            given = _basic_credentials(headers.get("authorization", ""))
-            if not hmac.compare_digest(given, expected):
-                raise InvalidToken("basic authentication failed", rule="basic")
-
-        return basic
-
-    return None
+    async def headers(self) -> list[tuple[str, str]]:
+        return self._headers
 
 
-def _basic_credentials(header: str) -> bytes:
-    scheme, _, value = header.partition(" ")
+class _ShowBearer:
+    def __init__(
+        self, provider: Provider, claims: Mapping[str, Any], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._provider, self._claims, self._clock = provider, claims, clock
+
+    async def start(self) -> None:
+        await self._provider.initialize()
+
+    async def headers(self) -> list[tuple[str, str]]:
+        now = self._clock()
+        if self._claims:
+            token = await self._provider.get_token_with_claims(self._claims, now)
+        else:
+            token = self._provider.get_token(now)
+        return [("authorization", f"Bearer {token}")]
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+
+class _CheckBasic(_NothingToOpen):
+    def __init__(self, username: str, password: str) -> None:
+        self._expected = f"{username}:{password}".encode()
+
+    async def check(self, headers: Headers) -> None:
+        if not hmac.compare_digest(_basic_credentials(headers), self._expected):
+            logger.info("a connection was refused: basic authentication failed")
+            raise InvalidToken("basic authentication failed", rule="basic")
+
+
+class _CheckBearer:
+    def __init__(self, verifier: Verifier, clock: Callable[[], float] = time.time) -> None:
+        self._verifier, self._clock = verifier, clock
+
+    async def start(self) -> None:
+        await self._verifier.initialize()
+
+    async def check(self, headers: Headers) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        try:
+            if scheme.lower() != "bearer" or not token.strip():
+                raise InvalidToken("a bearer token is wanted", rule="missing")
+            await self._verifier.verify(token.strip(), self._clock())
+        except AuthError as error:
+            logger.info("a connection was refused: {}", error)
+            raise
+
+    async def close(self) -> None:
+        await self._verifier.close()
+
+
+def _basic_credentials(headers: Headers) -> bytes:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return b""
     try:
         return base64.b64decode(value.strip(), validate=True)
     except (binascii.Error, ValueError):
         return b""
+
+
+# From configuration to providers and verifiers
+
+_MEMBERS = {
+    "path": "file",
+    "private_key": "key",
+    "public_key": "key",
+    "issuer": "claims.issuer",
+    "audience": "claims.audience",
+    "subject": "claims.subject",
+}
+"""What a configuration calls the arguments of providers and verifiers; others have the same name."""
+
+
+def _provider(auth: AuthConfig) -> Provider:
+    def build() -> Provider:
+        if auth.kind == "static_jwt":
+            return IdentityProvider.StaticJwt(auth.file)
+        if auth.kind == "spire":
+            return IdentityProvider.Spire(*_spire(auth))
+        return IdentityProvider.Jwt(
+            _key(auth, KeyFormat.Pem),
+            timedelta(seconds=auth.duration),
+            auth.issuer,
+            auth.audience or None,
+            auth.subject or SUBJECT,
+        )
+
+    return _naming(auth, build)
+
+
+def _verifier(auth: AuthConfig) -> Verifier:
+    def build() -> Verifier:
+        if auth.kind == "spire":
+            return IdentityVerifier.Spire(*_spire(auth))
+        key = auth.key
+        assert key is not None
+        resolving = key.role == "autoresolve"
+        return IdentityVerifier.Jwt(
+            None if resolving else _key(auth, *KeyFormat),
+            resolving,
+            auth.issuer,
+            auth.audience or None,
+            auth.subject,
+            # A listener says what it demands: a token that leaves it out is refused.
+            require_iss=auth.issuer is not None,
+            require_aud=bool(auth.audience),
+            require_sub=auth.subject is not None,
+        )
+
+    return _naming(auth, build)
+
+
+def _naming(auth: AuthConfig, build: Callable[[], _T]) -> _T:
+    """What `build` makes; its ConfigError names the key of the configuration in place of an argument."""
+    try:
+        return build()
+    except ConfigError as error:
+        argument, _, rest = (error.field or "").partition(".")
+        member = ".".join(filter(None, (auth.where, _MEMBERS.get(argument, argument), rest)))
+        raise ConfigError(f"{member}: {error}", field=member) from error
+
+
+def _spire(auth: AuthConfig) -> tuple[str | None, str | None, list[str] | None]:
+    source = auth.spire or SpireSource()
+    return source.socket_path, source.target_spiffe_id, list(source.jwt_audiences) or None
+
+
+def _key(auth: AuthConfig, *formats: KeyFormat) -> Key:
+    """The configured key. Raises ConfigError naming what is not known, or not for this side."""
+    config: JwtKeyConfig | None = auth.key
+    assert config is not None
+    assert config.material is not None
+    algorithm = next((a for a in Algorithm if a.value == config.algorithm), None)
+    if algorithm is None:
+        raise ConfigError(
+            f"one of {', '.join(a.value for a in Algorithm)}, got {config.algorithm!r}", field="key.algorithm"
+        )
+    format_ = next((f for f in formats if f.value.lower() == config.format), None)
+    if format_ is None:
+        raise ConfigError(
+            f"one of {', '.join(f.value.lower() for f in formats)}, got {config.format!r}",
+            field="key.format",
+        )
+    material = config.material
+    if material.path is not None:
+        return Key(algorithm, format_, KeyData.File(material.path))
+    return Key(algorithm, format_, KeyData.Content(material.text or ""))

@@ -9,8 +9,10 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, NamedTuple
 
 from loguru import logger
 
@@ -27,10 +29,11 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.actor import Gateway
-from gateway.auth import client_headers, server_check
-from gateway.config import ClientConfig, ServerConfig
+from gateway.auth import ClientAuth, ServerAuth, client_auth, server_auth
+from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
+from gateway.tls_source import Side, TlsSource
 from gateway.transport import Server, dialler, listener
 from identity.protocols import Provider, Verifier
 
@@ -48,7 +51,10 @@ class Draw:
         self._at = 0
 
     def __call__(self, below: int) -> int:
-        """A number from 0 to `below` - 1; `below` is at most 2**32. The bias is under 2**-32."""
+        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
+
+        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
+        """
         if self._at == len(self._bytes):
             self._bytes, self._at = os.urandom(self._FETCH), 0
         self._at += 8
@@ -58,15 +64,65 @@ class Draw:
 StateCallback = Callable[[ConnectionState], None]
 
 
+class _Listener(NamedTuple):
+    """A server of ours, and what it keeps open for identity and TLS."""
+
+    server: Server
+    held: AsyncExitStack
+
+
+class _Dialled:
+    """A connection that we open: from the first attempt until it is closed for good."""
+
+    def __init__(self, endpoint: str, index: int) -> None:
+        self.endpoint = endpoint
+        self.index = index
+        self.held = AsyncExitStack()
+        """What it keeps open for identity and TLS."""
+        self.dialling: asyncio.Task[None] | None = None
+        """The first attempt, while it lasts."""
+        self.link: DialledLink | None = None
+        """There once a stream is up."""
+        self.attached = asyncio.Event()
+        self.introduced = asyncio.Event()
+        self.over = asyncio.Event()
+        """Also set when the others will not happen any more."""
+        self.cause = ""
+
+    def take(self, state: ConnectionState) -> None:
+        """The connection tells where it stands."""
+        match state.state:
+            case "attached":
+                self.attached.set()
+            case "negotiated":
+                self.introduced.set()
+            case "closed":
+                self.end(state.detail)
+
+    def end(self, cause: str) -> None:
+        """It is over: wake up whoever waits."""
+        self.cause = self.cause or cause
+        for event in (self.over, self.attached, self.introduced):
+            event.set()
+
+
 class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
-    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`.
+    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`; `clock` gives seconds
+    that only grow.
     """
 
-    def __init__(self, *, strict: bool = False, high_water: int = HIGH, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        high_water: int = HIGH,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock = time.monotonic
+        self._clock = clock
         self._high = high_water
         self.route_table = self.system.spawn(RouteTable, self._clock)
         self._links: dict[int, AcceptedLink] = {}
@@ -76,16 +132,18 @@ class DataPlane:
             )
         )
         self._indices = itertools.count(1)
-        self._servers: dict[str, Server] = {}
-        self._dialled: dict[str, int] = {}
-        self._states: dict[int, str] = {}
-        self._versions: dict[int, asyncio.Event] = {}
-        self._attached: dict[int, asyncio.Event] = {}
+        self._listeners: dict[str, _Listener | None] = {}
+        """By endpoint; None while it is being opened."""
+        self._dialled: dict[str, _Dialled] = {}
+        """By endpoint: those that an application may use, or is about to."""
+        self._dialled_by_index: dict[int, _Dialled] = {}
+        """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
         self._port = self.system.port(lambda message, _: self._state_changed(message))
         self._tasks = Tasks()
         self._draw = Draw()
         self._closed = False
+        self._over = asyncio.Event()
         self.never_served = True
         """Whether `serve` has never succeeded."""
 
@@ -116,80 +174,141 @@ class DataPlane:
     async def serve(self, config: ServerConfig) -> str:
         """Listen. Returns the address in use, with the port where 0 was asked for.
 
-        Raises ConfigError, and OSError when the address cannot be had.
+        Raises ConfigError, AlreadyConnected, AuthError when an agent has no identity for it, NotConnected
+        when the data plane is closed, and OSError when the address cannot be had.
         """
-        if config.endpoint in self._servers:
-            raise AlreadyConnected(config.endpoint)
-
-        def accept(stream: Stream) -> None:
-            index = self.next_index()
-            self._links[index] = AcceptedLink(
-                index, stream, high=self._high, max_message_size=config.max_message_size
-            )
-            self.system.tell(self._gateway, Opened(index))
-
-        server = listener(config, accept, server_check(config.auth), self._high)
-        address = await server.start()
-        self._servers[config.endpoint] = server
+        self._check_open()
+        endpoint = config.endpoint
+        if endpoint in self._listeners:
+            raise AlreadyConnected(endpoint)
+        self._listeners[endpoint] = None
+        try:
+            auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
+            async with AsyncExitStack() as held:
+                await _open(held, auth, source)
+                accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
+                server = listener(config, accept, auth, source, self._high)
+                address = await server.start()
+                self._listeners[endpoint] = _Listener(server, held.pop_all())
+        finally:
+            if self._listeners.get(endpoint) is None:
+                self._listeners.pop(endpoint, None)
         self.never_served = False
         logger.info("listening on {}", address)
         return address
 
+    def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
+        """Take a stream that a peer opened, at the endpoint `listener` of ours."""
+        index = self.next_index()
+        self._links[index] = AcceptedLink(
+            index, stream, listener=listener, high=self._high, max_message_size=max_message_size
+        )
+        self.system.tell(self._gateway, Opened(index))
+
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
-        """Stop listening; streams accepted there end within `grace` seconds. Raises NotConnected."""
-        server = self._servers.pop(endpoint, None)
-        if server is None:
+        """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
+
+        Raises NotConnected.
+        """
+        known = self._listeners.get(endpoint)
+        if known is None:
             raise NotConnected(f"server not found: {endpoint}")
-        await server.stop(grace)
+        del self._listeners[endpoint]
+        await self._stop(endpoint, known, grace)
+
+    async def _stop(self, endpoint: str, known: _Listener, grace: float) -> None:
+        stopping = asyncio.ensure_future(known.server.stop(grace))
+        for link in [link for link in self._links.values() if link.listener == endpoint]:
+            link.close("the server is stopped")
+        try:
+            await stopping
+        finally:
+            await known.held.aclose()
 
     # Dialling
 
-    async def connect(self, config: ClientConfig) -> int:
+    async def connect(
+        self, config: ClientConfig, *, dial: Callable[[], Awaitable[Stream]] | None = None
+    ) -> int:
         """Dial. Returns the connection's index, which it keeps through reconnects.
 
-        Raises ConfigError, AlreadyConnected, and ConnectionLost saying why nobody answered.
+        `dial` opens the streams; by default that is the transport that `config` names. Raises ConfigError,
+        AuthError when there is nothing to prove who we are with, AlreadyConnected, NotConnected when the
+        data plane is closed, and ConnectionLost saying why nobody answered.
         """
+        self._check_open()
         endpoint = config.endpoint
         if endpoint in self._dialled:
             raise AlreadyConnected(endpoint)
-        index = self.next_index()
-        self._dialled[endpoint] = index
+        made = _Dialled(endpoint, self.next_index())
+        self._dialled[endpoint] = self._dialled_by_index[made.index] = made
         try:
-            link = DialledLink(
-                index,
-                dialler(config, client_headers(config.auth), self._high),
-                config.backoff,
-                endpoint=endpoint,
-                high=self._high,
-                max_message_size=config.max_message_size,
-            )
-            await link.connect()
-            self._links[index] = link
-            self._versions[index], self._attached[index] = asyncio.Event(), asyncio.Event()
-            self.system.tell(self._gateway, Opened(index, config.link_id, self._port))
-            await self._attached[index].wait()
+            await self._open_link(made, config, dial)
+            await made.attached.wait()
             try:
-                await asyncio.wait_for(self._versions[index].wait(), NEGOTIATION_WAIT)
+                async with asyncio.timeout(NEGOTIATION_WAIT):
+                    await made.introduced.wait()
             except TimeoutError:
-                logger.debug("the peer tells no version", conn=index)
+                logger.debug("the peer tells no version", conn=made.index)
+            if made.over.is_set():
+                raise ConnectionLost(endpoint, made.cause)
         except BaseException:
-            self._dialled.pop(endpoint, None)
+            await self._give_up(made)
             raise
-        if self._states.get(index) == "closed":
-            raise ConnectionLost(endpoint, "closed while connecting")
-        return index
+        return made.index
+
+    async def _open_link(
+        self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
+    ) -> None:
+        """Open the first stream and give it to the actors."""
+        if dial is None:
+            auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
+            await _open(made.held, auth, None if config.plaintext else source)
+            dial = dialler(config, auth, source, self._high)
+        link = DialledLink(
+            made.index,
+            dial,
+            config.backoff,
+            endpoint=made.endpoint,
+            high=self._high,
+            max_message_size=config.max_message_size,
+        )
+        made.dialling = asyncio.ensure_future(link.connect())
+        try:
+            await made.dialling
+        except asyncio.CancelledError:
+            if made.over.is_set():
+                raise ConnectionLost(made.endpoint, made.cause) from None
+            raise
+        finally:
+            made.dialling = None
+        made.link = self._links[made.index] = link
+        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._port))
+
+    async def _give_up(self, made: _Dialled) -> None:
+        """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
+        if self._dialled.get(made.endpoint) is made:
+            del self._dialled[made.endpoint]
+        if made.link is not None:
+            made.link.close("connecting was given up")
+        else:
+            await self._release(made)
 
     async def disconnect(self, endpoint: str) -> None:
-        """Close the connection that was dialled to `endpoint`. Raises NotConnected."""
-        index = self._dialled.pop(endpoint, None)
-        link = self._links.get(index) if index is not None else None
-        if link is None:
+        """Close the connection that was dialled to `endpoint`; what was accepted is written out before.
+
+        Returns when it is closed. Raises NotConnected.
+        """
+        made = self._dialled.get(endpoint)
+        if made is None or made.link is None:
             raise NotConnected(f"not connected to {endpoint}")
-        link.close("disconnected")
+        del self._dialled[endpoint]
+        made.link.close("disconnected")
+        await made.over.wait()
 
     def dialled(self) -> dict[str, int]:
         """Endpoints and the indices of the connections dialled to them, oldest first."""
-        return dict(self._dialled)
+        return {endpoint: made.index for endpoint, made in self._dialled.items() if made.link is not None}
 
     def observe(self, callback: StateCallback) -> None:
         """Call `callback` whenever the state of a dialled connection changes."""
@@ -201,20 +320,19 @@ class DataPlane:
             self._observers.remove(callback)
 
     def _state_changed(self, state: ConnectionState) -> None:
-        index = state.connection
-        if state.state == "negotiated":
-            self._versions[index].set()
-        else:
-            self._states[index] = state.state
-            self._attached[index].set()
-        if state.state == "closed":
-            self._versions.pop(index, None)
-            self._attached.pop(index, None)
-            for endpoint, dialled in list(self._dialled.items()):
-                if dialled == index:
-                    del self._dialled[endpoint]
+        made = self._dialled_by_index.get(state.connection)
+        if made is not None:
+            made.take(state)
+            if state.state == "closed":
+                if self._dialled.get(made.endpoint) is made:
+                    del self._dialled[made.endpoint]
+                self._tasks(self._release(made), lambda *_: None)
         for callback in list(self._observers):
             callback(state)
+
+    async def _release(self, made: _Dialled) -> None:
+        await made.held.aclose()
+        self._dialled_by_index.pop(made.index, None)
 
     # Figures and the end
 
@@ -233,19 +351,52 @@ class DataPlane:
         }
 
     async def close(self, grace: float = 5.0) -> None:
-        """Stop listening, write out what is queued, close every stream, end all actors. Idempotent."""
+        """Stop listening, write out what is queued, close every stream, end all actors. Idempotent.
+
+        Takes `grace` seconds and a little; streams that are open then are cut.
+        """
         if self._closed:
+            await self._over.wait()
             return
         self._closed = True
         deadline = time.monotonic() + grace
-        closing = asyncio.ensure_future(self.system.ask(self._gateway, Close("node is shutting down"), grace))
-        servers, self._servers = self._servers, {}
-        stops = [server.stop(min(grace, 1.0)) for server in servers.values()]
-        # A loop that is ending has cancelled the listeners already; the rest is closed all the same.
-        await asyncio.gather(*stops, return_exceptions=True)
         try:
-            await closing
-        except AskTimeout:
-            logger.warning("connections were cut: they did not end in time", count=len(self._links))
-        self._tasks.cancel()
-        await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+            await self._close_connections(grace)
+        finally:
+            for link in list(self._links.values()):
+                link.abort("node is shutting down")
+            self._tasks.cancel()
+            await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+            for made in list(self._dialled_by_index.values()):
+                made.end("the data plane is closed")
+                await self._release(made)
+            self._over.set()
+
+    async def _close_connections(self, grace: float) -> None:
+        for made in self._dialled_by_index.values():
+            if made.dialling is not None:
+                made.end("the data plane is closed")
+                made.dialling.cancel()
+        listeners, self._listeners = self._listeners, {}
+        stopping = [
+            self._stop(endpoint, known, min(grace, 1.0))
+            for endpoint, known in listeners.items()
+            if known is not None
+        ]
+        closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
+        # A loop that is ending has cancelled listeners already; the rest is closed all the same.
+        outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
+        if isinstance(outcomes[0], AskTimeout):
+            logger.warning("connections are cut: they did not end in time", count=len(self._links))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotConnected("the data plane is closed")
+
+
+async def _open(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
+    """Start the parts that there are; `held` will close them."""
+    for part in parts:
+        if part is not None:
+            held.push_async_callback(part.close)
+            await part.start()

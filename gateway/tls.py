@@ -1,6 +1,6 @@
-"""TLS from configuration: PEM material, checked, and turned into what each transport takes (`api.md` 3.1).
+"""TLS as each transport takes it: credentials of the gRPC library, or contexts of the standard library.
 
-Files are read again for every new handshake of a listener, so a certificate that was replaced on disk
+Both are made of a source (`gateway.tls_source`) and ask it again for each new handshake, so what was replaced
 serves the next connection and open ones stay.
 """
 
@@ -11,141 +11,118 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from loguru import logger
 
-from gateway.config import Material, TlsConfig
-from identity.errors import ConfigError
-
-
-class TlsMaterial(NamedTuple):
-    """PEM bytes: own certificate chain and key, and the authorities to check the peer by."""
-
-    certificate: bytes | None = None
-    key: bytes | None = None
-    roots: bytes | None = None
-
-    def __repr__(self) -> str:
-        has = [field for field, value in zip(self._fields, self, strict=True) if value is not None]
-        return f"TlsMaterial({', '.join(has)})"
-
-
-MaterialSource = Callable[[], TlsMaterial]
-"""Where material comes from now: files, texts, or a SPIFFE source. Raises ConfigError."""
-
-
-def server_material(tls: TlsConfig) -> TlsMaterial:
-    """A listener's material from its configuration. Raises ConfigError naming what is wrong."""
-    return TlsMaterial(
-        _certificates(tls.certificate, "tls.source.cert"),
-        _private_key(tls.key, "tls.source.key"),
-        _certificates(tls.client_ca, "tls.client_ca"),
-    )
-
-
-def client_material(tls: TlsConfig) -> TlsMaterial:
-    """A link's material from its configuration. Raises ConfigError naming what is wrong."""
-    return TlsMaterial(
-        _certificates(tls.certificate, "tls.source.cert"),
-        _private_key(tls.key, "tls.source.key"),
-        _certificates(tls.ca, "tls.ca_source"),
-    )
-
-
-def _certificates(material: Material | None, where: str) -> bytes | None:
-    if material is None:
-        return None
-    data = material.load(where)
-    try:
-        x509.load_pem_x509_certificates(data)
-    except ValueError as exc:
-        raise ConfigError(
-            f"{where}: {material.path or 'the text'} holds no PEM certificate", field=where
-        ) from exc
-    return data
-
-
-def _private_key(material: Material | None, where: str) -> bytes | None:
-    if material is None:
-        return None
-    data = material.load(where)
-    try:
-        load_pem_private_key(data, None)
-    except (ValueError, TypeError) as exc:
-        raise ConfigError(
-            f"{where}: {material.path or 'the text'} holds no unencrypted PEM private key", field=where
-        ) from exc
-    return data
-
+from gateway.config import TlsConfig
+from gateway.tls_source import TlsMaterial, TlsSource
+from identity.errors import AuthError, ConfigError, SlimError
 
 # The gRPC library
 
 
-def grpc_server_credentials(source: MaterialSource, *, client_certificates: bool) -> grpc.ServerCredentials:
-    """Credentials of a listener. Raises ConfigError."""
+def grpc_server_credentials(source: TlsSource) -> grpc.ServerCredentials:
+    """Credentials of a listener; the source is started. Raises ConfigError or AuthError.
+
+    Where peers are known by SPIFFE IDs the server has to call `source.check_peer` for each call. The library
+    cannot refuse all handshakes: when an agent takes our identity back, the last one is shown until it ends.
+    """
 
     def configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
             [(material.key, material.certificate)], root_certificates=material.roots
         )
 
-    first = source()
-    last = first
+    last = source.material()
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         nonlocal last
         try:
-            material = source()
-        except ConfigError:
-            return None  # the file is being replaced: the last good material serves on
+            material = source.material()
+        except SlimError as error:
+            logger.warning("TLS goes on with what it had: {}", error)
+            return None
         if material == last:
             return None
         last = material
         return configuration(material)
 
     return grpc.dynamic_ssl_server_credentials(
-        configuration(first), fetch, require_client_authentication=client_certificates
+        configuration(last), fetch, require_client_authentication=source.wants_certificate
     )
 
 
-def grpc_client_credentials(tls: TlsConfig, source: MaterialSource) -> grpc.ChannelCredentials:
-    """Credentials of a link. Raises ConfigError."""
+def grpc_client_credentials(tls: TlsConfig, source: TlsSource) -> grpc.ChannelCredentials:
+    """Credentials of one channel of a link; the source is started. Raises ConfigError or AuthError."""
     if tls.insecure_skip_verify:
         raise ConfigError(
             "tls.insecure_skip_verify: the gRPC library cannot skip verification; "
             'use "transport": "fast", or trust the certificate with ca_source',
             field="tls.insecure_skip_verify",
         )
-    material = source()
+    if source.checks_spiffe_ids:
+        raise ConfigError(
+            "tls.ca_source: the gRPC library cannot check a server's SPIFFE ID; "
+            'use "transport": "fast", or a plain file of authorities and certificates with host names',
+            field="tls.ca_source",
+        )
+    material = source.material()
     return grpc.ssl_channel_credentials(material.roots, material.key, material.certificate)
 
 
 # The standard library
 
 
-def server_context(tls: TlsConfig, source: MaterialSource) -> ssl.SSLContext:
-    """The context of a listener. Raises ConfigError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    material = source()
-    _prepare(context, tls, material)
-    if material.roots is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+def server_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
+    """The context of a listener; the source is started. Raises ConfigError or AuthError.
+
+    A handshake that begins after the material changed is made with a new context.
+    """
+    outer, shown = _server_context(tls, source), source.material()
+    current = outer
+
+    def choose(connection: Any, _name: str | None, _context: ssl.SSLContext) -> int | None:
+        nonlocal current, shown
+        try:
+            material = source.material()
+            if material != shown:
+                current, shown = _server_context(tls, source), material
+        except SlimError as error:
+            logger.warning("a TLS handshake was refused: {}", error)
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+        connection.context = current
+        return None
+
+    outer.sni_callback = choose
+    return outer
 
 
-def client_context(tls: TlsConfig, source: MaterialSource) -> ssl.SSLContext:
-    """The context of a link. Raises ConfigError."""
+def client_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
+    """The context of one connection of a link; the source is started. Raises ConfigError or AuthError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    material = source()
+    material = source.material()
     _prepare(context, tls, material)
-    if material.roots is None or tls.include_system_ca_certs_pool:
+    if source.checks_spiffe_ids:
+        context.check_hostname = False
+        context.sslobject_class = _checking(source.check_peer)
+    elif material.roots is None or tls.include_system_ca_certs_pool:
         context.load_default_certs()
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.sslobject_class = ssl.SSLObject
+    return context
+
+
+def _server_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _prepare(context, tls, source.material())
+    if source.wants_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+    if source.checks_spiffe_ids:
+        context.sslobject_class = _checking(source.check_peer)
     return context
 
 
@@ -153,13 +130,36 @@ def _prepare(context: ssl.SSLContext, tls: TlsConfig, material: TlsMaterial) -> 
     version = ssl.TLSVersion.TLSv1_2 if tls.tls_version == "tls1.2" else ssl.TLSVersion.TLSv1_3
     context.minimum_version = version
     context.set_alpn_protocols(["h2"])
-    load_certificate(context, material)
+    _load_certificate(context, material)
     if material.roots is not None:
         context.load_verify_locations(cadata=material.roots.decode())
 
 
-def load_certificate(context: ssl.SSLContext, material: TlsMaterial) -> None:
-    """Let new handshakes of `context` show this certificate. Raises ConfigError when key and chain differ."""
+def _checking(check: Callable[[bytes], None]) -> type[ssl.SSLObject]:
+    """A kind of connection whose handshake fails unless `check` takes the peer's chain (PEM)."""
+
+    class Checked(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            try:
+                check(_peer_chain(self))
+            except AuthError as error:
+                raise ssl.SSLCertVerificationError(f"the peer's identity is refused: {error}") from error
+
+    return Checked
+
+
+def _peer_chain(connection: ssl.SSLObject) -> bytes:
+    """The certificates that the peer sent, leaf first, as PEM."""
+    inner: Any = getattr(connection, "_sslobj", None)
+    if hasattr(inner, "get_unverified_chain"):
+        # Public from Python 3.13 on; before that only the object within has it.
+        return "".join(certificate.public_bytes() for certificate in inner.get_unverified_chain()).encode()
+    leaf = connection.getpeercert(binary_form=True)
+    return ssl.DER_cert_to_PEM_cert(leaf).encode() if leaf else b""
+
+
+def _load_certificate(context: ssl.SSLContext, material: TlsMaterial) -> None:
     if material.certificate is None or material.key is None:
         return
     with _in_memory(material.certificate + b"\n" + material.key) as path:

@@ -6,21 +6,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
+from gateway.auth import ClientAuth, ServerAuth
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
 from gateway.links.http2_stream import FastDialler, FastServer
 from gateway.links.stream import Stream
-from gateway.tls import (
-    client_context,
-    client_material,
-    grpc_client_credentials,
-    grpc_server_credentials,
-    server_context,
-    server_material,
-)
-
-Headers = Callable[[], Awaitable[list[tuple[str, str]]]]
-Authenticate = Callable[[dict[str, str]], Awaitable[None]]
+from gateway.tls import client_context, grpc_client_credentials, grpc_server_credentials, server_context
+from gateway.tls_source import TlsSource
 
 
 class Server(Protocol):
@@ -36,38 +28,45 @@ class Server(Protocol):
 def listener(
     config: ServerConfig,
     accept: Callable[[Stream], None],
-    authenticate: Authenticate | None,
+    auth: ServerAuth | None,
+    source: TlsSource,
     high_water: int,
 ) -> Server:
-    """A listener as configured; each new stream is given to `accept`. Raises ConfigError.
+    """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
-    Without `authenticate` everybody is let in. `high_water` is the bytes at which a stream's writer waits.
+    Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
+    writer waits.
     """
     tls = config.tls
-    source = partial(server_material, tls)
+    authenticate = auth.check if auth is not None else None
     if config.transport == "fast":
         context = None if tls.insecure else server_context(tls, source)
         return FastServer(config, accept, authenticate, context, high_water)
-    credentials = None
+    credentials, check_peer = None, None
     if not tls.insecure:
-        credentials = grpc_server_credentials(source, client_certificates=tls.client_ca is not None)
-    return GrpcServer(config, accept, authenticate, credentials)
+        credentials = grpc_server_credentials(source)
+        check_peer = source.check_peer if source.checks_spiffe_ids else None
+    return GrpcServer(config, accept, authenticate, credentials, check_peer)
 
 
-def dialler(config: ClientConfig, auth_headers: Headers, high_water: int) -> Callable[[], Awaitable[Stream]]:
-    """A function that opens one stream as configured. Raises ConfigError."""
+def dialler(
+    config: ClientConfig, auth: ClientAuth | None, source: TlsSource, high_water: int
+) -> Callable[[], Awaitable[Stream]]:
+    """A function that opens one stream as configured. Raises ConfigError or AuthError.
+
+    `auth` and `source` are started; both are asked again for each stream.
+    """
 
     async def headers() -> list[tuple[str, str]]:
-        return [*config.headers.items(), *await auth_headers()]
+        shown = await auth.headers() if auth is not None else []
+        return [*config.headers.items(), *shown]
 
-    source = partial(client_material, config.tls)
     if config.transport == "fast":
-        context = None
-        if not config.plaintext:
-            context = partial(client_context, config.tls, source)
+        context = None if config.plaintext else partial(client_context, config.tls, source)
+        if context is not None:
             context()
         return FastDialler(config, headers, context, high_water).dial
-    credentials = None
-    if not config.plaintext:
-        credentials = grpc_client_credentials(config.tls, source)
+    credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
+    if credentials is not None:
+        credentials()
     return GrpcDialler(config, headers, credentials).dial

@@ -13,6 +13,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Key
+from identity.errors import SlimError
 
 
 class FramesIn(NamedTuple):
@@ -68,6 +69,13 @@ class Congested(NamedTuple):
     connection: int
 
 
+class TooLarge(NamedTuple):
+    """Connection to one that forwards to it: these are over my link's limit (bytes) and were not written."""
+
+    frames: tuple[Frame, ...]
+    limit: int
+
+
 class Drained(NamedTuple):
     """Connection to one that it told Congested: there is room again."""
 
@@ -89,6 +97,19 @@ class Detach(NamedTuple):
 
     connection: int
     cause: str = ""
+    error: SlimError | None = None
+    """What applications are told who have nobody else to wait for: set by connections that we dialled."""
+
+
+class ConnectionGone(NamedTuple):
+    """RouteTable to an App, behind the snapshot without it: this connection will not come back."""
+
+    connection: int
+    error: SlimError
+
+
+class Echo(NamedTuple):
+    """Connection to the RouteTable, and back: all that I sent before is done."""
 
 
 class Reattach(NamedTuple):

@@ -307,6 +307,12 @@ class EpochChanged(NamedTuple):
 # App to a Session
 
 
+class IdentityRotated(NamedTuple):
+    """What the application proves its identity with was replaced; messages carry the new one from now on."""
+
+    generation: int
+
+
 class Received(NamedTuple):
     """Verified messages of this session, in order of arrival."""
 
@@ -317,6 +323,12 @@ class Unroutable(NamedTuple):
     """These could not leave: nothing leads to their destination, or no token is at hand."""
 
     messages: tuple[SessionMessage, ...]
+    error: SlimError
+
+
+class Stranded(NamedTuple):
+    """The connection that led to this session's peers is gone for good, and no other leads to them."""
+
     error: SlimError
 
 

@@ -25,7 +25,10 @@ RECOVERY_TIME = 30.0
 RECOVERY_BOUND = 1024
 """Lost connections remembered at most; the oldest is forgotten first."""
 SUBSCRIPTION_BOUND = 65_536
-"""Names one connection may lead to; one more is refused with a negative acknowledgement."""
+"""Subscriptions one connection may hold, and all lost ones together; one more is refused with a negative
+acknowledgement."""
+NAME_BOUND = 4096
+"""Characters of a name that may be subscribed to."""
 
 
 class SendTo(NamedTuple):
@@ -50,6 +53,8 @@ class _Pending(NamedTuple):
     subscription: Subscription
     resends: int
     deadline: float
+    repeated: bool = False
+    """Whether it was sent on an older stream of the connection too."""
 
 
 class _Lost(NamedTuple):
@@ -94,7 +99,7 @@ class RouteControl:
         if link_id is not None and not known.dialled and (names or forwarded):
             self._lost[link_id] = _Lost(names, forwarded, now + self._recovery_time)
             self._lost.move_to_end(link_id)
-            while len(self._lost) > RECOVERY_BOUND:
+            while len(self._lost) > RECOVERY_BOUND or self._remembered() > SUBSCRIPTION_BOUND:
                 self._lost.popitem(last=False)
         effects = []
         for key, pending in list(self._pending.items()):
@@ -104,6 +109,10 @@ class RouteControl:
                 del self._pending[key]
                 effects.append(self._ack(pending.asker, pending.subscription, "connection lost"))
         return effects
+
+    def _remembered(self) -> int:
+        """Subscriptions of lost connections."""
+        return sum(len(lost.names) + len(lost.forwarded) for lost in self._lost.values())
 
     def negotiated(self, connection: int, link_id: str, version: str, now: float) -> list[SendTo]:
         """The peer introduced itself; if it was here a moment ago, its routes come back (section 8)."""
@@ -131,6 +140,12 @@ class RouteControl:
             key = (connection, subscription.subscription_id)
             again = subscription if key in self._pending else subscription._replace(subscription_id=0)
             effects.append(SendTo(connection, again))
+        for key, pending in self._pending.items():
+            if key[0] == connection:
+                self._pending[key] = pending._replace(repeated=True)
+                if not pending.subscription.subscribe:
+                    # The peer may have kept what it was to forget (route recovery).
+                    effects.append(SendTo(connection, pending.subscription))
         return effects
 
     def _send_again(self, connection: int, forwarded: list[Subscription]) -> list[SendTo]:
@@ -170,6 +185,9 @@ class RouteControl:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
         if subscription.subscribe:
+            if sum(map(len, name.strings)) > NAME_BOUND:
+                self.counters["subscriptions_refused"] += 1
+                return f"the name has more than {NAME_BOUND} characters"
             if self.table.count(target) >= SUBSCRIPTION_BOUND:
                 self.counters["subscriptions_refused"] += 1
                 return f"connection {target} holds its {SUBSCRIPTION_BOUND} subscriptions"
@@ -201,6 +219,9 @@ class RouteControl:
         pending = self._pending.pop((connection, ack.subscription_id), None)
         if pending is None:
             return []
+        if pending.repeated and not pending.subscription.subscribe:
+            # A peer that knows nothing of it has forgotten it, which is what was asked for.
+            ack = SubscriptionAck(ack.subscription_id, success=True)
         return [SendTo(pending.asker, ack)]
 
     def _answer(self, connection: int, subscription: Subscription, error: str) -> list[SendTo]:

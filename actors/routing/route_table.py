@@ -15,7 +15,9 @@ from thespian.actors import ActorAddress, WakeupMessage
 from actors.messages.routing import (
     Acknowledged,
     Attach,
+    ConnectionGone,
     Detach,
+    Echo,
     Negotiated,
     Reattach,
     Status,
@@ -38,6 +40,7 @@ class RouteTable(LoopActor):
         self._core = RouteControl(recovery_time=recovery_time)
         self._clock = clock
         self._effects: list[SendTo] = []
+        self._gone: list[ConnectionGone] = []
         self._flushing = False
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
@@ -53,6 +56,8 @@ class RouteTable(LoopActor):
                 core.attach(message)
                 self._do(())
             case Detach():
+                if message.error is not None and message.connection in core.connections:
+                    self._gone.append(ConnectionGone(message.connection, message.error))
                 self._do(core.detach(message.connection, now))
             case Negotiated():
                 self._do(core.negotiated(message.connection, message.link_id, message.version, now))
@@ -60,6 +65,8 @@ class RouteTable(LoopActor):
                 self._do(core.reattach(message.connection))
             case Sweep():
                 self._flush()
+            case Echo():
+                self.send(sender, message)
             case WakeupMessage():
                 self._timer = self._timer_at = None
                 self._do(core.expire(now))
@@ -80,6 +87,11 @@ class RouteTable(LoopActor):
             snapshot = self._core.snapshot()
             for address in snapshot.addresses.values():
                 self.send(address, snapshot)
+        gone, self._gone = self._gone, []
+        for lost in gone:
+            for one in self._core.connections.values():
+                if one.local:
+                    self.send(one.address, lost)
         effects, self._effects = self._effects, []
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}
         for effect in effects:

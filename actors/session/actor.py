@@ -29,6 +29,7 @@ from actors.messages.session import (
     CredentialWanted,
     Delivered,
     EpochChanged,
+    IdentityRotated,
     MemberJoined,
     MemberLeft,
     Membership,
@@ -84,6 +85,7 @@ class Session(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
+        self._rotations = 0
         self._lingering = False
         self._log = logger.bind(session=core.session_id, name=str(core.local))
 
@@ -109,8 +111,18 @@ class Session(LoopActor):
             case BeginSession():
                 if isinstance(core, Moderator):
                     self._perform(core.start(self._clock()))
+            case IdentityRotated():
+                self._rotations += 1
+                for watcher in self._watchers:
+                    self.send(watcher, message)
+                return
             case Status():
-                figures = {**core.figures(), "refused": self._refused, "members": len(core.members)}
+                figures = {
+                    **core.figures(),
+                    "refused": self._refused,
+                    "rotations": self._rotations,
+                    "members": len(core.members),
+                }
                 self.send(sender, StatusReport(figures, message.tag))
                 return
             case ActorExitRequest():

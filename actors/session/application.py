@@ -38,7 +38,7 @@ class Invitation(NamedTuple):
     destination: Name
     """The channel, or the initiator point to point."""
     leads: bool = False
-    """A controller makes us the group's moderator (6.6): make a Moderator."""
+    """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
 
 
 class Tombstones:

@@ -37,6 +37,7 @@ from actors.messages.session import (
     SessionEnded,
     SessionGone,
     SetTimers,
+    Stranded,
     Taken,
     Unroutable,
     Verification,
@@ -173,6 +174,9 @@ class Conversation:
                     self._sender.unroutable(message, event.error)
                 else:
                     self._requests.unroutable(message, event.error)
+        elif isinstance(event, Stranded):
+            self._sender.abandon(event.error)
+            self._sender.errors.append(event.error)
         elif isinstance(event, Congestion):
             self._congested = event.congested
         elif isinstance(event, SetTimers):

@@ -30,6 +30,7 @@ from actors.messages.session import (
     SessionEnded,
     SessionGone,
     SetTimers,
+    Stranded,
     Taken,
     Unbind,
     Unroutable,
@@ -70,6 +71,7 @@ Event = (
     | Publish
     | Taken
     | Unroutable
+    | Stranded
     | Bound
     | Congestion
     | Invite

@@ -37,11 +37,9 @@ from actors.messages.session import (
 )
 from actors.messages.wire import (
     ALL,
-    DELETE_GROUP,
     LEAVING_SESSION,
     ONE,
     DiscoveryRequest,
-    GroupAck,
     GroupAdd,
     GroupClose,
     GroupRemove,
@@ -59,38 +57,21 @@ from actors.messages.wire import (
 from actors.names import Key, Name
 from actors.session.conversation import Conversation, Setting
 from actors.session.crypto import Addition, at_once
-from actors.session.effects import Effect, Event, Joined, Refused
+from actors.session.effects import Effect, Event, Refused
 from actors.session.liveness import Rounds
 from actors.session.requests import Request
-from actors.session.tasks import Kind, Orders, Task
+from actors.session.tasks import Kind, Task
 from identity.errors import ConfigError, CryptoError, SlimError
 
-ORDERS = (MessageType.JOIN_REQUEST, MessageType.DISCOVERY_REQUEST, MessageType.LEAVE_REQUEST)
-"""What a controller orders with."""
-ORDERED_GRACE = 10.0
-"""Seconds to await acknowledgements before a group is closed on a controller's order."""
 TASKS = 1024
 """Tasks that may queue; an operation beyond it fails at once."""
 
 
 class Moderator(Conversation):
-    """The initiator's core. Point to point it starts with one Add, whose outcome is that of `handle`.
+    """The initiator's core. Point to point it starts with one Add, whose outcome is that of `handle`."""
 
-    A group that a controller made us moderator of (6.6) has its JOIN_REQUEST as `order`; that controller may
-    order further changes, and is told of each that was carried out.
-    """
-
-    def __init__(
-        self,
-        setting: Setting,
-        destination: Name,
-        handle: int | None,
-        now: float,
-        *,
-        order: SessionMessage | None = None,
-    ) -> None:
+    def __init__(self, setting: Setting, destination: Name, handle: int | None, now: float) -> None:
         super().__init__(setting, destination)
-        self._orders = Orders(order)
         self._others: dict[Key, Name] = {}
         self._connections: dict[Name, int | None] = {}
         self._present: set[Name] = set()
@@ -113,9 +94,7 @@ class Moderator(Conversation):
     def start(self, now: float) -> list[Effect]:
         """The first effects: call it once. A group stands at once; a peer must be found first."""
         out: list[Effect] = []
-        if self._orders.first is not None:
-            out += [self._reply(self._orders.first, MessageType.GROUP_ACK, GroupAck()), Joined()]
-        elif self.group:
+        if self.group:
             self._answer(self._opening, None, None)
         else:
             self._tasks.append(Task(Kind.ADD, self.destination, self._opening))
@@ -516,9 +495,7 @@ class Moderator(Conversation):
     def _control(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
         kind, id, source = message.kind, message.message_id, message.source
         answered = self._requests.answered
-        if self._orders.comes_from(source) and kind in ORDERS:
-            self._ordered(message, now, out)
-        elif kind is MessageType.DISCOVERY_REPLY:
+        if kind is MessageType.DISCOVERY_REPLY:
             if (request := answered(id, source.key, "discovery")) is not None:
                 self._stepped(request)
                 self._discovered(message, now, out)
@@ -541,36 +518,8 @@ class Moderator(Conversation):
         elif kind is not MessageType.GROUP_NACK:
             out.append(Refused(f"{kind.name} from {source}: this side is the moderator"))
 
-    def _ordered(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
-        """The controller wants something (6.6). A copy of an order that was carried out is only answered."""
-        content, metadata = message.content, message.metadata or {}
-        if self._orders.carried_out(message.message_id):
-            out.append(self._reply(message, MessageType.GROUP_ACK, GroupAck()))
-            return
-        if not self._orders.take(message.message_id):
-            return
-        to = content.destination if isinstance(content, DiscoveryRequest | LeaveRequest) else None
-        if DELETE_GROUP in metadata or (message.kind is MessageType.LEAVE_REQUEST and to == self.local):
-            self._close(now + ORDERED_GRACE, message)
-        elif to is None or self._draining or len(self._tasks) >= TASKS:
-            self._orders.report(message.message_id, done=False)
-            out.append(Refused(f"{message.kind.name} of the controller {message.source} cannot be followed"))
-        else:
-            adds = message.kind is MessageType.DISCOVERY_REQUEST
-            if adds and message.connection is not None:
-                out.append(Bind(to, message.connection))
-            task = Task(Kind.ADD if adds else Kind.REMOVE, to)
-            task.order = message
-            self._tasks.append(task)
-
     def _report(self, order: SessionMessage | None, error: SlimError | None) -> None:
-        """Tell the controller that its order was carried out; silence tells that it was not."""
-        if order is not None:
-            self._orders.report(order.message_id, done=error is None)
-            if error is None:
-                reply = self._reply(order, MessageType.GROUP_ACK, GroupAck())
-                self._answers.append(reply)
-                self._farewells.append(reply)
+        """A task that a controller ordered is over (`controlled.py`)."""
 
     def _acknowledged(self, request: Request, now: float, out: list[Effect]) -> None:
         if request.what == "welcome":

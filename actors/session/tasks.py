@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from enum import Enum
 
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from identity.errors import SlimError
-
-ORDERS_KNOWN = 256
-"""A controller's orders that are remembered, to answer copies."""
 
 
 class Kind(Enum):
@@ -58,35 +54,3 @@ class Task:
         """Drop: of a member that was added and never took part."""
         self.order: SessionMessage | None = None
         """The controller's message that asked for it (6.6)."""
-
-
-class Orders:
-    """What the controller that made us moderator has ordered (6.6). `first` is its JOIN_REQUEST."""
-
-    def __init__(self, first: SessionMessage | None) -> None:
-        self.first = first
-        self._done: OrderedDict[int, bool] = OrderedDict()
-        if first is not None:
-            self._done[first.message_id] = True
-
-    def comes_from(self, source: Name) -> bool:
-        return self.first is not None and self.first.source == source
-
-    def take(self, message_id: int) -> bool:
-        """Whether this order is new."""
-        if message_id in self._done:
-            return False
-        self._done[message_id] = False
-        if len(self._done) > ORDERS_KNOWN:
-            self._done.popitem(last=False)
-        return True
-
-    def carried_out(self, message_id: int) -> bool:
-        return self._done.get(message_id, False)
-
-    def report(self, message_id: int, *, done: bool) -> None:
-        """An order was carried out, or could not be: then it may be given again."""
-        if done:
-            self._done[message_id] = True
-        else:
-            self._done.pop(message_id, None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.messages.routing import Snapshot
-from actors.messages.wire import ONE, SessionMessage
+from actors.messages.wire import ALL, ONE, SessionMessage
 from actors.names import Key, Name
 from actors.routing.router import Router
 
@@ -69,6 +69,17 @@ class Ways:
         for name in list(self._by_session.get(session_id, ())):
             self.unbind(name, session_id)
         self._by_session.pop(session_id, None)
+
+    def stranded(self, connection: int) -> list[int]:
+        """The sessions with a peer who was reached over `connection`, which is gone, and who is not now."""
+        found = {
+            session_id: None
+            for name, sessions in self._bound.items()
+            if not self._router.route(name.key, name.id, ALL)
+            for session_id, bound in sessions.items()
+            if bound == connection
+        }
+        return list(found)
 
     def find(self, message: SessionMessage) -> tuple[int, ...]:
         """The connections for `message`; empty when nothing leads there."""

@@ -15,6 +15,7 @@ from actors.messages.session import (
     Completed,
     Delivered,
     EpochChanged,
+    IdentityRotated,
     Invite,
     MemberJoined,
     MemberLeft,
@@ -49,7 +50,7 @@ _BYTES_UNDER_WAY = 2 * 1024 * 1024
 _EVENTS = 1024
 """Membership events kept for one reader of `Session.events`; later ones are dropped."""
 
-Event = MemberJoined | MemberLeft | EpochChanged
+Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated
 
 
 class SessionPort:
@@ -392,7 +393,7 @@ class Session:
         return self._operate(lambda number: Remove(number, name))
 
     async def events(self) -> AsyncIterator[Event]:
-        """Membership changes and MLS epochs, from now on, until the session ends."""
+        """Membership changes, MLS epochs, rotations of our identity: from now on, until the session ends."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_EVENTS)
         self._events.append(queue)
         try:
@@ -454,7 +455,7 @@ class Session:
             case Membership():
                 self._members = message.members
                 self._epoch, self._fingerprint = message.epoch, message.fingerprint
-            case MemberJoined() | MemberLeft() | EpochChanged():
+            case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
                 self._changed(message)
             case SessionEnded():
                 self._end(message.cause)
@@ -496,7 +497,8 @@ class Session:
             self._publishers.wake(message.room)
 
     def _changed(self, event: Event) -> None:
-        self._members = event.members
+        if not isinstance(event, IdentityRotated):
+            self._members = event.members
         if isinstance(event, EpochChanged):
             self._epoch, self._fingerprint = event.epoch, event.fingerprint
         for queue in self._events:

@@ -37,6 +37,7 @@ from gateway.api.waiters import Waiters
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.dataplane import DataPlane
+from gateway.identity_use import give_back, identity_id, take
 from gateway.shared import Keeper, keeper
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
@@ -58,8 +59,11 @@ class Slim:
             async with app.session(peer) as session:
                 await session.publish(b"hello")
 
-    It is made inside a running loop, or starts in the first one it is used in. Raises ConfigError and
-    AuthError when provider or verifier cannot work.
+    It is made inside a running loop, or starts in the first one it is used in. A provider whose id comes with
+    its first token (Spire, cloud) is asked for it here, which blocks; `await Slim.new(...)` does not. Raises
+    ConfigError and AuthError when provider or verifier cannot work.
+
+    Provider and verifier are closed by the last application that uses them.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Slim:
                     f"{role}: expected an Identity{role.capitalize()}, got {type(value).__name__}", field=role
                 )
         self._provider, self._verifier = provider, verifier
-        self._name = name.with_id(instance_id(provider.get_id()))
+        self._name = name.with_id(instance_id(identity_id(provider)))
         self._own_plane = local_service and data_plane is None
         self._given_plane = data_plane
         self._settings = settings or AppSettings()
@@ -93,6 +97,7 @@ class Slim:
         self._actor: Any = None
         self._port: Any = None
         self._closed = False
+        self._holds_identity = False
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -104,9 +109,12 @@ class Slim:
         cls, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
-        await asyncio.gather(provider.initialize(), verifier.initialize())
-        made = cls(name, provider, verifier, local_service)
-        await made._ready()
+        await take(provider, verifier)
+        try:
+            made = cls(name, provider, verifier, local_service)
+            await made._ready()
+        finally:
+            await give_back(provider, verifier)
         return made
 
     # Who it is
@@ -142,14 +150,23 @@ class Slim:
         """
         plane = await self._ready()
         config = ClientConfig.read(client_config)
-        connection = await plane.connect(config)
-        self._connections[config.endpoint] = connection
+        await plane.connect(config)
+        return await self._join(config.endpoint, subscribe=subscribe)
+
+    async def _join(self, endpoint: str, *, subscribe: bool) -> int:
+        """Use a connection of the data plane. Returns its id."""
+        connection = self.data_plane.dialled()[endpoint]
+        self._connections[endpoint] = connection
         if subscribe:
             await self._operate(SubscribeName, self._name, connection)
         kept, self._kept_routes = self._kept_routes, []
         for name in kept:
             await self.set_route(name)
         return connection
+
+    async def _leave(self, endpoint: str) -> None:
+        """Use a connection of the data plane no longer."""
+        await self._operate(UnsubscribeName, self._name, self._connections.pop(endpoint))
 
     async def disconnect(self, endpoint: str | int) -> None:
         """Close the connection to `endpoint` (or with that id). Raises NotConnected."""
@@ -353,7 +370,7 @@ class Slim:
     # The end
 
     async def close(self, grace: timedelta | float = 5.0) -> None:
-        """Close all sessions gracefully, leave the data plane, close provider and verifier. Idempotent."""
+        """Close all sessions gracefully, leave the data plane, give provider and verifier up. Idempotent."""
         if self._closed or self._plane is None:
             self._closed = True
             return
@@ -367,7 +384,12 @@ class Slim:
             logger.warning("the application was cut off: it did not close in time", name=str(self._name))
         if self._own_plane:
             await self._plane.close(limit)
-        await asyncio.gather(self._provider.close(), self._verifier.close())
+        if self._started is not None:
+            self._started.cancel()
+            await asyncio.gather(self._started, return_exceptions=True)
+            if self._holds_identity:
+                self._holds_identity = False
+                await give_back(self._provider, self._verifier)
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -403,13 +425,15 @@ class Slim:
             raise SessionClosed("the application is closed")
         self._spawn()
         assert self._plane is not None
-        if self._started is None:
+        failed = self._started is not None and self._started.done() and not self._holds_identity
+        if self._started is None or failed:
             self._started = asyncio.ensure_future(self._initialize())
         await asyncio.shield(self._started)
         return self._plane
 
     async def _initialize(self) -> None:
-        await asyncio.gather(self._provider.initialize(), self._verifier.initialize())
+        await take(self._provider, self._verifier)
+        self._holds_identity = True
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
         """Have the App actor do something and wait for its outcome."""

@@ -17,12 +17,13 @@ from gateway.api.session_config import SessionType
 from gateway.api.slim import Slim
 from gateway.cli.application import (
     add_connection,
-    add_identity,
     add_reliability,
     application,
     parse_name,
     session_config,
 )
+from gateway.cli.environment import add_environment
+from gateway.cli.identity import add_identity
 from gateway.runner import run
 from identity.errors import SlimError
 
@@ -57,6 +58,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         add_connection(command)
         add_reliability(command)
         add_identity(command)
+        add_environment(command)
 
 
 async def _send(arguments: argparse.Namespace) -> int:

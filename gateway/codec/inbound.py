@@ -17,7 +17,7 @@ from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
 from actors.names import Key
 from gateway.codec import varint
-from gateway.codec.header import HeaderReader
+from gateway.codec.header import LARGEST, HeaderReader
 from gateway.codec.layout import Scan, scan
 from gateway.proto import dataplane_pb2 as pb
 
@@ -125,9 +125,10 @@ class InboundParser:
         except DecodeError as exc:
             raise ValueError("not a header") from exc
         known = self._rewrite(message)
-        if len(self._known) >= _BOUND:
-            self._known.clear()
-        self._known[header] = known
+        if len(header) <= LARGEST:
+            if len(self._known) >= _BOUND:
+                self._known.clear()
+            self._known[header] = known
         return known
 
     def _rewrite(self, message: pb.SLIMHeader) -> Known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl as tls
 from collections.abc import Mapping
 from types import TracebackType
@@ -61,9 +62,10 @@ def parse_target(text: str) -> Target:
 class ClientConnection:
     """One connection to a server. Made by `dial`; an asynchronous context manager that closes."""
 
-    def __init__(self, target: str, limits: Limits) -> None:
+    def __init__(self, target: str, limits: Limits, authority: str | None) -> None:
         self._name = target
         self._target = parse_target(target)
+        self._authority = authority or self._target.authority
         self._limits = limits
         self._counters = Counters()
         self._loop = asyncio.get_running_loop()
@@ -108,7 +110,7 @@ class ClientConnection:
         if self._wire is None or not self.usable:
             raise CallRefused(self._name, Cause(Status.UNAVAILABLE, "the connection takes no new streams"))
         scheme = "https" if self._secure else "http"
-        fields = headers.request(scheme, self._target.authority, method, extra)
+        fields = headers.request(scheme, self._authority, method, extra)
         stream = ClientStream(self._wire, self._wire.core.open(fields, self._loop.time()), alone=alone)
         self._wire.after()
         try:
@@ -137,7 +139,13 @@ class ClientConnection:
                 self._wire.abort()
             await self._closed.wait()
 
-    async def _connect(self, ssl: tls.SSLContext | None, server_hostname: str | None, timeout: float) -> None:
+    async def _connect(
+        self,
+        ssl: tls.SSLContext | None,
+        server_hostname: str | None,
+        sock: socket.socket | None,
+        timeout: float,
+    ) -> None:
         target = self._target
         if ssl is None and target.secure:
             ssl = tls.create_default_context()
@@ -148,7 +156,11 @@ class ClientConnection:
         name = server_hostname if ssl is not None else None
         try:
             async with asyncio.timeout(timeout):
-                if target.path is not None:
+                if sock is not None:
+                    await self._loop.create_connection(
+                        self._make_wire, sock=sock, ssl=ssl, server_hostname=name
+                    )
+                elif target.path is not None:
                     await self._loop.create_unix_connection(
                         self._make_wire, target.path, ssl=ssl, server_hostname=name
                     )
@@ -198,17 +210,20 @@ async def dial(
     *,
     ssl: tls.SSLContext | None = None,
     server_hostname: str | None = None,
+    authority: str | None = None,
+    sock: socket.socket | None = None,
     limits: Limits = CLIENT,
     timeout: float = 20.0,
 ) -> ClientConnection:
     """Connect to a server, for any number of calls. See `parse_target` for the forms of `target`.
 
     TLS is used for https targets and whenever `ssl` is given; its ALPN protocols are set to HTTP/2.
-    `server_hostname` is the name to expect in the certificate, when that is not the target's host.
+    `server_hostname` is the name to expect in the certificate, when that is not the target's host, and
+    `authority` what requests say they are for. `sock` is used, and owned, when it is connected already.
     Raises ConnectFailed, also when it takes longer than `timeout` seconds, and ConfigError.
     """
-    connection = ClientConnection(target, limits)
-    await connection._connect(ssl, server_hostname, timeout)
+    connection = ClientConnection(target, limits, authority)
+    await connection._connect(ssl, server_hostname, sock, timeout)
     return connection
 
 
@@ -219,6 +234,8 @@ async def connect(
     *,
     ssl: tls.SSLContext | None = None,
     server_hostname: str | None = None,
+    authority: str | None = None,
+    sock: socket.socket | None = None,
     limits: Limits = CLIENT,
     timeout: float = 20.0,
 ) -> ClientStream:
@@ -226,7 +243,15 @@ async def connect(
 
     Arguments and errors are those of `dial` and `ClientConnection.open`. Call `start` on the stream next.
     """
-    connection = await dial(target, ssl=ssl, server_hostname=server_hostname, limits=limits, timeout=timeout)
+    connection = await dial(
+        target,
+        ssl=ssl,
+        server_hostname=server_hostname,
+        authority=authority,
+        sock=sock,
+        limits=limits,
+        timeout=timeout,
+    )
     try:
         return await connection._open(method, metadata or {}, timeout, alone=True)
     except BaseException:

@@ -9,11 +9,13 @@ from typing import Any
 
 import grpc
 
-from actors.errors import ConnectionLost
+from actors.errors import CannotConnect
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
+_REFUSAL = 0.05
+"""Seconds in which a refusal's status follows its headers."""
 _SERVICE, _METHOD = METHOD_PATH.strip("/").split("/")
 
 Headers = dict[str, str]
@@ -23,12 +25,20 @@ Authenticate = Callable[[Headers], Awaitable[None]]
 
 
 class GrpcStream:
-    """One call of the library's, as a Stream. `read` and `write` are the call's own coroutines."""
+    """One call of the library's, as a Stream. `read`, `write` and `finish` are the call's own coroutines.
+
+    A side with `finish` calls it when all is written, and reads on until the other ends the call: a call
+    whose reader is cancelled takes back what the other has not read yet.
+    """
 
     def __init__(
-        self, read: Callable[[], Awaitable[Any]], write: Callable[[bytes], Awaitable[Any]], peer: str
+        self,
+        read: Callable[[], Awaitable[Any]],
+        write: Callable[[bytes], Awaitable[Any]],
+        peer: str,
+        finish: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
-        self._read, self._write = read, write
+        self._read, self._write, self._finish = read, write, finish
         self._peer = peer
         self._out: deque[bytes] = deque()
         self._unsent = 0
@@ -65,7 +75,8 @@ class GrpcStream:
             self._wake.set()
 
     def pause_reading(self) -> None:
-        self._gate.clear()
+        if not self._closing:
+            self._gate.clear()
 
     def resume_reading(self) -> None:
         self._gate.set()
@@ -77,6 +88,9 @@ class GrpcStream:
             self._wake.set()
             if not self._tasks:
                 self.ended.set()
+
+    def abort(self, message: str) -> None:
+        self.lost(message)
 
     def lost(self, cause: str) -> None:
         """The call is over, whoever ended it."""
@@ -119,6 +133,10 @@ class GrpcStream:
                     break
                 self._wake.clear()
                 await self._wake.wait()
+            if self._finish is not None:
+                self._gate.set()
+                await self._finish()
+                return
         except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as exc:
             self.lost(_cause(exc))
         else:
@@ -140,8 +158,11 @@ class GrpcServer:
         accept: Accept,
         authenticate: Authenticate | None,
         credentials: grpc.ServerCredentials | None,
+        check_peer: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in."""
         self._accept, self._authenticate = accept, authenticate
+        self._check_peer = check_peer
         keepalive = config.keepalive
         options = [
             ("grpc.max_receive_message_length", config.max_message_size),
@@ -186,11 +207,13 @@ class GrpcServer:
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        if self._authenticate is not None:
-            try:
+        try:
+            if self._check_peer is not None:
+                self._check_peer(_peer_chain(context))
+            if self._authenticate is not None:
                 await self._authenticate(headers)
-            except AuthError as exc:
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
+        except AuthError as exc:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         stream = GrpcStream(context.read, context.write, context.peer())
         context.add_done_callback(lambda _: stream.lost("the peer is gone"))
@@ -198,6 +221,14 @@ class GrpcServer:
         await stream.ended.wait()
         if stream.status is not StreamStatus.OK:
             await context.abort(_CODES[stream.status], stream.message)
+
+
+def _peer_chain(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """The peer's certificates, leaf first, as PEM. The library's chain may be without the leaf."""
+    found = context.auth_context()
+    leaf = b"".join(found.get("x509_pem_cert", ()))
+    chain = b"".join(found.get("x509_pem_cert_chain", ()))
+    return leaf + chain.replace(leaf, b"") if leaf else chain
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -210,7 +241,7 @@ class GrpcDialler:
         self,
         config: ClientConfig,
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
-        credentials: grpc.ChannelCredentials | None,
+        credentials: Callable[[], grpc.ChannelCredentials] | None,
     ) -> None:
         self._config = config
         self._headers = headers
@@ -218,7 +249,7 @@ class GrpcDialler:
         self._closers: set[asyncio.Task[None]] = set()
 
     async def dial(self) -> Stream:
-        """A new stream. Raises ConnectionLost saying why there is none."""
+        """A new stream. Raises CannotConnect saying why there is none."""
         config = self._config
         target = config.target()
         where = f"unix:{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{target[1]}"
@@ -229,8 +260,8 @@ class GrpcDialler:
             ("grpc.enable_retries", 0),
             ("grpc.enable_http_proxy", 1 if config.proxy else 0),
         ]
-        if config.proxy:
-            options.append(("grpc.http_proxy", config.proxy))
+        if config.proxy is not None:
+            options.append(("grpc.http_proxy", config.proxy.url()))
         if config.origin:
             options.append(("grpc.default_authority", config.origin))
         if config.server_name:
@@ -244,41 +275,44 @@ class GrpcDialler:
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(where, options)
         else:
-            channel = grpc.aio.secure_channel(where, self._credentials, options)
+            channel = grpc.aio.secure_channel(where, self._credentials(), options)
         metadata = [(key.lower(), value) for key, value in await self._headers()]
         call = channel.stream_stream(METHOD_PATH)(metadata=metadata, wait_for_ready=False)
         try:
-            async with asyncio.timeout(config.connect_timeout or 20.0):
+            async with asyncio.timeout(config.dial_timeout):
                 await call.initial_metadata()
-                if call.done():
-                    raise ConnectionLost(
-                        config.endpoint, f"{(await call.code()).name}: {await call.details()}"
-                    )
+                if await _refused(call):
+                    raise CannotConnect(config.endpoint, await _why(call))
         except TimeoutError as exc:
             await channel.close()
-            raise ConnectionLost(config.endpoint, "no answer in time") from exc
+            raise CannotConnect(config.endpoint, "no answer in time") from exc
         except grpc.RpcError as exc:
             cause = await _why(call)
             await channel.close()
-            raise ConnectionLost(config.endpoint, cause) from exc
+            raise CannotConnect(config.endpoint, cause) from exc
         except BaseException:
             await channel.close()
             raise
-        stream = GrpcStream(call.read, call.write, where)
-        closer = asyncio.get_running_loop().create_task(self._finish(stream, call, channel))
+        stream = GrpcStream(call.read, call.write, where, call.done_writing)
+        closer = asyncio.get_running_loop().create_task(self._end(stream, channel))
         self._closers.add(closer)
         closer.add_done_callback(self._closers.discard)
         return stream
 
     @staticmethod
-    async def _finish(stream: GrpcStream, call: Any, channel: Any) -> None:
+    async def _end(stream: GrpcStream, channel: Any) -> None:
         await stream.ended.wait()
-        try:
-            if not call.done():
-                await call.done_writing()
-        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
-            pass
-        await channel.close(grace=0.5)
+        await channel.close()
+
+
+async def _refused(call: Any) -> bool:
+    """Whether the headers were those of a refusal: then its status follows them at once."""
+    status = asyncio.ensure_future(call.code())
+    try:
+        done, _ = await asyncio.wait({status}, timeout=_REFUSAL)
+    finally:
+        status.cancel()
+    return bool(done)
 
 
 async def _why(call: Any) -> str:

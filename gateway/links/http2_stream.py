@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from actors.errors import ConnectionLost
+from actors.errors import CannotConnect
 from gateway import http2
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.http2.errors import Cause, Http2Error, Status
+from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
@@ -60,6 +63,10 @@ class Http2Stream:
             self._stream.close()
         else:
             self._stream.cancel(message)
+
+    def abort(self, message: str) -> None:
+        self._reason = self._reason or message
+        self._stream.cancel(message)
 
     def _closed(self, cause: Cause) -> None:
         assert self._handler is not None
@@ -170,24 +177,47 @@ class FastDialler:
         )
 
     async def dial(self) -> Stream:
-        """A new stream. Raises ConnectionLost saying why there is none."""
+        """A new stream. Raises CannotConnect saying why there is none."""
+        try:
+            async with asyncio.timeout(self._config.dial_timeout):
+                stream = await self._dial()
+        except TimeoutError as exc:
+            raise CannotConnect(self._config.endpoint, "no answer in time") from exc
+        except (Http2Error, OSError) as exc:
+            cause = exc.reason if isinstance(exc, http2.ConnectFailed) else str(exc)
+            raise CannotConnect(self._config.endpoint, cause) from exc
+        if self._config.keepalive is not None:
+            _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
+        return Http2Stream(stream, self._config.endpoint)
+
+    async def _dial(self) -> http2.ClientStream:
         config = self._config
         target = config.target()
         where = f"unix://{target}" if isinstance(target, str) else _url(*target)
         headers = {key.lower(): value for key, value in await self._headers()}
-        try:
-            stream = await http2.connect(
-                where,
-                METHOD_PATH,
-                headers,
-                ssl=self._context() if self._context is not None else None,
-                server_hostname=config.server_name,
-                limits=self._limits,
-                timeout=config.connect_timeout or 20.0,
-            )
-        except Http2Error as exc:
-            raise ConnectionLost(config.endpoint, str(exc)) from exc
-        return Http2Stream(stream, where.removeprefix("http://"))
+        context = self._context() if self._context is not None else None
+        sock = None
+        if config.proxy is not None and not isinstance(target, str):
+            sock = await tunnel(config.proxy, *target)
+        return await http2.connect(
+            where,
+            METHOD_PATH,
+            headers,
+            ssl=context,
+            server_hostname=config.server_name,
+            authority=config.origin,
+            sock=sock,
+            limits=self._limits,
+            timeout=config.dial_timeout,
+        )
+
+
+def _keep_alive(sock: Any, idle: float) -> None:
+    """Have the kernel probe a TCP connection that says nothing for `idle` seconds; 0: leave it alone."""
+    if sock is not None and idle and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, round(idle)))
 
 
 def _url(host: str, port: int) -> str:

@@ -19,6 +19,9 @@ from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.links.stream import Stream, StreamStatus
 from identity.errors import SlimError
 
+CLOSE_TIME = 5.0
+"""Seconds that a stream which is being closed has to write out what was accepted, and its peer to end it."""
+
 Notify = Callable[[Any], object]
 
 
@@ -26,6 +29,8 @@ class AcceptedLink:
     """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.link.Link`.
 
     Messages over `max_message_size` bytes are not written: the peer would end the stream for them.
+    `listener` is the endpoint of ours at which the peer called. A stream that is being closed is cut after
+    `close_time` seconds.
     """
 
     def __init__(
@@ -33,19 +38,26 @@ class AcceptedLink:
         index: int,
         stream: Stream | None,
         *,
+        listener: str = "",
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        close_time: float = CLOSE_TIME,
     ) -> None:
         self.index = index
+        self.listener = listener
         self._stream = stream
         self._parser = InboundParser(index)
         self._notify: Notify = lambda message: None
         self._high = high
         self._low = high // 4
         self._limit = max_message_size
+        self._close_time = close_time
         self._above = False
-        self._started = False
-        self._closing = ""
+        """Whether `backlog` was above the high-water mark and has not drained since."""
+        self._broken = False
+        """Whether the stream is being ended for bytes that are not of this protocol."""
+        self._closing: str | None = None
+        self._cut: asyncio.TimerHandle | None = None
         self._done = False
         self._bytes_in = self._bytes_out = self._malformed = self._oversized = self._lost_down = 0
 
@@ -60,35 +72,39 @@ class AcceptedLink:
         return self._stream.unsent if self._stream is not None else 0
 
     @property
+    def limit(self) -> int:
+        return self._limit
+
+    @property
     def peer(self) -> str:
         return self._stream.peer if self._stream is not None else "not connected"
 
     def start(self) -> None:
-        self._started = True
         if self._stream is not None:
             self._stream.start(self, self._low)
 
-    def send(self, frames: Sequence[Frame]) -> None:
+    def send(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         stream = self._stream
         if stream is None:
             self._lost_down += len(frames)
-            return
+            return ()
         data = [frame_bytes(frame) for frame in frames]
         size = sum(map(len, data))
+        refused: Sequence[Frame] = ()
         if size > self._limit:
-            fitting = [message for message in data if len(message) <= self._limit]
-            self._oversized += len(data) - len(fitting)
-            data = fitting
-        self._bytes_out += size
-        stream.send(data)
-        if stream.unsent >= self._high:
-            self._above = True
+            refused = [frame for frame, one in zip(frames, data, strict=True) if len(one) > self._limit]
+            data = [one for one in data if len(one) <= self._limit]
+            size = sum(map(len, data))
+            self._oversized += len(refused)
+        self._write(stream, data, size)
+        return refused
 
     def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
         if self._stream is None:
             self._lost_down += len(records)
             return
-        self._stream.send([encode_record(record) for record in records])
+        data = [encode_record(record) for record in records]
+        self._write(self._stream, data, sum(map(len, data)))
 
     def pause(self) -> None:
         if self._stream is not None:
@@ -99,11 +115,19 @@ class AcceptedLink:
             self._stream.resume_reading()
 
     def close(self, cause: str) -> None:
-        self._closing = self._closing or cause
-        if self._stream is not None:
-            self._stream.close(StreamStatus.OK, cause)
-        else:
+        if self._closing is not None:
+            return
+        self._closing = cause
+        if self._stream is None:
             self._over(cause)
+        else:
+            self._end(self._stream, StreamStatus.OK, cause)
+
+    def abort(self, cause: str) -> None:
+        """End the stream at once, written out or not. LinkClosed follows."""
+        self.close(cause)
+        if self._stream is not None:
+            self._stream.abort(cause)
 
     def figures(self) -> dict[str, int]:
         return {
@@ -118,10 +142,12 @@ class AcceptedLink:
     # What the stream tells (`gateway.links.stream.StreamHandler`).
 
     def stream_messages(self, messages: Sequence[bytes]) -> None:
+        if self._broken:
+            return
+        self._bytes_in += sum(map(len, messages))
         parse = self._parser.parse
         records: list[Inbound] = []
         for data in messages:
-            self._bytes_in += len(data)
             try:
                 record = parse(data)
             except ProtocolError as exc:
@@ -129,9 +155,10 @@ class AcceptedLink:
                 logger.debug("message dropped", conn=self.index, cause=exc.what)
             except DecodeError:
                 self._malformed += 1
+                self._broken = True
                 if self._stream is not None:
-                    self._stream.close(
-                        StreamStatus.INTERNAL, "a message is not the protobuf of this protocol"
+                    self._end(
+                        self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol"
                     )
                 break
             else:
@@ -146,9 +173,30 @@ class AcceptedLink:
             self._notify(LinkDrained())
 
     def stream_closed(self, cause: str) -> None:
+        self._forget()
+        self._over(cause if self._closing is None else self._closing)
+
+    # Private.
+
+    def _write(self, stream: Stream, data: list[bytes], size: int) -> None:
+        self._bytes_out += size
+        stream.send(data)
+        if stream.unsent >= self._high:
+            self._above = True
+
+    def _end(self, stream: Stream, status: StreamStatus, cause: str) -> None:
+        """Close the stream, and cut it when that takes too long."""
+        if self._cut is None:
+            self._cut = asyncio.get_running_loop().call_later(self._close_time, stream.abort, cause)
+        stream.close(status, cause)
+
+    def _forget(self) -> None:
+        """The stream is gone."""
         self._stream = None
-        self._above = False
-        self._over(self._closing or cause)
+        self._above = self._broken = False
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
 
     def _over(self, cause: str) -> None:
         if not self._done:
@@ -171,12 +219,17 @@ class DialledLink(AcceptedLink):
         endpoint: str,
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        close_time: float = CLOSE_TIME,
     ) -> None:
-        super().__init__(index, None, high=high, max_message_size=max_message_size)
+        super().__init__(index, None, high=high, max_message_size=max_message_size, close_time=close_time)
         self._dial = dial
         self._backoff = backoff
         self._endpoint = endpoint
         self._redial: asyncio.Task[None] | None = None
+
+    @property
+    def peer(self) -> str:
+        return self._endpoint
 
     async def connect(self) -> None:
         """Open the first stream. Raises LinkError after the configured attempts (one, when unlimited)."""
@@ -188,7 +241,7 @@ class DialledLink(AcceptedLink):
             except SlimError:
                 if attempt + 1 == attempts:
                     raise
-                await asyncio.sleep(self._backoff.delay(attempt, random.random()))  # noqa: S311
+                await self._pause_before(attempt)
 
     def close(self, cause: str) -> None:
         if self._redial is not None:
@@ -197,31 +250,40 @@ class DialledLink(AcceptedLink):
         super().close(cause)
 
     def stream_closed(self, cause: str) -> None:
-        self._stream = None
-        self._above = False
-        if self._closing:
-            self._over(self._closing)
+        if self._closing is not None:
+            super().stream_closed(cause)
             return
+        self._forget()
         self._notify(LinkLost(cause))
         self._redial = asyncio.get_running_loop().create_task(self._dial_again())
 
     async def _dial_again(self) -> None:
         attempt = 0
-        while True:
-            await asyncio.sleep(self._backoff.delay(attempt, random.random()))  # noqa: S311
+        stream = None
+        while stream is None:
+            await self._pause_before(attempt)
             attempt += 1
             try:
                 stream = await self._dial()
             except SlimError as exc:
                 logger.debug("dialling failed", conn=self.index, endpoint=self._endpoint, cause=str(exc))
                 if attempt == self._backoff.max_attempts:
-                    self._redial = None
-                    self._over(f"gave up after {attempt} attempts: {exc}")
+                    self._give_up(f"gave up after {attempt} attempts: {exc}")
                     return
-                continue
-            break
+            except Exception as exc:
+                # Whatever it is, nobody may wait for this link for ever. Its text may quote anything.
+                logger.warning("dialling failed: {}", type(exc).__name__, conn=self.index)
+                self._give_up(f"dialling failed: {type(exc).__name__}")
+                return
         self._redial = None
         self._stream = stream
-        # The opening of the negotiation must be the first thing written: announce, then read.
+        # Announced before anything is read, so that the Connection hears of the stream before of its frames.
         self._notify(LinkRestored())
         stream.start(self, self._low)
+
+    def _give_up(self, cause: str) -> None:
+        self._redial = None
+        self._over(cause)
+
+    async def _pause_before(self, attempt: int) -> None:
+        await asyncio.sleep(self._backoff.delay(attempt, random.random()))  # noqa: S311 (spreads reconnects)

@@ -63,6 +63,10 @@ class MemoryStream:
                 end._closed = message or status.name
                 end._arm()
 
+    def abort(self, message: str) -> None:
+        self.other._take()
+        self.close(StreamStatus.UNAVAILABLE, message)
+
     def _arm(self) -> None:
         if not self._armed:
             self._armed = True
@@ -73,13 +77,17 @@ class MemoryStream:
         handler = self._handler
         if handler is None or self._told:
             return
-        if self._inbox and not self._paused:
-            batch = list(self._inbox)
-            self._inbox.clear()
-            self._inbox_bytes = 0
-            handler.stream_messages(batch)
+        # Like a real transport, hand out what came before the end even if nobody wanted to read on.
+        if self._inbox and (not self._paused or self._closed is not None):
+            handler.stream_messages(self._take())
             if self.other._handler is not None and self.other._closed is None:
                 self.other._handler.stream_drained()
-        if self._closed is not None and not self._inbox:
+        if self._closed is not None:
             self._told = True
             handler.stream_closed(self._closed)
+
+    def _take(self) -> list[bytes]:
+        batch = list(self._inbox)
+        self._inbox.clear()
+        self._inbox_bytes = 0
+        return batch

@@ -57,4 +57,7 @@ class Stream(Protocol):
         """Read again."""
 
     def close(self, status: StreamStatus = StreamStatus.OK, message: str = "") -> None:
-        """End the call after what was accepted is written."""
+        """End the call after what was accepted is written. How long that takes is the peer's affair."""
+
+    def abort(self, message: str) -> None:
+        """End the call now, written out or not."""

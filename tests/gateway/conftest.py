@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.gateway.stage import TRANSPORTS, Stage
 from tests.gateway.worlds import World
 
 
@@ -24,3 +25,14 @@ async def process() -> AsyncIterator[World]:
     await made.start()
     yield made
     await made.close()
+
+
+@pytest.fixture(params=TRANSPORTS)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """A node that is up, on each transport in turn."""
+    made = Stage(request.param)
+    try:
+        await made.open()
+        yield made
+    finally:
+        await made.close()

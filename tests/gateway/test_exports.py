@@ -36,6 +36,7 @@ OURS = {
     "AlreadyConnected",
     "AppSettings",
     "AuthError",
+    "CannotConnect",
     "ConfigError",
     "ConnectionLost",
     "CryptoError",

@@ -27,7 +27,8 @@ from tests.interop.harness import SECRET, Message, PeerName, full_name, numbered
 class CallboardApp:
     """An application of ours, connected to the node at `endpoint` and subscribed there with its name.
 
-    `ping_interval` is in seconds; `client` is added to the configuration it connects with.
+    `identity` is its provider and verifier, by default of a shared secret. `ping_interval` is in seconds;
+    `client` is added to the configuration it connects with.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class CallboardApp:
         endpoint: str,
         *,
         secret: str = SECRET,
+        identity: tuple[IdentityProvider, IdentityVerifier] | None = None,
         ping_interval: float = 10.0,
         strict: bool = True,
         client: dict[str, Any] | None = None,
@@ -43,7 +45,10 @@ class CallboardApp:
         self.name = full_name(name)
         self.connection = 0
         self._client = {"endpoint": endpoint, "tls": {"insecure": True}, **(client or {})}
-        self._secret = secret
+        self._identity = identity or (
+            IdentityProvider.SharedSecret(self.name, secret),
+            IdentityVerifier.SharedSecret(self.name, secret),
+        )
         self._settings = AppSettings(ping_interval=ping_interval)
         self._strict = strict
         self._slim: Slim | None = None
@@ -61,8 +66,7 @@ class CallboardApp:
     async def __aenter__(self) -> Self:
         self._slim = Slim(
             Name.parse(self.name),
-            IdentityProvider.SharedSecret(self.name, self._secret),
-            IdentityVerifier.SharedSecret(self.name, self._secret),
+            *self._identity,
             data_plane=DataPlane(strict=self._strict),
             settings=self._settings,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,23 +15,28 @@ from actors.names import Name
 from actors.session.mls_session import MlsSession, mls_sessions
 from gateway.proto import dataplane_pb2 as pb
 from identity.errors import CryptoError
+from identity.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.mls import KeyUnavailable
 from identity.mls.framing import PrivateMessage, decode_message
 from identity.protocols import Verifier
+from identity.provider import IdentityProvider, IdentityVerifier
 from tests.interop import scenarios
 from tests.interop.harness import (
     CallboardNode,
+    Jwt,
     OriginalApp,
     OriginalNode,
     OriginalSession,
     numbered,
     requires_originals,
 )
+from tests.interop.issuer import Issuer
 from tests.interop.ours import CallboardApp, CallboardSession
 from tests.interop.proxy import TO_NODE, Proxy, Rule, once_each
 
 pytestmark = [pytest.mark.originals, requires_originals]
 
+AUDIENCE = ["callboard"]
 MSG, ACK = pb.SESSION_MESSAGE_TYPE_MSG, pb.SESSION_MESSAGE_TYPE_MSG_ACK
 RTX_REPLY = pb.SESSION_MESSAGE_TYPE_RTX_REPLY
 App = CallboardApp | OriginalApp
@@ -137,6 +143,31 @@ async def test_point_to_point(cast: Cast, proxy: Proxy, names: tuple[str, str]) 
     await scenarios.p2p_both_ways(alice, bob, mls=True, count=100)  # type: ignore[arg-type]
     assert {wire.epoch for wire in sent(proxy)} == {1}
     assert {wire.source for wire in sent(proxy)} == {alice.name, bob.name}
+
+
+@pytest.mark.parametrize("names", [("our-alice", "bob"), ("alice", "our-bob")])
+async def test_signed_tokens_are_credentials(
+    node: CallboardNode | OriginalNode, names: tuple[str, str]
+) -> None:
+    """Tokens of an issuer whose keys are published: ours fetch them on the way."""
+    async with Issuer() as issuer, AsyncExitStack() as stack:
+        theirs = Jwt(private=issuer.private, issuer=issuer.url, audience=AUDIENCE, verify_audience=AUDIENCE)
+
+        def app(name: str) -> App:
+            if not name.startswith("our"):
+                return OriginalApp(name, node.endpoint, identity=theirs)
+            key = Key(Algorithm.ES256, KeyFormat.Pem, KeyData.Content(issuer.private.data or ""))
+            provider = IdentityProvider.Jwt(
+                key, timedelta(hours=1), issuer.url, AUDIENCE, f"org/test/{name}", key_id="only"
+            )
+            verifier = IdentityVerifier.Jwt(autoresolve=True, issuer=issuer.url, audience=AUDIENCE)
+            return CallboardApp(name, node.endpoint, identity=(provider, verifier))
+
+        bob, alice = [await stack.enter_async_context(app(name)) for name in reversed(names)]
+        ends: Any = await scenarios.pair(alice, bob, mls=True)  # type: ignore[arg-type]
+        await scenarios.flood(ends[0], [ends[1]], 3, "alice")
+        await scenarios.flood(ends[1], [ends[0]], 3, "bob")
+        await ends[0].delete()
 
 
 @pytest.mark.parametrize("moderator", ["our-moderator", "moderator"])

@@ -39,6 +39,7 @@ from actors.messages.session import (
 from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionMessage, SessionType
 from actors.names import Name
 from actors.session.application import Application, Invitation
+from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
 from actors.session.crypto import Addition, Crypto, Place, Steps
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
@@ -223,7 +224,7 @@ class Player:
         elif isinstance(decision, Invitation):
             setting = self._setting(message.session_id, decision.config)
             if decision.leads:
-                self.core = Moderator(setting, decision.destination, None, self.stage.now, order=message)
+                self.core = ControlledModerator(setting, decision.destination, message, self.stage.now)
                 self._perform(self.core.start(self.stage.now))
             else:
                 self.core = Participant(setting, decision.destination, message, self.stage.now)

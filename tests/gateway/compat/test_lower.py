@@ -100,6 +100,7 @@ async def test_connecting_subscribes_nothing() -> None:
         await bob.subscribe(bob.name, connection)
         context, established = await alice.create_session(name("bob"), RELIABLE)
         await established.wait_for(5)
+        await (await alice.delete_session(context))
         await bob.unsubscribe(bob.name, connection)
         await alice.remove_route(name("bob"), to_node)
         await bob.disconnect(connection)

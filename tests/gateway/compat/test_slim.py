@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
-from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
+from actors.errors import (
+    AlreadyConnected,
+    MessageUndelivered,
+    NotConnected,
+    SessionClosed,
+    SessionError,
+    SlimTimeout,
+)
 from gateway import ConfigError
 from gateway import compat as slim_bindings
 from gateway.compat.slim import Conversation, Slim, older
+from gateway.dataplane import DataPlane
 from tests.gateway.worlds import World, identity, name
 
 FireAndForget = slim_bindings.PySessionConfiguration.FireAndForget
@@ -222,6 +230,41 @@ async def test_made_by_new(process: World) -> None:
     app = await slim_bindings.Slim.new(slim_bindings.PyName("org", "default", "new"), *identity("new"))
     assert app.get_id() == app.id == app.local_name.id
     await app.close()
+
+
+async def test_applications_of_one_process_connect_to_one_node() -> None:
+    world = World("server")
+    await world.start()
+    plane = DataPlane(strict=True)
+    slims = [Slim(name(app), *identity(app), data_plane=plane) for app in ("slim1", "slim2")]
+    slim1, slim2 = slims
+    try:
+        ids = await asyncio.gather(*(slim.connect(world.client_config) for slim in slims))
+        assert ids[0] == ids[1]
+        with pytest.raises(AlreadyConnected):
+            await slim1.connect(world.client_config)
+        outside = await world.app("outside")
+        await world.route(outside, "slim1", "slim2")
+        for peer, slim in (("slim1", slim1), ("slim2", slim2)):
+            async with outside.session(name(peer)):
+                assert (await slim.listen_for_session(5)).dst == outside.local_name
+        endpoint = world.client_config["endpoint"]
+        await slim1.disconnect(endpoint)
+        session = await outside.create_session(name("slim1"), RELIABLE)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(session.established, 0.1)
+        async with outside.session(name("slim2")):
+            pass
+        await slim2.disconnect(ids[1])
+        for slim in slims:
+            with pytest.raises(NotConnected):
+                await slim.disconnect(endpoint)
+        await slim1.connect(world.client_config)
+    finally:
+        for slim in slims:
+            await slim.close(0.5)
+        await plane.close(0.5)
+        await world.close()
 
 
 def test_a_conversation_chooses_the_session_by_peer() -> None:

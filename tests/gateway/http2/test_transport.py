@@ -76,7 +76,7 @@ async def test_unix_socket(tmp_path: Path) -> None:
         mine.stream.send([b"x" * 300_000])
         assert await mine.got(1) == [b"x" * 300_000]
         mine.stream.cancel()
-    assert not os.path.exists(path)  # noqa: ASYNC240
+    assert not os.path.exists(path)
 
 
 async def test_tls(certificate: Certificate) -> None:

@@ -1,0 +1,130 @@
+"""Reading configuration dicts: known keys, their kinds, durations, and what is left over."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from identity.errors import ConfigError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def duration(value: object, where: str) -> float:
+    """Seconds, from a text such as "1m30s", a number of seconds, or a timedelta. Raises ConfigError."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    if isinstance(value, str):
+        text = value.replace(" ", "")
+        parts = _DURATION.findall(text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    raise ConfigError(f'{where}: expected a duration such as "30s" or "500ms", got {value!r}', field=where)
+
+
+class Section:
+    """A dict being read: `take` hands out known keys, `end` refuses what is left over."""
+
+    def __init__(self, value: object, where: str) -> None:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a dict, got {type(value).__name__}", field=where)
+        self._left = dict(value)
+        self.where = where
+        """Where in the configuration it stands, for errors; empty at the top."""
+        self._known: list[str] = []
+
+    def take(self, key: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        """The value of `key`, checked to be of `kind`; `default` when it is absent or None."""
+        self._known.append(key)
+        value = self._left.pop(key, None)
+        if value is None:
+            return default
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join(k.__name__ for k in kinds)
+            raise ConfigError(
+                f"{self.at(key)}: expected {wanted}, got {type(value).__name__}", field=self.at(key)
+            )
+        return value
+
+    def count(self, key: str, default: int, *, least: int = 1) -> int:
+        """A whole number, at least `least`."""
+        value: int = self.take(key, int, default)
+        if value < least:
+            raise ConfigError(f"{self.at(key)}: at least {least}, got {value}", field=self.at(key))
+        return value
+
+    def texts_by_key(self, key: str) -> dict[str, str]:
+        """A dict from texts to texts."""
+        value = self.take(key, Mapping, {})
+        if not all(isinstance(one, str) and one.isprintable() for pair in value.items() for one in pair):
+            raise ConfigError(
+                f"{self.at(key)}: expected texts of one line by their names", field=self.at(key)
+            )
+        return dict(value)
+
+    def seconds(self, key: str, default: float) -> float:
+        self._known.append(key)
+        value = self._left.pop(key, None)
+        return default if value is None else duration(value, self.at(key))
+
+    def section(self, key: str) -> Section | None:
+        self._known.append(key)
+        value = self._left.pop(key, None)
+        return None if value is None else Section(value, self.at(key))
+
+    def has(self, key: str) -> bool:
+        """Whether `key` is there and was not read yet."""
+        return self._left.get(key) is not None
+
+    def ignore(self, *keys: str) -> None:
+        """Keys that are read without effect."""
+        for key in keys:
+            self._known.append(key)
+            self._left.pop(key, None)
+
+    def at(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+    def end(self) -> None:
+        """Raise ConfigError if a key is left that nobody asked for."""
+        for key in self._left:
+            near = difflib.get_close_matches(str(key), self._known, n=1, cutoff=0.5)
+            hint = f'; did you mean "{near[0]}"?' if near else f"; known: {', '.join(sorted(self._known))}"
+            raise ConfigError(f'unknown key "{self.at(str(key))}"{hint}', field=self.at(str(key)))
+
+
+def texts(section: Section, key: str) -> tuple[str, ...]:
+    """A list of texts; one text alone is a list of one. Raises ConfigError."""
+    value = section.take(key, (list, tuple, str), ())
+    found = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(one, str) and one for one in found):
+        raise ConfigError(f"{section.at(key)}: expected a list of texts", field=section.at(key))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A PEM text, or the file it stands in (re-read when needed)."""
+
+    path: str | None = None
+    text: str | None = None
+
+    def load(self, where: str) -> bytes:
+        """The PEM bytes. Raises ConfigError naming the file."""
+        if self.text is not None:
+            return self.text.encode()
+        assert self.path is not None
+        try:
+            with open(self.path, "rb") as file:
+                return file.read()
+        except OSError as exc:
+            raise ConfigError(f"{where}: cannot read {self.path}: {exc.strerror}", field=where) from exc
