@@ -454,7 +454,7 @@ class Session:
                 self._completed(message)
             case Membership():
                 self._members = message.members
-                self._epoch = message.epoch
+                self._epoch, self._fingerprint = message.epoch, message.fingerprint
             case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
                 self._changed(message)
             case SessionEnded():
