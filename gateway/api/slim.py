@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from loguru import logger
 
-from actors.errors import NotConnected, SessionClosed, SlimTimeout
+from actors.errors import ConnectionLost, NotConnected, SessionClosed, SlimTimeout
 from actors.messages.routing import ConnectionState
 from actors.messages.session import (
     Adopt,
@@ -139,6 +139,8 @@ class Slim:
         """
         plane = await self._ready()
         config = ClientConfig.read(client_config)
+        plane.unobserve(self._connection_changed)
+        plane.observe(self._connection_changed)
         connection = await plane.connect(config)
         self._connections[config.endpoint] = connection
         if subscribe:
@@ -156,8 +158,19 @@ class Slim:
             if not found:
                 raise NotConnected(f"no connection with id {endpoint}")
             endpoint = found[0]
-        await plane.disconnect(endpoint)
         self._connections.pop(endpoint, None)
+        await plane.disconnect(endpoint)
+
+    def _connection_changed(self, state: ConnectionState) -> None:
+        """With the last connection that is lost for good, nobody can open a session with us any more."""
+        for endpoint, index in list(self._connections.items()):
+            if index == state.connection and state.state == "closed":
+                del self._connections[endpoint]
+                lost = ConnectionLost(endpoint, state.detail)
+                while self._listeners and not self._connections:
+                    waiter = self._listeners.popleft()
+                    if not waiter.done():
+                        waiter.set_exception(lost)
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
@@ -313,7 +326,11 @@ class Slim:
         return Opening(self, channel, config, tuple(invite))
 
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
-        """The next session that somebody opened with us. Raises SlimTimeout ("timed out")."""
+        """The next session that somebody opened with us.
+
+        Raises SlimTimeout ("timed out"), and ConnectionLost when meanwhile the last connection of this
+        application is lost for good.
+        """
         plane = await self._ready()
         loop = plane.system.loop
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
@@ -353,6 +370,7 @@ class Slim:
             self._closed = True
             return
         self._closed = True
+        self._plane.unobserve(self._connection_changed)
         limit = seconds(grace) or 0.0
         try:
             await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
