@@ -277,6 +277,8 @@ class DataPlane:
         try:
             await made.dialling
         except asyncio.CancelledError:
+            # The stream may have come up in the same turn.
+            link.abort("connecting was given up")
             if made.over.is_set():
                 raise ConnectionLost(made.endpoint, made.cause) from None
             raise

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.errors import MessageUndelivered
+from actors.errors import MessageTooLarge, MessageUndelivered
 from actors.messages.session import Failure, Outgoing
 from actors.messages.wire import (
     ALL,
@@ -217,6 +217,10 @@ class Sender:
         A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
         while there is no token to send with: the next one may be on its way.
         """
+        kept = self._ring[message.message_id % RING]
+        if isinstance(error, MessageTooLarge) and kept is not None and kept.message_id == message.message_id:
+            # It can never leave. Who asks for it shall hear that it is not available, and go on.
+            self._ring[message.message_id % RING] = None
         pending = self._pending.get(message.message_id)
         if pending is None:
             if not self.reliable:

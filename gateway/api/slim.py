@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from loguru import logger
 
-from actors.errors import NotConnected, SessionClosed, SlimTimeout
+from actors.errors import ConnectionLost, NotConnected, SessionClosed, SlimTimeout
 from actors.messages.routing import ConnectionState
 from actors.messages.session import (
     Adopt,
@@ -89,6 +89,8 @@ class Slim:
         self._handles: dict[int, asyncio.Future[Any]] = {}
         self._announced: deque[SessionAnnounced] = deque()
         self._listeners = Waiters()
+        self._lost: ConnectionLost | None = None
+        """How the last connection ended for good, last time."""
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
         self._started: asyncio.Future[None] | None = None
@@ -150,6 +152,8 @@ class Slim:
         """
         plane = await self._ready()
         config = ClientConfig.read(client_config)
+        plane.unobserve(self._connection_changed)
+        plane.observe(self._connection_changed)
         await plane.connect(config)
         return await self._join(config.endpoint, subscribe=subscribe)
 
@@ -176,8 +180,17 @@ class Slim:
             if not found:
                 raise NotConnected(f"no connection with id {endpoint}")
             endpoint = found[0]
-        await plane.disconnect(endpoint)
         self._connections.pop(endpoint, None)
+        await plane.disconnect(endpoint)
+
+    def _connection_changed(self, state: ConnectionState) -> None:
+        """With the last connection that is lost for good, nobody can open a session with us any more."""
+        for endpoint, index in list(self._connections.items()):
+            if index == state.connection and state.state == "closed":
+                del self._connections[endpoint]
+                if not self._connections:
+                    self._lost = ConnectionLost(endpoint, state.detail)
+                    self._listeners.wake_all()
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
@@ -340,13 +353,17 @@ class Slim:
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
         """The next session that somebody opened with us.
 
-        Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile.
+        Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile, and
+        ConnectionLost when its last connection is lost for good.
         """
         plane = await self._ready()
         loop = plane.system.loop
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
+        lost_before = self._lost
         while not self._announced:
             self._check_open()
+            if self._lost is not None and self._lost is not lost_before:
+                raise self._lost
             try:
                 await self._listeners.wait(deadline)
             except TimeoutError as exc:
@@ -383,6 +400,7 @@ class Slim:
             self._closed = True
             return
         self._closed = True
+        self._plane.unobserve(self._connection_changed)
         self._listeners.wake_all()
         if self._keeper is not None:
             self._keeper.discard(self)

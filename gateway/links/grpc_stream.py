@@ -229,7 +229,10 @@ class GrpcServer:
         stream = GrpcStream(context.read, context.write, context.peer())
         context.add_done_callback(lambda _: stream.lost("the peer is gone"))
         self._accept(stream)
-        await stream.ended.wait()
+        try:
+            await stream.ended.wait()
+        finally:
+            stream.lost("the peer is gone")
         if stream.status is not StreamStatus.OK:
             await context.abort(_CODES[stream.status], stream.message)
 

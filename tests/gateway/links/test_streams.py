@@ -64,6 +64,8 @@ class Network:
         self._options = server
         self.endpoint = ""
         self.refuse = False
+        self.headers: dict[str, str] = {}
+        """Of the latest call."""
 
     async def open(self) -> None:
         if self.transport == "memory":
@@ -80,8 +82,9 @@ class Network:
     async def close(self) -> None:
         """... and nothing to close."""
 
-    async def check(self, _headers: dict[str, str]) -> None:
+    async def check(self, headers: dict[str, str]) -> None:
         """Refuse when told so."""
+        self.headers = headers
         if self.refuse:
             raise InvalidToken("not you", rule="test")
 
@@ -200,6 +203,13 @@ async def test_a_refused_dial_says_why(real: Network) -> None:
         await real.dialler()()
 
 
+async def test_headers_and_authority_are_as_configured(real: Network) -> None:
+    await real.ends(headers={"X-Team": "a"}, origin="node.example")
+    assert real.headers["x-team"] == "a"
+    # The gRPC library does not show a server the authority.
+    assert real.headers.get(":authority", "node.example") == "node.example"
+
+
 async def test_too_large_a_message_ends_the_stream(real: Network) -> None:
     one, two = await real.ends()
     one.stream.send([b"x" * (64 * 1024)])
@@ -212,7 +222,8 @@ async def test_too_large_a_message_ends_the_stream(real: Network) -> None:
 async def test_a_dial_that_is_cancelled_leaves_nothing_behind(real: Network) -> None:
     dialling = asyncio.ensure_future(real.dialler()())
     accepted = await real.accepted.get()
-    dialling.cancel()
+    if not dialling.cancel():
+        (await dialling).abort("too late to cancel")
     await asyncio.gather(dialling, return_exceptions=True)
     end = End(accepted)
     await end.ended()
