@@ -97,6 +97,7 @@ async def _listen(arguments: argparse.Namespace) -> int:
         print("-- session over", file=sys.stderr, flush=True)
 
     async def accept(app: Slim) -> None:
+        print(f"-- listening as {app.local_name}", file=sys.stderr, flush=True)
         try:
             async with asyncio.TaskGroup() as group:
                 async for session in app.sessions():
@@ -105,7 +106,6 @@ async def _listen(arguments: argparse.Namespace) -> int:
             raise failures.exceptions[0] from None
 
     async with application(arguments) as app:
-        print(f"-- listening as {app.local_name}", file=sys.stderr, flush=True)
         await _until_stopped(accept(app), done)
     return 0
 
@@ -113,11 +113,12 @@ async def _listen(arguments: argparse.Namespace) -> int:
 async def _chat(arguments: argparse.Namespace) -> int:
     if arguments.invite and not arguments.channel:
         raise ConfigError(
-            "--invite needs --channel ORG/NS/CHANNEL: only who leads a group invites", field="invite"
+            "--invite needs --channel ORG/NS/CHANNEL: only who leads a group invites", field="channel"
         )
     done = asyncio.Event()
 
     async def hear(session: Session) -> None:
+        print(f"-- in {session.dst} as {session.src}; an empty line leaves", file=sys.stderr, flush=True)
         async for message in session:
             print(f"{_who(message.source)}: {_text(message)}", flush=True)
         print("-- the group was closed", file=sys.stderr, flush=True)
@@ -134,9 +135,6 @@ async def _chat(arguments: argparse.Namespace) -> int:
     async with application(arguments) as app:
         session = await _join(app, arguments)
         async with session:
-            print(
-                f"-- in {session.dst} as {app.local_name}; an empty line leaves", file=sys.stderr, flush=True
-            )
             await _until_stopped(_both(hear(session), say(session)), done)
     return 0
 
