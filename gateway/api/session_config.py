@@ -160,9 +160,8 @@ def _timeout(value: object) -> timedelta | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = timedelta(seconds=value)
     if not isinstance(value, timedelta) or value <= timedelta(0):
-        raise ConfigError(
-            f"timeout: expected a positive timedelta or seconds, got {value!r}", field="timeout"
-        )
+        shown = f"{value.total_seconds():g} s" if isinstance(value, timedelta) else repr(value)
+        raise ConfigError(f"timeout: expected a positive timedelta or seconds, got {shown}", field="timeout")
     return value
 
 

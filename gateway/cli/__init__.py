@@ -6,6 +6,7 @@ Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -53,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as exc:
         print(f"callboard: {exc}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has left: nothing more can be said, not even by Python at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (SlimError, OSError) as exc:
         print(f"callboard: {exc}", file=sys.stderr)
         return 1

@@ -51,9 +51,19 @@ def client_config(arguments: argparse.Namespace) -> dict[str, Any]:
     if url.startswith("{"):
         return parse_json(url, "--connect")
     tls: dict[str, Any] = {"insecure": not url.startswith("https://")}
+    if arguments.ca and tls["insecure"]:
+        raise ConfigError("--ca goes with an https:// address: give --connect https://HOST:PORT", field="ca")
     if arguments.ca:
         tls["ca_source"] = {"type": "file", "path": arguments.ca}
     return {"endpoint": url, "tls": tls}
+
+
+def positive(text: str) -> int:
+    """A number from 1 on, for argparse. Raises ValueError."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def parse_json(text: str, flag: str) -> dict[str, Any]:
@@ -80,6 +90,7 @@ async def application(arguments: argparse.Namespace) -> AsyncIterator[Slim]:
     """The application that the flags describe, connected; closed when the block is left."""
     name = parse_name(arguments.name, "--name")
     provider, verifier = identity(arguments, name)
+    config = client_config(arguments)
     async with await Slim.new(name, provider, verifier, local_service=True) as app:
-        await app.connect(client_config(arguments))
+        await app.connect(config)
         yield app

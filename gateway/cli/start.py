@@ -74,7 +74,11 @@ async def serve(config: ServerConfig, drain: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = DataPlane()
-    address = await node.serve(config)
+    try:
+        address = await node.serve(config)
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise OSError(f"cannot listen on {config.endpoint}: {reason}; choose another --listen") from exc
     print(f"listening on {address}", flush=True)
     try:
         await stop.wait()

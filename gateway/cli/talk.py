@@ -20,19 +20,20 @@ from gateway.cli.application import (
     add_reliability,
     application,
     parse_name,
+    positive,
     session_config,
 )
 from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_identity
 from gateway.runner import run
-from identity.errors import SlimError
+from identity.errors import ConfigError, SlimError
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the three commands to a parser."""
     send = commands.add_parser("send", help="send messages to one application", description="Send and exit.")
     send.add_argument("--to", required=True, metavar="ORG/NS/APP", help="whom to")
-    send.add_argument("--count", type=int, default=1, metavar="N", help="how often (1)")
+    send.add_argument("--count", type=positive, default=1, metavar="N", help="how often (1)")
     send.add_argument("--wait-reply", action="store_true", help="print one answer per message")
     send.add_argument("message", help='what to say; "-" sends standard input line by line')
     send.set_defaults(run=lambda arguments: run(_send(arguments)))
@@ -41,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "listen", help="print what others send", description="Print messages until interrupted."
     )
     listen.add_argument("--echo", action="store_true", help="send every message back")
-    listen.add_argument("--count", type=int, default=0, metavar="N", help="exit after N messages")
+    listen.add_argument("--count", type=positive, metavar="N", help="exit after N messages")
     listen.set_defaults(run=lambda arguments: run(_listen(arguments)))
 
     chat = commands.add_parser(
@@ -63,12 +64,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 async def _send(arguments: argparse.Namespace) -> int:
     to = parse_name(arguments.to, "--to")
+    # Before there is a session: nobody answers its pings while a terminal is read.
+    lines = sys.stdin.read().splitlines() if arguments.message == "-" else [arguments.message]
     async with application(arguments) as app:
         await app.set_route(to)
         session = await app.create_session(to, session_config(arguments))
         await session.established
         async with session:
-            lines = sys.stdin.read().splitlines() if arguments.message == "-" else [arguments.message]
             for line in lines * arguments.count:
                 handle = await session.publish(line.encode())
                 await handle
@@ -95,20 +97,28 @@ async def _listen(arguments: argparse.Namespace) -> int:
         print("-- session over", file=sys.stderr, flush=True)
 
     async def accept(app: Slim) -> None:
-        async with asyncio.TaskGroup() as group:
-            async for session in app.sessions():
-                group.create_task(follow(session))
+        print(f"-- listening as {app.local_name}", file=sys.stderr, flush=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for session in app.sessions():
+                    group.create_task(follow(session))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     async with application(arguments) as app:
-        print(f"-- listening as {app.local_name}", file=sys.stderr, flush=True)
         await _until_stopped(accept(app), done)
     return 0
 
 
 async def _chat(arguments: argparse.Namespace) -> int:
+    if arguments.invite and not arguments.channel:
+        raise ConfigError(
+            "--invite needs --channel ORG/NS/CHANNEL: only who leads a group invites", field="channel"
+        )
     done = asyncio.Event()
 
     async def hear(session: Session) -> None:
+        print(f"-- in {session.dst} as {session.src}; an empty line leaves", file=sys.stderr, flush=True)
         async for message in session:
             print(f"{_who(message.source)}: {_text(message)}", flush=True)
         print("-- the group was closed", file=sys.stderr, flush=True)
@@ -125,9 +135,6 @@ async def _chat(arguments: argparse.Namespace) -> int:
     async with application(arguments) as app:
         session = await _join(app, arguments)
         async with session:
-            print(
-                f"-- in {session.dst} as {app.local_name}; an empty line leaves", file=sys.stderr, flush=True
-            )
             await _until_stopped(_both(hear(session), say(session)), done)
     return 0
 

@@ -1,0 +1,325 @@
+"""The command as its users meet it: processes, what they print, how they end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+CALLBOARD = str(Path(sys.executable).with_name("callboard"))
+SECRET = "a-shared-secret-of-more-than-32-bytes"
+WAIT = 20.0
+
+Lines = tuple[str, ...]
+
+
+class Command:
+    """`callboard` in a process of its own, its output kept as it comes."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [CALLBOARD, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={k: v for k, v in os.environ.items() if not k.startswith("SLIM_")}
+            | {"PYTHONUNBUFFERED": "1"},
+        )
+        self._text = {"out": "", "err": ""}
+        self._news = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, which), daemon=True)
+            for stream, which in ((self.process.stdout, "out"), (self.process.stderr, "err"))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def out(self) -> str:
+        return self._text["out"]
+
+    @property
+    def err(self) -> str:
+        return self._text["err"]
+
+    def say(self, line: str) -> None:
+        """Type a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Wait until what it printed, on either stream, matches."""
+        with self._news:
+            found = self._news.wait_for(lambda: self._search(pattern) or self._over(), WAIT)
+        assert isinstance(found, re.Match), f"no {pattern!r} in:\n{self.out}{self.err}"
+        return found
+
+    def end(self) -> int:
+        """Wait for its end: the exit code."""
+        code = self.process.wait(WAIT)
+        for reader in self._readers:
+            reader.join(WAIT)
+        assert "Traceback" not in self.err
+        return code
+
+    def _search(self, pattern: str) -> re.Match[str] | None:
+        return re.search(pattern, self.out) or re.search(pattern, self.err)
+
+    def _over(self) -> bool:
+        return not any(reader.is_alive() for reader in self._readers)
+
+    def _read(self, stream, which: str) -> None:
+        for line in stream:
+            with self._news:
+                self._text[which] += line
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+
+@pytest.fixture
+def run() -> Iterator:
+    """Starts commands; all are gone after the test."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> Command:
+            return stack.enter_context(running(*arguments))
+
+        yield start
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Command]:
+    command = Command(*arguments)
+    try:
+        yield command
+    finally:
+        command.process.kill()
+        command.process.wait(WAIT)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[str]:
+    """The endpoint of a node."""
+    with running("start", "--insecure", "--listen", "127.0.0.1:0") as command:
+        yield "http://" + command.until(r"listening on (\S+)")[1]
+
+
+def who(name: str, node: str) -> Lines:
+    return ("--name", f"org/cli/{name}", "--shared-secret", SECRET, "--connect", node)
+
+
+# Doing
+
+
+def test_listen_prints_what_send_sends(run, node: str) -> None:
+    listening = run("listen", *who("bob", node), "--count", "2", "--echo")
+    listening.until("-- listening as org/cli/bob")
+    sending = run("send", *who("alice", node), "--to", "org/cli/bob", "--count", "2", "--wait-reply", "hello")
+    assert sending.end() == 0
+    assert sending.out == "hello\nhello\n"
+    assert sending.err == ""
+    assert listening.end() == 0
+    assert listening.out == "org/cli/alice: hello\n" * 2
+
+
+def test_send_takes_lines_of_standard_input(run, node: str) -> None:
+    listening = run("listen", *who("reader", node), "--count", "3")
+    listening.until("-- listening")
+    sending = run("send", *who("writer", node), "--to", "org/cli/reader", "--best-effort", "-")
+    sending.process.stdin.write("one\ntwo\n\x1b[31mthree")
+    sending.process.stdin.close()
+    assert sending.end() == 0
+    assert listening.end() == 0
+    # What would move the cursor or colour the terminal is shown as text.
+    assert [line.partition(": ")[2] for line in listening.out.splitlines()] == [
+        "one",
+        "two",
+        r"\x1b[31mthree",
+    ]
+
+
+def test_chat(run, node: str) -> None:
+    ann = run("chat", *who("ann", node))
+    ann.until("waiting to be invited")
+    lead = run("chat", *who("lead", node), "--channel", "org/cli/room", "--invite", "org/cli/ann")
+    lead.until("-- org/cli/ann joined")
+    ann.until("-- in org/cli/room")
+    lead.say("welcome")
+    ann.until("org/cli/lead: welcome")
+    ann.say("glad to be here")
+    lead.until("org/cli/ann: glad to be here")
+    lead.say("")
+    assert lead.end() == 0
+    ann.until("the group was closed")
+    assert ann.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_listen_and_start(run, number: signal.Signals) -> None:
+    node = run("start", "--insecure", "--listen", "127.0.0.1:0")
+    endpoint = "http://" + node.until(r"listening on (\S+)")[1]
+    listening = run("listen", *who("bob", endpoint))
+    listening.until("-- listening")
+    listening.process.send_signal(number)
+    assert listening.end() == 0
+    node.process.send_signal(number)
+    assert node.end() == 0
+    assert node.out.count("\n") == 1
+    assert node.err == ""
+
+
+def test_a_node_drains_what_it_has(run) -> None:
+    """Everything sent before SIGTERM arrives, though best effort asks for no acknowledgement."""
+    node = run("start", "--insecure", "--listen", "127.0.0.1:0")
+    endpoint = "http://" + node.until(r"listening on (\S+)")[1]
+    listening = run("listen", *who("bob", endpoint), "--count", "2000")
+    listening.until("-- listening")
+    sending = run("send", *who("alice", endpoint), "--to", "org/cli/bob", "--count", "2000", "line")
+    assert sending.end() == 0
+    node.process.terminate()
+    assert node.end() == 0
+    assert listening.end() == 0
+    assert listening.out.count("line") == 2000
+
+
+def test_nobody_reads_what_listen_prints(run, node: str) -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [CALLBOARD, "listen", *who("unread", node)], stdout=writing, stderr=subprocess.PIPE, text=True
+    ) as listening:
+        try:
+            os.close(writing)
+            assert "-- listening" in listening.stderr.readline()
+            os.close(reading)
+            assert run("send", *who("writer", node), "--to", "org/cli/unread", "hello").end() == 0
+            assert listening.wait(WAIT) == 1
+            assert "Traceback" not in listening.stderr.read()
+        finally:
+            listening.kill()
+
+
+def test_demo(run) -> None:
+    demo = run("demo")
+    assert demo.end() == 0
+    assert "messages sent" in demo.out
+    assert "\x1b[" not in demo.out
+    assert demo.err == ""
+
+
+# Mistakes
+
+USAGE: dict[str, tuple[Lines, str]] = {
+    "neither plain nor TLS": (
+        ("start",),
+        "say how to listen: --insecure for no TLS, or --tls-cert FILE and --tls-key FILE",
+    ),
+    "plain and TLS": (("start", "--insecure", "--tls-cert", "x"), "exclude each other"),
+    "a certificate without its key": (("start", "--tls-cert", "x"), "--tls-cert FILE and --tls-key FILE"),
+    "a certificate that is not there": (
+        ("start", "--tls-cert", "/missing", "--tls-key", "/missing"),
+        "cannot read /missing",
+    ),
+    "no port": (("start", "--insecure", "--listen", "here"), "expected HOST:PORT, got 'here'"),
+    "no duration": (("start", "--insecure", "--drain", "soon"), '--drain: expected a duration such as "30s"'),
+    "half a password": (("start", "--insecure", "--basic-auth", "me"), "--basic-auth wants USER:PASSWORD"),
+    "no name": (
+        ("send", "--name", "me", "--to", "a/b/c", "--shared-secret", SECRET, "x"),
+        "--name: a name is",
+    ),
+    "no one": (("send", "--name", "a/b/c", "--to", "you", "--shared-secret", SECRET, "x"), "--to: a name is"),
+    "no identity": (("listen", "--name", "a/b/c"), "say who you are: --shared-secret TEXT"),
+    "no count": (
+        ("send", "--name", "a/b/c", "--to", "a/b/d", "--count", "0", "x"),
+        "argument --count: invalid positive value: '0'",
+    ),
+    "a wrong scheme": (
+        ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--connect", "ftp://x:1"),
+        "expected http(s)://HOST:PORT",
+    ),
+    "an authority for nothing": (
+        ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--ca", "/missing"),
+        "--ca goes with an https:// address",
+    ),
+    "no JSON": (
+        ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--connect", "{"),
+        "--connect: not JSON",
+    ),
+    "a misspelt key": (
+        ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--connect", '{"endpont": "x"}'),
+        "endpoint",
+    ),
+    "an invitation to no group": (
+        ("chat", "--name", "a/b/c", "--shared-secret", SECRET, "--invite", "a/b/d"),
+        "--invite needs --channel",
+    ),
+    "no command": ((), "the following arguments are required: COMMAND"),
+    "no such command": (("begin",), "invalid choice: 'begin'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "text"), USAGE.values(), ids=USAGE)
+def test_a_mistake_is_one_sentence(capfd: pytest.CaptureFixture[str], arguments: Lines, text: str) -> None:
+    """Run in this process, to spend no time on starting many."""
+    from gateway.cli import main
+
+    try:
+        code = main(arguments)
+    except SystemExit as exc:  # argparse
+        code = exc.code
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.startswith(("callboard: ", "usage: "))
+    last = err.splitlines()[-1]
+    assert text in last
+    assert err.startswith("usage: ") or err == last + "\n"
+    assert SECRET not in err
+
+
+def test_a_mistake_as_a_process(run) -> None:
+    command = run("start")
+    assert command.end() == 2
+    assert command.err == (
+        "callboard: say how to listen: --insecure for no TLS, or --tls-cert FILE and --tls-key FILE\n"
+    )
+
+
+def test_a_port_that_is_taken(run, node: str) -> None:
+    address = node.removeprefix("http://")
+    command = run("start", "--insecure", "--listen", address)
+    assert command.end() == 1
+    assert command.err.startswith(f"callboard: cannot listen on {address}: ")
+    assert command.err.endswith("; choose another --listen\n")
+    assert command.err.count("\n") == 1
+
+
+def test_nobody_there(run, node: str) -> None:
+    gone = run("send", *who("alice", "http://127.0.0.1:1"), "--to", "org/cli/bob", "hello")
+    lost = run(
+        "send", *who("alice", node), "--to", "org/cli/nobody", "--timeout", "0.05", "--retries", "2", "hello"
+    )
+    mute = run(
+        "chat", *who("alice", node), "--channel", "org/cli/room", "--invite", "org/cli/nobody",
+        "--timeout", "0.05", "--retries", "2",
+    )  # fmt: skip
+    for command, text in (
+        (gone, "cannot connect to http://127.0.0.1:1"),
+        (lost, "session handshake failed: no answer"),
+        (mute, "failed to add a participant to the group: org/cli/nobody"),
+    ):
+        assert command.end() == 1
+        assert text in command.err
+        assert command.err.startswith("callboard: ")
+        assert command.err.count("\n") == 1
