@@ -392,8 +392,8 @@ class Group:
         elif message.epoch in self._past:
             keys = self._past[message.epoch]
         else:
-            reason = f"a message of epoch {message.epoch} in epoch {self.epoch}; {self._past_epochs} past ones are kept"
-            raise KeyUnavailable("epoch", reason)
+            kept = f"{self._past_epochs} past ones are kept"
+            raise KeyUnavailable("epoch", f"a message of epoch {message.epoch} in epoch {self.epoch}; {kept}")
         return keys.decrypt(message, state.own_leaf)
 
     # Proposals and commits
