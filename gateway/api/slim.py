@@ -313,7 +313,7 @@ class Slim:
             else:
                 kind = chosen.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return Session(system, port, opened, established)
+            return Session(system, port, opened, established, self._settings.inbox)
         port.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -377,7 +377,8 @@ class Slim:
         if observing.current is not None:
             kind = of_record(announced.config).session_type.name
             observing.current.accepted(announced.session_id, kind, announced.destination)
-        return Session(system, port, announced, CompletionHandle.completed())
+        completed = CompletionHandle.completed()
+        return Session(system, port, announced, completed, self._settings.inbox)
 
     async def sessions(self) -> AsyncIterator[Session]:
         """Sessions that others open with us, as they come, until the application is closed."""
