@@ -162,7 +162,8 @@ class Cell:
     def deliver(self, message: Any, sender: ActorAddress) -> bool:
         """Append to the mailbox and see to it that its turn comes. False when it was not taken."""
         inbox = self.inbox
-        if len(inbox) + len(self.batch) >= self.room:
+        # Mostly both are empty; then only a cell that takes nothing at all refuses.
+        if (len(inbox) + len(self.batch) if inbox or self.batch else 0) >= self.room:
             return self._no_room(message, sender)
         inbox.append((message, sender))
         if not self.scheduled:

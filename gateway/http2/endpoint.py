@@ -445,7 +445,9 @@ class Endpoint:
                 if stream.input_ended:
                     continue
                 stream.input_stalled_since = None
-                self._partial += stream.assembler.settle(read_size)
+                assembler = stream.assembler
+                if assembler.size or assembler.settled:
+                    self._partial += assembler.settle(read_size)
                 if self._partial > self._limits.max_partial:
                     violation = StreamViolation(
                         ErrorCode.CANCEL,
