@@ -140,7 +140,7 @@ class Session:
             self._handles[opened.handle] = established
         self._port = port
         port.open(self._receive)
-        self._tell(Watch(port.address))
+        system.tell_now(self._actor, Watch(port.address), port.address)
 
     # What it is
 
