@@ -37,7 +37,12 @@ def decode(data: bytes, position: int) -> tuple[int, int]:
     if byte < 128:
         return byte, position
     value = byte & 0x7F
-    shift = 7
+    byte = data[position]
+    position += 1
+    if byte < 128:
+        return value | byte << 7, position
+    value |= (byte & 0x7F) << 7
+    shift = 14
     while True:
         byte = data[position]
         position += 1
