@@ -199,7 +199,7 @@ class Babbler:
 
 
 @needs_proc
-@pytest.mark.parametrize("transport", ["fast", "grpc"])
+@pytest.mark.parametrize("transport", ["fast", pytest.param("grpc", marks=pytest.mark.long)])
 async def test_ten_thousand_messages_of_nonsense(transport: str) -> None:
     messages = nonsense(10_000)
     harmless = [data for data in messages if decodes(data)]
@@ -230,7 +230,15 @@ FLOODS = {
 
 
 @needs_proc
-@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param(FLOODS["many names"], marks=pytest.mark.long),
+        pytest.param(FLOODS["many instances of one name"], marks=pytest.mark.long),
+        FLOODS["one name under many ids"],
+    ],
+    ids=FLOODS,
+)
 async def test_a_flood_of_subscriptions(flood) -> None:
     async with CallboardNode() as node, bystanders(node.endpoint):
         before, babbler = resident(node.pid), Babbler(node.endpoint)
