@@ -13,15 +13,14 @@ many connections they leave by.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
 from actors.codec import Codec
-from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError, SlimTimeout
+from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
     Congested,
@@ -50,6 +49,7 @@ from actors.messages.session import (
     Credential,
     CredentialWanted,
     Failure,
+    IdentityRotated,
     Listen,
     OpenSession,
     Outbound,
@@ -66,8 +66,12 @@ from actors.messages.session import (
     Unbind,
     Unroutable,
     UnsubscribeName,
+    Verification,
+    VerificationWanted,
 )
 from actors.messages.wire import (
+    ONE,
+    DiscoveryRequest,
     Frame,
     MessageType,
     SessionMessage,
@@ -77,26 +81,24 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.actor import Session
+from actors.session.admission import Admission
 from actors.session.application import Application, Invitation
+from actors.session.controlled import ControlledModerator
 from actors.session.conversation import WINDOW, Draw, Setting
 from actors.session.crypto import Crypto, CryptoFactory
 from actors.session.effects import Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.session.peers import Generation, generation
+from actors.session.subscriptions import Awaited, Subscriptions
 from actors.session.ways import Ways
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import Provider, Verifier, WouldBlock
+from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
 
-PARKED = 1024
-"""Messages that may wait for a verifier's keys; one more is dropped and counted."""
 EARLY = 4096
 """Messages that may wait for the first snapshot of the routes."""
-KNOWN_TOKENS = 1024
-TOKEN_TRUST = 1.0
-"""Seconds for which a token that was verified is not verified again."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
 
@@ -116,16 +118,8 @@ class Collaborators(NamedTuple):
     spawn_task: SpawnTask
     crypto: CryptoFactory | None = None
     """None: sessions with MLS are refused."""
-
-
-class _Subscribing(NamedTuple):
-    """A subscription whose acknowledgement is awaited."""
-
-    deadline: float
-    handle: int | None
-    asker: Any
-    """Where the outcome goes: an application's address, or a Session's (then `name` tells which Bind)."""
-    name: Name
+    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
+    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
 
 
 class App(LoopActor):
@@ -153,21 +147,18 @@ class App(LoopActor):
         """Sessions that the application knows of and has not adopted yet."""
         self._ports: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
-        self._verified: dict[str, float] = {}
-        self._parked: dict[Name, deque[SessionMessage]] = {}
-        self._parked_count = 0
+        self._admission = Admission(collaborators.verifier)
+        self._subscriptions = Subscriptions(
+            local, collaborators.draw(2**64), self._settings.subscription_timeout
+        )
+        self._token = ""
+        self._generation: int | None = None
         self._tags = 0
         self._resolving: dict[int, Callable[[Resolved], None]] = {}
-        self._next_subscription = 1 + collaborators.draw(2**63)
-        self._awaited: dict[int, _Subscribing] = {}
-        self._subscriptions: dict[tuple[str, int | None, Name], list[Subscription]] = {}
-        """What the application subscribed and routed, to be undone under the same ids."""
-        self._channels: dict[int, dict[Name, Subscription]] = {}
-        """What sessions subscribed, by session."""
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("unverified", "undecodable", "unroutable", "overflowed", "refused"), 0)
+        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
         self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
@@ -186,9 +177,10 @@ class App(LoopActor):
             SessionGone: self._on_gone,
             SubscribeName: self._on_subscribe,
             UnsubscribeName: self._on_unsubscribe,
-            SetRoute: self._on_route,
-            RemoveRoute: self._on_route,
+            SetRoute: self._on_set_route,
+            RemoveRoute: self._on_remove_route,
             CredentialWanted: self._on_credential_wanted,
+            VerificationWanted: self._on_verification_wanted,
             Resolved: self._on_resolved,
             Congested: lambda message, _: self._congestion(message.connection, congested=True),
             Drained: lambda message, _: self._congestion(message.connection, congested=False),
@@ -206,22 +198,22 @@ class App(LoopActor):
         if handler is not None:
             handler(message, sender)
         elif isinstance(message, ActorExitRequest):
+            # Our Sessions end with us; their exits are no news.
+            self._sessions.clear()
             self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
     def _begin(self) -> None:
         """Become a connection of the node, and reachable by our own name within it."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
-        own = Subscription(True, self._local, self._local, subscription_id=self._subscription_id())
-        self.send(self._with.route_table, Subscribing(self._connection, own))
+        self._tell_node(self._subscriptions.own())
 
     # Inbound
 
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
-        decode, verified = self._with.codec.decode, self._verified
-        sessions = self._sessions
+        decode, admits = self._with.codec.decode, self._admission.admits
+        sessions, now = self._sessions, self._with.wall()
         batches: dict[int, list[SessionMessage]] = {}
-        trusted_since = self._with.wall() - TOKEN_TRUST
         for frame in message.frames:
             if type(frame) is Frame:
                 try:
@@ -236,9 +228,7 @@ class App(LoopActor):
                 assert isinstance(frame, SessionMessage)
                 received = frame
                 self._ways.met(connection)
-            if self._parked and received.source in self._parked:
-                self._park(received)
-            elif verified.get(received.identity, 0.0) > trusted_since or self._verify(received):
+            if admits(received, now):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
                     batch = batches.get(session_id)
@@ -252,55 +242,28 @@ class App(LoopActor):
             address = sessions.get(session_id)
             if address is not None:
                 self.send(address, Received(tuple(batch)))
+        self._admission_effects()
 
-    def _verify(self, message: SessionMessage) -> bool:
-        """Whether the sender's token is good; a message whose token cannot be judged yet is parked."""
-        now = self._with.wall()
-        try:
-            self._with.verifier.try_verify(message.identity, now)
-        except InvalidToken as error:
-            self._count("unverified")
-            self._log.info("dropped a {} of {}: {}", message.kind.name, message.source, error)
-            return False
-        except WouldBlock:
-            self._park(message)
-            return False
-        if len(self._verified) >= KNOWN_TOKENS:
-            self._verified.clear()
-        self._verified[message.identity] = now
-        return True
+    def _admission_effects(self) -> None:
+        admission = self._admission
+        if admission.refused:
+            for refused in admission.refused:
+                self._log.info("dropped {}", refused.reason)
+            admission.refused.clear()
+        if admission.fetching:
+            for message in admission.fetching:
+                self._fetch(message)
+            admission.fetching.clear()
 
-    def _park(self, message: SessionMessage) -> None:
-        """Keep a message until the verifier has its keys, and with it all that its source sends after it."""
-        if self._parked_count >= PARKED:
-            self._count("overflowed")
-            return
-        self._parked_count += 1
-        waiting = self._parked.setdefault(message.source, deque())
-        waiting.append(message)
-        if len(waiting) == 1:
-            self._resolve_first(message)
+    def _fetch(self, message: SessionMessage) -> None:
+        """Verify a token by awaiting its keys."""
 
-    def _resolve_first(self, message: SessionMessage) -> None:
-        verified = self._with.verifier.verify(message.identity, self._with.wall())
-        self._resolve(verified, lambda resolved: self._unpark(message.source, resolved.error))
+        def then(resolved: Resolved) -> None:
+            for admitted in self._admission.fetched(message.source, resolved.error, self._with.wall()):
+                self._dispatch(admitted)
+            self._admission_effects()
 
-    def _unpark(self, source: Name, error: SlimError | None) -> None:
-        """The first message of `source` is judged; go on with the next ones as far as that is possible."""
-        waiting = self._parked.pop(source)
-        first = waiting.popleft()
-        self._parked_count -= 1
-        if error is None:
-            self._dispatch(first)
-        else:
-            self._count("unverified")
-            self._log.info("dropped a {} of {}: {}", first.kind.name, source, error)
-        self._parked_count -= len(waiting)
-        for message in waiting:
-            if source in self._parked:
-                self._park(message)
-            elif self._verify(message):
-                self._dispatch(message)
+        self._resolve(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
     def _dispatch(self, message: SessionMessage) -> None:
         address = self._sessions.get(message.session_id)
@@ -310,6 +273,12 @@ class App(LoopActor):
             self._stray(message)
 
     def _stray(self, message: SessionMessage) -> None:
+        address = self._sessions.get(message.session_id)
+        content = message.content
+        if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
+            # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
+            self.send(address, Received((message,)))
+            return
         decision = self._application.stray(message, self._with.clock())
         if isinstance(decision, SessionMessage):
             self._put_out((decision,), None)
@@ -333,36 +302,31 @@ class App(LoopActor):
         except (AuthError, ConfigError) as error:
             self._unroutable(session, messages, error)
             return
+        if token is not self._token:
+            self._token = token
+            self._look_for_rotation()
         ways, own, encode = self._ways, self._connection, self._with.codec.encode
         batches: dict[int, list[Frame | SessionMessage]] = {}
+        last: Any = None
+        targets: tuple[int, ...] = ()
         for message in messages:
-            targets = ways.find(message)
+            destination, fanout, pinned = message.destination, message.fanout, message.connection
+            # Messages of one batch mostly go the same way; anycast takes a turn for each.
+            way = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
+            if way is None or way != last:
+                targets, last = ways.find(message), way
             if not targets:
-                self._unroutable(session, (message,), NoRoute(str(message.destination)))
+                self._unroutable(session, (message,), NoRoute(str(destination)))
                 continue
-            source, destination, type_, kind, session_id, id, content, fanout, metadata, _, lost, _ = message
-            filled = SessionMessage(
-                source,
-                destination,
-                type_,
-                kind,
-                session_id,
-                id,
-                content,
-                fanout,
-                metadata,
-                token,
-                lost,
-                own,
-            )
+            item: Frame | SessionMessage | None = None
             frame: Frame | None = None
             for target in targets:
                 if ways.is_local(target, destination.key):
-                    item: Frame | SessionMessage = filled
+                    item = message._replace(identity=token, connection=own)
                 else:
                     if frame is None:
                         try:
-                            frame = encode(filled)
+                            frame = encode(message, token)
                         except SlimError as refused:
                             self._unroutable(session, (message,), refused)
                             break
@@ -374,6 +338,18 @@ class App(LoopActor):
                     batch.append(item)
         for target, batch in batches.items():
             self.send(ways.address(target), Forward(tuple(batch), own, self.myAddress))
+
+    def _look_for_rotation(self) -> None:
+        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
+        provider = self._with.provider
+        if not isinstance(provider, RotatingProvider):
+            return
+        before, self._generation = self._generation, provider.generation
+        if before is not None and before != self._generation:
+            self._log.info("the identity was rotated")
+            self._count("rotations")
+            for address in self._sessions.values():
+                self.send(address, IdentityRotated(self._generation))
 
     def _unroutable(
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
@@ -411,50 +387,37 @@ class App(LoopActor):
         for session, messages in early or ():
             self._put_out(messages, session)
 
-    def _subscription_id(self) -> int:
-        self._next_subscription = (self._next_subscription + 1) % 2**64 or 1
-        return self._next_subscription
-
-    def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any, name: Name) -> None:
-        deadline = self._with.clock() + self._settings.subscription_timeout
-        self._awaited[subscription.subscription_id] = _Subscribing(deadline, handle, asker, name)
+    def _tell_node(self, subscription: Subscription) -> None:
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
-        if self._timer is None:
-            self._timer = self.after(self._settings.subscription_timeout)
+
+    def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any) -> None:
+        self._subscriptions.await_answer(subscription, handle, asker, self._with.clock())
+        self._tell_node(subscription)
+        self._arm()
 
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
         for record in message.records:
             if isinstance(record, SubscriptionAck):
-                awaited = self._awaited.pop(record.subscription_id, None)
-                if awaited is not None:
-                    error = None
-                    if not record.success:
-                        error = SessionError(f"subscription of {awaited.name} failed: {record.error}")
-                    self._subscribed(awaited, error)
+                outcome = self._subscriptions.acknowledged(record)
+                if outcome is not None:
+                    self._subscribed(*outcome)
 
-    def _subscribed(self, awaited: _Subscribing, error: SlimError | None) -> None:
+    def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         if awaited.handle is not None:
             self._complete(awaited.asker, awaited.handle, error)
-        elif awaited.asker is not None:
+        else:
             self.send(awaited.asker, Bound(awaited.name, error))
 
     def _expire(self) -> None:
-        """Subscriptions that nobody acknowledged have failed."""
         self._timer = None
-        now = self._with.clock()
-        for id, awaited in list(self._awaited.items()):
-            if awaited.deadline <= now:
-                del self._awaited[id]
-                seconds = self._settings.subscription_timeout
-                self._subscribed(
-                    awaited,
-                    SlimTimeout(
-                        f"timed out: no answer to the subscription of {awaited.name} in {seconds:g} s"
-                    ),
-                )
-        if self._awaited:
-            first = min(awaited.deadline for awaited in self._awaited.values())
-            self._timer = self.after(max(0.0, first - now))
+        for awaited, error in self._subscriptions.expire(self._with.clock()):
+            self._subscribed(awaited, error)
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._subscriptions.next_deadline()
+        if deadline is not None and self._timer is None:
+            self._timer = self.after(max(0.0, deadline - self._with.clock()))
 
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
@@ -463,46 +426,30 @@ class App(LoopActor):
         except (AuthError, ConfigError) as error:
             self._complete(sender, message.handle, error)
             return
-        subscription = Subscription(
-            True, self._local, name, token, self._subscription_id(), forward_to=message.connection
-        )
         self._application.take_name(name)
-        self._subscriptions.setdefault(("name", message.connection, name), []).append(subscription)
-        self._subscribe(subscription, message.handle, sender, name)
+        self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
 
     def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
-        known = self._subscriptions.get(("name", message.connection, name))
-        if not known:
-            self._complete(sender, message.handle, SessionError(f"not subscribed to {name} there"))
+        try:
+            undo = self._subscriptions.undo_name(name, message.connection)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
             return
-        subscription = known.pop()
-        if not known:
-            del self._subscriptions["name", message.connection, name]
         self._application.give_up_name(name)
-        self._subscribe(subscription._replace(subscribe=False), message.handle, sender, name)
+        self._subscribe(undo, message.handle, sender)
 
-    def _on_route(self, message: SetRoute | RemoveRoute, sender: ActorAddress) -> None:
-        key = ("route", message.connection, message.name)
-        if isinstance(message, SetRoute):
-            route = Subscription(
-                True,
-                self._local,
-                message.name,
-                subscription_id=self._subscription_id(),
-                recv_from=message.connection,
-            )
-            self._subscriptions.setdefault(key, []).append(route)
-        else:
-            known = self._subscriptions.get(key)
-            if not known:
-                error = SessionError(f"no route for {message.name} over connection {message.connection}")
-                self._complete(sender, message.handle, error)
-                return
-            route = known.pop()._replace(subscribe=False)
-            if not known:
-                del self._subscriptions[key]
-        self._subscribe(route, message.handle, sender, message.name)
+    def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
+        route = self._subscriptions.route(message.name, message.connection)
+        self._subscribe(route, message.handle, sender)
+
+    def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
+        try:
+            undo = self._subscriptions.undo_route(message.name, message.connection)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._subscribe(undo, message.handle, sender)
 
     def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
@@ -510,28 +457,17 @@ class App(LoopActor):
             return
         self._ways.bind(message.name, session_id, message.connection)
         if message.subscribe:
-            # Channels are subscribed with an empty identity (`dataplane.md` 10).
-            subscription = Subscription(
-                True,
-                self._local,
-                message.name,
-                subscription_id=self._subscription_id(),
-                forward_to=message.connection,
-            )
-            self._channels.setdefault(session_id, {})[message.name] = subscription
-            self._subscribe(subscription, None, sender, message.name)
+            channel = self._subscriptions.channel(session_id, message.name, message.connection)
+            self._subscribe(channel, None, sender)
 
     def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
-        if session_id is not None:
-            self._unbind(message.name, session_id)
-
-    def _unbind(self, name: Name, session_id: int) -> None:
-        self._ways.unbind(name, session_id)
-        subscription = self._channels.get(session_id, {}).pop(name, None)
-        if subscription is not None:
-            undo = subscription._replace(subscribe=False)
-            self.send(self._with.route_table, Subscribing(self._connection, undo))
+        if session_id is None:
+            return
+        self._ways.unbind(message.name, session_id)
+        undo = self._subscriptions.undo_channel(session_id, message.name)
+        if undo is not None:
+            self._tell_node(undo)
 
     # Sessions
 
@@ -569,14 +505,19 @@ class App(LoopActor):
     def _invited(self, invitation: Invitation) -> None:
         if self._closing is not None:
             return
-        message, config, destination = invitation
+        message, config, destination, leads = invitation
         crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
         # Under the name that was invited, which need not be the first one of this application.
         local = message.destination.with_id(self._local.id)
         setting = self._setting(local, message.session_id, config, crypto)
-        core = Participant(setting, destination, message, self._with.clock())
         self._application.invited.add(message.session_id)
-        self.send(self._spawn(core, None), Received((message,)))
+        now = self._with.clock()
+        if leads:
+            moderator = ControlledModerator(setting, destination, message, now)
+            self.send(self._spawn(moderator, None), BeginSession())
+        else:
+            participant = Participant(setting, destination, message, now)
+            self.send(self._spawn(participant, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(local, session_id, config, self._settings, self._with.draw, self._judge, crypto)
@@ -588,7 +529,8 @@ class App(LoopActor):
             return Generation.UNKNOWN
 
     def _spawn(self, core: Moderator | Participant, port: Any) -> ActorAddress:
-        address = self.spawn(Session, core, self.myAddress, self._with.clock, port)
+        in_thread = self._in_thread if self._with.threads is not None else None
+        address = self.spawn(Session, core, self.myAddress, self._with.clock, port, in_thread)
         self._sessions[core.session_id] = address
         if port is not None:
             self._ports[core.session_id] = port
@@ -638,9 +580,8 @@ class App(LoopActor):
             return
         del self._sessions[session_id]
         self._ports.pop(session_id, None)
-        for name in list(self._channels.get(session_id, ())):
-            self._unbind(name, session_id)
-        self._channels.pop(session_id, None)
+        for undo in self._subscriptions.undo_session(session_id):
+            self._tell_node(undo)
         self._ways.forget(session_id)
         if session_id not in self._announced:
             # What was never announced is nobody's to adopt.
@@ -650,6 +591,14 @@ class App(LoopActor):
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
         self._resolve(token, lambda resolved: self.send(sender, Credential(resolved.token, resolved.error)))
+
+    def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
+        coroutine = _look_at(self._with.verifier, message.tokens)
+        self._resolve(coroutine, lambda _: self.send(sender, Verification()))
+
+    def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
+        assert self._with.threads is not None
+        self._with.spawn_task(self._with.threads(function), lambda *_: then())
 
     def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
         """Run what must be awaited; `then` is called in a turn of this actor."""
@@ -697,5 +646,26 @@ class App(LoopActor):
         self._figures[what] += 1
 
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        figures = {**self._figures, "sessions": len(self._sessions), "parked": self._parked_count}
+        admission = self._admission
+        figures = {
+            **self._figures,
+            "sessions": len(self._sessions),
+            "unverified": admission.unverified,
+            "parked": admission.parked,
+            "parking_overflowed": admission.overflowed,
+        }
         self.send(sender, StatusReport(figures, message.tag))
+
+
+async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> None:
+    """Make a verifier fetch what it needs to judge these tokens. What it thinks of them is asked later."""
+    for token, at in tokens:
+        try:
+            verifier.try_verify(token, at)
+        except InvalidToken:
+            continue
+        except WouldBlock:
+            try:
+                await verifier.verify(token, at)
+            except AuthError:
+                continue

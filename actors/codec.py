@@ -14,8 +14,11 @@ from actors.messages.wire import Frame, SessionMessage
 class Codec(Protocol):
     """Turns session messages into frames and back. Pure: no state that a caller could notice."""
 
-    def encode(self, message: SessionMessage) -> Frame:
-        """The frame to be routed and written. `connection` is local and leaves no trace in it."""
+    def encode(self, message: SessionMessage, identity: str) -> Frame:
+        """The frame to be routed and written, with `identity` as its sender's token.
+
+        `connection` is local and leaves no trace in it.
+        """
 
     def decode(self, frame: Frame) -> SessionMessage:
         """The whole message, opened; `connection` is the frame's incoming_conn. Raises ProtocolError."""

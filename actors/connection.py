@@ -97,7 +97,7 @@ class Connection(LoopActor):
             FramesIn: self._on_frames_in,
             Forward: self._on_forward,
             Snapshot: self._on_snapshot,
-            Transmit: lambda message, _: self._link.transmit(message.records),
+            Transmit: self._on_transmit,
             Congested: self._on_congested,
             Drained: self._on_drained,
             Echo: lambda *_: self._on_echo(),
@@ -218,7 +218,15 @@ class Connection(LoopActor):
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))
         if overwhelmed:
-            self._link.close("the peer takes nothing: outbox over its hard limit")
+            self._give_up()
+
+    def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        self._link.transmit(message.records)
+        if self._outbox.admit((), self._link.backlog, self._clock()).overwhelmed:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._link.close("the peer takes nothing: outbox over its hard limit")
 
     def _release(self) -> None:
         """There is room again, or nobody left to wait for."""

@@ -4,6 +4,7 @@ SlimError
 ├── LinkError                         a connection to another node
 │   ├── NotConnected (RuntimeError)   an operation needs a connection and there is none
 │   ├── ConnectionLost                it was there and ended for good
+│   │   └── CannotConnect             it never came to be
 │   ├── AlreadyConnected              this endpoint is connected already
 │   └── ProtocolError                 the peer spoke wrongly; costs it its message or its connection
 ├── SlimTimeout (TimeoutError)        nothing came in time; also spelled SLIMTimeoutError
@@ -45,6 +46,15 @@ class ConnectionLost(LinkError):
 
     def __init__(self, endpoint: str, cause: str) -> None:
         super().__init__(f"connection to {endpoint} lost: {cause}")
+        self.endpoint = endpoint
+        self.cause = cause
+
+
+class CannotConnect(ConnectionLost):
+    """Nobody at `endpoint` takes our connection."""
+
+    def __init__(self, endpoint: str, cause: str) -> None:
+        LinkError.__init__(self, f"cannot connect to {endpoint}: {cause}")
         self.endpoint = endpoint
         self.cause = cause
 

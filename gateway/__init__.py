@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from actors.errors import (
     AlreadyConnected,
+    CannotConnect,
     ConnectionLost,
     DeliveryError,
     HandshakeFailed,
@@ -26,7 +27,7 @@ from actors.errors import (
     SessionError,
     SlimTimeout,
 )
-from actors.messages.session import AppSettings, EpochChanged, MemberJoined, MemberLeft
+from actors.messages.session import AppSettings, EpochChanged, IdentityRotated, MemberJoined, MemberLeft
 from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import Message, MessageContext
@@ -77,6 +78,7 @@ __all__ = [
     "AlreadyConnected",
     "AppSettings",
     "AuthError",
+    "CannotConnect",
     "ConfigError",
     "ConnectionLost",
     "CryptoError",
@@ -84,6 +86,7 @@ __all__ = [
     "DeliveryError",
     "EpochChanged",
     "HandshakeFailed",
+    "IdentityRotated",
     "InvalidToken",
     "LinkError",
     "MemberJoined",

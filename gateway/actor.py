@@ -102,8 +102,8 @@ class Gateway(LoopActor):
         address = self.spawn(make)
         self._connections[index] = address
         self._indices[address] = index
-        tell = self._system.tell
-        link.attach(lambda event: tell(address, event))
+        tell_now = self._system.tell_now
+        link.attach(lambda event: tell_now(address, event))
         self.send(address, Start())
         if self._closing is not None:
             self.send(address, self._closing)

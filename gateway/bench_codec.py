@@ -41,12 +41,12 @@ def measure(repeats: int = 20_000) -> list[Figure]:
             identity=_TOKEN,
         )
         codec, parser = WireCodec(), InboundParser(1)
-        frame = codec.encode(message)
+        frame = codec.encode(message, _TOKEN)
         data = frame_bytes(frame)
         received = parser.parse(data)
         assert isinstance(received, Frame)
         works: tuple[Callable[[], object], ...] = (
-            partial(codec.encode, message),
+            partial(codec.encode, message, _TOKEN),
             partial(frame_bytes, frame),
             partial(parser.parse, data),
             partial(codec.decode, received),

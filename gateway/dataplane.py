@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import secrets
+import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -25,6 +25,7 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
+from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.actor import Gateway
@@ -38,6 +39,27 @@ from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
+
+
+class Draw:
+    """Random numbers below a bound, of the system's randomness, which is fetched many bytes at a time."""
+
+    _FETCH = 2048
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def __call__(self, below: int) -> int:
+        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
+
+        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
+        """
+        if self._at == len(self._bytes):
+            self._bytes, self._at = os.urandom(self._FETCH), 0
+        self._at += 8
+        return int.from_bytes(self._bytes[self._at - 8 : self._at], "little") % below
+
 
 StateCallback = Callable[[ConnectionState], None]
 
@@ -119,6 +141,7 @@ class DataPlane:
         self._observers: list[StateCallback] = []
         self._port = self.system.port(lambda message, _: self._state_changed(message))
         self._tasks = Tasks()
+        self._draw = Draw()
         self._closed = False
         self._over = asyncio.Event()
         self.never_served = True
@@ -139,8 +162,10 @@ class DataPlane:
             verifier=verifier,
             clock=self._clock,
             wall=time.time,
-            draw=secrets.randbelow,
+            draw=self._draw,
             spawn_task=self._tasks,
+            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            threads=asyncio.to_thread,
         )
         return self.system.spawn(App, name, self.next_index(), collaborators, settings)
 

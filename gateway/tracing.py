@@ -14,6 +14,9 @@ from identity.errors import ConfigError
 _LEVELS = ("trace", "debug", "info", "warn", "warning", "error")
 _INSTALL = "pip install 'callboard[tracing]'"
 
+_EXPORT_TIMEOUT = 3
+"""Seconds for one export: how long a program whose collector is gone may be held up at its end, twice."""
+
 _initialized = False
 
 
@@ -29,8 +32,8 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     """Set up logging, and export when `opentelemetry.enabled`. The first call wins.
 
     Keys: `log_level` ("info"), `display_thread_names` (True), `display_thread_ids` (False), `filters`
-    (["gateway=debug", ...]), `opentelemetry` {`enabled`, `grpc` {`endpoint`}, `service_name`,
-    `service_version`, `environment`, `metrics_interval_secs`}. Raises ConfigError.
+    (["gateway=debug", ...]), `opentelemetry` {`enabled`, `grpc` {`endpoint`, `headers`},
+    `service_name`, `service_version`, `environment`, `metrics_interval_secs`}. Raises ConfigError.
     """
     global _initialized
     section = Section(config or {}, "")
@@ -44,13 +47,13 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     levels = _filters(level, filters)
     if _initialized:
         return Done()
+    if export is not None and export.enabled:
+        export.start()
     _initialized = True
     thread = ("{thread.name} " if names else "") + ("{thread.id} " if ids else "")
     line = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} " + thread + "{name}: {message} {extra}"
     logger.remove()
     logger.add(sys.stderr, level=0, filter=levels, format=line)
-    if export is not None and export.enabled:
-        export.start()
     return Done()
 
 
@@ -80,11 +83,11 @@ class _Export:
         self.enabled = section.take("enabled", bool, False)
         grpc = section.section("grpc")
         self._endpoint = "http://localhost:4317"
+        self._headers: dict[str, str] = {}
         if grpc is not None:
             self._endpoint = grpc.take("endpoint", str, self._endpoint)
-            grpc.ignore(
-                "tls", "headers", "auth", "keepalive", "connect_timeout", "request_timeout", "compression"
-            )
+            self._headers = grpc.take("headers", dict, self._headers)
+            grpc.ignore("tls", "auth", "keepalive", "connect_timeout", "request_timeout", "compression")
             grpc.end()
         self._name = section.take("service_name", str, "slim-data-plane")
         self._version = section.take("service_version", str, "v0.1.0")
@@ -104,6 +107,8 @@ class _Export:
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+            from gateway.telemetry import activate
         except ImportError as exc:
             raise ConfigError(
                 f"opentelemetry.enabled needs the exporter: {_INSTALL}", field="opentelemetry.enabled"
@@ -115,11 +120,17 @@ class _Export:
                 "deployment.environment": self._environment,
             }
         )
-        plain = self._endpoint.startswith("http://")
+        target: dict[str, Any] = {
+            "endpoint": self._endpoint,
+            "insecure": self._endpoint.startswith("http://"),
+            "headers": self._headers or None,
+            "timeout": _EXPORT_TIMEOUT,
+        }
         spans = TracerProvider(resource=resource)
-        spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(self._endpoint, insecure=plain)))
+        spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(**target)))
         trace.set_tracer_provider(spans)
         reader = PeriodicExportingMetricReader(
-            OTLPMetricExporter(self._endpoint, insecure=plain), export_interval_millis=self._interval * 1000
+            OTLPMetricExporter(**target), export_interval_millis=self._interval * 1000
         )
         metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
+        activate()

@@ -69,6 +69,11 @@ class JwtProvider:
         """The configured subject."""
         return self._id
 
+    @property
+    def generation(self) -> int:
+        """Grows with each key that replaced another."""
+        return self._key.generation
+
     def get_token(self, now: float) -> str:
         """A token for a message sent at `now`, signed at most `token_reuse` seconds before."""
         self._key.current(now)

@@ -47,6 +47,15 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class RotatingProvider(Provider, Protocol):
+    """A provider that can tell when its identity was replaced; the ones of this project all can."""
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever what tokens are made of (secret, key, token of somebody else) was replaced."""
+
+
+@runtime_checkable
 class Verifier(Protocol):
     """Checks the tokens of other applications. The same token may be verified many times."""
 

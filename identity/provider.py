@@ -24,7 +24,7 @@ from identity.jwt import TOKEN_REUSE, JwtProvider, JwtVerifier
 from identity.key_source import ConfiguredKeys, KeySource
 from identity.keys import Key
 from identity.options import optional_text, seconds, texts
-from identity.protocols import Claims, Provider, Verifier
+from identity.protocols import Claims, RotatingProvider, Verifier
 from identity.shared_secret import (
     CLOCK_SKEW,
     VALIDITY_WINDOW,
@@ -102,6 +102,11 @@ class IdentityProvider(_Variant, ABC):
     @abstractmethod
     def get_id(self) -> str:
         """See `identity.protocols.Provider.get_id`."""
+
+    @property
+    @abstractmethod
+    def generation(self) -> int:
+        """See `identity.protocols.RotatingProvider.generation`."""
 
     @abstractmethod
     def get_token(self, now: float) -> str:
@@ -411,7 +416,7 @@ class _SpireProvider(IdentityProvider):
         jwt_audiences: Sequence[str] | None = None,
     ) -> None:
         self._keep(socket_path=socket_path, target_spiffe_id=target_spiffe_id, jwt_audiences=jwt_audiences)
-        self._spire: Provider = _spiffe().SpireProvider(socket_path, target_spiffe_id, jwt_audiences)
+        self._spire: RotatingProvider = _spiffe().SpireProvider(socket_path, target_spiffe_id, jwt_audiences)
 
     async def initialize(self) -> None:
         await self._spire.initialize()
@@ -421,6 +426,10 @@ class _SpireProvider(IdentityProvider):
 
     def get_id(self) -> str:
         return self._spire.get_id()
+
+    @property
+    def generation(self) -> int:
+        return self._spire.generation
 
     def get_token(self, now: float) -> str:
         return self._spire.get_token(now)

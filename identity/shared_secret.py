@@ -59,7 +59,9 @@ class SharedSecretProvider:
     that keep a replay cache need `token_reuse=0`. Raises ConfigError.
     """
 
-    __slots__ = ("_id", "_key", "_pubkey", "_random", "_reuse", "_strict", "_token", "_token_made")
+    __slots__ = (
+        "_generation", "_id", "_key", "_pubkey", "_random", "_reuse", "_strict", "_token", "_token_made",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class SharedSecretProvider:
         self._pubkey = new_pubkey()
         self._token = ""
         self._token_made = 0.0
+        self._generation = 0
 
     async def initialize(self) -> None:
         """Nothing to open."""
@@ -91,6 +94,11 @@ class SharedSecretProvider:
     def get_id(self) -> str:
         """The configured identity with this object's random suffix: `svc_Ab3dE5gH`."""
         return self._id
+
+    @property
+    def generation(self) -> int:
+        """Grows with each secret that replaced another."""
+        return self._generation
 
     def get_token(self, now: float) -> str:
         """A token for a message sent at `now`, made at most `token_reuse` seconds before."""
@@ -111,6 +119,7 @@ class SharedSecretProvider:
         """Make every further token with another secret. Raises ConfigError."""
         self._key = _secret_key(shared_secret, strict=self._strict)
         self._token = ""
+        self._generation += 1
 
     def _make(self, claims: Mapping[str, Any], now: float) -> str:
         return make_token(self._key, self._id, int(now), self._random(NONCE_BYTES), claims)

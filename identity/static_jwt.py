@@ -52,6 +52,11 @@ class StaticJwtProvider:
         """The subject of the token that was in the file at construction, unverified."""
         return self._id
 
+    @property
+    def generation(self) -> int:
+        """Grows with each token that replaced another in the file."""
+        return self._file.generation
+
     def get_token(self, now: float) -> str:
         """The token in the file. Raises AuthError when it has expired at `now`."""
         token = self._file.get(now)

@@ -213,6 +213,8 @@ class Frame(NamedTuple):
     """How many bytes of `body` belong to the Publish; what follows them is the Message's."""
     body: bytes
     """Everything behind the header: session, content, metadata."""
+    scanned: tuple[int, int, int, int, str, int] | None = None
+    """What the gateway read of a data message's body on its way in, so that it need not read it again."""
 
     @property
     def size(self) -> int:

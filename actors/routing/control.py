@@ -25,7 +25,10 @@ RECOVERY_TIME = 30.0
 RECOVERY_BOUND = 1024
 """Lost connections remembered at most; the oldest is forgotten first."""
 SUBSCRIPTION_BOUND = 65_536
-"""Names one connection may lead to; one more is refused with a negative acknowledgement."""
+"""Subscriptions one connection may hold, and all lost ones together; one more is refused with a negative
+acknowledgement."""
+NAME_BOUND = 4096
+"""Characters of a name that may be subscribed to."""
 
 
 class SendTo(NamedTuple):
@@ -96,7 +99,7 @@ class RouteControl:
         if link_id is not None and not known.dialled and (names or forwarded):
             self._lost[link_id] = _Lost(names, forwarded, now + self._recovery_time)
             self._lost.move_to_end(link_id)
-            while len(self._lost) > RECOVERY_BOUND:
+            while len(self._lost) > RECOVERY_BOUND or self._remembered() > SUBSCRIPTION_BOUND:
                 self._lost.popitem(last=False)
         effects = []
         for key, pending in list(self._pending.items()):
@@ -106,6 +109,10 @@ class RouteControl:
                 del self._pending[key]
                 effects.append(self._ack(pending.asker, pending.subscription, "connection lost"))
         return effects
+
+    def _remembered(self) -> int:
+        """Subscriptions of lost connections."""
+        return sum(len(lost.names) + len(lost.forwarded) for lost in self._lost.values())
 
     def negotiated(self, connection: int, link_id: str, version: str, now: float) -> list[SendTo]:
         """The peer introduced itself; if it was here a moment ago, its routes come back (section 8)."""
@@ -178,6 +185,9 @@ class RouteControl:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
         if subscription.subscribe:
+            if sum(map(len, name.strings)) > NAME_BOUND:
+                self.counters["subscriptions_refused"] += 1
+                return f"the name has more than {NAME_BOUND} characters"
             if self.table.count(target) >= SUBSCRIPTION_BOUND:
                 self.counters["subscriptions_refused"] += 1
                 return f"connection {target} holds its {SUBSCRIPTION_BOUND} subscriptions"

@@ -27,6 +27,7 @@ class SubscriptionTable:
     def __init__(self) -> None:
         self._references: dict[Key, dict[int, dict[Reference, Name]]] = {}
         self._by_connection: dict[int, dict[tuple[Key, int], set[int]]] = {}
+        self._counts: dict[int, int] = {}
         self._local: set[int] = set()
         self._routes: dict[Key, Route] = {}
         self._stale: set[Key] = set()
@@ -42,6 +43,7 @@ class SubscriptionTable:
         self._by_connection.setdefault(connection, {}).setdefault((name.key, name.id), set()).add(
             subscription_id
         )
+        self._counts[connection] = self.count(connection) + 1
         self._stale.add(name.key)
 
     def remove(self, name: Name, connection: int, subscription_id: int) -> None:
@@ -76,8 +78,8 @@ class SubscriptionTable:
         return gone
 
     def count(self, connection: int) -> int:
-        """How many names lead to `connection`: what a limit per peer is checked against."""
-        return len(self._by_connection.get(connection, ()))
+        """How many references lead to `connection`: what a limit per peer is checked against."""
+        return self._counts.get(connection, 0)
 
     def __len__(self) -> int:
         return len(self._references)
@@ -114,6 +116,9 @@ class SubscriptionTable:
             del mine[key, id]
         if not mine:
             del self._by_connection[connection]
+        self._counts[connection] -= 1
+        if not self._counts[connection]:
+            del self._counts[connection]
         self._stale.add(key)
 
     def _route(self, ids: dict[int, dict[Reference, Name]]) -> Route:

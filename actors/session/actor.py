@@ -25,23 +25,30 @@ from actors.messages.session import (
     BeginSession,
     Bind,
     Completed,
+    Computed,
     CredentialWanted,
     Delivered,
     EpochChanged,
+    IdentityRotated,
     MemberJoined,
     MemberLeft,
     Membership,
     Outbound,
+    Publish,
+    Received,
     SessionAnnounced,
     SessionEnded,
     SessionGone,
+    Taken,
     Unbind,
     Unwatch,
+    VerificationWanted,
     Watch,
 )
 from actors.messages.wire import SessionMessage
 from actors.session.conversation import WINDOW
-from actors.session.effects import Answer, Effect, Joined, Refused
+from actors.session.crypto import Place, Work
+from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.system import Cancellable, LoopActor
@@ -49,21 +56,33 @@ from actors.system import Cancellable, LoopActor
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
-_TO_APP = (Bind, Unbind, CredentialWanted)
+_TRAFFIC = frozenset((Received, Publish, Taken))
+"""What a session mostly gets: not worth a walk through all the rest."""
+_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
+
+
+InThread = Callable[[Callable[[], None], Callable[[], None]], None]
+"""Calls the first function in a thread, then the second one in the loop's."""
 
 
 class Session(LoopActor):
     """One session. `port` is where the application listens, None until it adopts the session."""
 
     def __init__(
-        self, core: Moderator | Participant, app: ActorAddress, clock: Callable[[], float], port: Any = None
+        self,
+        core: Moderator | Participant,
+        app: ActorAddress,
+        clock: Callable[[], float],
+        port: Any = None,
+        in_thread: InThread | None = None,
     ) -> None:
         self._core = core
         self._app = app
         self._clock = clock
         self._port = port
+        self._in_thread = in_thread
         self._kept: list[Delivered | Completed | SessionEnded] = []
         """For the application, which has not adopted the session yet."""
         self._announced = False
@@ -71,11 +90,16 @@ class Session(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
+        self._rotations = 0
         self._lingering = False
         self._log = logger.bind(session=core.session_id, name=str(core.local))
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         core = self._core
+        if type(message) in _TRAFFIC:
+            self._perform(core.handle(message, self._clock()))
+            self._arm()
+            return
         match message:
             case WakeupMessage():
                 self._timer = self._timer_at = None
@@ -85,7 +109,8 @@ class Session(LoopActor):
                 self._perform(core.tick(self._clock()))
             case Watch():
                 self._watchers[message.port] = None
-                self.send(message.port, Membership(core.session_id, core.members, core.epoch))
+                membership = Membership(core.session_id, core.members, core.epoch, core.fingerprint)
+                self.send(message.port, membership)
                 return
             case Unwatch():
                 self._watchers.pop(message.port, None)
@@ -95,8 +120,18 @@ class Session(LoopActor):
             case BeginSession():
                 if isinstance(core, Moderator):
                     self._perform(core.start(self._clock()))
+            case IdentityRotated():
+                self._rotations += 1
+                for watcher in self._watchers:
+                    self.send(watcher, message)
+                return
             case Status():
-                figures = {**core.figures(), "refused": self._refused, "members": len(core.members)}
+                figures = {
+                    **core.figures(),
+                    "refused": self._refused,
+                    "rotations": self._rotations,
+                    "members": len(core.members),
+                }
                 self.send(sender, StatusReport(figures, message.tag))
                 return
             case ActorExitRequest():
@@ -146,10 +181,21 @@ class Session(LoopActor):
             self._announce()
         elif isinstance(effect, Refused):
             self._refused += 1
-            self._log.debug("refused: {}", effect.reason)
+            self._log.log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+        elif isinstance(effect, Compute):
+            self._compute(effect.work)
         elif isinstance(effect, SessionGone):
             self._log.info("session over")
             self.send(self._app, effect)
+
+    def _compute(self, work: Work) -> None:
+        """Let it go on: in a thread, or behind what else is in the mailbox."""
+        if work.place is Place.THREAD:
+            if self._in_thread is not None:
+                self._in_thread(work.advance, lambda: self.send(self.myAddress, Computed()))
+                return
+            work.advance()
+        self.send(self.myAddress, Computed())
 
     def _announce(self) -> None:
         core = self._core

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from actors.messages.session import SessionConfig
 from actors.messages.wire import (
+    IS_MODERATOR,
     DiscoveryReply,
     DiscoveryRequest,
     JoinRequest,
@@ -36,6 +37,8 @@ class Invitation(NamedTuple):
     config: SessionConfig
     destination: Name
     """The channel, or the initiator point to point."""
+    leads: bool = False
+    """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
 
 
 class Tombstones:
@@ -139,12 +142,17 @@ class Application:
             destination = message.source
         else:
             return Refused(f"{who}: of unknown type")
-        timers = request.timer_settings
+        timers, metadata = request.timer_settings, message.metadata
+        leads = metadata is not None and IS_MODERATOR in metadata
+        if metadata is not None and leads:
+            metadata = {key: value for key, value in metadata.items() if key != IS_MODERATOR} or None
+            if message.session_type is not SessionType.MULTICAST:
+                return Refused(f"{who}: only groups have a moderator")
         config = SessionConfig(
             message.session_type,
             timers.timeout if timers is not None else None,
             timers.max_retries if timers is not None else None,
             request.enable_mls,
-            message.metadata,
+            metadata,
         )
-        return Invitation(message, config, destination)
+        return Invitation(message, config, destination, leads)

@@ -44,7 +44,7 @@ class Rounds:
         if self._asked is not None and not self._silent:
             self._strikes.clear()
         for member in self._silent:
-            if TRAITS[self._generations.get(member, Generation.UNKNOWN)].answers_ping:
+            if TRAITS[self._generation(member)].answers_ping:
                 self._strikes[member] = self._strikes.get(member, 0) + 1
                 if self._strikes[member] >= STRIKES:
                     lost.append(member)
@@ -54,7 +54,7 @@ class Rounds:
     def open_round(self, message_id: int, members: Iterable[Name]) -> list[Name]:
         """A PING with this id asks `members`. Returns those worth asking again until they answer."""
         self._asked, self._silent = message_id, set(members)
-        return [m for m in self._silent if TRAITS[self._generations[m]].answers_ping]
+        return [m for m in self._silent if TRAITS[self._generation(m)].answers_ping]
 
     def answered(self, member: Name, message_id: int) -> None:
         """A PING came back: from now on this member's silence counts."""
@@ -65,6 +65,9 @@ class Rounds:
         if message_id == self._asked:
             self._silent.discard(member)
             self._strikes.pop(member, None)
+
+    def _generation(self, member: Name) -> Generation:
+        return self._generations.get(member, Generation.UNKNOWN)
 
 
 class Watchdog:

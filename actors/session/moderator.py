@@ -14,7 +14,6 @@ the second answer to a request that was sent twice must not add a member twice (
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
 
 from actors.errors import (
     HandshakeFailed,
@@ -57,65 +56,28 @@ from actors.messages.wire import (
 )
 from actors.names import Key, Name
 from actors.session.conversation import Conversation, Setting
+from actors.session.crypto import Addition, at_once
 from actors.session.effects import Effect, Event, Refused
 from actors.session.liveness import Rounds
 from actors.session.requests import Request
-from identity.errors import CryptoError, SlimError
+from actors.session.tasks import Kind, Task
+from identity.errors import ConfigError, CryptoError, SlimError
 
 TASKS = 1024
 """Tasks that may queue; an operation beyond it fails at once."""
 
 
-class _Kind(Enum):
-    ADD = "add"
-    REMOVE = "remove"
-    DROP = "drop"
-    CLOSE = "close"
-
-
-class _Task:
-    """One change of the membership, from the queue to its outcome."""
-
-    __slots__ = (
-        "cause",
-        "connection",
-        "deadline",
-        "handle",
-        "kind",
-        "member",
-        "name",
-        "port",
-        "rolls_back",
-        "welcomed",
-    )
-
-    def __init__(self, kind: _Kind, name: Name, handle: int | None = None, port: object = None) -> None:
-        self.kind = kind
-        self.name = name
-        self.handle = handle
-        self.port = port
-        self.member: Name | None = None
-        """Add: who answered the discovery, full name."""
-        self.connection: int | None = None
-        self.welcomed = False
-        self.deadline = 0.0
-        """Close: until when to wait for the window to empty."""
-        self.cause = ""
-        self.rolls_back = False
-        """Drop: of a member that was added and never took part."""
-
-
 class Moderator(Conversation):
     """The initiator's core. Point to point it starts with one Add, whose outcome is that of `handle`."""
 
-    def __init__(self, setting: Setting, destination: Name, handle: int, now: float) -> None:
+    def __init__(self, setting: Setting, destination: Name, handle: int | None, now: float) -> None:
         super().__init__(setting, destination)
         self._others: dict[Key, Name] = {}
         self._connections: dict[Name, int | None] = {}
         self._present: set[Name] = set()
         """Members that acknowledged their welcome."""
-        self._tasks: deque[_Task] = deque()
-        self._task: _Task | None = None
+        self._tasks: deque[Task] = deque()
+        self._task: Task | None = None
         self._steps: set[int] = set()
         """Requests of the current step that are not fully answered."""
         self._key_package: bytes | None = None
@@ -125,7 +87,7 @@ class Moderator(Conversation):
         self._rounds = Rounds(setting.settings.ping_interval, now)
         self._opening = handle
         self._closing: list[int] = []
-        self._last_task: _Task | None = None
+        self._last_task: Task | None = None
         """Close, once it was asked for."""
         self._ping_id = 0
 
@@ -133,9 +95,9 @@ class Moderator(Conversation):
         """The first effects: call it once. A group stands at once; a peer must be found first."""
         out: list[Effect] = []
         if self.group:
-            self._sender.done.append(self._opening)
+            self._answer(self._opening, None, None)
         else:
-            self._tasks.append(_Task(_Kind.ADD, self.destination, self._opening))
+            self._tasks.append(Task(Kind.ADD, self.destination, self._opening))
             self._next_task(now, out)
         self._settle(out)
         return out
@@ -148,24 +110,30 @@ class Moderator(Conversation):
 
     def _operate(self, event: Event, now: float, out: list[Effect]) -> None:
         if isinstance(event, Invite | Remove):
-            kind = _Kind.ADD if isinstance(event, Invite) else _Kind.REMOVE
+            kind = Kind.ADD if isinstance(event, Invite) else Kind.REMOVE
             error = self._objection(event)
             if error is not None:
                 self._answer(event.handle, event.port, error)
                 return
-            self._tasks.append(_Task(kind, event.name, event.handle, event.port))
+            self._tasks.append(Task(kind, event.name, event.handle, event.port))
         elif isinstance(event, CloseSession):
             if event.handle is not None:
                 self._closing.append(event.handle)
-            if not self.group and not self._others:
+            if not self.group and not self._others and not self._kept:
+                # Nobody was found yet, and nothing waits for whoever it is.
                 self._end(None)
-            elif not self._draining:
-                self._draining = True
-                self._last_task = _Task(_Kind.CLOSE, self.destination)
-                self._last_task.deadline = now + event.grace
-                self._tasks.append(self._last_task)
+            else:
+                self._close(now + event.grace, None)
         elif isinstance(event, Bound):
             self._bound(event, now, out)
+
+    def _close(self, deadline: float, order: SessionMessage | None) -> None:
+        if not self._draining:
+            self._draining = True
+            self._last_task = Task(Kind.CLOSE, self.destination)
+            self._last_task.deadline = deadline
+            self._last_task.order = order
+            self._tasks.append(self._last_task)
 
     def _objection(self, event: Invite | Remove) -> SlimError | None:
         if not self.group:
@@ -182,11 +150,11 @@ class Moderator(Conversation):
     def _next_task(self, now: float, out: list[Effect]) -> None:
         while self._task is None and self._tasks and not self.ended:
             task = self._task = self._tasks.popleft()
-            if task.kind is _Kind.ADD:
+            if task.kind is Kind.ADD:
                 self._discover(task, now, out)
-            elif task.kind is _Kind.REMOVE:
+            elif task.kind is Kind.REMOVE:
                 self._begin_remove(task, now, out)
-            elif task.kind is _Kind.DROP:
+            elif task.kind is Kind.DROP:
                 self._begin_drop(task, now, out)
             else:
                 self._begin_close(task, now, out)
@@ -197,10 +165,10 @@ class Moderator(Conversation):
         self._requests.cancel(*self._steps)
         self._steps.clear()
         self._key_package = None
-        self._credential_waits = None
-        if task.handle is not None:
-            self._answer(task.handle, task.port, error)
-        if error is not None and task.kind is _Kind.ADD:
+        self._credential_waits = self._labour = None
+        self._answer(task.handle, task.port, error)
+        self._report(task.order, error)
+        if error is not None and task.kind is Kind.ADD:
             if not self.group:
                 self._end(error)
                 return
@@ -224,7 +192,7 @@ class Moderator(Conversation):
 
     # Add.
 
-    def _discover(self, task: _Task, now: float, out: list[Effect]) -> None:
+    def _discover(self, task: Task, now: float, out: list[Effect]) -> None:
         if self.group and task.name.key in {self.local.key, *self._others}:
             self._finish(ParticipantExists(str(task.name), session_id=self.session_id), out)
             return
@@ -262,13 +230,15 @@ class Moderator(Conversation):
 
     def _found(self, now: float, out: list[Effect]) -> None:
         assert self._crypto is not None
-        try:
-            self._crypto.create()
-        except CryptoError as error:
-            self._finish(self._failed_to_add(str(error)), out)
-            return
+        create = self._crypto.create
+        self._compute(lambda: at_once(create), self._is_founded, self._add_refused, now, out)
+
+    def _is_founded(self, _: None, now: float, out: list[Effect]) -> None:
         self._founded = True
         self._invite(now, out)
+
+    def _add_refused(self, error: CryptoError, now: float, out: list[Effect]) -> None:
+        self._finish(self._failed_to_add(str(error)), out)
 
     def _invite(self, now: float, out: list[Effect]) -> None:
         task, config = self._task, self.config
@@ -299,20 +269,20 @@ class Moderator(Conversation):
             self._with_credential(out, self._commit_add, now)
 
     def _commit_add(self, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert self._crypto is not None
-        assert task is not None
-        assert task.member is not None
-        assert self._key_package is not None
-        try:
-            addition = self._crypto.add(task.member, self._key_package)
-        except CryptoError as error:
-            self._finish(self._failed_to_add(str(error)), out)
-            return
-        self._commit_id += 1
-        self._welcome((addition.commit, addition.welcome), now, out)
+        crypto, key_package = self._crypto, self._key_package
+        member = self._task.member if self._task is not None else None
+        assert crypto is not None
+        assert key_package is not None
+        assert member is not None
+        self._compute(
+            lambda: crypto.add(member, key_package), self._committed_add, self._add_refused, now, out
+        )
 
-    def _welcome(self, mls: tuple[bytes, bytes] | None, now: float, out: list[Effect]) -> None:
+    def _committed_add(self, addition: Addition, now: float, out: list[Effect]) -> None:
+        self._commit_id += 1
+        self._welcome(addition, now, out)
+
+    def _welcome(self, mls: Addition | None, now: float, out: list[Effect]) -> None:
         task = self._task
         assert task is not None
         member = task.member
@@ -352,7 +322,7 @@ class Moderator(Conversation):
         out.append(MemberJoined(self.session_id, task.member, self.members))
         self._open_up(task.member, now, out)
         if self._stepped(request):
-            self._finish(None, out)
+            self._finish(task.error, out)
 
     def _failed_to_add(self, cause: str) -> HandshakeFailed:
         if not self.group:
@@ -369,7 +339,7 @@ class Moderator(Conversation):
 
     # Remove and Drop.
 
-    def _begin_remove(self, task: _Task, now: float, out: list[Effect]) -> None:
+    def _begin_remove(self, task: Task, now: float, out: list[Effect]) -> None:
         member = self._others.get(task.name.key)
         if member is None:
             self._finish(ParticipantNotFound(str(task.name), session_id=self.session_id), out)
@@ -378,13 +348,13 @@ class Moderator(Conversation):
         task.connection = self._connections.get(member)
         self._part(now, out)
 
-    def _begin_drop(self, task: _Task, now: float, out: list[Effect]) -> None:
+    def _begin_drop(self, task: Task, now: float, out: list[Effect]) -> None:
         if not self._is_member(task.name):
             self._finish(None, out)
             return
         task.member = task.name
         alone = not self.group or len(self._others) == 1
-        if alone and not task.rolls_back and not any(waits.kind is _Kind.ADD for waits in self._tasks):
+        if alone and not task.rolls_back and not any(waits.kind is Kind.ADD for waits in self._tasks):
             self._leave_list(task.name, task.cause, out)
             self._end(ParticipantDisconnected(str(task.name), task.cause, session_id=self.session_id))
             return
@@ -397,17 +367,17 @@ class Moderator(Conversation):
             self._with_credential(out, self._commit_remove, now)
 
     def _commit_remove(self, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert self._crypto is not None
-        assert task is not None
-        assert task.member is not None
-        try:
-            commit = self._crypto.remove(task.member)
-        except CryptoError as error:
-            self._finish(self._failed_to_remove(str(error)), out)
-            return
+        crypto, member = self._crypto, self._task.member if self._task is not None else None
+        assert crypto is not None
+        assert member is not None
+        self._compute(lambda: crypto.remove(member), self._committed_remove, self._remove_refused, now, out)
+
+    def _committed_remove(self, commit: bytes, now: float, out: list[Effect]) -> None:
         self._commit_id += 1
         self._without(commit, now, out)
+
+    def _remove_refused(self, error: CryptoError, now: float, out: list[Effect]) -> None:
+        self._finish(self._failed_to_remove(str(error)), out)
 
     def _without(self, commit: bytes | None, now: float, out: list[Effect]) -> None:
         """Take the member off the list and tell the others; the list they get still has it."""
@@ -415,9 +385,13 @@ class Moderator(Conversation):
         assert task is not None
         member = task.member
         assert member is not None
+        if not self._is_member(member):
+            # It went while the session was closing, and the commit was on its way.
+            self._finish(None, out)
+            return
         before = self.members
         told = set(self._others.values())
-        if task.kind is _Kind.DROP:
+        if task.kind is Kind.DROP:
             told.discard(member)
         self._leave_list(member, task.cause, out)
         self._epoch_changed(f"{member} {task.cause}", out)
@@ -435,7 +409,7 @@ class Moderator(Conversation):
         task = self._task
         assert task is not None
         assert task.member is not None
-        if task.kind is _Kind.DROP:
+        if task.kind is Kind.DROP:
             self._finish(None, out)
             return
         message = self._message(
@@ -464,9 +438,7 @@ class Moderator(Conversation):
         """A member is gone without being asked to go: tell the application, and the others in turn."""
         if not self._is_member(member):
             return
-        if any(
-            task.kind is _Kind.DROP and task.name == member for task in (self._task, *self._tasks) if task
-        ):
+        if any(task.kind is Kind.DROP and task.name == member for task in (self._task, *self._tasks) if task):
             return
         self._sender.forget(member)
         if not rolls_back:
@@ -476,7 +448,7 @@ class Moderator(Conversation):
             # GROUP_CLOSE is next; it need not wait for somebody who is gone, nor the others be told twice.
             self._leave_list(member, cause, out)
             return
-        task = _Task(_Kind.DROP, member)
+        task = Task(Kind.DROP, member)
         task.cause, task.rolls_back = cause, rolls_back
         self._tasks.append(task)
 
@@ -485,7 +457,7 @@ class Moderator(Conversation):
 
     # Close.
 
-    def _begin_close(self, task: _Task, now: float, out: list[Effect]) -> None:
+    def _begin_close(self, task: Task, now: float, out: list[Effect]) -> None:
         if self._sender.unacknowledged and now < task.deadline:
             return
         if not self._others:
@@ -496,6 +468,8 @@ class Moderator(Conversation):
         self._request("close", message, set(self._others.values()), now, out)
 
     def _closed(self, error: SlimError | None) -> None:
+        if self._last_task is not None:
+            self._report(self._last_task.order, error)
         self._task = None
         for handle in self._closing:
             self._answer(handle, None, error)
@@ -508,7 +482,7 @@ class Moderator(Conversation):
         super()._end(cause)
         closed = SessionClosed(str(cause) if cause else "", session_id=self.session_id)
         for task in (self._task, *self._tasks):
-            if task is not None and task.handle is not None:
+            if task is not None:
                 self._answer(task.handle, task.port, closed)
         self._tasks.clear()
         self._task = None
@@ -544,6 +518,9 @@ class Moderator(Conversation):
         elif kind is not MessageType.GROUP_NACK:
             out.append(Refused(f"{kind.name} from {source}: this side is the moderator"))
 
+    def _report(self, order: SessionMessage | None, error: SlimError | None) -> None:
+        """A task that a controller ordered is over (`controlled.py`)."""
+
     def _acknowledged(self, request: Request, now: float, out: list[Effect]) -> None:
         if request.what == "welcome":
             self._welcomed(request, now, out)
@@ -552,8 +529,8 @@ class Moderator(Conversation):
         if request.what == "close":
             self._closed(None)
         elif complete and self._task is not None:
-            if self._task.kind is _Kind.ADD:
-                self._finish(None, out)
+            if self._task.kind is Kind.ADD:
+                self._finish(self._task.error, out)
             else:
                 self._parted(now, out)
 
@@ -592,16 +569,27 @@ class Moderator(Conversation):
         if request.what == "close":
             error = SessionError(f"failed to close session: {cause}", session_id=self.session_id)
             self._closed(error)
-        elif self._task.kind is _Kind.ADD:
-            self._finish(self._failed_to_add(cause), out)
-        else:
-            self._finish(self._failed_to_remove(cause), out)
+            return
+        task = self._task
+        failed = self._failed_to_add if task.kind is Kind.ADD else self._failed_to_remove
+        task.error = task.error or failed(cause)
+        if self._stepped(request):
+            # Not before: whoever has not answered yet must get the change all the same.
+            self._finish(task.error, out)
+        if request.what == "commit" and self._crypto is not None:
+            # Without this commit no later one can be applied: they could read nothing any more.
+            for name in request.awaiting:
+                if isinstance(name, Name):
+                    self._drop(name, "it missed a change of the group", out)
 
     def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
         if self._task is None:
             return
+        if isinstance(error, ConfigError):
+            self._finish(error, out)
+            return
         cause = f"no credential for MLS: {error}"
-        failed = self._failed_to_add if self._task.kind is _Kind.ADD else self._failed_to_remove
+        failed = self._failed_to_add if self._task.kind is Kind.ADD else self._failed_to_remove
         self._finish(failed(cause), out)
 
     def _expire(self, now: float, out: list[Effect]) -> None:
@@ -635,12 +623,11 @@ class Moderator(Conversation):
         if self._task is last and last is not None and not self._steps and not self.ended:
             self._begin_close(last, now, out)
 
-    def _skip_to_the_end(self, last: _Task, out: list[Effect]) -> None:
+    def _skip_to_the_end(self, last: Task, out: list[Effect]) -> None:
         """The grace is over before everything that waits was worked off."""
         closed = SessionClosed("the session is closing", session_id=self.session_id)
         for task in self._tasks:
-            if task.handle is not None:
-                self._answer(task.handle, task.port, closed)
+            self._answer(task.handle, task.port, closed)
         self._tasks.clear()
         if self._task is not None:
             self._finish(closed, out)

@@ -207,6 +207,7 @@ class Receiver:
         self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
     ) -> None:
         id = message.message_id
+        unknown = stream.last is None
         if stream.last is None:
             stream.first = stream.last = stream.newest = (id - 1) & MASK
         last = stream.last
@@ -217,6 +218,9 @@ class Receiver:
                 return
             opened = message if self._open is None else self._opened(message)
             if opened is None:
+                if unknown:
+                    # Of an epoch before ours, say: our place in the sequence is not known by it.
+                    stream.first = stream.last = stream.newest = None
                 return
             stream.last = stream.newest = id
             if stream.requests:
@@ -229,7 +233,11 @@ class Receiver:
                 stream.held.add(id)
                 self._held.append(_Held(opened, stream))
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
-            if id not in stream.held and not self._before_us(stream, id):
+            if self._before_us(stream, id):
+                if message.destination == self._local:
+                    # A re-send to us of what we missed while coming in: too late for its place in the order.
+                    self._direct(stream, message, out)
+            elif id not in stream.held:
                 out.append(self._ack(message))
         else:
             self._after_a_hole(stream, message, now, out)
@@ -260,7 +268,7 @@ class Receiver:
         self._drain(stream, source)
 
     def _direct(self, stream: _Stream, message: SessionMessage, out: list[SessionMessage]) -> None:
-        """publish_to: no order, its own ids (`session.md` 7.6)."""
+        """Without order: publish_to, which has its own ids (`session.md` 7.6), and stragglers."""
         id = message.message_id
         if id in stream.direct:
             if id not in stream.held:
@@ -383,7 +391,7 @@ class Receiver:
             return None
 
     def _before_us(self, stream: _Stream, id: int) -> bool:
-        """Sent before we came in: acknowledging it would claim that we had it."""
+        """Sent before the first message that reached us: acknowledging it would claim that we had it."""
         if stream.first is None or stream.last is None:
             return False
         if ahead(stream.first, stream.last) > 2 * REORDER:

@@ -166,7 +166,11 @@ class Cell:
             return self._no_room(message, sender)
         inbox.append((message, sender))
         if not self.scheduled:
-            self._schedule()
+            self.scheduled = True
+            system = self.system
+            system.ready.append(self)
+            if not system.armed:
+                system.arm()
         return True
 
     def _schedule(self) -> None:
@@ -206,9 +210,13 @@ class Cell:
         batch = self.batch
         if not batch:
             batch, self.inbox = self.inbox, batch
-            batch.reverse()
             self.batch = batch
-        count = min(len(batch), limit)
+            if len(batch) == 1:
+                return self._run_one(batch)
+            batch.reverse()
+        count = len(batch)
+        if count > limit:
+            count = limit
         actor = self.actor
         assert actor is not None
         done = 0
@@ -235,6 +243,29 @@ class Cell:
             self.handled += done
             self._end_turn()
         return done
+
+    def _run_one(self, batch: list[tuple[Any, ActorAddress]]) -> int:
+        """`run` for a mailbox with one message, which is what a quiet system is made of."""
+        message, sender = batch.pop()
+        assert self.actor is not None
+        try:
+            if isinstance(message, ActorSystemMessage):
+                self._control(message, sender)
+            else:
+                try:
+                    result = self.actor.receiveMessage(message, sender)
+                except FAILURES as error:
+                    self._failed(message, sender, error)
+                else:
+                    if result is not None or self.watch is not None:
+                        self._set_watch(result)
+        finally:
+            self.handled += 1
+            if self.state is State.RUNNING and not self.inbox and not self.batch:
+                self.scheduled = False
+            else:
+                self._end_turn()
+        return 1
 
     def _end_turn(self) -> None:
         if self.state is State.EXITING:

@@ -15,6 +15,7 @@ from actors.messages.session import (
     Completed,
     Delivered,
     EpochChanged,
+    IdentityRotated,
     Invite,
     MemberJoined,
     MemberLeft,
@@ -31,9 +32,11 @@ from actors.messages.session import (
 )
 from actors.messages.wire import SessionMessage
 from actors.names import Name
+from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.message import REQUEST_KEY, Message, MessageContext
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
+from gateway.api.waiters import Waiters
 from identity.errors import ConfigError, SlimError
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ _BYTES_UNDER_WAY = 2 * 1024 * 1024
 _EVENTS = 1024
 """Membership events kept for one reader of `Session.events`; later ones are dropped."""
 
-Event = MemberJoined | MemberLeft | EpochChanged
+Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated
 
 
 class SessionPort:
@@ -114,12 +117,12 @@ class Session:
         self._room = opened.room
         self._unfinished = 0
         """Bytes of messages whose outcome is not known."""
-        self._room_waiters: deque[asyncio.Future[None]] = deque()
+        self._publishers = Waiters()
         self._handles: dict[int, CompletionHandle] = {}
         self._outgoing: list[Outgoing] = []
         self._flush_armed = False
         self._inbox: deque[SessionMessage | SlimError] = deque()
-        self._receivers: deque[asyncio.Future[None]] = deque()
+        self._receivers = Waiters()
         self._taken = 0
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
@@ -202,12 +205,19 @@ class Session:
     def set_session_config(self, config: SessionConfiguration) -> None:
         """Other timeout and retries for messages sent from now on; metadata changes here only.
 
-        Raises ConfigError for another session type or MLS flag, SessionClosed after the end.
+        Raises ConfigError for another session type or MLS flag, and for making a best-effort session
+        reliable; SessionClosed after the end.
         """
         self._check_open()
         for field in ("session_type", "mls_enabled"):
             if getattr(config, field) is not getattr(self._config, field):
                 raise ConfigError(f"{field} of a running session cannot change", field=field)
+        if config.reliable and not self._config.reliable:
+            # The other end learned with its invitation that nothing is to be acknowledged.
+            raise ConfigError(
+                "a running best-effort session cannot become reliable; create another, with both values",
+                field="timeout",
+            )
         self._config = config
         record = config.record()
         self._tell(SetTimers(next_handle(), record.interval, record.max_retries))
@@ -245,15 +255,19 @@ class Session:
         to: MessageContext | None,
     ) -> CompletionHandle:
         while (self._room <= 0 or self._unfinished > _BYTES_UNDER_WAY) and not self.closed:
-            await self._wait_for_room()
+            await self._publishers.wait()
         self._check_open()
         blob = msg if type(msg) is bytes else bytes(msg)
         self._room -= 1
         self._unfinished += len(blob)
         number = next_handle()
-        handle = CompletionHandle(len(blob))
+        if observing.current is None:
+            handle = CompletionHandle(len(blob))
+            marks = dict(metadata) if metadata else None
+        else:
+            target = self._destination if to is None else to.source_name
+            handle, marks = observing.current.publishing(self._id, target, len(blob), metadata)
         self._handles[number] = handle
-        marks = dict(metadata) if metadata else None
         if to is None:
             outgoing = Outgoing(blob, payload_type or "", marks, number)
         else:
@@ -261,7 +275,7 @@ class Session:
         self._outgoing.append(outgoing)
         if not self._flush_armed:
             self._flush_armed = True
-            self._system.loop.call_soon(self._flush)
+            self._system.before_turn(self._flush)
         return handle
 
     def _flush(self) -> None:
@@ -270,15 +284,6 @@ class Session:
         if self._outgoing:
             items, self._outgoing = tuple(self._outgoing), []
             self._tell(Publish(items))
-
-    async def _wait_for_room(self) -> None:
-        waiter: asyncio.Future[None] = self._system.loop.create_future()
-        self._room_waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if not waiter.done() or waiter.cancelled():
-                self._room_waiters.remove(waiter)
 
     async def request(
         self,
@@ -332,8 +337,16 @@ class Session:
             self._tell(Taken(self._taken))
             self._taken = 0
         if isinstance(item, SlimError):
+            if observing.current is not None:
+                observing.current.failed(self._id, item)
             raise item
-        return Message.of(item, self)
+        return self._taken_message(item)
+
+    def _taken_message(self, item: SessionMessage) -> Message:
+        message = Message.of(item, self)
+        if observing.current is not None:
+            observing.current.received(self._id, item, len(message.payload))
+        return message
 
     async def recv(self, timeout: timedelta | float | None = None) -> Message:
         """`get_message` under its name of 0.6."""
@@ -345,17 +358,11 @@ class Session:
         deadline = None if timeout is None else loop.time() + timeout
         while not self._inbox:
             if self._over:
-                raise self._end_error()
-            waiter: asyncio.Future[None] = loop.create_future()
-            self._receivers.append(waiter)
+                raise self._end_error("session channel closed")
             try:
-                async with asyncio.timeout_at(deadline):
-                    await waiter
+                await self._receivers.wait(deadline)
             except TimeoutError as exc:
                 raise SlimTimeout("timeout waiting for message (timed out)", session_id=self._id) from exc
-            finally:
-                if waiter in self._receivers:
-                    self._receivers.remove(waiter)
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
@@ -386,7 +393,7 @@ class Session:
         return self._operate(lambda number: Remove(number, name))
 
     async def events(self) -> AsyncIterator[Event]:
-        """Membership changes and MLS epochs, from now on, until the session ends."""
+        """Membership changes, MLS epochs, rotations of our identity: from now on, until the session ends."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_EVENTS)
         self._events.append(queue)
         try:
@@ -447,8 +454,8 @@ class Session:
                 self._completed(message)
             case Membership():
                 self._members = message.members
-                self._epoch = message.epoch
-            case MemberJoined() | MemberLeft() | EpochChanged():
+                self._epoch, self._fingerprint = message.epoch, message.fingerprint
+            case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
                 self._changed(message)
             case SessionEnded():
                 self._end(message.cause)
@@ -457,16 +464,11 @@ class Session:
         if self._requests:
             items = tuple(item for item in items if not self._answers(item))
         self._inbox.extend(items)
-        for _ in items:
-            if not self._receivers:
-                break
-            waiter = self._receivers.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        self._receivers.wake(len(items))
 
     def _answers(self, item: SessionMessage | SlimError) -> bool:
         """Whether a message is the answer to a request; if so, it is handed to who asked."""
-        if isinstance(item, SlimError):
+        if isinstance(item, SlimError) or not self._requests:
             return False
         mark = (item.metadata or {}).get(REQUEST_KEY)
         if mark is None and self._config.session_type is SessionType.PointToPoint:
@@ -474,7 +476,7 @@ class Session:
         answer = self._requests.pop(mark.removeprefix("re:"), None) if mark and mark[:3] == "re:" else None
         if answer is None or answer.done():
             return False
-        answer.set_result(Message.of(item, self))
+        answer.set_result(self._taken_message(item))
         self._tell(Taken(1))
         return True
 
@@ -492,17 +494,11 @@ class Session:
                 handle.finish(failure.error)
         if message.room:
             self._room += message.room
-            self._wake_publishers(message.room)
-
-    def _wake_publishers(self, count: int) -> None:
-        while self._room_waiters and count:
-            waiter = self._room_waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                count -= 1
+            self._publishers.wake(message.room)
 
     def _changed(self, event: Event) -> None:
-        self._members = event.members
+        if not isinstance(event, IdentityRotated):
+            self._members = event.members
         if isinstance(event, EpochChanged):
             self._epoch, self._fingerprint = event.epoch, event.fingerprint
         for queue in self._events:
@@ -518,10 +514,8 @@ class Session:
         for handle in self._handles.values():
             handle.finish(None if handle is self._closing else error)
         self._handles.clear()
-        self._wake_publishers(len(self._room_waiters))
-        for waiter in self._receivers:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._publishers.wake_all()
+        self._receivers.wake_all()
         for answer in self._requests.values():
             if not answer.done():
                 answer.set_exception(error)
@@ -529,10 +523,10 @@ class Session:
             queue.put_nowait(None)
         self._port.close()
 
-    def _end_error(self) -> SlimError:
-        if isinstance(self._ended, SessionClosed):
-            return self._ended
-        return SessionClosed(str(self._ended) if self._ended else "", session_id=self._id)
+    def _end_error(self, what: str = "") -> SlimError:
+        """Why nothing goes any more; the words `what` are those that callers look for."""
+        cause = self._ended.cause if isinstance(self._ended, SessionClosed) else str(self._ended or "")
+        return SessionClosed(": ".join(filter(None, (what, cause))), session_id=self._id)
 
     # Small things
 

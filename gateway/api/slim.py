@@ -29,13 +29,16 @@ from actors.messages.session import (
     UnsubscribeName,
 )
 from actors.names import Name, instance_id
+from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.session import Session, SessionPort
-from gateway.api.session_config import SessionConfiguration
+from gateway.api.session_config import SessionConfiguration, of_record
+from gateway.api.waiters import Waiters
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.dataplane import DataPlane
-from gateway.shared import own_data_plane, shared_data_plane
+from gateway.identity_use import give_back, identity_id, take
+from gateway.shared import Keeper, keeper
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -56,8 +59,11 @@ class Slim:
             async with app.session(peer) as session:
                 await session.publish(b"hello")
 
-    It is made inside a running loop, or starts in the first one it is used in. Raises ConfigError and
-    AuthError when provider or verifier cannot work.
+    It is made inside a running loop, or starts in the first one it is used in. A provider whose id comes with
+    its first token (Spire, cloud) is asked for it here, which blocks; `await Slim.new(...)` does not. Raises
+    ConfigError and AuthError when provider or verifier cannot work.
+
+    Provider and verifier are closed by the last application that uses them.
     """
 
     def __init__(
@@ -76,20 +82,24 @@ class Slim:
                     f"{role}: expected an Identity{role.capitalize()}, got {type(value).__name__}", field=role
                 )
         self._provider, self._verifier = provider, verifier
-        self._name = name.with_id(instance_id(provider.get_id()))
+        self._name = name.with_id(instance_id(identity_id(provider)))
         self._own_plane = local_service and data_plane is None
         self._given_plane = data_plane
         self._settings = settings or AppSettings()
         self._handles: dict[int, asyncio.Future[Any]] = {}
         self._announced: deque[SessionAnnounced] = deque()
-        self._listeners: deque[asyncio.Future[None]] = deque()
+        self._listeners = Waiters()
+        self._lost: ConnectionLost | None = None
+        """The latest of our connections that was lost for good."""
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
         self._started: asyncio.Future[None] | None = None
         self._plane: DataPlane | None = None
+        self._keeper: Keeper | None = None
         self._actor: Any = None
         self._port: Any = None
         self._closed = False
+        self._holds_identity = False
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -101,9 +111,12 @@ class Slim:
         cls, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
-        await asyncio.gather(provider.initialize(), verifier.initialize())
-        made = cls(name, provider, verifier, local_service)
-        await made._ready()
+        await take(provider, verifier)
+        try:
+            made = cls(name, provider, verifier, local_service)
+            await made._ready()
+        finally:
+            await give_back(provider, verifier)
         return made
 
     # Who it is
@@ -141,14 +154,23 @@ class Slim:
         config = ClientConfig.read(client_config)
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
-        connection = await plane.connect(config)
-        self._connections[config.endpoint] = connection
+        await plane.connect(config)
+        return await self._join(config.endpoint, subscribe=subscribe)
+
+    async def _join(self, endpoint: str, *, subscribe: bool) -> int:
+        """Use a connection of the data plane. Returns its id."""
+        connection = self.data_plane.dialled()[endpoint]
+        self._connections[endpoint] = connection
         if subscribe:
             await self._operate(SubscribeName, self._name, connection)
         kept, self._kept_routes = self._kept_routes, []
         for name in kept:
             await self.set_route(name)
         return connection
+
+    async def _leave(self, endpoint: str) -> None:
+        """Use a connection of the data plane no longer."""
+        await self._operate(UnsubscribeName, self._name, self._connections.pop(endpoint))
 
     async def disconnect(self, endpoint: str | int) -> None:
         """Close the connection to `endpoint` (or with that id). Raises NotConnected."""
@@ -166,11 +188,9 @@ class Slim:
         for endpoint, index in list(self._connections.items()):
             if index == state.connection and state.state == "closed":
                 del self._connections[endpoint]
-                lost = ConnectionLost(endpoint, state.detail)
-                while self._listeners and not self._connections:
-                    waiter = self._listeners.popleft()
-                    if not waiter.done():
-                        waiter.set_exception(lost)
+                self._lost = ConnectionLost(endpoint, state.detail)
+                if not self._connections:
+                    self._listeners.wake_all()
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
@@ -288,7 +308,12 @@ class Slim:
         )
         opened = await port.first()
         if isinstance(opened, SessionOpened):
-            return Session(system, port, opened, CompletionHandle())
+            if observing.current is None:
+                established = CompletionHandle()
+            else:
+                kind = chosen.session_type.name
+                established = observing.current.opening(opened.session_id, kind, opened.destination)
+            return Session(system, port, opened, established)
         port.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -328,35 +353,40 @@ class Slim:
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
         """The next session that somebody opened with us.
 
-        Raises SlimTimeout ("timed out"), and ConnectionLost when meanwhile the last connection of this
-        application is lost for good.
+        Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile, and
+        ConnectionLost when its last connection is lost for good.
         """
         plane = await self._ready()
         loop = plane.system.loop
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
+        lost_before = self._lost
         while not self._announced:
-            waiter: asyncio.Future[None] = loop.create_future()
-            self._listeners.append(waiter)
+            self._check_open()
+            if self._lost is not None and self._lost is not lost_before and not self._connections:
+                raise ConnectionLost(self._lost.endpoint, self._lost.cause)
             try:
-                async with asyncio.timeout_at(deadline):
-                    await waiter
+                await self._listeners.wait(deadline)
             except TimeoutError as exc:
                 raise SlimTimeout("listen_for_session timed out") from exc
-            finally:
-                if waiter in self._listeners:
-                    self._listeners.remove(waiter)
         return self._adopt(self._announced.popleft())
 
     def _adopt(self, announced: SessionAnnounced) -> Session:
         system = self.data_plane.system
         port = SessionPort(system)
         system.tell(announced.address, Adopt(port.address), port.address)
+        if observing.current is not None:
+            kind = of_record(announced.config).session_type.name
+            observing.current.accepted(announced.session_id, kind, announced.destination)
         return Session(system, port, announced, CompletionHandle.completed())
 
     async def sessions(self) -> AsyncIterator[Session]:
-        """Sessions that others open with us, as they come."""
+        """Sessions that others open with us, as they come, until the application is closed."""
         while not self._closed:
-            yield await self.listen_for_session()
+            try:
+                session = await self.listen_for_session()
+            except SessionClosed:
+                return
+            yield session
 
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
@@ -365,20 +395,30 @@ class Slim:
     # The end
 
     async def close(self, grace: timedelta | float = 5.0) -> None:
-        """Close all sessions gracefully, leave the data plane, close provider and verifier. Idempotent."""
+        """Close all sessions gracefully, leave the data plane, give provider and verifier up. Idempotent."""
         if self._closed or self._plane is None:
             self._closed = True
             return
         self._closed = True
         self._plane.unobserve(self._connection_changed)
+        self._listeners.wake_all()
+        if self._keeper is not None:
+            self._keeper.discard(self)
         limit = seconds(grace) or 0.0
-        try:
-            await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
-        except (TimeoutError, SessionClosed):
-            logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+        if not self._plane.closed:
+            try:
+                await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
+            except (TimeoutError, SessionClosed):
+                logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+        self._plane.system.close_port(self._port)
         if self._own_plane:
             await self._plane.close(limit)
-        await asyncio.gather(self._provider.close(), self._verifier.close())
+        if self._started is not None:
+            self._started.cancel()
+            await asyncio.gather(self._started, return_exceptions=True)
+            if self._holds_identity:
+                self._holds_identity = False
+                await give_back(self._provider, self._verifier)
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -398,25 +438,36 @@ class Slim:
         """Start in the running loop, once."""
         if self._plane is not None:
             return
-        plane = self._given_plane or (own_data_plane() if self._own_plane else shared_data_plane())
+        plane = self._given_plane
+        if plane is None:
+            self._keeper = keeper()
+            self._keeper.add(self)
+            plane = self._keeper.own() if self._own_plane else self._keeper.shared()
         self._plane = plane
         self._port = plane.system.port(lambda message, _: self._receive(message))
         self._actor = plane.spawn_app(self._name, self._provider, self._verifier, WireCodec(), self._settings)
         plane.system.tell(self._actor, Listen(self._port), self._port)
 
     async def _ready(self) -> DataPlane:
-        """The data plane, with identity initialized."""
-        if self._closed:
-            raise SessionClosed("the application is closed")
+        """The data plane, with identity initialized. Raises SessionClosed."""
+        self._check_open()
         self._spawn()
         assert self._plane is not None
-        if self._started is None:
+        failed = self._started is not None and self._started.done() and not self._holds_identity
+        if self._started is None or failed:
             self._started = asyncio.ensure_future(self._initialize())
         await asyncio.shield(self._started)
         return self._plane
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosed("the application is closed")
+        if self._plane is not None and self._plane.closed:
+            raise SessionClosed("the data plane of the application is closed")
+
     async def _initialize(self) -> None:
-        await asyncio.gather(self._provider.initialize(), self._verifier.initialize())
+        await take(self._provider, self._verifier)
+        self._holds_identity = True
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
         """Have the App actor do something and wait for its outcome."""
@@ -434,11 +485,7 @@ class Slim:
         match message:
             case SessionAnnounced():
                 self._announced.append(message)
-                while self._listeners:
-                    waiter = self._listeners.popleft()
-                    if not waiter.done():
-                        waiter.set_result(None)
-                        break
+                self._listeners.wake(1)
             case Completed():
                 for number in message.done:
                     self._finish(number, None)

@@ -1,4 +1,4 @@
-"""The command line: `callboard start | demo | send | listen | chat | bench`.
+"""The command line: `callboard start | demo | send | listen | chat | token | bench`.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 
 from loguru import logger
 
-from gateway.cli import bench, demo, start, talk
+from gateway.cli import bench, demo, start, talk, token
+from gateway.version import get_version
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
     start.add,
     demo.add,
     talk.add,
+    token.add,
     bench.add,
 )
 
@@ -34,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
         help="what is logged to standard error (default: WARNING)",
     )
+    top.add_argument("--version", action="version", version=f"callboard {get_version()}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for add in COMMANDS:
         add(commands)

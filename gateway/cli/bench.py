@@ -8,9 +8,9 @@ mls        the MLS library beside the primitives it needs
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib.util
 
+from gateway.runner import run
 from identity.errors import ConfigError
 
 
@@ -44,7 +44,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         sides.insert(0, Side("originals", "originals"))
         if arguments.mixed:
             sides.append(Side(node="callboard", applications="originals"))
-    print(asyncio.run(compare(sides, scale=arguments.scale)))
+    print(run(compare(sides, scale=arguments.scale)))
     return 0
 
 
@@ -52,7 +52,7 @@ def _stages(_: argparse.Namespace) -> int:
     from gateway import bench_actors, bench_codec, bench_http2, bench_identity
 
     print(bench_codec.table(bench_codec.measure()))
-    print(bench_actors.table(asyncio.run(bench_actors.measure())))
+    print(bench_actors.table(run(bench_actors.measure())))
     print(bench_http2.table(bench_http2.measure()))
     print(bench_identity.table(bench_identity.measure()))
     return 0

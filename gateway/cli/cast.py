@@ -20,6 +20,7 @@ from actors.names import Name
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
+from gateway.runner import run
 from identity.errors import SlimError
 from identity.provider import IdentityProvider, IdentityVerifier
 
@@ -146,7 +147,7 @@ def main() -> None:
     logger.remove()
     logger.add(sys.stderr, level="ERROR")
     try:
-        asyncio.run(play(sys.argv[1], sys.argv[2]))
+        run(play(sys.argv[1], sys.argv[2]))
     except KeyboardInterrupt:
         pass
 

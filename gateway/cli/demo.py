@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from gateway.config import TRANSPORTS
+from gateway.runner import run as run_loop
 from identity.errors import SlimError
 
 PLAYERS = ("ada", "ben", "cleo", "dan")
@@ -38,7 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Start a node and four applications, each in its own process, and print what happens.",
     )
     command.add_argument("--transport", choices=TRANSPORTS, help="what carries the node's streams")
-    command.set_defaults(run=lambda arguments: asyncio.run(run(arguments.transport)))
+    command.set_defaults(run=lambda arguments: run_loop(play(arguments.transport)))
 
 
 class Transcript:
@@ -154,7 +155,7 @@ class Director:
                 self._transcript.line(who, f"is told: {report['why']}")
 
 
-async def run(transport: str | None = None) -> int:
+async def play(transport: str | None = None) -> int:
     """The whole demo. Raises DemoFailed at the first step that does not happen."""
     transcript = Transcript()
     director = Director(transcript)
@@ -215,6 +216,7 @@ async def _scenes(director: Director, transcript: Transcript) -> list[float]:
 
     transcript.scene("ada closes the group for all")
     await director.order("ada", "close")
+    await director.expect("ada", "ended")
     await director.expect("ben", "ended")
 
     transcript.scene("Point to point: ada asks, ben answers")

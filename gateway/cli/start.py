@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.config import TRANSPORTS, ServerConfig, duration
 from gateway.dataplane import DataPlane
+from gateway.runner import run
 from identity.errors import ConfigError
 
 
@@ -32,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--max-message-size", type=int, metavar="BYTES", help="default: 4 MiB")
     command.add_argument("--transport", choices=TRANSPORTS, help="what carries the streams")
     command.add_argument("--drain", default="5s", metavar="DURATION", help="time to write out at the end")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run_node)
 
 
 def configuration(arguments: argparse.Namespace) -> ServerConfig:
@@ -61,9 +62,9 @@ def configuration(arguments: argparse.Namespace) -> ServerConfig:
     return ServerConfig.read(config)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_node(arguments: argparse.Namespace) -> int:
     """Run the node."""
-    return asyncio.run(serve(configuration(arguments), duration(arguments.drain, "--drain")))
+    return run(serve(configuration(arguments), duration(arguments.drain, "--drain")))
 
 
 async def serve(config: ServerConfig, drain: float) -> int:

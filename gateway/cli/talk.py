@@ -17,12 +17,14 @@ from gateway.api.session_config import SessionType
 from gateway.api.slim import Slim
 from gateway.cli.application import (
     add_connection,
-    add_identity,
     add_reliability,
     application,
     parse_name,
     session_config,
 )
+from gateway.cli.environment import add_environment
+from gateway.cli.identity import add_identity
+from gateway.runner import run
 from identity.errors import SlimError
 
 
@@ -33,14 +35,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     send.add_argument("--count", type=int, default=1, metavar="N", help="how often (1)")
     send.add_argument("--wait-reply", action="store_true", help="print one answer per message")
     send.add_argument("message", help='what to say; "-" sends standard input line by line')
-    send.set_defaults(run=lambda arguments: asyncio.run(_send(arguments)))
+    send.set_defaults(run=lambda arguments: run(_send(arguments)))
 
     listen = commands.add_parser(
         "listen", help="print what others send", description="Print messages until interrupted."
     )
     listen.add_argument("--echo", action="store_true", help="send every message back")
     listen.add_argument("--count", type=int, default=0, metavar="N", help="exit after N messages")
-    listen.set_defaults(run=lambda arguments: asyncio.run(_listen(arguments)))
+    listen.set_defaults(run=lambda arguments: run(_listen(arguments)))
 
     chat = commands.add_parser(
         "chat",
@@ -49,13 +51,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     chat.add_argument("--channel", metavar="ORG/NS/CHANNEL", help="the group's name; makes us its moderator")
     chat.add_argument("--invite", action="append", default=[], metavar="ORG/NS/APP", help="repeatable")
-    chat.set_defaults(run=lambda arguments: asyncio.run(_chat(arguments)))
+    chat.set_defaults(run=lambda arguments: run(_chat(arguments)))
 
     for command in (send, listen, chat):
         command.add_argument("--name", required=True, metavar="ORG/NS/APP", help="who we are")
         add_connection(command)
         add_reliability(command)
         add_identity(command)
+        add_environment(command)
 
 
 async def _send(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,8 @@ from gateway.proto import dataplane_pb2 as pb
 
 _TYPES = tuple(SessionType)
 _KINDS = tuple(MessageType)
-_DATA_KINDS = (MessageType.MSG, MessageType.RTX_REPLY)
+_MSG, _RTX_REPLY = MessageType.MSG, MessageType.RTX_REPLY
+_EMPTY = Payload()
 _BOUND = 1024
 
 
@@ -26,54 +27,48 @@ class WireCodec:
     def __init__(self) -> None:
         self._reader = HeaderReader()
         self._headers: dict[tuple[Name, Name, int, str, bool], bytes] = {}
+        self._last: tuple[Name | None, Name | None, int, str, bool] = (None, None, 0, "", False)
+        self._last_header = b""
+        self._sessions: dict[tuple[int, int, int], bytes] = {}
 
-    def encode(self, message: SessionMessage) -> Frame:
-        """The frame of a message; its `connection` is not part of it."""
-        (
-            source,
-            destination,
-            session_type,
-            kind,
-            session_id,
-            message_id,
-            content,
-            fanout,
-            metadata,
-            identity,
-            error,
-            _,
-        ) = message
-        key = (source, destination, fanout, identity, error)
-        header = self._headers.get(key)
-        if header is None:
-            header = header_field(source, destination, fanout, identity, error=error)
-            if len(self._headers) >= _BOUND:
-                self._headers.clear()
-            self._headers[key] = header
+    def encode(self, message: SessionMessage, identity: str) -> Frame:
+        """The frame of a message with `identity` as token; its `connection` is not part of it."""
+        source, destination, type_, kind, session_id, message_id, content = message[:7]
+        fanout, metadata, error = message.fanout, message.metadata, message.error
+        last = self._last
+        if last[0] is source and last[1] is destination and last[2:] == (fanout, identity, error):
+            header = self._last_header
+        else:
+            header = self._header(source, destination, fanout, identity, error)
+        session = self._sessions.get((type_, kind, session_id))
+        if session is None:
+            session = self._session(type_, kind, session_id)
         encode = varint.encode
-        session = b"".join(
-            (
-                b"\x08" + encode(session_type) if session_type else b"",
-                b"\x10" + encode(kind) if kind else b"",
-                b"\x18" + encode(session_id) if session_id else b"",
-                b"\x20" + encode(message_id) if message_id else b"",
-            )
-        )
+        if message_id:
+            session = b"".join((session, b"\x20", encode(message_id)))
         if isinstance(content, Payload):
             payload_type, blob = content
-            inside = b""
             if payload_type:
                 text = payload_type.encode()
-                inside = b"\x0a" + encode(len(text)) + text
-            if blob:
-                inside += b"\x12" + encode(len(blob))
+                inside = b"".join((b"\x0a", encode(len(text)), text, b"\x12", encode(len(blob))))
+                inside = inside if blob else inside[: len(text) + 2]
+            else:
+                inside = b"\x12" + encode(len(blob)) if blob else b""
             length = len(inside) + len(blob)
             size = encode(length)
-            pieces = (
-                b"\x12", encode(len(session)), session,
-                b"\x1a", encode(1 + len(size) + length), b"\x0a", size, inside, blob,
-            )  # fmt: skip
-            body = b"".join(pieces)
+            body = b"".join(
+                (
+                    b"\x12",
+                    encode(len(session)),
+                    session,
+                    b"\x1a",
+                    encode(1 + len(size) + length),
+                    b"\x0a",
+                    size,
+                    inside,
+                    blob,
+                )
+            )
         else:
             command = encode_command(content).SerializeToString()
             inside = b"\x12" + encode(len(command)) + command
@@ -81,31 +76,56 @@ class WireCodec:
         inner = len(body)
         if metadata:
             body += pb.Message(metadata=metadata).SerializeToString(deterministic=True)
-        return Frame(destination.key, destination.id, fanout, kind not in _DATA_KINDS, header, inner, body)
+        control = kind is not _MSG and kind is not _RTX_REPLY
+        return Frame(destination.key, destination.id, fanout, control, header, inner, body)
+
+    def _header(self, source: Name, destination: Name, fanout: int, identity: str, error: bool) -> bytes:
+        """The header field, from memory where it can be; remembered as the last one too."""
+        key = (source, destination, fanout, identity, error)
+        header = self._headers.get(key)
+        if header is None:
+            header = header_field(source, destination, fanout, identity, error=error)
+            if len(self._headers) >= _BOUND:
+                self._headers.clear()
+            self._headers[key] = header
+        self._last, self._last_header = key, header
+        return header
+
+    def _session(self, session_type: SessionType, kind: MessageType, session_id: int) -> bytes:
+        """The session header up to its message id."""
+        fields = ((b"\x08", session_type), (b"\x10", kind), (b"\x18", session_id))
+        prefix = b"".join(tag + varint.encode(value) for tag, value in fields if value)
+        if len(self._sessions) >= _BOUND:
+            self._sessions.clear()
+        self._sessions[session_type, kind, session_id] = prefix
+        return prefix
 
     def decode(self, frame: Frame) -> SessionMessage:
         """The message in a frame. Raises ProtocolError."""
-        header = self._reader.read(frame.header)
-        body = frame.body
-        scanned = scan(body, frame.inner)
-        if scanned is None or scanned.kind >= len(_KINDS) or scanned.session_type >= len(_TYPES):
+        scanned = frame.scanned or scan(frame.body, frame.inner)
+        if scanned is None:
             return self._decode(frame)
+        session_type, kind, session_id, message_id, payload_type, blob = scanned
+        if kind >= len(_KINDS) or session_type >= len(_TYPES):
+            return self._decode(frame)
+        source, destination, fanout, identity, _, _, connection, error = self._reader.read(frame.header)
+        body, inner = frame.body, frame.inner
         metadata = None
-        if frame.inner < len(body):
-            metadata = dict(pb.Message.FromString(body[frame.inner :]).metadata) or None
+        if inner < len(body):
+            metadata = dict(pb.Message.FromString(body[inner:]).metadata) or None
         return SessionMessage(
-            header.source,
-            header.destination,
-            _TYPES[scanned.session_type],
-            _KINDS[scanned.kind],
-            scanned.session_id,
-            scanned.message_id,
-            Payload(scanned.payload_type, body[scanned.blob : frame.inner]),
-            header.fanout,
+            source,
+            destination,
+            _TYPES[session_type],
+            _KINDS[kind],
+            session_id,
+            message_id,
+            Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY,
+            fanout,
             metadata,
-            header.identity,
-            header.error,
-            header.incoming_conn,
+            identity,
+            error,
+            connection,
         )
 
     def _decode(self, frame: Frame) -> SessionMessage:

@@ -1,7 +1,8 @@
 """Names and SLIMHeaders: small, repeated from message to message, and therefore remembered.
 
 Consecutive messages of a session carry the same header for as long as their token lasts, so its bytes
-are the key to everything read from it. The memories are bounded: full, they start over.
+are the key to everything read from it. The memories are bounded: full, they start over,
+and what is large is not remembered.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from gateway.codec import varint
 from gateway.proto import dataplane_pb2 as pb
 
 _BOUND = 2048
+LARGEST = 8192
+"""Bytes of a header or a name that are worth remembering: a usual one is less than half as long."""
 
 
 class Header(NamedTuple):
@@ -101,9 +104,10 @@ class HeaderReader:
         if header is None:
             _, start = varint.decode(field, 1)
             header = self.parse(field[start:])
-            if len(self._headers) >= _BOUND:
-                self._headers.clear()
-            self._headers[field] = header
+            if len(field) <= LARGEST:
+                if len(self._headers) >= _BOUND:
+                    self._headers.clear()
+                self._headers[field] = header
         return header
 
     def parse(self, data: bytes) -> Header:
@@ -135,7 +139,8 @@ class HeaderReader:
         name = self._names.get(data)
         if name is None:
             name = name_from(message)
-            if len(self._names) >= _BOUND:
-                self._names.clear()
-            self._names[data] = name
+            if len(data) <= LARGEST:
+                if len(self._names) >= _BOUND:
+                    self._names.clear()
+                self._names[data] = name
         return name

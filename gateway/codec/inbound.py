@@ -1,12 +1,15 @@
 """What a link received: bytes to the records of `actors/messages/wire.py`, for one connection.
 
-A data Publish in the usual layout is cut behind its header, whose bytes are looked up among those seen
-before; the rest is scanned (`layout`) and kept as it is. Anything else goes through protobuf and comes
-out in the usual layout. Either way incoming_conn is
-overwritten with this connection's index, and recv_from and forward_to are cleared (`dataplane.md` 7).
+A Publish that begins with its header, as all known peers write it, is cut behind it. The header's bytes
+are looked up among those seen before; the rest is judged (a data message by `layout`, anything else by
+protobuf) and kept as it is. What begins otherwise goes through protobuf and comes out in the usual order.
+Either way incoming_conn is overwritten with this connection's index, and recv_from and forward_to are
+cleared (`dataplane.md` 7).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -14,16 +17,34 @@ from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
 from actors.names import Key
 from gateway.codec import varint
-from gateway.codec.header import HeaderReader
-from gateway.codec.layout import scan
+from gateway.codec.header import LARGEST, HeaderReader
+from gateway.codec.layout import Scan, scan
 from gateway.proto import dataplane_pb2 as pb
 
 _HEADER = 0x0A
 _BOUND = 2048
 _MSG, _RTX_REPLY = int(MessageType.MSG), int(MessageType.RTX_REPLY)
 
+_LIKE_BOUND = 64
+
 Known = tuple[Key, int, int, bytes]
 """From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
+
+
+class _Like(NamedTuple):
+    """A data message seen before. One of the same length that differs from it only in its message id and
+    the content of its blob needs no second reading: everything else is compared as bytes."""
+
+    before: bytes
+    """Up to the message id."""
+    between: bytes
+    """From behind the message id to the blob (to the end, without one)."""
+    id_start: int
+    id_end: int
+    behind: int
+    """Where the body begins."""
+    frame: Frame
+    scanned: Scan
 
 
 class InboundParser:
@@ -32,6 +53,8 @@ class InboundParser:
     def __init__(self, index: int) -> None:
         self._index = index
         self._known: dict[bytes, Known] = {}
+        self._likes: dict[int, _Like] = {}
+        """By length."""
         self._reader = HeaderReader()
         self.ignored = 0
         """Messages of kinds that this family does not know."""
@@ -42,6 +65,14 @@ class InboundParser:
         Raises DecodeError for bytes that are not a Message (costs the peer its stream, `dataplane.md` 9)
         and ProtocolError for a Message that breaks a rule (costs it that message).
         """
+        like = self._likes.get(len(data))
+        if (
+            like is not None
+            and data.startswith(like[0])
+            and data.startswith(like[1], like[3])
+            and (frame := _alike(data, like)) is not None
+        ):
+            return frame
         if data[:1] == b"\x1a":
             try:
                 frame = self._cut(data)
@@ -62,15 +93,30 @@ class InboundParser:
         body = data[behind:]
         inner = end - behind
         scanned = scan(body, inner)
-        if scanned is None or (inner < len(body) and not _is_message(body[inner:])):
+        kind = scanned[1] if scanned is not None else _kind(body[:inner])
+        if kind is None or (inner < len(body) and not _is_message(body[inner:])):
             return None
         header = data[header_start:behind]
         known = self._known.get(header)
         if known is None:
             known = self._learn(header)
         key, id, fanout, field = known
-        kind = scanned.kind
-        return Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body)
+        frame = Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body, scanned)
+        if scanned is not None and scanned[3] and inner == len(body):
+            self._remember(data, behind, frame, scanned)
+        return frame
+
+    def _remember(self, data: bytes, behind: int, frame: Frame, scanned: Scan) -> None:
+        """Keep the frame as the one that the next messages of its length are compared with."""
+        # Tags and values of session type and message type, the tags of session id and message id.
+        id_start = behind + 8 + len(varint.encode(scanned[2]))
+        _, id_end = varint.decode(data, id_start)
+        if len(self._likes) >= _LIKE_BOUND:
+            self._likes.clear()
+        between = data[id_end : behind + scanned[5]]
+        self._likes[len(data)] = _Like(
+            data[:id_start], between, id_start, id_end, behind, frame._replace(body=b""), scanned
+        )
 
     def _learn(self, header: bytes) -> Known:
         """Read a header not seen before and prepare the one that goes on."""
@@ -79,9 +125,10 @@ class InboundParser:
         except DecodeError as exc:
             raise ValueError("not a header") from exc
         known = self._rewrite(message)
-        if len(self._known) >= _BOUND:
-            self._known.clear()
-        self._known[header] = known
+        if len(header) <= LARGEST:
+            if len(self._known) >= _BOUND:
+                self._known.clear()
+            self._known[header] = known
         return known
 
     def _rewrite(self, message: pb.SLIMHeader) -> Known:
@@ -133,6 +180,39 @@ class InboundParser:
         message.ClearField("publish")
         control = kind != _MSG and kind != _RTX_REPLY
         return Frame(key, id, fanout, control, field, len(inner), inner + message.SerializeToString())
+
+
+def _alike(data: bytes, like: _Like) -> Frame | None:
+    """The frame of a message that equals `like` but for its id and blob; None when the id is malformed."""
+    _, _, id_start, id_end, behind, (key, id, fanout, control, field, inner, _, _), scanned = like
+    try:
+        message_id, position = varint.decode(data, id_start)
+    except ValueError:
+        return None
+    if position != id_end or message_id >> 32:
+        return None
+    type_, kind, session_id, _, payload_type, blob = scanned
+    return Frame(
+        key,
+        id,
+        fanout,
+        control,
+        field,
+        inner,
+        data[behind:],
+        (type_, kind, session_id, message_id, payload_type, blob),
+    )
+
+
+def _kind(body: bytes) -> int | None:
+    """The message type in the body of a Publish that is not in the usual layout, judged by protobuf."""
+    try:
+        publish = pb.Publish.FromString(body)
+    except DecodeError:
+        return None
+    if publish.HasField("header") or not publish.HasField("session"):
+        return None
+    return int(publish.session.session_message_type)
 
 
 def _is_message(data: bytes) -> bool:

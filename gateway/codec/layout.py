@@ -7,20 +7,11 @@ is well formed: nothing that a peer could choke on is handed on unread.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from gateway.codec import varint
 
-
-class Scan(NamedTuple):
-    """What stands in the body of a data message; `blob` is where its blob begins."""
-
-    session_type: int
-    kind: int
-    session_id: int
-    message_id: int
-    payload_type: str
-    blob: int
+Scan = tuple[int, int, int, int, str, int]
+"""What stands in the body of a data message: session type, message type, session id, message id, payload
+type, and where its blob begins."""
 
 
 def scan(body: bytes, end: int) -> Scan | None:
@@ -37,31 +28,32 @@ def _scan(body: bytes, end: int) -> Scan | None:
     session_type, kind, session_end = body[3], body[5], 2 + body[1]
     if session_type > 127 or kind > 127 or body[1] > 127:
         return None
-    session_id, position = varint.decode(body, 7)
+    decode = varint.decode
+    session_id, position = decode(body, 7)
     message_id = 0
     if position < session_end:
         if body[position] != 0x20:
             return None
-        message_id, position = varint.decode(body, position + 1)
+        message_id, position = decode(body, position + 1)
     if position != session_end or body[position] != 0x1A or session_id >> 32 or message_id >> 32:
         return None
-    length, position = varint.decode(body, position + 1)
+    length, position = decode(body, position + 1)
     if position + length != end or body[position] != 0x0A:
         return None
-    length, position = varint.decode(body, position + 1)
+    length, position = decode(body, position + 1)
     if position + length != end:
         return None
     payload_type = ""
     if position < end and body[position] == 0x0A:
-        length, position = varint.decode(body, position + 1)
+        length, position = decode(body, position + 1)
         payload_type = body[position : position + length].decode()
         position += length
     if position < end:
         if body[position] != 0x12:
             return None
-        length, position = varint.decode(body, position + 1)
+        length, position = decode(body, position + 1)
         if position + length != end:
             return None
-    return (
-        Scan(session_type, kind, session_id, message_id, payload_type, position) if position <= end else None
-    )
+    if position > end:
+        return None
+    return session_type, kind, session_id, message_id, payload_type, position

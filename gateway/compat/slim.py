@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -33,8 +33,10 @@ from gateway.api.message import Message
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
+from gateway.compat.connections import sharing
 from gateway.compat.lower import Blob
 from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
+from gateway.config import ClientConfig
 from gateway.dataplane import DataPlane
 from identity.errors import ConfigError, SlimError
 from identity.protocols import Provider, Verifier
@@ -167,6 +169,29 @@ class Slim(CurrentSlim):
         """`id` up to 0.5."""
         return self.id
 
+    # Connections
+
+    async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
+        """As `gateway.Slim`; a node that another application of the process dialled is joined."""
+        endpoint = ClientConfig.read(client_config).endpoint
+        plane = await self._ready()
+
+        def dial() -> Awaitable[int]:
+            return super(Slim, self).connect(client_config, subscribe=subscribe)
+
+        if not await sharing(plane).connect(self, plane, endpoint, dial):
+            await self._join(endpoint, subscribe=subscribe)
+        return plane.dialled()[endpoint]
+
+    async def disconnect(self, endpoint: str | int) -> None:
+        """As `gateway.Slim`; the connection itself ends with its last user."""
+        dialled = (await self._ready()).dialled()
+        known = next((name for name, index in dialled.items() if endpoint in (name, index)), None)
+        if known is not None and sharing(self.data_plane).leave(self, known):
+            await self._leave(known)
+        else:
+            await super().disconnect(endpoint)
+
     # The receive loop
 
     async def __aenter__(self) -> Self:
@@ -219,7 +244,7 @@ class Slim(CurrentSlim):
             try:
                 item: _Item | SlimError = self._item(conversation, await session.get_message())
             except SlimError as error:
-                item = _older(error)
+                item = older(error)
             except BaseException:
                 conversation.room.release()
                 raise
@@ -415,7 +440,7 @@ class Slim(CurrentSlim):
         return conversation.sessions[0][1]
 
 
-def _older(error: SlimError) -> SlimError:
+def older(error: SlimError) -> SlimError:
     """An error as these generations raised it."""
     if isinstance(error, MessageUndelivered):
         return SlimTimeout(str(error), message_id=error.message_id, original_exception=error)

@@ -43,12 +43,13 @@ class Backoff:
     """Times between attempts to connect, in seconds; `max_attempts` 0 is without end.
 
     Delays grow by `factor` from `base` to `max_delay`; jitter takes up to half of each away, so that many
-    clients do not come back in step.
+    clients do not come back in step. The original tries once a second: programs count on being back within
+    two seconds of a restart, whatever it took. Raising `max_delay` spares a node that is gone for long.
     """
 
     base: float = 0.1
     factor: float = 2.0
-    max_delay: float = 5.0
+    max_delay: float = 1.0
     max_attempts: int = 0
     jitter: bool = True
 
@@ -80,7 +81,7 @@ class Backoff:
                 # A bare number is milliseconds here, as it is for the original.
                 duration(base / 1000 if isinstance(base, int | float) else base, section.at("base")),
                 factor,
-                section.seconds("max_delay", 5.0),
+                section.seconds("max_delay", 1.0),
                 section.count("max_attempts", 0, least=0),
                 section.take("jitter", bool, True),
             )

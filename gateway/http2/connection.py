@@ -32,6 +32,8 @@ from gateway.http2.stream import StreamState
 
 MAX_SETTINGS = 32
 """Settings in one frame. There are a dozen registered ones."""
+HEADER_BYTES_PER_CHARGE = 128
+"""Header compression costs many times more per byte than anything else."""
 MAX_UNREAD_REPLIES = 4096
 """Frames in reply to a peer that does not read them."""
 
@@ -114,7 +116,7 @@ class Connection(Endpoint):
                 case Due.LAST_CALL:
                     self._last_call()
                 case Due.GRACE:
-                    self.close("the connection has reached its age")
+                    self.close("the grace of a connection that goes away has ended")
                 case Due.BLOCKED:
                     self._fail(Violation(ErrorCode.NO_ERROR, "stall_timeout", "the peer reads nothing"))
                 case Due.CHECK:
@@ -162,12 +164,12 @@ class Connection(Endpoint):
             )
         self._uncredited += length
         stream = self._streams.get(stream_id)
-        if stream is None:
-            self._not_idle(stream_id)
-            self._charge("closed_stream")
-            return None
         if payload == 0:
             self._charge("empty_data")
+        if stream is None:
+            # On its way when the stream ended. Flow control bounds it as it does any DATA.
+            self._not_idle(stream_id)
+            return None
         if stream.batch is None:
             stream.batch = []
             self._touched.append(stream)
@@ -197,7 +199,7 @@ class Connection(Endpoint):
         try:
             stream.assembler.take(data, at, end, batch)
         except StreamViolation as violation:
-            self._refuse_input(stream, violation)
+            self._refuse_bad_input(stream, violation)
 
     def data_end(self, stream: StreamState) -> None:
         """The end of the peer's side of a stream, by DATA or by a request's trailers."""
@@ -206,7 +208,7 @@ class Connection(Endpoint):
         if not self._server:
             self._end_with_response(stream, Cause(Status.UNKNOWN, "the stream ended without grpc-status"))
         elif stream.assembler.partial:
-            self._refuse_input(
+            self._refuse_bad_input(
                 stream,
                 StreamViolation(
                     ErrorCode.PROTOCOL_ERROR,
@@ -301,6 +303,7 @@ class Connection(Endpoint):
             self._read_block(stream_id, block, ends_stream=self._block_ends_stream)
 
     def _read_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
+        self._charge("header_flood", 1 + len(block) // HEADER_BYTES_PER_CHARGE)
         fields = self._decoder.decode(block)  # whatever the stream's state: decoding has state of its own
         stream = self._streams.get(stream_id)
         try:
@@ -313,10 +316,9 @@ class Connection(Endpoint):
                 self._read_request(stream_id, fields, ends_stream=ends_stream)
             else:
                 self._not_idle(stream_id)
-                self._charge("closed_stream")
         except StreamViolation as violation:
             if stream is not None:
-                self._refuse_input(stream, violation)
+                self._refuse_bad_input(stream, violation)
             else:
                 self._counters.refuse(violation.rule)
                 self._control.append(frames.rst_stream(stream_id, violation.code))
@@ -555,9 +557,13 @@ class Connection(Endpoint):
         if stream_id % 2 == 0 or stream_id > self._last_id:
             raise _protocol_error("stream_id", f"a frame on stream {stream_id}, which nobody opened")
 
-    def _charge(self, rule: str) -> None:
+    def _refuse_bad_input(self, stream: StreamState, violation: StreamViolation) -> None:
+        self._refuse_input(stream, violation)
+        self._charge_reset()
+
+    def _charge(self, rule: str, cost: int = 1) -> None:
         """Count a frame that brings nobody anything."""
-        if not self._controls.spend(self._now):
+        if not self._controls.spend(self._now, cost):
             raise Violation(ErrorCode.ENHANCE_YOUR_CALM, rule, "too many frames that carry nothing")
 
     def _charge_reset(self) -> None:

@@ -130,6 +130,7 @@ class ConnectFailed(Http2Error):
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(f"cannot connect to {target}: {reason}")
         self.target = target
+        self.reason = reason
 
 
 class CallRefused(Http2Error):

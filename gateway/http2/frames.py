@@ -44,7 +44,6 @@ LONG = Struct(">I")
 SETTING = Struct(">HI")
 _RST_STREAM = Struct(">HBBBII")
 _WINDOW_UPDATE = _RST_STREAM
-_GOAWAY = Struct(">HBBBIII")
 
 _head = HEAD.pack
 
@@ -81,7 +80,7 @@ def rst_stream(stream_id: int, code: int) -> bytes:
 def goaway(last_stream_id: int, code: int, detail: str = "") -> bytes:
     """A GOAWAY frame; `detail` travels as debug data for the people at the other side."""
     debug = detail.encode("utf-8", "replace")[:256]
-    return _GOAWAY.pack(0, 8 + len(debug), GOAWAY, 0, 0, last_stream_id, code) + debug
+    return head(GOAWAY, 0, 0, 8 + len(debug)) + LONG.pack(last_stream_id) + LONG.pack(code) + debug
 
 
 def header_frames(stream_id: int, block: bytes, max_frame: int, *, end_stream: bool) -> bytes:

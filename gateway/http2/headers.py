@@ -26,7 +26,7 @@ logging.getLogger("hpack").setLevel(logging.WARNING)
 
 CONTENT_TYPE = "application/grpc"
 FIELD_OVERHEAD = 32
-_HARD_LIMIT = 4
+_HARD_LIMIT = 2
 """How much larger than announced a header list may be and still be decoded, only to refuse its stream."""
 
 _TABLE_SIZE_ZERO = b"\x20"

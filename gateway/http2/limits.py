@@ -12,7 +12,7 @@ Every limit bounds memory or CPU that a peer could otherwise claim:
     open streams and connections       max_streams, max_connections             REFUSED_STREAM; closed unread
     open and cancel streams in a rush  reset_burst, reset_rate                  ENHANCE_YOUR_CALM
     ping, settings, empty frames, ...  control_burst, control_rate              ENHANCE_YOUR_CALM
-    large header lists                 max_header_list (soft), 4 times (hard)   RESOURCE_EXHAUSTED; then
+    large header lists                 max_header_list (soft), twice it (hard)  RESOURCE_EXHAUSTED; then
                                                                                 ENHANCE_YOUR_CALM
     say nothing                        handshake_timeout, idle_timeout,         the connection ends
                                        keepalive_interval + keepalive_timeout
@@ -64,11 +64,12 @@ class Limits:
     """Unsent bytes at which a stream is reset: its owner went on sending above `high_water`."""
     control_burst: int = 10_000
     """Frames without a payload for anybody (ping, settings, reset, window update, priority, unknown, empty
-    data, data for ended streams) that a peer may send at once. One costs about 2 us."""
+    data) that a peer may send at once; a header block counts as one for each 128 bytes. One costs about
+    1 us, 128 bytes of headers 20 to 100 us."""
     control_rate: float = 1_000.0
     """How many of them per second are good for ever. Data we send earns the window updates it needs."""
     reset_burst: int = 1_000
-    """Streams that a peer may reset before it got a message, or have refused, at once. One costs 100 us."""
+    """Streams that a peer may reset before it got a message, or have refused, at once. One costs 50 us."""
     reset_rate: float = 100.0
     handshake_timeout: float = 10.0
     """From the open connection to the peer's settings and its acknowledgement of ours."""
@@ -162,14 +163,14 @@ class Allowance:
         self._tokens: float = burst
         self._at = now
 
-    def spend(self, now: float) -> bool:
-        """Take one token. False: none is left."""
-        if self._tokens < 1:
+    def spend(self, now: float, cost: int = 1) -> bool:
+        """Take `cost` tokens. False: there are not as many."""
+        if self._tokens < cost:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
             self._at = now
-            if self._tokens < 1:
+            if self._tokens < cost:
                 return False
-        self._tokens -= 1
+        self._tokens -= cost
         return True
 
     def earn(self, count: int) -> None:

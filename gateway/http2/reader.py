@@ -99,7 +99,10 @@ class FrameReader:
     def _needed(self, kind: int, flags: int, length: int) -> int:
         """How many bytes of a frame must be at hand for `_open`."""
         if kind == _DATA:
-            return _HEAD_SIZE + bool(flags & _PADDED)
+            padded = bool(flags & _PADDED)
+            if padded and length == 0:
+                raise Violation(ErrorCode.FRAME_SIZE_ERROR, "frame_size", "a padded frame without padding")
+            return _HEAD_SIZE + padded
         if kind > frames.CONTINUATION:
             return _HEAD_SIZE
         if length > self._max_control:
@@ -113,10 +116,6 @@ class FrameReader:
         if kind == _DATA:
             padding = 0
             if flags & _PADDED:
-                if length == 0:
-                    raise Violation(
-                        ErrorCode.FRAME_SIZE_ERROR, "frame_size", "a padded frame without padding"
-                    )
                 padding = payload[0]
                 if padding >= length:
                     raise Violation(ErrorCode.PROTOCOL_ERROR, "padding", "more padding than frame")

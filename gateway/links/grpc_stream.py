@@ -9,11 +9,13 @@ from typing import Any
 
 import grpc
 
-from actors.errors import ConnectionLost
+from actors.errors import CannotConnect
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
+_REFUSAL = 0.05
+"""Seconds in which a refusal's status follows its headers."""
 _SERVICE, _METHOD = METHOD_PATH.strip("/").split("/")
 
 Headers = dict[str, str]
@@ -236,10 +238,11 @@ class GrpcServer:
 
 
 def _peer_chain(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-    """The certificates that the peer sent, leaf first, as PEM."""
+    """The peer's certificates, leaf first, as PEM. The library's chain may be without the leaf."""
     found = context.auth_context()
-    chain = found.get("x509_pem_cert_chain") or found.get("x509_pem_cert") or ()
-    return b"".join(bytes(part) for part in chain)
+    leaf = b"".join(found.get("x509_pem_cert", ()))
+    chain = b"".join(found.get("x509_pem_cert_chain", ()))
+    return leaf + chain.replace(leaf, b"") if leaf else chain
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -260,7 +263,7 @@ class GrpcDialler:
         self._closers: set[asyncio.Task[None]] = set()
 
     async def dial(self) -> Stream:
-        """A new stream. Raises ConnectionLost saying why there is none."""
+        """A new stream. Raises CannotConnect saying why there is none."""
         config = self._config
         target = config.target()
         where = f"unix:{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{target[1]}"
@@ -292,17 +295,15 @@ class GrpcDialler:
         try:
             async with asyncio.timeout(config.dial_timeout):
                 await call.initial_metadata()
-                if call.done():
-                    raise ConnectionLost(
-                        config.endpoint, f"{(await call.code()).name}: {await call.details()}"
-                    )
+                if await _refused(call):
+                    raise CannotConnect(config.endpoint, await _why(call))
         except TimeoutError as exc:
             await channel.close()
-            raise ConnectionLost(config.endpoint, "no answer in time") from exc
+            raise CannotConnect(config.endpoint, "no answer in time") from exc
         except grpc.RpcError as exc:
             cause = await _why(call)
             await channel.close()
-            raise ConnectionLost(config.endpoint, cause) from exc
+            raise CannotConnect(config.endpoint, cause) from exc
         except BaseException:
             await channel.close()
             raise
@@ -317,6 +318,16 @@ class GrpcDialler:
     async def _end(stream: GrpcStream, channel: Any) -> None:
         await stream.ended.wait()
         await channel.close()
+
+
+async def _refused(call: Any) -> bool:
+    """Whether the headers were those of a refusal: then its status follows them at once."""
+    status = asyncio.ensure_future(call.code())
+    try:
+        done, _ = await asyncio.wait({status}, timeout=_REFUSAL)
+    finally:
+        status.cancel()
+    return bool(done)
 
 
 async def _why(call: Any) -> str:

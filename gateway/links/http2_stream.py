@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from actors.errors import ConnectionLost
+from actors.errors import CannotConnect
 from gateway import http2
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.http2.errors import Cause, Http2Error, Status
@@ -178,14 +178,15 @@ class FastDialler:
         )
 
     async def dial(self) -> Stream:
-        """A new stream. Raises ConnectionLost saying why there is none."""
+        """A new stream. Raises CannotConnect saying why there is none."""
         try:
             async with asyncio.timeout(self._config.dial_timeout):
                 stream = await self._dial()
         except TimeoutError as exc:
-            raise ConnectionLost(self._config.endpoint, "no answer in time") from exc
+            raise CannotConnect(self._config.endpoint, "no answer in time") from exc
         except (Http2Error, OSError) as exc:
-            raise ConnectionLost(self._config.endpoint, str(exc)) from exc
+            cause = exc.reason if isinstance(exc, http2.ConnectFailed) else str(exc)
+            raise CannotConnect(self._config.endpoint, cause) from exc
         if self._config.keepalive is not None:
             _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
         return Http2Stream(stream, self._config.endpoint)

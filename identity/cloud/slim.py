@@ -80,6 +80,7 @@ class CloudProvider:
         self._fetch = fetch or (lambda: get_jwt(jwt_type, workspace_group_id, server_url, **options))
         self._clock = clock
         self._token: IssuedToken | None = None
+        self._generation = 0
         self._renewal: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()  # against two initialize() at the same time
 
@@ -103,6 +104,11 @@ class CloudProvider:
     def get_id(self) -> str:
         """The `sub` of the issued tokens. Raises AuthError before `initialize()`."""
         return self._current().subject
+
+    @property
+    def generation(self) -> int:
+        """Grows with each token that the auth server issued."""
+        return self._generation
 
     def get_token(self, now: float) -> str:
         """The token in hand. Raises AuthError before `initialize()`, InvalidToken when it has expired."""
@@ -136,6 +142,7 @@ class CloudProvider:
                 f"the renewed token is for {token.subject}, not {self._token.subject}", rule="subject"
             )
         self._token = token
+        self._generation += 1
 
     async def _renew(self) -> None:
         failures = 0

@@ -40,9 +40,9 @@ def _kdf_label(label: bytes, length: int) -> bytes:
     return u16(length) + _label(label)
 
 
-def _labelled(label: bytes, content: bytes) -> bytes:
+def _labelled(label: bytes, *content: bytes) -> bytes:
     """SignContent and EncryptContext (section 5.1); the content may be a whole tree, so it is copied once."""
-    return b"".join((_label(label), length(len(content)), content))
+    return b"".join((_label(label), length(sum(map(len, content))), *content))
 
 
 class CipherSuite:
@@ -127,6 +127,13 @@ class CipherSuite:
             return Secret(hmac.digest(secret, info + b"\1", self.hash_name)[:length])
         return Secret(hkdf_expand(self.hash_name, secret, info, length))
 
+    def expand_key_and_nonce(self, secret: bytes, context: bytes) -> tuple[bytes, bytes]:
+        """ExpandWithLabel twice with one context, for "key" and "nonce" (sections 6.3.2 and 12.4.3.1)."""
+        end = opaque(context) + b"\1"
+        name = self.hash_name
+        key = hmac.digest(secret, _kdf_label(b"key", self.key_length) + end, name)[: self.key_length]
+        return key, hmac.digest(secret, _kdf_label(b"nonce", NONCE_LENGTH) + end, name)[:NONCE_LENGTH]
+
     def derive_secret(self, secret: bytes, label: bytes) -> Secret:
         """DeriveSecret."""
         size = self.hash_length
@@ -155,9 +162,9 @@ class CipherSuite:
         """A fresh signature key pair."""
         return self.scheme.generate(random)
 
-    def sign_with_label(self, key: SignatureKey, label: bytes, content: bytes) -> bytes:
-        """SignWithLabel."""
-        return key.sign(_labelled(label, content))
+    def sign_with_label(self, key: SignatureKey, label: bytes, *content: bytes) -> bytes:
+        """SignWithLabel; the content may come in pieces."""
+        return key.sign(_labelled(label, *content))
 
     def verify_with_label(self, public: bytes, label: bytes, content: bytes, signature: bytes) -> bool:
         """VerifyWithLabel: whether the signature fits. Raises ValidationError when `public` is no key."""

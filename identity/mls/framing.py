@@ -6,7 +6,7 @@ hot path of application messages, is in `private_message`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from identity.mls.cipher_suite import CipherSuite
@@ -102,9 +102,9 @@ class FramedContent:
     epoch: int
     sender: Sender
     authenticated_data: bytes
-    body: bytes | Proposal | Commit
+    body: bytes | Proposal | Commit = field(repr=False)
     """Application data, a proposal or a commit."""
-    encoded: bytes
+    encoded: bytes = field(repr=False)
 
     @property
     def type(self) -> ContentType:

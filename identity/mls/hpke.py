@@ -128,14 +128,13 @@ class NistKem:
     """DHKEM over a NIST curve: P-256, P-384 or P-521."""
 
     def __init__(
-        self, kem_id: int, curve: ec.EllipticCurve, order: int, hash_name: str, scalar_length: int, mask: int
+        self, kem_id: int, curve: ec.EllipticCurve, hash_name: str, scalar_length: int, mask: int
     ) -> None:
         self.kem_id = kem_id
         self.hash_name = hash_name
         self.private_length = scalar_length
         self.enc_length = 1 + 2 * scalar_length
         self._curve = curve
-        self._order = order
         self._mask = mask
 
     def derive_private(self, prk: bytes, suite_id: bytes) -> PrivateKey:
@@ -144,8 +143,10 @@ class NistKem:
             info = size.to_bytes(2, "big") + _VERSION + suite_id + b"candidate" + bytes([counter])
             candidate = hkdf_expand(self.hash_name, prk, info, size)
             scalar = int.from_bytes(bytes([candidate[0] & self._mask]) + candidate[1:], "big")
-            if 0 < scalar < self._order:
+            try:
                 return ec.derive_private_key(scalar, self._curve)
+            except ValueError:
+                continue  # zero or not below the order of the curve
         raise ValidationError("private_key", "256 candidates in a row were no private key")
 
     def load_private(self, data: bytes) -> PrivateKey:
@@ -176,16 +177,10 @@ class NistKem:
         return private.exchange(ec.ECDH(), public)
 
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_P384_ORDER = (
-    0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
-)
-_P521_ORDER = 0x01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409  # noqa: E501
-
 X25519 = X25519Kem()
-P256 = NistKem(0x0010, ec.SECP256R1(), _P256_ORDER, "sha256", 32, 0xFF)
-P384 = NistKem(0x0011, ec.SECP384R1(), _P384_ORDER, "sha384", 48, 0xFF)
-P521 = NistKem(0x0012, ec.SECP521R1(), _P521_ORDER, "sha512", 66, 0x01)
+P256 = NistKem(0x0010, ec.SECP256R1(), "sha256", 32, 0xFF)
+P384 = NistKem(0x0011, ec.SECP384R1(), "sha384", 48, 0xFF)
+P521 = NistKem(0x0012, ec.SECP521R1(), "sha512", 66, 0x01)
 
 _LIBRARY_KEM = {0x0020: KEM.X25519, 0x0010: KEM.P256, 0x0011: KEM.P384, 0x0012: KEM.P521}
 _LIBRARY_KDF = {"sha256": KDF.HKDF_SHA256, "sha384": KDF.HKDF_SHA384, "sha512": KDF.HKDF_SHA512}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from identity.mls.cipher_suite import NONCE_LENGTH, CipherSuite
+from identity.mls.cipher_suite import CipherSuite
 from identity.mls.codec import u16
 from identity.mls.hpke import HpkeKeyPair
 from identity.mls.secret import Secret
@@ -92,10 +92,9 @@ def welcome_secret(suite: CipherSuite, joiner: bytes, psk_secret: bytes) -> Secr
     return suite.derive_secret(suite.extract(joiner, psk_secret), b"welcome")
 
 
-def welcome_key_and_nonce(suite: CipherSuite, welcome: bytes) -> tuple[Secret, Secret]:
+def welcome_key_and_nonce(suite: CipherSuite, welcome: bytes) -> tuple[bytes, bytes]:
     """Key and nonce that open the GroupInfo of a Welcome (section 12.4.3.1)."""
-    key = suite.expand_with_label(welcome, b"key", b"", suite.key_length)
-    return key, suite.expand_with_label(welcome, b"nonce", b"", NONCE_LENGTH)
+    return suite.expand_key_and_nonce(welcome, b"")
 
 
 def zero_secret(suite: CipherSuite) -> Secret:

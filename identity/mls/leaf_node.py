@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
@@ -31,7 +31,7 @@ class Extension:
     """An extension of any type, its data unread."""
 
     type: int
-    data: bytes
+    data: bytes = field(repr=False)
 
     @classmethod
     def decode(cls, reader: Reader) -> Extension:
@@ -40,7 +40,7 @@ class Extension:
 
     def encode(self) -> bytes:
         """The bytes of the Extension."""
-        return b"".join((u16(self.type), length(len(self.data)), self.data))
+        return u16(self.type) + opaque(self.data)
 
 
 Extensions = tuple[Extension, ...]
@@ -54,9 +54,18 @@ def decode_extensions(reader: Reader) -> Extensions:
     return extensions
 
 
+def extension_parts(extensions: Extensions) -> list[bytes]:
+    """`Extension extensions<V>` in pieces to be joined: one of them may be a whole tree."""
+    parts = [b""]
+    for extension in extensions:
+        parts += (u16(extension.type), length(len(extension.data)), extension.data)
+    parts[0] = length(sum(map(len, parts)))
+    return parts
+
+
 def encode_extensions(extensions: Extensions) -> bytes:
     """Write `Extension extensions<V>`."""
-    return vector(extension.encode() for extension in extensions)
+    return b"".join(extension_parts(extensions))
 
 
 def find_extension(extensions: Extensions, kind: int) -> bytes | None:
@@ -148,9 +157,13 @@ class LeafNodeSource(IntEnum):
     COMMIT = 3
 
 
+_IN_TREE = b"\x01\x01"
+"""Present, and a leaf: what stands before a leaf in an encoded tree (section 12.4.3.3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeafNode:
-    """A leaf node. `encoded` is what was received or signed, and what is hashed, sent and verified."""
+    """A leaf node. The bytes that were received or signed are kept: they are hashed, sent and verified."""
 
     encryption_key: bytes
     signature_key: bytes
@@ -163,9 +176,10 @@ class LeafNode:
     """Empty unless the source is a commit."""
     extensions: Extensions
     signature: bytes
-    encoded: bytes
+    in_tree: bytes = field(repr=False)  # it holds the credential, which may be a token
+    """The bytes of the `optional<Node>` that holds it: so a tree is encoded by joining what is there."""
     signed_length: int
-    """How many bytes of `encoded` stand before the signature."""
+    """How many bytes of the leaf stand before the signature."""
 
     @classmethod
     def decode(cls, reader: Reader) -> LeafNode:
@@ -197,7 +211,7 @@ class LeafNode:
             parent_hash,
             extensions,
             signature,
-            reader.since(start),
+            _IN_TREE + reader.since(start),
             signed_length,
         )
 
@@ -244,14 +258,14 @@ class LeafNode:
             parent_hash,
             extensions,
             signature,
-            signed + opaque(signature),
+            _IN_TREE + signed + opaque(signature),
             len(signed),
         )
 
     @property
-    def in_tree(self) -> bytes:
-        """The bytes of the `optional<Node>` that holds it."""
-        return b"\1\1" + self.encoded
+    def encoded(self) -> bytes:
+        """The bytes of the LeafNode."""
+        return self.in_tree[len(_IN_TREE) :]
 
     def encode(self) -> bytes:
         """The bytes of the LeafNode."""
@@ -262,7 +276,7 @@ class LeafNode:
 
         Raises ValidationError when the signature key is no key of this suite.
         """
-        signed = self.encoded[: self.signed_length]
+        signed = self.in_tree[len(_IN_TREE) : len(_IN_TREE) + self.signed_length]
         if self.source is not LeafNodeSource.KEY_PACKAGE:
             signed += position
         return suite.verify_with_label(self.signature_key, b"LeafNodeTBS", signed, self.signature)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.codec import Reader, length, opaque, optional, u16, u32, u64, vector
-from identity.mls.leaf_node import MLS10, Extensions, LeafNode, decode_extensions, encode_extensions
+from identity.mls.leaf_node import (
+    MLS10,
+    Extensions,
+    LeafNode,
+    decode_extensions,
+    encode_extensions,
+    extension_parts,
+)
 from identity.mls.proposal import (
     PreSharedKeyId,
     ProposalOrRef,
@@ -138,7 +145,7 @@ class GroupInfo:
     confirmation_tag: bytes
     signer: int
     signature: bytes
-    encoded: bytes
+    encoded: bytes = field(repr=False)
     signed_length: int
 
     @classmethod
@@ -167,23 +174,22 @@ class GroupInfo:
         signer: int,
     ) -> GroupInfo:
         """Make and sign a GroupInfo."""
-        signed = b"".join(
-            (
-                group_context.encoded,
-                encode_extensions(extensions),
-                opaque(confirmation_tag),
-                u32(signer),
-            )
+        # With the tree among the extensions this is long: it is copied for the signature and once more.
+        signed = (
+            group_context.encoded,
+            *extension_parts(extensions),
+            opaque(confirmation_tag),
+            u32(signer),
         )
-        signature = suite.sign_with_label(key, b"GroupInfoTBS", signed)
+        signature = suite.sign_with_label(key, b"GroupInfoTBS", *signed)
         return cls(
             group_context,
             extensions,
             confirmation_tag,
             signer,
             signature,
-            signed + opaque(signature),
-            len(signed),
+            b"".join((*signed, opaque(signature))),
+            sum(map(len, signed)),
         )
 
     def encode(self) -> bytes:

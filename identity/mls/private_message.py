@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from identity.mls.cipher_suite import NONCE_LENGTH, CipherSuite
+from identity.mls.cipher_suite import CipherSuite
 from identity.mls.codec import Reader, opaque, u8, u16, u32, u64
 from identity.mls.errors import DecodeError, KeyUnavailable, ValidationError, VerificationError
 from identity.mls.framing import (
@@ -45,11 +45,9 @@ def padded_length(length: int) -> int:
     return (length | (step - 1)) + 1
 
 
-def sender_data_key_and_nonce(suite: CipherSuite, secret: bytes, ciphertext: bytes) -> tuple[Secret, Secret]:
+def sender_data_key_and_nonce(suite: CipherSuite, secret: bytes, ciphertext: bytes) -> tuple[bytes, bytes]:
     """Key and nonce of the sender data, from the first KDF.Nh bytes of the ciphertext (section 6.3.2)."""
-    sample = ciphertext[: suite.hash_length]
-    key = suite.expand_with_label(secret, b"key", sample, suite.key_length)
-    return key, suite.expand_with_label(secret, b"nonce", sample, NONCE_LENGTH)
+    return suite.expand_key_and_nonce(secret, ciphertext[: suite.hash_length])
 
 
 class Decrypted(NamedTuple):
@@ -74,6 +72,9 @@ class _Opened(NamedTuple):
     sender: int
     ratchet: Ratchet
     found: MessageKey
+
+    def __repr__(self) -> str:
+        return f"_Opened({len(self.content)} bytes, sender={self.sender})"
 
 
 class EpochKeys:
@@ -129,8 +130,10 @@ class EpochKeys:
         """Protect application data as a complete MLSMessage. Raises KeyUnavailable at the ratchet's end."""
         body = opaque(plaintext)
         data = opaque(authenticated_data)
-        tbs = b"".join((self._places, sender.to_bytes(4, "big"), data, b"\x01", body, self._context))
-        signature = self.suite.sign_with_label(key, b"FramedContentTBS", tbs)
+        place = sender.to_bytes(4, "big")
+        signature = self.suite.sign_with_label(
+            key, b"FramedContentTBS", self._places, place, data, b"\x01", body, self._context
+        )
         return self._seal(sender, ContentType.APPLICATION, body + opaque(signature), data, reuse_guard)
 
     def protect(self, content: AuthenticatedContent, reuse_guard: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
 
@@ -35,7 +35,7 @@ class KeyPackage:
     leaf_node: LeafNode
     extensions: Extensions
     signature: bytes
-    encoded: bytes
+    encoded: bytes = field(repr=False)
     signed_length: int
 
     @classmethod

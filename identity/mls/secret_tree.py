@@ -37,6 +37,9 @@ class Advance(NamedTuple):
     secret: Secret
     passed: dict[int, tuple[bytes, bytes]]
 
+    def __repr__(self) -> str:
+        return f"Advance(passed={len(self.passed)})"
+
 
 class MessageKey(NamedTuple):
     """Key and nonce of one message. `advance` is `None` for a generation that was skipped before."""

@@ -192,7 +192,9 @@ def accept_tree(
 
     Raises ValidationError, DecodeError.
     """
-    data = find_extension(info.extensions, ExtensionType.RATCHET_TREE) or ratchet_tree
+    data = find_extension(info.extensions, ExtensionType.RATCHET_TREE)
+    if data is None:
+        data = ratchet_tree
     if data is None:
         raise ValidationError("ratchet_tree", "no ratchet tree with the GroupInfo, and none given beside it")
     tree = decode_whole(data, RatchetTree.decode)

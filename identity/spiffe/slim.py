@@ -98,6 +98,7 @@ class SpireProvider:
         self._starting = asyncio.Lock()
         self._id: SpiffeId | None = None
         self._svid: JwtSvid | None = None
+        self._generation = 0
         self._why_none = "the provider is not initialized"
 
     async def initialize(self) -> None:
@@ -131,6 +132,11 @@ class SpireProvider:
         if own is None:
             raise FetchJwtSvidError(f"no SPIFFE ID is known: {self._why_none}")
         return str(own)
+
+    @property
+    def generation(self) -> int:
+        """Grows with each JWT-SVID that replaced another."""
+        return self._generation
 
     def get_token(self, now: float) -> str:
         """The current token; one serves all messages of its life. Raises FetchJwtSvidError (AuthError)."""
@@ -176,6 +182,7 @@ class SpireProvider:
 
     async def _refresh(self, schedule: RefreshSchedule) -> float:
         self._svid = await self._fetch(self._audience_with({}))
+        self._generation += 1
         self._why_none = "the agent gave no newer one"
         # From now on this identity is asked for by name: another default of the agent is not ours.
         self._id = self._svid.spiffe_id

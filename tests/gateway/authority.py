@@ -44,7 +44,7 @@ class HostAuthority:
         return self._root.public_bytes(Encoding.PEM).decode()
 
     def issue(self, *names: str, ttl: float = HOUR) -> Issued:
-        """A certificate for these host names (default: the loopback ones); with a `ttl` below 0 it has ended."""
+        """A certificate for these host names, by default the loopback ones; below 0, `ttl` makes it ended."""
         hosts: list[x509.GeneralName] = [
             x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
             for name in names or ("localhost", "127.0.0.1")

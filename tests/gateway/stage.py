@@ -88,7 +88,7 @@ def message(destination: Name, blob: bytes, *, source: Name = ALICE, fanout: int
 
 def wire(destination: Name, blob: bytes, *, source: Name = ALICE, fanout: int = ONE) -> pb.Message:
     """The same as it stands on the wire."""
-    frame = _codec.encode(message(destination, blob, source=source, fanout=fanout))
+    frame = _codec.encode(message(destination, blob, source=source, fanout=fanout), "")
     data = b"\x1a" + _varint(len(frame.header) + frame.inner) + frame.header + frame.body
     return pb.Message.FromString(data)
 
@@ -246,7 +246,7 @@ class Local(News):
         return self
 
     def publish(self, destination: Name, *blobs: bytes, fanout: int = ONE) -> None:
-        frames = tuple(_codec.encode(message(destination, blob, fanout=fanout)) for blob in blobs)
+        frames = tuple(_codec.encode(message(destination, blob, fanout=fanout), "") for blob in blobs)
         for target in self.router.route(destination.key, destination.id, fanout):
             forward = Forward(frames, self.index, self.port)
             self.plane.system.tell(self.router.address(target), forward)

@@ -105,9 +105,9 @@ async def test_replaced_files_serve_the_next_connection_and_open_ones_stay(
         connection = await at.dial(early, {"ca_source": trusted(first)})
         replacement = second.issue()
         # In between the two writes certificate and key do not belong together: the old pair serves on.
-        Path(cert).write_text(replacement.cert)
+        replacement._replace(key=Path(key).read_text()).write(tmp_path)
         await at.dial(left, {"ca_source": trusted(first)})
-        Path(key).write_text(replacement.key)
+        replacement.write(tmp_path)
         await at.dial(late, {"ca_source": trusted(second)})
         assert list(early.dialled().values()) == [connection]
         assert not {"lost", "closed"} & set(states)

@@ -307,16 +307,29 @@ class OriginalNode(Peer):
 
 
 class CallboardNode(Process):
-    """A node of ours: `callboard start`, known by the ready line on its stdout."""
+    """A node of ours: `callboard start`, known by the ready line on its stdout.
 
-    def __init__(self, port: int = 0) -> None:
+    `options` are further flags; with `certificate` and `key` (files) it speaks TLS.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *options: str,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
         listen = f"127.0.0.1:{port}"
-        super().__init__("callboard node", str(CALLBOARD), "start", "--listen", listen, "--insecure")
+        security = ["--insecure"]
+        if certificate is not None:
+            security = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+        super().__init__("callboard node", str(CALLBOARD), "start", "--listen", listen, *security, *options)
         self.address = listen
+        self._scheme = "http" if certificate is None else "https"
 
     @property
     def endpoint(self) -> str:
-        return f"http://{self.address}"
+        return f"{self._scheme}://{self.address}"
 
     async def start(self) -> None:
         await self.launch()
@@ -354,6 +367,7 @@ class OriginalApp(Peer):
     """An original application, connected to the node at `endpoint` and subscribed there with its name.
 
     `name` is either the last component alone (the other two are `org` and `test`) or all three, with slashes.
+    `authority` is the file of the certificate authority to trust, for an https endpoint.
     """
 
     def __init__(
@@ -363,6 +377,7 @@ class OriginalApp(Peer):
         *,
         identity: Identity | None = None,
         direction: str = "BIDIRECTIONAL",
+        authority: Path | None = None,
     ) -> None:
         super().__init__(name)
         self.name = full_name(name)
@@ -371,6 +386,7 @@ class OriginalApp(Peer):
         self._endpoint = endpoint
         self._identity = identity or Secret()
         self._direction = direction
+        self._authority = authority and str(authority)
 
     async def start(self) -> None:
         await self.launch()
@@ -382,11 +398,11 @@ class OriginalApp(Peer):
             direction=self._direction,
         )
         self.id = made["id"]
-        self.connection = await self.ask("connect", endpoint=self._endpoint)
+        await self.connect(self._endpoint)
 
     async def connect(self, endpoint: str) -> int:
         """Dial a further node (or the same one after `disconnect`) and subscribe there; the connection id."""
-        self.connection = await self.ask("connect", endpoint=endpoint)
+        self.connection = await self.ask("connect", endpoint=endpoint, authority=self._authority)
         return self.connection
 
     async def disconnect(self) -> None:

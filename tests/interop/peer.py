@@ -71,9 +71,14 @@ class Peer:
         )
         return name_to(self.app.name())
 
-    async def connect(self, endpoint: str, subscribe: bool = True) -> int:
-        """Dial a node and subscribe the application's name there."""
-        connection: int = await self.service.connect_async(slim.new_insecure_client_config(endpoint))
+    async def connect(self, endpoint: str, subscribe: bool = True, authority: str | None = None) -> int:
+        """Dial a node, with TLS when there is an `authority` file, and subscribe the application's name."""
+        if authority is None:
+            config = slim.new_insecure_client_config(endpoint)
+        else:
+            config = slim.new_secure_client_config(endpoint)
+            config.tls.ca_source = slim.CaSource.FILE(authority)
+        connection: int = await self.service.connect_async(config)
         if subscribe and self.app is not None:
             await self.app.subscribe_async(self.app.name(), connection)
         return connection

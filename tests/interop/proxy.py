@@ -105,6 +105,10 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Cut all connections and accept no more."""
         assert self._server is not None
         await self._server.stop(None)
 

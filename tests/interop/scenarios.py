@@ -18,12 +18,20 @@ async def pair(
     mls: bool = False,
     reliable: bool = True,
     interval: float = 1.0,
+    max_retries: int = 10,
     metadata: dict[str, str] | None = None,
 ) -> tuple[OriginalSession, OriginalSession]:
     """Alice opens a point-to-point session with bob; both ends."""
     await alice.set_route(bob.name)
     ends = await asyncio.gather(
-        alice.create_session(bob.name, mls=mls, reliable=reliable, interval=interval, metadata=metadata),
+        alice.create_session(
+            bob.name,
+            mls=mls,
+            reliable=reliable,
+            interval=interval,
+            max_retries=max_retries,
+            metadata=metadata,
+        ),
         bob.listen(),
     )
     assert ends[0].id == ends[1].id
@@ -36,10 +44,15 @@ async def gathering(
     *,
     mls: bool = False,
     interval: float = 1.0,
+    max_retries: int = 10,
     channel: str = "channel",
 ) -> list[OriginalSession]:
     """The moderator opens a group and invites the members one by one; all ends, the moderator's first."""
-    ends = [await moderator.create_session(channel, group=True, mls=mls, interval=interval)]
+    ends = [
+        await moderator.create_session(
+            channel, group=True, mls=mls, interval=interval, max_retries=max_retries
+        )
+    ]
     for member in members:
         _, end = await asyncio.gather(ends[0].invite(member.name), member.listen())
         ends.append(end)

@@ -155,13 +155,36 @@ def test_lost_connections_are_remembered_up_to_a_bound(
     assert core.status()["lost_connections"] == 2
 
 
-def test_names_per_connection_are_bounded(core: RouteControl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_of_lost_connections_is_bounded(
+    core: RouteControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "SUBSCRIPTION_BOUND", 5)
+    for index in range(10, 15):
+        core.attach(Attach(index, "x", local=False))
+        core.negotiated(index, f"link{index}", "1.4.0", 0)
+        core.subscription(index, subscribe(BOB, id=1), 0)
+        core.subscription(index, subscribe(BOB, id=2), 0)
+        core.detach(index, 0)
+    assert core.status()["lost_connections"] == 2
+
+
+@pytest.mark.parametrize("other", [ALICE, BOB, BOB.with_id(3)], ids=["name", "subscription id", "instance"])
+def test_subscriptions_per_connection_are_bounded(
+    core: RouteControl, monkeypatch: pytest.MonkeyPatch, other: Name
+) -> None:
     monkeypatch.setattr(control, "SUBSCRIPTION_BOUND", 1)
     core.subscription(PEER, subscribe(), 0)
-    (effect,) = core.subscription(PEER, subscribe(ALICE, 8), 0)
+    (effect,) = core.subscription(PEER, subscribe(other, 8), 0)
     assert isinstance(effect.record, SubscriptionAck)
     assert not effect.record.success
     assert core.counters["subscriptions_refused"] == 1
+    core.subscription(PEER, unsubscribe(), 0)
+    assert core.subscription(PEER, subscribe(other, 8), 0) == [SendTo(PEER, ok(8))]
+
+
+def test_a_name_without_end_is_refused(core: RouteControl) -> None:
+    (effect,) = core.subscription(PEER, subscribe(Name("org", "ns", "x" * 4096)), 0)
+    assert effect.record == SubscriptionAck(7, False, "the name has more than 4096 characters")
 
 
 def test_snapshots_have_growing_versions(core: RouteControl) -> None:

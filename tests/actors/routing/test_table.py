@@ -68,6 +68,7 @@ def test_local_and_remote_stand_apart() -> None:
 
 def test_a_connection_that_goes_takes_everything_along() -> None:
     subscribed = table((BOB, 1, 7), (BOB.with_id(5), 1, 8), (BOB, 2, 9))
+    assert subscribed.count(1) == 2
     assert sorted(subscribed.remove_connection(1), key=str) == sorted(
         [(BOB, 7), (BOB.with_id(5), 8)], key=str
     )

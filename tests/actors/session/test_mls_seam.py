@@ -125,6 +125,22 @@ def test_a_refused_commit_is_not_acknowledged_and_may_come_again(stage: Stage) -
     assert epochs(alice, bob) == [2, 2]
 
 
+def test_a_member_that_missed_a_commit_for_good_is_taken_out(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol", mls=True)
+    dave = stage.player("dave", mls=True)
+    stage.drop = lambda message, to: message.kind is MessageType.GROUP_ADD and to is bob
+    alice.invite(dave.name, handle=20)
+    stage.transfer()
+    stage.advance(8)
+    assert [failure.handle for failure in alice.failed] == [20]
+    assert "missed a change" in str(alice.errors[0])
+    assert alice.members == carol.members == dave.members
+    assert epochs(alice, carol, dave) == [4, 4, 4]
+    alice.publish(b"x", handle=5)
+    stage.transfer()
+    assert 5 in alice.done
+
+
 def test_a_bad_welcome_is_not_acknowledged(stage: Stage) -> None:
     bob = stage.player("bob", mls=True)
     alice = stage.player("alice", mls=True).create(ROOM, group(0.5, 1, mls=True))

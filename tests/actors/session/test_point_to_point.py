@@ -181,7 +181,7 @@ def test_a_window_that_is_full_refuses_and_opens_again(stage: Stage, pair: tuple
 def test_a_slow_application_closes_the_window(stage: Stage, pair: tuple[Player, Player]) -> None:
     alice, bob = pair
     bob.takes = False
-    for _ in range(6):
+    for _ in range(bob.settings.inbox // WINDOW + 4):
         alice.publish(*([b"x"] * WINDOW))
         stage.transfer()
     assert bob.core is not None
@@ -283,6 +283,18 @@ def test_closing_before_anybody_answered(stage: Stage) -> None:
     assert alice.ended is not None
     assert [failure.handle for failure in alice.failed] == [0]
     assert alice.done == [3]
+
+
+def test_what_waits_for_the_peer_is_delivered_before_the_end(stage: Stage) -> None:
+    bob = stage.player("bob")
+    alice = stage.player("alice").create(bob.name.without_id(), p2p())
+    alice.publish(b"1", b"2", handle=5)
+    alice.close()
+    assert alice.ended is None
+    stage.transfer()
+    assert bob.blobs == [b"1", b"2"]
+    assert alice.ended is not None
+    assert alice.done.count(5) == 2
 
 
 def test_operations_after_the_end_are_answered(stage: Stage, pair: tuple[Player, Player]) -> None:

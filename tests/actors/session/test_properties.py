@@ -60,7 +60,10 @@ def check_data(seed: int, count: int, loss: float, *, mls: bool, room: bool) -> 
         assert all(isinstance(failure.error, MessageUndelivered) for failure in player.failed)
         for other in players:
             heard = [int(m.content.blob) for m in player.messages if m.source == other.name]  # type: ignore[union-attr]
-            assert heard == sorted(set(heard)), "once and in order"
+            assert len(heard) == len(set(heard)), "once"
+            # A member of a group may come in late: what it missed and is sent alone has lost its place.
+            on_time = [number for number in heard if not room or number >= heard[0]]
+            assert on_time == sorted(on_time), "in order"
             if other is not player:
                 sent = {handle - 100 for handle in other.done if handle >= 100}
                 lost = [
@@ -71,7 +74,7 @@ def check_data(seed: int, count: int, loss: float, *, mls: bool, room: bool) -> 
 
 
 @given(st.integers(0, 2**32), st.integers(1, 30), st.floats(0, 0.5), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_messages_arrive_once_in_order_or_fail(
     seed: int, count: int, loss: float, mls: bool, room: bool
 ) -> None:
@@ -130,22 +133,23 @@ def check_membership(seed: int, plan: list[tuple[str, int]], loss: float, *, mls
             assert player.crypto is not None
             assert alice.crypto is not None
             assert player.crypto.fingerprint == alice.crypto.fingerprint
-    before = [len(player.blobs) for player in members]
     alice.publish(b"roll call", handle=1)
     stage.transfer()
     if members:
         assert 1 in alice.done
-        assert [len(player.blobs) for player in members] == [count + 1 for count in before]
+        # Before it may come what somebody missed and learns of only now; after it nothing.
+        assert [player.blobs.count(b"roll call") for player in members] == [1] * len(members)
+        assert {player.blobs[-1] for player in members} == {b"roll call"}
 
 
 @given(st.integers(0, 2**32), steps, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_membership_views_are_equal(seed: int, plan: list[tuple[str, int]], mls: bool) -> None:
     check_membership(seed, plan, 0.0, mls=mls)
 
 
 @given(st.integers(0, 2**32), steps, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_membership_views_are_equal_after_losses(seed: int, plan: list[tuple[str, int]], mls: bool) -> None:
     check_membership(seed, plan, 0.2, mls=mls)
 

@@ -10,6 +10,7 @@ from actors.session.serial import MASK
 from identity.errors import CryptoError, SlimError
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
+ROOM = Name("o", "n", "room")
 GROUP = SessionType.MULTICAST
 MSG, ACK, RTX, REPLY = MessageType.MSG, MessageType.MSG_ACK, MessageType.RTX_REQUEST, MessageType.RTX_REPLY
 
@@ -65,9 +66,15 @@ def test_in_order_is_delivered_and_acknowledged() -> None:
 
 
 def test_a_stream_may_be_joined_late_and_earlier_messages_are_not_claimed() -> None:
-    ear = Ear(from_start=False).hear(40, 41, 39)
+    ear = Ear(from_start=False).hear(40, 41, 39, destination=ROOM)
     assert ear.heard == [40, 41]
     assert ear.sent(ACK) == [40, 41]
+
+
+def test_what_was_missed_while_coming_in_is_taken_when_it_is_sent_to_us_alone() -> None:
+    ear = Ear(from_start=False).hear(40, 39, 39, 41)
+    assert ear.heard == [40, 39, 41]
+    assert ear.sent(ACK) == [40, 39, 39, 41]
 
 
 def test_the_first_message_of_a_known_stream_may_come_second() -> None:

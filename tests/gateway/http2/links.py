@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.http2 import Cause, Headers, ServerStream, Stream
+from gateway.http2 import Cause, Headers, Server, ServerStream, Stream
 
 WAIT = 10.0
+
+
+def url(server: Server) -> str:
+    return f"http://127.0.0.1:{server.port}"
 
 
 async def settled(condition: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gateway.http2 import frames, headers
 from gateway.http2.connection import MAX_UNREAD_REPLIES
 from gateway.http2.errors import ErrorCode, Status
-from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, message, request
+from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, header_frame, message, request
 
 FEW = {"control_burst": 100, "control_rate": 10.0, "reset_burst": 20, "reset_rate": 1.0}
 
@@ -22,7 +22,7 @@ FLOODS = {
     "empty_data": frame(frames.DATA, 0, 1),
     "empty_data padded": frame(frames.DATA, frames.PADDED, 1, bytes(10).replace(b"\0", b"\x09", 1)),
     "reset_flood": frames.rst_stream(3, 8),
-    "closed_stream": data_frame(3, b"x"),
+    "header_flood": header_frame(3, [("x", "y")], end=True),
     "goaway_flood": frames.goaway(1, 0),
 }
 
@@ -58,6 +58,23 @@ def test_streams_reset_after_an_answer_are_no_rush() -> None:
         served.core.send(served.stream(stream_id), [b"answer"])
         served.flush()
         served.feed(frames.rst_stream(stream_id, ErrorCode.CANCEL))
+    assert not served.core.over
+
+
+def test_large_header_blocks_cost_by_their_size() -> None:
+    served = Served(**FEW)
+    large = header_frame(3, [("x", "y" * 2000)], end=True)
+    served.core.reset(served.stream(3))
+    served.feed(large * 6)
+    assert not served.core.over
+    served.feed(large)
+    assert served.counters.refusals == {"header_flood": 1}
+
+
+def test_data_on_its_way_when_a_stream_ended_is_no_flood() -> None:
+    served = Served(**FEW)
+    served.core.reset(served.stream(1))
+    served.feed(data_frame(1, b"x") * 1000)
     assert not served.core.over
 
 
@@ -106,6 +123,14 @@ def test_rapid_reset(accepted: bool) -> None:
 def test_requests_for_nothing_count_as_resets(changes: dict[str, str]) -> None:
     served = Served(**FEW)
     served.feed(b"".join(request(stream_id, **changes) for stream_id in range(1, 100, 2)))
+    assert served.counters.refusals["rapid_reset"] == 1
+
+
+@pytest.mark.parametrize("payload", [b"\0\xff\xff\xff\xff", b"\1\0\0\0\0", b"\0\0\0\0\1"])
+def test_bad_messages_count_as_resets(payload: bytes) -> None:
+    served = Served(**FEW)
+    for stream_id in range(1, 100, 2):
+        served.feed(request(stream_id) + frame(frames.DATA, frames.END_STREAM, stream_id, payload))
     assert served.counters.refusals["rapid_reset"] == 1
 
 

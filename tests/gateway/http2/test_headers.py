@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import hpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http2 import headers
@@ -61,6 +61,7 @@ def test_decoders_share_no_state_after_the_acknowledgement() -> None:
 
 
 @given(st.binary(max_size=200))
+@settings(deadline=None)
 def test_any_block_decodes_or_is_a_violation(block: bytes) -> None:
     for acknowledged in (False, True):
         decoder = HeaderDecoder(100)
@@ -145,6 +146,7 @@ def test_grpc_content_types(content_type: str) -> None:
 
 
 @given(st.text(max_size=50), st.sampled_from(Status))
+@settings(deadline=None)
 def test_status_and_message_travel(message: str, status: Status) -> None:
     fields = raw(headers.trailers(status, message))
     read = headers.read_status(headers.read_trailers(fields))

@@ -8,7 +8,7 @@ import pytest
 from gateway.http2.connection import Connection
 from gateway.http2.limits import CLIENT, SERVER, Allowance, Counters, Limits
 from identity.errors import ConfigError
-from tests.gateway.http2.peers import Served
+from tests.gateway.http2.peers import Served, request
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,18 @@ def test_an_idle_connection_with_one_stream_is_small() -> None:
     tracemalloc.stop()
     assert used / 50 < 3000
     assert all(core.streams == 1 for core in kept)
+
+
+def test_an_idle_stream_is_smaller() -> None:
+    served = Served(max_streams=5000)
+    served.stream(1)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for stream_id in range(3, 2003, 2):
+        served.feed(request(stream_id))
+    served.events.clear()
+    served.sent.clear()
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert served.core.streams == 1001
+    assert used / 1000 < 1000

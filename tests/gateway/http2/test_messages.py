@@ -3,7 +3,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http2 import frames
@@ -15,6 +15,7 @@ payloads = st.lists(st.binary(max_size=40), max_size=12)
 
 
 @given(payloads, st.lists(st.integers(1, 60), max_size=30))
+@settings(deadline=None)
 def test_messages_come_whole_however_the_bytes_are_cut(messages: list[bytes], cuts: list[int]) -> None:
     wire = b"".join(map(message, messages))
     assembler = Assembler(1000)
@@ -80,6 +81,7 @@ def test_a_compressed_message_is_refused() -> None:
 
 
 @given(payloads, st.integers(1, 50), st.lists(st.integers(0, 100), max_size=20))
+@settings(deadline=None)
 def test_outbox_and_assembler_are_inverse(messages: list[bytes], max_frame: int, windows: list[int]) -> None:
     outbox = Outbox()
     outbox.put(messages[:3])

@@ -137,7 +137,7 @@ async def test_an_original_connects_negotiates_and_subscribes() -> None:
         Original(endpoint(server), {"x-extra": "1"}) as original,
     ):
         await original.says("subscribed")
-        # Before the link is negotiated the original awaits no acknowledgement, so this may be early.
+        # Before the link is negotiated, the original does not wait for an acknowledgement.
         await settled(lambda: {0x2A, 0x0A} <= {message[0] for message in node.seen})
         assert node.headers[0]["user-agent"].startswith("tonic/")
         assert node.headers[0]["x-extra"] == "1"

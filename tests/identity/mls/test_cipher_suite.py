@@ -124,3 +124,16 @@ def test_keys_show_no_private_bytes(algorithms: CipherSuite) -> None:
 def test_unknown_suite_is_refused() -> None:
     with pytest.raises(ValidationError, match="cipher suite 4 is not supported"):
         suite(4)
+
+
+def test_derive_key_pair_of_p521_is_that_of_rfc_9180() -> None:
+    """The receiver's key of RFC 9180, appendix A.6.1: the one curve whose scalars take two blocks."""
+    ikm = unhex(
+        "2ad954bbe39b7122529f7dde780bff626cd97f850d0784a432784e69d86eccaa"
+        "de43b6c10a8ffdb94bf943c6da479db137914ec835a7e715e36e45e29b587bab3bf1"
+    )
+    private = unhex(
+        "01462680369ae375e4b3791070a7458ed527842f6a98a79ff5e0d4cbde83c271"
+        "96a3916956655523a6a2556a7af62c5cadabe2ef9da3760bb21e005202f7b2462847"
+    )
+    assert suite(5).hpke.derive_key_pair(ikm).private_bytes() == private

@@ -22,8 +22,15 @@ from identity.mls.messages import Commit
 from identity.mls.private_message import padded_length
 from identity.mls.proposal import Add, KeyPackage, Remove
 from identity.mls.signatures import SignatureKey
-from identity.mls.slim_identity import SlimIdentity, credential_token, issue_time, token_credential
+from identity.mls.slim_identity import (
+    SlimIdentity,
+    credential_token,
+    issue_time,
+    public_key_claim,
+    token_credential,
+)
 from identity.mls.welcome import make_key_package
+from identity.shared_secret import SharedSecretProvider, SharedSecretVerifier
 from tests.identity.mls.support import WINDOW, Case, TokenBook, bundle_of, cases, unhex
 
 NOW = 1_800_000_000
@@ -35,32 +42,35 @@ def test_slim_session_vectors() -> None:
     found = cases("slim-session")
     events = 0
     for case in found:
-        for now in (
-            float(issue_time(credential_token(bundle_of(case).key_package.leaf_node.credential))),
-            4e9,
-        ):
-            if now > 3e9 and any(event["kind"] == "commit" for event in case["events"]):
-                # A commit's path is judged now; long after the recording its token is too old.
-                group = join(case, now)
-                with pytest.raises(ValidationError, match="credential"):
-                    for event in case["events"]:
-                        group.process(unhex(event["mls_message"]), now=now)
-                continue
-            group = join(case, now)
-            for event in case["events"]:
-                if event["kind"] == "commit":
-                    applied = group.process(unhex(event["mls_message"]), now=now)
-                    assert isinstance(applied, CommitApplied)
-                    assert applied.removed
-                    assert group.epoch_authenticator == unhex(event["epoch_authenticator"])
-                else:
-                    opened = group.decrypt(unhex(event["mls_message"]))
-                    assert opened.plaintext == unhex(event["plaintext"])
-                    assert opened.sender == event["sender_leaf"]
-                    assert opened.epoch == event["epoch"]
-                    assert opened.authenticated_data == unhex(event["authenticated_data"])
-                events += 1
+        now = issue_time(credential_token(bundle_of(case).key_package.leaf_node.credential))
+        group = join(case, now)
+        for event in case["events"]:
+            message = unhex(event["mls_message"])
+            if event["kind"] == "commit":
+                applied = group.process(message, now=now)
+                assert isinstance(applied, CommitApplied)
+                assert applied.removed
+                assert group.epoch_authenticator == unhex(event["epoch_authenticator"])
+            else:
+                opened = group.decrypt(message)
+                assert opened.plaintext == unhex(event["plaintext"])
+                assert opened.sender == event["sender_leaf"]
+                assert opened.epoch == event["epoch"]
+                assert opened.authenticated_data == unhex(event["authenticated_data"])
+            events += 1
     print(f"slim-session: {len(found)} runs, {events} events passed")
+
+
+@pytest.mark.vectors
+def test_real_group_is_joined_long_after_but_its_old_committer_is_not_followed() -> None:
+    long_after = 4e9
+    for case in cases("slim-session"):
+        group = join(case, long_after)
+        for event in case["events"]:
+            if event["kind"] == "commit":
+                with pytest.raises(ValidationError, match="credential"):
+                    group.process(unhex(event["mls_message"]), now=long_after)
+                break
 
 
 def join(case: Case, now: float) -> Group:
@@ -239,3 +249,15 @@ def test_refusal_keeps_its_cause_and_shows_no_token() -> None:
         SlimIdentity(BOOK).identify(leaf, Occasion.ENTERS, 0)
     assert isinstance(caught.value.__cause__, InvalidToken)
     assert token not in f"{caught.value!r} {leaf.credential!r}"
+
+
+async def test_tokens_of_the_applications_own_provider_make_members() -> None:
+    secret = "a shared secret of more than thirty-two bytes"
+    identity = SlimIdentity(SharedSecretVerifier(secret))
+    provider = SharedSecretProvider("org/ns/alice", secret)
+    claims = {"pubkey": public_key_claim(SIGNER.public)}
+    leaf = leaf_with(token_credential(await provider.get_token_with_claims(claims, NOW)))
+    for occasion, now in ((Occasion.ENTERS, NOW), (Occasion.IN_TREE, NOW), (Occasion.IN_TREE, NOW + 1e6)):
+        assert identity.identify(leaf, occasion, now) == provider.get_id().encode()
+    with pytest.raises(ValidationError, match="token is refused"):
+        identity.identify(leaf, Occasion.ENTERS, NOW + 1e6)

@@ -1,0 +1,123 @@
+"""What one application subscribes at its node, and whose acknowledgements it awaits (`dataplane.md` 5, 10).
+
+Every subscription and route has an id from one counter; it is undone under the id it was made with.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from actors.errors import SessionError, SlimTimeout
+from actors.messages.wire import Subscription, SubscriptionAck
+from actors.names import Name
+from identity.errors import SlimError
+
+
+class Awaited(NamedTuple):
+    """A subscription without an answer yet."""
+
+    deadline: float
+    name: Name
+    handle: int | None
+    """The application's operation; None: a channel that a session binds."""
+    asker: Any
+    """Where the outcome goes."""
+
+
+class Subscriptions:
+    """The subscriptions of the application `local` (its full name)."""
+
+    def __init__(self, local: Name, first_id: int, patience: float) -> None:
+        self._local = local
+        self._id = first_id
+        self._patience = patience
+        self._made: dict[tuple[str, int | None, Name], list[Subscription]] = {}
+        self._channels: dict[int, dict[Name, Subscription]] = {}
+        self._awaited: dict[int, Awaited] = {}
+
+    def own(self) -> Subscription:
+        """Be reachable within the node by our own name. Nobody waits for the answer."""
+        return Subscription(True, self._local, self._local, subscription_id=self._next_id())
+
+    def name(self, name: Name, connection: int | None, token: str) -> Subscription:
+        """Receive for a further name, and tell the node at the end of `connection` too."""
+        subscription = Subscription(True, self._local, name, token, self._next_id(), forward_to=connection)
+        self._made.setdefault(("name", connection, name), []).append(subscription)
+        return subscription
+
+    def route(self, name: Name, connection: int) -> Subscription:
+        """Messages for `name` leave by `connection`."""
+        subscription = Subscription(
+            True, self._local, name, subscription_id=self._next_id(), recv_from=connection
+        )
+        self._made.setdefault(("route", connection, name), []).append(subscription)
+        return subscription
+
+    def undo_name(self, name: Name, connection: int | None) -> Subscription:
+        """Raises SessionError when there is no such subscription."""
+        return self._undo(("name", connection, name), f"not subscribed to {name} there")
+
+    def undo_route(self, name: Name, connection: int) -> Subscription:
+        """Raises SessionError when there is no such route."""
+        return self._undo(("route", connection, name), f"no route for {name} over connection {connection}")
+
+    def channel(self, session_id: int, name: Name, connection: int) -> Subscription:
+        """Receive for a session's channel. Its identity is empty (`dataplane.md` 10)."""
+        subscription = Subscription(
+            True, self._local, name, subscription_id=self._next_id(), forward_to=connection
+        )
+        self._channels.setdefault(session_id, {})[name] = subscription
+        return subscription
+
+    def undo_channel(self, session_id: int, name: Name) -> Subscription | None:
+        """None when the session does not receive for `name`."""
+        made = self._channels.get(session_id, {}).pop(name, None)
+        return made._replace(subscribe=False) if made is not None else None
+
+    def undo_session(self, session_id: int) -> list[Subscription]:
+        """A session is over: so are its channels."""
+        return [made._replace(subscribe=False) for made in self._channels.pop(session_id, {}).values()]
+
+    # Acknowledgements
+
+    def await_answer(self, subscription: Subscription, handle: int | None, asker: Any, now: float) -> None:
+        awaited = Awaited(now + self._patience, subscription.destination, handle, asker)
+        self._awaited[subscription.subscription_id] = awaited
+
+    def acknowledged(self, ack: SubscriptionAck) -> tuple[Awaited, SlimError | None] | None:
+        """Who waited for this answer, and what it says; None when nobody did."""
+        awaited = self._awaited.pop(ack.subscription_id, None)
+        if awaited is None:
+            return None
+        if ack.success:
+            return awaited, None
+        return awaited, SessionError(f"subscription of {awaited.name} failed: {ack.error}")
+
+    def expire(self, now: float) -> list[tuple[Awaited, SlimError]]:
+        """Who waited in vain."""
+        late = [id for id, awaited in self._awaited.items() if awaited.deadline <= now]
+        return [(awaited, self._timeout(awaited)) for awaited in map(self._awaited.pop, late)]
+
+    def next_deadline(self) -> float | None:
+        return min((awaited.deadline for awaited in self._awaited.values()), default=None)
+
+    # Private
+
+    def _next_id(self) -> int:
+        # 0 would mean that no acknowledgement is wanted.
+        self._id = (self._id + 1) % 2**64 or 1
+        return self._id
+
+    def _undo(self, key: tuple[str, int | None, Name], missing: str) -> Subscription:
+        made = self._made.get(key)
+        if not made:
+            raise SessionError(missing)
+        subscription = made.pop()
+        if not made:
+            del self._made[key]
+        return subscription._replace(subscribe=False)
+
+    def _timeout(self, awaited: Awaited) -> SlimTimeout:
+        return SlimTimeout(
+            f"timed out: no answer to the subscription of {awaited.name} in {self._patience:g} s"
+        )

@@ -1,0 +1,132 @@
+"""The three example programs, each in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from identity.keys import Algorithm
+from tests.examples.programs import Program, program
+from tests.identity.key_samples import encode, jwk, jwks
+
+NOBODY = '{"endpoint": "http://127.0.0.1:1", "tls": {"insecure": true}}'
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[str]:
+    """A node of `examples/node.py`; its address as the value of --slim."""
+    async with program("node.py", "-s", "127.0.0.1:0") as running:
+        address = (await running.says("listening on")).removeprefix("listening on ")
+        yield json.dumps({"endpoint": f"http://{address}", "tls": {"insecure": True}})
+        running.process.terminate()
+        code, _ = await running.ended()
+        assert code == 0
+
+
+async def exchange(receiver: Program, sender: Program, count: int) -> None:
+    """The sender asks `count` times and is answered each time."""
+    await receiver.says("session")
+    for _ in range(count):
+        await sender.says("sent 'hello'")
+        assert re.search(r"'hello from \d+'", await sender.says("received"))
+    assert (await sender.ended())[0] == 0
+    assert sum("received 'hello'" in line for line in receiver.lines) <= count
+
+
+async def test_point_to_point(node: str) -> None:
+    async with program("point_to_point.py", "--slim", node, "--local", "agntcy/demo/receiver") as receiver:
+        await receiver.says("waiting for a session")
+        async with program(
+            "point_to_point.py",
+            *("--slim", node, "--local", "agntcy/demo/sender", "--remote", "agntcy/demo/receiver"),
+            *("--message", "hello", "--iterations", "2", "--interval", "0.01"),
+        ) as sender:
+            await exchange(receiver, sender, 2)
+        receiver.process.terminate()
+        assert (await receiver.ended())[0] == 0
+
+
+async def test_the_commands_of_the_kubernetes_guide_on_local_files(node: str, tmp_path: Path) -> None:
+    """Tokens and keys as spiffe-helper writes them; half of the flags come from the environment."""
+    (tmp_path / "key.jwt").write_text(jwks(jwk(Algorithm.ES256, kid="one", alg="ES256")))
+    for who in ("receiver", "sender"):
+        claims = {"sub": f"spiffe://example.org/{who}", "aud": ["slim-demo"], "exp": int(time.time()) + 600}
+        (tmp_path / f"{who}.token").write_text(encode(claims, Algorithm.ES256, kid="one"))
+    identity = ("--spire-trust-bundle", f"{tmp_path}/key.jwt", "--audience", "slim-demo")
+    async with program(
+        "point_to_point.py",
+        *(
+            "--slim",
+            node,
+            "--local",
+            "agntcy/demo/receiver",
+            "--jwt",
+            f"{tmp_path}/receiver.token",
+            *identity,
+        ),
+    ) as receiver:
+        await receiver.says("waiting for a session")
+        async with program(
+            "point_to_point.py",
+            "--iterations=1",
+            SLIM_SLIM=node,
+            SLIM_LOCAL="agntcy/demo/sender",
+            SLIM_REMOTE="agntcy/demo/receiver",
+            SLIM_MESSAGE="hello",
+            SLIM_JWT=f"{tmp_path}/sender.token",
+            SLIM_SPIRE_TRUST_BUNDLE=f"{tmp_path}/key.jwt",
+            SLIM_AUDIENCE="slim-demo",
+        ) as sender:
+            await exchange(receiver, sender, 1)
+    async with program(
+        "point_to_point.py",
+        *("--slim", node, "--local", "a/b/c", "--jwt", f"{tmp_path}/sender.token", *identity, "--enable-mls"),
+    ) as refused:
+        code, said = await refused.ended()
+    assert code == 2
+    assert said.startswith("error: --enable-mls does not go with --jwt")
+    assert said.count("\n") == 1
+
+
+async def test_group(node: str) -> None:
+    def member(name: str, *flags: str) -> object:
+        return program("group.py", "--slim", node, "--local", f"agntcy/demo/{name}", *flags)
+
+    async with member("ann") as ann, member("bob") as bob:
+        await asyncio.gather(ann.says("waiting"), bob.says("waiting"))
+        invites = ("--invites", "agntcy/demo/ann", "--invites", "agntcy/demo/bob")
+        async with member("moderator", "--remote", "agntcy/demo/stage", *invites) as moderator:
+            await asyncio.gather(moderator.says("bob joined"), ann.says("in "), bob.says("in "))
+            await moderator.type("places, please")
+            await asyncio.gather(*(one.says("demo/moderator: places, please") for one in (ann, bob)))
+            await ann.type("I am here")
+            await asyncio.gather(*(one.says("demo/ann: I am here") for one in (moderator, bob)))
+            await moderator.type("/remove agntcy/demo/bob")
+            assert (await bob.ended())[0] == 0
+            await moderator.type("exit")
+            assert (await moderator.ended())[0] == 0
+        assert (await ann.ended())[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "text"),
+    [
+        (["--local", "a/b"], 2, "--local"),
+        (["--local", "a/b/c", "--slim", "{"], 2, "--slim: not JSON"),
+        (["--local", "a/b/c", "--slim", NOBODY], 1, "127.0.0.1:1"),
+    ],
+)
+async def test_errors_are_one_sentence(flags: list[str], code: int, text: str) -> None:
+    async with program("point_to_point.py", *flags) as wrong:
+        got, said = await wrong.ended()
+    assert got == code
+    line = [line for line in said.splitlines() if line.startswith("error:")]
+    assert len(line) == 1
+    assert text in line[0]
+    assert "Traceback" not in said

@@ -1,0 +1,145 @@
+"""The quick starts of the published README of 0.7.1 run as written, with another import."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import Name, Slim
+from tests.gateway.worlds import World, identity
+
+# The published texts, as they stand there but for comments.
+
+RECEIVER = """
+import asyncio
+import slim_bindings
+
+async def main():
+    provider = slim_bindings.IdentityProvider.SharedSecret(identity="demo", shared_secret="secret")
+    verifier = slim_bindings.IdentityVerifier.SharedSecret(identity="demo", shared_secret="secret")
+
+    local_name = slim_bindings.Name("org", "namespace", "demo")
+    slim = slim_bindings.Slim(local_name, provider, verifier)
+
+    # await slim.connect({"endpoint": "http://127.0.0.1:50000", "tls": {"insecure": True}})
+
+    print("Waiting for an inbound session...")
+    session = await slim.listen_for_session()
+
+    try:
+        while True:
+            msg_ctx, payload = await session.get_message()
+            print("Received:", payload)
+            handle = await session.publish(b"echo:" + payload)
+
+            await handle
+    except Exception as e:
+        print("Error:", e)
+        pass
+
+asyncio.run(main())
+"""
+
+OUTBOUND = """
+remote = slim_bindings.Name("org", "namespace", "peer")
+await slim.set_route(remote)
+session = await slim.create_session(
+    dest_name=remote,
+    session_config=slim_bindings.SessionConfiguration.PointToPoint(
+        max_retries=5,
+        timeout=datetime.timedelta(seconds=5),
+        mls_enabled=True,
+        metadata={"trace_id": "abc123"},
+    )
+)
+
+handle = await session.publish(b"hello")
+await handle
+
+ctx, reply = await session.get_message()
+print("Reply:", reply)
+
+handle = await slim.delete_session(session)
+await handle
+"""
+
+
+def ported(text: str, world: World) -> str:
+    """The text with the import replaced; where there is a node, with its `connect` and its endpoint."""
+    text = text.replace("import slim_bindings", "import gateway as slim_bindings")
+    if world.networked:
+        text = text.replace("# await slim.connect", "await slim.connect")
+        text = text.replace("http://127.0.0.1:50000", f"http://{world.endpoint}")
+    return text
+
+
+@asynccontextmanager
+async def running(text: str, world: World) -> AsyncIterator[list[str]]:
+    """The program runs, in a process of its own where there is a node to meet it at; what it printed stands
+    in the list afterwards."""
+    printed: list[str] = []
+    if world.networked:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", text, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+        )
+        yield printed
+        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        printed += output.decode().splitlines()
+        return
+    space: dict[str, Any] = {"print": lambda *what: printed.append(" ".join(map(str, what)))}
+    exec(text.replace("asyncio.run(main())", ""), space)
+    task = asyncio.create_task(space["main"]())
+    yield printed
+    await asyncio.wait_for(task, 20)
+
+
+async def peer_of_the_test(world: World, app: str) -> Slim:
+    """An application in the process-wide data plane, or at the node."""
+    made = Slim(Name("org", "namespace", app), *identity(app, "secret"), world.networked)
+    if world.networked:
+        await made.connect(world.client_config)
+    return made
+
+
+async def test_receiver(world: World) -> None:
+    demo = Name("org", "namespace", "demo")
+    async with (
+        running(ported(RECEIVER, world), world) as printed,
+        await peer_of_the_test(world, "peer") as peer,
+    ):
+        await peer.set_route(demo)
+        async with peer.session(demo, timeout=0.2, max_retries=50) as session:
+            await session.publish(b"hello")
+            assert (await session.get_message(5)).payload == b"echo:hello"
+    assert printed[:2] == ["Waiting for an inbound session...", "Received: b'hello'"]
+    assert printed[2].startswith("Error: session closed")
+
+
+@pytest.mark.parametrize("mls", [False, True])
+async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str], mls: bool) -> None:
+    text = OUTBOUND if mls else OUTBOUND.replace("mls_enabled=True", "mls_enabled=False")
+    program = "import datetime\nimport slim_bindings\nasync def main(slim):\n" + textwrap.indent(text, "    ")
+    peer = await peer_of_the_test(world, "peer")
+
+    async def echo() -> dict[str, str]:
+        session = await peer.listen_for_session(10)
+        metadata = session.metadata
+        async for message in session:
+            await message.reply(b"echo:" + message.payload)
+        return metadata
+
+    echoing = asyncio.create_task(echo())
+    async with peer, await peer_of_the_test(world, "demo") as slim:
+        space: dict[str, Any] = {}
+        exec(ported(program, world), space)
+        await space["main"](slim)
+        assert await asyncio.wait_for(echoing, 5) == {"trace_id": "abc123"}
+    assert capsys.readouterr().out.splitlines() == ["Reply: b'echo:hello'"]

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from gateway import http2
+
+
+def test_the_public_names() -> None:
+    assert set(http2.__all__) == {
+        "CLIENT",
+        "SERVER",
+        "CallRefused",
+        "Cause",
+        "ClientConnection",
+        "ClientStream",
+        "ConnectFailed",
+        "ErrorCode",
+        "Headers",
+        "Http2Error",
+        "Limits",
+        "Server",
+        "ServerStream",
+        "Statistics",
+        "Status",
+        "Stream",
+        "StreamHandler",
+        "connect",
+        "dial",
+        "serve",
+    }
+    assert all(hasattr(http2, name) for name in http2.__all__)
