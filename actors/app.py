@@ -13,7 +13,7 @@ many connections they leave by.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from loguru import logger
@@ -66,6 +66,8 @@ from actors.messages.session import (
     Unbind,
     Unroutable,
     UnsubscribeName,
+    Verification,
+    VerificationWanted,
 )
 from actors.messages.wire import (
     ONE,
@@ -116,6 +118,8 @@ class Collaborators(NamedTuple):
     spawn_task: SpawnTask
     crypto: CryptoFactory | None = None
     """None: sessions with MLS are refused."""
+    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
+    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
 
 
 class App(LoopActor):
@@ -176,6 +180,7 @@ class App(LoopActor):
             SetRoute: self._on_set_route,
             RemoveRoute: self._on_remove_route,
             CredentialWanted: self._on_credential_wanted,
+            VerificationWanted: self._on_verification_wanted,
             Resolved: self._on_resolved,
             Congested: lambda message, _: self._congestion(message.connection, congested=True),
             Drained: lambda message, _: self._congestion(message.connection, congested=False),
@@ -524,7 +529,8 @@ class App(LoopActor):
             return Generation.UNKNOWN
 
     def _spawn(self, core: Moderator | Participant, port: Any) -> ActorAddress:
-        address = self.spawn(Session, core, self.myAddress, self._with.clock, port)
+        in_thread = self._in_thread if self._with.threads is not None else None
+        address = self.spawn(Session, core, self.myAddress, self._with.clock, port, in_thread)
         self._sessions[core.session_id] = address
         if port is not None:
             self._ports[core.session_id] = port
@@ -586,6 +592,14 @@ class App(LoopActor):
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
         self._resolve(token, lambda resolved: self.send(sender, Credential(resolved.token, resolved.error)))
 
+    def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
+        coroutine = _look_at(self._with.verifier, message.tokens)
+        self._resolve(coroutine, lambda _: self.send(sender, Verification()))
+
+    def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
+        assert self._with.threads is not None
+        self._with.spawn_task(self._with.threads(function), lambda *_: then())
+
     def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
         """Run what must be awaited; `then` is called in a turn of this actor."""
         self._tags += 1
@@ -641,3 +655,17 @@ class App(LoopActor):
             "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))
+
+
+async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> None:
+    """Make a verifier fetch what it needs to judge these tokens. What it thinks of them is asked later."""
+    for token, at in tokens:
+        try:
+            verifier.try_verify(token, at)
+        except InvalidToken:
+            continue
+        except WouldBlock:
+            try:
+                await verifier.verify(token, at)
+            except AuthError:
+                continue

@@ -118,7 +118,7 @@ async def publish_all(session: Session, payload: bytes, count: int, window: int)
 
 async def send(apps: Sequence[Application], to: Arguments) -> Part:
     """Publish `count` payloads of `size` octets to one application."""
-    session = await apps[0].open(to["peer"], group=False, reliable=to["reliable"], mls=False)
+    session = await apps[0].open(to["peer"], group=False, reliable=to["reliable"], mls=to["mls"])
     return sending(session, to)
 
 
@@ -447,7 +447,9 @@ def mode_of(reliable: bool) -> str:
     return "reliable" if reliable else "best effort"
 
 
-async def throughput(side: Side, *, size: int, reliable: bool, window: int, count: int) -> list[Figure]:
+async def throughput(
+    side: Side, *, size: int, reliable: bool, window: int, count: int, mls: bool = False
+) -> list[Figure]:
     """Messages per second from the first publish to the last delivery."""
     arguments = {
         "peer": name("bob"),
@@ -455,6 +457,7 @@ async def throughput(side: Side, *, size: int, reliable: bool, window: int, coun
         "reliable": reliable,
         "window": window,
         "count": count,
+        "mls": mls,
     }
     roles = [
         Role("receiver", "receive", [name("bob")], arguments),
@@ -463,7 +466,9 @@ async def throughput(side: Side, *, size: int, reliable: bool, window: int, coun
     (received, sent), cpu = await run(side, roles)
     pace = "each acknowledged" if window == 1 else f"window {window}"
     lost = count - received["received"]
-    stage = f"one way, {size} B, {mode_of(reliable)}, {pace}" + (f" ({lost} of {count} lost)" if lost else "")
+    stage = f"one way, {size} B, {mode_of(reliable)}, {pace}" + (", MLS" if mls else "")
+    if lost:
+        stage += f" ({lost} of {count} lost)"
     rate = received["received"] / (received["end"] - sent["start"])
     return [Figure(stage, rate, "messages/s", True, each(cpu, count))]
 
@@ -548,6 +553,21 @@ async def measure(side: Side, *, scale: float = 1.0) -> list[Figure]:
     return figures
 
 
+async def measure_mls(side: Side, *, scale: float = 1.0) -> list[Figure]:
+    """What concerns MLS, and beside it what the same costs without: the rest is the link and the session."""
+
+    def times(count: int) -> int:
+        return max(20, int(count * scale))
+
+    figures: list[Figure] = []
+    for mls in (False, True):
+        figures += await throughput(side, size=1024, reliable=True, window=256, count=times(10_000), mls=mls)
+    for mls in (False, True):
+        figures += await fan_out(side, members=8, size=1024, mls=mls, window=256, count=times(2_000))
+    figures += await growth(side, members=50)
+    return figures
+
+
 def table(columns: Mapping[str, Sequence[Figure]]) -> str:
     """Stage by stage, one column per side; a ratio says how many times better than the first side one is."""
     labels = list(columns)
@@ -581,9 +601,10 @@ def table(columns: Mapping[str, Sequence[Figure]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-async def compare(sides: Sequence[Side], *, scale: float = 1.0) -> str:
-    """Measure each side and return the table."""
-    return table({side.label: await measure(side, scale=scale) for side in sides})
+async def compare(sides: Sequence[Side], *, scale: float = 1.0, mls: bool = False) -> str:
+    """Measure each side, all of it or only what concerns `mls`, and return the table."""
+    stages = measure_mls if mls else measure
+    return table({side.label: await stages(side, scale=scale) for side in sides})
 
 
 if __name__ == "__main__":

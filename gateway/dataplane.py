@@ -25,6 +25,7 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
+from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.actor import Gateway
@@ -163,6 +164,8 @@ class DataPlane:
             wall=time.time,
             draw=self._draw,
             spawn_task=self._tasks,
+            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            threads=asyncio.to_thread,
         )
         return self.system.spawn(App, name, self.next_index(), collaborators, settings)
 
@@ -274,6 +277,8 @@ class DataPlane:
         try:
             await made.dialling
         except asyncio.CancelledError:
+            # The stream may have come up in the same turn.
+            link.abort("connecting was given up")
             if made.over.is_set():
                 raise ConnectionLost(made.endpoint, made.cause) from None
             raise

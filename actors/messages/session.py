@@ -273,6 +273,8 @@ class Membership(NamedTuple):
     session_id: int
     members: tuple[Name, ...]
     epoch: int | None = None
+    """The MLS epoch; None without MLS, or before there is a group."""
+    fingerprint: str = ""
 
 
 class MemberJoined(NamedTuple):
@@ -347,6 +349,10 @@ class Credential(NamedTuple):
         return f"Credential(token of {len(self.token)} characters, error={self.error!r})"
 
 
+class Verification(NamedTuple):
+    """The App's verifier has looked at the tokens of VerificationWanted; what it found, it now knows."""
+
+
 class BeginSession(NamedTuple):
     """To a new Session of our own: discover, or wait for invitations to make."""
 
@@ -366,6 +372,13 @@ class Congestion(NamedTuple):
     """Whether some connection that this application sends to has its outbox above the high-water mark."""
 
     congested: bool
+
+
+# A Session to itself
+
+
+class Computed(NamedTuple):
+    """It is time to go on with a long piece of cryptography."""
 
 
 # Session to its App
@@ -409,6 +422,16 @@ class CredentialWanted(NamedTuple):
     """Obtain a token that carries `claims` (the MLS credential); Credential answers."""
 
     claims: dict[str, Any]
+
+
+class VerificationWanted(NamedTuple):
+    """Have the verifier fetch what it needs to judge these tokens, each at its Unix time; Verification
+    answers. For credentials of MLS."""
+
+    tokens: tuple[tuple[str, float], ...]
+
+    def __repr__(self) -> str:
+        return f"VerificationWanted({len(self.tokens)} tokens)"
 
 
 class SessionGone(NamedTuple):

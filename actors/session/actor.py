@@ -25,6 +25,7 @@ from actors.messages.session import (
     BeginSession,
     Bind,
     Completed,
+    Computed,
     CredentialWanted,
     Delivered,
     EpochChanged,
@@ -41,11 +42,13 @@ from actors.messages.session import (
     Taken,
     Unbind,
     Unwatch,
+    VerificationWanted,
     Watch,
 )
 from actors.messages.wire import SessionMessage
 from actors.session.conversation import WINDOW
-from actors.session.effects import Answer, Effect, Joined, Refused
+from actors.session.crypto import Place, Work
+from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.system import Cancellable, LoopActor
@@ -55,21 +58,31 @@ LINGER = 5.0
 
 _TRAFFIC = frozenset((Received, Publish, Taken))
 """What a session mostly gets: not worth a walk through all the rest."""
-_TO_APP = (Bind, Unbind, CredentialWanted)
+_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
+
+
+InThread = Callable[[Callable[[], None], Callable[[], None]], None]
+"""Calls the first function in a thread, then the second one in the loop's."""
 
 
 class Session(LoopActor):
     """One session. `port` is where the application listens, None until it adopts the session."""
 
     def __init__(
-        self, core: Moderator | Participant, app: ActorAddress, clock: Callable[[], float], port: Any = None
+        self,
+        core: Moderator | Participant,
+        app: ActorAddress,
+        clock: Callable[[], float],
+        port: Any = None,
+        in_thread: InThread | None = None,
     ) -> None:
         self._core = core
         self._app = app
         self._clock = clock
         self._port = port
+        self._in_thread = in_thread
         self._kept: list[Delivered | Completed | SessionEnded] = []
         """For the application, which has not adopted the session yet."""
         self._announced = False
@@ -96,7 +109,8 @@ class Session(LoopActor):
                 self._perform(core.tick(self._clock()))
             case Watch():
                 self._watchers[message.port] = None
-                self.send(message.port, Membership(core.session_id, core.members, core.epoch))
+                membership = Membership(core.session_id, core.members, core.epoch, core.fingerprint)
+                self.send(message.port, membership)
                 return
             case Unwatch():
                 self._watchers.pop(message.port, None)
@@ -167,10 +181,21 @@ class Session(LoopActor):
             self._announce()
         elif isinstance(effect, Refused):
             self._refused += 1
-            self._log.debug("refused: {}", effect.reason)
+            self._log.log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+        elif isinstance(effect, Compute):
+            self._compute(effect.work)
         elif isinstance(effect, SessionGone):
             self._log.info("session over")
             self.send(self._app, effect)
+
+    def _compute(self, work: Work) -> None:
+        """Let it go on: in a thread, or behind what else is in the mailbox."""
+        if work.place is Place.THREAD:
+            if self._in_thread is not None:
+                self._in_thread(work.advance, lambda: self.send(self.myAddress, Computed()))
+                return
+            work.advance()
+        self.send(self.myAddress, Computed())
 
     def _announce(self) -> None:
         core = self._core

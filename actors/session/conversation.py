@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actors.errors import ParticipantNotFound, QueueFull, SessionClosed, SlimTimeout
 from actors.messages.session import (
     AppSettings,
     Bound,
     Completed,
+    Computed,
     Congestion,
     Credential,
     CredentialWanted,
@@ -39,6 +40,8 @@ from actors.messages.session import (
     Stranded,
     Taken,
     Unroutable,
+    Verification,
+    VerificationWanted,
 )
 from actors.messages.wire import (
     ONE,
@@ -49,13 +52,13 @@ from actors.messages.wire import (
     SessionType,
 )
 from actors.names import Name
-from actors.session.crypto import Crypto
-from actors.session.effects import Answer, Effect, Event, Refused
+from actors.session.crypto import ClearText, Crypto, KeysWanted, Place, Steps, Work
+from actors.session.effects import Answer, Compute, Effect, Event, Refused
 from actors.session.peers import Generation
 from actors.session.receiver import Receiver
 from actors.session.requests import Requests
 from actors.session.sender import RING, Sender
-from identity.errors import SlimError
+from identity.errors import CryptoError, SlimError
 
 WINDOW = RING
 """Messages of one application that may be under way in one session: its room at the start."""
@@ -64,6 +67,10 @@ FAREWELLS = 256
 """Last answers that are kept for those who ask again after the end."""
 CREDENTIAL_PATIENCE = 30.0
 """Seconds to wait for a token with claims, which may need I/O."""
+KEYS_PATIENCE = 30.0
+"""Seconds to wait for the keys that prove somebody's credential."""
+ATTEMPTS = 3
+"""How often one operation of MLS may ask for keys: those it lacks are asked for together."""
 
 Draw = Callable[[int], int]
 Judge = Callable[[str], Generation]
@@ -81,6 +88,20 @@ class Setting(NamedTuple):
     draw: Draw
     judge: Judge
     crypto: Crypto | None = None
+
+
+Step = Callable[[float, list[Effect]], None]
+"""What is to be done next, at a time, with effects."""
+
+
+class _Labour(NamedTuple):
+    """An operation of MLS that goes on later, and what follows it."""
+
+    work: Work
+    then: Callable[[Any, float, list[Effect]], None]
+    failed: Callable[[CryptoError, float, list[Effect]], None]
+    keys_until: float | None = None
+    """Until when it waits for keys; None: it computes."""
 
 
 class Conversation:
@@ -125,8 +146,12 @@ class Conversation:
         self._farewells: deque[SessionMessage] = deque(maxlen=FAREWELLS)
         self._answers: list[Effect] = []
         """Outcomes that go elsewhere than to the application, gathered until the turn ends."""
-        self._credential_waits: Callable[[float, list[Effect]], None] | None = None
+        self._credential_waits: Step | None = None
         self._credential_deadline = 0.0
+        self._labour: _Labour | None = None
+        self._clear_text: set[Name] = set()
+        """Members whose clear text was complained of."""
+        self._complaints: list[Refused] = []
 
     # What a shell calls.
 
@@ -158,6 +183,10 @@ class Conversation:
             self._set_timers(event)
         elif isinstance(event, Credential):
             self._credential(event, now, out)
+        elif isinstance(event, Computed):
+            self._computed(now, out)
+        elif isinstance(event, Verification):
+            self._keys_came(now, out)
         else:
             self._operate(event, now, out)
         if not self.ended:
@@ -174,8 +203,10 @@ class Conversation:
             self._sender.expire(now, out)  # type: ignore[arg-type]
             self._receiver.expire(now, out)  # type: ignore[arg-type]
             if self._credential_waits is not None and now >= self._credential_deadline:
-                self._credential_waits = None
-                self._no_credential(SlimTimeout("no token with the claims of MLS came in time"), now, out)
+                error = SlimTimeout("no token with the claims of MLS came in time")
+                self._credential(Credential(error=error), now, out)
+            if (labour := self._labour) is not None and (until := labour.keys_until) and now >= until:
+                self._keys_came(now, out)
             if not self.ended:
                 self._progress(now, out)
             self._settle(out)
@@ -190,6 +221,7 @@ class Conversation:
             self._receiver.next_deadline(),
             self._requests.next_deadline(),
             self._credential_deadline if self._credential_waits is not None else None,
+            self._labour.keys_until if self._labour is not None else None,
             *self._deadlines(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -203,6 +235,11 @@ class Conversation:
     def epoch(self) -> int | None:
         """The MLS epoch; None without MLS."""
         return self._crypto.epoch if self._crypto is not None else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for all members of the MLS epoch; empty without MLS."""
+        return self._crypto.fingerprint if self._crypto is not None else ""
 
     def figures(self) -> dict[str, int]:
         """Counts for people and tests."""
@@ -298,7 +335,13 @@ class Conversation:
         assert self._crypto is not None
         assert isinstance(message.content, Payload)
         kind, blob = message.content
-        return Payload(kind, self._crypto.decrypt(message.source, blob))
+        try:
+            return Payload(kind, self._crypto.decrypt(message.source, blob))
+        except ClearText as error:
+            if message.source not in self._clear_text:
+                self._clear_text.add(message.source)
+                self._complaints.append(Refused(str(error), alarming=True))
+            raise
 
     def _set_timers(self, event: SetTimers) -> None:
         self.config = self.config._replace(interval=event.interval, max_retries=event.max_retries)
@@ -339,9 +382,9 @@ class Conversation:
             kind, request.source, content, id=request.message_id, connection=request.connection
         )
 
-    def _with_credential(
-        self, out: list[Effect], then: Callable[[float, list[Effect]], None], now: float
-    ) -> None:
+    # Cryptography that takes its time.
+
+    def _with_credential(self, out: list[Effect], then: Step, now: float) -> None:
         """Go on with `then` once our leaf has a valid credential: at once, or when one was obtained."""
         assert self._crypto is not None
         if self._crypto.wants_credential():
@@ -361,21 +404,63 @@ class Conversation:
                 self._crypto.credential(event.token)
             except SlimError as refused:
                 error = refused
+        if error is not None and self._crypto.has_credential():
+            out.append(Refused(f"no new credential for MLS, the old one must do: {error}", alarming=True))
+            error = None
         if error is None:
             then(now, out)
         else:
             self._no_credential(error, now, out)
 
+    def _compute(
+        self,
+        begin: Callable[[], Steps[Any]],
+        then: Callable[[Any, float, list[Effect]], None],
+        failed: Callable[[CryptoError, float, list[Effect]], None],
+        now: float,
+        out: list[Effect],
+    ) -> None:
+        """Do an operation of MLS and go on with `then` and its result: at once, unless it takes long or needs
+        keys that must be fetched. One at a time: the sides of a session see to that."""
+        work = Work(begin)
+        work.begin()
+        self._go_on(_Labour(work, then, failed), now, out)
+
+    def _computed(self, now: float, out: list[Effect]) -> None:
+        labour = self._labour
+        if labour is None or labour.keys_until is not None:
+            return
+        if labour.work.place is Place.LOOP:
+            labour.work.advance()
+        self._go_on(labour, now, out)
+
+    def _keys_came(self, now: float, out: list[Effect]) -> None:
+        labour = self._labour
+        if labour is not None and labour.keys_until is not None:
+            labour.work.begin()
+            self._go_on(labour._replace(keys_until=None), now, out)
+
+    def _go_on(self, labour: _Labour, now: float, out: list[Effect]) -> None:
+        work = labour.work
+        error = work.error
+        self._labour = None
+        if work.place is not None:
+            self._labour = labour
+            out.append(Compute(work))
+        elif isinstance(error, KeysWanted) and work.attempts < ATTEMPTS:
+            self._labour = labour._replace(keys_until=now + KEYS_PATIENCE)
+            out.append(VerificationWanted(error.tokens))
+        elif error is not None:
+            labour.failed(error, now, out)
+        else:
+            labour.then(work.result, now, out)
+
     def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
         raise NotImplementedError
 
     def _epoch_changed(self, cause: str, out: list[Effect]) -> None:
-        if self._crypto is not None:
-            out.append(
-                EpochChanged(
-                    self.session_id, self._crypto.epoch, self.members, cause, self._crypto.fingerprint
-                )
-            )
+        if self._crypto is not None and (epoch := self._crypto.epoch) is not None:
+            out.append(EpochChanged(self.session_id, epoch, self.members, cause, self._crypto.fingerprint))
 
     # Outcomes and the end.
 
@@ -396,6 +481,9 @@ class Conversation:
         sender, receiver = self._sender, self._receiver
         out.extend(self._answers)
         self._answers.clear()
+        if self._complaints:
+            out.extend(self._complaints)
+            self._complaints.clear()
         if sender.errors:
             for error in sender.errors:
                 receiver.report(error)
@@ -434,7 +522,7 @@ class Conversation:
             if item.handle is not None:
                 self._sender.failed.append(Failure(item.handle, why))
         self._requests.cancel_all()
-        self._credential_waits = None
+        self._credential_waits = self._labour = None
         if self._crypto is not None:
             self._crypto.close()
 
@@ -444,9 +532,13 @@ class Conversation:
         if isinstance(event, Publish):
             failed = tuple(Failure(item.handle, error) for item in event.items if item.handle is not None)
             out.append(Completed(self.session_id, (), failed, len(event.items)))
-        elif not isinstance(event, (Received, Taken, Unroutable, Bound, Congestion, Credential)):
+        elif not isinstance(event, _UNANSWERED):
             handle = getattr(event, "handle", None)
             if handle is not None:
                 completed = Completed(self.session_id, (), (Failure(handle, error),))
                 port = getattr(event, "port", None)
                 out.append(completed if port is None else Answer(port, completed))
+
+
+_UNANSWERED = (Received, Taken, Unroutable, Bound, Congestion, Credential, Computed, Verification)
+"""Events that nobody awaits the outcome of."""

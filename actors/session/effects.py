@@ -15,6 +15,7 @@ from actors.messages.session import (
     Bound,
     CloseSession,
     Completed,
+    Computed,
     Congestion,
     Credential,
     CredentialWanted,
@@ -33,8 +34,11 @@ from actors.messages.session import (
     Taken,
     Unbind,
     Unroutable,
+    Verification,
+    VerificationWanted,
 )
 from actors.messages.wire import SessionMessage
+from actors.session.crypto import Work
 
 
 class Joined(NamedTuple):
@@ -52,6 +56,14 @@ class Refused(NamedTuple):
     """A peer's message was dropped; `reason` is for the log."""
 
     reason: str
+    alarming: bool = False
+    """Somebody should know even when nobody looks for a fault."""
+
+
+class Compute(NamedTuple):
+    """Let `work` go on: advance it in a thread if its place says so, then send Computed in any case."""
+
+    work: Work
 
 
 Event = (
@@ -68,6 +80,8 @@ Event = (
     | CloseSession
     | Adopt
     | Credential
+    | Verification
+    | Computed
 )
 
 Effect = (
@@ -84,5 +98,7 @@ Effect = (
     | Joined
     | Answer
     | CredentialWanted
+    | VerificationWanted
+    | Compute
     | Refused
 )

@@ -56,11 +56,12 @@ from actors.messages.wire import (
 )
 from actors.names import Key, Name
 from actors.session.conversation import Conversation, Setting
+from actors.session.crypto import Addition, at_once
 from actors.session.effects import Effect, Event, Refused
 from actors.session.liveness import Rounds
 from actors.session.requests import Request
 from actors.session.tasks import Kind, Task
-from identity.errors import CryptoError, SlimError
+from identity.errors import ConfigError, CryptoError, SlimError
 
 TASKS = 1024
 """Tasks that may queue; an operation beyond it fails at once."""
@@ -164,7 +165,7 @@ class Moderator(Conversation):
         self._requests.cancel(*self._steps)
         self._steps.clear()
         self._key_package = None
-        self._credential_waits = None
+        self._credential_waits = self._labour = None
         self._answer(task.handle, task.port, error)
         self._report(task.order, error)
         if error is not None and task.kind is Kind.ADD:
@@ -229,13 +230,15 @@ class Moderator(Conversation):
 
     def _found(self, now: float, out: list[Effect]) -> None:
         assert self._crypto is not None
-        try:
-            self._crypto.create()
-        except CryptoError as error:
-            self._finish(self._failed_to_add(str(error)), out)
-            return
+        create = self._crypto.create
+        self._compute(lambda: at_once(create), self._is_founded, self._add_refused, now, out)
+
+    def _is_founded(self, _: None, now: float, out: list[Effect]) -> None:
         self._founded = True
         self._invite(now, out)
+
+    def _add_refused(self, error: CryptoError, now: float, out: list[Effect]) -> None:
+        self._finish(self._failed_to_add(str(error)), out)
 
     def _invite(self, now: float, out: list[Effect]) -> None:
         task, config = self._task, self.config
@@ -266,20 +269,20 @@ class Moderator(Conversation):
             self._with_credential(out, self._commit_add, now)
 
     def _commit_add(self, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert self._crypto is not None
-        assert task is not None
-        assert task.member is not None
-        assert self._key_package is not None
-        try:
-            addition = self._crypto.add(task.member, self._key_package)
-        except CryptoError as error:
-            self._finish(self._failed_to_add(str(error)), out)
-            return
-        self._commit_id += 1
-        self._welcome((addition.commit, addition.welcome), now, out)
+        crypto, key_package = self._crypto, self._key_package
+        member = self._task.member if self._task is not None else None
+        assert crypto is not None
+        assert key_package is not None
+        assert member is not None
+        self._compute(
+            lambda: crypto.add(member, key_package), self._committed_add, self._add_refused, now, out
+        )
 
-    def _welcome(self, mls: tuple[bytes, bytes] | None, now: float, out: list[Effect]) -> None:
+    def _committed_add(self, addition: Addition, now: float, out: list[Effect]) -> None:
+        self._commit_id += 1
+        self._welcome(addition, now, out)
+
+    def _welcome(self, mls: Addition | None, now: float, out: list[Effect]) -> None:
         task = self._task
         assert task is not None
         member = task.member
@@ -364,17 +367,17 @@ class Moderator(Conversation):
             self._with_credential(out, self._commit_remove, now)
 
     def _commit_remove(self, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert self._crypto is not None
-        assert task is not None
-        assert task.member is not None
-        try:
-            commit = self._crypto.remove(task.member)
-        except CryptoError as error:
-            self._finish(self._failed_to_remove(str(error)), out)
-            return
+        crypto, member = self._crypto, self._task.member if self._task is not None else None
+        assert crypto is not None
+        assert member is not None
+        self._compute(lambda: crypto.remove(member), self._committed_remove, self._remove_refused, now, out)
+
+    def _committed_remove(self, commit: bytes, now: float, out: list[Effect]) -> None:
         self._commit_id += 1
         self._without(commit, now, out)
+
+    def _remove_refused(self, error: CryptoError, now: float, out: list[Effect]) -> None:
+        self._finish(self._failed_to_remove(str(error)), out)
 
     def _without(self, commit: bytes | None, now: float, out: list[Effect]) -> None:
         """Take the member off the list and tell the others; the list they get still has it."""
@@ -382,6 +385,10 @@ class Moderator(Conversation):
         assert task is not None
         member = task.member
         assert member is not None
+        if not self._is_member(member):
+            # It went while the session was closing, and the commit was on its way.
+            self._finish(None, out)
+            return
         before = self.members
         told = set(self._others.values())
         if task.kind is Kind.DROP:
@@ -577,6 +584,9 @@ class Moderator(Conversation):
 
     def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
         if self._task is None:
+            return
+        if isinstance(error, ConfigError):
+            self._finish(error, out)
             return
         cause = f"no credential for MLS: {error}"
         failed = self._failed_to_add if self._task.kind is Kind.ADD else self._failed_to_remove

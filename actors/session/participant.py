@@ -35,13 +35,12 @@ from actors.messages.wire import (
     LeaveReply,
     LeaveRequest,
     MessageType,
-    MlsPayload,
     Ping,
     SessionMessage,
 )
 from actors.names import Key, Name
 from actors.session.conversation import Conversation, Setting
-from actors.session.crypto import CommitOrder
+from actors.session.crypto import CommitOrder, at_once
 from actors.session.effects import Effect, Event, Joined, Refused
 from actors.session.liveness import Watchdog
 from actors.session.peers import TRAITS, Generation
@@ -217,7 +216,8 @@ class Participant(Conversation):
         out.append(self._join_reply)
 
     def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
-        out.append(Refused(f"invitation of {self._moderator}: no credential for MLS: {error}"))
+        reason = f"invitation of {self._moderator}: no credential for MLS: {error}"
+        out.append(Refused(reason, alarming=True))
         self._end(error)
 
     def _welcomed(
@@ -232,8 +232,26 @@ class Participant(Conversation):
         if self._join_reply is None or len(content.participants) > MEMBERS:
             out.append(Refused(f"GROUP_WELCOME from {message.source} does not fit the invitation"))
             return
-        if not self._enter(content.mls, out):
-            return
+        crypto, mls = self._crypto, content.mls
+        if crypto is None:
+            self._enter(message, content, now, out)
+        elif mls is None:
+            out.append(Refused(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome"))
+        elif self._labour is None:
+            self._compute(
+                lambda: crypto.join(mls.content),
+                lambda _, now, out: self._enter(message, content, now, out),
+                lambda error, now, out: out.append(
+                    Refused(f"GROUP_WELCOME from {self._moderator}: {error}", alarming=True)
+                ),
+                now,
+                out,
+            )
+
+    def _enter(self, message: SessionMessage, content: GroupWelcome, now: float, out: list[Effect]) -> None:
+        """The Welcome is good, if there was one."""
+        if content.mls is not None:
+            self._commits.last = content.mls.commit_id
         self._deadline = None
         if message.connection is not None:
             self._connection = message.connection
@@ -249,20 +267,6 @@ class Participant(Conversation):
             out.append(Bind(self.destination, self._connection, subscribe=True))
         else:
             self._stand(now, out)
-
-    def _enter(self, mls: MlsPayload | None, out: list[Effect]) -> bool:
-        if self._crypto is None:
-            return True
-        if mls is None:
-            out.append(Refused(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome"))
-            return False
-        try:
-            self._crypto.join(mls.content)
-        except CryptoError as error:
-            out.append(Refused(f"GROUP_WELCOME from {self._moderator}: {error}"))
-            return False
-        self._commits.last = mls.commit_id
-        return True
 
     def _bound(self, event: Bound, now: float, out: list[Effect]) -> None:
         if self._state is not _State.WELCOMED or event.name != self.destination:
@@ -291,39 +295,89 @@ class Participant(Conversation):
         if self._state is _State.INVITED:
             # Not ours yet: the Welcome will bring what this one tells.
             return
-        known = message.message_id in self._carried_out
-        if not known and self._crypto is not None:
-            if content.mls is None:
-                out.append(Refused(f"a membership change of {self._moderator} lacks its commit"))
-                return
-            known = self._commits.knows(content.mls.commit_id)
-            if not known and not self._commit(content.mls, out):
-                return
-        if not known:
-            self._carried_out[message.message_id] = None
-            if len(self._carried_out) > _CARRIED_OUT:
-                self._carried_out.popitem(last=False)
-            if isinstance(content, GroupAdd):
-                self._add(content.new_participant, out)
-            else:
-                self._remove(content.removed_participant, now, out)
+        mls = content.mls
+        if message.message_id in self._carried_out:
+            self._acknowledge(message, out)
+        elif self._crypto is None:
+            self._carry_out(message, content, now, out)
+        elif mls is None:
+            out.append(Refused(f"a membership change of {self._moderator} lacks its commit"))
+        elif self._commits.knows(mls.commit_id):
+            self._acknowledge(message, out)
+        elif self._labour is None:
+            self._commits.hold(mls.commit_id, mls.content)
+            self._commit(message, content, now, out)
+
+    def _acknowledge(self, message: SessionMessage, out: list[Effect]) -> None:
         out.append(self._reply(message, MessageType.GROUP_ACK, GroupAck()))
 
-    def _commit(self, mls: MlsPayload, out: list[Effect]) -> bool:
-        """Apply a commit and what waited for it (11.5). Returns whether the change counts: also when its
-        commit must wait for a predecessor, but not when it is refused or too far ahead to be kept."""
-        assert self._crypto is not None
-        self._commits.hold(mls.commit_id, mls.content)
-        while (commit := self._commits.next()) is not None:
-            try:
-                self._crypto.process(commit)
-            except CryptoError as error:
-                self._commits.refused()
-                out.append(Refused(f"commit {self._commits.last + 1} of {self._moderator}: {error}"))
-                break
-            self._commits.applied()
-            self._epoch_changed(f"commit {self._commits.last}", out)
-        return self._commits.knows(mls.commit_id)
+    def _carry_out(
+        self, message: SessionMessage, content: GroupAdd | GroupRemove, now: float, out: list[Effect]
+    ) -> None:
+        """The change counts: keep the list, and tell the moderator."""
+        self._carried_out[message.message_id] = None
+        if len(self._carried_out) > _CARRIED_OUT:
+            self._carried_out.popitem(last=False)
+        if isinstance(content, GroupAdd):
+            self._add(content.new_participant, out)
+        else:
+            self._remove(content.removed_participant, now, out)
+        self._acknowledge(message, out)
+
+    def _commit(
+        self, message: SessionMessage, content: GroupAdd | GroupRemove, now: float, out: list[Effect]
+    ) -> None:
+        """Apply the commits that are in order (11.5), then carry out the change that `message` brought.
+
+        Also when its commit must wait for a predecessor, but not when it is refused or too far ahead.
+        """
+        crypto, commit = self._crypto, self._commits.next()
+        assert crypto is not None
+        if commit is not None:
+            before = crypto.epoch
+            self._compute(
+                lambda: at_once(lambda: crypto.process(commit)),
+                lambda _, now, out: self._applied(before, message, content, now, out),
+                lambda error, now, out: self._not_applied(error, message, content, now, out),
+                now,
+                out,
+            )
+            return
+        assert content.mls is not None
+        if self._commits.knows(content.mls.commit_id):
+            self._carry_out(message, content, now, out)
+
+    def _applied(
+        self,
+        before: int | None,
+        message: SessionMessage,
+        content: GroupAdd | GroupRemove,
+        now: float,
+        out: list[Effect],
+    ) -> None:
+        self._commits.applied()
+        number, last = self._commits.last, self._commits.next() is None
+        if last:
+            # Its members are those after the change.
+            self._commit(message, content, now, out)
+        if self._crypto is not None and self._crypto.epoch != before:
+            self._epoch_changed(f"commit {number}", out)
+        if not last:
+            self._commit(message, content, now, out)
+
+    def _not_applied(
+        self,
+        error: CryptoError,
+        message: SessionMessage,
+        content: GroupAdd | GroupRemove,
+        now: float,
+        out: list[Effect],
+    ) -> None:
+        out.append(Refused(f"commit {self._commits.last + 1} of {self._moderator}: {error}", alarming=True))
+        self._commits.refused()
+        assert content.mls is not None
+        if self._commits.knows(content.mls.commit_id):
+            self._carry_out(message, content, now, out)
 
     def _add(self, name: Name, out: list[Effect]) -> None:
         if name.key == self.local.key or name.key in self._others or len(self._others) >= MEMBERS:

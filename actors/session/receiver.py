@@ -207,6 +207,7 @@ class Receiver:
         self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
     ) -> None:
         id = message.message_id
+        unknown = stream.last is None
         if stream.last is None:
             stream.first = stream.last = stream.newest = (id - 1) & MASK
         last = stream.last
@@ -217,6 +218,9 @@ class Receiver:
                 return
             opened = message if self._open is None else self._opened(message)
             if opened is None:
+                if unknown:
+                    # Of an epoch before ours, say: our place in the sequence is not known by it.
+                    stream.first = stream.last = stream.newest = None
                 return
             stream.last = stream.newest = id
             if stream.requests:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.errors import MessageUndelivered
+from actors.errors import MessageTooLarge, MessageUndelivered
 from actors.messages.session import Failure, Outgoing
 from actors.messages.wire import (
     ALL,
@@ -26,7 +26,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
-from identity.errors import SlimError
+from identity.errors import AuthError, SlimError
 
 RING = 512
 """Messages kept for retransmission, and the most that may be unacknowledged at once."""
@@ -38,7 +38,7 @@ _MSG = MessageType.MSG
 class _Pending:
     """A message that somebody has not acknowledged yet."""
 
-    __slots__ = ("deadline", "handle", "interval", "message", "missing", "retries")
+    __slots__ = ("cause", "deadline", "handle", "interval", "message", "missing", "retries")
 
     def __init__(
         self,
@@ -52,6 +52,8 @@ class _Pending:
         self.message = message
         self.missing = missing
         self.handle = handle
+        self.cause: SlimError | None = None
+        """Why the last attempt could not leave, if it could not."""
         self.deadline = deadline
         self.interval = interval
         self.retries = retries
@@ -198,24 +200,33 @@ class Sender:
                     given_up.append(id)
                     continue
                 pending.retries -= 1
+                pending.cause = None
                 pending.deadline = now + pending.interval
                 out.extend(pending.message._replace(destination=name) for name in pending.missing)
             if earliest is None or pending.deadline < earliest:
                 earliest = pending.deadline
         self._deadline = earliest
         for id in given_up:
-            missing = tuple(sorted(str(name) for name in self._pending[id].missing))
-            self._give_up(id, MessageUndelivered(id, missing))
+            pending = self._pending[id]
+            missing = tuple(sorted(str(name) for name in pending.missing))
+            self._give_up(id, pending.cause or MessageUndelivered(id, missing))
 
     def unroutable(self, message: SessionMessage, error: SlimError) -> None:
         """The node had no way for a message: nobody is going to acknowledge it (`dataplane.md` 9).
 
-        A re-send to one member of a group that cannot leave changes nothing: its retries go on.
+        A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
+        while there is no token to send with: the next one may be on its way.
         """
+        kept = self._ring[message.message_id % RING]
+        if isinstance(error, MessageTooLarge) and kept is not None and kept.message_id == message.message_id:
+            # It can never leave. Who asks for it shall hear that it is not available, and go on.
+            self._ring[message.message_id % RING] = None
         pending = self._pending.get(message.message_id)
         if pending is None:
             if not self.reliable:
                 self.errors.append(error)
+        elif isinstance(error, AuthError):
+            pending.cause = error
         elif pending.message.destination == message.destination:
             self._give_up(message.message_id, error)
 

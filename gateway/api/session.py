@@ -358,7 +358,7 @@ class Session:
         deadline = None if timeout is None else loop.time() + timeout
         while not self._inbox:
             if self._over:
-                raise self._end_error()
+                raise self._end_error("session channel closed")
             try:
                 await self._receivers.wait(deadline)
             except TimeoutError as exc:
@@ -454,7 +454,7 @@ class Session:
                 self._completed(message)
             case Membership():
                 self._members = message.members
-                self._epoch = message.epoch
+                self._epoch, self._fingerprint = message.epoch, message.fingerprint
             case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
                 self._changed(message)
             case SessionEnded():
@@ -523,10 +523,10 @@ class Session:
             queue.put_nowait(None)
         self._port.close()
 
-    def _end_error(self) -> SlimError:
-        if isinstance(self._ended, SessionClosed):
-            return self._ended
-        return SessionClosed(str(self._ended) if self._ended else "", session_id=self._id)
+    def _end_error(self, what: str = "") -> SlimError:
+        """Why nothing goes any more; the words `what` are those that callers look for."""
+        cause = self._ended.cause if isinstance(self._ended, SessionClosed) else str(self._ended or "")
+        return SessionClosed(": ".join(filter(None, (what, cause))), session_id=self._id)
 
     # Small things
 

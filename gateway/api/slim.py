@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from loguru import logger
 
-from actors.errors import NotConnected, SessionClosed, SlimTimeout
+from actors.errors import ConnectionLost, NotConnected, SessionClosed, SlimTimeout
 from actors.messages.routing import ConnectionState
 from actors.messages.session import (
     Adopt,
@@ -89,6 +89,8 @@ class Slim:
         self._handles: dict[int, asyncio.Future[Any]] = {}
         self._announced: deque[SessionAnnounced] = deque()
         self._listeners = Waiters()
+        self._lost: ConnectionLost | None = None
+        """The latest of our connections that was lost for good."""
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
         self._started: asyncio.Future[None] | None = None
@@ -150,6 +152,8 @@ class Slim:
         """
         plane = await self._ready()
         config = ClientConfig.read(client_config)
+        plane.unobserve(self._connection_changed)
+        plane.observe(self._connection_changed)
         await plane.connect(config)
         return await self._join(config.endpoint, subscribe=subscribe)
 
@@ -176,8 +180,17 @@ class Slim:
             if not found:
                 raise NotConnected(f"no connection with id {endpoint}")
             endpoint = found[0]
-        await plane.disconnect(endpoint)
         self._connections.pop(endpoint, None)
+        await plane.disconnect(endpoint)
+
+    def _connection_changed(self, state: ConnectionState) -> None:
+        """With the last connection that is lost for good, nobody can open a session with us any more."""
+        for endpoint, index in list(self._connections.items()):
+            if index == state.connection and state.state == "closed":
+                del self._connections[endpoint]
+                self._lost = ConnectionLost(endpoint, state.detail)
+                if not self._connections:
+                    self._listeners.wake_all()
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
@@ -338,11 +351,19 @@ class Slim:
         return Opening(self, channel, config, tuple(invite))
 
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
-        """The next session that somebody opened with us. Raises SlimTimeout ("timed out")."""
+        """The next session that somebody opened with us.
+
+        Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile, and
+        ConnectionLost when its last connection is lost for good.
+        """
         plane = await self._ready()
         loop = plane.system.loop
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
+        lost_before = self._lost
         while not self._announced:
+            self._check_open()
+            if self._lost is not None and self._lost is not lost_before and not self._connections:
+                raise ConnectionLost(self._lost.endpoint, self._lost.cause)
             try:
                 await self._listeners.wait(deadline)
             except TimeoutError as exc:
@@ -359,9 +380,13 @@ class Slim:
         return Session(system, port, announced, CompletionHandle.completed())
 
     async def sessions(self) -> AsyncIterator[Session]:
-        """Sessions that others open with us, as they come."""
+        """Sessions that others open with us, as they come, until the application is closed."""
         while not self._closed:
-            yield await self.listen_for_session()
+            try:
+                session = await self.listen_for_session()
+            except SessionClosed:
+                return
+            yield session
 
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
@@ -375,13 +400,17 @@ class Slim:
             self._closed = True
             return
         self._closed = True
+        self._plane.unobserve(self._connection_changed)
+        self._listeners.wake_all()
         if self._keeper is not None:
             self._keeper.discard(self)
         limit = seconds(grace) or 0.0
-        try:
-            await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
-        except (TimeoutError, SessionClosed):
-            logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+        if not self._plane.closed:
+            try:
+                await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
+            except (TimeoutError, SessionClosed):
+                logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+        self._plane.system.close_port(self._port)
         if self._own_plane:
             await self._plane.close(limit)
         if self._started is not None:
@@ -420,9 +449,8 @@ class Slim:
         plane.system.tell(self._actor, Listen(self._port), self._port)
 
     async def _ready(self) -> DataPlane:
-        """The data plane, with identity initialized."""
-        if self._closed:
-            raise SessionClosed("the application is closed")
+        """The data plane, with identity initialized. Raises SessionClosed."""
+        self._check_open()
         self._spawn()
         assert self._plane is not None
         failed = self._started is not None and self._started.done() and not self._holds_identity
@@ -430,6 +458,12 @@ class Slim:
             self._started = asyncio.ensure_future(self._initialize())
         await asyncio.shield(self._started)
         return self._plane
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosed("the application is closed")
+        if self._plane is not None and self._plane.closed:
+            raise SessionClosed("the data plane of the application is closed")
 
     async def _initialize(self) -> None:
         await take(self._provider, self._verifier)

@@ -44,7 +44,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         sides.insert(0, Side("originals", "originals"))
         if arguments.mixed:
             sides.append(Side(node="callboard", applications="originals"))
-    print(run(compare(sides, scale=arguments.scale)))
+    print(run(compare(sides, scale=arguments.scale, mls=arguments.mls)))
     return 0
 
 

@@ -216,6 +216,7 @@ async def _scenes(director: Director, transcript: Transcript) -> list[float]:
 
     transcript.scene("ada closes the group for all")
     await director.order("ada", "close")
+    await director.expect("ada", "ended")
     await director.expect("ben", "ended")
 
     transcript.scene("Point to point: ada asks, ben answers")

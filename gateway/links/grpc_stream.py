@@ -49,7 +49,9 @@ class GrpcStream:
         self._handler: StreamHandler | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self._lost: str | None = None
         self._told = False
+        self._ended = False
         self.status = StreamStatus.OK
         self.message = ""
         self.ended = asyncio.Event()
@@ -65,6 +67,9 @@ class GrpcStream:
 
     def start(self, handler: StreamHandler, low_water: int) -> None:
         self._handler, self._low = handler, low_water
+        if self._lost is not None:
+            self.lost(self._lost)
+            return
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._reading()), loop.create_task(self._writing())]
 
@@ -75,7 +80,7 @@ class GrpcStream:
             self._wake.set()
 
     def pause_reading(self) -> None:
-        if not self._closing:
+        if not self._closing and not self._ended:
             self._gate.clear()
 
     def resume_reading(self) -> None:
@@ -92,8 +97,14 @@ class GrpcStream:
     def abort(self, message: str) -> None:
         self.lost(message)
 
+    def last_read(self) -> None:
+        """The other side has ended the call: read what is left of it, paused or not."""
+        self._ended = True
+        self._gate.set()
+
     def lost(self, cause: str) -> None:
         """The call is over, whoever ended it."""
+        self._lost = cause
         self._closing = True
         for task in self._tasks:
             if task is not asyncio.current_task():
@@ -218,7 +229,10 @@ class GrpcServer:
         stream = GrpcStream(context.read, context.write, context.peer())
         context.add_done_callback(lambda _: stream.lost("the peer is gone"))
         self._accept(stream)
-        await stream.ended.wait()
+        try:
+            await stream.ended.wait()
+        finally:
+            stream.lost("the peer is gone")
         if stream.status is not StreamStatus.OK:
             await context.abort(_CODES[stream.status], stream.message)
 
@@ -294,6 +308,7 @@ class GrpcDialler:
             await channel.close()
             raise
         stream = GrpcStream(call.read, call.write, where, call.done_writing)
+        call.add_done_callback(lambda _: stream.last_read())
         closer = asyncio.get_running_loop().create_task(self._end(stream, channel))
         self._closers.add(closer)
         closer.add_done_callback(self._closers.discard)

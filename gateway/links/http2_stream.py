@@ -17,6 +17,7 @@ from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
+# `high_water - 1` below: the transport calls a stream full above its mark, the actors from the mark on.
 _ROOM = 4
 """A stream may hold this many times the largest message unsent before the transport itself gives it up."""
 
@@ -92,7 +93,7 @@ class FastServer:
             max_streams=config.max_concurrent_streams,
             max_header_list=config.max_header_list_size,
             max_frame=min(config.max_frame_size, 2**24 - 1),
-            high_water=high_water,
+            high_water=high_water - 1,
             low_water=high_water // 4,
             max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
             keepalive_interval=keepalive.ping or None,
@@ -169,7 +170,7 @@ class FastDialler:
             http2.CLIENT,
             max_message=config.max_message_size,
             max_partial=max(16 * MIB, config.max_message_size),
-            high_water=high_water,
+            high_water=high_water - 1,
             low_water=high_water // 4,
             max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
             keepalive_interval=(keepalive.ping or None) if keepalive else None,

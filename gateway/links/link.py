@@ -156,16 +156,14 @@ class AcceptedLink:
             except DecodeError:
                 self._malformed += 1
                 self._broken = True
-                if self._stream is not None:
-                    self._end(
-                        self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol"
-                    )
                 break
             else:
                 if record is not None:
                     records.append(record)
         if records:
             self._notify(FramesIn(tuple(records)))
+        if self._broken and self._stream is not None:
+            self._end(self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol")
 
     def stream_drained(self) -> None:
         if self._above:

@@ -78,7 +78,7 @@ from identity.mls.welcome import (
 )
 
 PAST_EPOCHS = 3
-"""For how many past epochs late application messages can still be read."""
+"""For how many past epochs late application messages can still be read, if nothing else is asked for."""
 
 MAX_PROPOSALS = 1024
 """How many proposals of an epoch are kept for a commit to refer to; further ones are refused."""
@@ -114,6 +114,7 @@ class Group:
         "_identity",
         "_own_updates",
         "_past",
+        "_past_epochs",
         "_pending",
         "_proposals",
         "_psks",
@@ -123,7 +124,13 @@ class Group:
     )
 
     def __init__(
-        self, state: GroupState, *, identity: IdentityProvider, random: Random, psks: PskLookup
+        self,
+        state: GroupState,
+        *,
+        identity: IdentityProvider,
+        random: Random,
+        psks: PskLookup,
+        past_epochs: int = PAST_EPOCHS,
     ) -> None:
         self._state = state
         self._identity = identity
@@ -131,6 +138,7 @@ class Group:
         self._psks = psks
         self._pending: PendingCommit | None = None
         self._past: dict[int, EpochKeys] = {}
+        self._past_epochs = past_epochs
         self._resumption = {state.context.epoch: state.secrets.resumption_psk}
         self._proposals: dict[bytes, Proposed] = {}
         self._own_updates: dict[bytes, HpkeKeyPair] = {}
@@ -154,6 +162,7 @@ class Group:
         extensions: Extensions = (),
         random: Random = urandom,
         psks: PskLookup = no_psks,
+        past_epochs: int = PAST_EPOCHS,
     ) -> Group:
         """Found a group of one member (section 11). `now` is in Unix seconds; the id is random if not given.
 
@@ -169,7 +178,7 @@ class Group:
             random=random,
             now=now,
         )
-        return cls(state, identity=identity, random=random, psks=psks)
+        return cls(state, identity=identity, random=random, psks=psks, past_epochs=past_epochs)
 
     @classmethod
     def join(
@@ -183,6 +192,7 @@ class Group:
         verify_many: VerifyMany = map,
         random: Random = urandom,
         psks: PskLookup = no_psks,
+        past_epochs: int = PAST_EPOCHS,
     ) -> Group:
         """Join by a Welcome, given as an MLSMessage (section 12.4.3.1).
 
@@ -203,7 +213,7 @@ class Group:
             now=now,
             verify_many=verify_many,
         )
-        return cls(state, identity=identity, random=random, psks=psks)
+        return cls(state, identity=identity, random=random, psks=psks, past_epochs=past_epochs)
 
     @classmethod
     def join_external(
@@ -364,7 +374,7 @@ class Group:
         )
 
     def decrypt(self, message: bytes) -> Decrypted:
-        """Open an application message of this or one of the last three epochs, once.
+        """Open an application message of this or one of the last few epochs, once.
 
         Raises KeyUnavailable for one read before or too old, VerificationError for a forged one, DecodeError
         or ValidationError for one that is no application message of another member.
@@ -382,10 +392,8 @@ class Group:
         elif message.epoch in self._past:
             keys = self._past[message.epoch]
         else:
-            reason = (
-                f"a message of epoch {message.epoch} in epoch {self.epoch}; {PAST_EPOCHS} past ones are kept"
-            )
-            raise KeyUnavailable("epoch", reason)
+            kept = f"{self._past_epochs} past ones are kept"
+            raise KeyUnavailable("epoch", f"a message of epoch {message.epoch} in epoch {self.epoch}; {kept}")
         return keys.decrypt(message, state.own_leaf)
 
     # Proposals and commits
@@ -559,7 +567,7 @@ class Group:
         before = self._state
         self._past[before.context.epoch] = before.keys
         self._resumption[state.context.epoch] = state.secrets.resumption_psk
-        while len(self._past) > PAST_EPOCHS:
+        while len(self._past) > self._past_epochs:
             oldest = next(iter(self._past))
             del self._past[oldest], self._resumption[oldest]
         self._proposals = {}

@@ -44,6 +44,7 @@ OURS = {
     "DeliveryError",
     "EpochChanged",
     "HandshakeFailed",
+    "IdentityRotated",
     "InvalidToken",
     "LinkError",
     "MemberJoined",

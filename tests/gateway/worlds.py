@@ -6,12 +6,10 @@ from typing import Any
 
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.session_config import SessionConfiguration
 from gateway.api.slim import Slim
 from gateway.compat.lower import App
 from gateway.config import ServerConfig
 from gateway.dataplane import DataPlane
-from identity.errors import ConfigError
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SECRET = "a shared secret of enough bytes, for tests"
@@ -93,13 +91,3 @@ class World:
         plane = DataPlane(strict=True)
         self._planes.append(plane)
         return plane
-
-
-async def mls_is_there() -> bool:
-    """Whether applications are set up for MLS."""
-    async with Slim(name("probe"), *identity("probe"), True) as app:
-        try:
-            await app.create_session(name("x"), SessionConfiguration.Group(mls_enabled=True))
-        except ConfigError:
-            return False
-        return True

@@ -32,6 +32,10 @@ def test_the_ratio_says_how_many_times_better() -> None:
         pytest.param(
             lambda: bench.throughput(ORIGINALS, size=64, reliable=True, window=8, count=40), id="throughput"
         ),
+        pytest.param(
+            lambda: bench.throughput(ORIGINALS, size=64, reliable=True, window=8, count=40, mls=True),
+            id="throughput with MLS",
+        ),
         pytest.param(lambda: bench.round_trip(ORIGINALS, size=64, reliable=False, count=20), id="round trip"),
         pytest.param(
             lambda: bench.fan_out(ORIGINALS, members=2, size=64, mls=True, window=8, count=20), id="fan-out"

@@ -14,6 +14,7 @@ from actors.messages.session import (
     Bound,
     CloseSession,
     Completed,
+    Computed,
     Credential,
     CredentialWanted,
     Delivered,
@@ -32,14 +33,16 @@ from actors.messages.session import (
     Taken,
     Unbind,
     Unroutable,
+    Verification,
+    VerificationWanted,
 )
 from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionMessage, SessionType
 from actors.names import Name
 from actors.session.application import Application, Invitation
 from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
-from actors.session.crypto import Addition
-from actors.session.effects import Answer, Effect, Joined, Refused
+from actors.session.crypto import Addition, Crypto, Place, Steps
+from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.session.peers import Generation
@@ -76,6 +79,9 @@ class FakeCrypto:
     def claims(self) -> dict[str, Any]:
         return {"pubkey": f"key of {self.name}"}
 
+    def has_credential(self) -> bool:
+        return bool(self.token)
+
     def credential(self, token: str) -> None:
         self.token = token
 
@@ -85,19 +91,22 @@ class FakeCrypto:
     def key_package(self) -> bytes:
         return json.dumps(self.name).encode()
 
-    def add(self, name: Name, key_package: bytes) -> Addition:
+    def add(self, name: Name, key_package: bytes) -> Steps[Addition]:
+        yield from ()
         joiner = json.loads(key_package)
         self.members.append(joiner)
         self._advance()
         commit = json.dumps([self.current, "add", joiner]).encode()
         return Addition(commit, json.dumps([self.current, self.members]).encode())
 
-    def remove(self, name: Name) -> bytes:
+    def remove(self, name: Name) -> Steps[bytes]:
+        yield from ()
         self.members.remove(str(name))
         self._advance()
         return json.dumps([self.current, "remove", str(name)]).encode()
 
-    def join(self, welcome: bytes) -> None:
+    def join(self, welcome: bytes) -> Steps[None]:
+        yield from ()
         self.current, self.members = json.loads(welcome)
         self.epochs = {self.current}
 
@@ -135,7 +144,7 @@ class FakeCrypto:
         self.epochs.add(self.current)
 
     @property
-    def epoch(self) -> int:
+    def epoch(self) -> int | None:
         return self.current
 
     @property
@@ -157,6 +166,9 @@ class Player:
         self.application = Application(self.name, self.draw, mls=mls, backlog=settings.backlog)
         self.core: Moderator | Participant | None = None
         self.crypto: FakeCrypto | None = None
+        self.make_crypto: Callable[[], Crypto] = lambda: FakeCrypto(self.name)
+        self.token: Callable[[dict[str, Any]], str] = lambda claims: f"token of {self.name}"
+        self.verify: Callable[[VerificationWanted], None] = lambda wanted: None
         self.generation = Generation.CURRENT
         self.takes = True
         self.sent: list[SessionMessage] = []
@@ -248,7 +260,7 @@ class Player:
     # Private
 
     def _setting(self, session_id: int, config: SessionConfig) -> Setting:
-        self.crypto = FakeCrypto(self.name) if config.mls else None
+        self.crypto = self.make_crypto() if config.mls else None  # type: ignore[assignment]
         self.ended = None
         return Setting(
             self.name,
@@ -291,7 +303,14 @@ class Player:
                 case MemberJoined() | MemberLeft() | EpochChanged():
                     self.changes.append(effect)
                 case CredentialWanted():
-                    later.append(Credential(f"token of {self.name}"))
+                    later.append(Credential(self.token(effect.claims)))
+                case VerificationWanted():
+                    self.verify(effect)
+                    later.append(Verification())
+                case Compute():
+                    if effect.work.place is Place.THREAD:
+                        effect.work.advance()
+                    later.append(Computed())
                 case Refused():
                     self.refused.append(effect.reason)
                 case Answer():

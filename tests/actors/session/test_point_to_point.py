@@ -285,6 +285,18 @@ def test_closing_before_anybody_answered(stage: Stage) -> None:
     assert alice.done == [3]
 
 
+def test_what_waits_for_the_peer_is_delivered_before_the_end(stage: Stage) -> None:
+    bob = stage.player("bob")
+    alice = stage.player("alice").create(bob.name.without_id(), p2p())
+    alice.publish(b"1", b"2", handle=5)
+    alice.close()
+    assert alice.ended is None
+    stage.transfer()
+    assert bob.blobs == [b"1", b"2"]
+    assert alice.ended is not None
+    assert alice.done.count(5) == 2
+
+
 def test_operations_after_the_end_are_answered(stage: Stage, pair: tuple[Player, Player]) -> None:
     alice, bob = pair
     alice.close()

@@ -8,6 +8,7 @@ from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payloa
 from actors.names import Name
 from actors.session.sender import RING, Sender
 from actors.session.serial import MASK
+from identity.errors import AuthError
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
 ROOM = Name("o", "n", "room")
@@ -167,6 +168,26 @@ def test_what_cannot_leave_fails_at_once() -> None:
     s.unroutable(message, NoRoute(str(BOB)))
     assert isinstance(s.failed[0].error, NoRoute)
     assert s.unacknowledged == 0
+
+
+def test_without_a_token_it_is_tried_again() -> None:
+    s = sender()
+    (message,) = publish(s, b"a", handle=5)
+    s.unroutable(message, AuthError("the token has expired"))
+    assert (s.failed, s.errors) == ([], [])
+    (again,) = expire(s, 1.0)
+    assert again.message_id == message.message_id
+    s.acknowledged(BOB, message.message_id)
+    assert s.done == [5]
+
+
+def test_without_a_token_to_the_end_the_reason_is_told() -> None:
+    s = sender()
+    (message,) = publish(s, b"a", handle=5)
+    for turn in range(1, 30):
+        s.unroutable(message, AuthError("the token has expired"))
+        expire(s, float(turn))
+    assert [str(failure.error) for failure in s.failed] == ["the token has expired"]
 
 
 def test_a_resend_to_one_member_that_cannot_leave_changes_nothing() -> None:

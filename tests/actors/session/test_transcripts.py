@@ -48,7 +48,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.application import Application, Invitation
 from actors.session.conversation import Setting
-from actors.session.crypto import Addition
+from actors.session.crypto import Addition, Steps
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.session.peers import Generation
@@ -111,6 +111,9 @@ class Recorded:
     def claims(self) -> dict[str, Any]:
         return {}
 
+    def has_credential(self) -> bool:
+        return True
+
     def credential(self, token: str) -> None: ...
 
     def create(self) -> None: ...
@@ -118,15 +121,18 @@ class Recorded:
     def key_package(self) -> bytes:
         return next(iter(self.key_packages), None) or b""
 
-    def add(self, name: Name, key_package: bytes) -> Addition:
+    def add(self, name: Name, key_package: bytes) -> Steps[Addition]:
+        yield from ()
         # The first Add is applied locally only: its commit was never on the wire.
         self.epoch += 1
         return Addition(self.adds.pop(0) if self.epoch > 1 else b"", self.welcomes.pop(0))
 
-    def remove(self, name: Name) -> bytes:
+    def remove(self, name: Name) -> Steps[bytes]:
+        yield from ()
         return self.removes.pop(0) if self.removes else b""
 
-    def join(self, welcome: bytes) -> None: ...
+    def join(self, welcome: bytes) -> Steps[None]:
+        yield from ()
 
     def process(self, commit: bytes) -> None: ...
 

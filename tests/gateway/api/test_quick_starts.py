@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway import Name, Slim
-from tests.gateway.worlds import World, identity, mls_is_there
+from tests.gateway.worlds import World, identity
 
 # The published texts, as they stand there but for comments.
 
@@ -125,8 +125,6 @@ async def test_receiver(world: World) -> None:
 
 @pytest.mark.parametrize("mls", [False, True])
 async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str], mls: bool) -> None:
-    if mls and not await mls_is_there():
-        pytest.skip("gateway makes no MLS sessions")
     text = OUTBOUND if mls else OUTBOUND.replace("mls_enabled=True", "mls_enabled=False")
     program = "import datetime\nimport slim_bindings\nasync def main(slim):\n" + textwrap.indent(text, "    ")
     peer = await peer_of_the_test(world, "peer")

@@ -173,6 +173,7 @@ class WorkloadServer:
                             return
             finally:
                 self._streams[method].discard(queue)
+                await self._tell()
 
         return serve
 
