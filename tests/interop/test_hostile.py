@@ -245,7 +245,7 @@ async def test_a_flood_of_subscriptions(flood) -> None:
         for at in range(0, FLOOD, 1000):
             await babbler.say([subscription(*flood(number)) for number in range(at, at + 1000)])
         assert babbler.refused == FLOOD - SUBSCRIPTION_BOUND
-        assert resident(node.pid) - before < 128 * MIB
+        assert resident(node.pid) - before < 160 * MIB
         await babbler.hang_up()
 
 
