@@ -29,6 +29,7 @@ from actors.messages.session import (
     UnsubscribeName,
 )
 from actors.names import Name, instance_id
+from actors.system import Address
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.session import Session, SessionPort
@@ -96,7 +97,7 @@ class Slim:
         self._started: asyncio.Future[None] | None = None
         self._plane: DataPlane | None = None
         self._keeper: Keeper | None = None
-        self._actor: Any = None
+        self._actor: Address | None = None
         self._port: Any = None
         self._closed = False
         self._holds_identity = False
@@ -142,6 +143,13 @@ class Slim:
         self._spawn()
         assert self._plane is not None
         return self._plane
+
+    @property
+    def actor(self) -> Address:
+        """The address of its App actor. Scripted moderators open their groups there (`OpenSession`)."""
+        self._spawn()
+        assert self._actor is not None
+        return self._actor
 
     # Connections
 
