@@ -166,6 +166,8 @@ def _token(source: str) -> str:
         return sys.stdin.read(MAX_TOKEN_CHARACTERS + 1).strip()
     try:
         if not Path(source).is_file():
+            if max(source.count("."), source.count(":")) < 2:
+                raise ConfigError("neither a token nor a file that exists was given", field="token")
             return source
         with open(source, encoding="ascii", errors="replace") as file:
             return file.read(MAX_TOKEN_CHARACTERS + 1).strip()

@@ -158,6 +158,7 @@ def test_what_is_no_token_is_said_in_one_line(run, nonsense: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
+        (["inspect", "no-such-file"], "neither a token nor a file that exists was given"),
         (["mint"], "say what to make the token with"),
         (["verify", "x"], "say what to check the token with"),
         (["mint", "--shared-secret", SECRET], "--subject"),
