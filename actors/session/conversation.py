@@ -150,7 +150,7 @@ class Conversation:
         self._credential_deadline = 0.0
         self._labour: _Labour | None = None
         self._clear_text: set[Name] = set()
-        """Members whose clear text was complained of."""
+        """Present members whose clear text was complained of."""
         self._complaints: list[Refused] = []
 
     # What a shell calls.

@@ -46,6 +46,8 @@ from identity.protocols import Provider, Verifier
 DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 """Timers of sessions made by the short spelling, `Slim.session` and `Slim.group`."""
+_STATES = 1024
+"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way."""
 
 
 class Slim:
@@ -203,13 +205,19 @@ class Slim:
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
         plane = await self._ready()
-        queue: asyncio.Queue[ConnectionState] = asyncio.Queue()
-        plane.observe(queue.put_nowait)
+        queue: asyncio.Queue[ConnectionState] = asyncio.Queue(_STATES)
+
+        def note(state: ConnectionState) -> None:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(state)
+
+        plane.observe(note)
         try:
             while True:
                 yield await queue.get()
         finally:
-            plane.unobserve(queue.put_nowait)
+            plane.unobserve(note)
 
     async def run_server(self, server_config: Mapping[str, Any]) -> str:
         """Serve this process's data plane. Returns the address in use.
