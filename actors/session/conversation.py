@@ -247,6 +247,7 @@ class Conversation:
             "unacknowledged": self._sender.unacknowledged,
             "kept": len(self._kept),
             "held": self._receiver.held,
+            "inbound_bytes": self._receiver.bytes,
             "dropped": self._receiver.dropped,
             "undecryptable": self._receiver.undecryptable,
         }
