@@ -35,7 +35,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from gateway.bench_compare import Side, compare
+    from gateway.bench.compare import compare
+    from gateway.bench.processes import Side
 
     sides = [Side("callboard", "callboard")]
     if importlib.util.find_spec("slim_bindings") is None:
@@ -49,21 +50,21 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _stages(_: argparse.Namespace) -> int:
-    from gateway import bench_actors, bench_codec, bench_http2, bench_identity
+    from gateway.bench import actors, codec, http2, identity
 
-    print(bench_codec.table(bench_codec.measure()))
-    print(bench_actors.table(run(bench_actors.measure())))
-    print(bench_http2.table(bench_http2.measure()))
-    print(bench_identity.table(bench_identity.measure()))
+    print(codec.table(codec.measure()))
+    print(actors.table(run(actors.measure())))
+    print(http2.table(http2.measure()))
+    print(identity.table(identity.measure()))
     return 0
 
 
 def _mls(arguments: argparse.Namespace) -> int:
-    from gateway import bench_mls
+    from gateway.bench import mls
 
     try:
         sizes = [int(part) for part in arguments.sizes.split(",")]
     except ValueError as exc:
         raise ConfigError(f"--sizes wants numbers, got {arguments.sizes!r}", field="sizes") from exc
-    print(bench_mls.table(bench_mls.run(sizes)))
+    print(mls.table(mls.run(sizes)))
     return 0

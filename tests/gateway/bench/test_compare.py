@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import bench_compare as bench
+from gateway.bench import compare as bench
+from gateway.bench.processes import Side
+from gateway.bench.table import Figure, table
 from tests.interop.harness import requires_originals
 
-ORIGINALS = bench.Side("originals", "originals")
+ORIGINALS = Side("originals", "originals")
 
 
 def test_the_ratio_says_how_many_times_better() -> None:
-    def column(rate: float, delay: float) -> list[bench.Figure]:
+    def column(rate: float, delay: float) -> list[Figure]:
         return [
-            bench.Figure("one way", rate, "messages/s", True, {"node": 4.0, "sender": rate / 100}),
-            bench.Figure("ping-pong", delay, "us", False),
+            Figure("one way", rate, "messages/s", True, {"node": 4.0, "sender": rate / 100}),
+            Figure("ping-pong", delay, "us", False),
         ]
 
-    lines = bench.table({"theirs": column(1000, 90), "ours": column(2000, 30)}).splitlines()
+    lines = table({"theirs": column(1000, 90), "ours": column(2000, 30)}).splitlines()
     assert [line.split() for line in lines if not line.startswith("-")] == [
         ["stage", "unit", "theirs", "ours", "ours", ":", "theirs"],
         ["one", "way", "messages/s", "1,000", "2,000", "2.00x"],

@@ -1,0 +1,55 @@
+"""The process of one worker: `python -m gateway.bench.worker ORDER`, an order being JSON.
+
+It goes through the steps up (connected), ready (sessions open) and done (measured), writes a line of JSON
+after each, and takes the next when a line comes in. CPU time is what the process, native threads included,
+used during the measured part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from gateway.bench.adapters import adapter
+from gateway.bench.workloads import WORK, Report
+from gateway.runner import run as run_loop
+
+
+def cpu_of_self() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def work(order: Mapping[str, Any], steps: TextIO) -> None:
+    """Do one part in a process of its own: the order names adapter, endpoint, names, work and arguments."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+
+    async def step(report: Report) -> None:
+        steps.write(json.dumps(report) + "\n")
+        if not await reader.readline():
+            raise ConnectionError("the measuring process is gone")
+
+    broker = adapter(order["adapter"])
+    apps = [await broker.application(name, order["endpoint"]) for name in order["names"]]
+    await step({"step": "up"})
+    part = await WORK[order["work"]](apps, order["arguments"])
+    await step({"step": "ready"})
+    cpu = cpu_of_self()
+    report = await part()
+    await step({"step": "done", "cpu": cpu_of_self() - cpu, **report})
+    for app in apps:
+        await app.close()
+
+
+if __name__ == "__main__":
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not come between the steps
+    run_loop(work(json.loads(sys.argv[1]), replies))
