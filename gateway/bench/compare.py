@@ -5,11 +5,13 @@ A *side* is a node of one broker and applications of one broker, so that also mi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median, quantiles
 
 from gateway.bench.processes import Role, Side, run
-from gateway.bench.table import Figure, table
+from gateway.bench.stages import Stage, side_by_side
+from gateway.bench.table import Figure, Wanted
 
 
 def each(cpu: Mapping[str, float], count: int) -> dict[str, float]:
@@ -110,43 +112,62 @@ async def growth(side: Side, *, members: int, measured: int = 3, hosts: int = 4)
     return [Figure(stage, median(report["took"]) * 1e3, "ms", False, each(cpu, measured))]
 
 
-async def measure(side: Side, *, scale: float = 1.0) -> list[Figure]:
-    """All stages for one side, in order; `scale` multiplies the numbers of messages."""
+def times(count: int, scale: float) -> int:
+    return max(20, int(count * scale))
 
-    def times(count: int) -> int:
-        return max(20, int(count * scale))
 
-    figures: list[Figure] = []
-    for size, count in ((64, 20_000), (1024, 10_000), (65_536, 500)):
-        for reliable in (True, False):
-            figures += await throughput(side, size=size, reliable=reliable, window=256, count=times(count))
-        figures += await throughput(side, size=size, reliable=True, window=1, count=times(count // 10))
+def stages(scale: float = 1.0) -> list[Stage]:
+    """The whole comparison; `scale` multiplies the numbers of messages."""
+    made = []
+    for size, count, ratio in ((64, 20_000, 5.0), (1024, 10_000, 8.0), (65_536, 500, 25.0)):
+        one_way = partial(throughput, size=size, reliable=True)
+        made += [
+            Stage(partial(one_way, window=256, count=times(count, scale)), (Wanted(ratio),)),
+            Stage(
+                partial(throughput, size=size, reliable=False, window=256, count=times(count, scale)), (None,)
+            ),
+            Stage(partial(one_way, window=1, count=times(count // 10, scale)), (Wanted(2.5),)),
+        ]
     for reliable, count in ((True, 200), (False, 2_000)):
-        figures += await round_trip(side, size=64, reliable=reliable, count=times(count))
+        trip = partial(round_trip, size=64, reliable=reliable, count=times(count, scale))
+        made.append(Stage(trip, (Wanted(value=500.0), Wanted(value=2000.0)) if reliable else (None, None)))
     for mls in (False, True):
-        figures += await fan_out(side, members=8, size=1024, mls=mls, window=256, count=times(2_000))
+        made.append(group_stage(scale, mls=mls, wanted=None if mls else Wanted(4.0)))
     for window in (1, 16):
-        figures += await sessions(side, window=window, count=times(200))
-    figures += await growth(side, members=50)
-    return figures
+        made.append(Stage(partial(sessions, window=window, count=times(200, scale)), (Wanted(1.5),)))
+    return made
 
 
-async def measure_mls(side: Side, *, scale: float = 1.0) -> list[Figure]:
+def mls_stages(scale: float = 1.0) -> list[Stage]:
     """What concerns MLS, and beside it what the same costs without: the rest is the link and the session."""
-
-    def times(count: int) -> int:
-        return max(20, int(count * scale))
-
-    figures: list[Figure] = []
+    made = []
     for mls in (False, True):
-        figures += await throughput(side, size=1024, reliable=True, window=256, count=times(10_000), mls=mls)
+        one_way = partial(throughput, size=1024, reliable=True, window=256, mls=mls)
+        wanted = Wanted(1.5) if mls else None
+        made.append(Stage(partial(one_way, count=times(10_000, scale)), (wanted,)))
     for mls in (False, True):
-        figures += await fan_out(side, members=8, size=1024, mls=mls, window=256, count=times(2_000))
-    figures += await growth(side, members=50)
-    return figures
+        made.append(group_stage(scale, mls=mls, wanted=None))
+    made.append(Stage(partial(growth, members=50), (None,)))
+    return made
 
 
-async def compare(sides: Sequence[Side], *, scale: float = 1.0, mls: bool = False) -> str:
-    """Measure each side, all of it or only what concerns `mls`, and return the table."""
-    stages = measure_mls if mls else measure
-    return table({side.label: await stages(side, scale=scale) for side in sides})
+def mixed_stages(scale: float = 1.0) -> list[Stage]:
+    """What a node's choice means for applications that stay as they are."""
+    made = []
+    for size, count in ((64, 20_000), (1024, 10_000)):
+        one_way = partial(throughput, size=size, reliable=True, window=256)
+        made.append(Stage(partial(one_way, count=times(count, scale)), (Wanted(0.9),)))
+    trip = partial(round_trip, size=64, reliable=True, count=times(200, scale))
+    made.append(Stage(trip, (Wanted(1.0), None)))
+    return made
+
+
+def group_stage(scale: float, *, mls: bool, wanted: Wanted | None) -> Stage:
+    """A group of eight members and a moderator who sends."""
+    talk = partial(fan_out, members=8, size=1024, mls=mls, window=256)
+    return Stage(partial(talk, count=times(2_000, scale)), (wanted,))
+
+
+async def compare(sides: Sequence[Side], stages: Sequence[Stage], progress: Callable[[str], None]) -> str:
+    """Measure each side; the table."""
+    return await side_by_side({side.label: side for side in sides}, stages, progress)

@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +83,15 @@ def cpu_of(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def memory_of(pid: int) -> int | None:
+    """Resident bytes of a process; None where there is no /proc."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """Whose node and whose applications."""
@@ -114,30 +123,46 @@ class Outcome(NamedTuple):
     cpu: dict[str, float]
 
 
-async def run(side: Side, roles: Sequence[Role]) -> Outcome:
-    """One node, one process per role, all steps together."""
-    async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(Child(*adapter(side.node).node_command()))
+@asynccontextmanager
+async def running_node(key: str) -> AsyncIterator[tuple[Child, str]]:
+    """A node of the broker with this adapter, and its endpoint."""
+    async with Child(*adapter(key).node_command()) as node:
         while not (ready := await node.line()).startswith(READY):
             pass
-        stack.callback(asyncio.create_task(node.drain()).cancel)
-        endpoint = f"http://{ready.removeprefix(READY).strip()}"
-        workers = [
-            await stack.enter_async_context(
-                Child(
-                    sys.executable, "-m", "gateway.bench.worker", json.dumps(order_for(side, role, endpoint))
-                )
-            )
-            for role in roles
-        ]
+        draining = asyncio.create_task(node.drain())
+        try:
+            yield node, f"http://{ready.removeprefix(READY).strip()}"
+        finally:
+            draining.cancel()
+
+
+def worker(module: str, order: Mapping[str, Any]) -> Child:
+    """A worker process, not yet started, that runs `module` with its order."""
+    return Child(sys.executable, "-m", module, json.dumps(order))
+
+
+async def in_step(node: Child, workers: Sequence[Child]) -> tuple[list[Report], float | None]:
+    """Start the workers and take them through their steps; their reports and the node's CPU seconds."""
+    async with AsyncExitStack() as stack:
+        for one in workers:
+            await stack.enter_async_context(one)
+        before = None
         for step in ("up", "ready"):
-            await asyncio.gather(*(worker.expect(step) for worker in workers))
+            await asyncio.gather(*(one.expect(step) for one in workers))
             before = cpu_of(node.process.pid)
-            for worker in workers:
-                worker.proceed()
-        reports = await asyncio.gather(*(worker.expect("done") for worker in workers))
+            for one in workers:
+                one.proceed()
+        reports = await asyncio.gather(*(one.expect("done") for one in workers))
         after = cpu_of(node.process.pid)
-    cpu = {} if before is None or after is None else {"node": after - before}
+    return reports, None if before is None or after is None else after - before
+
+
+async def run(side: Side, roles: Sequence[Role]) -> Outcome:
+    """One node, one process per role, all steps together."""
+    async with running_node(side.node) as (node, endpoint):
+        workers = [worker("gateway.bench.worker", order_for(side, role, endpoint)) for role in roles]
+        reports, used = await in_step(node, workers)
+    cpu = {} if used is None else {"node": used}
     for role, report in zip(roles, reports, strict=True):
         cpu[role.head] = cpu.get(role.head, 0.0) + report["cpu"]
     return Outcome(reports, cpu)

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Wanted(NamedTuple):
+    """A target: how many times better than the first side, or a bound for the value itself, or both."""
+
+    ratio: float | None = None
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,30 +24,39 @@ class Figure:
     higher_is_better: bool
     cpu: dict[str, float] = field(default_factory=dict)
 
+    def over(self, first: Figure) -> float:
+        """How many times better this is than the same figure of the first side."""
+        better, worse = (self, first) if self.higher_is_better else (first, self)
+        return better.value / worse.value if worse.value else float("inf")
 
-def table(columns: Mapping[str, Sequence[Figure]]) -> str:
-    """Stage by stage, one column per side; a ratio says how many times better than the first side one is."""
+    def __str__(self) -> str:
+        return f"{self.stage}: {_number(self.value)} {self.unit}"
+
+
+def table(columns: Mapping[str, Sequence[Figure]], wanted: Sequence[Wanted | None] = ()) -> str:
+    """Stage by stage, one column per side; a ratio says how many times better than the first side one is.
+
+    `wanted` has a target for each figure of the last side; what it misses is marked.
+    """
     labels = list(columns)
     heads = ["stage", "unit", *labels, *(f"{label} : {labels[0]}" for label in labels[1:])]
-    rows = [heads]
-    for figures in zip(*columns.values(), strict=True):
-        first = figures[0]
-        ratios = [
-            figure.value / first.value if first.higher_is_better else first.value / figure.value
-            for figure in figures[1:]
-        ]
+    rows = [[*heads, "wanted"] if wanted else heads]
+    targets = wanted or [None] * len(columns[labels[0]])
+    for figures, target in zip(zip(*columns.values(), strict=True), targets, strict=True):
+        first, others = figures[0], figures[1:]
         stage = max((figure.stage for figure in figures), key=len)
-        values = [f"{figure.value:,.0f}" for figure in figures]
-        rows.append([stage, first.unit, *values, *(f"{ratio:.2f}x" for ratio in ratios)])
+        values = [_number(figure.value) for figure in figures]
+        ratios = [f"{figure.over(first):.2f}x" for figure in others]
+        rows.append([stage, first.unit, *values, *ratios, *([_verdict(figures, target)] if wanted else [])])
         if first.cpu:
             used = [
-                " / ".join(f"{figure.cpu[head]:.0f}" for head in sorted(figure.cpu)) for figure in figures
+                " / ".join(_number(figure.cpu[head]) for head in sorted(figure.cpu)) for figure in figures
             ]
             totals = [sum(figure.cpu.values()) for figure in figures]
-            ratios = [totals[0] / total if total else 0.0 for total in totals[1:]]
+            ratios = [f"{totals[0] / total if total else 0.0:.2f}x" for total in totals[1:]]
             what = f"  CPU each, {' / '.join(sorted(first.cpu))}"
-            rows.append([what, "us", *used, *(f"{ratio:.2f}x" for ratio in ratios)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+            rows.append([what, "us", *used, *ratios, *([""] if wanted else [])])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
             cell.ljust(width) if column < 2 else cell.rjust(width)
@@ -48,3 +65,22 @@ def table(columns: Mapping[str, Sequence[Figure]]) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _verdict(figures: Sequence[Figure], target: Wanted | None) -> str:
+    """The target of the last figure, with a mark when that misses it."""
+    if target is None:
+        return ""
+    last = figures[-1]
+    texts, missed = [], False
+    if target.ratio is not None and len(figures) > 1:
+        texts.append(f"{target.ratio:g}x")
+        missed = last.over(figures[0]) < target.ratio
+    if target.value is not None:
+        texts.append(_number(target.value))
+        missed |= last.value < target.value if last.higher_is_better else last.value > target.value
+    return ("missed: " if missed else "") + ", ".join(texts)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
