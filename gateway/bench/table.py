@@ -39,7 +39,8 @@ def table(columns: Mapping[str, Sequence[Figure]], wanted: Sequence[Wanted | Non
     `wanted` has a target for each figure of the last side; what it misses is marked.
     """
     labels = list(columns)
-    heads = ["stage", "unit", *labels, *(f"{label} : {labels[0]}" for label in labels[1:])]
+    ratio_heads = [f"{label} : {labels[0]}" for label in labels[1:]] if len(labels) > 2 else ["ratio"]
+    heads = ["stage", "unit", *labels, *ratio_heads[: len(labels) - 1]]
     rows = [[*heads, "wanted"] if wanted else heads]
     targets = wanted or [None] * len(columns[labels[0]])
     for figures, target in zip(zip(*columns.values(), strict=True), targets, strict=True):

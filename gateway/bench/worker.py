@@ -15,6 +15,8 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TextIO
 
+from loguru import logger
+
 from gateway.bench.adapters import adapter
 from gateway.bench.workloads import WORK, Part, Report
 from gateway.runner import run as run_loop
@@ -66,6 +68,8 @@ def main(work: Callable[[Mapping[str, Any], TextIO], Coroutine[Any, Any, None]])
     """Do the order of the command line; stdout carries the steps."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not come between the steps
+    logger.remove()
+    logger.add(sys.stderr, level="WARNING")
     run_loop(work(json.loads(sys.argv[1]), replies))
 
 

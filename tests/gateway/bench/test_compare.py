@@ -1,4 +1,4 @@
-"""The comparison: every kind of work runs to its end, and the table says what was measured."""
+"""The comparison: every kind of work runs to its end."""
 
 from __future__ import annotations
 
@@ -6,49 +6,55 @@ import pytest
 
 from gateway.bench import compare as bench
 from gateway.bench.processes import Side
-from gateway.bench.table import Figure, table
 from tests.interop.harness import requires_originals
 
 ORIGINALS = Side("originals", "originals")
+OURS = Side("callboard", "callboard")
+MIXED = Side(node="callboard", applications="originals")
+
+STAGES = {
+    "throughput": lambda side: bench.throughput(side, size=64, reliable=True, window=8, count=40),
+    "throughput with MLS": lambda side: bench.throughput(
+        side, size=64, reliable=True, window=8, count=40, mls=True
+    ),
+    "round trip": lambda side: bench.round_trip(side, size=64, reliable=False, count=20),
+    "fan-out": lambda side: bench.fan_out(side, members=2, size=64, mls=True, window=8, count=20),
+    "sessions": lambda side: bench.sessions(side, window=4, count=8),
+    "growth": lambda side: bench.growth(side, members=4, measured=2, hosts=2),
+}
 
 
-def test_the_ratio_says_how_many_times_better() -> None:
-    def column(rate: float, delay: float) -> list[Figure]:
-        return [
-            Figure("one way", rate, "messages/s", True, {"node": 4.0, "sender": rate / 100}),
-            Figure("ping-pong", delay, "us", False),
-        ]
+async def check(side: Side, stage: str) -> None:
+    for figure in await STAGES[stage](side):
+        assert figure.value > 0
+        assert "lost" not in figure.stage
 
-    lines = table({"theirs": column(1000, 90), "ours": column(2000, 30)}).splitlines()
-    assert [line.split() for line in lines if not line.startswith("-")] == [
-        ["stage", "unit", "theirs", "ours", "ours", ":", "theirs"],
-        ["one", "way", "messages/s", "1,000", "2,000", "2.00x"],
-        ["CPU", "each,", "node", "/", "sender", "us", "4", "/", "10", "4", "/", "20", "0.58x"],
-        ["ping-pong", "us", "90", "30", "3.00x"],
-    ]
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_each_stage_measures_something(stage: str) -> None:
+    await check(OURS, stage)
 
 
 @pytest.mark.parametrize(
-    "stage",
-    [
-        pytest.param(
-            lambda: bench.throughput(ORIGINALS, size=64, reliable=True, window=8, count=40), id="throughput"
-        ),
-        pytest.param(
-            lambda: bench.throughput(ORIGINALS, size=64, reliable=True, window=8, count=40, mls=True),
-            id="throughput with MLS",
-        ),
-        pytest.param(lambda: bench.round_trip(ORIGINALS, size=64, reliable=False, count=20), id="round trip"),
-        pytest.param(
-            lambda: bench.fan_out(ORIGINALS, members=2, size=64, mls=True, window=8, count=20), id="fan-out"
-        ),
-        pytest.param(lambda: bench.sessions(ORIGINALS, window=4, count=8), id="sessions"),
-        pytest.param(lambda: bench.growth(ORIGINALS, members=5, hosts=2), id="growth"),
-    ],
+    "stage", ["throughput", *(pytest.param(s, marks=pytest.mark.long) for s in list(STAGES)[1:])]
 )
 @pytest.mark.originals
 @requires_originals
-async def test_each_stage_measures_something(stage) -> None:
-    for figure in await stage():
-        assert figure.value > 0
-        assert "lost" not in figure.stage
+async def test_each_stage_measures_the_originals(stage: str) -> None:
+    await check(ORIGINALS, stage)
+
+
+@pytest.mark.originals
+@requires_originals
+async def test_originals_talk_through_our_node() -> None:
+    await check(MIXED, "throughput")
+
+
+def test_sides_say_what_they_are_made_of() -> None:
+    assert [side.label for side in (OURS, MIXED)] == ["callboard", "originals via callboard"]
+
+
+@pytest.mark.parametrize("stages", [bench.stages, bench.mls_stages, bench.mixed_stages])
+def test_scale_bounds_every_stage(stages) -> None:
+    assert len(stages(0.0)) == len(stages())
+    assert all(stage.measure.keywords.get("count", 20) == 20 for stage in stages(0.0))
