@@ -27,6 +27,8 @@ RECOVERY_BOUND = 1024
 SUBSCRIPTION_BOUND = 65_536
 """Subscriptions one connection may hold, and all lost ones together; one more is refused with a negative
 acknowledgement."""
+NODE_BOUND = 4 * SUBSCRIPTION_BOUND
+"""References to all connections together. One with a name of its own takes about 2 KiB."""
 NAME_BOUND = 4096
 """Characters of a name that may be subscribed to."""
 
@@ -191,6 +193,9 @@ class RouteControl:
             if self.table.count(target) >= SUBSCRIPTION_BOUND:
                 self.counters["subscriptions_refused"] += 1
                 return f"connection {target} holds its {SUBSCRIPTION_BOUND} subscriptions"
+            if self.table.total >= NODE_BOUND:
+                self.counters["subscriptions_refused"] += 1
+                return f"the node holds its {NODE_BOUND} subscriptions"
             self.table.add(name, target, id, local=known.local)
             return ""
         try:

@@ -9,9 +9,6 @@ from __future__ import annotations
 from actors.messages.routing import Route
 from actors.names import Key, Name
 
-Reference = tuple[int, int]
-"""One reference: (connection, subscription id)."""
-
 
 class SubscriptionNotFound(Exception):
     """Nothing to remove. The text goes into the acknowledgement, nowhere else."""
@@ -25,26 +22,37 @@ class SubscriptionTable:
     """
 
     def __init__(self) -> None:
-        self._references: dict[Key, dict[int, dict[Reference, Name]]] = {}
-        self._by_connection: dict[int, dict[tuple[Key, int], set[int]]] = {}
+        self._names: dict[Key, dict[int, dict[int, None]]] = {}
+        """Connections, in order, by instance id, by key."""
+        self._reach: dict[Key, dict[int, int]] = {}
+        """Under how many ids of a key a connection stands; in the order of their first subscription."""
+        self._references: dict[int, dict[tuple[Key, int], dict[int, Name]]] = {}
+        """Name by subscription id, by (key, instance id), by connection."""
         self._counts: dict[int, int] = {}
+        self.total = 0
+        """References to all connections."""
         self._local: set[int] = set()
         self._routes: dict[Key, Route] = {}
-        self._stale: set[Key] = set()
+        self._stale: dict[Key, set[int]] = {}
+        """Instance ids whose connections changed."""
 
     def add(self, name: Name, connection: int, subscription_id: int, *, local: bool) -> None:
         """Let messages for `name` go to `connection`."""
         if local:
             self._local.add(connection)
-        references = self._references.setdefault(name.key, {}).setdefault(name.id, {})
-        if (connection, subscription_id) in references:
+        mine = self._references.setdefault(connection, {})
+        references = mine.get((name.key, name.id))
+        if references is None:
+            references = mine[name.key, name.id] = {}
+            self._names.setdefault(name.key, {}).setdefault(name.id, {})[connection] = None
+            reach = self._reach.setdefault(name.key, {})
+            reach[connection] = reach.get(connection, 0) + 1
+            self._stale.setdefault(name.key, set()).add(name.id)
+        elif subscription_id in references:
             return
-        references[connection, subscription_id] = name
-        self._by_connection.setdefault(connection, {}).setdefault((name.key, name.id), set()).add(
-            subscription_id
-        )
+        references[subscription_id] = name
         self._counts[connection] = self.count(connection) + 1
-        self._stale.add(name.key)
+        self.total += 1
 
     def remove(self, name: Name, connection: int, subscription_id: int) -> None:
         """Take one reference away. Raises SubscriptionNotFound.
@@ -52,16 +60,15 @@ class SubscriptionTable:
         The reference under id 0, left behind by a client that re-subscribed after a reconnect, goes with
         it; where only that one was there, removing it is a success (`dataplane.md` 8).
         """
-        ids = self._references.get(name.key)
+        ids = self._names.get(name.key)
         if ids is None:
             raise SubscriptionNotFound("subscription not found")
-        references = ids.get(name.id)
-        if references is None:
+        if name.id not in ids:
             raise SubscriptionNotFound("id not found")
-        mine = self._by_connection.get(connection, {}).get((name.key, name.id))
+        mine = self._references.get(connection, {}).get((name.key, name.id))
         if not mine:
             raise SubscriptionNotFound("connection id not found")
-        gone = mine & {subscription_id, 0}
+        gone = mine.keys() & {subscription_id, 0}
         if not gone:
             raise SubscriptionNotFound("subscription id not found")
         for subscription in gone:
@@ -70,9 +77,9 @@ class SubscriptionTable:
     def remove_connection(self, connection: int) -> list[tuple[Name, int]]:
         """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
         gone = []
-        for (key, id), subscriptions in list(self._by_connection.get(connection, {}).items()):
-            for subscription in list(subscriptions):
-                gone.append((self._references[key][id][connection, subscription], subscription))
+        for (key, id), references in list(self._references.get(connection, {}).items()):
+            for subscription, name in list(references.items()):
+                gone.append((name, subscription))
                 self._forget(key, id, connection, subscription)
         self._local.discard(connection)
         return gone
@@ -82,7 +89,7 @@ class SubscriptionTable:
         return self._counts.get(connection, 0)
 
     def __len__(self) -> int:
-        return len(self._references)
+        return len(self._names)
 
     @property
     def changed(self) -> bool:
@@ -93,45 +100,59 @@ class SubscriptionTable:
         """The table as it is now. The mapping is not touched again; a later change makes a new one."""
         if self._stale:
             routes = self._routes.copy()
-            for key in self._stale:
-                ids = self._references.get(key)
-                if ids is None:
-                    routes.pop(key, None)
+            for key, changed in self._stale.items():
+                if key in self._names:
+                    routes[key] = self._patched(key, changed)
                 else:
-                    routes[key] = self._route(ids)
+                    routes.pop(key, None)
             self._routes = routes
             self._stale.clear()
         return self._routes
 
     def _forget(self, key: Key, id: int, connection: int, subscription: int) -> None:
-        ids = self._references[key]
-        del ids[id][connection, subscription]
-        if not ids[id]:
-            del ids[id]
-        if not ids:
-            del self._references[key]
-        mine = self._by_connection[connection]
-        mine[key, id].discard(subscription)
+        mine = self._references[connection]
+        del mine[key, id][subscription]
         if not mine[key, id]:
             del mine[key, id]
+            self._leave(key, id, connection)
         if not mine:
-            del self._by_connection[connection]
+            del self._references[connection]
+        self.total -= 1
         self._counts[connection] -= 1
         if not self._counts[connection]:
             del self._counts[connection]
-        self._stale.add(key)
 
-    def _route(self, ids: dict[int, dict[Reference, Name]]) -> Route:
-        local_by_id: dict[int, tuple[int, ...]] = {}
-        remote_by_id: dict[int, tuple[int, ...]] = {}
-        for id, references in ids.items():
-            connections = dict.fromkeys(connection for connection, _ in references)
-            if local := tuple(c for c in connections if c in self._local):
-                local_by_id[id] = local
-            if remote := tuple(c for c in connections if c not in self._local):
-                remote_by_id[id] = remote
-        return Route(_union(local_by_id), _union(remote_by_id), local_by_id, remote_by_id)
+    def _leave(self, key: Key, id: int, connection: int) -> None:
+        """The last reference of a connection to (key, id) is gone."""
+        ids, reach = self._names[key], self._reach[key]
+        del ids[id][connection]
+        if not ids[id]:
+            del ids[id]
+        reach[connection] -= 1
+        if not reach[connection]:
+            del reach[connection]
+        if not ids:
+            del self._names[key], self._reach[key]
+        self._stale.setdefault(key, set()).add(id)
 
-
-def _union(by_id: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(c for connections in by_id.values() for c in connections))
+    def _patched(self, key: Key, changed: set[int]) -> Route:
+        """The route of a key, from its last one and the ids that changed: names may have many instances."""
+        last = self._routes.get(key)
+        local_by_id = last.local_by_id.copy() if last else {}
+        remote_by_id = last.remote_by_id.copy() if last else {}
+        ids, ours = self._names[key], self._local
+        for id in changed:
+            connections = ids.get(id, ())
+            for by_id, here in ((local_by_id, True), (remote_by_id, False)):
+                found = tuple(c for c in connections if (c in ours) is here)
+                if found:
+                    by_id[id] = found
+                else:
+                    by_id.pop(id, None)
+        reach = self._reach[key]
+        return Route(
+            tuple(c for c in reach if c in ours),
+            tuple(c for c in reach if c not in ours),
+            local_by_id,
+            remote_by_id,
+        )

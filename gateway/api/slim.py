@@ -90,7 +90,7 @@ class Slim:
         self._announced: deque[SessionAnnounced] = deque()
         self._listeners = Waiters()
         self._lost: ConnectionLost | None = None
-        """How the last connection ended for good, last time."""
+        """The latest of our connections that was lost for good."""
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
         self._started: asyncio.Future[None] | None = None
@@ -188,8 +188,8 @@ class Slim:
         for endpoint, index in list(self._connections.items()):
             if index == state.connection and state.state == "closed":
                 del self._connections[endpoint]
+                self._lost = ConnectionLost(endpoint, state.detail)
                 if not self._connections:
-                    self._lost = ConnectionLost(endpoint, state.detail)
                     self._listeners.wake_all()
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
@@ -362,8 +362,8 @@ class Slim:
         lost_before = self._lost
         while not self._announced:
             self._check_open()
-            if self._lost is not None and self._lost is not lost_before:
-                raise self._lost
+            if self._lost is not None and self._lost is not lost_before and not self._connections:
+                raise ConnectionLost(self._lost.endpoint, self._lost.cause)
             try:
                 await self._listeners.wait(deadline)
             except TimeoutError as exc:

@@ -42,7 +42,10 @@ def callboard_serves() -> bool:
     return asked.returncode == 0
 
 
-@pytest.fixture(params=[OriginalNode, CallboardNode], ids=["original-node", "callboard-node"])
+@pytest.fixture(
+    params=[pytest.param(OriginalNode, marks=pytest.mark.long), CallboardNode],
+    ids=["original-node", "callboard-node"],
+)
 async def node(request: pytest.FixtureRequest) -> AsyncIterator[Node]:
     factory: Callable[[], Node] = request.param
     if factory is CallboardNode and not callboard_serves():

@@ -143,7 +143,7 @@ async def test_a_gap_is_asked_for_and_filled(node, cast: Cast, alice, bob) -> No
         [receiver] = await cast(bob=bob)
         [sender] = await cast(alice=alice, endpoint=proxy.endpoint)
         # The sender's own timer is far away, so that only the receiver's request can fill the gap.
-        ends = await scenarios.pair(sender, receiver, interval=5.0)
+        ends = await scenarios.pair(sender, receiver, interval=2.5)
         await scenarios.flood(ends[0], [ends[1]], 4, "alice")
     assert proxy.count(TO_APP, RTX) == 1
     assert proxy.count(TO_NODE, RTX_REPLY) == 1

@@ -88,7 +88,8 @@ async def test_a_slow_member_does_not_hold_up_the_channel() -> None:
         await plane.close(0.5)
 
 
-@pytest.mark.parametrize("transport", ["fast", pytest.param("grpc", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_who_does_not_even_take_control_messages_loses_the_connection(transport: str) -> None:
     plane = DataPlane(patience=0.2)
     config = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}, "transport": transport}

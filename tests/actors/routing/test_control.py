@@ -193,3 +193,14 @@ def test_snapshots_have_growing_versions(core: RouteControl) -> None:
     core.subscription(PEER, subscribe(), 0)
     assert core.changed
     assert core.snapshot().version == first.version + 1
+
+
+def test_names_of_all_connections_are_bounded_together(
+    core: RouteControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "NODE_BOUND", 1)
+    core.subscription(PEER, subscribe(), 0)
+    (effect,) = core.subscription(LOCAL, subscribe(ALICE, 8), 0)
+    assert effect.record == SubscriptionAck(8, False, "the node holds its 1 subscriptions")
+    core.subscription(PEER, unsubscribe(), 0)
+    assert core.subscription(LOCAL, subscribe(ALICE, 9), 0) == [SendTo(LOCAL, ok(9))]
