@@ -112,6 +112,10 @@ async def growth(side: Side, *, members: int, measured: int = 3, hosts: int = 4)
     return [Figure(stage, median(report["took"]) * 1e3, "ms", False, each(cpu, measured))]
 
 
+AS_GOOD = Wanted(0.98)
+"""No worse, but for what two runs of the same differ by."""
+
+
 def times(count: int, scale: float) -> int:
     return max(20, int(count * scale))
 
@@ -152,13 +156,13 @@ def mls_stages(scale: float = 1.0) -> list[Stage]:
 
 
 def mixed_stages(scale: float = 1.0) -> list[Stage]:
-    """What a node's choice means for applications that stay as they are."""
+    """What a node's choice means for applications that stay as they are: five busy processes, so in turns."""
     made = []
     for size, count in ((64, 20_000), (1024, 10_000)):
         one_way = partial(throughput, size=size, reliable=True, window=256)
-        made.append(Stage(partial(one_way, count=times(count, scale)), (Wanted(0.9),)))
+        made.append(Stage(partial(one_way, count=times(count, scale)), (Wanted(0.9),), repeats=3))
     trip = partial(round_trip, size=64, reliable=True, count=times(200, scale))
-    made.append(Stage(trip, (Wanted(1.0), None)))
+    made.append(Stage(trip, (AS_GOOD, None)))
     return made
 
 

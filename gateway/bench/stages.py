@@ -15,6 +15,8 @@ class Stage(NamedTuple):
 
     measure: Callable[[Any], Awaitable[list[Figure]]]
     wanted: Sequence[Wanted | None]
+    repeats: int = 1
+    """How often each side is measured, in turns; the run whose first figure is the median counts."""
 
 
 async def side_by_side(
@@ -24,9 +26,20 @@ async def side_by_side(
     columns: dict[str, list[Figure]] = {label: [] for label in sides}
     wanted: list[Wanted | None] = []
     for number, stage in enumerate(stages, 1):
-        for label, side in sides.items():
-            figures = await stage.measure(side)
+        runs: dict[str, list[list[Figure]]] = {label: [] for label in sides}
+        for _ in range(stage.repeats):
+            for label, side in sides.items():
+                figures = await stage.measure(side)
+                runs[label].append(figures)
+                progress(f"[{number}/{len(stages)}] {label}: {'; '.join(map(str, figures))}")
+        for label in sides:
+            figures = median_run(runs[label])
             columns[label] += figures
-            progress(f"[{number}/{len(stages)}] {label}: {'; '.join(map(str, figures))}")
         wanted += stage.wanted[: len(figures)]
     return table(columns, wanted)
+
+
+def median_run(runs: Sequence[list[Figure]]) -> list[Figure]:
+    """The run whose first figure has the (lower) median value."""
+    in_order = sorted(runs, key=lambda figures: [figure.value for figure in figures[:1]])
+    return in_order[(len(runs) - 1) // 2]
