@@ -247,7 +247,7 @@ class Receiver:
             stream.last = stream.newest = id
             if stream.requests:
                 stream.requests.pop(id, None)
-            if not self._held and self._room():
+            if self.space > 0 and self._untaken < INBOX_BYTES and not self._held:
                 self._deliver(opened)
                 out.append(self._ack(message))
             else:

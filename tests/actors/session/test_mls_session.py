@@ -220,6 +220,19 @@ def test_clear_text_is_refused_once_loudly_and_never_acknowledged(stage: MlsStag
         bob.opens(b"hello", alice.name)
 
 
+def test_who_wrote_clear_text_and_went_is_forgotten(stage: MlsStage) -> None:
+    alice, bob, carol = mls_group(stage, "bob", "carol")
+    message = next(m for m in alice.sent if m.kind is MessageType.GROUP_WELCOME)._replace(
+        source=carol.name, kind=MessageType.MSG, message_id=1, content=Payload("msg", b"hello"), connection=1
+    )
+    for player in (alice, bob):
+        player.receive(message._replace(destination=player.name))
+        assert player.core._clear_text == {carol.name}
+    alice.remove(carol.name.without_id())
+    stage.transfer()
+    assert alice.core._clear_text == bob.core._clear_text == set()
+
+
 def test_only_the_moderator_commits(stage: MlsStage) -> None:
     _, bob, carol = mls_group(stage, "bob", "carol")
     mutiny = carol.mls._group
