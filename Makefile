@@ -53,7 +53,9 @@ proto: install
 	$(BIN)/python .ci/proto.py
 
 lock: install
-	$(BIN)/pip freeze --exclude-editable | grep -v '^pip==' > requirements.lock
+	@# uvloop (the extra `fast`) is not in .venv: its pin stays.
+	{ $(BIN)/pip freeze --exclude-editable | grep -v '^pip=='; grep '^uvloop==' requirements.lock; } \
+	  | LC_ALL=C sort -fu > requirements.new && mv requirements.new requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,1 +1,7 @@
+"""The broker, as actors. Quiet: `gateway.init_tracing` turns the log of all three floors on."""
 
+from __future__ import annotations
+
+from loguru import logger
+
+logger.disable(__name__)

@@ -19,10 +19,11 @@ from gateway import Name, SessionConfiguration, Slim, init_tracing
 from gateway.cli.application import parse_json, parse_name
 from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_identity, identity
+from gateway.cli.remedies import sentence
 from identity.errors import ConfigError, SlimError
 
 DEFAULT_NODE = '{"endpoint": "http://127.0.0.1:46357", "tls": {"insecure": true}}'
-DEFAULT_SECRET = "a-secret-for-example-programs"
+DEFAULT_SECRET = "a-secret-for-trying-out-the-example-programs"
 """For trying things out on one machine. Real applications have one of their own, of 32 bytes or more."""
 
 TIMEOUT = timedelta(seconds=5)
@@ -101,5 +102,5 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         asyncio.run(main())
     except (SlimError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)

@@ -1,9 +1,13 @@
 """Callboard for applications: the names of the SLIM Python package, and our own short spelling.
 
 from gateway import IdentityProvider, IdentityVerifier, Name, SessionConfiguration, Slim
+
+A library logs nothing unless asked: `init_tracing` turns the log of all three floors on.
 """
 
 from __future__ import annotations
+
+from loguru import logger
 
 from actors.errors import (
     AlreadyConnected,
@@ -51,6 +55,8 @@ from identity.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SLIMTimeoutError = SlimTimeout
+
+logger.disable(__name__)
 
 __all__ = [
     # What the 0.7 package exports.

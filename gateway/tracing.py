@@ -17,7 +17,18 @@ _INSTALL = "pip install 'callboard[tracing]'"
 _EXPORT_TIMEOUT = 3
 """Seconds for one export: how long a program whose collector is gone may be held up at its end, twice."""
 
+FLOORS = ("gateway", "actors", "identity")
+"""The packages whose log is off until somebody asks for it."""
+
 _initialized = False
+
+
+def log_to_stderr(level: str | int, **more: Any) -> None:
+    """Turn the log of the three floors on, from `level` up; `more` as for loguru's `add`."""
+    logger.remove()
+    logger.add(sys.stderr, level=level, **more)
+    for floor in FLOORS:
+        logger.enable(floor)
 
 
 class Done:
@@ -29,7 +40,9 @@ class Done:
 
 
 def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
-    """Set up logging, and export when `opentelemetry.enabled`. The first call wins.
+    """Log to standard error, and export when `opentelemetry.enabled`. The first call wins.
+
+    Without it nothing is logged at all. loguru's other sinks are replaced.
 
     Keys: `log_level` ("info"), `display_thread_names` (True), `display_thread_ids` (False), `filters`
     (["gateway=debug", ...]), `opentelemetry` {`enabled`, `grpc` {`endpoint`, `headers`},
@@ -52,8 +65,7 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     _initialized = True
     thread = ("{thread.name} " if names else "") + ("{thread.id} " if ids else "")
     line = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} " + thread + "{name}: {message} {extra}"
-    logger.remove()
-    logger.add(sys.stderr, level=0, filter=levels, format=line)
+    log_to_stderr(0, filter=levels, format=line)
     return Done()
 
 

@@ -16,12 +16,11 @@ import hmac
 import math
 import re
 import secrets
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
-
-from loguru import logger
 
 from identity.encoding import Malformed, b64url_decode, b64url_encode, compact_json, parse_object
 from identity.errors import ConfigError, InvalidToken
@@ -342,10 +341,14 @@ def _secret_key(secret: str, *, strict: bool) -> bytes:
 
 @cache
 def _warn_short_secret() -> None:
-    """Once per process: an application with a hundred peers needs to read this once."""
-    logger.warning(
-        "a shared secret has under {} bytes: original SLIM libraries refuse it, and it can be guessed",
-        MIN_SECRET_BYTES,
+    """Once per process: an application with a hundred peers needs to read this once.
+
+    Python shows the line that warns: this one, for that of our caller may hold the secret.
+    """
+    warnings.warn(
+        f"a shared secret has under {MIN_SECRET_BYTES} bytes: original SLIM libraries refuse it, and it can "
+        "be guessed (make one with: openssl rand -base64 32)",
+        stacklevel=1,
     )
 
 

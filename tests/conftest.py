@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 from hypothesis import settings
+from loguru import logger
+
+# Tests look at the log, which is off until a program asks for it.
+for floor in ("identity", "actors", "gateway"):
+    import_module(floor)
+    logger.enable(floor)
 
 # The same examples every time, and no deadline for a single one: a red run means a change, not the weather.
 # `--long` explores afresh.

@@ -20,8 +20,6 @@ from typing import NamedTuple
 from actors.messages.wire import Frame
 
 HIGH = 1024 * 1024
-LOW = HIGH // 4
-HARD = 4 * HIGH
 PATIENCE = 1.0
 """Seconds for which a slow receiver may hold up those who send to it."""
 

@@ -150,7 +150,7 @@ class Conversation:
         self._credential_deadline = 0.0
         self._labour: _Labour | None = None
         self._clear_text: set[Name] = set()
-        """Members whose clear text was complained of."""
+        """Present members whose clear text was complained of."""
         self._complaints: list[Refused] = []
 
     # What a shell calls.
@@ -252,6 +252,7 @@ class Conversation:
             "unacknowledged": self._sender.unacknowledged,
             "kept": len(self._kept),
             "held": self._receiver.held,
+            "inbound_bytes": self._receiver.bytes,
             "dropped": self._receiver.dropped,
             "undecryptable": self._receiver.undecryptable,
         }

@@ -422,6 +422,7 @@ class Moderator(Conversation):
         self._connections.pop(member, None)
         self._sender.forget(member)
         self._receiver.expel(member)
+        self._clear_text.discard(member)
         self._rounds.left(member)
         out.append(Unbind(member))
         if member in self._present:

@@ -399,6 +399,7 @@ class Participant(Conversation):
         del self._others[name.key]
         self._sender.forget(name)
         self._receiver.expel(name)
+        self._clear_text.discard(name)
         out.append(Unbind(name))
         out.append(MemberLeft(self.session_id, name, self.members, "removed by the moderator"))
 

@@ -10,7 +10,8 @@
 Bounds, per session: REORDER ids between what was delivered last and the newest (beyond it the oldest holes
 are given up as lost), HELD messages that wait for room (beyond it a reliable message is dropped without
 acknowledgement, so that its sender keeps it; a best-effort one pushes out the oldest), and one stream per
-member. `dropped` and `undecryptable` count.
+member. There is room while the application has less than `space` items and INBOX_BYTES to take; what is held
+or in reorder buffers has HELD_BYTES together. `dropped` and `undecryptable` count.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ from identity.errors import CryptoError, SlimError
 
 REORDER = 1024
 HELD = 512
+INBOX_BYTES = 64 * 1024 * 1024
+"""Payload delivered and not taken at which there is no room. More than senders of ours have under way (2 MiB
+each) in a group of thirty; those of others may send 32,768 messages of 4 MiB."""
+HELD_BYTES = 64 * 1024 * 1024
+"""Payload in reorder buffers and held at which messages are dropped as if they had not come."""
 DIRECT_KNOWN = 512
 """Ids of publish_to that are remembered per member, to recognise duplicates."""
 
@@ -113,6 +119,12 @@ class Receiver:
         self._open = open
         self._streams: dict[Name, _Stream] = {}
         self._held: deque[_Held] = deque()
+        self._sizes: deque[int] = deque()
+        """Payload bytes of each item that the application has not taken."""
+        self._untaken = 0
+        """Their sum."""
+        self._kept = 0
+        """Payload bytes in reorder buffers and held."""
         self._deadline: float | None = None
         self.set_timers(interval, max_retries)
 
@@ -121,6 +133,11 @@ class Receiver:
         self.reliable = interval is not None and max_retries is not None
         self._interval = interval or 0.0
         self._retries = max_retries or 0
+
+    @property
+    def bytes(self) -> int:
+        """Payload that is kept, or was delivered and not taken yet."""
+        return self._kept + self._untaken
 
     @property
     def held(self) -> int:
@@ -137,12 +154,14 @@ class Receiver:
 
     def expel(self, member: Name) -> None:
         """Forget a member; should it come back, its sequence starts afresh."""
-        self._streams.pop(member, None)
+        stream = self._streams.pop(member, None)
+        if stream is not None:
+            self._kept -= sum(map(_size, stream.buffer.values()))
 
     def message(self, message: SessionMessage, now: float, out: list[SessionMessage]) -> None:
         """A MSG arrived. Acknowledgements and requests go to `out`."""
         stream = self._streams.get(message.source)
-        if stream is None:
+        if stream is None or self._kept >= HELD_BYTES:
             self.dropped += 1
         elif not self.reliable:
             self._unordered(message)
@@ -163,24 +182,27 @@ class Receiver:
             if opened is None:
                 return
             stream.buffer[message.message_id] = opened
+            self._kept += _size(opened)
             del stream.requests[message.message_id]
         self._drain(stream, message.source)
 
     def taken(self, count: int, out: list[SessionMessage]) -> None:
         """The application took `count` items: what was held moves up, and is acknowledged now."""
         self.space += count
-        while self._held and self.space > 0:
+        sizes = self._sizes
+        for _ in range(min(count, len(sizes))):
+            self._untaken -= sizes.popleft()
+        while self._held and self._room():
             item, stream = self._held.popleft()
-            self.space -= 1
-            self.items.append(item)
+            self._kept -= _size(item)
+            self._deliver(item)
             if stream is not None and isinstance(item, SessionMessage):
                 stream.held.discard(item.message_id)
                 out.append(self._ack(item))
 
     def report(self, error: SlimError) -> None:
         """Let the application's next receive meet `error`."""
-        self.space -= 1
-        self.items.append(error)
+        self._deliver(error)
 
     def expire(self, now: float, out: list[SessionMessage]) -> None:
         """Repeat the requests that are due; what nobody answered is lost, and the stream goes on."""
@@ -213,7 +235,7 @@ class Receiver:
         last = stream.last
         distance = (id - last) & MASK
         if distance == 1 and not stream.buffer:
-            if self.space <= 0 and len(self._held) >= HELD:
+            if len(self._held) >= HELD and not self._room():
                 self.dropped += 1
                 return
             opened = message if self._open is None else self._opened(message)
@@ -225,13 +247,12 @@ class Receiver:
             stream.last = stream.newest = id
             if stream.requests:
                 stream.requests.pop(id, None)
-            if self.space > 0 and not self._held:
-                self.space -= 1
-                self.items.append(opened)
+            if not self._held and self._room():
+                self._deliver(opened)
                 out.append(self._ack(message))
             else:
                 stream.held.add(id)
-                self._held.append(_Held(opened, stream))
+                self._hold(opened, stream)
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
             if self._before_us(stream, id):
                 if message.destination == self._local:
@@ -264,6 +285,7 @@ class Receiver:
             stream.newest = id
         stream.requests.pop(id, None)
         stream.buffer[id] = opened
+        self._kept += _size(opened)
         out.append(self._ack(message))
         self._drain(stream, source)
 
@@ -274,7 +296,7 @@ class Receiver:
             if id not in stream.held:
                 out.append(self._ack(message))
             return
-        if self.space <= 0 and len(self._held) >= HELD:
+        if len(self._held) >= HELD and not self._room():
             self.dropped += 1
             return
         opened = self._opened(message)
@@ -283,13 +305,12 @@ class Receiver:
         stream.direct[id] = None
         if len(stream.direct) > DIRECT_KNOWN:
             stream.direct.popitem(last=False)
-        if self.space > 0 and not self._held:
-            self.space -= 1
-            self.items.append(opened)
+        if not self._held and self._room():
+            self._deliver(opened)
             out.append(self._ack(message))
         else:
             stream.held.add(id)
-            self._held.append(_Held(opened, stream))
+            self._hold(opened, stream)
 
     def _unordered(self, message: SessionMessage) -> None:
         """Best effort: no acknowledgement, no order; without room the oldest makes way."""
@@ -297,7 +318,7 @@ class Receiver:
         if opened is None:
             return
         if len(self._held) >= HELD:
-            self._held.popleft()
+            self._kept -= _size(self._held.popleft().item)
             self.dropped += 1
         self._place(opened)
 
@@ -348,17 +369,31 @@ class Receiver:
             if id not in buffer:
                 return
             message = buffer.pop(id)
+            self._kept -= _size(message)
             stream.last = id
             stream.requests.pop(id, None)
             self._place(message or MessageLost(self._session_id, str(source), id))
 
     def _place(self, item: SessionMessage | SlimError) -> None:
         """Deliver, behind what is held; acknowledged already, or nothing is owed."""
-        if self.space > 0 and not self._held:
-            self.space -= 1
-            self.items.append(item)
+        if not self._held and self._room():
+            self._deliver(item)
         else:
-            self._held.append(_Held(item, None))
+            self._hold(item, None)
+
+    def _room(self) -> bool:
+        return self.space > 0 and self._untaken < INBOX_BYTES
+
+    def _deliver(self, item: SessionMessage | SlimError) -> None:
+        size = _size(item)
+        self.space -= 1
+        self._untaken += size
+        self._sizes.append(size)
+        self.items.append(item)
+
+    def _hold(self, item: SessionMessage | SlimError, stream: _Stream | None) -> None:
+        self._kept += _size(item)
+        self._held.append(_Held(item, stream))
 
     # Private: small things.
 
@@ -402,3 +437,11 @@ class Receiver:
     def _due(self, deadline: float) -> None:
         if self._deadline is None or deadline < self._deadline:
             self._deadline = deadline
+
+
+def _size(item: SessionMessage | SlimError | None) -> int:
+    """Bytes of payload."""
+    if type(item) is not SessionMessage:
+        return 0
+    content = item.content
+    return len(content.blob) if type(content) is Payload else 0

@@ -29,6 +29,7 @@ from actors.messages.session import (
     UnsubscribeName,
 )
 from actors.names import Name, instance_id
+from actors.system import Address
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.session import Session, SessionPort
@@ -45,6 +46,8 @@ from identity.protocols import Provider, Verifier
 DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 """Timers of sessions made by the short spelling, `Slim.session` and `Slim.group`."""
+_STATES = 1024
+"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way."""
 
 
 class Slim:
@@ -96,7 +99,7 @@ class Slim:
         self._started: asyncio.Future[None] | None = None
         self._plane: DataPlane | None = None
         self._keeper: Keeper | None = None
-        self._actor: Any = None
+        self._actor: Address | None = None
         self._port: Any = None
         self._closed = False
         self._holds_identity = False
@@ -142,6 +145,13 @@ class Slim:
         self._spawn()
         assert self._plane is not None
         return self._plane
+
+    @property
+    def actor(self) -> Address:
+        """The address of its App actor. Scripted moderators open their groups there (`OpenSession`)."""
+        self._spawn()
+        assert self._actor is not None
+        return self._actor
 
     # Connections
 
@@ -195,13 +205,19 @@ class Slim:
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
         plane = await self._ready()
-        queue: asyncio.Queue[ConnectionState] = asyncio.Queue()
-        plane.observe(queue.put_nowait)
+        queue: asyncio.Queue[ConnectionState] = asyncio.Queue(_STATES)
+
+        def note(state: ConnectionState) -> None:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(state)
+
+        plane.observe(note)
         try:
             while True:
                 yield await queue.get()
         finally:
-            plane.unobserve(queue.put_nowait)
+            plane.unobserve(note)
 
     async def run_server(self, server_config: Mapping[str, Any]) -> str:
         """Serve this process's data plane. Returns the address in use.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
-
-from loguru import logger
+from typing import TextIO
 
 from gateway.cli import bench, demo, start, talk, token
+from gateway.cli.remedies import sentence
+from gateway.tracing import log_to_stderr
 from gateway.version import get_version
 from identity.errors import ConfigError, SlimError
 
@@ -44,11 +46,23 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """What Python shows with a line of our source, in one sentence."""
+    print(f"callboard: warning: {message}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     arguments = parser().parse_args(argv)
-    logger.remove()
-    logger.add(sys.stderr, level=arguments.log_level)
+    log_to_stderr(arguments.log_level)
+    warnings.showwarning = _show_warning
     try:
         return int(arguments.run(arguments) or 0)
     except ConfigError as exc:
@@ -59,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (SlimError, OSError) as exc:
-        print(f"callboard: {exc}", file=sys.stderr)
+        print(f"callboard: {sentence(exc)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -13,14 +13,13 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from loguru import logger
-
 from actors.errors import SessionClosed
 from actors.names import Name
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from gateway.runner import run
+from gateway.tracing import log_to_stderr
 from identity.errors import SlimError
 from identity.provider import IdentityProvider, IdentityVerifier
 
@@ -144,8 +143,7 @@ async def play(who: str, endpoint: str) -> None:
 
 def main() -> None:
     """`python -m gateway.cli.cast WHO ENDPOINT`; the secret comes first on standard input."""
-    logger.remove()
-    logger.add(sys.stderr, level="ERROR")
+    log_to_stderr("ERROR")
     try:
         run(play(sys.argv[1], sys.argv[2]))
     except KeyboardInterrupt:

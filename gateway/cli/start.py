@@ -7,6 +7,7 @@ import asyncio
 import signal
 from typing import Any
 
+from gateway.allocator import keep_freed_memory
 from gateway.config import TRANSPORTS, ServerConfig, duration
 from gateway.dataplane import DataPlane
 from gateway.runner import run
@@ -64,6 +65,7 @@ def configuration(arguments: argparse.Namespace) -> ServerConfig:
 
 def run_node(arguments: argparse.Namespace) -> int:
     """Run the node."""
+    keep_freed_memory()
     return run(serve(configuration(arguments), duration(arguments.drain, "--drain")))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -88,7 +89,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     now = time.time()
-    parts = token_tool.inspect(_token(arguments.token))
+    token = _token(arguments.token)
+    if not ("." in token or ":" in token):
+        raise InvalidToken("this is neither a token nor a file that can be read", rule="format")
+    parts = token_tool.inspect(token)
     if arguments.json:
         print(json.dumps(_fields(parts, now)))
     else:
@@ -164,14 +168,12 @@ def _token(source: str) -> str:
     """The token that an argument names. Raises ConfigError."""
     if source == "-":
         return sys.stdin.read(MAX_TOKEN_CHARACTERS + 1).strip()
-    try:
-        if not Path(source).is_file():
-            return source
-        with open(source, encoding="ascii", errors="replace") as file:
-            return file.read(MAX_TOKEN_CHARACTERS + 1).strip()
-    except (OSError, ValueError):
-        # A token may be longer than any path.
-        return source
+    # Asking about a path that is a token may fail: it is longer than any.
+    with contextlib.suppress(OSError, ValueError):
+        if Path(source).is_file():
+            with open(source, encoding="ascii", errors="replace") as file:
+                return file.read(MAX_TOKEN_CHARACTERS + 1).strip()
+    return source
 
 
 def _claim(text: str) -> tuple[str, Any]:

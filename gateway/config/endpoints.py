@@ -297,7 +297,7 @@ def _split(address: str, where: str = "endpoint") -> tuple[SplitResult, int | No
         parts = urlsplit(address if "://" in address else f"//{address}")
         return parts, parts.port
     except ValueError as exc:
-        raise ConfigError(f"{where}: host or port cannot be read", field=where) from exc
+        raise ConfigError(f"{where}: expected HOST:PORT with a port up to 65535", field=where) from exc
 
 
 def _transport(section: Section) -> str:

@@ -114,6 +114,29 @@ async def test_group(node: str) -> None:
         assert (await ann.ended())[0] == 0
 
 
+async def test_scripted_moderator() -> None:
+    async with program("scripted_moderator.py", "--guests", "ann,bob,cleo", "--forbidden", "rope") as house:
+        code, said = await house.ended()
+    assert code == 0, said
+    assert said.splitlines() == [
+        *(f"{name} has joined" for name in ("ann", "bob", "cleo")),
+        *(f"{name} says: good evening" for name in ("ann", "bob", "cleo")),
+        "ann says: rope!",
+        "ann is out (removed)",
+        "bob says: rope!",
+        "bob is out (removed)",
+        "the group is closed",
+    ]
+
+
+async def test_a_scripted_moderator_with_an_impossible_guest_says_so() -> None:
+    async with program("scripted_moderator.py", "--guests", "ann/bob") as house:
+        code, said = await house.ended()
+    assert code == 2
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "text"),
     [

@@ -5,7 +5,7 @@ import pytest
 from actors.errors import MessageLost
 from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionMessage, SessionType
 from actors.names import Name
-from actors.session.receiver import DIRECT_KNOWN, HELD, REORDER, Receiver
+from actors.session.receiver import DIRECT_KNOWN, HELD, HELD_BYTES, INBOX_BYTES, REORDER, Receiver
 from actors.session.serial import MASK
 from identity.errors import CryptoError, SlimError
 
@@ -254,3 +254,54 @@ def test_replies_are_decrypted_too() -> None:
 def test_what_cannot_be_decrypted_is_not_acknowledged(from_start: bool) -> None:
     ear = Ear(open=decrypt_once(), from_start=from_start).hear(66)
     assert (ear.heard, ear.sent(ACK), ear.receiver.undecryptable) == ([], [], 1)
+
+
+LARGE = Payload("", b"x" * (4 * 1024 * 1024))
+"""One object, however often it is received: the test needs no memory."""
+
+
+def test_large_messages_are_held_when_the_application_takes_none() -> None:
+    fit = INBOX_BYTES // len(LARGE.blob)
+    ear = Ear().hear(*range(1, fit + 3), content=LARGE)
+    assert len(ear.heard) == fit
+    assert ear.receiver.held == 2
+    assert ear.sent(ACK) == ear.heard
+    ear.taken(1)
+    assert len(ear.heard) == fit + 1
+    ear.taken(fit + 1)
+    assert ear.heard == list(range(1, fit + 3)) == ear.sent(ACK)
+
+
+def test_large_messages_beyond_what_is_held_stay_with_their_sender() -> None:
+    fit = INBOX_BYTES // len(LARGE.blob) + HELD_BYTES // len(LARGE.blob)
+    ear = Ear().hear(*range(1, fit + 10), content=LARGE)
+    assert ear.receiver.bytes == INBOX_BYTES + HELD_BYTES
+    assert ear.receiver.dropped == 9
+    ear.taken(INBOX_BYTES // len(LARGE.blob)).hear(*range(fit + 1, fit + 10), content=LARGE)
+    assert ear.sent(ACK) == list(range(1, fit + 1))
+    ear.taken(HELD_BYTES // len(LARGE.blob))
+    assert ear.heard == ear.sent(ACK) == list(range(1, fit + 10))
+    assert ear.taken(9).receiver.bytes == 0
+
+
+def test_large_messages_behind_a_hole_are_bounded_and_the_hole_can_be_filled() -> None:
+    fit = HELD_BYTES // len(LARGE.blob)
+    ear = Ear().hear(*range(2, fit + 10), content=LARGE)
+    assert ear.receiver.bytes == HELD_BYTES
+    assert ear.heard == []
+    ear.hear(1, kind=REPLY)
+    assert ear.heard == list(range(1, fit + 2))
+    ear.taken(fit + 1)
+    assert ear.receiver.bytes == 0
+
+
+def test_who_goes_takes_what_was_kept_of_it_along() -> None:
+    ear = Ear().hear(3, 4, content=LARGE)
+    ear.receiver.expel(BOB)
+    assert ear.receiver.bytes == 0
+
+
+def test_large_best_effort_messages_are_bounded() -> None:
+    ear = Ear(reliable=False).hear(*range(1, 100), content=LARGE)
+    assert ear.receiver.bytes == INBOX_BYTES + HELD_BYTES
+    assert ear.receiver.dropped == 99 - (INBOX_BYTES + HELD_BYTES) // len(LARGE.blob)

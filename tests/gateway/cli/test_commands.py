@@ -323,3 +323,4 @@ def test_nobody_there(run, node: str) -> None:
         assert text in command.err
         assert command.err.startswith("callboard: ")
         assert command.err.count("\n") == 1
+        assert "; is " in command.err, "where to look"

@@ -147,6 +147,11 @@ def test_terminal_controls_in_a_token_are_shown_as_text() -> None:
     assert "out of range" in shown
 
 
+def test_a_file_that_is_not_there_is_said_to_be_none(run) -> None:
+    code, _, err = run("inspect", "no-such-file")
+    assert (code, err) == (1, "callboard: this is neither a token nor a file that can be read\n")
+
+
 @pytest.mark.parametrize("nonsense", ["", "x", "a.b.c", "a:b:c:d:e", "." * 70_000])
 def test_what_is_no_token_is_said_in_one_line(run, nonsense: str) -> None:
     code, out, err = run("inspect", nonsense)

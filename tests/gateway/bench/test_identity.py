@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.bench_identity import measure, table
+from gateway.bench.identity import measure, table
 from identity.keys import Algorithm
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import slim_bindings as slim
 
-from gateway.bench_compare import PATIENCE, READY
+from gateway.bench.adapters import PATIENCE, READY
 
 SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"  # noqa: S105
 RETRIES, INTERVAL = 10, timedelta(seconds=5)
@@ -27,7 +27,7 @@ class Originals:
     label = "originals"
 
     def node_command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "gateway.bench_originals"]
+        return [sys.executable, "-m", "gateway.bench.originals"]
 
     async def application(self, name: str, endpoint: str) -> OriginalApplication:
         prepare()

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway import IdentityProvider, IdentityVerifier, Name, Session, SessionConfiguration, Slim
-from gateway.bench_compare import PATIENCE
+from gateway.bench.adapters import PATIENCE
 
 SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"  # noqa: S105
 RETRIES, INTERVAL = 10, timedelta(seconds=5)

@@ -1,0 +1,151 @@
+"""The README, followed word by word: its programs, commands and configurations, and the files it names."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ClientConfig
+from identity.keys import Algorithm
+from tests.identity.key_samples import jwk, jwks, private_pem
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+PROGRAMS = [block for block in PYTHON if not re.search(r"^await ", block, re.MULTILINE)]
+INDENTED = re.findall(
+    r"^    (\S.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL), re.M
+)
+LIMIT = 60.0
+
+
+def commands(start: str) -> list[list[str]]:
+    """The README's command lines that begin with `callboard START`, without the remarks beside them."""
+    lines = [line.split("   ")[0] for line in INDENTED if line.startswith(f"callboard {start}")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def callboard(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "gateway.cli", *arguments]
+
+
+def run(command: list[str], **more: object) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environ, **more)
+
+
+def test_there_are_programs_and_commands() -> None:
+    assert len(PROGRAMS) >= 2
+    assert len(PYTHON) > len(PROGRAMS)
+    assert all(commands(start) for start in ("start", "listen", "send", "token"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_runs_and_says_nothing_on_stderr(program: str, tmp_path: Path) -> None:
+    done = run([sys.executable, "-c", program], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    if "echo: " in program:
+        assert done.stdout == "echo: hello\n"
+
+
+@pytest.mark.parametrize("block", [block for block in PYTHON if block not in PROGRAMS])
+def test_the_other_blocks_are_python(block: str) -> None:
+    compile(block, "README.md", "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+@contextlib.contextmanager
+def running(command: list[str], environ: dict[str, str], first: str) -> Iterator[str]:
+    """A command that goes on until it is told to stop; what its first line says behind `first`."""
+    process = subprocess.Popen(
+        command, text=True, env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert first in line
+        yield line.split(first, 1)[1].strip()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_three_terminals() -> None:
+    """As written, but for the port."""
+    exported = dict(re.findall(r'^    export (\w+)="(.*)"$', TEXT, re.MULTILINE))
+    environ = {**os.environ, **exported}
+    (start,) = (line for line in commands("start") if "--listen" not in line)
+    (listen,), (send,) = commands("listen"), commands("send")
+    with running(callboard(*start, "--listen", "127.0.0.1:0"), environ, "listening on ") as address:
+        environ["SLIM_CONNECT"] = f"http://{address}"
+        with running(callboard(*listen), environ, "-- listening as org/demo/bob"):
+            done = subprocess.run(
+                callboard(*send), env=environ, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
+            )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+def test_tokens_by_hand(tmp_path: Path) -> None:
+    """Minted with the key, inspected, and verified with its public half."""
+    (tmp_path / "key.pem").write_text(private_pem(Algorithm.ES256))
+    (tmp_path / "keys.json").write_text(jwks(jwk(Algorithm.ES256)))
+    lines = {line[1]: callboard(*line) for line in commands("token")}
+    assert list(lines) == ["inspect", "mint", "verify"]
+    for verb in ("mint", "inspect", "verify"):
+        done = run([part.replace("FILE", "token") for part in lines[verb]], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        if verb == "mint":
+            (tmp_path / "token").write_text(done.stdout)
+
+
+@pytest.mark.parametrize("command", ["", "start", "demo", "listen", "send", "chat", "token", "bench"])
+def test_every_command_has_help(command: str) -> None:
+    done = run(callboard(*command.split(), "--help"))
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: callboard {command}".rstrip())
+    assert done.stderr == ""
+
+
+def test_the_flags_it_names_exist() -> None:
+    helps = "".join(
+        run(callboard(*what.split(), "--help")).stdout
+        for what in ("", "start", "listen", "send", "chat", "token mint", "token verify", "bench compare")
+    )
+    spoken = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
+    elsewhere = {"--keys", "--workspace-group-id"}  # of identity examples
+    assert {flag for flag in spoken - elsewhere if flag not in helps} == set()
+
+
+def test_the_files_and_targets_it_names_exist() -> None:
+    named = set(re.findall(r"(?:examples|actors|gateway|identity|tests)/[\w./]*\w", TEXT)) - {
+        "examples/identity/NAME.py"
+    }
+    assert named
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    targets = set(re.findall(r"\bmake (\w+)\s*(?:#|`)", TEXT))
+    assert {"demo", "test"} <= targets
+    assert targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_configurations_are_understood() -> None:
+    """Every key is known; what the files hold is not looked at."""
+    objects = [
+        json.loads(text) for text in re.findall(r"^(    \{\"endpoint\".*?\}\})$", TEXT, re.M | re.DOTALL)
+    ]
+    spiffe = re.findall(r"^(    \"tls\": \{\"source\".*?\}\})$", TEXT, re.MULTILINE | re.DOTALL)
+    objects += [{"endpoint": "https://node:1", **json.loads("{" + text + "}")} for text in spiffe]
+    assert len(objects) == 2
+    for config in objects:
+        ClientConfig.read(config)
