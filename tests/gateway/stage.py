@@ -249,7 +249,7 @@ class Local(News):
         frames = tuple(_codec.encode(message(destination, blob, fanout=fanout), "") for blob in blobs)
         for target in self.router.route(destination.key, destination.id, fanout):
             forward = Forward(frames, self.index, self.port)
-            self.plane.system.tell(self.router.addresses[target], forward)
+            self.plane.system.tell(self.router.addresses.get(target), forward)
 
     async def heard(self, *blobs: bytes) -> None:
         await self.until(lambda: len(self.blobs()) >= len(blobs))
