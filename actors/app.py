@@ -81,7 +81,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.actor import Session
-from actors.session.admission import Admission
+from actors.session.admission import KNOWN_TOKENS, Admission
 from actors.session.application import Application, Invitation
 from actors.session.controlled import ControlledModerator
 from actors.session.conversation import WINDOW, Draw, Setting
@@ -155,6 +155,8 @@ class App(LoopActor):
         self._generation: int | None = None
         self._tags = 0
         self._resolving: dict[int, Callable[[Resolved], None]] = {}
+        self._generations: dict[str, Generation] = {}
+        """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
@@ -523,10 +525,16 @@ class App(LoopActor):
         return Setting(local, session_id, config, self._settings, self._with.draw, self._judge, crypto)
 
     def _judge(self, token: str) -> Generation:
-        try:
-            return generation(self._with.verifier.try_get_claims(token, self._with.wall()))
-        except (InvalidToken, WouldBlock):
-            return Generation.UNKNOWN
+        known = self._generations.get(token)
+        if known is None:
+            try:
+                known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
+            except (InvalidToken, WouldBlock):
+                return Generation.UNKNOWN
+            if len(self._generations) >= KNOWN_TOKENS:
+                self._generations.clear()
+            self._generations[token] = known
+        return known
 
     def _spawn(self, core: Moderator | Participant, port: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None

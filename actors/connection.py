@@ -164,7 +164,7 @@ class Connection(LoopActor):
 
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
-        route = self._router.route
+        route, addresses = self._router.route, self._router.addresses
         for frame in message.frames:
             if type(frame) is not Frame:
                 self._on_record(frame)
@@ -180,7 +180,7 @@ class Connection(LoopActor):
                     batch.append(frame)
         self._frames_in += len(message.frames)
         for target, frames in out.items():
-            address = self._router.address(target)
+            address = addresses.get(target)
             if address is not None:
                 self.send(address, Forward(tuple(frames), self._index, self.myAddress))
         if self._asked >= ASKED_BOUND and not self._echo_awaited:
@@ -208,7 +208,12 @@ class Connection(LoopActor):
 
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         frames: Any = message.frames
-        write, pause, overwhelmed = self._outbox.admit(frames, self._link.backlog, self._clock())
+        backlog = self._link.backlog
+        if backlog < self._outbox.high:
+            # Nearly always: nothing to decide, and no clock to read.
+            write, pause, overwhelmed = frames, False, False
+        else:
+            write, pause, overwhelmed = self._outbox.admit(frames, backlog, self._clock())
         if write:
             refused = self._link.send(write)
             self._frames_out += len(write) - len(refused)

@@ -7,6 +7,7 @@ Links are objects of this process and no messages: whoever makes one (a listener
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from loguru import logger
@@ -102,8 +103,7 @@ class Gateway(LoopActor):
         address = self.spawn(make)
         self._connections[index] = address
         self._indices[address] = index
-        tell_now = self._system.tell_now
-        link.attach(lambda event: tell_now(address, event))
+        link.attach(partial(self._system.tell_now, address))
         self.send(address, Start())
         if self._closing is not None:
             self.send(address, self._closing)

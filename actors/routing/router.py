@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from actors.messages.routing import Route, Snapshot
@@ -24,12 +25,16 @@ class Router:
     all reach the same instance.
     """
 
-    __slots__ = ("_all", "_own", "_snapshot", "_turn")
+    __slots__ = ("_all", "_fixed", "_own", "_snapshot", "_turn", "addresses")
 
     def __init__(self, own: int) -> None:
         self._own = own
         self._snapshot = Snapshot(0, {}, {})
+        self.addresses: Mapping[int, Any] = self._snapshot.addresses
+        """The actors that put frames out, by connection."""
         self._all: dict[tuple[Key, int], tuple[int, ...]] = {}
+        self._fixed: dict[tuple[Key, int], tuple[int, ...]] = {}
+        """Answers to match-one that take no turns."""
         self._turn: dict[tuple[Key, int], int] = {}
 
     @property
@@ -40,19 +45,17 @@ class Router:
         """Take a newer snapshot; older ones are ignored."""
         if snapshot.version >= self._snapshot.version:
             self._snapshot = snapshot
+            self.addresses = snapshot.addresses
             self._all.clear()
+            self._fixed.clear()
             if len(self._turn) > _CACHE_BOUND:
                 self._turn.clear()
 
-    def address(self, connection: int) -> Any | None:
-        """The actor that puts frames out on `connection`; None when it is gone."""
-        return self._snapshot.addresses.get(connection)
-
     def route(self, key: Key, id: int, fanout: int) -> tuple[int, ...]:
         """The connections for a message to (key, id); empty when there is no match."""
-        if fanout == ONE:
-            return self._one(key, id)
         name = (key, id)
+        if fanout == ONE:
+            return self._fixed.get(name) or self._one(key, id)
         found = self._all.get(name)
         if found is None:
             found = self._match_all(key, id)
@@ -67,6 +70,8 @@ class Router:
         for connections in _candidates(route, id):
             if len(connections) == 1:
                 if connections[0] != self._own:
+                    if len(self._fixed) < _CACHE_BOUND:
+                        self._fixed[key, id] = connections
                     return connections
             elif connections:
                 chosen = self._next(key, id, connections)

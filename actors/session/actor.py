@@ -12,7 +12,7 @@ is adopted; the core's `inbox` bounds that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
@@ -53,6 +53,9 @@ from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.system import Cancellable, LoopActor
 
+if TYPE_CHECKING:
+    from loguru import Logger
+
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
@@ -92,7 +95,6 @@ class Session(LoopActor):
         self._refused = 0
         self._rotations = 0
         self._lingering = False
-        self._log = logger.bind(session=core.session_id, name=str(core.local))
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         core = self._core
@@ -181,12 +183,16 @@ class Session(LoopActor):
             self._announce()
         elif isinstance(effect, Refused):
             self._refused += 1
-            self._log.log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+            self._log().log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
         elif isinstance(effect, Compute):
             self._compute(effect.work)
         elif isinstance(effect, SessionGone):
-            self._log.info("session over")
+            self._log().info("session over")
             self.send(self._app, effect)
+
+    def _log(self) -> Logger:
+        # Bound when there is something to say, which for most sessions is little.
+        return logger.bind(session=self._core.session_id, name=str(self._core.local))
 
     def _compute(self, work: Work) -> None:
         """Let it go on: in a thread, or behind what else is in the mailbox."""
@@ -200,7 +206,7 @@ class Session(LoopActor):
     def _announce(self) -> None:
         core = self._core
         self._announced = True
-        self._log.info("session joined")
+        self._log().info("session joined")
         announced = SessionAnnounced(
             core.session_id, self.myAddress, core.local, core.destination, core.config, WINDOW
         )

@@ -224,7 +224,12 @@ class Conversation:
             self._labour.keys_until if self._labour is not None else None,
             *self._deadlines(),
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        # A plain loop: this is asked after every event.
+        earliest = None
+        for deadline in deadlines:
+            if deadline is not None and (earliest is None or deadline < earliest):
+                earliest = deadline
+        return earliest
 
     @property
     def members(self) -> tuple[Name, ...]:
@@ -479,8 +484,9 @@ class Conversation:
     def _settle(self, out: list[Effect]) -> None:
         """At the end of a turn: what gathered in sender and receiver becomes effects."""
         sender, receiver = self._sender, self._receiver
-        out.extend(self._answers)
-        self._answers.clear()
+        if self._answers:
+            out.extend(self._answers)
+            self._answers.clear()
         if self._complaints:
             out.extend(self._complaints)
             self._complaints.clear()

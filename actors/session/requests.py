@@ -109,4 +109,6 @@ class Requests:
         return failed
 
     def next_deadline(self) -> float | None:
-        return min((request.deadline for request in self._under_way.values()), default=None)
+        if not self._under_way:
+            return None
+        return min(request.deadline for request in self._under_way.values())

@@ -93,7 +93,8 @@ class Sender:
         self._draw = draw
         self._next_id = 1
         self._pending: dict[int, _Pending] = {}
-        self._ring: list[SessionMessage | None] = [None] * RING
+        self._ring: dict[int, SessionMessage] = {}
+        """By message id modulo RING; a session that says little keeps little."""
         self._deadline: float | None = None
         self.set_timers(interval, max_retries)
 
@@ -165,7 +166,7 @@ class Sender:
         """Answer an RTX_REQUEST, which counts as an acknowledgement too."""
         id = request.message_id
         pending = self._pending.get(id)
-        found = pending.message if pending is not None else self._ring[id % RING]
+        found = pending.message if pending is not None else self._ring.get(id % RING)
         self.acknowledged(request.source, id)
         if found is not None and found.message_id == id:
             out.append(
@@ -217,10 +218,10 @@ class Sender:
         A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
         while there is no token to send with: the next one may be on its way.
         """
-        kept = self._ring[message.message_id % RING]
+        kept = self._ring.get(message.message_id % RING)
         if isinstance(error, MessageTooLarge) and kept is not None and kept.message_id == message.message_id:
             # It can never leave. Who asks for it shall hear that it is not available, and go on.
-            self._ring[message.message_id % RING] = None
+            del self._ring[message.message_id % RING]
         pending = self._pending.get(message.message_id)
         if pending is None:
             if not self.reliable:

@@ -36,7 +36,7 @@ class Ways:
 
     def address(self, connection: int) -> Any | None:
         """The actor that puts messages out on `connection`; None when it is gone."""
-        return self._router.address(connection)
+        return self._router.addresses.get(connection)
 
     def met(self, connection: int) -> None:
         """A message came by reference: an application of this process is there."""
@@ -83,9 +83,9 @@ class Ways:
 
     def find(self, message: SessionMessage) -> tuple[int, ...]:
         """The connections for `message`; empty when nothing leads there."""
-        address = self._router.address
+        addresses = self._router.addresses
         pinned = message.connection
-        if pinned is not None and address(pinned) is not None:
+        if pinned is not None and pinned in addresses:
             return (pinned,)
         destination = message.destination
         routed = self._router.route(destination.key, destination.id, message.fanout)
@@ -94,7 +94,7 @@ class Ways:
         sessions = self._bound.get(destination)
         if sessions is None:
             return routed
-        bound = [c for c in sessions.values() if address(c) is not None]
+        bound = [c for c in sessions.values() if c in addresses]
         if message.fanout == ONE:
             return (bound[-1],) if bound else _NONE
         return tuple(dict.fromkeys((*routed, *bound)))

@@ -39,7 +39,12 @@ class LoopActor(Actor):  # type: ignore[misc]
 
     def send(self, targetAddr: ActorAddress, msg: Any) -> None:
         """Thespian's `send`, less one check: the loop turns what is no address into a dead letter."""
-        self._myRef.actor_send(targetAddr, msg)
+        # An address of this loop that is bound takes the message itself, as `actor_send` would have it do.
+        cell = getattr(targetAddr, "cell", None)
+        if cell is not None:
+            cell.deliver(msg, self._myRef.address)
+        else:
+            self._myRef.actor_send(targetAddr, msg)
 
     def spawn(
         self,

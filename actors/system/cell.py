@@ -162,7 +162,8 @@ class Cell:
     def deliver(self, message: Any, sender: ActorAddress) -> bool:
         """Append to the mailbox and see to it that its turn comes. False when it was not taken."""
         inbox = self.inbox
-        if len(inbox) + len(self.batch) >= self.room:
+        # Mostly both are empty; then only a cell that takes nothing at all refuses.
+        if (len(inbox) + len(self.batch) if inbox or self.batch else 0) >= self.room:
             return self._no_room(message, sender)
         inbox.append((message, sender))
         if not self.scheduled:
@@ -211,9 +212,8 @@ class Cell:
         if not batch:
             batch, self.inbox = self.inbox, batch
             self.batch = batch
-            if len(batch) == 1:
-                return self._run_one(batch)
-            batch.reverse()
+            if len(batch) > 1:
+                batch.reverse()
         count = len(batch)
         if count > limit:
             count = limit
@@ -241,31 +241,11 @@ class Cell:
         finally:
             # Also when a KeyboardInterrupt came out of the actor: it may live on, and needs its next turn.
             self.handled += done
-            self._end_turn()
-        return done
-
-    def _run_one(self, batch: list[tuple[Any, ActorAddress]]) -> int:
-        """`run` for a mailbox with one message, which is what a quiet system is made of."""
-        message, sender = batch.pop()
-        assert self.actor is not None
-        try:
-            if isinstance(message, ActorSystemMessage):
-                self._control(message, sender)
-            else:
-                try:
-                    result = self.actor.receiveMessage(message, sender)
-                except FAILURES as error:
-                    self._failed(message, sender, error)
-                else:
-                    if result is not None or self.watch is not None:
-                        self._set_watch(result)
-        finally:
-            self.handled += 1
-            if self.state is State.RUNNING and not self.inbox and not self.batch:
-                self.scheduled = False
-            else:
+            if batch or self.inbox or self.state is not State.RUNNING:
                 self._end_turn()
-        return 1
+            else:
+                self.scheduled = False
+        return done
 
     def _end_turn(self) -> None:
         if self.state is State.EXITING:

@@ -302,15 +302,15 @@ class LoopSystem:
         if not self.armed:
             self.arm()
 
-    def tell_now(self, target: ActorAddress, message: Any) -> bool:
-        """`tell`, and take the turn at once: for what has just been read from a socket.
+    def tell_now(self, target: ActorAddress, message: Any, sender: ActorAddress | None = None) -> bool:
+        """`tell`, and take the turn at once: for what has just been read from a socket, or is sent alone.
 
         It saves a round of the event loop. Inside a turn, or with one on its way, it is a plain `tell`.
         """
         if self.armed:
-            return self.tell(target, message)
+            return self.tell(target, message, sender)
         self.armed = True
-        taken = self.tell(target, message)
+        taken = self.tell(target, message, sender)
         self._turn()
         return taken
 

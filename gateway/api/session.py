@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from actors.system import LoopSystem
 
 _TAKEN_BATCH = 64
-"""Consumed messages are reported to the session actor in batches of about this many."""
+"""Consumed messages are reported to the session actor in batches of this many, or of half its inbox."""
 
 _BYTES_UNDER_WAY = 2 * 1024 * 1024
 """Bytes published and not acknowledged above which `publish` waits, beside the window of messages."""
@@ -104,7 +104,9 @@ class Session:
         port: SessionPort,
         opened: SessionOpened | SessionAnnounced,
         established: CompletionHandle,
+        inbox: int,
     ) -> None:
+        """`inbox` is how many messages the session actor keeps on their way to us (`AppSettings`)."""
         self._system = system
         self._actor = opened.address
         self._id = opened.session_id
@@ -124,6 +126,8 @@ class Session:
         self._inbox: deque[SessionMessage | SlimError] = deque()
         self._receivers = Waiters()
         self._taken = 0
+        # Half an inbox at most: what is not reported yet must never fill it.
+        self._taken_batch = min(_TAKEN_BATCH, max(1, inbox // 2))
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
         self._over = False
@@ -136,7 +140,7 @@ class Session:
             self._handles[opened.handle] = established
         self._port = port
         port.open(self._receive)
-        self._tell(Watch(port.address))
+        system.tell_now(self._actor, Watch(port.address), port.address)
 
     # What it is
 
@@ -258,6 +262,8 @@ class Session:
             await self._publishers.wait()
         self._check_open()
         blob = msg if type(msg) is bytes else bytes(msg)
+        # Alone under way, it need not wait for others that might leave with it.
+        lone = not self._handles and self._config.reliable
         self._room -= 1
         self._unfinished += len(blob)
         number = next_handle()
@@ -272,6 +278,9 @@ class Session:
             outgoing = Outgoing(blob, payload_type or "", marks, number)
         else:
             outgoing = Outgoing(blob, payload_type or "", marks, number, to.source_name, to.input_connection)
+        if lone:
+            self._system.tell_now(self._actor, Publish((outgoing,)), self._port.address)
+            return handle
         self._outgoing.append(outgoing)
         if not self._flush_armed:
             self._flush_armed = True
@@ -333,7 +342,7 @@ class Session:
             await self._wait_for_message(seconds(timeout))
         item = self._inbox.popleft()
         self._taken += 1
-        if self._taken >= _TAKEN_BATCH or not self._inbox:
+        if self._taken >= self._taken_batch:
             self._tell(Taken(self._taken))
             self._taken = 0
         if isinstance(item, SlimError):

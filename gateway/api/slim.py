@@ -303,7 +303,8 @@ class Slim:
             raise ConfigError("destination: with whom? Give a Name", field="destination")
         system = self.data_plane.system
         port = SessionPort(system)
-        system.tell(
+        # Now: its first request leaves without a round of the event loop.
+        system.tell_now(
             self._actor, OpenSession(next_handle(), port.address, target, chosen.record()), port.address
         )
         opened = await port.first()
@@ -313,7 +314,7 @@ class Slim:
             else:
                 kind = chosen.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return Session(system, port, opened, established)
+            return Session(system, port, opened, established, self._settings.inbox)
         port.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -373,11 +374,14 @@ class Slim:
     def _adopt(self, announced: SessionAnnounced) -> Session:
         system = self.data_plane.system
         port = SessionPort(system)
-        system.tell(announced.address, Adopt(port.address), port.address)
         if observing.current is not None:
             kind = of_record(announced.config).session_type.name
             observing.current.accepted(announced.session_id, kind, announced.destination)
-        return Session(system, port, announced, CompletionHandle.completed())
+        completed = CompletionHandle.completed()
+        session = Session(system, port, announced, completed, self._settings.inbox)
+        # Behind its making: what was kept for us comes at once.
+        system.tell_now(announced.address, Adopt(port.address), port.address)
+        return session
 
     async def sessions(self) -> AsyncIterator[Session]:
         """Sessions that others open with us, as they come, until the application is closed."""

@@ -21,8 +21,11 @@ class Waiters:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout_at(deadline):
+            if deadline is None:
                 await waiter
+            else:
+                async with asyncio.timeout_at(deadline):
+                    await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
                 self.wake(1)

@@ -5,12 +5,25 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
-from actors.messages.wire import Frame, MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import (
+    Command,
+    DiscoveryReply,
+    DiscoveryRequest,
+    Frame,
+    GroupAck,
+    GroupWelcome,
+    JoinRequest,
+    MessageType,
+    Payload,
+    Ping,
+    SessionMessage,
+    SessionType,
+)
 from actors.names import Name
 from gateway.codec import varint
 from gateway.codec.commands import decode_command, encode_command
 from gateway.codec.header import HeaderReader, header_field
-from gateway.codec.layout import scan
+from gateway.codec.layout import Head, head, payload
 from gateway.codec.outbound import frame_bytes
 from gateway.proto import dataplane_pb2 as pb
 
@@ -19,10 +32,14 @@ _KINDS = tuple(MessageType)
 _MSG, _RTX_REPLY = MessageType.MSG, MessageType.RTX_REPLY
 _EMPTY = Payload()
 _BOUND = 1024
+_SMALL_CONTENT = 256
+"""Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
+_REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupAck, Ping)
+"""Commands that are often the same from session to session."""
 
 
 class WireCodec:
-    """Encodes and decodes session messages; remembers headers, which repeat."""
+    """Encodes and decodes session messages; remembers headers and small commands, which repeat."""
 
     def __init__(self) -> None:
         self._reader = HeaderReader()
@@ -30,6 +47,9 @@ class WireCodec:
         self._last: tuple[Name | None, Name | None, int, str, bool] = (None, None, 0, "", False)
         self._last_header = b""
         self._sessions: dict[tuple[int, int, int], bytes] = {}
+        self._encoded: dict[tuple[type, Command], bytes] = {}
+        self._commands: dict[bytes, Command] = {}
+        """By their content field."""
 
     def encode(self, message: SessionMessage, identity: str) -> Frame:
         """The frame of a message with `identity` as token; its `connection` is not part of it."""
@@ -70,9 +90,7 @@ class WireCodec:
                 )
             )
         else:
-            command = encode_command(content).SerializeToString()
-            inside = b"\x12" + encode(len(command)) + command
-            body = b"".join((b"\x12", encode(len(session)), session, b"\x1a", encode(len(inside)), inside))
+            body = b"".join((b"\x12", encode(len(session)), session, self._command(content)))
         inner = len(body)
         if metadata:
             body += pb.Message(metadata=metadata).SerializeToString(deterministic=True)
@@ -93,34 +111,71 @@ class WireCodec:
 
     def _session(self, session_type: SessionType, kind: MessageType, session_id: int) -> bytes:
         """The session header up to its message id."""
-        fields = ((b"\x08", session_type), (b"\x10", kind), (b"\x18", session_id))
-        prefix = b"".join(tag + varint.encode(value) for tag, value in fields if value)
+        prefix = b"\x18" + varint.encode(session_id) if session_id else b""
+        if kind:
+            prefix = b"\x10" + varint.encode(kind) + prefix
+        if session_type:
+            prefix = b"\x08" + varint.encode(session_type) + prefix
         if len(self._sessions) >= _BOUND:
             self._sessions.clear()
         self._sessions[session_type, kind, session_id] = prefix
         return prefix
 
+    def _command(self, command: Command) -> bytes:
+        """The content field with a command."""
+        # Commands are tuples, and equal ones may be of different types.
+        key = (type(command), command)
+        repeated = isinstance(command, _REPEATED)
+        content = self._encoded.get(key) if repeated else None
+        if content is None:
+            inner = encode_command(command).SerializeToString()
+            inside = b"\x12" + varint.encode(len(inner)) + inner
+            content = b"\x1a" + varint.encode(len(inside)) + inside
+            if repeated and len(content) <= _SMALL_CONTENT:
+                if len(self._encoded) >= _BOUND:
+                    self._encoded.clear()
+                self._encoded[key] = content
+        return content
+
     def decode(self, frame: Frame) -> SessionMessage:
         """The message in a frame. Raises ProtocolError."""
-        scanned = frame.scanned or scan(frame.body, frame.inner)
+        scanned = frame.scanned
+        found: Head | None = None
         if scanned is None:
-            return self._decode(frame)
+            found = head(frame.body, frame.inner)
+            if found is not None:
+                scanned = payload(frame.body, frame.inner, found)
+        if scanned is None:
+            return self._decode(frame, found)
         session_type, kind, session_id, message_id, payload_type, blob = scanned
         if kind >= len(_KINDS) or session_type >= len(_TYPES):
-            return self._decode(frame)
-        source, destination, fanout, identity, _, _, connection, error = self._reader.read(frame.header)
+            return self._decode(frame, None)
         body, inner = frame.body, frame.inner
+        content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
+        return self._read(frame, session_type, kind, session_id, message_id, content)
+
+    def _read(
+        self,
+        frame: Frame,
+        type_: int,
+        kind: int,
+        session_id: int,
+        message_id: int,
+        content: Payload | Command,
+    ) -> SessionMessage:
+        """The message of which the body up to `inner` is read."""
+        source, destination, fanout, identity, _, _, connection, error = self._reader.read(frame.header)
         metadata = None
-        if inner < len(body):
-            metadata = dict(pb.Message.FromString(body[inner:]).metadata) or None
+        if frame.inner < len(frame.body):
+            metadata = dict(pb.Message.FromString(frame.body[frame.inner :]).metadata) or None
         return SessionMessage(
             source,
             destination,
-            _TYPES[session_type],
+            _TYPES[type_],
             _KINDS[kind],
             session_id,
             message_id,
-            Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY,
+            content,
             fanout,
             metadata,
             identity,
@@ -128,8 +183,14 @@ class WireCodec:
             connection,
         )
 
-    def _decode(self, frame: Frame) -> SessionMessage:
-        """Any message, through protobuf."""
+    def _decode(self, frame: Frame, found: Head | None) -> SessionMessage:
+        """A command that is known, or any message through protobuf."""
+        small = b""
+        if found is not None and frame.inner - found[4] <= _SMALL_CONTENT:
+            small = frame.body[found[4] : frame.inner]
+            known = self._commands.get(small)
+            if known is not None and found[0] < len(_TYPES) and found[1] < len(_KINDS):
+                return self._read(frame, *found[:4], known)
         try:
             message = pb.Message.FromString(frame_bytes(frame))
         except DecodeError as exc:
@@ -143,6 +204,10 @@ class WireCodec:
                 content = Payload(publish.msg.app_payload.payload_type, publish.msg.app_payload.blob)
             case "command_payload":
                 command = decode_command(publish.msg.command_payload)
+                if small:
+                    if len(self._commands) >= _BOUND:
+                        self._commands.clear()
+                    self._commands[small] = command
             case _:
                 raise ProtocolError("a message without content")
         if session.session_message_type >= len(_KINDS) or session.session_type >= len(_TYPES):

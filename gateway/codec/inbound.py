@@ -18,7 +18,7 @@ from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, S
 from actors.names import Key
 from gateway.codec import varint
 from gateway.codec.header import LARGEST, HeaderReader, token_span
-from gateway.codec.layout import Scan, scan
+from gateway.codec.layout import Scan, head, payload
 from gateway.proto import dataplane_pb2 as pb
 
 _HEADER = 0x0A
@@ -27,6 +27,8 @@ _MSG, _RTX_REPLY = int(MessageType.MSG), int(MessageType.RTX_REPLY)
 
 _LIKE_BOUND = 64
 _FORM_BOUND = 256
+_SMALL_CONTENT = 256
+"""Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
 Known = tuple[Key, int, int, bytes]
 """From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
@@ -69,6 +71,8 @@ class InboundParser:
         """By what surrounds the identity field."""
         self._likes: dict[int, _Like] = {}
         """By length."""
+        self._contents: set[bytes] = set()
+        """Content fields with commands that protobuf has judged well formed."""
         self._reader = HeaderReader()
         self.ignored = 0
         """Messages of kinds that this family does not know."""
@@ -106,8 +110,18 @@ class InboundParser:
         behind = header_start + header_length
         body = data[behind:]
         inner = end - behind
-        scanned = scan(body, inner)
-        kind = scanned[1] if scanned is not None else _kind(body[:inner])
+        found = head(body, inner)
+        scanned = payload(body, inner, found) if found is not None else None
+        if scanned is not None:
+            kind: int | None = scanned[1]
+        elif found is not None and body[found[4] : inner] in self._contents:
+            kind = found[1]
+        else:
+            kind = _kind(body[:inner])
+            if kind is not None and found is not None and inner - found[4] <= _SMALL_CONTENT:
+                if len(self._contents) >= _BOUND:
+                    self._contents.clear()
+                self._contents.add(body[found[4] : inner])
         if kind is None or (inner < len(body) and not _is_message(body[inner:])):
             return None
         header = data[header_start:behind]

@@ -1,28 +1,40 @@
-"""The usual layout of a Publish behind its header: session header, then an application payload.
+"""The usual layout of a Publish behind its header: session header, then one content field.
 
 It is what nearly all traffic looks like, and reading it here costs a fifth of building protobuf objects.
-Anything else (commands, unknown fields, another order) is left to protobuf, which also judges whether it
-is well formed: nothing that a peer could choke on is handed on unread.
+Application payloads are read to the end; commands are left to protobuf, and so is anything else (unknown
+fields, another order). It also judges whether they are well formed: nothing that a peer could choke on is
+handed on unread.
 """
 
 from __future__ import annotations
 
 from gateway.codec import varint
 
+Head = tuple[int, int, int, int, int, int]
+"""Session type, message type, session id, message id, where the content field begins and where its value."""
+
 Scan = tuple[int, int, int, int, str, int]
 """What stands in the body of a data message: session type, message type, session id, message id, payload
 type, and where its blob begins."""
 
 
-def scan(body: bytes, end: int) -> Scan | None:
-    """Read `body[:end]`; None when it is not in the usual layout or not well formed."""
+def head(body: bytes, end: int) -> Head | None:
+    """Read `body[:end]` up to its content, which is the rest; None when it is not in the usual layout."""
     try:
-        return _scan(body, end)
+        return _head(body, end)
     except (IndexError, ValueError):
         return None
 
 
-def _scan(body: bytes, end: int) -> Scan | None:
+def payload(body: bytes, end: int, found: Head) -> Scan | None:
+    """Read the content that `head` found; None when it is not a well-formed application payload."""
+    try:
+        return _payload(body, end, found)
+    except (IndexError, ValueError):
+        return None
+
+
+def _head(body: bytes, end: int) -> Head | None:
     if body[0] != 0x12 or body[2] != 0x08 or body[4] != 0x10 or body[6] != 0x18:
         return None
     session_type, kind, session_end = body[3], body[5], 2 + body[1]
@@ -38,7 +50,15 @@ def _scan(body: bytes, end: int) -> Scan | None:
     if position != session_end or body[position] != 0x1A or session_id >> 32 or message_id >> 32:
         return None
     length, position = decode(body, position + 1)
-    if position + length != end or body[position] != 0x0A:
+    if position + length != end:
+        return None
+    return session_type, kind, session_id, message_id, session_end, position
+
+
+def _payload(body: bytes, end: int, found: Head) -> Scan | None:
+    session_type, kind, session_id, message_id, _, position = found
+    decode = varint.decode
+    if body[position] != 0x0A:
         return None
     length, position = decode(body, position + 1)
     if position + length != end:

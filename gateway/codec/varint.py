@@ -11,6 +11,17 @@ def encode(value: int) -> bytes:
         return _SMALL[value]
     if value < 16384:
         return bytes((value & 0x7F | 0x80, value >> 7))
+    if 1 << 28 <= value < 1 << 35:
+        # Random 32-bit ids are mostly that long.
+        return bytes(
+            (
+                value & 0x7F | 0x80,
+                value >> 7 & 0x7F | 0x80,
+                value >> 14 & 0x7F | 0x80,
+                value >> 21 & 0x7F | 0x80,
+                value >> 28,
+            )
+        )
     out = bytearray()
     while value >= 128:
         out.append(value & 0x7F | 0x80)
@@ -26,7 +37,12 @@ def decode(data: bytes, position: int) -> tuple[int, int]:
     if byte < 128:
         return byte, position
     value = byte & 0x7F
-    shift = 7
+    byte = data[position]
+    position += 1
+    if byte < 128:
+        return value | byte << 7, position
+    value |= (byte & 0x7F) << 7
+    shift = 14
     while True:
         byte = data[position]
         position += 1

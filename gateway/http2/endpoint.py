@@ -122,7 +122,8 @@ class Endpoint:
             self._cut_data(out)
         data = b"".join(out)
         self._counters.bytes_sent += len(data)
-        return data, self._take_events()
+        events, self._events = self._events, []
+        return data, events
 
     @property
     def wants_output(self) -> bool:
@@ -282,12 +283,12 @@ class Endpoint:
         """Give each ready stream a turn, as long as there is window and room in this output."""
         budget = OUTPUT_SIZE
         for stream in list(self._ready.values()):
+            outbox = stream.outbox
+            assert outbox is not None
             allowed = min(budget, self._send_window, stream.send_window)
             if allowed <= 0:
                 break
             del self._ready[stream.id]
-            outbox = stream.outbox
-            assert outbox is not None
             size = outbox.cut(stream.id, allowed, self._peer_max_frame, out)
             budget -= size
             self._send_window -= size
@@ -445,7 +446,9 @@ class Endpoint:
                 if stream.input_ended:
                     continue
                 stream.input_stalled_since = None
-                self._partial += stream.assembler.settle(read_size)
+                assembler = stream.assembler
+                if assembler.size or assembler.settled:
+                    self._partial += assembler.settle(read_size)
                 if self._partial > self._limits.max_partial:
                     violation = StreamViolation(
                         ErrorCode.CANCEL,
@@ -454,9 +457,10 @@ class Endpoint:
                         status=Status.RESOURCE_EXHAUSTED,
                     )
                     self._refuse_input(stream, violation)
-                elif not stream.paused:
+                elif 2 * stream.uncredited >= self._limits.stream_window and not stream.paused:
                     self._give_credit(stream)
-        self._give_connection_credit()
+        if 2 * self._uncredited >= self._limits.connection_window:
+            self._give_connection_credit()
 
     def _flush(self, stream: StreamState) -> None:
         if stream.batch:

@@ -175,4 +175,6 @@ class Allowance:
 
     def earn(self, count: int) -> None:
         """Put `count` tokens back, up to the burst."""
-        self._tokens = min(self._burst, self._tokens + count)
+        self._tokens += count
+        if self._tokens > self._burst:
+            self._tokens = self._burst

@@ -168,14 +168,14 @@ class Outbox:
         Every frame but the last is full, whatever messages it holds.
         """
         parts = self._parts
-        total = min(allowed, self.size)
-        if total == self.size and total <= max_frame:
+        total = self.size
+        if total <= allowed and total <= max_frame:
             out.append(frames.head(frames.DATA, 0, stream_id, total))
             out += parts
             parts.clear()
             self.size = 0
             return total
-        left = total
+        left = total = min(allowed, total)
         while left > 0:
             length = room = min(left, max_frame)
             out.append(frames.head(frames.DATA, 0, stream_id, length))

@@ -72,14 +72,15 @@ class Stream:
         "_on_ended",
         "_on_messages",
         "_reading",
-        "_state",
         "_wire",
         "cause",
+        "state",
     )
 
     def __init__(self, wire: Wire, state: StreamState) -> None:
         self._wire = wire
-        self._state = state
+        self.state = state
+        """The stream as its connection sees it: to be read only."""
         state.owner = self
         self._on_messages: OnMessages | None = None
         self._on_closed: OnClosed | None = None
@@ -94,7 +95,7 @@ class Stream:
         """Why the stream ended; None while it is open."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._state.id}: {self.cause or 'open'}, {self.unsent} unsent>"
+        return f"<{type(self).__name__} {self.state.id}: {self.cause or 'open'}, {self.unsent} unsent>"
 
     def start(
         self,
@@ -131,14 +132,14 @@ class Stream:
         or ending, the messages are dropped, and on_closed says (or has said) why.
         """
         wire = self._wire
-        taken = wire.core.send(self._state, messages)
+        taken = wire.core.send(self.state, messages)
         wire.arm()
         return taken
 
     @property
     def unsent(self) -> int:
         """Bytes queued that the peer's window and the socket did not take yet."""
-        return self._state.unsent
+        return self.state.unsent
 
     def pause_reading(self) -> None:
         """Deliver nothing more, and give the peer no more window for this stream.
@@ -146,20 +147,20 @@ class Stream:
         What came in meanwhile is delivered by `resume_reading`, or at the stream's end.
         """
         self._reading = False
-        self._wire.core.pause(self._state)
+        self._wire.core.pause(self.state)
 
     def resume_reading(self) -> None:
         """Deliver again, first what came in since the pause."""
         if self._on_messages is None:
             return
         self._reading = True
-        self._wire.core.resume(self._state)
+        self._wire.core.resume(self.state)
         self._release()
         self._wire.after()
 
     def cancel(self, reason: str = "cancelled") -> None:
         """End the stream at once (RST_STREAM); unsent messages are dropped."""
-        self._wire.core.reset(self._state, reason)
+        self._wire.core.reset(self.state, reason)
         self._wire.after()
 
     def get_extra_info(self, name: str) -> Any:
@@ -189,7 +190,7 @@ class Stream:
         if self._on_ended is not None:
             self._call(self._on_ended)
         else:
-            self._wire.core.finish(self._state)
+            self._wire.core.finish(self.state)
             self._wire.after()
 
     def _drained(self) -> None:
@@ -233,17 +234,17 @@ class ServerStream(Stream):
         on_drained: OnEvent | None = None,
     ) -> None:
         """Accept the call: the response headers leave at once, delivery begins. See `Stream.start`."""
-        self._wire.core.accept(self._state)
+        self._wire.core.accept(self.state)
         super().start(on_messages=on_messages, on_closed=on_closed, on_ended=on_ended, on_drained=on_drained)
 
     def refuse(self, http_status: int) -> None:
         """Answer with an HTTP status, such as 401, instead of `start` (`dataplane.md` 1)."""
-        self._wire.core.refuse(self._state, http_status)
+        self._wire.core.refuse(self.state, http_status)
         self._wire.after()
 
     def close(self, status: Status = Status.OK, message: str = "") -> None:
         """End the call with a gRPC status, behind what is unsent. Before `start`, this refuses it."""
-        self._wire.core.finish(self._state, status, message)
+        self._wire.core.finish(self.state, status, message)
         self._wire.after()
 
     def _callback_failed(self, exc: Exception) -> None:
@@ -266,7 +267,7 @@ class ClientStream(Stream):
 
     def close(self) -> None:
         """Send what is unsent and then no more; the stream ends when the server ends it."""
-        self._wire.core.finish(self._state)
+        self._wire.core.finish(self.state)
         self._wire.after()
 
     async def answered(self) -> None:
@@ -351,8 +352,9 @@ class Wire(asyncio.Protocol):
         A lone message saves a round of the event loop; messages in a rush leave together.
         """
         if not self._armed:
-            if self.loop.time() - self._flushed_at > QUIET and self._transport is not None:
-                self._flush()
+            now = self.loop.time()
+            if now - self._flushed_at > QUIET and self._transport is not None:
+                self._flush(now)
             else:
                 self._armed = True
                 self.loop.call_soon(self._flush)
@@ -399,17 +401,17 @@ class Wire(asyncio.Protocol):
                 case GoingAway():
                     self._owner.wire_going_away(self)
 
-    def _flush(self) -> None:
+    def _flush(self, now: float | None = None) -> None:
         self._armed = False
-        self._flushed_at = self.loop.time()
+        self._flushed_at = now = self.loop.time() if now is None else now
         transport = self._transport
         core = self.core
         if transport is None:
-            self._handle(core.output(self.loop.time())[1])
+            self._handle(core.output(now)[1])
             return
         if self._blocked and not core.over:
             return
-        data, events = core.output(self.loop.time())
+        data, events = core.output(now)
         if data:
             transport.write(data)
         if events:

@@ -25,17 +25,20 @@ _ROOM = 4
 class Http2Stream:
     """One call of ours, as a Stream."""
 
-    __slots__ = ("_handler", "_peer", "_reason", "_stream")
+    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream")
 
     def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str) -> None:
         self._stream = stream
+        self._state = stream.state
         self._peer = peer
         self._handler: StreamHandler | None = None
         self._reason = ""
 
     @property
     def unsent(self) -> int:
-        return self._stream.unsent
+        # Asked twice for every batch: straight from the state, not through the properties between.
+        outbox = self._state.outbox
+        return 0 if outbox is None else outbox.size
 
     @property
     def peer(self) -> str:

@@ -90,3 +90,11 @@ def test_a_newer_snapshot_replaces_what_was_remembered() -> None:
     assert all_of(made, ROOM) == (1,)
     made.update(Snapshot(2, {}, {}))
     assert all_of(made, ROOM) == ()
+
+
+def test_the_only_way_of_a_single_message_is_looked_up_again_in_a_newer_snapshot() -> None:
+    name = Name("a", "b", "c", 1)
+    made = router((name, 1))
+    assert [one(made, name), one(made, name)] == [(1,), (1,)]
+    made.update(Snapshot(made.snapshot.version + 1, {}, {}))
+    assert one(made, name) == ()

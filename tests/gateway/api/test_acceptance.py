@@ -365,6 +365,17 @@ async def test_ten_thousand_publishes_without_awaiting_a_handle(process: World) 
     await publishing
 
 
+async def test_an_inbox_for_a_single_message_is_enough(process: World) -> None:
+    alice, bob = await process.app("alice"), await process.app("bob", settings=AppSettings(inbox=1))
+    here = await alice.create_session(name("bob"), RELIABLE)
+    await here.established
+    there = await bob.listen_for_session(5)
+    handles = [await here.publish(b"%d" % number) for number in range(200)]
+    assert [(await there.get_message(5)).payload for _ in range(200)] == [b"%d" % n for n in range(200)]
+    for handle in handles:
+        await handle.wait_for(5)
+
+
 async def test_a_receiver_that_does_not_take_holds_the_publisher(process: World) -> None:
     """Flow control reaches from end to end: what nobody takes is not piled up."""
     alice, bob = await process.app("alice"), await process.app("bob", settings=AppSettings(inbox=64))

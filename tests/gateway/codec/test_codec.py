@@ -254,6 +254,33 @@ def test_a_token_that_is_not_utf8_ends_the_stream_whatever_was_seen_before() -> 
         parser.parse(with_tokens(b"\xff\xfe"))
 
 
+@given(st.lists(messages, min_size=2, max_size=4), u32)
+def test_a_codec_that_remembers_says_what_a_fresh_one_says(
+    some: list[SessionMessage], session_id: int
+) -> None:
+    codec, parser = WireCodec(), InboundParser(1)
+    for message in some:
+        for near in (message, message._replace(session_id=session_id), message):
+            frame = codec.encode(near, near.identity)
+            assert frame == WireCodec().encode(near, near.identity)
+            received = parser.parse(frame_bytes(frame))
+            assert isinstance(received, Frame)
+            assert codec.decode(received) == WireCodec().decode(received) == near._replace(connection=1)
+
+
+def test_a_known_command_behind_a_broken_session_header_is_judged_again() -> None:
+    alice, bob = Name("a", "b", "alice", 1), Name("a", "b", "bob", 2)
+    ping = SessionMessage(
+        alice, bob, SessionType.POINT_TO_POINT, MessageType.PING, 7, 9, Ping(), metadata=None, connection=None
+    )
+    parser, frame = InboundParser(1), WireCodec().encode(ping, "token")
+    assert isinstance(parser.parse(frame_bytes(frame)), Frame)
+    # The length of the session header reaches into the command.
+    broken = frame._replace(body=bytes((frame.body[0], frame.body[1] + 1)) + frame.body[2:])
+    with pytest.raises((ProtocolError, DecodeError)):
+        parser.parse(frame_bytes(broken))
+
+
 RECORDED = [row.data for name in V1 for row in rows(name)]
 
 
