@@ -91,6 +91,31 @@ def header_field(
     return b"\x0a" + varint.encode(len(body)) + body
 
 
+def token_span(header: bytes) -> tuple[int, int, int] | None:
+    """Where the identity field of a serialised SLIMHeader begins, its text begins, and it ends.
+
+    None when the fields up to it are not source, destination, fan-out (or none) and identity, in this order,
+    or when its length is not written in the usual way.
+    """
+    try:
+        position = 0
+        for tag in b"\x0a\x12":
+            if header[position] != tag:
+                return None
+            length, position = varint.decode(header, position + 1)
+            position += length
+        if header[position] == 0x18:
+            _, position = varint.decode(header, position + 1)
+        if header[position] != 0x22:
+            return None
+        length, text = varint.decode(header, position + 1)
+    except (IndexError, ValueError):
+        return None
+    end = text + length
+    usual = text == position + 1 + len(varint.encode(length)) and end <= len(header)
+    return (position, text, end) if usual else None
+
+
 class HeaderReader:
     """Reads header fields, remembering what it read."""
 

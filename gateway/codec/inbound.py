@@ -17,7 +17,7 @@ from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
 from actors.names import Key
 from gateway.codec import varint
-from gateway.codec.header import LARGEST, HeaderReader
+from gateway.codec.header import LARGEST, HeaderReader, token_span
 from gateway.codec.layout import Scan, head, payload
 from gateway.proto import dataplane_pb2 as pb
 
@@ -26,11 +26,23 @@ _BOUND = 2048
 _MSG, _RTX_REPLY = int(MessageType.MSG), int(MessageType.RTX_REPLY)
 
 _LIKE_BOUND = 64
+_FORM_BOUND = 256
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
 Known = tuple[Key, int, int, bytes]
 """From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
+
+
+class _Form(NamedTuple):
+    """What headers say that differ in their token only. Original peers make a token for each message."""
+
+    key: Key
+    id: int
+    fanout: int
+    before: bytes
+    """What goes on before the identity field."""
+    behind: bytes
 
 
 class _Like(NamedTuple):
@@ -55,6 +67,8 @@ class InboundParser:
     def __init__(self, index: int) -> None:
         self._index = index
         self._known: dict[bytes, Known] = {}
+        self._forms: dict[tuple[bytes, bytes], _Form] = {}
+        """By what surrounds the identity field."""
         self._likes: dict[int, _Like] = {}
         """By length."""
         self._contents: set[bytes] = set()
@@ -111,12 +125,11 @@ class InboundParser:
         if kind is None or (inner < len(body) and not _is_message(body[inner:])):
             return None
         header = data[header_start:behind]
-        known = self._known.get(header)
-        if known is None:
-            known = self._learn(header)
-        key, id, fanout, field = known
+        seen = self._known.get(header)
+        key, id, fanout, field = self._learn(header) if seen is None else seen
         frame = Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body, scanned)
-        if scanned is not None and scanned[3] and inner == len(body):
+        # A header that was not seen before may be one that never comes again.
+        if seen is not None and scanned is not None and scanned[3] and inner == len(body):
             self._remember(data, behind, frame, scanned)
         return frame
 
@@ -134,16 +147,46 @@ class InboundParser:
 
     def _learn(self, header: bytes) -> Known:
         """Read a header not seen before and prepare the one that goes on."""
-        try:
-            message = pb.SLIMHeader.FromString(header)
-        except DecodeError as exc:
-            raise ValueError("not a header") from exc
-        known = self._rewrite(message)
+        span = token_span(header) if len(header) <= LARGEST else None
+        known = self._with_token(header, span) if span is not None else None
+        if known is None:
+            try:
+                message = pb.SLIMHeader.FromString(header)
+            except DecodeError as exc:
+                raise ValueError("not a header") from exc
+            known = self._rewrite(message)
+            if span is not None:
+                self._remember_form(header, span, known)
         if len(header) <= LARGEST:
             if len(self._known) >= _BOUND:
                 self._known.clear()
             self._known[header] = known
         return known
+
+    def _with_token(self, header: bytes, span: tuple[int, int, int]) -> Known | None:
+        """The same as `_rewrite` for a header of a known form; None when it is not of one."""
+        start, text, end = span
+        form = self._forms.get((header[:start], header[end:]))
+        # Text that is not ASCII has yet to be found to be UTF-8; protobuf drops an empty token.
+        if form is None or text == end or not header[text:end].isascii():
+            return None
+        key, id, fanout, before, behind = form
+        body = b"".join((before, header[start:end], behind))
+        return key, id, fanout, b"\x0a" + varint.encode(len(body)) + body
+
+    def _remember_form(self, header: bytes, span: tuple[int, int, int], known: Known) -> None:
+        """Keep what a header of the usual layout says for those that only carry another token."""
+        start, _, end = span
+        key, id, fanout, field = known
+        _, body_start = varint.decode(field, 1)
+        body = field[body_start:]
+        out = token_span(body)
+        # A second identity field behind the first would be the one that counts.
+        if out is None or body[out[0] : out[2]] != header[start:end] or b"\x22" in header[end:]:
+            return
+        if len(self._forms) >= _FORM_BOUND:
+            self._forms.clear()
+        self._forms[header[:start], header[end:]] = _Form(key, id, fanout, body[: out[0]], body[out[2] :])
 
     def _rewrite(self, message: pb.SLIMHeader) -> Known:
         read = self._reader.take(message)

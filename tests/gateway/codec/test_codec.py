@@ -26,7 +26,7 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
-from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes
+from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, varint
 from gateway.proto import dataplane_pb2 as pb
 from tests.transcripts import V1, rows
 
@@ -202,6 +202,8 @@ def test_memory_of_earlier_messages_changes_nothing(
             message,
             message._replace(message_id=message_id),
             message._replace(content=Payload("msg", blob)),
+            message._replace(identity="another"),
+            message._replace(identity="für später"),
         ):
             data = frame_bytes(codec.encode(near, near.identity))
             for form in (data, data, data[:-1] + b"\x00"):
@@ -212,6 +214,44 @@ def test_memory_of_earlier_messages_changes_nothing(
                         parser.parse(form)
                 else:
                     assert parser.parse(form) == expected
+
+
+def with_tokens(*tokens: bytes) -> bytes:
+    """A message whose header has each of these identity fields, the last of which counts."""
+    header = publish(identity="").publish.header.SerializeToString()
+    header += b"".join(b"\x22" + bytes([len(token)]) + token for token in tokens)
+    rest = publish().publish
+    rest.ClearField("header")
+    body = b"\x0a" + varint.encode(len(header)) + header + rest.SerializeToString()
+    return b"\x1a" + varint.encode(len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        (b"fourth",),
+        (b"fifth and longer" * 6,),
+        (b"",),
+        (),
+        (b"first", b"again"),
+        (b"again", b"again"),
+        (b"other", b"again"),
+        ("später".encode(),),
+    ],
+)
+def test_a_token_of_its_own_changes_nothing_else(tokens: tuple[bytes, ...]) -> None:
+    parser = InboundParser(1)
+    for known in ((b"first",), (b"again", b"again"), (b"second",)):
+        parser.parse(with_tokens(*known))
+    data = with_tokens(*tokens)
+    assert parser.parse(data) == InboundParser(1).parse(data)
+
+
+def test_a_token_that_is_not_utf8_ends_the_stream_whatever_was_seen_before() -> None:
+    parser = InboundParser(1)
+    parser.parse(with_tokens(b"first"))
+    with pytest.raises(DecodeError):
+        parser.parse(with_tokens(b"\xff\xfe"))
 
 
 @given(st.lists(messages, min_size=2, max_size=4), u32)
