@@ -93,28 +93,11 @@ class Connection(LoopActor):
         self._attached = False
         self._closed = False
         self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
-        self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
-            FramesIn: self._on_frames_in,
-            Forward: self._on_forward,
-            Snapshot: self._on_snapshot,
-            Transmit: self._on_transmit,
-            Congested: self._on_congested,
-            Drained: self._on_drained,
-            Echo: lambda *_: self._on_echo(),
-            LinkDrained: lambda *_: self._release(),
-            LinkLost: lambda message, _: self._on_lost(message.cause),
-            LinkRestored: lambda *_: self._on_restored(),
-            LinkClosed: lambda message, _: self._on_closed(message.cause),
-            Start: lambda *_: self._on_start(),
-            Close: lambda message, _: self._link.close(message.cause),
-            WakeupMessage: lambda *_: self._unblock(),
-            Status: self._on_status,
-        }
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        handler = self._handlers.get(type(message))
+        handler = _HANDLERS.get(type(message))
         if handler is not None:
-            handler(message, sender)
+            handler(self, message, sender)
         elif isinstance(message, ActorExitRequest):
             self._link.close("node is shutting down")
 
@@ -286,3 +269,23 @@ class Connection(LoopActor):
             **self._link.figures(),
         }
         self.send(sender, StatusReport({str(self._index): figures}, message.tag))
+
+
+# Shared by all connections: one of its own would cost each of them 3 KiB.
+_HANDLERS: dict[type, Callable[[Any, Any, ActorAddress], None]] = {
+    FramesIn: Connection._on_frames_in,
+    Forward: Connection._on_forward,
+    Snapshot: Connection._on_snapshot,
+    Transmit: Connection._on_transmit,
+    Congested: Connection._on_congested,
+    Drained: Connection._on_drained,
+    Echo: lambda self, *_: self._on_echo(),
+    LinkDrained: lambda self, *_: self._release(),
+    LinkLost: lambda self, message, _: self._on_lost(message.cause),
+    LinkRestored: lambda self, *_: self._on_restored(),
+    LinkClosed: lambda self, message, _: self._on_closed(message.cause),
+    Start: lambda self, *_: self._on_start(),
+    Close: lambda self, message, _: self._link.close(message.cause),
+    WakeupMessage: lambda self, *_: self._unblock(),
+    Status: Connection._on_status,
+}

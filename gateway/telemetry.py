@@ -33,8 +33,8 @@ class SpanHandle(CompletionHandle):
 
     __slots__ = ("_span",)
 
-    def __init__(self, size: int, span: Span) -> None:
-        super().__init__(size)
+    def __init__(self, span: Span) -> None:
+        super().__init__()
         self._span = span
 
     def finish(self, error: BaseException | None = None) -> None:
@@ -83,7 +83,7 @@ class Telemetry:
         )
         self._propagator.inject(carrier, trace.set_span_in_context(span))
         self._count("sent", size)
-        return SpanHandle(size, span), carrier or None
+        return SpanHandle(span), carrier or None
 
     def received(self, session_id: int, message: SessionMessage, size: int) -> None:
         span = self._tracer.start_span(

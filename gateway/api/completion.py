@@ -20,11 +20,9 @@ class CompletionHandle:
     messages the session's next receive raises it too.
     """
 
-    __slots__ = ("_done", "_error", "_waiters", "size")
+    __slots__ = ("_done", "_error", "_waiters")
 
-    def __init__(self, size: int = 0) -> None:
-        self.size = size
-        """Bytes of the message it is about."""
+    def __init__(self) -> None:
         self._done = False
         self._error: BaseException | None = None
         self._waiters: list[asyncio.Future[None]] | None = None

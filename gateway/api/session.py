@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _TAKEN_BATCH = 64
 """Consumed messages are reported to the session actor in batches of this many, or of half its inbox."""
 
-_BYTES_UNDER_WAY = 2 * 1024 * 1024
+_BYTES_UNDER_WAY = 1024 * 1024
 """Bytes published and not acknowledged above which `publish` waits, beside the window of messages."""
 _EVENTS = 1024
 """Membership events kept for one reader of `Session.events`; later ones are dropped."""
@@ -118,7 +118,9 @@ class Session:
         """Completes when the session stands; fails when nobody answers."""
         self._room = opened.room
         self._unfinished = 0
-        """Bytes of messages whose outcome is not known."""
+        """Bytes of messages whose room was not given back."""
+        self._sizes: deque[int] = deque()
+        """Of each of them, oldest first."""
         self._publishers = Waiters()
         self._handles: dict[int, CompletionHandle] = {}
         self._outgoing: list[Outgoing] = []
@@ -234,7 +236,7 @@ class Session:
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
-        """Send to the peer, or to all members. Waits while the window (512 messages, 2 MiB) is full.
+        """Send to the peer, or to all members. Waits while the window (512 messages, 1 MiB) is full.
 
         The handle completes when everybody who was there acknowledged (at once when best effort).
         Raises SessionClosed; QueueFull when nobody has joined yet and 512 messages wait already.
@@ -266,9 +268,10 @@ class Session:
         lone = not self._handles and self._config.reliable
         self._room -= 1
         self._unfinished += len(blob)
+        self._sizes.append(len(blob))
         number = next_handle()
         if observing.current is None:
-            handle = CompletionHandle(len(blob))
+            handle = CompletionHandle()
             marks = dict(metadata) if metadata else None
         else:
             target = self._destination if to is None else to.source_name
@@ -494,15 +497,16 @@ class Session:
         for number in message.done:
             handle = handles.pop(number, None)
             if handle is not None:
-                self._unfinished -= handle.size
                 handle.finish()
         for failure in message.failed:
             handle = handles.pop(failure.handle, None)
             if handle is not None:
-                self._unfinished -= handle.size
                 handle.finish(failure.error)
         if message.room:
             self._room += message.room
+            sizes = self._sizes
+            for _ in range(min(message.room, len(sizes))):
+                self._unfinished -= sizes.popleft()
             self._publishers.wake(message.room)
 
     def _changed(self, event: Event) -> None:
