@@ -64,7 +64,7 @@ class Telemetry:
         span = self._tracer.start_span(
             "slim.session.open", attributes=_session(session_id, kind, destination)
         )
-        return SpanHandle(0, span)
+        return SpanHandle(span)
 
     def accepted(self, session_id: int, kind: str, destination: Name) -> None:
         self._tracer.start_span(
