@@ -508,6 +508,12 @@ class App(LoopActor):
         if self._closing is not None:
             return
         message, config, destination, leads = invitation
+        if len(self._sessions) >= self._settings.sessions:
+            self._count("refused")
+            self._log.warning(
+                "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
+            )
+            return
         crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
         # Under the name that was invited, which need not be the first one of this application.
         local = message.destination.with_id(self._local.id)

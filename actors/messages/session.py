@@ -53,6 +53,9 @@ class AppSettings(NamedTuple):
     """Messages on their way to the application, per session."""
     backlog: int = 128
     """Announced sessions that the application has not adopted yet; further invitations wait for a re-send."""
+    sessions: int = 65_536
+    """Sessions open at a time above which invitations are refused; what the application opens itself counts,
+    and is never refused."""
     subscription_timeout: float = 10.0
     """Seconds to wait for the node's answer to a subscription (`dataplane.md` 10)."""
 

@@ -302,6 +302,19 @@ async def test_a_session_that_ends_before_it_is_adopted_says_so_then(world: Worl
     await bob.port.first(SessionEnded)
 
 
+async def test_sessions_that_others_open_are_bounded(world: World) -> None:
+    alice, bob = world.player("alice"), world.player("bob", AppSettings(sessions=1))
+    quick = P2P._replace(interval=0.01, max_retries=2)
+    await alice.open(bob.name.without_id(), quick)
+    await bob.accept()
+    await alice.port.done(1)
+    await alice.open(bob.name.without_id(), quick, handle=2)
+    await alice.port.until(lambda: 2 in alice.port.failures)
+    bob.tell(Status())
+    report = await bob.port.first(StatusReport)
+    assert report.figures["refused"] >= 1
+
+
 async def test_the_backlog_is_bounded(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob", AppSettings(backlog=1))
     await alice.open(bob.name.without_id(), P2P)
