@@ -250,7 +250,7 @@ class App(LoopActor):
         admission = self._admission
         if admission.refused:
             for refused in admission.refused:
-                self._log.info("dropped {}", refused.reason)
+                self._log.log("WARNING" if refused.alarming else "INFO", "dropped {}", refused.reason)
             admission.refused.clear()
         if admission.fetching:
             for message in admission.fetching:

@@ -19,6 +19,7 @@ from identity.protocols import Verifier, WouldBlock
 
 PARKED = 1024
 KNOWN_TOKENS = 1024
+STRANGERS = 256
 TOKEN_TRUST = 1.0
 """Seconds for which a token that was verified is not verified again."""
 
@@ -37,6 +38,8 @@ class Admission:
         self._bound = parked
         self._verified: dict[str, float] = {}
         self._parked: dict[Name, deque[SessionMessage]] = {}
+        self._strangers: set[Name] = set()
+        """Sources that were refused."""
         self._count = 0
 
     @property
@@ -88,4 +91,10 @@ class Admission:
 
     def _refuse(self, message: SessionMessage, error: SlimError) -> None:
         self.unverified += 1
-        self.refused.append(Refused(f"{message.kind.name} of {message.source}: {error}"))
+        # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
+        first = message.source not in self._strangers
+        if first:
+            if len(self._strangers) >= STRANGERS:
+                self._strangers.clear()
+            self._strangers.add(message.source)
+        self.refused.append(Refused(f"{message.kind.name} of {message.source}: {error}", alarming=first))

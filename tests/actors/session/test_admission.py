@@ -85,3 +85,11 @@ def test_the_memory_of_tokens_is_bounded() -> None:
     for number in range(2 * KNOWN_TOKENS + 1):
         door.admits(message(BOB, 1, f"token {number}"), 100.0)
     assert len(door._verified) <= KNOWN_TOKENS
+
+
+def test_only_the_first_refusal_of_a_source_is_alarming() -> None:
+    door, verifier = admission()
+    verifier.answers["bad"] = InvalidToken("wrong signature")
+    for source in (BOB, BOB, CAROL):
+        door.admits(message(source, 1, "bad"), 100.0)
+    assert [refused.alarming for refused in door.refused] == [True, False, True]
