@@ -159,9 +159,7 @@ class Snapshot(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """A timer of the receiver's own went off."""
-
-    what: str = ""
+    """The route table to itself: the mailbox has come round, announce what changed."""
 
 
 class Status(NamedTuple):

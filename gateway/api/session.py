@@ -46,7 +46,7 @@ _TAKEN_BATCH = 64
 """Consumed messages are reported to the session actor in batches of this many, or of half its inbox."""
 
 _BYTES_UNDER_WAY = 1024 * 1024
-"""Bytes published and not acknowledged above which `publish` waits, beside the window of messages."""
+"""Bytes of messages whose room is not back yet, above which `publish` waits, beside the window."""
 _EVENTS = 1024
 """Membership events kept for one reader of `Session.events`; later ones are dropped."""
 
@@ -291,7 +291,7 @@ class Session:
         return handle
 
     def _flush(self) -> None:
-        """All that one turn of the loop published leaves in one message."""
+        """What gathered before the turn leaves in one message."""
         self._flush_armed = False
         if self._outgoing:
             items, self._outgoing = tuple(self._outgoing), []

@@ -1,7 +1,8 @@
 """The asyncio shell: a `Wire` per socket drives a `Connection`, a `Stream` per call is its owner's handle.
 
 A read becomes one call of `Connection.receive`; what it brings for a stream is handed on as one list.
-Whatever is sent during a turn of the loop, by whomever, leaves in one write at the turn's end (`_flush`).
+The first bytes after a quiet moment are written at once; what is sent in a rush, by whomever, leaves in one
+write at the end of the loop's turn (`Wire.arm`).
 No task and no future belongs to a message; a connection has one timer, set again only when it fires.
 
 All of this belongs to one event loop; nothing here may be called from another thread.

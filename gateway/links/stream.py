@@ -15,9 +15,7 @@ class StreamStatus(IntEnum):
 
     OK = 0
     INTERNAL = 13
-    RESOURCE_EXHAUSTED = 8
     UNAVAILABLE = 14
-    UNAUTHENTICATED = 16
 
 
 class StreamHandler(Protocol):
