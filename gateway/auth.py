@@ -19,7 +19,7 @@ from loguru import logger
 
 from gateway.config import AuthConfig, JwtKeyConfig, SpireSource
 from identity.errors import AuthError, ConfigError, InvalidToken
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
 

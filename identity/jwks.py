@@ -21,8 +21,8 @@ from identity import fetch
 from identity.encoding import Malformed, parse_object
 from identity.errors import AuthError, ConfigError
 from identity.fetch import Document, FetchFailed, FetchLimits
+from identity.jose.key_set import KeySet, key_set
 from identity.key_cache import KeyCache, RefreshPolicy
-from identity.key_set import KeySet, key_set
 
 
 class _Where(NamedTuple):

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from identity import jws
 from identity.claims import ClaimRules, Lifetime
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
-from identity.key_set import KeySet, read_signing_key
+from identity.jose import jws
+from identity.jose.key_set import KeySet, read_signing_key
+from identity.jose.keys import Key
 from identity.key_source import KeyContent, KeySource
-from identity.keys import Key
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, WouldBlock

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from identity.key_set import KeySet
+from identity.jose.key_set import KeySet
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 
 from identity.claims import ClaimRules
 from identity.errors import ConfigError
+from identity.jose.keys import Key
 from identity.jwks import IssuerKeys
 from identity.jwt import TOKEN_REUSE, JwtProvider, JwtVerifier
 from identity.key_source import ConfiguredKeys, KeySource
-from identity.keys import Key
 from identity.options import optional_text, seconds, texts
 from identity.protocols import Claims, RotatingProvider, Verifier
 from identity.shared_secret import (

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from loguru import logger
 
-from identity import jws
 from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
+from identity.jose import jws
 from identity.options import text
 from identity.watch import WatchedFile
 

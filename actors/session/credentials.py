@@ -13,7 +13,7 @@ remembered for the operation at hand, which can then run in a thread, and what t
 from __future__ import annotations
 
 from actors.session.crypto import KeysWanted
-from identity.jws import payload_of
+from identity.jose.jws import payload_of
 from identity.mls import Group, Occasion, SlimIdentity
 from identity.mls.leaf_node import LeafNode, LeafNodeSource
 from identity.mls.slim_identity import issue_time

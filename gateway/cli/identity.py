@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.names import Name
 from identity.errors import ConfigError
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 

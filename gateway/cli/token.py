@@ -26,8 +26,8 @@ from gateway.cli.identity import (
 from gateway.config import duration
 from identity import token_tool
 from identity.errors import ConfigError, InvalidToken
-from identity.jws import MAX_TOKEN_CHARACTERS
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.jws import MAX_TOKEN_CHARACTERS
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.token_tool import TokenParts
 

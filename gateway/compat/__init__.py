@@ -25,7 +25,7 @@ from gateway.compat.names import (
 from gateway.compat.slim import PySessionInfo, Slim
 from gateway.tracing import init_tracing
 from gateway.version import get_build_info, get_build_profile, get_version
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SLIMTimeoutError = SlimTimeout

@@ -349,11 +349,11 @@ async def test_whoever_is_not_verified_is_not_heard(world: World) -> None:
 
 async def test_messages_wait_in_order_while_keys_are_fetched(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
-    bob.identity.keys = asyncio.Event()
+    bob.identity.jose.keys = asyncio.Event()
     opened = await alice.open(bob.name.without_id(), P2P)
     alice.publish(opened, *(b"%d" % n for n in range(20)), handle=5)
     await world.system.idle()
-    bob.identity.keys.set()
+    bob.identity.jose.keys.set()
     await bob.accept()
     await bob.port.until(lambda: bob.port.blobs == [b"%d" % n for n in range(20)])
 

@@ -21,10 +21,10 @@ from cryptography.x509.oid import NameOID
 from identity.claims import ClaimRules
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.fetch import FetchLimits
+from identity.jose.keys import Algorithm
 from identity.jwks import IssuerKeys
 from identity.jwt import JwtVerifier
 from identity.key_cache import RefreshPolicy
-from identity.keys import Algorithm
 from identity.protocols import WouldBlock
 from tests.identity.issuer import (
     DISCOVERY,

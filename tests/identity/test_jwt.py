@@ -19,9 +19,9 @@ from loguru import logger
 from identity import jwt as jwt_module
 from identity.claims import ClaimRules
 from identity.errors import ConfigError, InvalidToken
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.jwt import JwtProvider, JwtVerifier
 from identity.key_source import ConfiguredKeys
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import Provider, Verifier
 from tests.identity.key_samples import (
     HMAC_TEXT,

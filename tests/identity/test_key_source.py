@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from identity.errors import ConfigError
+from identity.jose.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat
 from identity.key_source import ConfiguredKeys, KeyContent
-from identity.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat
 from tests.identity.key_samples import content, jwk, jwks, public_pem, verifying
 
 ES256 = Algorithm.ES256

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from identity.errors import ConfigError, InvalidToken
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.issuer import issuer

@@ -12,7 +12,7 @@ import pytest
 from loguru import logger
 
 from identity.errors import AuthError, ConfigError
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import WouldBlock
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.issuer import issuer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.bench.identity import measure, table
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 
 
 def test_measures_every_algorithm() -> None:

@@ -143,7 +143,7 @@ def test_jwt_svid(case: Case) -> None:
 
 
 def is_bundle(case: Case) -> bool:
-    """The files of spiffe-helper among these cases are read by `identity.key_set`."""
+    """The files of spiffe-helper among these cases are read by `identity.jose.key_set`."""
     return case["class"] != "spiffe-helper"
 
 

@@ -1,6 +1,6 @@
 """Naming a key in a configuration: algorithm, format, and where it is (`identity.md` 3.5, `api.md` 2).
 
-These objects only point. `identity.key_set` reads what they point at for verifiers, `identity.jwt` for
+These objects only point. `identity.jose.key_set` reads what they point at for verifiers, `identity.jwt` for
 signers; both say at construction what is wrong.
 """
 

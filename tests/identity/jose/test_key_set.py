@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity import jws
 from identity.encoding import Malformed, parse_object
 from identity.errors import InvalidToken
-from identity.key_set import MAX_KEYS, KeySet, helper_bundle, key_set, read_keys, read_signing_key
-from identity.keys import Algorithm, KeyFormat
+from identity.jose import jws
+from identity.jose.key_set import MAX_KEYS, KeySet, helper_bundle, key_set, read_keys, read_signing_key
+from identity.jose.keys import Algorithm, KeyFormat
 from tests.identity.key_samples import ASYMMETRIC, jwk, jwks, private, private_pem, public_pem
 from tests.identity.vectors import Case, each_case, summary
 

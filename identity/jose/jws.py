@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from identity.encoding import Malformed, b64url_decode, b64url_encode, compact_json, parse_object
 from identity.errors import InvalidToken
-from identity.key_material import SigningKey, VerificationKey
-from identity.keys import Algorithm
+from identity.jose.key_material import SigningKey, VerificationKey
+from identity.jose.keys import Algorithm
 
 MAX_TOKEN_CHARACTERS = 64 * 1024
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from identity.encoding import Malformed, b64_decode, b64url_decode, parse_object
 from identity.errors import InvalidToken
-from identity.key_material import (
+from identity.jose.key_material import (
     PrivateKey,
     PublicKey,
     SigningKey,
@@ -29,7 +29,7 @@ from identity.key_material import (
     check_rsa,
     min_hmac_bytes,
 )
-from identity.keys import Algorithm, KeyFormat
+from identity.jose.keys import Algorithm, KeyFormat
 
 MAX_KEYS = 256
 """Entries of one key set, usable or not. A document with more is refused whole."""

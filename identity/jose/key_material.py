@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from identity.encoding import Malformed
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
