@@ -17,7 +17,6 @@ from identity.cloud.aws.client import ROLE_SESSION_NAME_PARAM
 from identity.cloud.detection import DETECT_PROVIDER_DEFAULT_TIMEOUT, detect_provider
 from identity.cloud.environment import log_to
 from identity.cloud.errors import CloudRequestFailed, JwtRequestFailed
-from identity.cloud.fetch import Answer, fetch, parse_object, parse_url
 from identity.cloud.models import (
     FORMAT_AWS_ARN,
     FORMAT_AWS_IAM_ROLE_ARN,
@@ -29,6 +28,7 @@ from identity.cloud.models import (
     JWTType,
     Logger,
 )
+from identity.cloud.service import ServiceAnswer, fetch, parse_object, parse_url
 from identity.errors import ConfigError
 
 DEFAULT_SERVER = "https://authsvc.singlestore.com"
@@ -204,7 +204,7 @@ def exchange(
     return Exchange(url, query, sent, json.dumps(described).encode())
 
 
-def issued_token(answer: Answer, sent: Mapping[str, str]) -> str:
+def issued_token(answer: ServiceAnswer, sent: Mapping[str, str]) -> str:
     """The `jwt` of a good answer. Raises JwtRequestFailed, quoting the server without anything secret."""
     document = parse_object(answer.body)
     if answer.status != 200:
@@ -232,7 +232,7 @@ async def _perform(request: Exchange, timeout: float) -> str:
     return issued_token(await _send(request, timeout), request.headers)
 
 
-async def _send(request: Exchange, timeout: float) -> Answer:
+async def _send(request: Exchange, timeout: float) -> ServiceAnswer:
     return await fetch(
         SERVICE,
         "POST",

@@ -20,9 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from identity.claims import ClaimRules
 from identity.errors import AuthError, ConfigError, InvalidToken
-from identity.fetch import FetchLimits
 from identity.jose.keys import Algorithm
-from identity.jwks import IssuerKeys
+from identity.jwks import FetchLimits, IssuerKeys
 from identity.jwt import JwtVerifier
 from identity.key_cache import RefreshPolicy
 from identity.protocols import WouldBlock

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from identity.cloud.aws.arn import Caller
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import Answer, fetch, parse_url, require_private
+from identity.cloud.service import ServiceAnswer, fetch, parse_url, require_private
 from identity.cloud.sigv4 import AwsCredentials, Request, Signer, sign_headers
 from identity.errors import ConfigError
 
@@ -94,7 +94,7 @@ class Sts:
         return element
 
 
-def _elements(answer: Answer) -> dict[str, str]:
+def _elements(answer: ServiceAnswer) -> dict[str, str]:
     """The leaf elements of a flat XML answer, by local name; the first of a name counts."""
     text = answer.text()
     if "<!" in text:  # no document type, so no entities to expand

@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 from identity.cloud.claims import expiry_claim, unverified_claims
 from identity.cloud.environment import is_file, read_file
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import fetch, require_private
+from identity.cloud.service import fetch, require_private
 from identity.errors import ConfigError
 
 RESOURCE = "https://management.azure.com/"
