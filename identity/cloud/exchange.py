@@ -30,6 +30,7 @@ from identity.cloud.models import (
 )
 from identity.cloud.service import ServiceAnswer, fetch, parse_object, parse_url
 from identity.errors import ConfigError
+from identity.renewal import backoff
 
 DEFAULT_SERVER = "https://authsvc.singlestore.com"
 SERVER_VARIABLES = ("S2IAM_SERVER_URL", "S2IAM_JWT_SERVER_URL")
@@ -46,8 +47,8 @@ DEFAULT_PREFERENCE = (
 
 SERVICE = "the auth server"
 RETRIES = 2
-FIRST_BACKOFF = 0.2
-"""Seconds before the first retry; doubled for the second, each shortened at random by up to a half."""
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 1.0
+"""Seconds before the first retry, and before any; each is shortened at random by up to a half."""
 QUOTED = 300
 """Characters of the server's text that an error quotes."""
 
@@ -219,7 +220,7 @@ def issued_token(answer: ServiceAnswer, sent: Mapping[str, str]) -> str:
 
 async def _perform(request: Exchange, timeout: float) -> str:
     """Send, and try again after server errors and broken connections; the caller limits the time."""
-    for backoff in (FIRST_BACKOFF * 2**attempt for attempt in range(RETRIES)):
+    for failures in range(1, RETRIES + 1):
         try:
             answer = await _send(request, timeout)
         except CloudRequestFailed as exc:
@@ -228,7 +229,8 @@ async def _perform(request: Exchange, timeout: float) -> str:
         else:
             if answer.status < 500:
                 return issued_token(answer, request.headers)
-        await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, guards nothing
+        pause = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, guards nothing
     return issued_token(await _send(request, timeout), request.headers)
 
 

@@ -1,7 +1,6 @@
 """Cloud identity for SLIM applications: a provider that hands out tokens of the auth server and renews them.
 
-A background task renews at two thirds of a token's life. When that fails it tries again after 1 s, doubled up
-to 30 s, but always before the end. The token in hand serves until it has expired.
+A background task renews by the schedule of `identity.renewal`. The token in hand serves until it has expired.
 """
 
 from __future__ import annotations
@@ -17,13 +16,7 @@ from identity.cloud.claims import expiry_claim, text_claim, unverified_claims
 from identity.cloud.exchange import JwtOptions, get_jwt
 from identity.cloud.models import JWTType
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-
-RENEW_AT = 2 / 3
-"""Share of a token's remaining life after which it is renewed."""
-SHORTEST_WAIT = 0.1
-FIRST_RETRY, LONGEST_RETRY = 1.0, 30.0
-LAST_RETRY_AT = 0.9
-"""Share of the remaining life that a retry never waits beyond."""
+from identity.renewal import RenewalSchedule
 
 
 class IssuedToken(NamedTuple):
@@ -46,18 +39,6 @@ class IssuedToken(NamedTuple):
         if not subject or expires_at is None:
             raise InvalidToken("the auth server issued a token without `sub` or `exp`", rule="missing_claim")
         return cls(text, subject, expires_at)
-
-
-def renewal_wait(now: float, expires_at: float) -> float:
-    """Seconds until a token that is good at `now` should be renewed."""
-    return max(SHORTEST_WAIT, (expires_at - now) * RENEW_AT)
-
-
-def retry_wait(failures: int, now: float, expires_at: float) -> float:
-    """Seconds until the next try after `failures` (1 or more) failed ones in a row."""
-    backoff = min(FIRST_RETRY * 2.0 ** min(failures - 1, 10), LONGEST_RETRY)
-    left = (expires_at - now) * LAST_RETRY_AT
-    return max(SHORTEST_WAIT, min(backoff, left)) if left > 0 else FIRST_RETRY
 
 
 class CloudProvider:
@@ -145,17 +126,17 @@ class CloudProvider:
         self._generation += 1
 
     async def _renew(self) -> None:
-        failures = 0
+        schedule = RenewalSchedule()
+        pause = schedule.renewed(self._clock(), self._current().expires_at)
         while True:
-            now, ends = self._clock(), self._current().expires_at
-            await asyncio.sleep(retry_wait(failures, now, ends) if failures else renewal_wait(now, ends))
+            await asyncio.sleep(pause)
             try:
                 self._accept(await self._fetch())
             except Exception as exc:
                 # A client of others may raise anything; of an unknown error not even the text is logged.
-                failures += 1
+                pause = schedule.failed(self._clock())
                 why = str(exc) if isinstance(exc, SlimError) else type(exc).__name__
-                log.warning("cloud token not renewed ({} in a row): {}", failures, why)
+                log.warning("cloud token not renewed ({} in a row): {}", schedule.failures, why)
             else:
-                failures = 0
+                pause = schedule.renewed(self._clock(), self._current().expires_at)
                 log.info("cloud token of {} renewed", self._current().subject)

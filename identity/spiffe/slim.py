@@ -21,6 +21,7 @@ from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.protocols import Claims, WouldBlock
+from identity.renewal import RenewalSchedule
 from identity.spiffe.errors import (
     ArgumentError,
     FetchJwtSvidError,
@@ -42,30 +43,6 @@ START_SECONDS = 30.0
 
 CALL_SECONDS = 10.0
 MAX_VERIFIED = 4096
-
-_SHORTEST_PAUSE = 0.1
-_FIRST_BACKOFF = 1.0
-_LONGEST_BACKOFF = 30.0
-
-
-class RefreshSchedule:
-    """When to fetch the next token: after two thirds of the life that is left, and sooner after failures."""
-
-    def __init__(self) -> None:
-        self._expiry = 0.0
-        self._failures = 0
-
-    def fetched(self, now: float, expiry: float) -> float:
-        """Seconds from `now` until the token that ends at `expiry` should be replaced."""
-        self._expiry, self._failures = expiry, 0
-        return max(_SHORTEST_PAUSE, (expiry - now) * 2 / 3)
-
-    def failed(self, now: float) -> float:
-        """Seconds until the next attempt: doubling, but well before the token in use ends."""
-        backoff = min(_FIRST_BACKOFF * 2.0 ** min(self._failures, 16), _LONGEST_BACKOFF)
-        self._failures += 1
-        left = self._expiry - now
-        return max(_SHORTEST_PAUSE, min(backoff, 0.9 * left)) if left > 0 else _FIRST_BACKOFF
 
 
 class SpireProvider:
@@ -107,7 +84,7 @@ class SpireProvider:
             if self._refresher is not None:
                 return
             self._client = self._client or self._new_client()
-            schedule = RefreshSchedule()
+            schedule = RenewalSchedule()
             try:
                 pause = await self._first_fetch(schedule)
             except BaseException as exc:
@@ -155,7 +132,7 @@ class SpireProvider:
             raise ConfigError(f"the claims cannot be sent: {exc}", field="claims") from exc
         return (await self._fetch(audience)).token
 
-    async def _first_fetch(self, schedule: RefreshSchedule) -> float:
+    async def _first_fetch(self, schedule: RenewalSchedule) -> float:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_timeout
         while True:
@@ -168,7 +145,7 @@ class SpireProvider:
                 logger.warning("no first JWT-SVID yet, trying again: {}", exc)
             await asyncio.sleep(pause)
 
-    async def _keep_fresh(self, schedule: RefreshSchedule, pause: float) -> None:
+    async def _keep_fresh(self, schedule: RenewalSchedule, pause: float) -> None:
         while True:
             await asyncio.sleep(pause)
             try:
@@ -180,13 +157,13 @@ class SpireProvider:
                     self._svid = None
                 logger.warning("the JWT-SVID could not be replaced, next attempt in {:.1f} s: {}", pause, exc)
 
-    async def _refresh(self, schedule: RefreshSchedule) -> float:
+    async def _refresh(self, schedule: RenewalSchedule) -> float:
         self._svid = await self._fetch(self._audience_with({}))
         self._generation += 1
         self._why_none = "the agent gave no newer one"
         # From now on this identity is asked for by name: another default of the agent is not ours.
         self._id = self._svid.spiffe_id
-        return schedule.fetched(self._clock(), self._svid.expiry)
+        return schedule.renewed(self._clock(), self._svid.expiry)
 
     async def _fetch(self, audience: list[str]) -> JwtSvid:
         if self._client is None:

@@ -12,16 +12,15 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from loguru import logger
 
+from identity import renewal
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.protocols import Provider, Verifier, WouldBlock
 from identity.spiffe import slim
 from identity.spiffe.errors import FetchJwtSvidError
 from identity.spiffe.proto import workload_pb2 as pb
-from identity.spiffe.slim import RefreshSchedule, SpireProvider, SpireVerifier
+from identity.spiffe.slim import SpireProvider, SpireVerifier
 from tests.identity.spiffe.trust import Authority
 from tests.identity.spiffe.workload_server import PATIENCE, WorkloadServer
 
@@ -42,32 +41,6 @@ async def verifier(server: WorkloadServer) -> AsyncIterator[SpireVerifier]:
     await verifier.initialize()
     yield verifier
     await verifier.close()
-
-
-# The schedule
-
-
-def test_a_token_is_replaced_after_two_thirds_of_its_life() -> None:
-    assert RefreshSchedule().fetched(1000.0, 1300.0) == pytest.approx(200.0)
-    assert RefreshSchedule().fetched(1000.0, 1000.0) == 0.1
-
-
-def test_failures_back_off_and_stay_within_the_life_of_the_token() -> None:
-    schedule = RefreshSchedule()
-    schedule.fetched(0.0, 100_000.0)
-    assert [schedule.failed(10.0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    assert schedule.failed(100_000.0 - 10.0) == pytest.approx(9.0)
-    assert schedule.failed(200_000.0) == 1.0
-
-
-@given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 200))
-def test_the_next_attempt_always_comes_before_the_end(now: float, life: float, failures: int) -> None:
-    schedule = RefreshSchedule()
-    assert schedule.fetched(now, now + life) <= max(0.1, life)
-    for _ in range(failures):
-        pause = schedule.failed(now)
-        assert 0.1 <= pause <= 30.0
-        assert pause <= max(0.1, 0.91 * life) or life == 0 or pause == 1.0
 
 
 # The provider
@@ -140,7 +113,7 @@ async def test_the_identity_stays_the_one_it_started_with(server: WorkloadServer
 
 
 async def test_a_slow_agent_is_waited_for(server: WorkloadServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slim, "_FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(renewal, "FIRST_PAUSE", 0.02)
     server.deny()
     provider = SpireProvider(server.path)
     starting = asyncio.create_task(provider.initialize())
