@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from identity.claims import ClaimRules, Lifetime
+from identity.claims import ClaimRules
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
 from identity.jose import jws
@@ -18,11 +16,10 @@ from identity.key_source import KeyContent, KeySource
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, WouldBlock
+from identity.verified import VerifiedTokens
 
 TOKEN_REUSE = 5.0
 """Seconds a provider hands out one token before it signs the next (`identity.md` 1.1)."""
-VERIFIED_TOKENS = 4096
-"""Verified tokens a verifier remembers, as a hash and two numbers; the least recently used goes first."""
 
 REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf"})
 
@@ -128,7 +125,7 @@ class JwtVerifier:
     def __init__(self, keys: KeySource, rules: ClaimRules) -> None:
         self._source = keys
         self._rules = rules
-        self._verified: OrderedDict[bytes, Lifetime] = OrderedDict()
+        self._verified: VerifiedTokens[bool] = VerifiedTokens()
         self._generation = keys.generation
 
     async def initialize(self) -> None:
@@ -146,7 +143,7 @@ class JwtVerifier:
         Raises InvalidToken, or WouldBlock when keys that could tell have to be fetched first.
         """
         keys = self._keys(now)
-        if keys is not None and self._is_known(token, now):
+        if keys is not None and self._verified.get(token, now):
             return
         opened, claims = self._open(token)
         if keys is None:
@@ -190,19 +187,6 @@ class JwtVerifier:
             self._verified.clear()
         return keys
 
-    def _is_known(self, token: str, now: float) -> bool:
-        if not self._verified or len(token) > jws.MAX_TOKEN_CHARACTERS:
-            return False
-        name = _name(token)
-        lifetime = self._verified.get(name)
-        if lifetime is None:
-            return False
-        if not lifetime.first <= now <= lifetime.last:
-            del self._verified[name]
-            return False
-        self._verified.move_to_end(name)
-        return True
-
     def _open(self, token: str) -> tuple[jws.Jws, Claims]:
         """The parts of a token; nobody's keys are fetched for the token of another issuer."""
         opened = jws.parse(token)
@@ -214,9 +198,7 @@ class JwtVerifier:
         jws.check_signature(opened, keys.candidates(opened.algorithm, opened.kid, claims))
         lifetime = self._rules.check(claims)
         lifetime.check(now)
-        self._verified[_name(token)] = lifetime
-        if len(self._verified) > VERIFIED_TOKENS:
-            self._verified.popitem(last=False)
+        self._verified.remember(token, *lifetime, True)
 
     def __repr__(self) -> str:
         return f"JwtVerifier(issuer={self._rules.issuer!r}, verified={len(self._verified)})"
@@ -227,8 +209,3 @@ def _subject_of(subject: str | None) -> str:
     if subject is None:
         raise ConfigError("missing subject claim: a Jwt provider needs subject=...", field="subject")
     return text(subject, "subject")
-
-
-def _name(token: str) -> bytes:
-    """What a verified token is remembered by. Not an identity: one statement can be signed as many texts."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

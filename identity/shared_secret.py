@@ -27,6 +27,7 @@ from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import seconds, utf8
 from identity.protocols import Claims
+from identity.verified import VerifiedTokens
 
 MIN_SECRET_BYTES = 32
 VALIDITY_WINDOW = 3600.0
@@ -38,10 +39,6 @@ TOKEN_REUSE = 5.0
 NONCE_BYTES = 12
 SUFFIX_CHARACTERS = 8
 MAX_TOKEN_CHARACTERS = 64 * 1024
-VERIFIED_TOKENS = 4096
-"""Verified tokens a verifier remembers; the least recently used is forgotten first."""
-MAX_REMEMBERED_CHARACTERS = 2048
-"""Longer tokens are checked each time, so that the memory stays under 8 MiB. Real ones have about 200."""
 
 _SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _IDENTITY = re.compile(r"[^:\s]+")
@@ -157,7 +154,7 @@ class SharedSecretVerifier:
         if isinstance(replay_cache, bool) or not isinstance(replay_cache, int) or replay_cache < 0:
             raise ConfigError("replay_cache is a number of entries, 0 or more", field="replay_cache")
         self._replay = _ReplayCache(replay_cache) if replay_cache else None
-        self._verified: OrderedDict[str, _Lifetime] = OrderedDict()
+        self._verified: VerifiedTokens[bool] = VerifiedTokens()
 
     async def initialize(self) -> None:
         """Nothing to open."""
@@ -167,14 +164,8 @@ class SharedSecretVerifier:
 
     def try_verify(self, token: str, now: float) -> None:
         """Check a token at `now`. Raises InvalidToken; never WouldBlock."""
-        lifetime = self._verified.get(token)
-        if lifetime is not None:
-            clock = int(now)
-            if lifetime[0] <= clock <= lifetime[1]:
-                self._verified.move_to_end(token)
-                return
-            del self._verified[token]
-        self._check(token, int(now))
+        if self._verified.get(token, now) is None:
+            self._check(token, int(now))
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         """Check a token and return `sub`, `iat`, `exp` and `custom_claims`.
@@ -237,10 +228,8 @@ class SharedSecretVerifier:
             # No memory of verified tokens beside it: every verification must reach the replay cache.
             self._replay.admit(nonce, issued, clock, self._window)
             return
-        if len(token) <= MAX_REMEMBERED_CHARACTERS:
-            self._verified[token] = _Lifetime(math.ceil(issued - self._skew), last)
-            if len(self._verified) > VERIFIED_TOKENS:
-                self._verified.popitem(last=False)
+        # To the end of the last second: times are compared in whole seconds here.
+        self._verified.remember(token, math.ceil(issued - self._skew), math.nextafter(last + 1, 0), True)
 
     def _last_second(self, signed: bytes, mac: bytes, issued: int, clock: int) -> int:
         """The last second the token is good for, by the key that fits its MAC. Raises InvalidToken.
@@ -279,13 +268,6 @@ def check_identity(identity: str) -> None:
     if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
         raise ConfigError("identity must be a text without colons and white space", field="identity")
     utf8(identity, "identity")
-
-
-class _Lifetime(NamedTuple):
-    """The seconds, both inclusive, in which a token whose MAC is known to fit is good."""
-
-    first: int
-    last: int
 
 
 class _PreviousKey(NamedTuple):

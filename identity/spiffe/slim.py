@@ -8,12 +8,11 @@ streams.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from loguru import logger
 
@@ -28,7 +27,6 @@ from identity.spiffe.errors import (
     InvalidClaimError,
     JwtSourceError,
     SpiffeIdError,
-    TokenExpiredError,
 )
 from identity.spiffe.jwt_svid import LEEWAY_SECONDS, JwtSvid
 from identity.spiffe.retry import FINAL_CODES
@@ -36,13 +34,13 @@ from identity.spiffe.slim_claims import claims_audience, split_audience
 from identity.spiffe.sources import AsyncJwtSource
 from identity.spiffe.spiffe_id import SpiffeId
 from identity.spiffe.workload_api import AsyncWorkloadApiClient
+from identity.verified import VerifiedTokens
 
 DEFAULT_AUDIENCES = ("slim",)
 START_SECONDS = 30.0
 """How long `initialize` waits for an agent that is not there, or does not know this workload, yet."""
 
 CALL_SECONDS = 10.0
-MAX_VERIFIED = 4096
 
 
 class SpireProvider:
@@ -180,16 +178,10 @@ class SpireProvider:
         return f"SpireProvider({self._id or self._target or 'no identity yet'})"
 
 
-class _Verified(NamedTuple):
-    claims: Claims
-    expiry: int
-
-
 class SpireVerifier:
     """Checks SLIM tokens that are JWT-SVIDs. Implements `identity.protocols.Verifier`.
 
-    What was verified is remembered until it expires or the bundles change, for at most 4096 tokens; the
-    longest unused is forgotten first.
+    What was verified is remembered (bounded) until it expires or the bundles change.
     """
 
     def __init__(
@@ -214,7 +206,7 @@ class SpireVerifier:
         self._client: AsyncWorkloadApiClient | None = None
         self._source: AsyncJwtSource | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._verified: VerifiedTokens[Claims] = VerifiedTokens()
 
     async def initialize(self) -> None:
         """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError).
@@ -277,21 +269,17 @@ class SpireVerifier:
         return self._source is not None and not self._source.is_closed()
 
     def _check(self, token: str, now: float) -> Claims:
-        key = hashlib.sha256(token.encode(errors="replace")).digest()
-        known = self._verified.get(key)
+        known = self._verified.get(token, now)
         if known is not None:
-            if known.expiry + LEEWAY_SECONDS <= now:
-                raise TokenExpiredError(known.expiry, now)
-            self._verified.move_to_end(key)
-            return known.claims
+            return known
         svid = self._validate(token, now)
         audience, custom = split_audience(svid.audience_list)
         claims: Claims = {"sub": str(svid.spiffe_id), "aud": audience, "exp": svid.expiry}
         if custom:
             claims["custom_claims"] = custom
-        self._verified[key] = _Verified(claims, svid.expiry)
-        if len(self._verified) > MAX_VERIFIED:
-            self._verified.popitem(last=False)
+        # The end itself is too late, as in `identity.spiffe.jwt_svid`.
+        last = math.nextafter(svid.expiry + LEEWAY_SECONDS, -math.inf)
+        self._verified.remember(token, -math.inf, last, claims)
         return claims
 
     def _validate(self, token: str, now: float) -> JwtSvid:

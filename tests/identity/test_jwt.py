@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from identity import jwt as jwt_module
 from identity.claims import ClaimRules
 from identity.errors import ConfigError, InvalidToken
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
@@ -194,14 +193,6 @@ def test_remembered_tokens_still_expire() -> None:
     assert rule(check, made, NOW + 61) == "expired"
     check.try_verify(made, NOW)
     assert rule(check, made, NOW - 161) == "not_yet_valid"
-
-
-def test_memory_of_verified_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwt_module, "VERIFIED_TOKENS", 3)
-    check = verifier(verifying(HS256))
-    for number in range(9):
-        check.try_verify(encode({"exp": NOW, "n": number}, HS256), NOW)
-    assert len(check._verified) == 3
 
 
 def test_huge_tokens_are_refused_unread() -> None:

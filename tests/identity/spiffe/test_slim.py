@@ -17,7 +17,6 @@ from loguru import logger
 from identity import renewal
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.protocols import Provider, Verifier, WouldBlock
-from identity.spiffe import slim
 from identity.spiffe.errors import FetchJwtSvidError
 from identity.spiffe.proto import workload_pb2 as pb
 from identity.spiffe.slim import SpireProvider, SpireVerifier
@@ -305,15 +304,6 @@ async def test_a_remembered_token_still_expires(server: WorkloadServer, verifier
     with pytest.raises(InvalidToken) as caught:
         verifier.try_verify(token, now + 106)
     assert caught.value.rule == "expired"
-
-
-async def test_memory_of_tokens_is_bounded(
-    server: WorkloadServer, verifier: SpireVerifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slim, "MAX_VERIFIED", 8)
-    for number in range(20):
-        verifier.try_verify(server.authority.token(number=number), time.time())
-    assert len(verifier._verified) == 8
 
 
 @pytest.mark.parametrize(
