@@ -39,7 +39,7 @@ class AwsCredentials:
     """Unix seconds, or None when the source names no end."""
 
 
-class Request(NamedTuple):
+class SigningRequest(NamedTuple):
     """An HTTP request as it will be sent."""
 
     method: str
@@ -90,7 +90,7 @@ class Signature:
     """Headers (header form) or query parameters (query form) that the request needs in addition."""
 
 
-def sign_headers(request: Request, signer: Signer) -> Signature:
+def sign_headers(request: SigningRequest, signer: Signer) -> Signature:
     """Sign a request in the header form; `additions` are the headers to add."""
     added = [("X-Amz-Date", signer.timestamp)]
     if signer.signed_token:
@@ -112,7 +112,7 @@ def sign_headers(request: Request, signer: Signer) -> Signature:
     )
 
 
-def sign_query(request: Request, signer: Signer, *, expires: int) -> Signature:
+def sign_query(request: SigningRequest, signer: Signer, *, expires: int) -> Signature:
     """Presign a URL that is good for `expires` seconds; `additions` are the query parameters to add."""
     headers = _canonical_headers(request.headers)
     added = [
@@ -144,7 +144,7 @@ def signing_key(secret_access_key: str, scope: str) -> bytes:
 
 
 def _sign(
-    request: Request, signer: Signer, path: str, query: list[tuple[str, str]], headers: dict[str, str]
+    request: SigningRequest, signer: Signer, path: str, query: list[tuple[str, str]], headers: dict[str, str]
 ) -> Signature:
     canonical = "\n".join(
         (

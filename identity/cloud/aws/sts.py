@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from identity.cloud.aws.arn import Caller
 from identity.cloud.errors import CloudRequestFailed
 from identity.cloud.service import ServiceAnswer, fetch, parse_url, require_private
-from identity.cloud.sigv4 import AwsCredentials, Request, Signer, sign_headers
+from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers
 from identity.errors import ConfigError
 
 SERVICE = "AWS STS"
@@ -77,7 +77,7 @@ class Sts:
         headers = {"Content-Type": FORM}
         if credentials:
             host, target = self._url.netloc.decode(), self._url.raw_path.decode()
-            signed = Request("POST", target, (("Host", host), ("Content-Type", FORM)), body)
+            signed = SigningRequest("POST", target, (("Host", host), ("Content-Type", FORM)), body)
             signer = Signer(credentials, self._region, "sts", self._clock())
             headers |= dict(sign_headers(signed, signer).additions)
         answer = await fetch(SERVICE, "POST", str(self._url), timeout=TIMEOUT, headers=headers, body=body)

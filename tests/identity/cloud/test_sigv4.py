@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from identity.cloud.sigv4 import AwsCredentials, Request, Signer, sign_headers, sign_query
+from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers, sign_query
 
 VECTORS = Path(os.environ.get("CALLBOARD_VECTORS") or Path(__file__).parents[2] / "vectors")
 FILE = VECTORS / "identity" / "aws_sigv4.json"
@@ -21,7 +21,7 @@ def cases() -> list[dict[str, Any]]:
     return json.loads(FILE.read_text())["tests"] if FILE.exists() else []
 
 
-def parse(text: str) -> Request:
+def parse(text: str) -> SigningRequest:
     """Read a raw request: request line, headers (folded lines belong to the one before), blank line, body."""
     head, _, body = text.partition("\n\n")
     first, *lines = head.strip("\n").split("\n")
@@ -34,7 +34,7 @@ def parse(text: str) -> Request:
         else:
             name, _, value = line.partition(":")
             headers.append((name, value))
-    return Request(method, rest.rpartition(" ")[0], tuple(headers), body.encode())
+    return SigningRequest(method, rest.rpartition(" ")[0], tuple(headers), body.encode())
 
 
 def signer(context: dict[str, Any]) -> Signer:
@@ -83,14 +83,14 @@ def sts(**change: Any) -> Signer:
 
 
 def test_session_token_is_signed_and_added() -> None:
-    made = sign_headers(Request("POST", "/", (("Host", "sts.example"),), b"x"), sts())
+    made = sign_headers(SigningRequest("POST", "/", (("Host", "sts.example"),), b"x"), sts())
     assert dict(made.additions)["X-Amz-Security-Token"] == "a-session-token"
     assert "x-amz-security-token:a-session-token" in made.canonical_request
     assert "SignedHeaders=host;x-amz-date;x-amz-security-token" in dict(made.additions)["Authorization"]
 
 
 def test_body_hash_is_signed_on_request() -> None:
-    made = sign_headers(Request("POST", "/", (("Host", "h"),), b"Action=X"), sts(sign_body=True))
+    made = sign_headers(SigningRequest("POST", "/", (("Host", "h"),), b"Action=X"), sts(sign_body=True))
     digest = dict(made.additions)["x-amz-content-sha256"]
     assert made.canonical_request.endswith("\n" + digest)
     assert f"x-amz-content-sha256:{digest}" in made.canonical_request
@@ -98,7 +98,7 @@ def test_body_hash_is_signed_on_request() -> None:
 
 def test_headers_that_proxies_change_are_not_signed() -> None:
     headers = (("Host", "h"), ("User-Agent", "x"), ("Connection", "close"))
-    assert "user-agent" not in sign_headers(Request("GET", "/", headers), sts()).canonical_request
+    assert "user-agent" not in sign_headers(SigningRequest("GET", "/", headers), sts()).canonical_request
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_headers_that_proxies_change_are_not_signed() -> None:
     ],
 )
 def test_path_is_normalized_then_encoded_once_more(path: str, canonical: str) -> None:
-    made = sign_headers(Request("GET", path, (("Host", "h"),)), sts())
+    made = sign_headers(SigningRequest("GET", path, (("Host", "h"),)), sts())
     assert made.canonical_request.split("\n")[1] == canonical
 
 
 def test_no_repr_shows_a_secret() -> None:
-    made = sign_headers(Request("POST", "/", (("Host", "h"),)), sts())
+    made = sign_headers(SigningRequest("POST", "/", (("Host", "h"),)), sts())
     for text in (repr(KEY), repr(sts()), repr(made)):
         assert "very-secret" not in text
         assert "a-session-token" not in text
