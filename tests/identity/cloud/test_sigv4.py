@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import calendar
-import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers, sign_query
-
-VECTORS = Path(os.environ.get("CALLBOARD_VECTORS") or Path(__file__).parents[2] / "vectors")
-FILE = VECTORS / "identity" / "aws_sigv4.json"
-
-
-def cases() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text())["tests"] if FILE.exists() else []
+from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers
+from tests.identity.vectors import Case, each_case
 
 
 def parse(text: str) -> SigningRequest:
@@ -50,29 +41,12 @@ def signer(context: dict[str, Any]) -> Signer:
     )
 
 
-@pytest.mark.vectors
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
-def test_header_form(case: dict[str, Any]) -> None:
+@each_case("aws_sigv4.json")
+def test_header_form(case: Case) -> None:
     made = sign_headers(parse(case["request"]), signer(case["context"]))
     assert made.canonical_request == case["header_canonical_request"]
     assert made.string_to_sign == case["header_string_to_sign"]
     assert made.value == case["header_signature"]
-
-
-@pytest.mark.vectors
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
-def test_query_form(case: dict[str, Any]) -> None:
-    expires = case["context"]["expiration_in_seconds"]
-    made = sign_query(parse(case["request"]), signer(case["context"]), expires=expires)
-    assert made.canonical_request == case["query_canonical_request"]
-    assert made.string_to_sign == case["query_string_to_sign"]
-    assert made.value == case["query_signature"]
-
-
-@pytest.mark.vectors
-def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print(f"\naws_sigv4.json: {len(cases())} cases, each in header and query form")
 
 
 KEY = AwsCredentials("AKIDEXAMPLE", "a-very-secret-key", "a-session-token")
