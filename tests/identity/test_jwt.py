@@ -33,7 +33,7 @@ from tests.identity.key_samples import (
     signing,
     verifying,
 )
-from tests.identity.vectors import Case, each_case, summary
+from tests.identity.vectors import Case, each_case
 
 NOW = 1_800_000_000
 HOUR = timedelta(hours=1)
@@ -397,9 +397,3 @@ def test_vector(case: Case) -> None:
 @each_case("slim_jwt_real.json")
 def test_token_of_an_original(case: Case) -> None:
     assert real_token_came_out_right(case)
-
-
-@pytest.mark.vectors
-def test_vectors_summary() -> None:
-    print(summary("jwt_verify.json", case_came_out_right))
-    print(summary("slim_jwt_real.json", real_token_came_out_right))

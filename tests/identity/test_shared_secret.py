@@ -16,7 +16,7 @@ from identity.errors import ConfigError, InvalidToken
 from identity.protocols import Provider, Verifier
 from identity.shared_secret import SharedSecretProvider, SharedSecretVerifier, make_token
 from identity.verified import VERIFIED_TOKENS
-from tests.identity.vectors import Case, each_case, summary
+from tests.identity.vectors import Case, each_case
 
 SECRET = "abcdefghijklmnopqrstuvwxyz012345"
 OTHER = "another-secret-of-more-than-32-bytes"
@@ -361,8 +361,3 @@ def came_out_right(case: Case) -> bool:
 @each_case("shared_secret.json")
 def test_vector(case: Case) -> None:
     assert came_out_right(case)
-
-
-@pytest.mark.vectors
-def test_vectors_summary() -> None:
-    print(summary("shared_secret.json", came_out_right))

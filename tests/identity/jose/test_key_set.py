@@ -27,7 +27,7 @@ from identity.jose import jws
 from identity.jose.key_set import MAX_KEYS, KeySet, helper_bundle, key_set, read_keys, read_signing_key
 from identity.jose.keys import Algorithm, KeyFormat
 from tests.identity.key_samples import ASYMMETRIC, jwk, jwks, private, private_pem, public_pem
-from tests.identity.vectors import Case, each_case, summary
+from tests.identity.vectors import Case, each_case
 
 RS256, ES256, EdDSA, HS256 = Algorithm.RS256, Algorithm.ES256, Algorithm.EdDSA, Algorithm.HS256
 Pem, Jwk, Jwks = KeyFormat.Pem, KeyFormat.Jwk, KeyFormat.Jwks
@@ -372,10 +372,3 @@ def test_wycheproof_jws(case: Case) -> None:
 def test_wycheproof_jwk(case: Case) -> None:
     """As tokens for a set of the token's own algorithm: the most a configuration could allow."""
     assert jws_came_out_right(case, Jwks)
-
-
-@pytest.mark.vectors
-def test_vectors_summary() -> None:
-    print(summary("wycheproof_jws.json", lambda case: jws_came_out_right(case, Jwk)))
-    print(summary("wycheproof_jwk.json", lambda case: jws_came_out_right(case, Jwks)))
-    print(summary("jwks_bundles.json", helper_case_came_out_right, is_helper_file))
