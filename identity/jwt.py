@@ -15,7 +15,7 @@ from identity.jose.keys import Key
 from identity.key_source import KeyContent, KeySource
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import optional_text, seconds, text, texts
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
 from identity.verified import VerifiedTokens
 
 TOKEN_REUSE = 5.0
@@ -140,7 +140,7 @@ class JwtVerifier:
     def try_verify(self, token: str, now: float) -> None:
         """Check a token at `now`.
 
-        Raises InvalidToken, or WouldBlock when keys that could tell have to be fetched first.
+        Raises InvalidToken, or KeysMissing when keys that could tell have to be fetched first.
         """
         keys = self._keys(now)
         if keys is not None and self._verified.get(token, now):
@@ -148,13 +148,13 @@ class JwtVerifier:
         opened, claims = self._open(token)
         if keys is None:
             if self._source.may_refresh():
-                raise WouldBlock
+                raise KeysMissing
             raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
         try:
             self._accept(token, opened, claims, keys, now)
         except InvalidToken as refusal:
             if refusal.rule == "unknown_key" and self._source.may_refresh():
-                raise WouldBlock from None
+                raise KeysMissing from None
             raise
 
     def try_get_claims(self, token: str, now: float) -> Claims:
@@ -167,7 +167,7 @@ class JwtVerifier:
         try:
             self.try_verify(token, now)
             return
-        except WouldBlock:
+        except KeysMissing:
             await self._source.refreshed(now)
         keys = self._keys(now)
         if keys is None:

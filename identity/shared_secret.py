@@ -163,7 +163,7 @@ class SharedSecretVerifier:
         """Nothing to release."""
 
     def try_verify(self, token: str, now: float) -> None:
-        """Check a token at `now`. Raises InvalidToken; never WouldBlock."""
+        """Check a token at `now`. Raises InvalidToken; never KeysMissing."""
         if self._verified.get(token, now) is None:
             self._check(token, int(now))
 

@@ -95,7 +95,7 @@ from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
+from identity.protocols import KeysMissing, Provider, RotatingProvider, Verifier
 
 EARLY = 4096
 """Messages that may wait for the first snapshot of the routes."""
@@ -537,7 +537,7 @@ class AppActor(LoopActor):
         if known is None:
             try:
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
-            except (InvalidToken, WouldBlock):
+            except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
             if len(self._generations) >= KNOWN_TOKENS:
                 self._generations.clear()
@@ -682,7 +682,7 @@ async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) ->
             verifier.try_verify(token, at)
         except InvalidToken:
             continue
-        except WouldBlock:
+        except KeysMissing:
             try:
                 await verifier.verify(token, at)
             except AuthError:

@@ -19,7 +19,7 @@ from loguru import logger
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
 from identity.renewal import RenewalSchedule
 from identity.spiffe.errors import (
     ArgumentError,
@@ -284,7 +284,7 @@ class SpireVerifier:
 
     def _validate(self, token: str, now: float) -> JwtSvid:
         if self._source is None or self._source.is_closed():
-            raise WouldBlock
+            raise KeysMissing
         try:
             bundles = self._source.get_jwt_bundles()
         except JwtSourceError as exc:

@@ -57,7 +57,7 @@ from actors.system import LoopSystem
 from actors.system.tasks import Tasks
 from gateway.codec import WireCodec
 from identity.errors import ConfigError, InvalidToken
-from identity.protocols import WouldBlock
+from identity.protocols import KeysMissing
 
 P2P = SessionConfig(SessionKind.POINT_TO_POINT, 1.0, 5)
 GROUP = SessionConfig(SessionKind.MULTICAST, 1.0, 5)
@@ -88,7 +88,7 @@ class Identity:
 
     def try_verify(self, token: str, now: float) -> None:
         if self.keys is not None and not self.keys.is_set():
-            raise WouldBlock
+            raise KeysMissing
         self._check(token)
 
     def try_get_claims(self, token: str, now: float) -> dict[str, Any]:
@@ -349,11 +349,11 @@ async def test_whoever_is_not_verified_is_not_heard(world: World) -> None:
 
 async def test_messages_wait_in_order_while_keys_are_fetched(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
-    bob.identity.jose.keys = asyncio.Event()
+    bob.identity.keys = asyncio.Event()
     opened = await alice.open(bob.name.without_id(), P2P)
     alice.publish(opened, *(b"%d" % n for n in range(20)), handle=5)
     await world.system.idle()
-    bob.identity.jose.keys.set()
+    bob.identity.keys.set()
     await bob.accept()
     await bob.inbox.until(lambda: bob.inbox.blobs == [b"%d" % n for n in range(20)])
 

@@ -18,7 +18,7 @@ from identity.mls import (
     suite,
     token_credential,
 )
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
 from identity.shared_secret import SharedSecretVerifier, make_token
 
 SECRET = "a secret of the credentials' tests, 32 bytes"
@@ -86,7 +86,7 @@ class Ignorant(SharedSecretVerifier):
     """Has no keys yet."""
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        raise WouldBlock
+        raise KeysMissing
 
 
 def test_what_the_verifier_lacks_is_gathered_over_a_whole_tree() -> None:
