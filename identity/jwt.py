@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from identity.claims import ClaimRules
 from identity.encoding import Malformed
@@ -12,33 +12,47 @@ from identity.errors import ConfigError, InvalidToken
 from identity.jose import jws
 from identity.jose.key_set import KeySet, read_signing_key
 from identity.jose.keys import Key
-from identity.key_source import KeyContent, KeySource
+from identity.jwks import IssuerKeys
+from identity.key_source import ConfiguredKeys, KeyContent, KeySource
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, KeysMissing
+from identity.variant import Variant
 from identity.verified import VerifiedTokens
 
 TOKEN_REUSE = 5.0
 """Seconds a provider hands out one token before it signs the next (`identity.md` 1.1)."""
 
+SUBJECT = "callboard"
+"""The subject of the tokens that a link signs when its configuration names none."""
+
 REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf"})
 
 
-class JwtProvider:
-    """Signs tokens with a private key.
+class JwtProvider(Variant):
+    """Tokens signed with a private key (`identity.md` 3.1).
 
     A token is handed out again for up to `token_reuse` seconds, never past 2/3 of `duration`, and
-    not after the key file changed. `key_id` goes into the header as `kid`. Raises ConfigError.
+    not after the key file changed. `key_id` goes into the header as `kid`, for verifiers with a key set.
+    Raises ConfigError.
     """
+
+    private_key: Key
+    duration: timedelta
+    issuer: str | None
+    audience: Sequence[str] | None
+    subject: str | None
+    key_id: str | None
+    token_reuse: float
 
     def __init__(
         self,
         private_key: Key,
         duration: timedelta,
-        *,
         issuer: str | None = None,
         audience: Sequence[str] | None = None,
         subject: str | None = None,
+        *,
         key_id: str | None = None,
         token_reuse: float = TOKEN_REUSE,
     ) -> None:
@@ -55,6 +69,12 @@ class JwtProvider:
         self._token = ""
         self._token_made = 0.0
         self._token_generation = 0
+
+    @classmethod
+    def configured(cls, **given: Any) -> Self:
+        """`duration` is in seconds here, by default an hour; the subject is by default SUBJECT."""
+        lifetime = timedelta(seconds=given.pop("duration", 3600.0))
+        return cls(duration=lifetime, **{"subject": SUBJECT, **given})
 
     async def initialize(self) -> None:
         """Nothing to open: the key was read at construction."""
@@ -109,9 +129,6 @@ class JwtProvider:
             return jws.sign(key, header, {**claims, **custom})
         except Malformed as error:
             raise ConfigError(f"the claims are {error}", field="claims") from error
-
-    def __repr__(self) -> str:
-        return f"JwtProvider(id={self._id!r})"
 
 
 class JwtVerifier:
@@ -202,6 +219,76 @@ class JwtVerifier:
 
     def __repr__(self) -> str:
         return f"JwtVerifier(issuer={self._rules.issuer!r}, verified={len(self._verified)})"
+
+
+class ConfiguredJwtVerifier(JwtVerifier, Variant):
+    """Checks tokens signed with a private key (`identity.md` 3.2, 3.3).
+
+    With `public_key` the key, or the key set, is configured; otherwise `autoresolve` fetches the keys of
+    `issuer`, which is then needed, and each token must name it. What `issuer`, `audience` and `subject` say
+    is compared where a token has the claim; `require_*` refuses tokens without it.
+
+    Keyword arguments: `jwks_hosts` names other servers an issuer's keys may be on; `ca_file` is a PEM
+    of the authorities to trust in place of the public ones. Raises ConfigError.
+    """
+
+    public_key: Key | None
+    autoresolve: bool
+    issuer: str | None
+    audience: Sequence[str] | None
+    subject: str | None
+    require_iss: bool
+    require_aud: bool
+    require_sub: bool
+    jwks_hosts: Sequence[str]
+    ca_file: str | None
+
+    def __init__(
+        self,
+        public_key: Key | None = None,
+        autoresolve: bool = False,
+        issuer: str | None = None,
+        audience: Sequence[str] | None = None,
+        subject: str | None = None,
+        require_iss: bool = False,
+        require_aud: bool = False,
+        require_sub: bool = False,
+        *,
+        jwks_hosts: Sequence[str] = (),
+        ca_file: str | None = None,
+    ) -> None:
+        rules = ClaimRules(
+            issuer=optional_text(issuer, "issuer"),
+            audience=texts(audience, "audience"),
+            subject=optional_text(subject, "subject"),
+            # Keys that were fetched for an issuer check that issuer's tokens and no others.
+            require_iss=require_iss or public_key is None,
+            require_aud=require_aud,
+            require_sub=require_sub,
+        )
+        super().__init__(self._key_source(), rules)
+
+    @classmethod
+    def configured(cls, **given: Any) -> Self:
+        """What is named is demanded too: a token that leaves it out is refused. No keys: the issuer's."""
+        return cls(
+            autoresolve="public_key" not in given,
+            require_iss="issuer" in given,
+            require_aud="audience" in given,
+            require_sub="subject" in given,
+            **given,
+        )
+
+    def _key_source(self) -> KeySource:
+        if self.public_key is not None:
+            return ConfiguredKeys(self.public_key, "public_key")
+        if not self.autoresolve:
+            raise ConfigError("give public_key, or autoresolve=True with an issuer", field="public_key")
+        if self.issuer is None:
+            raise ConfigError("autoresolve needs the issuer whose keys are to be fetched", field="issuer")
+        return IssuerKeys(self.issuer, jwks_hosts=texts(self.jwks_hosts, "jwks_hosts"), ca_file=self.ca_file)
+
+    __repr__ = Variant.__repr__
 
 
 def _subject_of(subject: str | None) -> str:

@@ -27,6 +27,7 @@ from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import seconds, utf8
 from identity.protocols import Claims
+from identity.variant import Variant
 from identity.verified import VerifiedTokens
 
 MIN_SECRET_BYTES = 32
@@ -47,17 +48,21 @@ _TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
 RandomBytes = Callable[[int], bytes]
 
 
-class SharedSecretProvider:
-    """Makes shared secret tokens for one application.
+class SharedSecretProvider(Variant, secrets=("shared_secret",)):
+    """Tokens made with a secret that all applications share (`identity.md` 2).
 
     `strict` refuses secrets under 32 bytes (otherwise they work, with one warning per process). A token is
     handed out again for up to `token_reuse` seconds, never past 2/3 of `validity_window`; peers
-    that keep a replay cache need `token_reuse=0`. Raises ConfigError.
+    that keep a replay cache need `token_reuse=0`. `clock_skew` says nothing here: it is taken so that one set
+    of options serves both halves. Raises ConfigError.
     """
 
-    __slots__ = (
-        "_generation", "_id", "_key", "_pubkey", "_random", "_reuse", "_strict", "_token", "_token_made",
-    )  # fmt: skip
+    identity: str
+    shared_secret: str
+    strict: bool
+    validity_window: float
+    clock_skew: float
+    token_reuse: float
 
     def __init__(
         self,
@@ -66,10 +71,12 @@ class SharedSecretProvider:
         *,
         strict: bool = False,
         validity_window: float = VALIDITY_WINDOW,
+        clock_skew: float = CLOCK_SKEW,
         token_reuse: float = TOKEN_REUSE,
         random: RandomBytes = secrets.token_bytes,
     ) -> None:
         check_identity(identity)
+        seconds(clock_skew, "clock_skew")
         self._strict = strict
         self._key = _secret_key(shared_secret, strict=strict)
         window = seconds(validity_window, "validity_window", positive=True)
@@ -114,18 +121,19 @@ class SharedSecretProvider:
     def replace_secret(self, shared_secret: str) -> None:
         """Make every further token with another secret. Raises ConfigError."""
         self._key = _secret_key(shared_secret, strict=self._strict)
+        self._arguments["shared_secret"] = shared_secret
         self._token = ""
         self._generation += 1
 
     def _make(self, claims: Mapping[str, Any], now: float) -> str:
         return make_token(self._key, self._id, int(now), self._random(NONCE_BYTES), claims)
 
-    def __repr__(self) -> str:
-        return f"SharedSecretProvider(id={self._id!r})"
 
+class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
+    """Checks tokens made with a secret that all applications share (`identity.md` 2).
 
-class SharedSecretVerifier:
-    """Checks shared secret tokens.
+    `identity` is compared with nothing: whoever holds the secret is accepted. `strict` refuses secrets under
+    32 bytes; a token is good from `clock_skew` seconds before its time to `validity_window` seconds after.
 
     Verified tokens are remembered by their text (bounded), so that checking the token of a stream of messages
     costs one look-up and the time window. `replay_cache` is the number of (nonce, timestamp) pairs kept to
@@ -135,10 +143,16 @@ class SharedSecretVerifier:
     Not thread-safe: one event loop owns it.
     """
 
-    __slots__ = ("_key", "_previous", "_replay", "_skew", "_strict", "_verified", "_window")
+    identity: str
+    shared_secret: str
+    strict: bool
+    validity_window: float
+    clock_skew: float
+    replay_cache: int
 
     def __init__(
         self,
+        identity: str,
         shared_secret: str,
         *,
         strict: bool = False,
@@ -146,6 +160,7 @@ class SharedSecretVerifier:
         clock_skew: float = CLOCK_SKEW,
         replay_cache: int = 0,
     ) -> None:
+        check_identity(identity)
         self._strict = strict
         self._key = _secret_key(shared_secret, strict=strict)
         self._previous: _PreviousKey | None = None
@@ -200,6 +215,7 @@ class SharedSecretVerifier:
         until = int(now + seconds(overlap, "overlap"))
         self._previous = _PreviousKey(self._key, until) if overlap else None
         self._key = key
+        self._arguments["shared_secret"] = shared_secret
         self._verified.clear()
 
     def _check(self, token: str, clock: int) -> None:
@@ -248,9 +264,6 @@ class SharedSecretVerifier:
         ):
             return min(expires, previous.until)
         raise InvalidToken("the MAC does not fit: another secret, or a changed token", rule="signature")
-
-    def __repr__(self) -> str:
-        return f"SharedSecretVerifier(verified={len(self._verified)})"
 
 
 def make_token(key: bytes, identity: str, timestamp: int, nonce: bytes, claims: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 from loguru import logger as log
 
@@ -17,6 +17,7 @@ from identity.cloud.exchange import JwtOptions, get_jwt
 from identity.cloud.models import JWTType
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.renewal import RenewalSchedule
+from identity.variant import Variant
 
 
 class IssuedToken(NamedTuple):
@@ -41,12 +42,16 @@ class IssuedToken(NamedTuple):
         return cls(text, subject, expires_at)
 
 
-class CloudProvider:
+class CloudProvider(Variant):
     """An identity provider (`identity.protocols.Provider`) whose tokens the auth server issues.
 
     The arguments are those of `get_jwt`; `fetch` replaces that exchange as a whole, and `clock` the time
     (Unix seconds).
     """
+
+    jwt_type: JWTType
+    workspace_group_id: str | None
+    server_url: str | None
 
     def __init__(
         self,
@@ -65,8 +70,15 @@ class CloudProvider:
         self._renewal: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()  # against two initialize() at the same time
 
-    def __repr__(self) -> str:
-        return f"<CloudProvider {self._token!r}>" if self._token else "<CloudProvider not initialized>"
+    @classmethod
+    def configured(cls, **given: Any) -> Self:
+        """`jwt_type` is a text here: "database" (by default) or "api"."""
+        wanted = given.pop("jwt_type", JWTType.DATABASE_ACCESS.value)
+        jwt_type = next((each for each in JWTType if each.value == wanted), None)
+        if jwt_type is None:
+            known = " or ".join(f'"{each.value}"' for each in JWTType)
+            raise ConfigError(f"{known}, got {wanted!r}", field="jwt_type")
+        return cls(jwt_type, **given)
 
     async def initialize(self) -> None:
         """Obtain the first token and start renewing. Idempotent. Raises ConfigError or AuthError."""

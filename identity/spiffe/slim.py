@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -34,6 +35,7 @@ from identity.spiffe.slim_claims import claims_audience, split_audience
 from identity.spiffe.sources import AsyncJwtSource
 from identity.spiffe.spiffe_id import SpiffeId
 from identity.spiffe.workload_api import AsyncWorkloadApiClient
+from identity.variant import Variant
 from identity.verified import VerifiedTokens
 
 DEFAULT_AUDIENCES = ("slim",)
@@ -43,8 +45,12 @@ START_SECONDS = 30.0
 CALL_SECONDS = 10.0
 
 
-class SpireProvider:
+class SpireProvider(Variant):
     """Makes SLIM tokens from JWT-SVIDs. Implements `identity.protocols.Provider`."""
+
+    socket_path: str | None
+    target_spiffe_id: str | None
+    jwt_audiences: Sequence[str] | None
 
     def __init__(
         self,
@@ -174,15 +180,16 @@ class SpireProvider:
     def _audience_with(self, claims: Mapping[str, Any]) -> list[str]:
         return [*self._audiences, claims_audience({PUBKEY_CLAIM: self._pubkey, **claims})]
 
-    def __repr__(self) -> str:
-        return f"SpireProvider({self._id or self._target or 'no identity yet'})"
 
-
-class SpireVerifier:
+class SpireVerifier(Variant):
     """Checks SLIM tokens that are JWT-SVIDs. Implements `identity.protocols.Verifier`.
 
     What was verified is remembered (bounded) until it expires or the bundles change.
     """
+
+    socket_path: str | None
+    target_spiffe_id: str | None
+    jwt_audiences: Sequence[str] | None
 
     def __init__(
         self,
@@ -294,12 +301,11 @@ class SpireVerifier:
             raise InvalidClaimError("sub", f"is not the expected peer {self._expected}")
         return svid
 
-    def __repr__(self) -> str:
-        return f"SpireVerifier(audiences={sorted(self._audiences)}, source={self._source!r})"
-
 
 def _client_factory(socket_path: str | None, agent_uid: int | None) -> Callable[[], AsyncWorkloadApiClient]:
     """What makes clients of this address. The address is checked here, by a client that is never used."""
+    if sys.platform == "win32":
+        raise ConfigError("the SPIFFE Workload API is not available on Windows", field="socket_path")
     AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
     return lambda: AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
 

@@ -29,7 +29,7 @@ def provider(**options: object) -> SharedSecretProvider:
 
 
 def verifier(**options: object) -> SharedSecretVerifier:
-    return SharedSecretVerifier(SECRET, **options)  # type: ignore[arg-type]
+    return SharedSecretVerifier("app", SECRET, **options)  # type: ignore[arg-type]
 
 
 def token(claims: dict[str, object] | None = None, *, at: float = NOW, secret: str = SECRET) -> str:
@@ -132,7 +132,7 @@ def test_unusable_identity(identity: str) -> None:
 
 @pytest.mark.parametrize("secret", ["", None, b"x" * 32, "x" * 31 + "\ud800"])
 def test_unusable_secret(secret: str) -> None:
-    for make in (lambda: SharedSecretProvider("a", secret), lambda: SharedSecretVerifier(secret)):
+    for make in (lambda: SharedSecretProvider("a", secret), lambda: SharedSecretVerifier("app", secret)):
         with pytest.raises(ConfigError) as caught:
             make()
         assert caught.value.field == "shared_secret"
@@ -143,7 +143,7 @@ def test_short_secrets_work_with_one_warning() -> None:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         made = SharedSecretProvider("a", "tiny-words").get_token(NOW)
-        SharedSecretVerifier("tiny-words").try_verify(made, NOW)
+        SharedSecretVerifier("app", "tiny-words").try_verify(made, NOW)
     assert len(warned) == 1
     assert "32 bytes" in str(warned[0].message)
     assert "tiny-words" not in str(warned[0].message)
@@ -154,7 +154,7 @@ def test_strict_refuses_short_secrets_and_counts_bytes() -> None:
     with pytest.raises(ConfigError, match="31 bytes"):
         SharedSecretProvider("a", "x" * 31, strict=True)
     with pytest.raises(ConfigError, match="31 bytes"):
-        SharedSecretVerifier("x" * 31, strict=True)
+        SharedSecretVerifier("app", "x" * 31, strict=True)
     SharedSecretProvider("a", "é" * 16, strict=True)
 
 
@@ -333,6 +333,7 @@ def test_no_text_does_more_than_be_refused(text: str) -> None:
 
 def came_out_right(case: Case) -> bool:
     check = SharedSecretVerifier(
+        "app",
         case["secret"],
         validity_window=case["validity_window"],
         clock_skew=case["clock_skew"],

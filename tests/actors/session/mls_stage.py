@@ -24,7 +24,7 @@ class MlsPlayer(Player):
 
     def __init__(self, stage: Stage, name: str, id: int, **more: Any) -> None:
         super().__init__(stage, name, id, **more)
-        self.verifier: Any = SharedSecretVerifier(SECRET)
+        self.verifier: Any = SharedSecretVerifier("app", SECRET)
         self.spent: list[MlsSession] = []
         self.tokens: list[dict[str, Any]] = []
         self.make_crypto = self._make
