@@ -97,28 +97,25 @@ class Registered(Generic[V]):
 class Role(type):
     """The metaclass of the two roles: each variant is an attribute of it, so that no object has them."""
 
-    @classmethod
-    def add(meta, name: str, line: Registered[Any]) -> None:
-        """Add a variant at run time, as a line in the class body does."""
-        line.__set_name__(meta, name)
-        setattr(meta, name, line)
+    def add(cls, name: str, line: Registered[Any]) -> None:
+        """Register a variant at run time, as a line in the class body does."""
+        line.__set_name__(type(cls), name)
+        setattr(type(cls), name, line)
 
-    @classmethod
-    def lines(meta) -> list[Registered[Any]]:
+    def lines(cls) -> list[Registered[Any]]:
         """All variants of the role, in their order."""
-        return [line for line in vars(meta).values() if isinstance(line, Registered)]
+        return [line for line in vars(type(cls)).values() if isinstance(line, Registered)]
 
-    @classmethod
-    def of_kind(meta, kind: str) -> Registered[Any] | None:
+    def of_kind(cls, kind: str) -> Registered[Any] | None:
         """The variant of a kind, if there is one."""
-        return next((line for line in meta.lines() if line.kind == kind), None)
+        return next((line for line in cls.lines() if line.kind == kind), None)
 
+    def make(cls, line: Registered[Any], values: Mapping[str, Any]) -> Any:
+        """A provider or verifier from the `values` of its arguments; what is None or empty was not given.
 
-def make(role: Role, line: Registered[Any], values: Mapping[str, Any]) -> Any:
-    """A provider or verifier from the `values` of its arguments; what is None or empty was not given.
-
-    Raises ConfigError, whose `field` is the argument at fault.
-    """
-    variant: type[Variant] = line.__get__(role)
-    given = {name: value for name, value in values.items() if value not in (None, (), [])}
-    return variant.configured(**given)
+        Raises ConfigError, whose `field` is the argument at fault.
+        """
+        variant: type[Variant] = line.__get__(cls)
+        return variant.configured(
+            **{name: value for name, value in values.items() if value not in (None, (), [])}
+        )
