@@ -73,15 +73,29 @@ class _Providers(Role, _ProtocolMeta):
     Cloud: Registered[CloudProvider] = Registered(
         "identity.cloud.slim:CloudProvider",
         "cloud",
-        Option("jwt_type", ("jwt_type",), ("--cloud",), "KIND", 'a token of this cloud: "database" or "api"'),
-        Option("workspace_group_id", ("workspace_group_id",), ("--cloud-workspace-group-id",), "ID", "of it"),
-        Option("server_url", ("server_url",), ("--cloud-server-url",), "URL", "the server that issues it"),
+        Option(
+            "jwt_type",
+            ("jwt_type",),
+            ("--cloud",),
+            "KIND",
+            'exchange the identity that this machine has in its cloud for a token: "database" or "api"',
+        ),
+        Option(
+            "workspace_group_id",
+            ("workspace_group_id",),
+            ("--cloud-workspace-group-id",),
+            "ID",
+            "which the database token is for",
+        ),
+        Option(
+            "server_url", ("server_url",), ("--cloud-server-url",), "URL", "the auth server that issues it"
+        ),
         Option(
             "assume_role_identifier",
             ("assume_role_identifier",),
             ("--cloud-assume-role",),
             "ROLE",
-            "act as this role, account or client",
+            "the role, service account or client to act as",
         ),
         verified_by="jwt",
         carries_claims=False,
@@ -143,6 +157,7 @@ class _Verifiers(Role, _ProtocolMeta):
             "A,B",
             "tokens must be for one of these (comma list)",
             Form.TEXTS,
+            chooses=False,
         ),
         Option("subject", _SUBJECT),
     )

@@ -48,6 +48,8 @@ class Option(NamedTuple):
     form: Form = Form.TEXT
     required: bool = False
     """Whether an `auth` section must have it."""
+    chooses: bool = True
+    """Whether its flag alone says that this provider or verifier is meant."""
 
 
 class Registered(Generic[V]):
