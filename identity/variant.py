@@ -26,7 +26,7 @@ class Variant:
             return
         cls._secrets = frozenset(secrets)
         parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        cls._defaults = {each.name: each.default for each in parameters}
+        cls._defaults = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
         positional = (each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
         # By setattr: the type checker takes neither for something that a class may be given.
         setattr(cls, "__match_args__", tuple(positional))  # noqa: B010
@@ -43,7 +43,7 @@ class Variant:
         shown = (
             f"{name}=<hidden>" if name in self._secrets else f"{name}={value!r}"
             for name, value in self._arguments.items()
-            if value != self._defaults[name]
+            if name not in self._defaults or value != self._defaults[name]
         )
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
@@ -64,13 +64,16 @@ class _Argument:
 def _keeping(init: Callable[..., None]) -> Callable[..., None]:
     """The constructor that keeps its arguments before it runs; of a subclass's and its base's, the first."""
     signature = inspect.signature(init)
+    further = next((each.name for each in signature.parameters.values() if each.kind is each.VAR_KEYWORD), "")
 
     @wraps(init)
     def keep(self: Variant, *args: Any, **kwargs: Any) -> None:
         if "_arguments" not in vars(self):
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
-            self._arguments = dict(list(bound.arguments.items())[1:])
+            _, *given = bound.arguments.items()
+            self._arguments = dict(given)
+            self._arguments |= self._arguments.pop(further, {})
         init(self, *args, **kwargs)
 
     return keep

@@ -42,7 +42,7 @@ class IssuedToken(NamedTuple):
         return cls(text, subject, expires_at)
 
 
-class CloudProvider(Variant):
+class CloudProvider(Variant, secrets=("additional_params",)):
     """An identity provider (`identity.protocols.Provider`) whose tokens the auth server issues.
 
     The arguments are those of `get_jwt`; `fetch` replaces that exchange as a whole, and `clock` the time
