@@ -14,7 +14,7 @@ from abc import ABCMeta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from identity.protocols import RotatingProvider, Verifier
-from identity.registry import Form, Option, Registered, Role
+from identity.registry import Form, IdentityRole, Option, Registered
 
 if TYPE_CHECKING:
     from identity.cloud.slim import CloudProvider
@@ -52,7 +52,7 @@ _SECRET = Option(
 _MEMBER = Option("identity", ("identity",), required=True)
 
 
-class _Providers(Role, _ProtocolMeta):
+class _Providers(IdentityRole, _ProtocolMeta):
     """The lines of the providers, in the order in which a command line is searched for them."""
 
     StaticJwt: Registered[StaticJwtProvider] = Registered(
@@ -128,7 +128,7 @@ class _Providers(Role, _ProtocolMeta):
     )
 
 
-class _Verifiers(Role, _ProtocolMeta):
+class _Verifiers(IdentityRole, _ProtocolMeta):
     """The lines of the verifiers."""
 
     Jwt: Registered[ConfiguredJwtVerifier] = Registered(

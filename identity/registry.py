@@ -96,7 +96,7 @@ class Registered(Generic[V]):
         return next((option for option in self.options if option.argument == argument), None)
 
 
-class Role(type):
+class IdentityRole(type):
     """The metaclass of the two roles: each variant is an attribute of it, so that no object has them."""
 
     def add(cls, name: str, line: Registered[Any]) -> None:

@@ -14,7 +14,7 @@ from actors.names import Name
 from identity.errors import ConfigError
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
-from identity.registry import Form, Option, Registered, Role
+from identity.registry import Form, IdentityRole, Option, Registered
 
 
 def add_identity(parser: argparse.ArgumentParser, *, default_secret: str | None = None) -> None:
@@ -61,12 +61,12 @@ def identity(arguments: argparse.Namespace, name: Name) -> tuple[IdentityProvide
     return made(arguments, IdentityProvider, line, **who), verifier
 
 
-def chosen(arguments: argparse.Namespace, role: Role) -> Registered[Any] | None:
+def chosen(arguments: argparse.Namespace, role: IdentityRole) -> Registered[Any] | None:
     """The first provider, or verifier, with a flag given."""
     return next((line for line in role.lines() if _is_given(arguments, line)), None)
 
 
-def made(arguments: argparse.Namespace, role: Role, line: Registered[Any], **more: Any) -> Any:
+def made(arguments: argparse.Namespace, role: IdentityRole, line: Registered[Any], **more: Any) -> Any:
     """The provider or verifier that the flags describe. Of `more`, what it has an option for counts too.
 
     Raises ConfigError.

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.config.section import Material, Section, texts
 from identity.errors import ConfigError
 from identity.provider import IdentityProvider, IdentityVerifier
-from identity.registry import Form, Option, Role
+from identity.registry import Form, IdentityRole, Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class AuthConfig:
 
     @classmethod
     def _registered(cls, section: Section, kind: str) -> AuthConfig:
-        roles: tuple[Role, ...] = (IdentityProvider, IdentityVerifier)
+        roles: tuple[IdentityRole, ...] = (IdentityProvider, IdentityVerifier)
         lines = [line for role in roles if (line := role.of_kind(kind)) is not None]
         if not lines:
             kinds = dict.fromkeys(line.kind for role in roles for line in role.lines())

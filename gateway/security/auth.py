@@ -21,7 +21,7 @@ from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
-from identity.registry import Role
+from identity.registry import IdentityRole
 
 Headers = dict[str, str]
 
@@ -156,7 +156,7 @@ def _basic_credentials(headers: Headers) -> bytes:
 # From configuration to providers and verifiers
 
 
-def _made(auth: AuthConfig, role: Role, *formats: KeyFormat) -> Any:
+def _made(auth: AuthConfig, role: IdentityRole, *formats: KeyFormat) -> Any:
     """The provider or verifier of a section; a ConfigError names the key of the section at fault."""
     line = role.of_kind(auth.kind)
     if line is None:
