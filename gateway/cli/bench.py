@@ -53,8 +53,8 @@ def _progress(line: str) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from gateway.bench import compare
-    from gateway.bench.processes import Side
+    from tests.benchmarks import compare
+    from tests.benchmarks.processes import Side
 
     brokers = _brokers()
     scale = arguments.scale
@@ -71,14 +71,14 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _node(arguments: argparse.Namespace) -> int:
-    from gateway.bench import node
+    from tests.benchmarks import node
 
     print(run(node.measure(_brokers(), _progress, scale=arguments.scale)))
     return 0
 
 
 def _stages(_: argparse.Namespace) -> int:
-    from gateway.bench import actors, codec, http2, identity
+    from tests.benchmarks import actors, codec, http2, identity
 
     print(codec.table(codec.measure()))
     print(actors.table(run(actors.measure())))
@@ -88,7 +88,7 @@ def _stages(_: argparse.Namespace) -> int:
 
 
 def _mls(arguments: argparse.Namespace) -> int:
-    from gateway.bench import mls
+    from tests.benchmarks import mls
 
     try:
         sizes = [int(part) for part in arguments.sizes.split(",")]

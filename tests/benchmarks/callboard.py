@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway import IdentityProvider, IdentityVerifier, Name, Session, SessionConfiguration, Slim
-from gateway.bench.adapters import PATIENCE
+from tests.benchmarks.adapters import PATIENCE
 
-SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"  # noqa: S105
+SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"
 RETRIES, INTERVAL = 10, timedelta(seconds=5)
 
 

@@ -59,8 +59,8 @@ class Adapter(Protocol):
 
 
 ADAPTERS = {
-    "originals": "gateway.bench.originals:Originals",
-    "callboard": "gateway.bench.callboard:Callboard",
+    "originals": "tests.benchmarks.originals:Originals",
+    "callboard": "tests.benchmarks.callboard:Callboard",
 }
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from gateway.bench.adapters import PATIENCE, READY, adapter
-from gateway.bench.workloads import Arguments, Report
+from tests.benchmarks.adapters import PATIENCE, READY, adapter
+from tests.benchmarks.workloads import Arguments, Report
 
 
 class Child:
@@ -160,7 +160,7 @@ async def in_step(node: Child, workers: Sequence[Child]) -> tuple[list[Report], 
 async def run(side: Side, roles: Sequence[Role]) -> Outcome:
     """One node, one process per role, all steps together."""
     async with running_node(side.node) as (node, endpoint):
-        workers = [worker("gateway.bench.worker", order_for(side, role, endpoint)) for role in roles]
+        workers = [worker("tests.benchmarks.worker", order_for(side, role, endpoint)) for role in roles]
         reports, used = await in_step(node, workers)
     cpu = {} if used is None else {"node": used}
     for role, report in zip(roles, reports, strict=True):

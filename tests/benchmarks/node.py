@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from actors.messages.wire import ONE
-from gateway.bench.adapters import adapter
-from gateway.bench.processes import Child, in_step, memory_of, running_node, worker
-from gateway.bench.stages import Stage, side_by_side
-from gateway.bench.table import Figure, Wanted
+from tests.benchmarks.adapters import adapter
+from tests.benchmarks.processes import Child, in_step, memory_of, running_node, worker
+from tests.benchmarks.stages import Stage, side_by_side
+from tests.benchmarks.table import Figure, Wanted
 
 ALL = 256
 """A fan-out that reaches all who subscribed."""
@@ -28,7 +28,7 @@ MEMORY_TARGET = Wanted(value=10.0)
 
 
 def raw(endpoint: str, work: str, arguments: Mapping[str, Any]) -> Child:
-    return worker("gateway.bench.raw", {"endpoint": endpoint, "work": work, "arguments": dict(arguments)})
+    return worker("tests.benchmarks.raw", {"endpoint": endpoint, "work": work, "arguments": dict(arguments)})
 
 
 async def forwarding(key: str, *, size: int, count: int, receivers: int = 1) -> list[Figure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.bench.table import Figure, Wanted, table
+from tests.benchmarks.table import Figure, Wanted, table
 
 S = TypeVar("S")
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median, quantiles
 
-from gateway.bench.processes import Role, Side, run
-from gateway.bench.stages import Stage, side_by_side
-from gateway.bench.table import Figure, Wanted
+from tests.benchmarks.processes import Role, Side, run
+from tests.benchmarks.stages import Stage, side_by_side
+from tests.benchmarks.table import Figure, Wanted
 
 
 def each(cpu: Mapping[str, float], count: int) -> dict[str, float]:
