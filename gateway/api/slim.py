@@ -37,9 +37,9 @@ from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.waiters import Waiters
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
-from gateway.dataplane import DataPlane
-from gateway.identity_use import give_back, identity_id, take
-from gateway.shared import Keeper, keeper
+from gateway.node.data_plane import DataPlane
+from gateway.node.identity_use import give_back, identity_id, take
+from gateway.node.shared import Keeper, keeper
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 

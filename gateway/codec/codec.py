@@ -1,4 +1,4 @@
-"""Session messages to frames and back: what an application's actor uses (`actors/codec.py`)."""
+"""Session messages to frames and back: what an application's actor uses (`actors/messages/codec.py`)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from loguru import logger
 
-from gateway.runner import run as run_loop
+from gateway.node.runner import run as run_loop
 from tests.benchmarks.adapters import adapter
 from tests.benchmarks.workloads import WORK, Part, Report
 

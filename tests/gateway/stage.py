@@ -40,12 +40,12 @@ from actors.names import Name
 from actors.routing.router import Router
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
-from gateway.dataplane import DataPlane
 from gateway.links.memory import pair
 from gateway.links.stream import Stream
+from gateway.links.transport import dialler
+from gateway.node.data_plane import DataPlane
 from gateway.proto import dataplane_pb2 as pb
-from gateway.tls_source import Side, TlsSource
-from gateway.transport import dialler
+from gateway.security.material import Side, TlsSource
 
 TRANSPORTS = ["fast", "grpc", "memory"]
 WAIT = 15.0

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from actors.app.invitations import Application, Invitation
 from actors.errors import NoRoute
 from actors.messages.session import (
     AppSettings,
@@ -38,7 +39,6 @@ from actors.messages.session import (
 )
 from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionMessage, SessionType
 from actors.names import Name
-from actors.session.application import Application, Invitation
 from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
 from actors.session.crypto import Addition, Crypto, Place, Steps

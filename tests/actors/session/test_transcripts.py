@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from actors.app.invitations import Application, Invitation
 from actors.messages.session import (
     AppSettings,
     Bind,
@@ -46,7 +47,6 @@ from actors.messages.wire import (
     SessionType,
 )
 from actors.names import Name
-from actors.session.application import Application, Invitation
 from actors.session.conversation import Setting
 from actors.session.crypto import Addition, Steps
 from actors.session.moderator import Moderator
