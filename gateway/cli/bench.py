@@ -4,6 +4,8 @@ compare    the same workloads on Callboard and on slim-bindings 1.4.1, side by s
 node       the node alone, driven by prepared bytes, beside the original one
 stages     what each stage of a message's path costs: codec, actor hop, transport, tokens
 mls        the MLS library beside the primitives it needs
+
+The benchmarks are beside the tests (`tests/benchmarks`), so that they work from a checkout only.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from pathlib import Path
 
+import gateway
 from gateway.node.runner import run
 from identity.errors import ConfigError
 
@@ -40,6 +44,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mls.set_defaults(run=_mls)
 
 
+def _check_checkout() -> None:
+    """Make `tests.benchmarks` importable. Raises ConfigError where there is none beside the floors."""
+    root = Path(gateway.__file__).resolve().parents[1]
+    if not (root / "tests" / "benchmarks" / "__init__.py").is_file():
+        raise ConfigError(
+            "callboard bench works from a checkout of the repository, which holds the benchmarks;"
+            f" this is an installed package ({root})",
+            field="bench",
+        )
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+
+
 def _brokers() -> list[str]:
     """The brokers that can be measured here, the original first."""
     if importlib.util.find_spec("slim_bindings") is not None:
@@ -53,6 +70,7 @@ def _progress(line: str) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    _check_checkout()
     from tests.benchmarks import compare
     from tests.benchmarks.processes import Side
 
@@ -71,6 +89,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _node(arguments: argparse.Namespace) -> int:
+    _check_checkout()
     from tests.benchmarks import node
 
     print(run(node.measure(_brokers(), _progress, scale=arguments.scale)))
@@ -78,6 +97,7 @@ def _node(arguments: argparse.Namespace) -> int:
 
 
 def _stages(_: argparse.Namespace) -> int:
+    _check_checkout()
     from tests.benchmarks import actors, codec, http2, identity
 
     print(codec.table(codec.measure()))
@@ -88,6 +108,7 @@ def _stages(_: argparse.Namespace) -> int:
 
 
 def _mls(arguments: argparse.Namespace) -> int:
+    _check_checkout()
     from tests.benchmarks import mls
 
     try:
