@@ -4,6 +4,7 @@ compare    the same workloads on Callboard and on slim-bindings 1.4.1, side by s
 node       the node alone, driven by prepared bytes, beside the original one
 stages     what each stage of a message's path costs: codec, actor hop, transport, tokens
 mls        the MLS library beside the primitives it needs
+instructions, paired    this checkout beside an older revision: `tests/benchmarks/README.md`
 
 The benchmarks are beside the tests (`tests/benchmarks`), so that they work from a checkout only.
 """
@@ -11,9 +12,13 @@ The benchmarks are beside the tests (`tests/benchmarks`), so that they work from
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.util
+import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gateway
 from gateway.node.runner import run
@@ -42,6 +47,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mls = kinds.add_parser("mls", help="the MLS library beside its primitives")
     mls.add_argument("--sizes", default="2,10,100,1000", metavar="N,N", help="group sizes")
     mls.set_defaults(run=_mls)
+    instructions = kinds.add_parser("instructions", help="instructions per message, counted by valgrind")
+    instructions.add_argument("--base", metavar="REV", help="count this revision too, and show the ratios")
+    instructions.add_argument(
+        "--row", action="append", default=[], metavar="PATTERN", help='only such rows, as "lone*"; repeatable'
+    )
+    instructions.add_argument("--scale", type=float, default=1.0, help="how many messages (1.0: two minutes)")
+    instructions.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    instructions.set_defaults(run=_instructions)
 
 
 def _check_checkout() -> None:
@@ -117,3 +130,22 @@ def _mls(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--sizes wants numbers, got {arguments.sizes!r}", field="sizes") from exc
     print(mls.table(mls.run(sizes)))
     return 0
+
+
+def _instructions(arguments: argparse.Namespace) -> int:
+    _check_checkout()
+    from tests.benchmarks import instructions, trees
+
+    instructions.profiler()
+    with trees.base_of(arguments.base) as base:
+        print(trees.heading(trees.HERE, base), flush=True)
+        counting = instructions.measure(trees.HERE, base, rows=arguments.row, scale=arguments.scale)
+        found = asyncio.run(counting)
+    print(instructions.table(found))
+    _write(arguments.json, instructions.records(found))
+    return 0
+
+
+def _write(path: Path | None, records: Sequence[Mapping[str, Any]]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(records, indent=2) + "\n")
