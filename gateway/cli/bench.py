@@ -55,6 +55,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     instructions.add_argument("--scale", type=float, default=1.0, help="how many messages (1.0: two minutes)")
     instructions.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     instructions.set_defaults(run=_instructions)
+    paired = kinds.add_parser("paired", help="CPU per message beside an older revision, in pairs")
+    paired.add_argument("--base", metavar="REV", required=True, help="the revision to measure beside it")
+    paired.add_argument(
+        "--workload",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help='only such workloads, as "node-*"; repeatable',
+    )
+    paired.add_argument("--pairs", type=int, default=9, help="pairs of runs (default: 9)")
+    paired.add_argument("--scale", type=float, default=1.0, help="how much of everything (1.0: 20 minutes)")
+    paired.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    paired.set_defaults(run=_paired)
 
 
 def _check_checkout() -> None:
@@ -62,7 +75,7 @@ def _check_checkout() -> None:
     root = Path(gateway.__file__).resolve().parents[1]
     if not (root / "tests" / "benchmarks" / "__init__.py").is_file():
         raise ConfigError(
-            "callboard bench works from a checkout of the repository, which holds the benchmarks;"
+            "bench works from a checkout of the repository, which holds the benchmarks;"
             f" this is an installed package ({root})",
             field="bench",
         )
@@ -143,6 +156,21 @@ def _instructions(arguments: argparse.Namespace) -> int:
         found = asyncio.run(counting)
     print(instructions.table(found))
     _write(arguments.json, instructions.records(found))
+    return 0
+
+
+def _paired(arguments: argparse.Namespace) -> int:
+    _check_checkout()
+    from tests.benchmarks import paired, trees
+
+    if arguments.pairs < 1:
+        raise ConfigError(f"--pairs wants at least 1, got {arguments.pairs}", field="pairs")
+    stages = paired.chosen(arguments.workload, arguments.scale)
+    with trees.checked_out(arguments.base) as base:
+        print(trees.heading(trees.HERE, base), flush=True)
+        found = run(paired.measure(trees.HERE, base, stages, _progress, pairs=arguments.pairs))
+    print(paired.table(found))
+    _write(arguments.json, paired.records(found))
     return 0
 
 

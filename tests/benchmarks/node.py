@@ -81,14 +81,15 @@ def stages(scale: float = 1.0) -> list[Stage]:
         return max(20, int(count * scale))
 
     made = [
-        Stage(partial(forwarding, size=size, count=times(count)), (wanted, None))
+        Stage(partial(forwarding, size=size, count=times(count)), (wanted, None), name=f"node-{size}")
         for size, count, wanted in (
             (64, 100_000, CPU_TARGET),
             (1024, 60_000, CPU_TARGET),
             (65_536, 3_000, None),
         )
     ]
-    made.append(Stage(partial(forwarding, size=1024, count=times(4_000), receivers=20), (None, None)))
+    fan_out = partial(forwarding, size=1024, count=times(4_000), receivers=20)
+    made.append(Stage(fan_out, (None, None), name="node-fan-out"))
     made.append(Stage(partial(idle, connections=times(1_000)), (MEMORY_TARGET,)))
     return made
 

@@ -17,6 +17,8 @@ class Stage(NamedTuple):
     wanted: Sequence[Wanted | None]
     repeats: int = 1
     """How often each side is measured, in turns; the run whose first figure is the median counts."""
+    name: str = ""
+    """What it is called where one is chosen (`callboard bench paired`)."""
 
 
 async def side_by_side(

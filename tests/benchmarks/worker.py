@@ -17,9 +17,11 @@ from typing import Any, TextIO
 
 from loguru import logger
 
-from gateway.node.runner import run as run_loop
 from tests.benchmarks.adapters import adapter
+from tests.benchmarks.places import found
 from tests.benchmarks.workloads import WORK, Part, Report
+
+run_loop = found("gateway.node.runner:run", "gateway.runner:run")
 
 
 def cpu_of_self() -> float:
