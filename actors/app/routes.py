@@ -20,7 +20,7 @@ from actors.routing.router import Router
 _NONE: tuple[int, ...] = ()
 
 
-class Ways:
+class Routes:
     """The choice of connections of the application that is connection `own`."""
 
     def __init__(self, own: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from loguru import logger
 
-from actors.app.actor import App, Collaborators
+from actors.app.actor import AppActor, Collaborators
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
@@ -139,7 +139,7 @@ class DataPlane:
         self._dialled_by_index: dict[int, _Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
-        self._port = self.system.port(lambda message, _: self._state_changed(message))
+        self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
         self._tasks = Tasks()
         self._draw = Draw()
         self._closed = False
@@ -167,7 +167,7 @@ class DataPlane:
             crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
             threads=asyncio.to_thread,
         )
-        return self.system.spawn(App, name, self.next_index(), collaborators, settings)
+        return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
 
     # Listening
 
@@ -285,7 +285,7 @@ class DataPlane:
         finally:
             made.dialling = None
         made.link = self._links[made.index] = link
-        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._port))
+        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox))
 
     async def _give_up(self, made: _Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""

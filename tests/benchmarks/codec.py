@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from actors.messages.wire import Frame, MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import Frame, MessageType, Payload, SessionMessage
 from actors.names import Name
 from gateway.codec import InboundParser, WireCodec, frame_bytes
+from tests.benchmarks.places import found
 
 SIZES = (64, 1024, 65_536)
 _TOKEN = "org/default/alice_Ab3dE5gH:1795360177:AAECAwQFBgcICQoL:" + "x" * 72 + ":" + "y" * 43
@@ -36,10 +37,11 @@ class Works(NamedTuple):
 
 def works(size: int) -> Works:
     """The steps for a payload of `size` octets."""
+    kinds = found("actors.messages.wire:SessionKind", "actors.messages.wire:SessionType")
     message = SessionMessage(
         Name("org", "default", "alice", 1),
         Name("org", "default", "bob", 2),
-        SessionType.POINT_TO_POINT,
+        kinds.POINT_TO_POINT,
         MessageType.MSG,
         1,
         1000,

@@ -31,8 +31,8 @@ from actors.messages.wire import (
     Frame,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
     Subscription,
     SubscriptionAck,
 )
@@ -77,7 +77,7 @@ def message(destination: Name, blob: bytes, *, source: Name = ALICE, fanout: int
     return SessionMessage(
         source,
         destination,
-        SessionType.POINT_TO_POINT,
+        SessionKind.POINT_TO_POINT,
         MessageType.MSG,
         7,
         1,
@@ -194,7 +194,7 @@ class Local(News):
         self._ids = itertools.count(1)
         self._subscribed: dict[Name, int] = {}
         self.router = Router(self.index)
-        self.port = plane.system.port(lambda message, _: self._take(message))
+        self.port = plane.system.inbox(lambda message, _: self._take(message))
         plane.system.tell(plane.route_table, Attach(self.index, self.port, local=True))
 
     def _take(self, message: Any) -> None:

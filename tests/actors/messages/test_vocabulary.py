@@ -15,8 +15,8 @@ from actors.messages.wire import (
     MlsPayload,
     Payload,
     Ping,
+    SessionKind,
     SessionMessage,
-    SessionType,
     TimerSettings,
 )
 from actors.names import Name
@@ -40,7 +40,7 @@ messages = st.builds(
     SessionMessage,
     names,
     names,
-    st.sampled_from(SessionType),
+    st.sampled_from(SessionKind),
     st.sampled_from(MessageType),
     u64,
     u64,

@@ -86,7 +86,7 @@ class FakeLink:
 
 
 class Stage:
-    """One Connection; `left` and `right` are the ports of two others, `table` and `observer` theirs."""
+    """One Connection; `left` and `right` are the inboxes of two others, `table` and `observer` theirs."""
 
     def __init__(self, dialled_as: str | None = None) -> None:
         self.now = 0.0
@@ -97,22 +97,22 @@ class Stage:
         self.table: list[Any] = []
         self.observer: list[Any] = []
         inboxes = {LEFT: self.left, RIGHT: self.right, 0: self.table, -1: self.observer}
-        self.ports = {index: self._port(inbox) for index, inbox in inboxes.items()}
+        self.inboxes = {index: self._inbox(inbox) for index, inbox in inboxes.items()}
         self.address = self.system.spawn(
             lambda: Connection(
                 ME,
                 self.link,
-                self.ports[0],
+                self.inboxes[0],
                 lambda: self.now,
                 dialled_as=dialled_as,
-                observers=(self.ports[-1],),
+                observers=(self.inboxes[-1],),
                 high=HIGH,
                 patience=0.05,
             )
         )
 
-    def _port(self, inbox: list[Any]) -> Address:
-        return self.system.port(lambda message, _: inbox.append(message))
+    def _inbox(self, inbox: list[Any]) -> Address:
+        return self.system.inbox(lambda message, _: inbox.append(message))
 
     async def tell(self, *messages: Any) -> None:
         """Give the actor messages and let everything settle."""
@@ -124,12 +124,12 @@ class Stage:
         """Started, with routes for BOB to these connections."""
         await self.tell(Start())
         route = Route((), remote, {}, {BOB.id: remote})
-        addresses = {ME: self.address, LEFT: self.ports[LEFT], RIGHT: self.ports[RIGHT]}
+        addresses = {ME: self.address, LEFT: self.inboxes[LEFT], RIGHT: self.inboxes[RIGHT]}
         await self.tell(Snapshot(1, {BOB.key: route}, addresses))
         return self
 
     def forward(self, *frames: Frame, sender: int = LEFT) -> Forward:
-        return Forward(frames, sender, self.ports[sender])
+        return Forward(frames, sender, self.inboxes[sender])
 
     def states(self) -> list[str]:
         return [message.state for message in self.observer if isinstance(message, ConnectionState)]
