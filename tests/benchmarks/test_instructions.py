@@ -48,7 +48,7 @@ def test_a_name_is_found_at_its_first_place_that_there_is() -> None:
 
 
 def test_every_row_does_its_work_upon_the_floors_it_is_given() -> None:
-    command = on_tree(HERE, "tests.benchmarks.counted", '{"rows": [], "scale": 0.0}')
+    command = on_tree(HERE, "tests.benchmarks.counted", '{"rows": [], "scale": 0.0, "layout": 1}')
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
     assert done.returncode == 0, done.stderr
     for row in counted.ROWS:
@@ -64,7 +64,7 @@ def test_floors_from_elsewhere_are_refused(tmp_path: Path) -> None:
 
 @requires_valgrind
 async def test_a_hop_is_counted() -> None:
-    (row,) = await instructions.measure(HERE, rows=["actors hop"], scale=0.1)
+    (row,) = await instructions.measure(HERE, rows=["actors hop"], scale=0.1, layouts=1)
     assert 1_000 < row.instructions < 1_000_000
     assert row.ratio is None
 
