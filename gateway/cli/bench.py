@@ -52,9 +52,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     instructions.add_argument(
         "--row", action="append", default=[], metavar="PATTERN", help='only such rows, as "lone*"; repeatable'
     )
-    instructions.add_argument(
-        "--scale", type=float, default=1.0, help="how many messages (1.0: some minutes)"
-    )
+    instructions.add_argument("--scale", type=float, default=1.0, help="how many messages (1.0: minutes)")
     instructions.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     instructions.set_defaults(run=_instructions)
     paired = kinds.add_parser("paired", help="CPU per message beside an older revision, in pairs")

@@ -1,9 +1,9 @@
 """Instructions per message (`callboard bench instructions`): what other work on the machine cannot change.
 
 The rows of `counted` run in one process under callgrind, which writes down the instructions of each part. A
-row has a short and a long run; the difference of both, per message, has no start-up in it. What is left is the
-chance of where objects lie in memory, up to 2 % of a row: each tree is counted in some layouts, and the median
-stands. The processes run beside each other: a busy machine makes them slower, not different.
+row has a short and a long run; the difference of both, per message, has no start-up in it. What is left is
+the chance of where objects lie in memory, up to 2 % of a row: each tree is counted in some layouts, and the
+median stands. The processes run beside each other: a busy machine makes them slower, not different.
 """
 
 from __future__ import annotations
