@@ -1,4 +1,4 @@
-"""The Connection actor: one open stream to a peer (`design.md` 4, 5).
+"""The Connection actor: one open stream to a peer (`design.md` 4, 5.1).
 
     link ── FramesIn ──► Connection ── Forward ──► Connection ──► link
                             │  ▲                       │

@@ -117,7 +117,7 @@ class RouteControl:
         return sum(len(lost.names) + len(lost.forwarded) for lost in self._lost.values())
 
     def negotiated(self, connection: int, link_id: str, version: str, now: float) -> list[SendTo]:
-        """The peer introduced itself; if it was here a moment ago, its routes come back (section 8)."""
+        """The peer introduced itself; who was here a moment ago gets its routes back (`dataplane.md` 8)."""
         known = self.connections.get(connection)
         parsed = parse_version(version)
         if known is None or parsed is None:
