@@ -23,10 +23,10 @@ def summed_up(text: str) -> list[str]:
 def test_skips_are_grouped_by_reason_the_most_frequent_first() -> None:
     text = """..s..
 =========================== short test summary info ============================
-SKIPPED [1] tests/a/test_x.py:12: nothing: listens here
-SKIPPED [2] tests/a/test_y.py:7: long form; run with --long
-SKIPPED [3] tests/b/test_z.py: long form; run with --long
-SKIPPED [1] tests/b/test_w.py:9: could not import 'spiffe'
+SKIPPED [1] a/test_x.py:12: nothing: listens here
+SKIPPED [2] a/test_y.py:7: long form; run with --long
+SKIPPED [3] b/test_z.py: long form; run with --long
+SKIPPED [1] b/test_w.py:9: could not import 'spiffe'
 2 passed, 7 skipped in 0.10s
 """
     assert summed_up(text) == [
