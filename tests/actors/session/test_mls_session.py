@@ -1,4 +1,4 @@
-"""Sessions with real MLS, back to back (`session.md` 11 and 14)."""
+"""Sessions with real MLS, back to back (`session.md` 11, 14)."""
 
 from __future__ import annotations
 
