@@ -192,7 +192,7 @@ class RouteControl:
             self.shares.release(holder, name)
 
     def _negotiated(self, event: Negotiated, turn: RouteTurn) -> None:
-        """The peer introduced itself; if it was here a moment ago, its routes come back (section 8)."""
+        """The peer introduced itself; was it here a moment ago, its routes come back (`dataplane.md` 8)."""
         connection = event.connection
         known = self.connections.get(connection)
         parsed = parse_version(event.version)

@@ -4,6 +4,7 @@ compare    the same workloads on Callboard and on slim-bindings 1.4.1, side by s
 node       the node alone, driven by prepared bytes, beside the original one
 stages     what each stage of a message's path costs: codec, actor hop, transport, tokens
 mls        the MLS library beside the primitives it needs
+routes     the route table as it grows: CPU per connection and subscription, bytes per name
 instructions, paired    this checkout beside an older revision: `tests/benchmarks/README.md`
 
 The benchmarks are beside the tests (`tests/benchmarks`), so that they work from a checkout only.
@@ -47,6 +48,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mls = kinds.add_parser("mls", help="the MLS library beside its primitives")
     mls.add_argument("--sizes", default="2,10,100,1000", metavar="N,N", help="group sizes")
     mls.set_defaults(run=_mls)
+    routes = kinds.add_parser("routes", help="the route table as it grows")
+    routes.set_defaults(run=_routes)
     instructions = kinds.add_parser("instructions", help="instructions per message, counted by valgrind")
     instructions.add_argument("--base", metavar="REV", help="count this revision too, and show the ratios")
     instructions.add_argument(
@@ -142,6 +145,14 @@ def _mls(arguments: argparse.Namespace) -> int:
     except ValueError as exc:
         raise ConfigError(f"--sizes wants numbers, got {arguments.sizes!r}", field="sizes") from exc
     print(mls.table(mls.run(sizes)))
+    return 0
+
+
+def _routes(_: argparse.Namespace) -> int:
+    _check_checkout()
+    from tests.benchmarks import routes
+
+    print(routes.report(asyncio.run(routes.measure(_progress))))
     return 0
 
 
