@@ -24,9 +24,10 @@ class Variant:
         super().__init_subclass__(**options)
         if "__init__" not in vars(cls):
             return
-        cls._secrets = frozenset(secrets)
+        cls._secrets = cls._secrets | frozenset(secrets)
         parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        cls._defaults = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
+        named = {each.name: each.default for each in parameters if each.kind is not each.VAR_KEYWORD}
+        cls._defaults = {**cls._defaults, **named}
         positional = (each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD)
         # By setattr: the type checker takes neither for something that a class may be given.
         setattr(cls, "__match_args__", tuple(positional))  # noqa: B010
@@ -62,18 +63,20 @@ class _Argument:
 
 
 def _keeping(init: Callable[..., None]) -> Callable[..., None]:
-    """The constructor that keeps its arguments before it runs; of a subclass's and its base's, the first."""
+    """The constructor that keeps its arguments before it runs; a subclass's go before those of its base."""
     signature = inspect.signature(init)
     further = next((each.name for each in signature.parameters.values() if each.kind is each.VAR_KEYWORD), "")
 
     @wraps(init)
     def keep(self: Variant, *args: Any, **kwargs: Any) -> None:
-        if "_arguments" not in vars(self):
-            bound = signature.bind(self, *args, **kwargs)
-            bound.apply_defaults()
-            _, *given = bound.arguments.items()
-            self._arguments = dict(given)
-            self._arguments |= self._arguments.pop(further, {})
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        _, *given = bound.arguments.items()
+        kept = dict(given)
+        kept |= kept.pop(further, {})
+        arguments = vars(self).setdefault("_arguments", {})
+        for name, value in kept.items():
+            arguments.setdefault(name, value)
         init(self, *args, **kwargs)
 
     return keep

@@ -31,16 +31,14 @@ def test_arguments_are_attributes_and_match_by_position() -> None:
 
 def test_repr_shows_what_was_given_and_no_secret() -> None:
     assert repr(Plain("a")) == "Plain(name='a')"
-    assert (
-        repr(Plain("a", "1234", size=2, colour="red"))
-        == "Plain(name='a', pin=<hidden>, size=2, colour='red')"
-    )
+    text = repr(Plain("a", "1234", size=2, colour="red"))
+    assert text == "Plain(name='a', pin=<hidden>, size=2, colour='red')"
 
 
-def test_a_subclass_keeps_its_own_arguments() -> None:
+def test_a_subclass_has_its_own_arguments_and_those_of_its_base() -> None:
     made = Derived("t")
-    assert repr(made) == "Derived(title='t')"
-    assert made.title == "t"
+    assert (made.title, made.name, made.pin) == ("t", "t", "0000")
+    assert repr(made) == "Derived(title='t', name='t', pin=<hidden>)"
 
 
 def test_wrong_calls_and_values_fail_at_construction() -> None:
