@@ -25,7 +25,7 @@ _Pair = tuple[bytes, bytes]
 
 
 class Credentials:
-    """The identity policy of one group (`identity.mls.IdentityProvider`), with a memory."""
+    """The identity policy of one group (`identity.mls.AuthenticationService`), with a memory."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier

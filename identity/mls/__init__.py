@@ -12,9 +12,10 @@ Pure: no I/O and no clock; randomness and time are arguments. Modules are named 
 
 from __future__ import annotations
 
+from identity.mls.authentication_service import AuthenticationService, BasicIdentity, Occasion
 from identity.mls.cipher_suite import SUITES, CipherSuite, suite
 from identity.mls.commit import CommitApplied, PendingCommit, Removed
-from identity.mls.credential import BasicIdentity, Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import (
     DecodeError,
     KeyUnavailable,
@@ -40,7 +41,7 @@ __all__ = [
     "Decrypted",
     "Event",
     "Group",
-    "IdentityProvider",
+    "AuthenticationService",
     "KeyPackageBundle",
     "KeyUnavailable",
     "MlsError",

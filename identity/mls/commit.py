@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random, suite
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import KeyUnavailable, ValidationError, VerificationError
 from identity.mls.framing import (
     AuthenticatedContent,
@@ -35,7 +36,7 @@ from identity.mls.key_schedule import EXTERNAL_INIT_LABEL, JoinerSecrets, zero_s
 from identity.mls.leaf_node import ExtensionType, LeafNode, LeafNodeSource, find_extension, leaf_position
 from identity.mls.messages import Commit, GroupContext, GroupInfo, UpdatePath
 from identity.mls.proposal import Add, ExternalInit, Proposal, ProposalRef, ReInit, Remove
-from identity.mls.proposal_list import Applied, Group, Proposed, apply_proposals, pairs, succeed
+from identity.mls.proposal_list import Applied, GroupView, Proposed, apply_proposals, pairs, succeed
 from identity.mls.ratchet_tree import RatchetTree
 from identity.mls.roster import Roster
 from identity.mls.secret import Secret
@@ -96,7 +97,7 @@ class PendingCommit:
 def make_commit(
     state: GroupState,
     proposals: Sequence[Proposed],
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     random: Random,
@@ -116,7 +117,7 @@ def make_commit(
     for proposal, _ in listed:
         if isinstance(proposal, Add):
             validation.leaf_lifetime(proposal.key_package.leaf_node, now)
-    group = Group(suite, state.context, state.tree, state.roster, own)
+    group = GroupView(suite, state.context, state.tree, state.roster, own)
     applied = apply_proposals(group, proposals, identity, now)
     tree = applied.tree
 
@@ -178,7 +179,7 @@ def make_external_commit(
     roster: Roster,
     signer: SignatureKey,
     leaf: Callable[..., LeafNode],
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     random: Random,
@@ -203,7 +204,7 @@ def make_external_commit(
     if before is not None:
         listed.append(Remove(before))
     proposals = [Proposed(proposal, sender) for proposal in listed]
-    applied = apply_proposals(Group(use, context, tree, roster, None), proposals, identity, now)
+    applied = apply_proposals(GroupView(use, context, tree, roster, None), proposals, identity, now)
     own = applied.tree.blank_leaf()
 
     def sign_leaf(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
@@ -281,7 +282,7 @@ def process_commit(
     content: AuthenticatedContent,
     known: Mapping[bytes, Proposed],
     own_updates: Mapping[bytes, HpkeKeyPair],
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     now: float,
@@ -304,7 +305,7 @@ def process_commit(
     else:
         validation.member_commit(listed, sender.index)
     validation.path_present(listed, commit.path)
-    group = Group(suite, state.context, state.tree, state.roster, own)
+    group = GroupView(suite, state.context, state.tree, state.roster, own)
     applied = apply_proposals(group, proposals, identity, now)
     if own in applied.removed:
         return Removed(state.context.epoch + 1, sender.index)
@@ -382,7 +383,7 @@ def _renew(
     applied: Applied,
     path: UpdatePath,
     committer: int,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     now: float,
 ) -> None:
     """Check the leaf by which a member's path replaces its old one."""
@@ -402,7 +403,7 @@ def _renew(
 
 
 def _enter(
-    state: GroupState, applied: Applied, path: UpdatePath, identity: IdentityProvider, now: float
+    state: GroupState, applied: Applied, path: UpdatePath, identity: AuthenticationService, now: float
 ) -> int:
     """Put the leaf of one who joins by its own commit into the tree (section 12.4.3.2); returns its index."""
     leaf = path.leaf_node

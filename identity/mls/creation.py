@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.group_state import Epoch, GroupState
 from identity.mls.leaf_node import Extensions, LeafNode, LeafNodeSource
 from identity.mls.messages import GroupContext
@@ -22,7 +23,7 @@ def found(
     suite: CipherSuite,
     signer: SignatureKey,
     credential: Credential,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     *,
     group_id: bytes | None,
     extensions: Extensions,

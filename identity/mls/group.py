@@ -15,6 +15,7 @@ from functools import partial
 from os import urandom
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService
 from identity.mls.cipher_suite import CipherSuite, Random, suite
 from identity.mls.codec import Reader, decode_whole
 from identity.mls.commit import (
@@ -27,7 +28,7 @@ from identity.mls.commit import (
     signature_key_of,
 )
 from identity.mls.creation import found
-from identity.mls.credential import Credential, IdentityProvider
+from identity.mls.credential import Credential
 from identity.mls.errors import KeyUnavailable, StateError, ValidationError
 from identity.mls.framing import (
     AuthenticatedContent,
@@ -66,7 +67,7 @@ from identity.mls.proposal import (
 from identity.mls.proposal_list import Proposed, select
 from identity.mls.secret import Secret
 from identity.mls.signatures import SignatureKey
-from identity.mls.snapshot import Snapshot
+from identity.mls.snapshot import GroupSnapshot
 from identity.mls.validation import VerifyMany
 from identity.mls.welcome import (
     CAPABILITIES,
@@ -127,7 +128,7 @@ class Group:
         self,
         state: GroupState,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         random: Random,
         psks: PskLookup,
         past_epochs: int = PAST_EPOCHS,
@@ -156,7 +157,7 @@ class Group:
         signer: SignatureKey,
         credential: Credential,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         now: float,
         group_id: bytes | None = None,
         extensions: Extensions = (),
@@ -186,7 +187,7 @@ class Group:
         welcome: bytes,
         bundle: KeyPackageBundle,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         now: float,
         ratchet_tree: bytes | None = None,
         verify_many: VerifyMany = map,
@@ -222,7 +223,7 @@ class Group:
         signer: SignatureKey,
         credential: Credential,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         now: float,
         ratchet_tree: bytes | None = None,
         verify_many: VerifyMany = map,
@@ -259,12 +260,12 @@ class Group:
         cls,
         snapshot: bytes,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         random: Random = urandom,
         psks: PskLookup = no_psks,
     ) -> Group:
         """Go on with a group saved by `snapshot`. Raises DecodeError or ValidationError."""
-        saved = Snapshot.decode(snapshot)
+        saved = GroupSnapshot.decode(snapshot)
         group = cls(saved.state, identity=identity, random=random, psks=psks)
         group._past = {keys.epoch: keys for keys in saved.past}
         group._resumption = dict(saved.resumption)
@@ -279,7 +280,7 @@ class Group:
 
         Write it before a ciphertext leaves: a group restored from an older one would use a key twice.
         """
-        return Snapshot(
+        return GroupSnapshot(
             self._state,
             tuple(self._past.values()),
             tuple(self._resumption.items()),

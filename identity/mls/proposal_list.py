@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite
-from identity.mls.credential import IdentityProvider, Occasion
 from identity.mls.errors import ValidationError
 from identity.mls.framing import Sender
 from identity.mls.leaf_node import Extensions, LeafNode, LeafNodeSource
@@ -65,7 +65,7 @@ class Applied:
         return frozenset(leaf for leaf, _ in self.added)
 
 
-class Group(NamedTuple):
+class GroupView(NamedTuple):
     """What applying proposals needs to know of an epoch."""
 
     suite: CipherSuite
@@ -81,7 +81,7 @@ def pairs(proposals: Sequence[Proposed]) -> list[tuple[Proposal, Sender]]:
 
 
 def apply_proposals(
-    group: Group, proposals: Sequence[Proposed], identity: IdentityProvider, now: float
+    group: GroupView, proposals: Sequence[Proposed], identity: AuthenticationService, now: float
 ) -> Applied:
     """Apply a list that its own rules (`validation.member_commit`) allow.
 
@@ -167,7 +167,7 @@ def apply_proposals(
     )
 
 
-def succeed(roster: Roster, leaf: int, after: LeafNode, identity: IdentityProvider, now: float) -> None:
+def succeed(roster: Roster, leaf: int, after: LeafNode, identity: AuthenticationService, now: float) -> None:
     """Let a member go on under a renewed credential. Raises ValidationError when it is another's."""
     name = identity.identify(after, Occasion.ENTERS, now)
     valid = identity.is_successor(roster.identity_of(leaf), name)

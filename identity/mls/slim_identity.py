@@ -22,7 +22,8 @@ import math
 from typing import Any, Protocol
 
 from identity.errors import AuthError
-from identity.mls.credential import BASIC, Credential, Occasion
+from identity.mls.authentication_service import Occasion
+from identity.mls.credential import BASIC, Credential
 from identity.mls.errors import ValidationError
 from identity.mls.leaf_node import LeafNode
 from identity.protocols import Claims

@@ -27,7 +27,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class GroupSnapshot:
     """Everything a group keeps between two calls."""
 
     state: GroupState
@@ -55,17 +55,17 @@ class Snapshot:
         )
 
     @classmethod
-    def decode(cls, data: bytes) -> Snapshot:
+    def decode(cls, data: bytes) -> GroupSnapshot:
         """Read a snapshot. Raises DecodeError, or ValidationError when a key in it is none."""
         return decode_whole(data, _decode)
 
 
-def _decode(reader: Reader) -> Snapshot:
+def _decode(reader: Reader) -> GroupSnapshot:
     form = reader.u8()
     if form != FORMAT:
         raise DecodeError(f"snapshot of format {form}, not {FORMAT}")
     state = _decode_state(reader)
-    return Snapshot(
+    return GroupSnapshot(
         state,
         reader.vector(lambda r: _decode_keys(r, state.suite)),
         reader.vector(lambda r: (r.u64(), Secret(r.opaque()))),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from identity.mls import tree_math, validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random, suite
 from identity.mls.codec import decode_whole
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import KeyUnavailable, StateError, ValidationError, VerificationError
 from identity.mls.framing import encode_message
 from identity.mls.group_state import Epoch, GroupState, PskLookup, combine_psks
@@ -128,7 +129,7 @@ def group_info(state: GroupState, extensions: tuple[Extension, ...]) -> GroupInf
 def join(
     welcome: Welcome,
     bundle: KeyPackageBundle,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     ratchet_tree: bytes | None,
@@ -182,7 +183,7 @@ def join(
 def accept_tree(
     info: GroupInfo,
     suite: CipherSuite,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     *,
     ratchet_tree: bytes | None,
     now: float,

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from identity.errors import InvalidToken
+from identity.mls.authentication_service import Occasion
 from identity.mls.cipher_suite import suite
 from identity.mls.codec import opaque
 from identity.mls.commit import CommitApplied
-from identity.mls.credential import Credential, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import ValidationError
 from identity.mls.framing import PrivateMessage, PublicMessage, decode_message, encode_message
 from identity.mls.group import Group
