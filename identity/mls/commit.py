@@ -14,6 +14,7 @@ from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random, suite
 from identity.mls.credential import Credential
 from identity.mls.errors import KeyUnavailable, ValidationError, VerificationError
+from identity.mls.external_senders import external_senders
 from identity.mls.framing import (
     AuthenticatedContent,
     FramedContent,
@@ -449,11 +450,8 @@ def _read_path(
     return {**private, **keys}, commit_secret
 
 
-def signature_key_of(state: GroupState, content: FramedContent, external: Sequence[bytes]) -> bytes:
-    """The key that a handshake message must be signed with (section 6.1).
-
-    `external` are the signature keys of the group's external senders. Raises ValidationError.
-    """
+def signature_key_of(state: GroupState, content: FramedContent) -> bytes:
+    """The key that a handshake message must be signed with (section 6.1). Raises ValidationError."""
     sender, body = content.sender, content.body
     key: bytes | None = None
     match sender.type:
@@ -461,8 +459,9 @@ def signature_key_of(state: GroupState, content: FramedContent, external: Sequen
             leaf = state.tree.leaf(sender.index)
             key = leaf.signature_key if leaf is not None else None
         case SenderType.EXTERNAL:
-            if not isinstance(body, Commit) and sender.index < len(external):
-                key = external[sender.index]
+            senders = external_senders(state.context.extensions)
+            if not isinstance(body, Commit) and sender.index < len(senders):
+                key = senders[sender.index].signature_key
         case SenderType.NEW_MEMBER_PROPOSAL:
             if isinstance(body, Add):
                 key = body.key_package.leaf_node.signature_key

@@ -17,7 +17,6 @@ from os import urandom
 from identity.mls import validation
 from identity.mls.authentication_service import AuthenticationService
 from identity.mls.cipher_suite import CipherSuite, Random, suite
-from identity.mls.codec import Reader, decode_whole
 from identity.mls.commit import (
     CommitApplied,
     PendingCommit,
@@ -42,18 +41,18 @@ from identity.mls.framing import (
     encode_message,
 )
 from identity.mls.group_state import GroupState, PskLookup
-from identity.mls.hpke import HpkeKeyPair
 from identity.mls.leaf_node import (
     Extension,
     Extensions,
     ExtensionType,
     LeafNode,
     LeafNodeSource,
-    find_extension,
     leaf_position,
 )
 from identity.mls.messages import Commit, GroupInfo, Welcome
-from identity.mls.private_message import Decrypted, EpochKeys
+from identity.mls.past_epochs import PAST_EPOCHS, PastEpochs
+from identity.mls.pending_proposals import PendingProposals
+from identity.mls.private_message import Decrypted
 from identity.mls.proposal import (
     Add,
     KeyPackage,
@@ -77,15 +76,6 @@ from identity.mls.welcome import (
     group_info,
     join,
 )
-
-PAST_EPOCHS = 3
-"""For how many past epochs late application messages can still be read, if nothing else is asked for."""
-
-MAX_PROPOSALS = 1024
-"""How many proposals of an epoch are kept for a commit to refer to; further ones are refused."""
-
-MAX_PROPOSAL = 64 * 1024
-"""The longest proposal that is kept, in bytes; an Add is a credential and under 1 KiB more."""
 
 REUSE_GUARD = 4
 
@@ -113,14 +103,11 @@ class Group:
 
     __slots__ = (
         "_identity",
-        "_own_updates",
         "_past",
-        "_past_epochs",
         "_pending",
         "_proposals",
         "_psks",
         "_random",
-        "_resumption",
         "_state",
     )
 
@@ -138,11 +125,9 @@ class Group:
         self._random = random
         self._psks = psks
         self._pending: PendingCommit | None = None
-        self._past: dict[int, EpochKeys] = {}
-        self._past_epochs = past_epochs
-        self._resumption = {state.context.epoch: state.secrets.resumption_psk}
-        self._proposals: dict[bytes, Proposed] = {}
-        self._own_updates: dict[bytes, HpkeKeyPair] = {}
+        self._past = PastEpochs(past_epochs)
+        self._past.resumption[state.context.epoch] = state.secrets.resumption_psk
+        self._proposals = PendingProposals()
 
     def __repr__(self) -> str:
         members = len(self._state.roster.members)
@@ -267,10 +252,10 @@ class Group:
         """Go on with a group saved by `snapshot`. Raises DecodeError or ValidationError."""
         saved = GroupSnapshot.decode(snapshot)
         group = cls(saved.state, identity=identity, random=random, psks=psks)
-        group._past = {keys.epoch: keys for keys in saved.past}
-        group._resumption = dict(saved.resumption)
-        group._proposals = {p.reference: p for p in saved.proposals if p.reference is not None}
-        group._own_updates = {
+        group._past.keys = {keys.epoch: keys for keys in saved.past}
+        group._past.resumption = dict(saved.resumption)
+        group._proposals.proposals = {p.reference: p for p in saved.proposals if p.reference is not None}
+        group._proposals.own_updates = {
             reference: group.suite.hpke.load_key_pair(private) for reference, private in saved.own_updates
         }
         return group
@@ -282,10 +267,10 @@ class Group:
         """
         return GroupSnapshot(
             self._state,
-            tuple(self._past.values()),
-            tuple(self._resumption.items()),
-            tuple(self._proposals.values()),
-            tuple((reference, pair.private_bytes()) for reference, pair in self._own_updates.items()),
+            tuple(self._past.keys.values()),
+            tuple(self._past.resumption.items()),
+            tuple(self._proposals.proposals.values()),
+            tuple((ref, pair.private_bytes()) for ref, pair in self._proposals.own_updates.items()),
         ).encode()
 
     # Reading the state
@@ -350,7 +335,7 @@ class Group:
     def resumption_psk(self, epoch: int) -> Secret:
         """The resumption PSK of this or a recent epoch (section 8.6). Raises KeyUnavailable."""
         try:
-            return self._resumption[epoch]
+            return self._past.resumption[epoch]
         except KeyError:
             raise KeyUnavailable("resumption PSK", f"epoch {epoch} is not kept") from None
 
@@ -388,13 +373,8 @@ class Group:
     def _decrypt(self, message: PrivateMessage) -> Decrypted:
         state = self._state
         self._check_group(message.group_id)
-        if message.epoch == state.context.epoch:
-            keys = state.keys
-        elif message.epoch in self._past:
-            keys = self._past[message.epoch]
-        else:
-            kept = f"{self._past_epochs} past ones are kept"
-            raise KeyUnavailable("epoch", f"a message of epoch {message.epoch} in epoch {self.epoch}; {kept}")
+        epoch = message.epoch
+        keys = state.keys if epoch == state.context.epoch else self._past.find(epoch)
         return keys.decrypt(message, state.own_leaf)
 
     # Proposals and commits
@@ -423,22 +403,21 @@ class Group:
             position=leaf_position(self.group_id, self.own_leaf),
         )
         message, reference = self._propose(Update(leaf))
-        self._own_updates[reference] = pair
+        self._proposals.own_updates[reference] = pair
         return message
 
     def _propose(self, proposal: Proposal) -> tuple[bytes, bytes]:
         state = self._state
         self._refuse_after_reinit()
-        if len(self._proposals) >= MAX_PROPOSALS:
-            raise StateError(f"{MAX_PROPOSALS} proposals are pending; commit them first")
+        self._proposals.check_room()
         framed = FramedContent.build(
             group_id=self.group_id, epoch=self.epoch, sender=Sender.member(self.own_leaf), body=proposal
         )
         content = AuthenticatedContent.sign(
             self.suite, state.signer, WireFormat.PUBLIC_MESSAGE, framed, state.context.encoded
         )
-        reference = content.proposal_reference(self.suite)
-        self._proposals[reference] = Proposed(proposal, framed.sender, reference)
+        reference = self._proposals.add(self.suite, content).reference
+        assert reference is not None
         protected = PublicMessage.protect(
             self.suite, content, state.secrets.membership, state.context.encoded
         )
@@ -474,7 +453,7 @@ class Group:
         ]
         self._pending = make_commit(
             state,
-            select(list(self._proposals.values()), chosen, self.own_leaf),
+            select(list(self._proposals.proposals.values()), chosen, self.own_leaf),
             self._identity,
             self._lookup,
             random=self._random,
@@ -522,7 +501,7 @@ class Group:
         if framed.sender == Sender.member(self.own_leaf):
             raise ValidationError("own_message", "a message that this member sent itself")
         decoded.verify_membership(self.suite, state.secrets.membership, state.context.encoded)
-        key_of_sender = signature_key_of(state, framed, self._external_senders())
+        key_of_sender = signature_key_of(state, framed)
         content.verify(self.suite, key_of_sender, state.context.encoded)
         return self._handle(content, now)
 
@@ -537,8 +516,8 @@ class Group:
         outcome = process_commit(
             self._state,
             content,
-            self._proposals,
-            self._own_updates,
+            self._proposals.proposals,
+            self._proposals.own_updates,
             self._identity,
             self._lookup,
             now=now,
@@ -552,41 +531,23 @@ class Group:
     def _remember(self, proposal: Proposal, content: AuthenticatedContent) -> ProposalReceived:
         sender = content.content.sender
         validation.sender_may_propose(proposal, sender)
-        size = len(content.content.encoded)
-        if size > MAX_PROPOSAL:
-            raise ValidationError(
-                "pending_proposals", f"a proposal of {size} bytes, more than {MAX_PROPOSAL}"
-            )
-        reference = content.proposal_reference(self.suite)
-        if reference not in self._proposals and len(self._proposals) >= MAX_PROPOSALS:
-            raise ValidationError("pending_proposals", f"more than {MAX_PROPOSALS} proposals in one epoch")
-        self._proposals[reference] = Proposed(proposal, sender, reference)
+        reference = self._proposals.add(self.suite, content).reference
+        assert reference is not None
         return ProposalReceived(proposal, sender, reference)
 
     def _advance(self, state: GroupState) -> None:
         """Swap the new epoch in; keep what late messages and resumption still need of the old one."""
         before = self._state
-        self._past[before.context.epoch] = before.keys
-        self._resumption[state.context.epoch] = state.secrets.resumption_psk
-        while len(self._past) > self._past_epochs:
-            oldest = next(iter(self._past))
-            del self._past[oldest], self._resumption[oldest]
-        self._proposals = {}
-        self._own_updates = {}
+        self._past.resumption[state.context.epoch] = state.secrets.resumption_psk
+        self._past.add(before.keys)
+        self._proposals = PendingProposals()
         self._pending = None
         self._state = state
 
     def _lookup(self, psk: PreSharedKeyId) -> bytes | None:
         if psk.type is PskType.RESUMPTION and psk.group_id == self.group_id:
-            return self._resumption.get(psk.epoch)
+            return self._past.resumption.get(psk.epoch)
         return self._psks(psk)
-
-    def _external_senders(self) -> list[bytes]:
-        data = find_extension(self.extensions, ExtensionType.EXTERNAL_SENDERS)
-        if data is None:
-            return []
-        senders = decode_whole(data, lambda r: r.vector(_external_sender))
-        return list(senders)
 
     def _check_group(self, group_id: bytes) -> None:
         if group_id != self.group_id:
@@ -600,13 +561,6 @@ class Group:
     def _refuse_after_reinit(self) -> None:
         if self._state.reinit is not None:
             raise StateError("a ReInit has ended this group; go on in the one that follows it")
-
-
-def _external_sender(reader: Reader) -> bytes:
-    """ExternalSender (section 12.1.8.1): its signature key."""
-    key = reader.opaque()
-    Credential.decode(reader)
-    return key
 
 
 def _key_package(data: bytes) -> KeyPackage:

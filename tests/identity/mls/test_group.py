@@ -13,8 +13,9 @@ from identity.mls.codec import opaque, vector
 from identity.mls.commit import CommitApplied, Removed
 from identity.mls.errors import KeyUnavailable, MlsError, StateError, ValidationError, VerificationError
 from identity.mls.framing import PrivateMessage, decode_message
-from identity.mls.group import PAST_EPOCHS, ProposalReceived
+from identity.mls.group import ProposalReceived
 from identity.mls.leaf_node import Extension, ExtensionType, LeafNode, RequiredCapabilities
+from identity.mls.past_epochs import PAST_EPOCHS
 from identity.mls.proposal import (
     Add,
     GroupContextExtensions,
