@@ -90,6 +90,8 @@ class PendingCommit:
     """The MLSMessage for those added, if any."""
     effect: CommitApplied
     state: GroupState
+    made: float
+    """When, in Unix seconds."""
 
     def __repr__(self) -> str:
         return f"PendingCommit({self.effect!r})"
@@ -171,7 +173,7 @@ def make_commit(
     )
     message = PublicMessage.protect(suite, content, state.secrets.membership, state.context.encoded)
     welcome = make_welcome(new_state, applied.added, joiner, applied.psks, path) if applied.added else None
-    return PendingCommit(encode_message(message), welcome, _effect(epoch, own, applied), new_state)
+    return PendingCommit(encode_message(message), welcome, _effect(epoch, own, applied), new_state, now)
 
 
 def make_external_commit(
@@ -263,6 +265,7 @@ def _sign_commit(
         suite,
         provisional,
         applied.tree,
+        applied.roster,
         content,
         interim_before=interim_before,
         init_secret=init_secret,
@@ -341,6 +344,7 @@ def process_commit(
         suite,
         provisional,
         tree,
+        applied.roster,
         content,
         interim_before=state.interim_transcript_hash,
         init_secret=init_secret,

@@ -53,7 +53,7 @@ def found(
         b"",
         extensions,
     )
-    epoch = Epoch.open(suite, context, tree, Secret(random(suite.hash_length)))
+    epoch = Epoch.open(suite, context, tree, roster, Secret(random(suite.hash_length)))
     return GroupState(
         suite,
         context,

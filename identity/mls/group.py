@@ -50,7 +50,7 @@ from identity.mls.leaf_node import (
     leaf_position,
 )
 from identity.mls.messages import Commit, GroupInfo, Welcome
-from identity.mls.past_epochs import PAST_EPOCHS, PastEpochs
+from identity.mls.past_epochs import PAST_EPOCHS, PAST_LIFETIME, PastEpochs
 from identity.mls.pending_proposals import PendingProposals
 from identity.mls.private_message import Decrypted
 from identity.mls.proposal import (
@@ -119,14 +119,15 @@ class Group:
         random: Random,
         psks: PskLookup,
         past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> None:
         self._state = state
         self._identity = identity
         self._random = random
         self._psks = psks
         self._pending: PendingCommit | None = None
-        self._past = PastEpochs(past_epochs)
-        self._past.resumption[state.context.epoch] = state.secrets.resumption_psk
+        self._past = PastEpochs(past_epochs, past_lifetime)
+        self._past.begin(state.context.epoch, state.secrets.resumption_psk)
         self._proposals = PendingProposals()
 
     def __repr__(self) -> str:
@@ -149,6 +150,7 @@ class Group:
         random: Random = urandom,
         psks: PskLookup = no_psks,
         past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> Group:
         """Found a group of one member (section 11). `now` is in Unix seconds; the id is random if not given.
 
@@ -164,7 +166,14 @@ class Group:
             random=random,
             now=now,
         )
-        return cls(state, identity=identity, random=random, psks=psks, past_epochs=past_epochs)
+        return cls(
+            state,
+            identity=identity,
+            random=random,
+            psks=psks,
+            past_epochs=past_epochs,
+            past_lifetime=past_lifetime,
+        )
 
     @classmethod
     def join(
@@ -179,6 +188,7 @@ class Group:
         random: Random = urandom,
         psks: PskLookup = no_psks,
         past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> Group:
         """Join by a Welcome, given as an MLSMessage (section 12.4.3.1).
 
@@ -199,7 +209,14 @@ class Group:
             now=now,
             verify_many=verify_many,
         )
-        return cls(state, identity=identity, random=random, psks=psks, past_epochs=past_epochs)
+        return cls(
+            state,
+            identity=identity,
+            random=random,
+            psks=psks,
+            past_epochs=past_epochs,
+            past_lifetime=past_lifetime,
+        )
 
     @classmethod
     def join_external(
@@ -214,6 +231,8 @@ class Group:
         verify_many: VerifyMany = map,
         random: Random = urandom,
         psks: PskLookup = no_psks,
+        past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> tuple[Group, bytes]:
         """Join by a commit of our own, given a GroupInfo (section 12.4.3.2): (the group, the commit to send).
 
@@ -238,7 +257,15 @@ class Group:
         commit, state = make_external_commit(
             info, tree, roster, signer, leaf, identity, psks, random=random, now=now
         )
-        return cls(state, identity=identity, random=random, psks=psks), commit
+        group = cls(
+            state,
+            identity=identity,
+            random=random,
+            psks=psks,
+            past_epochs=past_epochs,
+            past_lifetime=past_lifetime,
+        )
+        return group, commit
 
     @classmethod
     def load(
@@ -252,12 +279,7 @@ class Group:
         """Go on with a group saved by `snapshot`. Raises DecodeError or ValidationError."""
         saved = GroupSnapshot.decode(snapshot)
         group = cls(saved.state, identity=identity, random=random, psks=psks)
-        group._past.keys = {keys.epoch: keys for keys in saved.past}
-        group._past.resumption = dict(saved.resumption)
-        group._proposals.proposals = {p.reference: p for p in saved.proposals if p.reference is not None}
-        group._proposals.own_updates = {
-            reference: group.suite.hpke.load_key_pair(private) for reference, private in saved.own_updates
-        }
+        group._past, group._proposals = saved.past, saved.proposals
         return group
 
     def snapshot(self) -> Secret:
@@ -265,13 +287,7 @@ class Group:
 
         Write it before a ciphertext leaves: a group restored from an older one would use a key twice.
         """
-        return GroupSnapshot(
-            self._state,
-            tuple(self._past.keys.values()),
-            tuple(self._past.resumption.items()),
-            tuple(self._proposals.proposals.values()),
-            tuple((ref, pair.private_bytes()) for ref, pair in self._proposals.own_updates.items()),
-        ).encode()
+        return GroupSnapshot(self._state, self._past, self._proposals).encode()
 
     # Reading the state
 
@@ -359,15 +375,19 @@ class Group:
             state.own_leaf, state.signer, plaintext, authenticated_data, self._random(REUSE_GUARD)
         )
 
-    def decrypt(self, message: bytes) -> Decrypted:
+    def decrypt(self, message: bytes, *, now: float | None = None) -> Decrypted:
         """Open an application message of this or one of the last few epochs, once.
 
+        `now`, in Unix seconds, says which epochs are too old; without it what the last call with a time left
+        is still read. The result tells the sender's leaf, and its credential and identity as of that epoch.
         Raises KeyUnavailable for one read before or too old, VerificationError for a forged one, DecodeError
         or ValidationError for one that is no application message of another member.
         """
         decoded = decode_message(message)
         if not isinstance(decoded, PrivateMessage) or decoded.content_type is not ContentType.APPLICATION:
             raise ValidationError("message_kind", f"a {type(decoded).__name__} where application data is due")
+        if now is not None:
+            self.expire(now)
         return self._decrypt(decoded)
 
     def _decrypt(self, message: PrivateMessage) -> Decrypted:
@@ -376,6 +396,10 @@ class Group:
         epoch = message.epoch
         keys = state.keys if epoch == state.context.epoch else self._past.find(epoch)
         return keys.decrypt(message, state.own_leaf)
+
+    def expire(self, now: float) -> None:
+        """Forget the keys of epochs that ended too long ago; every call that is given a time does so."""
+        self._past.expire(now)
 
     # Proposals and commits
 
@@ -463,12 +487,15 @@ class Group:
         )
         return self._pending
 
-    def apply_pending(self) -> CommitApplied:
-        """Go into the epoch of our own pending commit. Raises StateError when there is none."""
+    def apply_pending(self, *, now: float | None = None) -> CommitApplied:
+        """Go into the epoch of our own pending commit. Raises StateError when there is none.
+
+        The epoch before ends `now`, in Unix seconds; when the commit was made, if that is not given.
+        """
         if self._pending is None:
             raise StateError("no commit is pending; make one with commit()")
         pending = self._pending
-        self._advance(pending.state)
+        self._advance(pending.state, pending.effect.removed, pending.made if now is None else now)
         return pending.effect
 
     def discard_pending(self) -> None:
@@ -486,13 +513,14 @@ class Group:
         """
         decoded = decode_message(message)
         state = self._state
+        self.expire(now)
         if isinstance(decoded, PrivateMessage):
             if decoded.content_type is ContentType.APPLICATION:
                 return self._decrypt(decoded)
             self._check_place(decoded.group_id, decoded.epoch)
             content, ratchet, key = state.keys.unprotect(decoded, self.own_leaf)
             event = self._handle(content, now)
-            ratchet.use(key)
+            ratchet.use(self.suite, key)
             return event
         if not isinstance(decoded, PublicMessage):
             raise ValidationError("message_kind", f"a {type(decoded).__name__} is not for a group's members")
@@ -525,7 +553,7 @@ class Group:
         if isinstance(outcome, Removed):
             return outcome
         state, effect = outcome
-        self._advance(state)
+        self._advance(state, effect.removed, now)
         return effect
 
     def _remember(self, proposal: Proposal, content: AuthenticatedContent) -> ProposalReceived:
@@ -535,11 +563,10 @@ class Group:
         assert reference is not None
         return ProposalReceived(proposal, sender, reference)
 
-    def _advance(self, state: GroupState) -> None:
+    def _advance(self, state: GroupState, removed: Sequence[int], now: float) -> None:
         """Swap the new epoch in; keep what late messages and resumption still need of the old one."""
-        before = self._state
-        self._past.resumption[state.context.epoch] = state.secrets.resumption_psk
-        self._past.add(before.keys)
+        self._past.end(self._state.keys, removed, now)
+        self._past.begin(state.context.epoch, state.secrets.resumption_psk)
         self._proposals = PendingProposals()
         self._pending = None
         self._state = state

@@ -76,13 +76,22 @@ class Epoch:
     keys: EpochKeys
 
     @classmethod
-    def open(cls, suite: CipherSuite, context: GroupContext, tree: RatchetTree, epoch_secret: bytes) -> Epoch:
+    def open(
+        cls,
+        suite: CipherSuite,
+        context: GroupContext,
+        tree: RatchetTree,
+        roster: Roster,
+        epoch_secret: bytes,
+    ) -> Epoch:
         """Derive the epoch's secrets, tag and message keys from its epoch secret."""
         secrets = EpochSecrets.derive(suite, epoch_secret)
         tag = confirmation_tag(suite, secrets.confirmation, context.confirmed_transcript_hash)
         interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, tag)
         secret_tree = SecretTree.grow(suite, tree.size, encryption_secret(suite, epoch_secret))
-        keys = EpochKeys(suite, context, secrets.sender_data, secret_tree, tree.signature_keys())
+        keys = EpochKeys(
+            suite, context, secrets.sender_data, secret_tree, tree.leaf_nodes(), roster.members.get
+        )
         return cls(context, interim, tag, secrets, keys)
 
 
@@ -97,6 +106,7 @@ def next_epoch(
     suite: CipherSuite,
     provisional: GroupContext,
     tree: RatchetTree,
+    roster: Roster,
     content: AuthenticatedContent,
     *,
     interim_before: bytes,
@@ -111,7 +121,7 @@ def next_epoch(
     context = replace(provisional, confirmed_transcript_hash=confirmed)
     joiner = joiner_secret(suite, init_secret, commit_secret, context.encoded)
     secrets = JoinerSecrets.derive(suite, joiner, psks, context.encoded)
-    return Epoch.open(suite, context, tree, secrets.epoch), secrets
+    return Epoch.open(suite, context, tree, roster, secrets.epoch), secrets
 
 
 def combine_psks(suite: CipherSuite, psks: tuple[PreSharedKeyId, ...], lookup: PskLookup) -> Secret:

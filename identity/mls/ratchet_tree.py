@@ -157,15 +157,15 @@ class RatchetTree:
             if isinstance(node, LeafNode):
                 yield index, node
 
-    def signature_keys(self) -> Callable[[int], bytes | None]:
-        """A function from leaf index to signature key; it keeps no more of this tree alive than the nodes."""
+    def leaf_nodes(self) -> Callable[[int], LeafNode | None]:
+        """A function from leaf index to leaf node; it keeps no more of this tree alive than the nodes."""
         nodes = self.nodes
 
-        def signature_key(leaf: int) -> bytes | None:
+        def leaf_node(leaf: int) -> LeafNode | None:
             node = nodes[2 * leaf] if 2 * leaf < len(nodes) else None
-            return node.signature_key if isinstance(node, LeafNode) else None
+            return node if isinstance(node, LeafNode) else None
 
-        return signature_key
+        return leaf_node
 
     def parents(self) -> Iterator[tuple[int, ParentNode]]:
         """All parent nodes that are not blank, with their node indices."""

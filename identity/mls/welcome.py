@@ -162,7 +162,7 @@ def join(
         private |= _path_keys(use, tree, own, info.signer, secrets.path_secret)
 
     steps = JoinerSecrets.derive(use, secrets.joiner_secret, psks, context.encoded)
-    epoch = Epoch.open(use, context, tree, steps.epoch)
+    epoch = Epoch.open(use, context, tree, roster, steps.epoch)
     if Secret(epoch.confirmation_tag) != info.confirmation_tag:
         raise VerificationError("confirmation tag")
     return GroupState(
