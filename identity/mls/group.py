@@ -28,6 +28,7 @@ from identity.mls.commit import (
 )
 from identity.mls.creation import found
 from identity.mls.credential import Credential
+from identity.mls.epoch_view import EpochView
 from identity.mls.errors import KeyUnavailable, StateError, ValidationError
 from identity.mls.framing import (
     AuthenticatedContent,
@@ -42,9 +43,7 @@ from identity.mls.framing import (
 )
 from identity.mls.group_state import GroupState, PskLookup
 from identity.mls.leaf_node import (
-    Extension,
     Extensions,
-    ExtensionType,
     LeafNode,
     LeafNodeSource,
     leaf_position,
@@ -59,7 +58,6 @@ from identity.mls.proposal import (
     PreSharedKeyId,
     Proposal,
     PskType,
-    ReInit,
     Remove,
     Update,
 )
@@ -73,7 +71,6 @@ from identity.mls.welcome import (
     KeyPackageBundle,
     accept_tree,
     check_bundle,
-    group_info,
     join,
 )
 
@@ -98,7 +95,7 @@ def no_psks(psk: PreSharedKeyId) -> bytes | None:
     return None
 
 
-class Group:
+class Group(EpochView):
     """One member's view of one group. Make it with `create`, `join`, `join_external` or `load`."""
 
     __slots__ = (
@@ -108,7 +105,6 @@ class Group:
         "_proposals",
         "_psks",
         "_random",
-        "_state",
     )
 
     def __init__(
@@ -121,7 +117,7 @@ class Group:
         past_epochs: int = PAST_EPOCHS,
         past_lifetime: float = PAST_LIFETIME,
     ) -> None:
-        self._state = state
+        super().__init__(state)
         self._identity = identity
         self._random = random
         self._psks = psks
@@ -292,61 +288,9 @@ class Group:
     # Reading the state
 
     @property
-    def suite(self) -> CipherSuite:
-        """The cipher suite."""
-        return self._state.suite
-
-    @property
-    def group_id(self) -> bytes:
-        """The group's id."""
-        return self._state.context.group_id
-
-    @property
-    def epoch(self) -> int:
-        """The number of the current epoch."""
-        return self._state.context.epoch
-
-    @property
-    def own_leaf(self) -> int:
-        """Our leaf index."""
-        return self._state.own_leaf
-
-    @property
-    def members(self) -> dict[int, bytes]:
-        """The identity of every member by leaf index, in leaf order."""
-        return dict(sorted(self._state.roster.members.items()))
-
-    @property
-    def extensions(self) -> Extensions:
-        """The extensions of the group context."""
-        return self._state.context.extensions
-
-    @property
-    def reinit(self) -> ReInit | None:
-        """The parameters of the group that follows this one, once a commit has said so (section 11.2)."""
-        return self._state.reinit
-
-    @property
-    def epoch_authenticator(self) -> Secret:
-        """The same for all members of an epoch and for nobody else: compare it out of band (section 8.7)."""
-        return self._state.secrets.epoch_authenticator
-
-    @property
     def pending(self) -> PendingCommit | None:
         """The commit made here that waits to be applied."""
         return self._pending
-
-    def leaf_of(self, identity: bytes) -> int | None:
-        """The leaf index of a member, or `None`."""
-        return self._state.roster.leaf_of(identity)
-
-    def leaf_node(self, leaf: int) -> LeafNode | None:
-        """The leaf node of a member; `None` when nobody is there."""
-        return self._state.tree.leaf(leaf)
-
-    def export(self, label: bytes, context: bytes, length: int) -> Secret:
-        """A secret for another protocol, the same for all members of the epoch (section 8.5)."""
-        return self._state.secrets.export(self.suite, label, context, length)
 
     def resumption_psk(self, epoch: int) -> Secret:
         """The resumption PSK of this or a recent epoch (section 8.6). Raises KeyUnavailable."""
@@ -354,12 +298,6 @@ class Group:
             return self._past.resumption[epoch]
         except KeyError:
             raise KeyUnavailable("resumption PSK", f"epoch {epoch} is not kept") from None
-
-    def group_info(self) -> bytes:
-        """A GroupInfo, as an MLSMessage, by which others can join with a commit of their own (12.4.3.2)."""
-        external_pub = self._state.secrets.external_key_pair(self.suite).public
-        extension = Extension(ExtensionType.EXTERNAL_PUB, external_pub)
-        return encode_message(group_info(self._state, (extension,)))
 
     # Application messages
 
