@@ -194,6 +194,7 @@ def make_external_commit(
     removed in the same commit. Raises ValidationError when the group allows no such joining.
     """
     use, context = suite(info.group_context.cipher_suite), info.group_context
+    validation.epoch_may_end(context)
     external_pub = find_extension(info.extensions, ExtensionType.EXTERNAL_PUB)
     if external_pub is None:
         raise ValidationError("external_pub", "a GroupInfo without the key that external commits need")
@@ -297,6 +298,7 @@ def process_commit(
     Raises ValidationError, VerificationError or KeyUnavailable.
     """
     suite, own = state.suite, state.own_leaf
+    validation.epoch_may_end(state.context)
     sender, commit = content.content.sender, content.content.body
     assert isinstance(commit, Commit)
     external = sender.type is SenderType.NEW_MEMBER_COMMIT

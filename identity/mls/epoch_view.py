@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from identity.mls.cipher_suite import CipherSuite
+from identity.mls.errors import StateError
 from identity.mls.framing import encode_message
 from identity.mls.group_state import GroupState
 from identity.mls.leaf_node import Extension, Extensions, ExtensionType, LeafNode
 from identity.mls.proposal import ReInit
 from identity.mls.secret import Secret
 from identity.mls.welcome import group_info
+
+EXPORT_BLOCKS = 255
+"""How many blocks of the hash HKDF-Expand can give (RFC 5869)."""
 
 
 class EpochView:
@@ -68,7 +72,13 @@ class EpochView:
         return self._state.tree.leaf(leaf)
 
     def export(self, label: bytes, context: bytes, length: int) -> Secret:
-        """A secret for another protocol, the same for all members of the epoch (section 8.5)."""
+        """A secret for another protocol, the same for all members of the epoch (section 8.5).
+
+        Raises StateError for a length that cannot be.
+        """
+        most = min(EXPORT_BLOCKS * self.suite.hash_length, 0xFFFF)
+        if not 0 <= length <= most:
+            raise StateError(f"{length} bytes cannot be exported, from 0 to {most} can")
         return self._state.secrets.export(self.suite, label, context, length)
 
     def group_info(self) -> bytes:

@@ -405,6 +405,8 @@ class Group(EpochView):
         """
         state = self._state
         self._refuse_after_reinit()
+        if self.epoch == validation.MAX_EPOCH:
+            raise StateError("this is the last epoch that has a number; found another group")
         if self._pending is not None:
             raise StateError("a commit is pending; apply or discard it first")
         own = Sender.member(self.own_leaf)

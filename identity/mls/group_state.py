@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from identity.mls import validation
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.errors import KeyUnavailable
 from identity.mls.framing import AuthenticatedContent
@@ -125,7 +126,11 @@ def next_epoch(
 
 
 def combine_psks(suite: CipherSuite, psks: tuple[PreSharedKeyId, ...], lookup: PskLookup) -> Secret:
-    """The PSK secret of a commit or Welcome (section 8.4). Raises KeyUnavailable for a PSK not held."""
+    """The PSK secret of a commit or Welcome (section 8.4).
+
+    Raises KeyUnavailable for a PSK not held, ValidationError for too many.
+    """
+    validation.psk_count(psks)
     found = []
     for psk in psks:
         secret = lookup(psk)

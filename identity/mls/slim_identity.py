@@ -22,6 +22,7 @@ import math
 from typing import Any, Protocol
 
 from identity.errors import AuthError
+from identity.mls import validation
 from identity.mls.authentication_service import Occasion
 from identity.mls.credential import BASIC, Credential
 from identity.mls.errors import ValidationError
@@ -49,7 +50,8 @@ class SlimIdentity:
         self._verifier = verifier
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
-        """The subject of the leaf's token. Raises ValidationError with rule "credential"."""
+        """The subject of the leaf's token. Raises ValidationError, for a token with rule "credential"."""
+        validation.leaf_total_lifetime(leaf)
         if leaf.credential.type != BASIC:
             raise ValidationError("credential", f"a credential of type {leaf.credential.type}, not basic")
         token = credential_token(leaf.credential)

@@ -69,11 +69,17 @@ class NewPath:
             for at in recipients(tree, other, new_leaves):
                 node = tree.nodes[at]
                 assert node is not None
-                sealed.append(
-                    HpkeCiphertext(*suite.encrypt_with_label(node.encryption_key, _LABEL, context, secret))
-                )
+                try:
+                    ciphertext = suite.encrypt_with_label(node.encryption_key, _LABEL, context, secret)
+                except ValidationError as error:
+                    raise ValidationError("public_key", f"{_name(at)} is {error.problem}") from None
+                sealed.append(HpkeCiphertext(*ciphertext))
             nodes.append(UpdatePathNode(pair.public, tuple(sealed)))
         return UpdatePath(self.leaf_node, tuple(nodes))
+
+
+def _name(node: int) -> str:
+    return f"the key of node {node}" if node & 1 else f"the encryption key of leaf {node // 2}"
 
 
 def recipients(tree: RatchetTree, copath_node: int, new_leaves: Set[int]) -> list[int]:
@@ -117,7 +123,7 @@ def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdateP
         problem = f"a path of {len(path.nodes)} nodes where {len(steps)} are due"
         raise ValidationError("path_length", problem)
     for node in path.nodes:
-        suite.hpke.check_public(node.encryption_key)
+        suite.hpke.check_public(node.encryption_key, f"a key in the path of leaf {sender}")
     parent_hash = _merge(suite, tree, sender, steps, [node.encryption_key for node in path.nodes])
     if path.leaf_node.parent_hash != parent_hash:
         raise ValidationError("parent_hash", "the path's leaf has another parent hash than its path")
