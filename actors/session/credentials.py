@@ -15,6 +15,7 @@ from __future__ import annotations
 from actors.session.crypto import KeysWanted
 from identity.jws import payload_of
 from identity.mls import Group, Occasion, SlimIdentity
+from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode, LeafNodeSource
 from identity.mls.slim_identity import issue_time
 from identity.protocols import Claims, Verifier, WouldBlock
@@ -77,6 +78,9 @@ class Credentials:
         self._new[pair] = subject
         return subject
 
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        self._judge.accept_external_sender(sender, occasion, now)
+
     def is_successor(self, before: bytes, after: bytes) -> bool:
         return self._judge.is_successor(before, after)
 
@@ -98,6 +102,9 @@ class Survey:
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
         self.leaves.append(leaf)
         return leaf.signature_key
+
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        """Left to the policy that judges in earnest."""
 
     def is_successor(self, before: bytes, after: bytes) -> bool:
         return before == after

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
+from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode
 
 
@@ -26,6 +27,9 @@ class AuthenticationService(Protocol):
         `now` is in Unix seconds. The identity must be unique in the group. Raises ValidationError.
         """
 
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        """Check a sender outside the group whose proposals shall count. Raises ValidationError."""
+
     def is_successor(self, before: bytes, after: bytes) -> bool:
         """Whether a member with identity `before` may become `after` (section 5.3.1)."""
 
@@ -36,6 +40,9 @@ class BasicIdentity:
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
         """The whole credential is the identity."""
         return leaf.credential.encode()
+
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        """Any will do."""
 
     def is_successor(self, before: bytes, after: bytes) -> bool:
         """A member keeps its identity."""

@@ -37,15 +37,18 @@ from identity.mls.key_schedule import EXTERNAL_INIT_LABEL, JoinerSecrets, zero_s
 from identity.mls.leaf_node import ExtensionType, LeafNode, LeafNodeSource, find_extension, leaf_position
 from identity.mls.messages import Commit, GroupContext, GroupInfo, UpdatePath
 from identity.mls.proposal import Add, ExternalInit, Proposal, ProposalRef, ReInit, Remove
-from identity.mls.proposal_list import Applied, GroupView, Proposed, apply_proposals, pairs, succeed
+from identity.mls.proposal_list import Applied, GroupView, Proposed, apply_proposals, pairs, successor
 from identity.mls.ratchet_tree import RatchetTree
 from identity.mls.roster import Roster
 from identity.mls.secret import Secret
+from identity.mls.selection import LeftOut, choose
 from identity.mls.signatures import SignatureKey
 from identity.mls.transcript_hash import interim_transcript_hash
 from identity.mls.tree_kem import (
     NewPath,
+    Path,
     PrivateKeys,
+    check_path_ciphertexts,
     follow_path,
     make_path,
     merge_path,
@@ -73,11 +76,18 @@ class CommitApplied:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A commit that takes this member out. Our state stays in the last epoch we were part of."""
+    """A commit that takes this member out. Our state stays in the last epoch we were part of.
+
+    All of the commit was checked but for its confirmation tag: that proves the new epoch, whose secrets are
+    not for us.
+    """
 
     epoch: int
     """The epoch that goes on without us."""
     committer: int
+    """Leaf index, in the new tree."""
+    external: bool = False
+    """Whether it is a commit by which our own identity joins anew (section 12.4.3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ class PendingCommit:
     state: GroupState
     made: float
     """When, in Unix seconds."""
+    left_out: tuple[LeftOut, ...] = ()
+    """The proposals of the epoch that it does not hold, and why."""
 
     def __repr__(self) -> str:
         return f"PendingCommit({self.effect!r})"
@@ -99,7 +111,8 @@ class PendingCommit:
 
 def make_commit(
     state: GroupState,
-    proposals: Sequence[Proposed],
+    pending: Sequence[Proposed],
+    chosen: Sequence[Proposed],
     identity: AuthenticationService,
     lookup: PskLookup,
     *,
@@ -108,20 +121,19 @@ def make_commit(
     with_path: bool,
     credential: Credential | None,
 ) -> PendingCommit:
-    """Commit `proposals` as a PublicMessage, with a path when asked or needed (section 12.4.1).
+    """Commit proposals as a PublicMessage, with a path when asked or needed (section 12.4.1).
 
-    `credential` replaces the committer's own, under the same signature key, and brings a path.
-    Raises ValidationError when the list or one of the proposals is against a rule, or the committer's own
-    credential is refused; KeyUnavailable for a PSK that is not held.
+    It holds the `chosen` and those of the `pending` that can stand beside them. `credential` replaces the
+    committer's own, under the same signature key, and brings a path.
+    Raises ValidationError when one of the `chosen` is against a rule, or the committer's own credential is
+    refused; KeyUnavailable for a PSK among them that is not held.
     """
     suite, own = state.suite, state.own_leaf
+    group = GroupView(suite, state.context, state.tree, state.roster, own)
+    proposals, left_out = choose(group, pending, chosen, identity, lookup, now)
     listed = pairs(proposals)
     validation.member_commit(listed, own)
-    for proposal, _ in listed:
-        if isinstance(proposal, Add):
-            validation.leaf_lifetime(proposal.key_package.leaf_node, now)
-    group = GroupView(suite, state.context, state.tree, state.roster, own)
-    applied = apply_proposals(group, proposals, identity, now)
+    applied = apply_proposals(group, proposals, identity, now, committing=True)
     tree = applied.tree
 
     path = None
@@ -143,7 +155,8 @@ def make_commit(
 
         path = make_path(suite, tree, own, random, sign_leaf)
         # Receivers judge the leaf as one that enters: better refused here than by all of them.
-        succeed(applied.roster, own, path.leaf_node, identity, now)
+        applied.roster.enter(own, successor(applied.roster, own, path.leaf_node, identity, now))
+    validation.members_agree(tree.index, applied.extensions)
 
     provisional = provisional_context(suite, state.context, tree, applied.extensions)
     content, epoch, joiner = _sign_commit(
@@ -173,7 +186,8 @@ def make_commit(
     )
     message = PublicMessage.protect(suite, content, state.secrets.membership, state.context.encoded)
     welcome = make_welcome(new_state, applied.added, joiner, applied.psks, path) if applied.added else None
-    return PendingCommit(encode_message(message), welcome, _effect(epoch, own, applied), new_state, now)
+    effect = _effect(epoch, own, applied)
+    return PendingCommit(encode_message(message), welcome, effect, new_state, now, tuple(left_out))
 
 
 def make_external_commit(
@@ -313,11 +327,23 @@ def process_commit(
     validation.path_present(listed, commit.path)
     group = GroupView(suite, state.context, state.tree, state.roster, own)
     applied = apply_proposals(group, proposals, identity, now)
-    if own in applied.removed:
-        return Removed(state.context.epoch + 1, sender.index)
-
     tree, path = applied.tree, commit.path
     committer = sender.index
+    tag = content.confirmation_tag
+    if tag is None or len(tag) != suite.hash_length:
+        raise VerificationError("confirmation tag")
+    steps: Path = []
+    if path is not None:
+        if external:
+            committer = _enter(state, applied, path, identity, now)
+        else:
+            _renew(state, applied, path, committer, identity, now)
+        steps = merge_path(suite, tree, committer, path)
+        check_path_ciphertexts(tree, path, steps, applied.new_leaves)
+    validation.members_agree(tree.index, applied.extensions)
+    if own in applied.removed:
+        return Removed(state.context.epoch + 1, committer, external)
+
     private = state.private
     if applied.own_update is not None:
         pair = own_updates.get(applied.own_update)
@@ -325,17 +351,9 @@ def process_commit(
             raise KeyUnavailable("leaf key", "the commit holds an Update of ours whose key is gone")
         private = {**private, 2 * own: pair}
     commit_secret = zero_secret(suite)
-    provisional = None
+    provisional = provisional_context(suite, state.context, tree, applied.extensions)
     if path is not None:
-        if external:
-            committer = _enter(state, applied, path, identity, now)
-        else:
-            _renew(state, applied, path, committer, identity, now)
-        steps = merge_path(suite, tree, committer, path)
-        provisional = provisional_context(suite, state.context, tree, applied.extensions)
         private, commit_secret = _read_path(state, applied, path, steps, private, provisional)
-    if provisional is None:
-        provisional = provisional_context(suite, state.context, tree, applied.extensions)
 
     init_secret = state.secrets.init
     if applied.external_init is not None:
@@ -353,8 +371,7 @@ def process_commit(
         commit_secret=commit_secret,
         psks=combine_psks(suite, applied.psks, lookup),
     )
-    tag = content.confirmation_tag
-    if tag is None or Secret(epoch.confirmation_tag) != tag:
+    if Secret(epoch.confirmation_tag) != tag:
         raise VerificationError("confirmation tag")
     new_state = replace(
         state,
@@ -403,10 +420,9 @@ def _renew(
         LeafNodeSource.COMMIT,
         state.context,
         applied.extensions,
-        applied.tree.index,
         committer,
     )
-    succeed(applied.roster, committer, after, identity, now)
+    applied.roster.enter(committer, successor(applied.roster, committer, after, identity, now))
 
 
 def _enter(
@@ -421,11 +437,13 @@ def _enter(
         LeafNodeSource.COMMIT,
         state.context,
         applied.extensions,
-        applied.tree.index,
         index,
     )
     name = identity.identify(leaf, Occasion.ENTERS, now)
     for removed in applied.removed:
+        before = state.tree.leaf(removed)
+        assert before is not None
+        validation.path_leaf_key_is_new(before, leaf)
         own = identity.is_successor(state.roster.identity_of(removed), name)
         validation.require(own, "external_remove", "an external commit that removes somebody else")
     applied.roster.enter(index, name)
@@ -436,7 +454,7 @@ def _read_path(
     state: GroupState,
     applied: Applied,
     path: UpdatePath,
-    steps: list[tuple[int, int]],
+    steps: Path,
     private: PrivateKeys,
     provisional: GroupContext,
 ) -> tuple[PrivateKeys, Secret]:

@@ -6,6 +6,7 @@ from identity.mls import validation
 from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random
 from identity.mls.credential import Credential
+from identity.mls.group_extensions import accept_extensions
 from identity.mls.group_state import Epoch, GroupState
 from identity.mls.leaf_node import Extensions, LeafNode, LeafNodeSource
 from identity.mls.messages import GroupContext
@@ -41,6 +42,7 @@ def found(
         source=LeafNodeSource.KEY_PACKAGE,
         lifetime=lifetime_from(now),
     )
+    accept_extensions(extensions, suite, identity, Occasion.ENTERS, now)
     validation.leaf_required_capabilities(leaf, extensions)
     roster = Roster()
     roster.enter(0, identity.identify(leaf, Occasion.ENTERS, now))

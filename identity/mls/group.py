@@ -61,7 +61,7 @@ from identity.mls.proposal import (
     Remove,
     Update,
 )
-from identity.mls.proposal_list import Proposed, select
+from identity.mls.proposal_list import Application, GroupView, Proposed
 from identity.mls.secret import Secret
 from identity.mls.signatures import SignatureKey
 from identity.mls.snapshot import GroupSnapshot
@@ -180,6 +180,7 @@ class Group(EpochView):
         identity: AuthenticationService,
         now: float,
         ratchet_tree: bytes | None = None,
+        predecessor: Group | None = None,
         verify_many: VerifyMany = map,
         random: Random = urandom,
         psks: PskLookup = no_psks,
@@ -188,7 +189,8 @@ class Group(EpochView):
     ) -> Group:
         """Join by a Welcome, given as an MLSMessage (section 12.4.3.1).
 
-        `ratchet_tree` is for a Welcome that comes without it. `verify_many` may be a thread pool's `map`:
+        `ratchet_tree` is for a Welcome that comes without it, `predecessor` for the group that a ReInit has
+        ended or a branch comes from (sections 11.2 and 11.3). `verify_many` may be a thread pool's `map`:
         then the signatures of a large tree are checked in parallel. Raises KeyUnavailable when the Welcome is
         not for this key package, StateError when the bundle is not one, otherwise any error of a bad Welcome.
         """
@@ -200,8 +202,9 @@ class Group(EpochView):
             message,
             bundle,
             identity,
-            psks,
+            psks if predecessor is None else predecessor._lookup_with(psks),
             ratchet_tree=ratchet_tree,
+            predecessor=None if predecessor is None else predecessor._state,
             now=now,
             verify_many=verify_many,
         )
@@ -341,11 +344,29 @@ class Group(EpochView):
 
     # Proposals and commits
 
-    def propose(self, proposal: Proposal) -> bytes:
+    @property
+    def proposals(self) -> tuple[Proposed, ...]:
+        """What has been proposed in this epoch, in the order in which it came."""
+        return tuple(self._proposals.proposals.values())
+
+    def drop_proposal(self, reference: bytes) -> None:
+        """Forget a proposal: no commit of ours will hold it, nor can we follow one that does.
+
+        Raises StateError when there is none with this reference.
+        """
+        self._proposals.drop(reference)
+
+    def propose(self, proposal: Proposal, *, now: float) -> bytes:
         """Say a proposal to the group, as a PublicMessage; for our own leaf use `propose_update`.
 
-        Raises StateError when too many are pending or the group has ended.
+        Raises StateError when too many are pending or the group has ended, ValidationError when no commit of
+        this epoch could hold it.
         """
+        state, own = self._state, Sender.member(self.own_leaf)
+        self._refuse_after_reinit()
+        validation.sender_may_propose(proposal, own)
+        view = GroupView(self.suite, state.context, state.tree, state.roster, None)
+        Application(view, self._identity, now, committing=True).apply(Proposed(proposal, own))
         message, _ = self._propose(proposal)
         return message
 
@@ -398,8 +419,10 @@ class Group(EpochView):
         """Make a commit; nothing changes until `apply_pending`.
 
         It holds pending proposals by reference, and by value: Adds of the key packages `add` (MLSMessages),
-        Removes of the leaves `remove`, and `proposals`. It has a path when one is needed (section 17.4), when
-        `path` asks for fresh keys, or when `credential` is to replace ours; the signature key stays.
+        Removes of the leaves `remove`, and `proposals`. Pending ones that are invalid or conflict with others
+        are left out (section 12.2); `PendingCommit.left_out` tells which. It has a path when one is needed
+        (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the
+        signature key stays.
 
         Raises StateError when another commit is pending or the group has ended, otherwise as `process` does.
         """
@@ -417,7 +440,8 @@ class Group(EpochView):
         ]
         self._pending = make_commit(
             state,
-            select(list(self._proposals.proposals.values()), chosen, self.own_leaf),
+            self.proposals,
+            chosen,
             self._identity,
             self._lookup,
             random=self._random,
@@ -512,9 +536,17 @@ class Group(EpochView):
         self._state = state
 
     def _lookup(self, psk: PreSharedKeyId) -> bytes | None:
-        if psk.type is PskType.RESUMPTION and psk.group_id == self.group_id:
-            return self._past.resumption.get(psk.epoch)
-        return self._psks(psk)
+        return self._lookup_with(self._psks)(psk)
+
+    def _lookup_with(self, psks: PskLookup) -> PskLookup:
+        """A store that knows this group's resumption PSKs, and all others from `psks`."""
+
+        def lookup(psk: PreSharedKeyId) -> bytes | None:
+            if psk.type is PskType.RESUMPTION and psk.group_id == self.group_id:
+                return self._past.resumption.get(psk.epoch)
+            return psks(psk)
+
+        return lookup
 
     def _check_group(self, group_id: bytes) -> None:
         if group_id != self.group_id:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.errors import StateError, ValidationError
-from identity.mls.framing import AuthenticatedContent
+from identity.mls.framing import AuthenticatedContent, SenderType
 from identity.mls.hpke import HpkeKeyPair
 from identity.mls.proposal_list import Proposed
 
 MAX_PROPOSALS = 1024
 """How many proposals of an epoch are kept for a commit to refer to; further ones are refused."""
+
+MAX_OUTSIDE_PROPOSALS = 64
+"""How many of them may come from outside the group, so that no stranger takes the members' places."""
 
 MAX_PROPOSAL = 64 * 1024
 """The longest proposal that is kept, in bytes; an Add is a credential and under 1 KiB more."""
@@ -40,7 +43,19 @@ class PendingProposals:
                 "pending_proposals", f"a proposal of {size} bytes, more than {MAX_PROPOSAL}"
             )
         reference = content.proposal_reference(suite)
-        if reference not in self.proposals and len(self.proposals) >= MAX_PROPOSALS:
-            raise ValidationError("pending_proposals", f"more than {MAX_PROPOSALS} proposals in one epoch")
+        if reference not in self.proposals:
+            limit, held = MAX_PROPOSALS, len(self.proposals)
+            if sender.type is not SenderType.MEMBER:
+                limit = MAX_OUTSIDE_PROPOSALS
+                held = sum(p.sender.type is not SenderType.MEMBER for p in self.proposals.values())
+            if held >= limit or len(self.proposals) >= MAX_PROPOSALS:
+                raise ValidationError("pending_proposals", f"more than {limit} such proposals in one epoch")
         proposed = self.proposals[reference] = Proposed(proposal, sender, reference)  # type: ignore[arg-type]
         return proposed
+
+    def drop(self, reference: bytes) -> None:
+        """Forget a proposal. Raises StateError when it is not here."""
+        if reference not in self.proposals:
+            raise StateError("no proposal with that reference is pending")
+        del self.proposals[reference]
+        self.own_updates.pop(reference, None)

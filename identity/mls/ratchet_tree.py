@@ -226,6 +226,7 @@ class RatchetTree:
 
         Returns its leaf index. Raises ValidationError when a key of it is in the tree, or that is full.
         """
+        self.index.check_leaf(leaf)  # before the tree is doubled for it
         index = self.blank_leaf()
         self._put_leaf(index, leaf)
         for above in tree_math.direct_path(2 * index, self.size):
@@ -278,6 +279,8 @@ class RatchetTree:
         before = self.nodes[position]
         keys = self.index
         if isinstance(before, LeafNode):
+            if leaf is not None:
+                keys.check_leaf(leaf, before)
             keys.remove_leaf(before)
         if leaf is not None:
             keys.add_leaf(position, leaf)

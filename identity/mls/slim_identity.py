@@ -26,6 +26,7 @@ from identity.mls import validation
 from identity.mls.authentication_service import Occasion
 from identity.mls.credential import BASIC, Credential
 from identity.mls.errors import ValidationError
+from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode
 from identity.protocols import Claims
 
@@ -63,6 +64,10 @@ class SlimIdentity:
         if _public_key(claims) != base64.b64encode(leaf.signature_key).decode():
             raise ValidationError("credential", "a token for another signature key than the leaf's")
         return _subject(claims).encode()
+
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        """Nobody outside a SLIM group has a say in it. Raises ValidationError."""
+        raise ValidationError("external_senders", "an external sender in a group of SLIM")
 
     def is_successor(self, before: bytes, after: bytes) -> bool:
         """A renewed credential has the same subject."""

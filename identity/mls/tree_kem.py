@@ -20,6 +20,9 @@ from identity.mls.secret import Secret
 
 PrivateKeys = dict[int, HpkeKeyPair]
 
+Path = list[tuple[int, int]]
+"""A filtered direct path, from below: each node with its child on the copath (section 4.1.2)."""
+
 _LABEL = b"UpdatePathNode"
 
 
@@ -112,7 +115,7 @@ def make_path(
     return NewPath(leaf_node, steps, tuple(secrets), tuple(pairs), leaf_key_pair, secret)
 
 
-def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdatePath) -> list[tuple[int, int]]:
+def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdatePath) -> Path:
     """Put the public half of a received path into `tree`; returns the filtered direct path (section 7.5).
 
     Raises ValidationError when the path has another length, a key that is in the tree already or is no key
@@ -148,11 +151,20 @@ def _merge(
     return parent_hash
 
 
+def check_path_ciphertexts(tree: RatchetTree, path: UpdatePath, steps: Path, new_leaves: Set[int]) -> None:
+    """Each path secret is sealed as often as it has readers. Raises ValidationError."""
+    for (_, other), node in zip(steps, path.nodes, strict=True):
+        readers = len(recipients(tree, other, new_leaves))
+        if readers != len(node.encrypted_path_secret):
+            problem = f"{len(node.encrypted_path_secret)} ciphertexts for {readers} readers"
+            raise ValidationError("path_ciphertexts", problem)
+
+
 def open_path_secret(
     suite: CipherSuite,
     tree: RatchetTree,
     path: UpdatePath,
-    steps: list[tuple[int, int]],
+    steps: Path,
     *,
     own: int,
     private: Mapping[int, HpkeKeyPair],
@@ -161,25 +173,21 @@ def open_path_secret(
 ) -> tuple[int, Secret]:
     """Open the path secret meant for leaf `own` (section 7.5): (its step on the path, the secret).
 
-    Raises ValidationError when a node has another number of ciphertexts than readers, KeyUnavailable when
-    none is for us, VerificationError when ours does not open.
+    `check_path_ciphertexts` has passed. Raises KeyUnavailable when none is for us, VerificationError when
+    ours does not open.
     """
-    found = None
     for number, ((_, other), node) in enumerate(zip(steps, path.nodes, strict=True)):
-        readers = recipients(tree, other, new_leaves)
-        if len(readers) != len(node.encrypted_path_secret):
-            problem = f"{len(node.encrypted_path_secret)} ciphertexts for {len(readers)} readers"
-            raise ValidationError("path_ciphertexts", problem)
-        if found is None and tree_math.is_below(2 * own, other):
+        if tree_math.is_below(2 * own, other):
+            readers = recipients(tree, other, new_leaves)
             for at, sealed in zip(readers, node.encrypted_path_secret, strict=True):
                 if at in private and tree_math.is_below(2 * own, at):
-                    found = number, at, sealed
-                    break
-    if found is None:
-        raise KeyUnavailable("path secret", "no ciphertext of the path is for this member")
-    number, at, sealed = found
-    pair = private[at]
-    return number, suite.decrypt_with_label(pair, _LABEL, context, sealed.kem_output, sealed.ciphertext)
+                    pair = private[at]
+                    secret = suite.decrypt_with_label(
+                        pair, _LABEL, context, sealed.kem_output, sealed.ciphertext
+                    )
+                    return number, secret
+            break
+    raise KeyUnavailable("path secret", "no ciphertext of the path is for this member")
 
 
 def follow_path(

@@ -116,18 +116,44 @@ def leaf_required_capabilities(leaf: LeafNode, group_extensions: Extensions) -> 
     )
 
 
-def leaf_credential_type(leaf: LeafNode, members: TreeIndex) -> None:
-    """All members know the type of the leaf's credential, and the leaf knows those of all members."""
+def leaf_own_credential_type(leaf: LeafNode) -> None:
+    """The leaf's capabilities list the type of its own credential."""
+    known = leaf.credential.type in leaf.capabilities.credentials
+    require(known, "credential_type", "a leaf whose capabilities do not list its own type of credential")
+
+
+def leaf_credential_type(leaf: LeafNode, members: TreeIndex, before: LeafNode | None = None) -> None:
+    """All members know the type of the leaf's credential, and the leaf knows those of all members.
+
+    `before` is the leaf that this one replaces: it does not count.
+    """
     own = leaf.credential.type
     known = leaf.capabilities.credentials
+    replaced = None if before is None else (before.credential.type, before.capabilities)
     require(
         own in known
         and all(
-            own in capabilities.credentials and in_use in known for in_use, capabilities in members.kinds
+            own in kind[1].credentials and kind[0] in known
+            for kind, count in members.kinds.items()
+            if count > (kind == replaced)
         ),
         "credential_type",
         "a credential type that not every member supports",
     )
+
+
+def members_agree(members: TreeIndex, extensions: Extensions) -> None:
+    """All members support the group's extensions, what it requires, and the types of credential in use.
+
+    A property of the whole group (sections 7.3, 11.1 and 12.1.7): it is asked once a commit is applied, when
+    leaves that the commit replaces have no say any more.
+    """
+    in_use = {kind for kind, _ in members.kinds}
+    for _, capabilities in members.kinds:
+        able = can_do(capabilities, extensions)
+        require(able, "required_capabilities", "a member that lacks capabilities the group requires")
+        known = in_use.issubset(capabilities.credentials)
+        require(known, "credential_type", "a credential type that not every member supports")
 
 
 def leaf_lifetime(leaf: LeafNode, now: float) -> None:
@@ -174,15 +200,17 @@ def entering_leaf(
     source: LeafNodeSource,
     context: GroupContext,
     extensions: Extensions,
-    members: TreeIndex,
     index: int,
 ) -> None:
-    """All rules for a leaf that comes in at `index`, but for its credential and uniqueness (section 7.3)."""
+    """All rules for a leaf that comes in at `index`, but for its credential and uniqueness (section 7.3).
+
+    What concerns the other members is in `members_agree`.
+    """
     leaf_source(leaf, source)
     leaf_keys(suite, leaf, f"leaf {index}" if source is not LeafNodeSource.KEY_PACKAGE else "a key package")
     leaf_extensions(leaf)
     leaf_required_capabilities(leaf, extensions)
-    leaf_credential_type(leaf, members)
+    leaf_own_credential_type(leaf)
     leaf_signature(suite, leaf, context.group_id, index)
 
 
@@ -219,6 +247,12 @@ def key_package(package: KeyPackage, suite: CipherSuite) -> None:
 
 
 # Epochs
+
+
+def group_version(context: GroupContext) -> None:
+    """The group speaks the version of the protocol that this library speaks."""
+    right = context.version == MLS10
+    require(right, "version", f"a group of protocol version {context.version}, not {MLS10}")
 
 
 def epoch_may_end(context: GroupContext) -> None:
@@ -263,13 +297,13 @@ def _all(proposals: Sequence[tuple[Proposal, Sender]], kind: type[T]) -> Iterato
 
 
 def sender_may_propose(proposal: Proposal, sender: Sender) -> None:
-    """New members propose their own Add only; external senders neither Update nor ExternalInit (12.1.8)."""
+    """New members propose their own Add only, external senders no Update, nobody an ExternalInit (12.1)."""
     if sender.type is SenderType.NEW_MEMBER_PROPOSAL:
         allowed = isinstance(proposal, Add)
     elif sender.type is SenderType.EXTERNAL:
         allowed = not isinstance(proposal, Update | ExternalInit)
     else:
-        allowed = True
+        allowed = sender.type is SenderType.NEW_MEMBER_COMMIT or not isinstance(proposal, ExternalInit)
     require(allowed, "proposal_sender", f"{proposal.type.name} proposed by {sender.type.name}")
 
 
@@ -309,7 +343,12 @@ def reinit_alone(proposals: Sequence[tuple[Proposal, Sender]]) -> None:
     """A ReInit stands alone, and does not lower the version (section 12.1.5)."""
     for reinit in _all(proposals, ReInit):
         require(len(proposals) == 1, "reinit_alone", "a ReInit beside other proposals")
-        require(reinit.version >= MLS10, "reinit_version", f"a ReInit to version {reinit.version}")
+        reinit_version(reinit)
+
+
+def reinit_version(reinit: ReInit) -> None:
+    """A ReInit does not lower the version (section 12.1.5)."""
+    require(reinit.version >= MLS10, "reinit_version", f"a ReInit to version {reinit.version}")
 
 
 def no_external_init(proposals: Sequence[tuple[Proposal, Sender]]) -> None:
@@ -330,6 +369,7 @@ def external_commit(proposals: Sequence[tuple[Proposal, Sender]]) -> None:
 
 def member_commit(proposals: Sequence[tuple[Proposal, Sender]], committer: int) -> None:
     """All rules for the list in a member's commit."""
+    no_external_init(proposals)
     for proposal, sender in proposals:
         sender_may_propose(proposal, sender)
     no_own_update(proposals, committer)
@@ -338,7 +378,6 @@ def member_commit(proposals: Sequence[tuple[Proposal, Sender]], committer: int) 
     distinct_psks(proposals)
     one_group_context_extensions(proposals)
     reinit_alone(proposals)
-    no_external_init(proposals)
 
 
 def path_is_needed(proposals: Sequence[tuple[Proposal, Sender]]) -> bool:
@@ -417,11 +456,7 @@ def members(
     for index, leaf in leaves:
         leaf_keys(suite, leaf, f"leaf {index}")
         leaf_extensions(leaf)
-    for in_use, capabilities in tree.index.kinds:
-        known = can_do(capabilities, extensions)
-        require(known, "required_capabilities", "a member that lacks capabilities the group requires")
-        shared = tree.index.all_members(lambda c, kind=in_use: kind in c.credentials)  # type: ignore[misc]
-        require(shared, "credential_type", "a credential type that not every member supports")
+    members_agree(tree.index, extensions)
 
     def fits(chunk: Sequence[tuple[int, LeafNode]]) -> bool:
         try:
