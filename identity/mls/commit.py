@@ -48,11 +48,11 @@ from identity.mls.tree_kem import (
     NewPath,
     Path,
     PrivateKeys,
-    check_path_ciphertexts,
     follow_path,
     make_path,
     merge_path,
     open_path_secret,
+    readers_of_path,
     still_held,
 )
 from identity.mls.welcome import make_welcome
@@ -333,13 +333,14 @@ def process_commit(
     if tag is None or len(tag) != suite.hash_length:
         raise VerificationError("confirmation tag")
     steps: Path = []
+    readers: list[list[int]] = []
     if path is not None:
         if external:
             committer = _enter(state, applied, path, identity, now)
         else:
             _renew(state, applied, path, committer, identity, now)
         steps = merge_path(suite, tree, committer, path)
-        check_path_ciphertexts(tree, path, steps, applied.new_leaves)
+        readers = readers_of_path(tree, path, steps, applied.new_leaves)
     validation.members_agree(tree.index, applied.extensions)
     if own in applied.removed:
         return Removed(state.context.epoch + 1, committer, external)
@@ -353,7 +354,7 @@ def process_commit(
     commit_secret = zero_secret(suite)
     provisional = provisional_context(suite, state.context, tree, applied.extensions)
     if path is not None:
-        private, commit_secret = _read_path(state, applied, path, steps, private, provisional)
+        private, commit_secret = _read_path(state, tree, path, steps, readers, private, provisional)
 
     init_secret = state.secrets.init
     if applied.external_init is not None:
@@ -452,23 +453,23 @@ def _enter(
 
 def _read_path(
     state: GroupState,
-    applied: Applied,
+    tree: RatchetTree,
     path: UpdatePath,
     steps: Path,
+    readers: list[list[int]],
     private: PrivateKeys,
     provisional: GroupContext,
 ) -> tuple[PrivateKeys, Secret]:
     """Open our part of a path: our private keys after it, and the commit secret."""
-    suite, tree = state.suite, applied.tree
+    suite = state.suite
     number, secret = open_path_secret(
         suite,
-        tree,
         path,
         steps,
+        readers,
         own=state.own_leaf,
         private=still_held(tree, private),
         context=provisional.encoded,
-        new_leaves=applied.new_leaves,
     )
     keys, commit_secret = follow_path(suite, tree, [node for node, _ in steps[number:]], secret)
     return {**private, **keys}, commit_secret

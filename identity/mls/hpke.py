@@ -230,12 +230,13 @@ class Hpke:
         prk = self._labeled_extract(b"", self._kem_suite_id, b"dkp_prk", ikm)
         return self._key_pair(self.kem.derive_private(prk, self._kem_suite_id))
 
-    def check_public(self, public: bytes, whose: str) -> None:
-        """Raises ValidationError, naming `whose` key it is, unless `public` is one that can be sealed to."""
+    def check_public(self, public: bytes, name: str, number: int | None = None) -> None:
+        """Raises ValidationError unless `public` can be sealed to; it names the key and its number."""
         try:
             self._load_public(public)
         except ValidationError as error:
-            raise ValidationError("public_key", f"{whose} is {error.problem}") from None
+            called = name if number is None else f"{name} {number}"
+            raise ValidationError("public_key", f"{called} is {error.problem}") from None
 
     def seal(self, public: bytes, info: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
         """SealBase: (encapsulated key, ciphertext). Raises ValidationError for a bad public key."""

@@ -6,7 +6,7 @@ either: there it would go on looking like a member, and once its leaf is given t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from identity.mls.errors import KeyUnavailable
 from identity.mls.private_message import EpochKeys
@@ -40,20 +40,21 @@ class PastEpochs:
         while len(self.resumption) > self.limit + 1:
             del self.resumption[next(iter(self.resumption))]
 
-    def end(self, keys: EpochKeys, removed: Iterable[int], now: float) -> None:
+    def end(self, keys: EpochKeys, removed: Sequence[int], now: float) -> None:
         """An epoch is over, by a commit that removes the leaves `removed`: they are read in no epoch now."""
         self.keys[keys.epoch], self.ended[keys.epoch] = keys, now
         while len(self.keys) > self.limit:
             self._forget(next(iter(self.keys)))
         self.expire(now)
-        for leaf in removed:
+        if removed:
             for kept in self.keys.values():
-                kept.secret_tree.forget(leaf)
+                kept.secret_tree.forget(removed)
 
     def expire(self, now: float) -> None:
         """Forget what ended too long ago. A clock set back by more than the lifetime forgets as well."""
-        for epoch in [epoch for epoch, ended in self.ended.items() if abs(now - ended) > self.lifetime]:
-            self._forget(epoch)
+        if self.ended:
+            for epoch in [epoch for epoch, ended in self.ended.items() if abs(now - ended) > self.lifetime]:
+                self._forget(epoch)
 
     def find(self, epoch: int) -> EpochKeys:
         """The message keys of a past epoch. Raises KeyUnavailable."""

@@ -17,6 +17,7 @@ goes on from there, so that many broken messages cost about as much as many good
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from identity.mls import tree_math
@@ -175,13 +176,13 @@ class SecretTree:
             )
         return found
 
-    def forget(self, index: int) -> None:
-        """Give up the ratchets of a leaf for good; nothing happens outside the tree.
+    def forget(self, leaves: Iterable[int]) -> None:
+        """Give up the ratchets of leaves for good.
 
-        If it has not spoken yet, its secret stays inside its neighbours' until one of them speaks: growing
+        If one has not spoken yet, its secret stays inside its neighbours' until one of them speaks: growing
         the tree for each removed leaf in each past epoch would cost more than the commit that removes it.
         """
-        if 0 <= index < self.leaves:
+        for index in leaves:
             self.ratchets.pop(index, None)
             self.nodes.pop(2 * index, None)
             self.gone.add(index)

@@ -38,6 +38,8 @@ def choose(
 
     Raises ValidationError when it is one of the `chosen` that cannot be committed.
     """
+    if not pending:
+        return list(chosen), []
     assert group.own_leaf is not None
     selection = _Selection(chosen, group.own_leaf, lookup)
     kept = selection.kept(pending)

@@ -51,6 +51,15 @@ class TreeIndex:
     def add_leaf(self, node: int, leaf: LeafNode) -> None:
         """Enter a leaf. Raises ValidationError when one of its keys is there already."""
         self.check_leaf(leaf)
+        self._enter(node, leaf)
+
+    def replace_leaf(self, node: int, before: LeafNode, leaf: LeafNode) -> None:
+        """Enter a leaf in place of another. Raises ValidationError when one of its keys is there already."""
+        self.check_leaf(leaf, before)
+        self.remove_leaf(before)
+        self._enter(node, leaf)
+
+    def _enter(self, node: int, leaf: LeafNode) -> None:
         self.encryption_keys[leaf.encryption_key] = node
         self.signature_keys[leaf.signature_key] = node
         self.kinds[leaf.credential.type, leaf.capabilities] += 1

@@ -126,7 +126,7 @@ def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdateP
         problem = f"a path of {len(path.nodes)} nodes where {len(steps)} are due"
         raise ValidationError("path_length", problem)
     for node in path.nodes:
-        suite.hpke.check_public(node.encryption_key, f"a key in the path of leaf {sender}")
+        suite.hpke.check_public(node.encryption_key, "a key in the path of leaf", sender)
     parent_hash = _merge(suite, tree, sender, steps, [node.encryption_key for node in path.nodes])
     if path.leaf_node.parent_hash != parent_hash:
         raise ValidationError("parent_hash", "the path's leaf has another parent hash than its path")
@@ -151,35 +151,41 @@ def _merge(
     return parent_hash
 
 
-def check_path_ciphertexts(tree: RatchetTree, path: UpdatePath, steps: Path, new_leaves: Set[int]) -> None:
-    """Each path secret is sealed as often as it has readers. Raises ValidationError."""
+def readers_of_path(
+    tree: RatchetTree, path: UpdatePath, steps: Path, new_leaves: Set[int]
+) -> list[list[int]]:
+    """The nodes that each path secret is sealed to (section 7.5).
+
+    Raises ValidationError when a path secret has another number of ciphertexts.
+    """
+    readers = []
     for (_, other), node in zip(steps, path.nodes, strict=True):
-        readers = len(recipients(tree, other, new_leaves))
-        if readers != len(node.encrypted_path_secret):
-            problem = f"{len(node.encrypted_path_secret)} ciphertexts for {readers} readers"
+        found = recipients(tree, other, new_leaves)
+        if len(found) != len(node.encrypted_path_secret):
+            problem = f"{len(node.encrypted_path_secret)} ciphertexts for {len(found)} readers"
             raise ValidationError("path_ciphertexts", problem)
+        readers.append(found)
+    return readers
 
 
 def open_path_secret(
     suite: CipherSuite,
-    tree: RatchetTree,
     path: UpdatePath,
     steps: Path,
+    readers: list[list[int]],
     *,
     own: int,
     private: Mapping[int, HpkeKeyPair],
     context: bytes,
-    new_leaves: Set[int],
 ) -> tuple[int, Secret]:
     """Open the path secret meant for leaf `own` (section 7.5): (its step on the path, the secret).
 
-    `check_path_ciphertexts` has passed. Raises KeyUnavailable when none is for us, VerificationError when
-    ours does not open.
+    `readers` are those of `readers_of_path`. Raises KeyUnavailable when none is us, VerificationError when
+    our ciphertext does not open.
     """
     for number, ((_, other), node) in enumerate(zip(steps, path.nodes, strict=True)):
         if tree_math.is_below(2 * own, other):
-            readers = recipients(tree, other, new_leaves)
-            for at, sealed in zip(readers, node.encrypted_path_secret, strict=True):
+            for at, sealed in zip(readers[number], node.encrypted_path_secret, strict=True):
                 if at in private and tree_math.is_below(2 * own, at):
                     pair = private[at]
                     secret = suite.decrypt_with_label(

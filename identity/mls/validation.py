@@ -87,12 +87,19 @@ def leaf_signature(suite: CipherSuite, leaf: LeafNode, group_id: bytes, index: i
     require(fits, "leaf_signature", "the signature of a leaf does not fit")
 
 
-def leaf_keys(suite: CipherSuite, leaf: LeafNode, whose: str) -> None:
-    """The keys are public keys of the suite, so that later commits can be sealed to the one of them."""
-    suite.hpke.check_public(leaf.encryption_key, f"the encryption key of {whose}")
+def leaf_keys(suite: CipherSuite, leaf: LeafNode, index: int | None = None) -> None:
+    """The keys are public keys of the suite, so that later commits can be sealed to the one of them.
+
+    `index` names the leaf; without it, it is that of a key package.
+    """
+    if index is None:
+        suite.hpke.check_public(leaf.encryption_key, "the encryption key of a key package")
+    else:
+        suite.hpke.check_public(leaf.encryption_key, "the encryption key of leaf", index)
     try:
         suite.scheme.load_public(leaf.signature_key)
     except ValidationError as error:
+        whose = "a key package" if index is None else f"leaf {index}"
         problem = f"the signature key of {whose} is {error.problem}"
         raise ValidationError("public_key", problem) from None
 
@@ -182,6 +189,8 @@ def leaf_total_lifetime(leaf: LeafNode) -> None:
 
 def can_do(capabilities: Capabilities, group_extensions: Extensions) -> bool:
     """Whether a member with these capabilities can be in a group with these extensions."""
+    if not group_extensions:
+        return True
     needed = find_extension(group_extensions, ExtensionType.REQUIRED_CAPABILITIES)
     if needed is not None:
         required = decode_whole(needed, RequiredCapabilities.decode)
@@ -207,7 +216,7 @@ def entering_leaf(
     What concerns the other members is in `members_agree`.
     """
     leaf_source(leaf, source)
-    leaf_keys(suite, leaf, f"leaf {index}" if source is not LeafNodeSource.KEY_PACKAGE else "a key package")
+    leaf_keys(suite, leaf, None if source is LeafNodeSource.KEY_PACKAGE else index)
     leaf_extensions(leaf)
     leaf_required_capabilities(leaf, extensions)
     leaf_own_credential_type(leaf)
@@ -445,7 +454,7 @@ def parent_hashes(tree: RatchetTree, suite: CipherSuite) -> None:
 def parent_keys(tree: RatchetTree, suite: CipherSuite) -> None:
     """The keys of parent nodes are public keys of the suite."""
     for position, node in tree.parents():
-        suite.hpke.check_public(node.encryption_key, f"the key of node {position}")
+        suite.hpke.check_public(node.encryption_key, "the key of node", position)
 
 
 def members(
@@ -454,7 +463,7 @@ def members(
     """All leaves follow the rules of section 7.3, but for their credentials; signatures by `verify_many`."""
     leaves = list(tree.leaves())
     for index, leaf in leaves:
-        leaf_keys(suite, leaf, f"leaf {index}")
+        leaf_keys(suite, leaf, index)
         leaf_extensions(leaf)
     members_agree(tree.index, extensions)
 
