@@ -1,4 +1,4 @@
-"""Reading keys to verify with: PEM, JWK, JWKS, and the bundle file of spiffe-helper (`identity.md` 3.2-3.6).
+"""Keys to verify with: PEM, JWK, JWKS, and the bundle file of spiffe-helper (`identity.md` 3.2 to 3.6).
 
 What cannot be used safely is left out of a set, one key at a time, so that a bad key does not spoil the
 others: unknown types, keys for encryption, weak and symmetric keys, and keys that come with

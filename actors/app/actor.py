@@ -5,7 +5,7 @@
                              │ fetched            └──► discovery, invitations, tombstones
                              └──► parked (PARKED messages), in order of their source
 
-    Session ── Outbound ──► token ──► ways ──► Forward, one for each connection
+    Session ── Outbound ──► token ──► routes ──► Forward, one for each connection
 
 Messages to applications of the same process go by reference; for others they are encoded once, however
 many connections they leave by.
@@ -13,6 +13,7 @@ many connections they leave by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
@@ -20,19 +21,19 @@ from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
 from actors.app.admission import KNOWN_TOKENS, Admission
-from actors.app.invitations import Application, Invitation
-from actors.app.routes import Ways
+from actors.app.invitations import Invitation, Invitations
+from actors.app.routes import Routes
 from actors.app.subscriptions import Awaited, Subscriptions
 from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
 from actors.messages.codec import Codec
 from actors.messages.routing import (
     Attach,
+    Attached,
     Congested,
     ConnectionGone,
     Detach,
     Drained,
     Forward,
-    Snapshot,
     Status,
     StatusReport,
     Subscribing,
@@ -50,7 +51,7 @@ from actors.messages.session import (
     CloseSession,
     Completed,
     Congestion,
-    Credential,
+    CredentialGranted,
     CredentialWanted,
     Failure,
     IdentityRotated,
@@ -78,27 +79,30 @@ from actors.messages.wire import (
     DiscoveryRequest,
     Frame,
     MessageType,
+    SessionKind,
     SessionMessage,
-    SessionType,
     Subscription,
     SubscriptionAck,
 )
 from actors.names import Name
-from actors.session.actor import Session
+from actors.routing.view import RouteView
+from actors.session.actor import SessionActor
 from actors.session.controlled import ControlledModerator
 from actors.session.conversation import WINDOW, Draw, Setting
 from actors.session.crypto import Crypto, CryptoFactory
 from actors.session.effects import Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
-from actors.session.peers import Generation, generation
+from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
 
 EARLY = 4096
-"""Messages that may wait for the first snapshot of the routes."""
+"""Messages that may wait until others can answer them."""
+CONGESTION_CHECK = 1.0
+"""Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
 
@@ -107,6 +111,8 @@ class Collaborators(NamedTuple):
     """What an App needs beside messages."""
 
     route_table: ActorAddress
+    routes: RouteView
+    """The table that this actor writes, to read."""
     codec: Codec
     provider: Provider
     verifier: Verifier
@@ -122,7 +128,7 @@ class Collaborators(NamedTuple):
     """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
 
 
-class App(LoopActor):
+class AppActor(LoopActor):
     """One application: `local` is its full name, `connection` its index in the node."""
 
     def __init__(
@@ -132,20 +138,20 @@ class App(LoopActor):
         self._connection = connection
         self._with = collaborators
         self._settings = settings or AppSettings()
-        self._application = Application(
+        self._invitations = Invitations(
             local,
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
         )
-        self._ways = Ways(connection)
+        self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
         self._listener: Any = None
         self._unheard: list[SessionAnnounced] = []
         self._announced: set[int] = set()
         """Sessions that the application knows of and has not adopted yet."""
-        self._ports: dict[int, Any] = {}
+        self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
         self._admission = Admission(collaborators.verifier)
         self._subscriptions = Subscriptions(
@@ -155,7 +161,7 @@ class App(LoopActor):
         self._generation: int | None = None
         self._tags = 0
         self._resolving: dict[int, Callable[[Resolved], None]] = {}
-        self._generations: dict[str, Generation] = {}
+        self._generations: dict[str, PeerGeneration] = {}
         """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
@@ -166,7 +172,7 @@ class App(LoopActor):
         self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
             Forward: self._on_forward,
             Outbound: lambda message, sender: self._put_out(message.messages, sender),
-            Snapshot: self._on_snapshot,
+            Attached: lambda *_: self._on_attached(),
             TooLarge: self._on_too_large,
             ConnectionGone: self._on_connection_gone,
             Transmit: self._on_transmit,
@@ -229,7 +235,7 @@ class App(LoopActor):
             else:
                 assert isinstance(frame, SessionMessage)
                 received = frame
-                self._ways.met(connection)
+                self._routes.met(connection)
             if admits(received, now):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
@@ -239,7 +245,7 @@ class App(LoopActor):
                     else:
                         batch.append(received)
                 else:
-                    self._stray(received)
+                    self._unclaimed(received)
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
@@ -272,16 +278,16 @@ class App(LoopActor):
         if address is not None and message.kind is not _DISCOVERY:
             self.send(address, Received((message,)))
         else:
-            self._stray(message)
+            self._unclaimed(message)
 
-    def _stray(self, message: SessionMessage) -> None:
+    def _unclaimed(self, message: SessionMessage) -> None:
         address = self._sessions.get(message.session_id)
         content = message.content
         if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        decision = self._application.stray(message, self._with.clock())
+        decision = self._invitations.unclaimed(message, self._with.clock())
         if isinstance(decision, SessionMessage):
             self._put_out((decision,), None)
         elif isinstance(decision, Invitation):
@@ -307,23 +313,23 @@ class App(LoopActor):
         if token is not self._token:
             self._token = token
             self._look_for_rotation()
-        ways, own, encode = self._ways, self._connection, self._with.codec.encode
+        routes, own, encode = self._routes, self._connection, self._with.codec.encode
         batches: dict[int, list[Frame | SessionMessage]] = {}
         last: Any = None
         targets: tuple[int, ...] = ()
         for message in messages:
             destination, fanout, pinned = message.destination, message.fanout, message.connection
             # Messages of one batch mostly go the same way; anycast takes a turn for each.
-            way = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
-            if way is None or way != last:
-                targets, last = ways.find(message), way
+            route = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
+            if route is None or route != last:
+                targets, last = routes.find(message), route
             if not targets:
                 self._unroutable(session, (message,), NoRoute(str(destination)))
                 continue
             item: Frame | SessionMessage | None = None
             frame: Frame | None = None
             for target in targets:
-                if ways.is_local(target, destination.key):
+                if routes.is_local(target, destination.key):
                     item = message._replace(identity=token, connection=own)
                 else:
                     if frame is None:
@@ -339,7 +345,7 @@ class App(LoopActor):
                 else:
                     batch.append(item)
         for target, batch in batches.items():
-            self.send(ways.address(target), Forward(tuple(batch), own, self.myAddress))
+            self.send(routes.address(target), Forward(tuple(batch), own, self.myAddress))
 
     def _look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
@@ -367,7 +373,7 @@ class App(LoopActor):
             self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
 
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
-        for session_id in self._ways.stranded(message.connection):
+        for session_id in self._routes.stranded(message.connection):
             address = self._sessions.get(session_id)
             if address is not None:
                 self.send(address, Stranded(message.error))
@@ -378,13 +384,11 @@ class App(LoopActor):
         if before != bool(self._congested):
             for address in self._sessions.values():
                 self.send(address, Congestion(congested))
+        self._arm()
 
     # Routes and subscriptions
 
-    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
-        self._ways.update(snapshot)
-        for connection in [c for c in self._congested if c not in snapshot.addresses]:
-            self._congestion(connection, congested=False)
+    def _on_attached(self) -> None:
         early, self._early = self._early, None
         for session, messages in early or ():
             self._put_out(messages, session)
@@ -414,12 +418,18 @@ class App(LoopActor):
         self._timer = None
         for awaited, error in self._subscriptions.expire(self._with.clock()):
             self._subscribed(awaited, error)
+        for gone in [c for c in self._congested if self._routes.address(c) is None]:
+            self._congestion(gone, congested=False)
         self._arm()
 
     def _arm(self) -> None:
-        deadline = self._subscriptions.next_deadline()
-        if deadline is not None and self._timer is None:
-            self._timer = self.after(max(0.0, deadline - self._with.clock()))
+        if self._timer is not None:
+            return
+        deadline, now = self._subscriptions.next_deadline(), self._with.clock()
+        if self._congested:
+            deadline = min(deadline or math.inf, now + CONGESTION_CHECK)
+        if deadline is not None:
+            self._timer = self.after(max(0.0, deadline - now))
 
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
@@ -428,7 +438,7 @@ class App(LoopActor):
         except (AuthError, ConfigError) as error:
             self._complete(sender, message.handle, error)
             return
-        self._application.take_name(name)
+        self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
 
     def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
@@ -438,7 +448,7 @@ class App(LoopActor):
         except SessionError as error:
             self._complete(sender, message.handle, error)
             return
-        self._application.give_up_name(name)
+        self._invitations.give_up_name(name)
         self._subscribe(undo, message.handle, sender)
 
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
@@ -457,7 +467,7 @@ class App(LoopActor):
         session_id = self._session_ids.get(sender)
         if session_id is None:
             return
-        self._ways.bind(message.name, session_id, message.connection)
+        self._routes.bind(message.name, session_id, message.connection)
         if message.subscribe:
             channel = self._subscriptions.channel(session_id, message.name, message.connection)
             self._subscribe(channel, None, sender)
@@ -466,7 +476,7 @@ class App(LoopActor):
         session_id = self._session_ids.get(sender)
         if session_id is None:
             return
-        self._ways.unbind(message.name, session_id)
+        self._routes.unbind(message.name, session_id)
         undo = self._subscriptions.undo_channel(session_id, message.name)
         if undo is not None:
             self._tell_node(undo)
@@ -476,7 +486,7 @@ class App(LoopActor):
     def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
         config = message.config
         if self._closing is not None:
-            self._complete(message.port, message.handle, SessionClosed("the application is closing"))
+            self._complete(message.inbox, message.handle, SessionClosed("the application is closing"))
             return
         crypto: Crypto | None = None
         if config.mls:
@@ -484,22 +494,22 @@ class App(LoopActor):
                 error = ConfigError(
                     "mls_enabled: this application is not set up for MLS", field="mls_enabled"
                 )
-                self._complete(message.port, message.handle, error)
+                self._complete(message.inbox, message.handle, error)
                 return
             crypto = self._with.crypto()
         destination = message.destination
-        if config.session_type is SessionType.MULTICAST:
+        if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
-        session_id = self._application.draw_session_id(self._sessions.__contains__)
+        session_id = self._invitations.draw_session_id(self._sessions.__contains__)
         core = Moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
             message.handle,
             self._with.clock(),
         )
-        address = self._spawn(core, message.port)
+        address = self._spawn(core, message.inbox)
         self.send(
-            message.port,
+            message.inbox,
             SessionOpened(message.handle, session_id, address, self._local, destination, config, WINDOW),
         )
         self.send(address, BeginSession())
@@ -518,7 +528,7 @@ class App(LoopActor):
         # Under the name that was invited, which need not be the first one of this application.
         local = message.destination.with_id(self._local.id)
         setting = self._setting(local, message.session_id, config, crypto)
-        self._application.invited.add(message.session_id)
+        self._invitations.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
             moderator = ControlledModerator(setting, destination, message, now)
@@ -528,42 +538,44 @@ class App(LoopActor):
             self.send(self._spawn(participant, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
-        return Setting(local, session_id, config, self._settings, self._with.draw, self._judge, crypto)
+        return Setting(
+            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
+        )
 
-    def _judge(self, token: str) -> Generation:
+    def _peer_generation(self, token: str) -> PeerGeneration:
         known = self._generations.get(token)
         if known is None:
             try:
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
             except (InvalidToken, WouldBlock):
-                return Generation.UNKNOWN
+                return PeerGeneration.UNKNOWN
             if len(self._generations) >= KNOWN_TOKENS:
                 self._generations.clear()
             self._generations[token] = known
         return known
 
-    def _spawn(self, core: Moderator | Participant, port: Any) -> ActorAddress:
+    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
-        address = self.spawn(Session, core, self.myAddress, self._with.clock, port, in_thread)
+        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
         self._sessions[core.session_id] = address
-        if port is not None:
-            self._ports[core.session_id] = port
+        if inbox is not None:
+            self._inboxes[core.session_id] = inbox
         self._session_ids[address] = core.session_id
         if self._congested:
             self.send(address, Congestion(True))
         return address
 
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
-        self._listener = message.port
+        self._listener = message.inbox
         for announced in self._unheard:
-            self.send(message.port, announced)
+            self.send(message.inbox, announced)
         self._unheard.clear()
 
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
-        self._application.invited.discard(message.session_id)
+        self._invitations.invited.discard(message.session_id)
         self._announced.discard(message.session_id)
         if message.session_id in self._sessions:
-            self._ports[message.session_id] = message.port
+            self._inboxes[message.session_id] = message.inbox
 
     def _on_announce(self, message: Announce, _: ActorAddress) -> None:
         self._announced.add(message.opened.session_id)
@@ -573,18 +585,18 @@ class App(LoopActor):
             self._unheard.append(message.opened)
 
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
-        self._application.gone(message.session_id, message.farewells, self._with.clock())
+        self._invitations.gone(message.session_id, message.farewells, self._with.clock())
         self._forget(message.session_id, sender)
 
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
             self._log.warning("session {} ended without a word", session_id)
-            self._application.invited.discard(session_id)
-            port = self._ports.get(session_id)
-            if port is not None:
+            self._invitations.invited.discard(session_id)
+            inbox = self._inboxes.get(session_id)
+            if inbox is not None:
                 self.send(
-                    port, SessionEnded(session_id, SessionClosed("its actor failed", session_id=session_id))
+                    inbox, SessionEnded(session_id, SessionClosed("its actor failed", session_id=session_id))
                 )
             self._forget(session_id, message.childAddress)
         self._session_ids.pop(message.childAddress, None)
@@ -593,18 +605,20 @@ class App(LoopActor):
         if self._sessions.get(session_id) != address:
             return
         del self._sessions[session_id]
-        self._ports.pop(session_id, None)
+        self._inboxes.pop(session_id, None)
         for undo in self._subscriptions.undo_session(session_id):
             self._tell_node(undo)
-        self._ways.forget(session_id)
+        self._routes.forget(session_id)
         if session_id not in self._announced:
             # What was never announced is nobody's to adopt.
-            self._application.invited.discard(session_id)
+            self._invitations.invited.discard(session_id)
         self._try_to_end()
 
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
-        self._resolve(token, lambda resolved: self.send(sender, Credential(resolved.token, resolved.error)))
+        self._resolve(
+            token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
+        )
 
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
         coroutine = _look_at(self._with.verifier, message.tokens)
@@ -650,11 +664,11 @@ class App(LoopActor):
             self._complete(asker, handle, None)
             self.send(self.myAddress, ActorExitRequest())
 
-    def _complete(self, port: Any, handle: int, error: SlimError | None) -> None:
+    def _complete(self, inbox: Any, handle: int, error: SlimError | None) -> None:
         if error is None:
-            self.send(port, Completed(None, (handle,)))
+            self.send(inbox, Completed(None, (handle,)))
         else:
-            self.send(port, Completed(None, (), (Failure(handle, error),)))
+            self.send(inbox, Completed(None, (), (Failure(handle, error),)))
 
     def _count(self, what: str) -> None:
         self._figures[what] += 1

@@ -17,8 +17,8 @@ from actors.messages.wire import (
     DiscoveryRequest,
     JoinRequest,
     MessageType,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Key, Name
 from actors.session.effects import Refused
@@ -67,7 +67,7 @@ class Tombstones:
         return None
 
 
-class Application:
+class Invitations:
     """The names of one application, and the decisions above. `draw(bound)` is a random number below it."""
 
     def __init__(self, local: Name, draw: Callable[[int], int], *, mls: bool, backlog: int) -> None:
@@ -101,7 +101,7 @@ class Application:
         """A session ended."""
         self._tombstones.bury(session_id, farewells, now)
 
-    def stray(self, message: SessionMessage, now: float) -> SessionMessage | Invitation | Refused | None:
+    def unclaimed(self, message: SessionMessage, now: float) -> SessionMessage | Invitation | Refused | None:
         """Decide about a verified message of no known session (or a DISCOVERY_REQUEST of any)."""
         kind, content = message.kind, message.content
         if kind is MessageType.DISCOVERY_REQUEST and isinstance(content, DiscoveryRequest):
@@ -134,11 +134,11 @@ class Application:
             return Refused(f"{who}: it asks for MLS, which this application is not set up for")
         if len(self.invited) >= self._backlog:
             return Refused(f"{who}: {self._backlog} announced sessions wait for listen_for_session already")
-        if message.session_type is SessionType.MULTICAST:
+        if message.session_type is SessionKind.MULTICAST:
             if request.channel is None:
                 return Refused(f"{who}: it names no channel")
             destination = request.channel.without_id()
-        elif message.session_type is SessionType.POINT_TO_POINT:
+        elif message.session_type is SessionKind.POINT_TO_POINT:
             destination = message.source
         else:
             return Refused(f"{who}: of unknown type")
@@ -146,7 +146,7 @@ class Application:
         leads = metadata is not None and IS_MODERATOR in metadata
         if metadata is not None and leads:
             metadata = {key: value for key, value in metadata.items() if key != IS_MODERATOR} or None
-            if message.session_type is not SessionType.MULTICAST:
+            if message.session_type is not SessionKind.MULTICAST:
                 return Refused(f"{who}: only groups have a moderator")
         config = SessionConfig(
             message.session_type,

@@ -1,4 +1,4 @@
-"""The receiving half of a session: order, duplicates, gaps (`session.md` 7.3 - 7.6, 14).
+"""The receiving half of a session: order, duplicates, gaps (`session.md` 7.3 to 7.6, 14).
 
     message ─► known? ─► decrypt ─► in order? ── yes ──► room? ── yes ──► delivered, acknowledged
                  │                     │ no                │ no
@@ -27,8 +27,8 @@ from actors.messages.wire import (
     TRUE,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Name
 from actors.session.serial import HALF, MASK, ahead
@@ -90,7 +90,7 @@ class _Held(NamedTuple):
     """Where to strike out the id once the acknowledgement leaves; None: nothing is owed."""
 
 
-class Receiver:
+class DataReceiver:
     """Everybody's data messages towards one application.
 
     `items` gathers what is to be delivered, in order, until the owner takes it away; `space` is how many
@@ -100,7 +100,7 @@ class Receiver:
     def __init__(
         self,
         local: Name,
-        session_type: SessionType,
+        session_type: SessionKind,
         session_id: int,
         *,
         space: int,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
-class Vocabulary(Protocol):
+class MessageCodec(Protocol):
     """The messages that actors may say to one another, in their msgpack form."""
 
     def pack(self, message: Any) -> bytes:

@@ -25,8 +25,8 @@ _used: dict[int, _Used] = {}
 """By the object's identity: it need not be hashable. Only its loop's thread opens and closes a part."""
 
 
-async def take(*parts: Provider | Verifier) -> None:
-    """Use providers and verifiers: initialized when this returns. Each `take` needs one `give_back`.
+async def acquire(*parts: Provider | Verifier) -> None:
+    """Use providers and verifiers: initialized when this returns. Each `acquire` needs one `release`.
 
     Raises what `initialize` raises; nothing is held then.
     """
@@ -35,11 +35,11 @@ async def take(*parts: Provider | Verifier) -> None:
     try:
         await asyncio.gather(*(part.initialize() for part in parts))
     except BaseException:
-        await give_back(*parts)
+        await release(*parts)
         raise
 
 
-async def give_back(*parts: Provider | Verifier) -> None:
+async def release(*parts: Provider | Verifier) -> None:
     """Use them no longer; what nobody uses is closed."""
     unused = []
     for part in parts:

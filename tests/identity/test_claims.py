@@ -1,4 +1,4 @@
-"""What claims must say (`identity.md` 3.2 and the check list of 9)."""
+"""What claims must say (`identity.md` 3.2, 9)."""
 
 from __future__ import annotations
 

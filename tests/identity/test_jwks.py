@@ -1,4 +1,4 @@
-"""Keys found by discovery, against a real HTTP issuer that also misbehaves (`identity.md` 3.3 and 9)."""
+"""Keys found by discovery, against a real HTTP issuer that also misbehaves (`identity.md` 3.3, 9)."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ RECEIVERS = pytest.mark.parametrize("names", [("alice", "our-bob"), ("our-alice"
 async def test_a_copy_is_acknowledged_without_being_decrypted(
     through: Callable[..., Any], names: tuple[str, str]
 ) -> None:
-    """An original stays silent then, and its sender fails (`session.md` 14, 2): only ours can be tested."""
+    """An original stays silent then (`session.md` 14, point 2), and its sender fails: only ours is tested."""
     async with through(once_each(TO_NODE, ACK, {2, 5}), *names) as (_, alice, bob):
         ends = await scenarios.pair(alice, bob, mls=True, interval=0.3)
         await scenarios.flood(ends[0], [ends[1]], 8, "alice")

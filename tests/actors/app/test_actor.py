@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from actors.app.actor import App, Collaborators
+from actors.app.actor import AppActor, Collaborators
 from actors.errors import NotModerator, SessionClosed
 from actors.messages import VOCABULARY
 from actors.messages.routing import Attach, Congested, Drained, Forward, Status, StatusReport, Subscribing
@@ -46,12 +46,13 @@ from actors.messages.wire import (
     JoinRequest,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
     Subscription,
     TimerSettings,
 )
 from actors.names import Name
+from actors.routing.control import RouteControl
 from actors.routing.route_table import RouteTable
 from actors.system import LoopSystem
 from actors.system.tasks import Tasks
@@ -59,8 +60,8 @@ from gateway.codec import WireCodec
 from identity.errors import ConfigError, InvalidToken
 from identity.protocols import WouldBlock
 
-P2P = SessionConfig(SessionType.POINT_TO_POINT, 1.0, 5)
-GROUP = SessionConfig(SessionType.MULTICAST, 1.0, 5)
+P2P = SessionConfig(SessionKind.POINT_TO_POINT, 1.0, 5)
+GROUP = SessionConfig(SessionKind.MULTICAST, 1.0, 5)
 ROOM = Name("org", "default", "room")
 
 
@@ -109,13 +110,13 @@ class Identity:
             raise InvalidToken("refused by the test")
 
 
-class Port:
-    """What came to a port, and a way to wait for something among it."""
+class Inbox:
+    """What came to a inbox, and a way to wait for something among it."""
 
     def __init__(self, system: LoopSystem) -> None:
         self.seen: list[Any] = []
         self._changed = asyncio.Event()
-        self.address = system.port(self._take)
+        self.address = system.inbox(self._take)
 
     def _take(self, message: Any, _: Any) -> None:
         self.seen.append(message)
@@ -154,7 +155,7 @@ class Port:
 
 
 class Player:
-    """One App actor and its ports."""
+    """One App actor and its inboxes."""
 
     def __init__(self, world: World, name: str, settings: AppSettings | None) -> None:
         self.system = world.system
@@ -164,6 +165,7 @@ class Player:
         self.name = Name("org", "default", name, 100 + self.connection)
         collaborators = Collaborators(
             world.routes,
+            world.view,
             WireCodec(),
             self.identity,
             self.identity,
@@ -172,21 +174,21 @@ class Player:
             random.Random(self.connection).randrange,
             world.tasks,
         )
-        self.app = world.system.spawn(App, self.name, self.connection, collaborators, settings)
-        self.port = Port(world.system)
-        self.tell(Listen(self.port.address))
+        self.app = world.system.spawn(AppActor, self.name, self.connection, collaborators, settings)
+        self.inbox = Inbox(world.system)
+        self.tell(Listen(self.inbox.address))
 
     def tell(self, message: Any, to: Any = None) -> None:
-        self.system.tell(to or self.app, message, self.port.address)
+        self.system.tell(to or self.app, message, self.inbox.address)
 
     async def open(self, destination: Name, config: SessionConfig, handle: int = 1) -> SessionOpened:
-        self.tell(OpenSession(handle, self.port.address, destination, config))
-        opened: SessionOpened = await self.port.first(SessionOpened)
+        self.tell(OpenSession(handle, self.inbox.address, destination, config))
+        opened: SessionOpened = await self.inbox.first(SessionOpened)
         return opened
 
     async def accept(self) -> SessionAnnounced:
-        announced: SessionAnnounced = await self.port.first(SessionAnnounced)
-        self.tell(Adopt(self.port.address), announced.address)
+        announced: SessionAnnounced = await self.inbox.first(SessionAnnounced)
+        self.tell(Adopt(self.inbox.address), announced.address)
         return announced
 
     def publish(self, session: SessionOpened | SessionAnnounced, *blobs: bytes, handle: int | None) -> None:
@@ -200,7 +202,9 @@ class World:
     def __init__(self) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY)
         self.tasks = Tasks()
-        self.routes = self.system.spawn(RouteTable, time.monotonic)
+        control = RouteControl()
+        self.view = control.table.view
+        self.routes = self.system.spawn(RouteTable, control, time.monotonic)
         self.connections = 0
 
     def player(self, name: str, settings: AppSettings | None = None) -> Player:
@@ -220,7 +224,7 @@ async def connected(world: World) -> tuple[Player, Player, SessionOpened, Sessio
     alice, bob = world.player("alice"), world.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P)
     announced = await bob.accept()
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     return alice, bob, opened, announced
 
 
@@ -230,10 +234,10 @@ async def test_two_applications_of_a_process_talk(world: World) -> None:
     assert announced.destination == alice.name
     alice.publish(opened, b"1", b"2", handle=5)
     bob.publish(announced, b"3", handle=6)
-    await alice.port.done(5)
-    await bob.port.done(6)
-    assert (bob.port.blobs, alice.port.blobs) == ([b"1", b"2"], [b"3"])
-    item = next(m for m in bob.port.seen if isinstance(m, Delivered)).items[0]
+    await alice.inbox.done(5)
+    await bob.inbox.done(6)
+    assert (bob.inbox.blobs, alice.inbox.blobs) == ([b"1", b"2"], [b"3"])
+    item = next(m for m in bob.inbox.seen if isinstance(m, Delivered)).items[0]
     assert (item.identity, item.connection, item.source) == ("token:alice", alice.connection, alice.name)
 
 
@@ -241,65 +245,65 @@ async def test_what_arrives_before_adoption_is_kept(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P)
     alice.publish(opened, b"early", handle=5)
-    await alice.port.done(5)
-    assert bob.port.blobs == []
+    await alice.inbox.done(5)
+    assert bob.inbox.blobs == []
     await bob.accept()
-    await bob.port.until(lambda: bob.port.blobs == [b"early"])
+    await bob.inbox.until(lambda: bob.inbox.blobs == [b"early"])
 
 
 async def test_a_group_with_watchers(world: World) -> None:
     alice, bob, carol = (world.player(name) for name in ("alice", "bob", "carol"))
     opened = await alice.open(ROOM, GROUP)
-    watcher = Port(world.system)
+    watcher = Inbox(world.system)
     alice.tell(Watch(watcher.address), opened.address)
     membership = await watcher.first(Membership)
     assert membership.members == (alice.name,)
     for handle, player in ((10, bob), (11, carol)):
         alice.tell(Invite(handle, player.name.without_id()), opened.address)
         await player.accept()
-        await alice.port.done(handle)
+        await alice.inbox.done(handle)
     joined = [m.member for m in watcher.seen if isinstance(m, MemberJoined)]
     assert joined == [bob.name, carol.name]
     alice.publish(opened, b"all", handle=5)
-    await alice.port.done(5)
-    await bob.port.until(lambda: bob.port.blobs == [b"all"])
-    await carol.port.until(lambda: carol.port.blobs == [b"all"])
-    announced = next(m for m in bob.port.seen if isinstance(m, SessionAnnounced))
+    await alice.inbox.done(5)
+    await bob.inbox.until(lambda: bob.inbox.blobs == [b"all"])
+    await carol.inbox.until(lambda: carol.inbox.blobs == [b"all"])
+    announced = next(m for m in bob.inbox.seen if isinstance(m, SessionAnnounced))
     bob.tell(Invite(7, carol.name), announced.address)
-    await bob.port.until(lambda: isinstance(bob.port.failures.get(7), NotModerator))
+    await bob.inbox.until(lambda: isinstance(bob.inbox.failures.get(7), NotModerator))
     alice.tell(CloseSession(9), opened.address)
-    await alice.port.done(9)
+    await alice.inbox.done(9)
     for player in (bob, carol):
-        ended = await player.port.first(SessionEnded)
+        ended = await player.inbox.first(SessionEnded)
         assert isinstance(ended.cause, SessionClosed)
 
 
 async def test_a_script_invites_with_an_answer_of_its_own(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
     opened = await alice.open(ROOM, GROUP)
-    script = Port(world.system)
+    script = Inbox(world.system)
     alice.tell(Invite(77, bob.name.without_id(), script.address), opened.address)
     await bob.accept()
     await script.done(77)
-    assert 77 not in alice.port.completed
+    assert 77 not in alice.inbox.completed
 
 
 async def test_operations_after_the_end_are_answered(world: World) -> None:
     alice, _, opened, _ = await connected(world)
     alice.tell(CloseSession(2), opened.address)
-    await alice.port.first(SessionEnded)
+    await alice.inbox.first(SessionEnded)
     alice.publish(opened, b"late", handle=5)
-    await alice.port.until(lambda: isinstance(alice.port.failures.get(5), SessionClosed))
+    await alice.inbox.until(lambda: isinstance(alice.inbox.failures.get(5), SessionClosed))
 
 
 async def test_a_session_that_ends_before_it_is_adopted_says_so_then(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P)
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     alice.tell(CloseSession(2), opened.address)
-    await alice.port.done(2)
+    await alice.inbox.done(2)
     await bob.accept()
-    await bob.port.first(SessionEnded)
+    await bob.inbox.first(SessionEnded)
 
 
 async def test_sessions_that_others_open_are_bounded(world: World) -> None:
@@ -307,30 +311,30 @@ async def test_sessions_that_others_open_are_bounded(world: World) -> None:
     quick = P2P._replace(interval=0.01, max_retries=2)
     await alice.open(bob.name.without_id(), quick)
     await bob.accept()
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     await alice.open(bob.name.without_id(), quick, handle=2)
-    await alice.port.until(lambda: 2 in alice.port.failures)
+    await alice.inbox.until(lambda: 2 in alice.inbox.failures)
     bob.tell(Status())
-    report = await bob.port.first(StatusReport)
+    report = await bob.inbox.first(StatusReport)
     assert report.figures["refused"] >= 1
 
 
 async def test_the_backlog_is_bounded(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob", AppSettings(backlog=1))
     await alice.open(bob.name.without_id(), P2P)
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     other = world.player("carol")
     await other.open(bob.name.without_id(), P2P._replace(interval=0.05))
-    await other.port.until(lambda: 1 in other.port.failures)
+    await other.inbox.until(lambda: 1 in other.inbox.failures)
     await bob.accept()
     await other.open(bob.name.without_id(), P2P._replace(interval=0.05), handle=2)
-    await other.port.done(2)
+    await other.inbox.done(2)
 
 
 async def test_mls_without_an_implementation_is_refused(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
-    alice.tell(OpenSession(1, alice.port.address, bob.name, P2P._replace(mls=True)))
-    error = await alice.port.until(lambda: alice.port.failures.get(1))
+    alice.tell(OpenSession(1, alice.inbox.address, bob.name, P2P._replace(mls=True)))
+    error = await alice.inbox.until(lambda: alice.inbox.failures.get(1))
     assert isinstance(error, ConfigError)
 
 
@@ -341,9 +345,9 @@ async def test_whoever_is_not_verified_is_not_heard(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
     bob.identity.refused.add("alice")
     await alice.open(bob.name.without_id(), P2P._replace(interval=0.05, max_retries=2))
-    await alice.port.until(lambda: 1 in alice.port.failures)
+    await alice.inbox.until(lambda: 1 in alice.inbox.failures)
     bob.tell(Status())
-    report = await bob.port.first(StatusReport)
+    report = await bob.inbox.first(StatusReport)
     assert report.figures["unverified"] == 3
 
 
@@ -355,13 +359,13 @@ async def test_messages_wait_in_order_while_keys_are_fetched(world: World) -> No
     await world.system.idle()
     bob.identity.keys.set()
     await bob.accept()
-    await bob.port.until(lambda: bob.port.blobs == [b"%d" % n for n in range(20)])
+    await bob.inbox.until(lambda: bob.inbox.blobs == [b"%d" % n for n in range(20)])
 
 
 # The outside.
 
 
-class Outside(Port):
+class Outside(Inbox):
     """Plays a remote connection: what would be written there."""
 
     def __init__(self, world: World) -> None:
@@ -379,7 +383,7 @@ async def test_names_and_routes_are_subscriptions(world: World) -> None:
     alice, outside = world.player("alice"), Outside(world)
     alias = Name("org", "default", "alias")
     alice.tell(SubscribeName(1, alias, outside.index))
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     written = await outside.until(
         lambda: [r for m in outside.seen if hasattr(m, "records") for r in m.records]
     )
@@ -387,27 +391,27 @@ async def test_names_and_routes_are_subscriptions(world: World) -> None:
     assert written[0].identity == "token:alice"
     bob = world.player("bob")
     opened = await bob.open(alias, P2P)
-    assert opened.room == 512
-    await bob.port.done(1)
+    assert opened.credit == 512
+    await bob.inbox.done(1)
     alice.tell(UnsubscribeName(2, alias, outside.index))
-    await alice.port.done(2)
+    await alice.inbox.done(2)
     alice.tell(UnsubscribeName(3, alias, outside.index))
-    await alice.port.until(lambda: 3 in alice.port.failures)
+    await alice.inbox.until(lambda: 3 in alice.inbox.failures)
     far = Name("org", "default", "far")
     alice.tell(SetRoute(4, far, outside.index))
-    await alice.port.done(4)
+    await alice.inbox.done(4)
     await alice.open(far, P2P, handle=5)
     frame = (await outside.until(lambda: outside.frames))[0]
     assert (frame.key, frame.control) == (far.key, True)
     assert WireCodec().decode(frame).identity == "token:alice"
     alice.tell(RemoveRoute(6, far, outside.index))
-    await alice.port.done(6)
+    await alice.inbox.done(6)
 
 
 async def test_a_subscription_that_nobody_acknowledges_times_out(world: World) -> None:
     alice = world.player("alice", AppSettings(subscription_timeout=0.05))
     alice.tell(SubscribeName(1, Name("org", "default", "x"), 4711))
-    error = await alice.port.until(lambda: alice.port.failures.get(1))
+    error = await alice.inbox.until(lambda: alice.inbox.failures.get(1))
     assert error is not None
 
 
@@ -450,46 +454,46 @@ async def test_frames_from_outside_are_decoded_and_answered(world: World) -> Non
     junk = codec.encode(base, "token:far")._replace(inner=1, body=b"\xff")
     world.system.tell(bob.app, Forward((junk,), outside.index, outside.address))
     bob.tell(Status())
-    report = await bob.port.first(StatusReport)
+    report = await bob.inbox.first(StatusReport)
     assert report.figures["undecodable"] == 1
 
 
 async def test_congestion_withholds_room_until_it_is_over(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P._replace(interval=None, max_retries=None))
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     alice.tell(Congested(99))
     await world.system.idle()
     alice.publish(opened, b"x", b"y", handle=5)
-    await alice.port.done(5)
+    await alice.inbox.done(5)
 
-    def room() -> int:
-        return sum(m.room for m in alice.port.seen if isinstance(m, Completed))
+    def credit() -> int:
+        return sum(m.credit for m in alice.inbox.seen if isinstance(m, Completed))
 
-    assert room() == 0
+    assert credit() == 0
     alice.tell(Drained(99))
-    await alice.port.until(lambda: room() == 2)
+    await alice.inbox.until(lambda: credit() == 2)
 
 
 async def test_a_slow_application_is_waited_for(world: World) -> None:
     alice, bob = world.player("alice"), world.player("bob", AppSettings(inbox=2))
     opened = await alice.open(bob.name.without_id(), P2P)
     announced = await bob.accept()
-    await alice.port.done(1)
+    await alice.inbox.done(1)
     alice.publish(opened, b"1", b"2", b"3", handle=5)
-    await bob.port.until(lambda: len(bob.port.blobs) == 2)
+    await bob.inbox.until(lambda: len(bob.inbox.blobs) == 2)
     await world.system.idle()
-    assert alice.port.completed.count(5) == 2
+    assert alice.inbox.completed.count(5) == 2
     bob.tell(Taken(2), announced.address)
-    await alice.port.until(lambda: alice.port.completed.count(5) == 3)
-    assert bob.port.blobs == [b"1", b"2", b"3"]
+    await alice.inbox.until(lambda: alice.inbox.completed.count(5) == 3)
+    assert bob.inbox.blobs == [b"1", b"2", b"3"]
 
 
 async def test_closing_the_application_closes_its_sessions(world: World) -> None:
     alice, bob, _, _ = await connected(world)
     alice.tell(CloseApp(9, grace=1.0))
-    await alice.port.done(9)
-    await alice.port.first(SessionEnded)
-    await bob.port.first(SessionEnded)
+    await alice.inbox.done(9)
+    await alice.inbox.first(SessionEnded)
+    await bob.inbox.first(SessionEnded)
     bob.tell(CloseApp(9, grace=1.0))
-    await bob.port.done(9)
+    await bob.inbox.done(9)

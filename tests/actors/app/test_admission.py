@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from actors.app.admission import KNOWN_TOKENS, TOKEN_TRUST, Admission
-from actors.messages.wire import MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from identity.errors import InvalidToken
 from identity.protocols import WouldBlock
@@ -22,7 +22,7 @@ class Verifier:
 
 def message(source: Name, id: int, token: str = "good") -> SessionMessage:
     return SessionMessage(
-        source, ME, SessionType.POINT_TO_POINT, MessageType.MSG, 5, id, Payload(), identity=token
+        source, ME, SessionKind.POINT_TO_POINT, MessageType.MSG, 5, id, Payload(), identity=token
     )
 
 

@@ -52,11 +52,11 @@ def test_channels_belong_to_their_session_and_carry_no_identity() -> None:
 def test_answers_find_who_waits() -> None:
     made = subscriptions()
     good, bad = made.name(ALIAS, 3, ""), made.channel(5, ROOM, 3)
-    made.await_answer(good, 7, "port", 100.0)
+    made.await_answer(good, 7, "inbox", 100.0)
     made.await_answer(bad, None, "session", 100.0)
     outcome = made.acknowledged(SubscriptionAck(good.subscription_id, True))
     assert outcome is not None
-    assert (outcome[0].handle, outcome[0].asker, outcome[1]) == (7, "port", None)
+    assert (outcome[0].handle, outcome[0].asker, outcome[1]) == (7, "inbox", None)
     outcome = made.acknowledged(SubscriptionAck(bad.subscription_id, False, "no such connection"))
     assert outcome is not None
     assert outcome[0].name == ROOM
@@ -67,7 +67,7 @@ def test_answers_find_who_waits() -> None:
 
 def test_nobody_waits_forever() -> None:
     made = subscriptions()
-    made.await_answer(made.name(ALIAS, 3, ""), 7, "port", 100.0)
+    made.await_answer(made.name(ALIAS, 3, ""), 7, "inbox", 100.0)
     assert made.next_deadline() == 110.0
     assert made.expire(109.9) == []
     ((awaited, error),) = made.expire(110.0)

@@ -13,6 +13,7 @@ from actors.messages import VOCABULARY
 from actors.messages.routing import (
     Acknowledged,
     Attach,
+    Attached,
     Close,
     Congested,
     ConnectionState,
@@ -27,8 +28,6 @@ from actors.messages.routing import (
     LinkRestored,
     Negotiated,
     Reattach,
-    Route,
-    Snapshot,
     Start,
     Status,
     StatusReport,
@@ -39,6 +38,7 @@ from actors.messages.routing import (
 from actors.messages.wire import ALL, ONE, Frame, LinkNegotiation, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.routing.connection import ASKED_BOUND, Connection
+from actors.routing.table import SubscriptionTable
 from actors.system import Address, LoopSystem
 
 LINK_ID = "6a8f2c1e-0d3b-4f5a-9c7e-1b2d3e4f5a6b"
@@ -86,7 +86,7 @@ class FakeLink:
 
 
 class Stage:
-    """One Connection; `left` and `right` are the ports of two others, `table` and `observer` theirs."""
+    """One Connection; `left` and `right` are the inboxes of two others, `table` and `observer` theirs."""
 
     def __init__(self, dialled_as: str | None = None) -> None:
         self.now = 0.0
@@ -97,22 +97,24 @@ class Stage:
         self.table: list[Any] = []
         self.observer: list[Any] = []
         inboxes = {LEFT: self.left, RIGHT: self.right, 0: self.table, -1: self.observer}
-        self.ports = {index: self._port(inbox) for index, inbox in inboxes.items()}
+        self.inboxes = {index: self._inbox(inbox) for index, inbox in inboxes.items()}
+        self.routes = SubscriptionTable()
         self.address = self.system.spawn(
             lambda: Connection(
                 ME,
                 self.link,
-                self.ports[0],
+                self.inboxes[0],
+                self.routes.view,
                 lambda: self.now,
                 dialled_as=dialled_as,
-                observers=(self.ports[-1],),
+                observers=(self.inboxes[-1],),
                 high=HIGH,
                 patience=0.05,
             )
         )
 
-    def _port(self, inbox: list[Any]) -> Address:
-        return self.system.port(lambda message, _: inbox.append(message))
+    def _inbox(self, inbox: list[Any]) -> Address:
+        return self.system.inbox(lambda message, _: inbox.append(message))
 
     async def tell(self, *messages: Any) -> None:
         """Give the actor messages and let everything settle."""
@@ -123,13 +125,16 @@ class Stage:
     async def attached(self, *remote: int) -> Stage:
         """Started, with routes for BOB to these connections."""
         await self.tell(Start())
-        route = Route((), remote, {}, {BOB.id: remote})
-        addresses = {ME: self.address, LEFT: self.ports[LEFT], RIGHT: self.ports[RIGHT]}
-        await self.tell(Snapshot(1, {BOB.key: route}, addresses))
+        for connection in (ME, LEFT, RIGHT):
+            address = self.address if connection == ME else self.inboxes[connection]
+            self.routes.attach(connection, address, local=False)
+        for connection in remote:
+            self.routes.add(BOB, connection, 0)
+        await self.tell(Attached(ME))
         return self
 
     def forward(self, *frames: Frame, sender: int = LEFT) -> Forward:
-        return Forward(frames, sender, self.ports[sender])
+        return Forward(frames, sender, self.inboxes[sender])
 
     def states(self) -> list[str]:
         return [message.state for message in self.observer if isinstance(message, ConnectionState)]
