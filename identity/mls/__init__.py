@@ -24,9 +24,11 @@ from identity.mls.errors import (
     ValidationError,
     VerificationError,
 )
+from identity.mls.external_senders import ExternalSender
 from identity.mls.group import Event, Group, ProposalReceived
 from identity.mls.private_message import Decrypted
 from identity.mls.secret import Secret
+from identity.mls.selection import LeftOut
 from identity.mls.signatures import SignatureKey
 from identity.mls.slim_identity import SlimIdentity, public_key_claim, token_credential
 from identity.mls.welcome import KeyPackageBundle, make_key_package
@@ -40,10 +42,12 @@ __all__ = [
     "DecodeError",
     "Decrypted",
     "Event",
+    "ExternalSender",
     "Group",
     "AuthenticationService",
     "KeyPackageBundle",
     "KeyUnavailable",
+    "LeftOut",
     "MlsError",
     "Occasion",
     "PendingCommit",
