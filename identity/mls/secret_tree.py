@@ -188,11 +188,16 @@ class SecretTree:
             self.gone.add(index)
 
     def _descend(self, leaf_node: int) -> Secret:
-        """Take the secret of a leaf, growing the tree towards it from the lowest ancestor that has one."""
+        """Take the secret of a leaf, growing the tree towards it from the lowest ancestor that has one.
+
+        Raises KeyUnavailable when none has.
+        """
         suite = self._suite
         nodes = self.nodes
         way = [leaf_node]
         while way[-1] not in nodes:
+            if way[-1] == tree_math.root(self.leaves):
+                raise KeyUnavailable("ratchet", f"the secret of leaf {leaf_node // 2} is gone")
             way.append(tree_math.parent_of(way[-1]))
         above = way.pop()
         while way:

@@ -103,6 +103,23 @@ def test_parents_are_dropped_once_their_children_exist() -> None:
         tree.leaf(8)
 
 
+@pytest.mark.parametrize("spoke", [True, False])
+def test_leaf_that_is_forgotten_stays_so_and_its_neighbours_are_not_touched(spoke: bool) -> None:
+    secret = Secret(os.urandom(32))
+    tree, whole = SecretTree.grow(SUITE, 8, secret), SecretTree.grow(SUITE, 8, secret)
+    if spoke:
+        tree.leaf(5)
+    tree.forget([5])
+    with pytest.raises(KeyUnavailable, match="leaf 5 has been removed"):
+        tree.leaf(5)
+    for leaf in (4, 6, 0):
+        assert tree.leaf(leaf).application.secret == whole.leaf(leaf).application.secret
+    assert 10 not in tree.nodes
+    tree.gone.clear()
+    with pytest.raises(KeyUnavailable, match="the secret of leaf 5 is gone"):
+        tree.leaf(5)
+
+
 def test_nothing_of_the_keys_is_shown() -> None:
     one = ratchet()
     found = one.find(SUITE, 3)
