@@ -23,7 +23,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from loguru import logger
 from thespian.actors import (
@@ -42,12 +42,10 @@ from thespian.actors import (
 
 from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
+from actors.system.host import Host
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Restarts, Supervision
 from actors.system.watch import FileWatch
-
-if TYPE_CHECKING:
-    from actors.system.loop import LoopSystem
 
 _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessage)
 # What an actor (or a callback) may throw without harm to the loop; a stray CancelledError included.
@@ -110,7 +108,7 @@ class Cell:
         "watch",
     )
 
-    def __init__(self, system: LoopSystem, bound: int, parent: Cell | None = None) -> None:
+    def __init__(self, system: Host, bound: int, parent: Cell | None = None) -> None:
         self.system = system
         self.address = new_address(self)
         self.inbox: list[tuple[Any, ActorAddress]] = []

@@ -30,10 +30,11 @@ from thespian.actors import (
 )
 from thespian.system.utilis import actualActorClass
 
-from actors.system.address import Address
+from actors.system.address import Address, Target
 from actors.system.cell import Cell, RestartSpec
-from actors.system.endpoints import Callee, Inbox, Nobody, Reply, StrictCell, StrictInbox, StrictReply, Target
+from actors.system.endpoints import Callee, Inbox, Nobody, Reply, StrictCell, StrictInbox, StrictReply
 from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemStopped
+from actors.system.host import Runnable
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
 from actors.system.vocabulary import MessageCodec
@@ -82,7 +83,7 @@ class LoopSystem:
         self._asks: dict[int, Reply] = {}
         self._names: dict[str, Cell] = {}
         self._dead_letter_handlers: dict[Cell, None] = {}
-        self.ready: deque[Cell] = deque()
+        self.ready: deque[Runnable] = deque()
         self.armed = False
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._before: list[Callable[[], object]] = []
@@ -217,7 +218,7 @@ class LoopSystem:
         return inbox.address
 
     def close_inbox(self, address: Address) -> None:
-        """Close a inbox: what waits in it and what comes later are dead letters. Idempotent."""
+        """Close an inbox: what waits in it and what comes later are dead letters. Idempotent."""
         inbox = self._inboxes.get(address.number)
         if inbox is not None:
             inbox.end()
