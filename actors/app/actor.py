@@ -92,7 +92,7 @@ from actors.session.effects import Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
-from actors.system import Cancellable, LoopActor
+from actors.system import Cancellable, LoopActor, handles
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
@@ -163,54 +163,27 @@ class AppActor(LoopActor):
         self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
-        self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
-            Forward: self._on_forward,
-            Outbound: lambda message, sender: self._put_out(message.messages, sender),
-            Snapshot: self._on_snapshot,
-            TooLarge: self._on_too_large,
-            ConnectionGone: self._on_connection_gone,
-            Transmit: self._on_transmit,
-            OpenSession: self._on_open,
-            Listen: self._on_listen,
-            Announce: self._on_announce,
-            Adopted: self._on_adopted,
-            Bind: self._on_bind,
-            Unbind: self._on_unbind,
-            SessionGone: self._on_gone,
-            SubscribeName: self._on_subscribe,
-            UnsubscribeName: self._on_unsubscribe,
-            SetRoute: self._on_set_route,
-            RemoveRoute: self._on_remove_route,
-            CredentialWanted: self._on_credential_wanted,
-            VerificationWanted: self._on_verification_wanted,
-            Resolved: self._on_resolved,
-            Congested: lambda message, _: self._congestion(message.connection, congested=True),
-            Drained: lambda message, _: self._congestion(message.connection, congested=False),
-            CloseApp: self._on_close,
-            WakeupMessage: lambda *_: self._expire(),
-            ChildActorExited: self._on_child_exited,
-            Status: self._on_status,
-        }
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        if not self._begun and not isinstance(message, ActorExitRequest):
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
+        if not self._begun and not isinstance(msg, ActorExitRequest):
             self._begun = True
             self._begin()
-        handler = self._handlers.get(type(message))
-        if handler is not None:
-            handler(message, sender)
-        elif isinstance(message, ActorExitRequest):
-            # Our Sessions end with us; their exits are no news.
-            self._sessions.clear()
-            self.send(self._with.route_table, Detach(self._connection, "application closed"))
+        return super().receiveMessage(msg, sender)
 
     def _begin(self) -> None:
         """Become a connection of the node, and reachable by our own name within it."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
         self._tell_node(self._subscriptions.own())
 
+    @handles(ActorExitRequest)
+    def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
+        # Our Sessions end with us; their exits are no news.
+        self._sessions.clear()
+        self.send(self._with.route_table, Detach(self._connection, "application closed"))
+
     # Inbound
 
+    @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
         decode, admits = self._with.codec.decode, self._admission.admits
@@ -292,6 +265,10 @@ class AppActor(LoopActor):
 
     # Outbound
 
+    @handles(Outbound)
+    def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
+        self._put_out(message.messages, sender)
+
     def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
         if self._early is not None:
             if len(self._early) < EARLY:
@@ -360,17 +337,27 @@ class AppActor(LoopActor):
         if session is not None:
             self.send(session, Unroutable(messages, error))
 
+    @handles(TooLarge)
     def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
         for frame in message.frames:
             refused = self._with.codec.decode(frame)
             error = MessageTooLarge(frame.size, message.limit)
             self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
 
+    @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
         for session_id in self._routes.stranded(message.connection):
             address = self._sessions.get(session_id)
             if address is not None:
                 self.send(address, Stranded(message.error))
+
+    @handles(Congested)
+    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=True)
+
+    @handles(Drained)
+    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=False)
 
     def _congestion(self, connection: int, *, congested: bool) -> None:
         before = bool(self._congested)
@@ -381,6 +368,7 @@ class AppActor(LoopActor):
 
     # Routes and subscriptions
 
+    @handles(Snapshot)
     def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
         self._routes.update(snapshot)
         for connection in [c for c in self._congested if c not in snapshot.addresses]:
@@ -397,6 +385,7 @@ class AppActor(LoopActor):
         self._tell_node(subscription)
         self._arm()
 
+    @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
         for record in message.records:
             if isinstance(record, SubscriptionAck):
@@ -410,7 +399,8 @@ class AppActor(LoopActor):
         else:
             self.send(awaited.asker, Bound(awaited.name, error))
 
-    def _expire(self) -> None:
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
         for awaited, error in self._subscriptions.expire(self._with.clock()):
             self._subscribed(awaited, error)
@@ -421,6 +411,7 @@ class AppActor(LoopActor):
         if deadline is not None and self._timer is None:
             self._timer = self.after(max(0.0, deadline - self._with.clock()))
 
+    @handles(SubscribeName)
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
         try:
@@ -431,6 +422,7 @@ class AppActor(LoopActor):
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
 
+    @handles(UnsubscribeName)
     def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
         try:
@@ -441,10 +433,12 @@ class AppActor(LoopActor):
         self._invitations.give_up_name(name)
         self._subscribe(undo, message.handle, sender)
 
+    @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         route = self._subscriptions.route(message.name, message.connection)
         self._subscribe(route, message.handle, sender)
 
+    @handles(RemoveRoute)
     def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
         try:
             undo = self._subscriptions.undo_route(message.name, message.connection)
@@ -453,6 +447,7 @@ class AppActor(LoopActor):
             return
         self._subscribe(undo, message.handle, sender)
 
+    @handles(Bind)
     def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
         if session_id is None:
@@ -462,6 +457,7 @@ class AppActor(LoopActor):
             channel = self._subscriptions.channel(session_id, message.name, message.connection)
             self._subscribe(channel, None, sender)
 
+    @handles(Unbind)
     def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
         if session_id is None:
@@ -473,6 +469,7 @@ class AppActor(LoopActor):
 
     # Sessions
 
+    @handles(OpenSession)
     def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
         config = message.config
         if self._closing is not None:
@@ -555,18 +552,21 @@ class AppActor(LoopActor):
             self.send(address, Congestion(True))
         return address
 
+    @handles(Listen)
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
         self._listener = message.inbox
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
 
+    @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
         self._invitations.invited.discard(message.session_id)
         self._announced.discard(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
 
+    @handles(Announce)
     def _on_announce(self, message: Announce, _: ActorAddress) -> None:
         self._announced.add(message.opened.session_id)
         if self._listener is not None:
@@ -574,10 +574,12 @@ class AppActor(LoopActor):
         else:
             self._unheard.append(message.opened)
 
+    @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
         self._invitations.gone(message.session_id, message.farewells, self._with.clock())
         self._forget(message.session_id, sender)
 
+    @handles(ChildActorExited)
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
@@ -604,12 +606,14 @@ class AppActor(LoopActor):
             self._invitations.invited.discard(session_id)
         self._try_to_end()
 
+    @handles(CredentialWanted)
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
         self._resolve(
             token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
         )
 
+    @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
         coroutine = _look_at(self._with.verifier, message.tokens)
         self._resolve(coroutine, lambda _: self.send(sender, Verification()))
@@ -632,6 +636,7 @@ class AppActor(LoopActor):
 
         self._with.spawn_task(coroutine, done)
 
+    @handles(Resolved)
     def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
         then = self._resolving.pop(message.tag, None)
         if then is not None:
@@ -639,6 +644,7 @@ class AppActor(LoopActor):
 
     # Ending, and looking
 
+    @handles(CloseApp)
     def _on_close(self, message: CloseApp, sender: ActorAddress) -> None:
         if self._closing is not None:
             self._complete(sender, message.handle, None)
@@ -663,6 +669,7 @@ class AppActor(LoopActor):
     def _count(self, what: str) -> None:
         self._figures[what] += 1
 
+    @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         admission = self._admission
         figures = {

@@ -8,7 +8,6 @@ so whoever was told that it is subscribed is reachable.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from thespian.actors import ActorAddress, WakeupMessage
 
@@ -28,7 +27,7 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.routing.control import RECOVERY_TIME, RouteControl, SendTo
-from actors.system import Cancellable, LoopActor
+from actors.system import Cancellable, LoopActor, handles
 
 Clock = Callable[[], float]
 
@@ -45,33 +44,54 @@ class RouteTable(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        core, now = self._core, self._clock()
-        match message:
-            case Subscribing():
-                self._do(core.subscription(message.connection, message.subscription, now))
-            case Acknowledged():
-                self._do(core.acknowledged(message.connection, message.ack))
-            case Attach():
-                core.attach(message)
-                self._do(())
-            case Detach():
-                if message.error is not None and message.connection in core.connections:
-                    self._gone.append(ConnectionGone(message.connection, message.error))
-                self._do(core.detach(message.connection, now))
-            case Negotiated():
-                self._do(core.negotiated(message.connection, message.link_id, message.version, now))
-            case Reattach():
-                self._do(core.reattach(message.connection))
-            case Sweep():
-                self._flush()
-            case Echo():
-                self.send(sender, message)
-            case WakeupMessage():
-                self._timer = self._timer_at = None
-                self._do(core.expire(now))
-            case Status():
-                self.send(sender, StatusReport(dict(core.status()), message.tag))
+    # What connections and applications report
+
+    @handles(Subscribing)
+    def _on_subscribing(self, message: Subscribing, _: ActorAddress) -> None:
+        self._do(self._core.subscription(message.connection, message.subscription, self._clock()))
+
+    @handles(Acknowledged)
+    def _on_acknowledged(self, message: Acknowledged, _: ActorAddress) -> None:
+        self._do(self._core.acknowledged(message.connection, message.ack))
+
+    @handles(Attach)
+    def _on_attach(self, message: Attach, _: ActorAddress) -> None:
+        self._core.attach(message)
+        self._do(())
+
+    @handles(Detach)
+    def _on_detach(self, message: Detach, _: ActorAddress) -> None:
+        if message.error is not None and message.connection in self._core.connections:
+            self._gone.append(ConnectionGone(message.connection, message.error))
+        self._do(self._core.detach(message.connection, self._clock()))
+
+    @handles(Negotiated)
+    def _on_negotiated(self, message: Negotiated, _: ActorAddress) -> None:
+        now = self._clock()
+        self._do(self._core.negotiated(message.connection, message.link_id, message.version, now))
+
+    @handles(Reattach)
+    def _on_reattach(self, message: Reattach, _: ActorAddress) -> None:
+        self._do(self._core.reattach(message.connection))
+
+    @handles(Echo)
+    def _on_echo(self, message: Echo, sender: ActorAddress) -> None:
+        self.send(sender, message)
+
+    @handles(Status)
+    def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        self.send(sender, StatusReport(dict(self._core.status()), message.tag))
+
+    # Its own turns
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._timer = self._timer_at = None
+        self._do(self._core.expire(self._clock()))
+
+    @handles(Sweep)
+    def _on_sweep(self, _: Sweep, __: ActorAddress) -> None:
+        self._flush()
 
     def _do(self, effects: Iterable[SendTo]) -> None:
         """Keep the effects until the snapshot is out, which is when the mailbox has come round once."""

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from actors.system.actor import Cancellable, LoopActor
+from actors.system.actor import Cancellable, LoopActor, handles
 from actors.system.address import Address, address_from_text, address_to_text
 from actors.system.errors import (
     ActorFailed,
@@ -62,4 +62,5 @@ __all__ = [
     "actor_system",
     "address_from_text",
     "address_to_text",
+    "handles",
 ]
