@@ -13,18 +13,20 @@ many connections they leave by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
 from actors.app.admission import KNOWN_TOKENS, Admission
+from actors.app.collaborators import Collaborators
 from actors.app.invitations import Invitation, Invitations
+from actors.app.outbound import departures
+from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.subscriptions import Awaited, Subscriptions
-from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
-from actors.messages.codec import Codec
+from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
     Congested,
@@ -74,7 +76,6 @@ from actors.messages.session import (
     VerificationWanted,
 )
 from actors.messages.wire import (
-    ONE,
     DiscoveryRequest,
     Frame,
     MessageType,
@@ -86,40 +87,20 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.actor import SessionActor
 from actors.session.controlled import ControlledModerator
-from actors.session.conversation import WINDOW, Draw, Setting
-from actors.session.crypto import Crypto, CryptoFactory
+from actors.session.conversation import WINDOW, Setting
+from actors.session.crypto import Crypto
 from actors.session.effects import Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor, handles
-from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
+from identity.protocols import RotatingProvider, WouldBlock
 
 EARLY = 4096
 """Messages that may wait for the first snapshot of the routes."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
-
-
-class Collaborators(NamedTuple):
-    """What an App needs beside messages."""
-
-    route_table: ActorAddress
-    codec: Codec
-    provider: Provider
-    verifier: Verifier
-    clock: Callable[[], float]
-    """Seconds that only grow."""
-    wall: Callable[[], float]
-    """Unix seconds."""
-    draw: Draw
-    spawn_task: SpawnTask
-    crypto: CryptoFactory | None = None
-    """None: sessions with MLS are refused."""
-    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
-    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
 
 
 class AppActor(LoopActor):
@@ -153,8 +134,9 @@ class AppActor(LoopActor):
         )
         self._token = ""
         self._generation: int | None = None
-        self._tags = 0
-        self._resolving: dict[int, Callable[[Resolved], None]] = {}
+        self._resolving = Resolving(
+            collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
+        )
         self._generations: dict[str, PeerGeneration] = {}
         """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
@@ -238,7 +220,7 @@ class AppActor(LoopActor):
                 self._dispatch(admitted)
             self._admission_effects()
 
-        self._resolve(self._with.verifier.verify(message.identity, self._with.wall()), then)
+        self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
     def _dispatch(self, message: SessionMessage) -> None:
         address = self._sessions.get(message.session_id)
@@ -284,39 +266,12 @@ class AppActor(LoopActor):
         if token is not self._token:
             self._token = token
             self._look_for_rotation()
-        routes, own, encode = self._routes, self._connection, self._with.codec.encode
-        batches: dict[int, list[Frame | SessionMessage]] = {}
-        last: Any = None
-        targets: tuple[int, ...] = ()
-        for message in messages:
-            destination, fanout, pinned = message.destination, message.fanout, message.connection
-            # Messages of one batch mostly go the same way; anycast takes a turn for each.
-            route = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
-            if route is None or route != last:
-                targets, last = routes.find(message), route
-            if not targets:
-                self._unroutable(session, (message,), NoRoute(str(destination)))
-                continue
-            item: Frame | SessionMessage | None = None
-            frame: Frame | None = None
-            for target in targets:
-                if routes.is_local(target, destination.key):
-                    item = message._replace(identity=token, connection=own)
-                else:
-                    if frame is None:
-                        try:
-                            frame = encode(message, token)
-                        except SlimError as refused:
-                            self._unroutable(session, (message,), refused)
-                            break
-                    item = frame
-                batch = batches.get(target)
-                if batch is None:
-                    batches[target] = [item]
-                else:
-                    batch.append(item)
+        batches, refused = departures(messages, token, self._routes, self._connection, self._with.codec)
+        for message, why in refused:
+            self._unroutable(session, (message,), why)
         for target, batch in batches.items():
-            self.send(routes.address(target), Forward(tuple(batch), own, self.myAddress))
+            forward = Forward(tuple(batch), self._connection, self.myAddress)
+            self.send(self._routes.address(target), forward)
 
     def _look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
@@ -609,38 +564,22 @@ class AppActor(LoopActor):
     @handles(CredentialWanted)
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
-        self._resolve(
+        self._resolving.start(
             token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
         )
 
     @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
-        coroutine = _look_at(self._with.verifier, message.tokens)
-        self._resolve(coroutine, lambda _: self.send(sender, Verification()))
+        coroutine = look_at(self._with.verifier, message.tokens)
+        self._resolving.start(coroutine, lambda _: self.send(sender, Verification()))
 
     def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
         assert self._with.threads is not None
         self._with.spawn_task(self._with.threads(function), lambda *_: then())
 
-    def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
-        """Run what must be awaited; `then` is called in a turn of this actor."""
-        self._tags += 1
-        tag = self._tags
-        self._resolving[tag] = then
-
-        def done(result: Any, error: Exception | None) -> None:
-            if error is not None and not isinstance(error, SlimError):
-                self._log.warning("the identity provider or verifier failed: {}", type(error).__name__)
-                error = AuthError(f"the identity provider or verifier failed: {type(error).__name__}")
-            self.send(self.myAddress, Resolved(tag, result if isinstance(result, str) else "", error))
-
-        self._with.spawn_task(coroutine, done)
-
     @handles(Resolved)
     def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
-        then = self._resolving.pop(message.tag, None)
-        if then is not None:
-            then(message)
+        self._resolving.resolved(message)
 
     # Ending, and looking
 
@@ -680,17 +619,3 @@ class AppActor(LoopActor):
             "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))
-
-
-async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> None:
-    """Make a verifier fetch what it needs to judge these tokens. What it thinks of them is asked later."""
-    for token, at in tokens:
-        try:
-            verifier.try_verify(token, at)
-        except InvalidToken:
-            continue
-        except WouldBlock:
-            try:
-                await verifier.verify(token, at)
-            except AuthError:
-                continue
