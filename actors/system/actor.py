@@ -26,7 +26,7 @@ from thespian.actors import Actor, ActorAddress
 
 from actors.system.address import Address
 from actors.system.errors import NotOnThisBase
-from actors.system.supervision import Supervision
+from actors.system.supervision import Directive, Supervision
 
 Handler = Callable[[Any, Any, ActorAddress], object]
 """A method of an actor: the actor, the message, its sender."""
@@ -82,6 +82,21 @@ class LoopActor(Actor):  # type: ignore[misc]
         if following.__func__ is not Actor.receiveMessage:
             return following(message, sender)
         return None
+
+    def started(self) -> None:
+        """Called once the actor has its address, before its first message; after a restart again.
+
+        Whoever spawns it gets what this raises; after a restart that is one more failure.
+        """
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """Called when `message` made this actor raise twice: tell whom it concerns, and say what comes next.
+
+        The sender is told by the system: it gets the message back as a PoisonMessage. By default the actor is
+        restarted if it is supervised, and else goes on. What this raises itself restarts the actor, or stops
+        it where it is not supervised.
+        """
+        return Directive.RESTART
 
     def send(self, targetAddr: ActorAddress, msg: Any) -> None:
         """Thespian's `send`, less one check: the loop turns what is no address into a dead letter."""

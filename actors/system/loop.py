@@ -115,7 +115,7 @@ class LoopSystem:
         With `supervision` the actor is made anew by the same call after it failed twice on a message; the
         back-off passes first, mailbox and address stay, its children and timers end.
 
-        Raises SystemStopped, and whatever the factory raises.
+        Raises SystemStopped, and whatever the factory and the actor's `started` raise.
         """
         return self.create(factory, args, parent=None, name=name, mailbox=mailbox, supervision=supervision)
 
@@ -145,6 +145,12 @@ class LoopSystem:
             self._names[name] = cell
         if parent is not None:
             parent.add_child(cell)
+        try:
+            cell.begin()
+        except BaseException:
+            cell.disown()
+            cell.end()
+            raise
         return cell.address
 
     def create_primary(

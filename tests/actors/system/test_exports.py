@@ -17,6 +17,7 @@ def test_the_public_names() -> None:
         "BadFrame",
         "BlockingCall",
         "Cancellable",
+        "Directive",
         "KeyedError",
         "LoopActor",
         "LoopSystem",
