@@ -13,6 +13,7 @@ many connections they leave by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,12 +30,12 @@ from actors.app.subscriptions import Awaited, Subscriptions
 from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
+    Attached,
     Congested,
     ConnectionGone,
     Detach,
     Drained,
     Forward,
-    Snapshot,
     Status,
     StatusReport,
     Subscribing,
@@ -98,7 +99,9 @@ from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.protocols import RotatingProvider, WouldBlock
 
 EARLY = 4096
-"""Messages that may wait for the first snapshot of the routes."""
+"""Messages that may wait until others can answer them."""
+CONGESTION_CHECK = 1.0
+"""Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
 
@@ -119,7 +122,7 @@ class AppActor(LoopActor):
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
         )
-        self._routes = Routes(connection)
+        self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
         self._listener: Any = None
@@ -320,14 +323,12 @@ class AppActor(LoopActor):
         if before != bool(self._congested):
             for address in self._sessions.values():
                 self.send(address, Congestion(congested))
+        self._arm()
 
     # Routes and subscriptions
 
-    @handles(Snapshot)
-    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
-        self._routes.update(snapshot)
-        for connection in [c for c in self._congested if c not in snapshot.addresses]:
-            self._congestion(connection, congested=False)
+    @handles(Attached)
+    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
         early, self._early = self._early, None
         for session, messages in early or ():
             self._put_out(messages, session)
@@ -359,12 +360,18 @@ class AppActor(LoopActor):
         self._timer = None
         for awaited, error in self._subscriptions.expire(self._with.clock()):
             self._subscribed(awaited, error)
+        for gone in [c for c in self._congested if self._routes.address(c) is None]:
+            self._congestion(gone, congested=False)
         self._arm()
 
     def _arm(self) -> None:
-        deadline = self._subscriptions.next_deadline()
-        if deadline is not None and self._timer is None:
-            self._timer = self.after(max(0.0, deadline - self._with.clock()))
+        if self._timer is not None:
+            return
+        deadline, now = self._subscriptions.next_deadline(), self._with.clock()
+        if self._congested:
+            deadline = min(deadline or math.inf, now + CONGESTION_CHECK)
+        if deadline is not None:
+            self._timer = self.after(max(0.0, deadline - now))
 
     @handles(SubscribeName)
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.messages.codec import Codec
+from actors.routing.view import RouteView
 from actors.session.conversation import Draw
 from actors.session.crypto import CryptoFactory
 from actors.system.tasks import SpawnTask
@@ -18,6 +19,8 @@ class Collaborators(NamedTuple):
     """The parts of the process that an App works with."""
 
     route_table: ActorAddress
+    routes: RouteView
+    """The table that this actor writes, to read."""
     codec: Codec
     provider: Provider
     verifier: Verifier

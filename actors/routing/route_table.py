@@ -1,20 +1,20 @@
-"""The RouteTable actor: the single writer of the subscription table, and the source of snapshots.
+"""The RouteTable actor: the single writer of the subscription table.
 
-It is not on the path of published messages. A change is announced to everybody who routes by a new
-Snapshot; changes that arrive together share one. Acknowledgements leave after the snapshot they speak of,
-so whoever was told that it is subscribed is reachable.
+It is not on the path of published messages: who routes reads the table's view. What a change brings about
+(acknowledgements, forwarded subscriptions) leaves when the mailbox has come round once, in batches, and so
+after the change is visible: whoever was told that it is subscribed is reachable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any
 
 from thespian.actors import ActorAddress, WakeupMessage
 
 from actors.messages.routing import (
     Acknowledged,
     Attach,
-    ConnectionGone,
     Detach,
     Echo,
     Negotiated,
@@ -24,55 +24,40 @@ from actors.messages.routing import (
     Subscribing,
     Sweep,
     Transmit,
+    WatchRoutes,
 )
 from actors.messages.wire import Subscription, SubscriptionAck
-from actors.routing.control import RECOVERY_TIME, RouteControl, SendTo
+from actors.routing.control import RouteControl, RouteTurn
 from actors.system import Cancellable, LoopActor, handles
 
 Clock = Callable[[], float]
 
 
 class RouteTable(LoopActor):
-    """Shell around RouteControl. `clock` gives seconds that only ever grow."""
+    """Shell around a RouteControl. `clock` gives seconds that only ever grow."""
 
-    def __init__(self, clock: Clock, recovery_time: float = RECOVERY_TIME) -> None:
-        self._core = RouteControl(recovery_time=recovery_time)
+    def __init__(self, core: RouteControl, clock: Clock) -> None:
+        self._core = core
         self._clock = clock
-        self._effects: list[SendTo] = []
-        self._gone: list[ConnectionGone] = []
-        self._flushing = False
+        self._turn = RouteTurn(clock())
+        """Goes on from message to message until its effects are out."""
+        self._sweeping = False
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
 
-    # What connections and applications report
+    @handles(Acknowledged, Attach, Detach, Negotiated, Reattach, Subscribing, WatchRoutes)
+    def _on_report(self, message: Any, _: ActorAddress) -> None:
+        """What connections and applications report is the core's."""
+        self._turn.now = self._clock()
+        self._core.handle(message, self._turn)
+        self._sweep()
 
-    @handles(Subscribing)
-    def _on_subscribing(self, message: Subscribing, _: ActorAddress) -> None:
-        self._do(self._core.subscription(message.connection, message.subscription, self._clock()))
-
-    @handles(Acknowledged)
-    def _on_acknowledged(self, message: Acknowledged, _: ActorAddress) -> None:
-        self._do(self._core.acknowledged(message.connection, message.ack))
-
-    @handles(Attach)
-    def _on_attach(self, message: Attach, _: ActorAddress) -> None:
-        self._core.attach(message)
-        self._do(())
-
-    @handles(Detach)
-    def _on_detach(self, message: Detach, _: ActorAddress) -> None:
-        if message.error is not None and message.connection in self._core.connections:
-            self._gone.append(ConnectionGone(message.connection, message.error))
-        self._do(self._core.detach(message.connection, self._clock()))
-
-    @handles(Negotiated)
-    def _on_negotiated(self, message: Negotiated, _: ActorAddress) -> None:
-        now = self._clock()
-        self._do(self._core.negotiated(message.connection, message.link_id, message.version, now))
-
-    @handles(Reattach)
-    def _on_reattach(self, message: Reattach, _: ActorAddress) -> None:
-        self._do(self._core.reattach(message.connection))
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._timer = self._timer_at = None
+        self._turn.now = self._clock()
+        self._core.expire(self._turn)
+        self._sweep()
 
     @handles(Echo)
     def _on_echo(self, message: Echo, sender: ActorAddress) -> None:
@@ -82,40 +67,23 @@ class RouteTable(LoopActor):
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         self.send(sender, StatusReport(dict(self._core.status()), message.tag))
 
-    # Its own turns
-
-    @handles(WakeupMessage)
-    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
-        self._timer = self._timer_at = None
-        self._do(self._core.expire(self._clock()))
-
-    @handles(Sweep)
-    def _on_sweep(self, _: Sweep, __: ActorAddress) -> None:
-        self._flush()
-
-    def _do(self, effects: Iterable[SendTo]) -> None:
-        """Keep the effects until the snapshot is out, which is when the mailbox has come round once."""
-        self._effects.extend(effects)
-        if not self._flushing:
-            self._flushing = True
+    def _sweep(self) -> None:
+        """Have the effects leave once the mailbox has come round."""
+        if not self._sweeping:
+            self._sweeping = True
             self.send(self.myAddress, Sweep())
         self._arm()
 
-    def _flush(self) -> None:
-        self._flushing = False
-        if self._core.changed:
-            snapshot = self._core.snapshot()
-            for address in snapshot.addresses.values():
-                self.send(address, snapshot)
-        gone, self._gone = self._gone, []
-        for lost in gone:
-            for one in self._core.connections.values():
-                if one.local:
-                    self.send(one.address, lost)
-        effects, self._effects = self._effects, []
+    @handles(Sweep)
+    def _on_sweep(self, _: Sweep, __: ActorAddress) -> None:
+        self._sweeping = False
+        self._core.announce(self._turn)
+        turn, self._turn = self._turn, RouteTurn(self._turn.now)
+        for address, message in turn.told:
+            self.send(address, message)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}
-        for effect in effects:
-            batches.setdefault(effect.connection, []).append(effect.record)
+        for connection, record in turn.written:
+            batches.setdefault(connection, []).append(record)
         for connection, records in batches.items():
             known = self._core.connections.get(connection)
             if known is not None:

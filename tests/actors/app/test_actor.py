@@ -53,6 +53,7 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
+from actors.routing.control import RouteControl
 from actors.routing.route_table import RouteTable
 from actors.system import LoopSystem
 from actors.system.tasks import Tasks
@@ -165,6 +166,7 @@ class Player:
         self.name = Name("org", "default", name, 100 + self.connection)
         collaborators = Collaborators(
             world.routes,
+            world.view,
             WireCodec(),
             self.identity,
             self.identity,
@@ -201,7 +203,9 @@ class World:
     def __init__(self) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY)
         self.tasks = Tasks()
-        self.routes = self.system.spawn(RouteTable, time.monotonic)
+        control = RouteControl()
+        self.view = control.table.view
+        self.routes = self.system.spawn(RouteTable, control, time.monotonic)
         self.connections = 0
 
     def player(self, name: str, settings: AppSettings | None = None) -> Player:

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from actors.messages.wire import ONE
-from gateway.bench.adapters import adapter
-from gateway.bench.processes import Child, in_step, memory_of, running_node, worker
-from gateway.bench.stages import Stage, side_by_side
-from gateway.bench.table import Figure, Wanted
+from tests.benchmarks.adapters import adapter
+from tests.benchmarks.processes import Child, in_step, memory_of, running_node, worker
+from tests.benchmarks.stages import Stage, side_by_side
+from tests.benchmarks.table import Figure, Wanted
 
 ALL = 256
 """A fan-out that reaches all who subscribed."""
@@ -28,7 +28,7 @@ MEMORY_TARGET = Wanted(value=10.0)
 
 
 def raw(endpoint: str, work: str, arguments: Mapping[str, Any]) -> Child:
-    return worker("gateway.bench.raw", {"endpoint": endpoint, "work": work, "arguments": dict(arguments)})
+    return worker("tests.benchmarks.raw", {"endpoint": endpoint, "work": work, "arguments": dict(arguments)})
 
 
 async def forwarding(key: str, *, size: int, count: int, receivers: int = 1) -> list[Figure]:
@@ -81,14 +81,15 @@ def stages(scale: float = 1.0) -> list[Stage]:
         return max(20, int(count * scale))
 
     made = [
-        Stage(partial(forwarding, size=size, count=times(count)), (wanted, None))
+        Stage(partial(forwarding, size=size, count=times(count)), (wanted, None), name=f"node-{size}")
         for size, count, wanted in (
             (64, 100_000, CPU_TARGET),
             (1024, 60_000, CPU_TARGET),
             (65_536, 3_000, None),
         )
     ]
-    made.append(Stage(partial(forwarding, size=1024, count=times(4_000), receivers=20), (None, None)))
+    fan_out = partial(forwarding, size=1024, count=times(4_000), receivers=20)
+    made.append(Stage(fan_out, (None, None), name="node-fan-out"))
     made.append(Stage(partial(idle, connections=times(1_000)), (MEMORY_TARGET,)))
     return made
 

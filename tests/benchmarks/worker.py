@@ -1,4 +1,4 @@
-"""The process of one worker: `python -m gateway.bench.worker ORDER`, an order being JSON.
+"""The process of one worker: `python -m tests.benchmarks.worker ORDER`, an order being JSON.
 
 It goes through the steps up (connected), ready (sessions open) and done (measured), writes a line of JSON
 after each, and takes the next when a line comes in. CPU time is what the process, native threads included,
@@ -17,9 +17,11 @@ from typing import Any, TextIO
 
 from loguru import logger
 
-from gateway.bench.adapters import adapter
-from gateway.bench.workloads import WORK, Part, Report
-from gateway.node.runner import run as run_loop
+from tests.benchmarks.adapters import adapter
+from tests.benchmarks.places import found
+from tests.benchmarks.workloads import WORK, Part, Report
+
+run_loop = found("gateway.node.runner:run", "gateway.runner:run")
 
 
 def cpu_of_self() -> float:

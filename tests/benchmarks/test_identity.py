@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.bench.identity import measure, table
 from identity.keys import Algorithm
+from tests.benchmarks.identity import measure, table
 
 
 def test_measures_every_algorithm() -> None:

@@ -1,6 +1,6 @@
 """What the actor system costs: a few seconds of measuring, and a table.
 
-python -m gateway.bench.actors
+python -m tests.benchmarks.actors
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.bench.mls import MEMORY_TARGET, Row, run, table
+from tests.benchmarks.mls import MEMORY_TARGET, Row, run, table
 
 OPERATIONS = [
     "encrypt 1 KiB",

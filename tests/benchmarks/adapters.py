@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 READY = "listening on "
@@ -59,13 +60,23 @@ class Adapter(Protocol):
 
 
 ADAPTERS = {
-    "originals": "gateway.bench.originals:Originals",
-    "callboard": "gateway.bench.callboard:Callboard",
+    "originals": "tests.benchmarks.originals:Originals",
+    "callboard": "tests.benchmarks.callboard:Callboard",
 }
 
 
 def adapter(key: str) -> Adapter:
-    """The adapter of this name. Raises ImportError when what it needs is not installed."""
-    module, name = ADAPTERS[key].split(":")
-    made: Adapter = getattr(importlib.import_module(module), name)()
+    """The adapter of this name; "callboard@TREE" is the one of another checkout.
+
+    Raises ImportError when what it needs is not installed.
+    """
+    kind, tree = split(key)
+    module, name = ADAPTERS[kind].split(":")
+    made: Adapter = getattr(importlib.import_module(module), name)(*([tree] if tree else []))
     return made
+
+
+def split(key: str) -> tuple[str, Path | None]:
+    """Which adapter a key names, and upon the floors of which checkout, if not of the one that runs."""
+    kind, _, tree = key.partition("@")
+    return kind, Path(tree) if tree else None

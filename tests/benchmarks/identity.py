@@ -19,7 +19,7 @@ from identity.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
 
-SECRET = "only a benchmark uses this text as a secret; it has 64 bytes ..."  # noqa: S105
+SECRET = "only a benchmark uses this text as a secret; it has 64 bytes ..."
 DIFFERENT = 3000
 """Tokens to verify once each: one for each second, all within the hour that a token lives."""
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import slim_bindings as slim
 
-from gateway.bench.adapters import PATIENCE, READY
+from tests.benchmarks.adapters import PATIENCE, READY
 
-SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"  # noqa: S105
+SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"
 RETRIES, INTERVAL = 10, timedelta(seconds=5)
 
 
@@ -27,7 +27,7 @@ class Originals:
     label = "originals"
 
     def node_command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "gateway.bench.originals"]
+        return [sys.executable, "-m", "tests.benchmarks.originals"]
 
     async def application(self, name: str, endpoint: str) -> OriginalApplication:
         prepare()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.bench.actors import Figure, measure, table
+from tests.benchmarks.actors import Figure, measure, table
 
 
 async def test_every_figure_is_measured() -> None:

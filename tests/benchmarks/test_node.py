@@ -8,10 +8,10 @@ import pytest
 
 from actors.messages.wire import Frame
 from actors.names import Name
-from gateway.bench import node
-from gateway.bench.raw import prepared
-from gateway.bench.table import Figure
 from gateway.codec import InboundParser
+from tests.benchmarks import node
+from tests.benchmarks.raw import prepared
+from tests.benchmarks.table import Figure
 from tests.interop.harness import requires_originals
 
 BOTH = pytest.mark.parametrize(

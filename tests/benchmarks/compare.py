@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median, quantiles
 
-from gateway.bench.processes import Role, Side, run
-from gateway.bench.stages import Stage, side_by_side
-from gateway.bench.table import Figure, Wanted
+from tests.benchmarks.processes import Role, Side, run
+from tests.benchmarks.stages import Stage, side_by_side
+from tests.benchmarks.table import Figure, Wanted
 
 
 def each(cpu: Mapping[str, float], count: int) -> dict[str, float]:
@@ -126,19 +126,36 @@ def stages(scale: float = 1.0) -> list[Stage]:
     for size, count, ratio in ((64, 20_000, 5.0), (1024, 10_000, 8.0), (65_536, 500, 25.0)):
         one_way = partial(throughput, size=size, reliable=True)
         made += [
-            Stage(partial(one_way, window=256, count=times(count, scale)), (Wanted(ratio),)),
             Stage(
-                partial(throughput, size=size, reliable=False, window=256, count=times(count, scale)), (None,)
+                partial(one_way, window=256, count=times(count, scale)),
+                (Wanted(ratio),),
+                name=f"one-way-{size}",
             ),
-            Stage(partial(one_way, window=1, count=times(count // 10, scale)), (Wanted(2.5),)),
+            Stage(
+                partial(throughput, size=size, reliable=False, window=256, count=times(count, scale)),
+                (None,),
+                name=f"best-effort-{size}",
+            ),
+            Stage(
+                partial(one_way, window=1, count=times(count // 10, scale)),
+                (Wanted(2.5),),
+                name=f"acknowledged-{size}",
+            ),
         ]
     for reliable, count in ((True, 200), (False, 2_000)):
         trip = partial(round_trip, size=64, reliable=reliable, count=times(count, scale))
-        made.append(Stage(trip, (Wanted(value=500.0), Wanted(value=2000.0)) if reliable else (None, None)))
+        made.append(
+            Stage(
+                trip,
+                (Wanted(value=500.0), Wanted(value=2000.0)) if reliable else (None, None),
+                name="ping-pong" if reliable else "ping-pong-best-effort",
+            )
+        )
     for mls in (False, True):
         made.append(group_stage(scale, mls=mls, wanted=None if mls else Wanted(4.0)))
     for window in (1, 16):
-        made.append(Stage(partial(sessions, window=window, count=times(200, scale)), (Wanted(1.5),)))
+        opening = partial(sessions, window=window, count=times(200, scale))
+        made.append(Stage(opening, (Wanted(1.5),), name=f"sessions-{window}"))
     return made
 
 
@@ -169,7 +186,7 @@ def mixed_stages(scale: float = 1.0) -> list[Stage]:
 def group_stage(scale: float, *, mls: bool, wanted: Wanted | None) -> Stage:
     """A group of eight members and a moderator who sends."""
     talk = partial(fan_out, members=8, size=1024, mls=mls, window=256)
-    return Stage(partial(talk, count=times(2_000, scale)), (wanted,))
+    return Stage(partial(talk, count=times(2_000, scale)), (wanted,), name="group-mls" if mls else "group")
 
 
 async def compare(sides: Sequence[Side], stages: Sequence[Stage], progress: Callable[[str], None]) -> str:

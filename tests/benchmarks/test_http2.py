@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gateway.bench.http2 import Figure, Meter, table
+from tests.benchmarks.http2 import Figure, Meter, table
 
 
 def test_a_table_shows_medians_and_spread() -> None:

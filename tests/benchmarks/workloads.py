@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.bench.adapters import PATIENCE, Application, Session
+from tests.benchmarks.adapters import PATIENCE, Application, Session
 
 QUIET = 3.0
 """Seconds of silence after which a receiver takes the missing best-effort messages for lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.bench.table import Figure, Wanted, table
+from tests.benchmarks.table import Figure, Wanted, table
 
 S = TypeVar("S")
 
@@ -17,6 +17,8 @@ class Stage(NamedTuple):
     wanted: Sequence[Wanted | None]
     repeats: int = 1
     """How often each side is measured, in turns; the run whose first figure is the median counts."""
+    name: str = ""
+    """What it is called where one is chosen (`callboard bench paired`)."""
 
 
 async def side_by_side(

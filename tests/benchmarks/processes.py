@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from gateway.bench.adapters import PATIENCE, READY, adapter
-from gateway.bench.workloads import Arguments, Report
+from tests.benchmarks.adapters import PATIENCE, READY, adapter, split
+from tests.benchmarks.trees import on_tree
+from tests.benchmarks.workloads import Arguments, Report
 
 
 class Child:
@@ -75,12 +77,14 @@ class Child:
 
 
 def cpu_of(pid: int) -> float | None:
-    """CPU seconds that a process has used, to the system's clock tick; None where there is no /proc."""
+    """CPU seconds that a process has used, all threads, to the nanosecond; None where that is not told."""
+    if sys.platform != "linux":
+        return None
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # The id of another process's clock, as clock_getcpuclockid(3) makes it.
+        return time.clock_gettime(~pid << 3 | 2)
     except OSError:
         return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_of(pid: int) -> int | None:
@@ -136,8 +140,10 @@ async def running_node(key: str) -> AsyncIterator[tuple[Child, str]]:
             draining.cancel()
 
 
-def worker(module: str, order: Mapping[str, Any]) -> Child:
-    """A worker process, not yet started, that runs `module` with its order."""
+def worker(module: str, order: Mapping[str, Any], tree: Path | None = None) -> Child:
+    """A worker process, not yet started, that runs `module` with its order, upon the floors of `tree`."""
+    if tree is not None:
+        return Child(*on_tree(tree, module, json.dumps(order)))
     return Child(sys.executable, "-m", module, json.dumps(order))
 
 
@@ -160,7 +166,8 @@ async def in_step(node: Child, workers: Sequence[Child]) -> tuple[list[Report], 
 async def run(side: Side, roles: Sequence[Role]) -> Outcome:
     """One node, one process per role, all steps together."""
     async with running_node(side.node) as (node, endpoint):
-        workers = [worker("gateway.bench.worker", order_for(side, role, endpoint)) for role in roles]
+        _, tree = split(side.applications)
+        workers = [worker("tests.benchmarks.worker", order_for(side, role, endpoint), tree) for role in roles]
         reports, used = await in_step(node, workers)
     cpu = {} if used is None else {"node": used}
     for role, report in zip(roles, reports, strict=True):
@@ -170,7 +177,7 @@ async def run(side: Side, roles: Sequence[Role]) -> Outcome:
 
 def order_for(side: Side, role: Role, endpoint: str) -> dict[str, Any]:
     return {
-        "adapter": side.applications,
+        "adapter": split(side.applications)[0],
         "endpoint": endpoint,
         "names": list(role.names),
         "work": role.work,

@@ -1,4 +1,4 @@
-"""Peers of a node without sessions: prepared bytes on streams of their own (`python -m gateway.bench.raw`).
+"""Peers of a node without sessions: prepared bytes on streams of their own (run by `processes.worker`).
 
 A generator sends as fast as flow control lets, a sink subscribes and counts, a holder only stays connected.
 They go through the steps of `worker`, so that both brokers' nodes are driven by the very same processes.
@@ -24,11 +24,11 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.routing.negotiation import OUR_VERSION
-from gateway.bench.worker import main, measured, open_steps
-from gateway.bench.workloads import QUIET, Arguments, Part, Report
 from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes
 from gateway.http2 import ClientStream, connect
 from gateway.links.stream import METHOD_PATH
+from tests.benchmarks.worker import main, measured, open_steps
+from tests.benchmarks.workloads import QUIET, Arguments, Part, Report
 
 HIGH_WATER = 1024 * 1024
 BATCH_BYTES = 64 * 1024

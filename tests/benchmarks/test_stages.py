@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.bench.stages import Stage, median_run, side_by_side
-from gateway.bench.table import Figure, Wanted
+from tests.benchmarks.stages import Stage, median_run, side_by_side
+from tests.benchmarks.table import Figure, Wanted
 
 
 async def test_each_stage_is_measured_for_one_side_after_the_other() -> None:

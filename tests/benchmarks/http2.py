@@ -1,6 +1,6 @@
 """What the transport alone costs: the fast link beside the gRPC library, in one run.
 
-    python -m gateway.bench.http2 [repeats]
+    python -m tests.benchmarks.http2 [repeats]
 
 For each transport a server and a client process exchange messages over loopback TCP, on one stream: one
 way (as fast as the link's own back-pressure allows) and echo (`ECHO_WINDOW` messages under way). Each

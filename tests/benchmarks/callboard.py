@@ -8,20 +8,26 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway import IdentityProvider, IdentityVerifier, Name, Session, SessionConfiguration, Slim
-from gateway.bench.adapters import PATIENCE
+from tests.benchmarks.adapters import PATIENCE
+from tests.benchmarks.trees import on_tree
 
-SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"  # noqa: S105
+SECRET = "a-secret-of-the-benchmark-with-32-bytes-or-more"
 RETRIES, INTERVAL = 10, timedelta(seconds=5)
 
 
 class Callboard:
-    """Our applications and nodes."""
+    """Our applications and nodes: those of `tree`, or else of the checkout that runs."""
 
     label = "callboard"
 
+    def __init__(self, tree: Path | None = None) -> None:
+        self._tree = tree
+
     def node_command(self) -> Sequence[str]:
-        command = Path(sys.executable).with_name("callboard")
-        return [str(command), "start", "--listen", "127.0.0.1:0", "--insecure"]
+        start = ("start", "--listen", "127.0.0.1:0", "--insecure")
+        if self._tree is not None:
+            return on_tree(self._tree, "gateway.cli", *start)
+        return [str(Path(sys.executable).with_name("callboard")), *start]
 
     async def application(self, name: str, endpoint: str) -> CallboardApplication:
         # A data plane each, because the applications of one data plane meet inside the process.

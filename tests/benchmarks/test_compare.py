@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.bench import compare as bench
-from gateway.bench.processes import Side
+from tests.benchmarks import compare as bench
+from tests.benchmarks.processes import Side
 from tests.interop.harness import requires_originals
 
 ORIGINALS = Side("originals", "originals")

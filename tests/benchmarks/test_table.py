@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.bench.table import Figure, Wanted, table
+from tests.benchmarks.table import Figure, Wanted, table
 
 
 def column(rate: float, delay: float) -> list[Figure]:
