@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from loguru import logger
 
-from actors.app.actor import AppActor, Collaborators
+from actors.app.actor import AppActor
+from actors.app.collaborators import Collaborators
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
