@@ -12,9 +12,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.http2 import headers
-from gateway.http2.connection import Connection
-from gateway.http2.endpoint import Side
-from gateway.http2.errors import CallRefused, Cause, ConnectFailed, Status
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
+from gateway.http2.errors import CallRefused, Cause, ConnectFailed, GrpcStatus
 from gateway.http2.headers import Headers
 from gateway.http2.limits import CLIENT, Counters, Limits, Statistics
 from gateway.http2.server import ALPN
@@ -108,7 +108,9 @@ class ClientConnection:
     ) -> ClientStream:
         extra = headers.check_custom(metadata)
         if self._wire is None or not self.usable:
-            raise CallRefused(self._name, Cause(Status.UNAVAILABLE, "the connection takes no new streams"))
+            raise CallRefused(
+                self._name, Cause(GrpcStatus.UNAVAILABLE, "the connection takes no new streams")
+            )
         scheme = "https" if self._secure else "http"
         fields = headers.request(scheme, self._authority, method, extra)
         stream = ClientStream(self._wire, self._wire.core.open(fields, self._loop.time()), alone=alone)
@@ -118,7 +120,7 @@ class ClientConnection:
                 await stream.answered()
         except TimeoutError:
             stream.cancel()
-            cause = Cause(Status.DEADLINE_EXCEEDED, f"no answer within {timeout:g} s", local=True)
+            cause = Cause(GrpcStatus.DEADLINE_EXCEEDED, f"no answer within {timeout:g} s", local=True)
             raise CallRefused(self._name, cause) from None
         except asyncio.CancelledError:
             stream.cancel()
@@ -177,7 +179,9 @@ class ClientConnection:
 
     def _make_wire(self) -> Wire:
         age_factor = random.uniform(0.9, 1.1)  # noqa: S311 (spreads reconnects)
-        core = Connection(Side.CLIENT, self._limits, self._counters, self._loop.time(), age_factor=age_factor)
+        core = Http2Connection(
+            Http2Role.CLIENT, self._limits, self._counters, self._loop.time(), age_factor=age_factor
+        )
         self._wire = Wire(core, self, self._loop)
         return self._wire
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from gateway.http2 import frames, headers
 from gateway.http2.deadlines import Due
-from gateway.http2.endpoint import DRAIN_PING, KEEPALIVE_PING, Endpoint, Side
-from gateway.http2.errors import Cause, ErrorCode, Status, StreamViolation, Violation
+from gateway.http2.endpoint import DRAIN_PING, KEEPALIVE_PING, Http2Endpoint, Http2Role
+from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from gateway.http2.events import Event, GoingAway, InputEnded, RequestReceived, ResponseReceived
 from gateway.http2.headers import HeaderDecoder
 from gateway.http2.limits import Counters, Limits
@@ -38,7 +38,7 @@ MAX_UNREAD_REPLIES = 4096
 """Frames in reply to a peer that does not read them."""
 
 
-class Connection(Endpoint):
+class Http2Connection(Http2Endpoint):
     """One HTTP/2 connection."""
 
     __slots__ = (
@@ -54,10 +54,10 @@ class Connection(Endpoint):
     )
 
     def __init__(
-        self, side: Side, limits: Limits, counters: Counters, now: float, *, age_factor: float = 1.0
+        self, role: Http2Role, limits: Limits, counters: Counters, now: float, *, age_factor: float = 1.0
     ) -> None:
         """Open a connection at `now`. `age_factor` varies `Limits.max_age` from connection to connection."""
-        super().__init__(side, limits, counters, now, age_factor)
+        super().__init__(role, limits, counters, now, age_factor)
         self._decoder = HeaderDecoder(limits.max_header_list)
         self._reader = FrameReader(
             self,
@@ -126,7 +126,7 @@ class Connection(Endpoint):
             if now >= stream.deadline:
                 detail = "the call's deadline has passed"
                 violation = StreamViolation(
-                    ErrorCode.CANCEL, "deadline", detail, status=Status.DEADLINE_EXCEEDED
+                    ErrorCode.CANCEL, "deadline", detail, status=GrpcStatus.DEADLINE_EXCEEDED
                 )
                 self._refuse_input(stream, violation)
         return self._take_events()
@@ -135,7 +135,7 @@ class Connection(Endpoint):
         """The socket is gone; every stream ends with UNAVAILABLE."""
         if self._goaway:
             detail = f"{detail}, after the peer's {self._goaway}"
-        self._end_all(Cause(Status.UNAVAILABLE, detail))
+        self._end_all(Cause(GrpcStatus.UNAVAILABLE, detail))
         return self._take_events()
 
     def next_deadline(self) -> float | None:
@@ -206,7 +206,7 @@ class Connection(Endpoint):
         if stream.input_ended:
             return
         if not self._server:
-            self._end_with_response(stream, Cause(Status.UNKNOWN, "the stream ended without grpc-status"))
+            self._end_with_response(stream, Cause(GrpcStatus.UNKNOWN, "the stream ended without grpc-status"))
         elif stream.assembler.partial:
             self._refuse_bad_input(
                 stream,
@@ -214,7 +214,7 @@ class Connection(Endpoint):
                     ErrorCode.PROTOCOL_ERROR,
                     "truncated_message",
                     "the stream ended inside a message",
-                    status=Status.INTERNAL,
+                    status=GrpcStatus.INTERNAL,
                 ),
             )
         else:
@@ -334,7 +334,7 @@ class Connection(Endpoint):
             size = self._limits.max_header_list
             self._refuse_request(
                 stream_id,
-                (200, Status.RESOURCE_EXHAUSTED, f"the request's headers are larger than {size} bytes"),
+                (200, GrpcStatus.RESOURCE_EXHAUSTED, f"the request's headers are larger than {size} bytes"),
                 rule="header_list_size",
                 input_ended=ends_stream,
             )
@@ -350,7 +350,7 @@ class Connection(Endpoint):
             self.data_end(stream)
 
     def _refuse_request(
-        self, stream_id: int, reason: tuple[int, Status, str], *, rule: str, input_ended: bool
+        self, stream_id: int, reason: tuple[int, GrpcStatus, str], *, rule: str, input_ended: bool
     ) -> None:
         http_status, status, message = reason
         fields = [
@@ -370,7 +370,7 @@ class Connection(Endpoint):
         if stream.input_ended:
             raise StreamViolation(ErrorCode.STREAM_CLOSED, "stream_closed", "HEADERS after END_STREAM")
         if not ends_stream:
-            raise headers.Malformed("trailers that do not end the stream")
+            raise headers.MalformedHeaders("trailers that do not end the stream")
         self.data_end(stream)
 
     def _read_response(
@@ -379,13 +379,13 @@ class Connection(Endpoint):
         if stream.accepted:
             trailers = headers.read_trailers(fields)
             if not ends_stream:
-                raise headers.Malformed("trailers that do not end the stream")
+                raise headers.MalformedHeaders("trailers that do not end the stream")
             self._end_with_response(stream, _cause_of(trailers, 200))
             return
         http_status, response = headers.read_response(fields)
         if 100 <= http_status < 200:
             if ends_stream:
-                raise headers.Malformed("an informational response that ends the stream")
+                raise headers.MalformedHeaders("an informational response that ends the stream")
             self._charge("informational_response")
         elif http_status != 200 or not headers.is_grpc(response) or ends_stream:
             cause = _cause_of(response, http_status)
@@ -395,7 +395,7 @@ class Connection(Endpoint):
             self._end_with_response(stream, cause)
         elif response.get("grpc-encoding", "identity") != "identity":
             detail = "the response is compressed, though nobody asked for it"
-            self._reset(stream, ErrorCode.CANCEL, "compressed_message", detail, Status.INTERNAL)
+            self._reset(stream, ErrorCode.CANCEL, "compressed_message", detail, GrpcStatus.INTERNAL)
         else:
             stream.accepted = True
             self._events.append(ResponseReceived(stream, response))
@@ -420,7 +420,7 @@ class Connection(Endpoint):
         if not stream.used:
             self._charge_reset()
         code = ErrorCode.read(frames.LONG.unpack(payload)[0])
-        self._end(stream, Cause(Status.of_reset(code), "the peer reset the stream", code))
+        self._end(stream, Cause(GrpcStatus.of_reset(code), "the peer reset the stream", code))
 
     def _read_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         """SETTINGS (6.5)."""
@@ -503,7 +503,7 @@ class Connection(Endpoint):
         code = ErrorCode.read(frames.LONG.unpack_from(payload, 4)[0])
         self._goaway = f"GOAWAY {code.name}"
         if not self._server:
-            cause = Cause(Status.UNAVAILABLE, f"the server did not take the stream: {self._goaway}", code)
+            cause = Cause(GrpcStatus.UNAVAILABLE, f"the server did not take the stream: {self._goaway}", code)
             for stream in [one for one in self._streams.values() if one.id > last_id]:
                 self._end(stream, cause)
         if not self.going_away:
@@ -547,7 +547,7 @@ class Connection(Endpoint):
     def _end_with_response(self, stream: StreamState, cause: Cause) -> None:
         """The server's side of a stream has ended, and with it the call (client only)."""
         if cause.ok and stream.assembler.partial:
-            cause = Cause(Status.INTERNAL, "the stream ended inside a message")
+            cause = Cause(GrpcStatus.INTERNAL, "the stream ended inside a message")
         if not stream.output_ended:
             self._control.append(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
         self._end(stream, cause)
@@ -586,5 +586,5 @@ def _cause_of(trailers: headers.Headers, http_status: int) -> Cause:
     if (told := headers.read_status(trailers)) is not None:
         return Cause(*told, http_status=odd_http)
     if odd_http is not None:
-        return Cause(Status.of_http(odd_http), http_status=odd_http)
-    return Cause(Status.UNKNOWN, "the response has no grpc-status")
+        return Cause(GrpcStatus.of_http(odd_http), http_status=odd_http)
+    return Cause(GrpcStatus.UNKNOWN, "the response has no grpc-status")

@@ -1,7 +1,7 @@
 """What this side of a connection says: its settings, its streams and their ends, window, DATA.
 
-The lower half of `connection.Connection`; nothing here reads what the peer sent. Whatever is to go out is
-put into `_control` at once, or waits in a stream's outbox for its turn and for window.
+The lower half of `connection.Http2Connection`; nothing here reads what the peer sent. Whatever is to go
+out is put into `_control` at once, or waits in a stream's send buffer for its turn and for window.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from enum import Enum, auto
 
 from gateway.http2 import frames, headers
 from gateway.http2.deadlines import Deadlines
-from gateway.http2.errors import Cause, ErrorCode, Status, StreamViolation, Violation
-from gateway.http2.events import Drained, Event, MessagesReceived, StreamEnded
+from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
+from gateway.http2.events import Event, MessagesReceived, StreamDrained, StreamEnded
 from gateway.http2.limits import Allowance, Counters, Limits
-from gateway.http2.messages import Buffer, Outbox
+from gateway.http2.messages import Buffer, SendBuffer
 from gateway.http2.stream import StreamState
 
 OUTPUT_SIZE = 256 * 1024
@@ -22,14 +22,14 @@ DRAIN_PING = b"drain..."
 KEEPALIVE_PING = b"alive..."
 
 
-class Side(Enum):
+class Http2Role(Enum):
     """Which end of the connection this is."""
 
     CLIENT = auto()
     SERVER = auto()
 
 
-class Endpoint:
+class Http2Endpoint:
     """The state of a connection, and everything that goes out on it."""
 
     __slots__ = (
@@ -62,8 +62,10 @@ class Endpoint:
         "rearm",
     )
 
-    def __init__(self, side: Side, limits: Limits, counters: Counters, now: float, age_factor: float) -> None:
-        self._server = side is Side.SERVER
+    def __init__(
+        self, role: Http2Role, limits: Limits, counters: Counters, now: float, age_factor: float
+    ) -> None:
+        self._server = role is Http2Role.SERVER
         self._limits = limits
         self._counters = counters
         self._now = now
@@ -170,42 +172,42 @@ class Endpoint:
         self._answer(
             stream.id, [(":status", str(http_status))], self._control, input_ended=stream.input_ended
         )
-        self._end(stream, Cause(Status.of_http(http_status), http_status=http_status, local=True))
+        self._end(stream, Cause(GrpcStatus.of_http(http_status), http_status=http_status, local=True))
 
     def send(self, stream: StreamState, messages: list[bytes]) -> bool:
-        """Put messages into the stream's outbox. False: the stream is over or finishing."""
+        """Put messages into the stream's send buffer. False: the stream is over or finishing."""
         if stream.output_ended or stream.finishing is not None:
             return False
-        outbox = stream.outbox
-        if outbox is None:
-            outbox = stream.outbox = Outbox()
-        outbox.put(messages)
+        send_buffer = stream.send_buffer
+        if send_buffer is None:
+            send_buffer = stream.send_buffer = SendBuffer()
+        send_buffer.put(messages)
         self._counters.messages_sent += len(messages)
-        if outbox.size > self._limits.high_water:
+        if send_buffer.size > self._limits.high_water:
             stream.above_high_water = True
-            if outbox.size > self._limits.max_unsent:
-                detail = f"{outbox.size} bytes unsent; the limit is {self._limits.max_unsent}"
-                self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, Status.RESOURCE_EXHAUSTED)
+            if send_buffer.size > self._limits.max_unsent:
+                detail = f"{send_buffer.size} bytes unsent; the limit is {self._limits.max_unsent}"
+                self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, GrpcStatus.RESOURCE_EXHAUSTED)
                 return False
         self._set_ready(stream)
         return True
 
-    def finish(self, stream: StreamState, status: Status = Status.OK, message: str = "") -> None:
-        """End the output behind the outbox: trailers of a server, END_STREAM of a client.
+    def finish(self, stream: StreamState, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
+        """End the output behind the send buffer: trailers of a server, END_STREAM of a client.
 
         A server's stream is over then, whether the client has ended its side or not.
         """
         if stream.output_ended or stream.finishing is not None:
             return
         stream.finishing = Cause(status, message, local=True)
-        if stream.outbox is None:
+        if stream.send_buffer is None:
             self._finish_now(stream, self._control)
 
     def reset(self, stream: StreamState, message: str = "cancelled") -> None:
         """Cancel the stream, both ways and at once (RST_STREAM)."""
         if stream.id in self._streams:
             self._control.append(frames.rst_stream(stream.id, ErrorCode.CANCEL))
-            self._end(stream, Cause(Status.CANCELLED, message, ErrorCode.CANCEL, local=True))
+            self._end(stream, Cause(GrpcStatus.CANCELLED, message, ErrorCode.CANCEL, local=True))
 
     def pause(self, stream: StreamState) -> None:
         """Give the peer no more window for this stream."""
@@ -244,7 +246,7 @@ class Endpoint:
         """End the connection now; its streams end with UNAVAILABLE."""
         if not self.over:
             self._goodbye(ErrorCode.NO_ERROR, detail)
-            self._end_all(Cause(Status.UNAVAILABLE, detail, local=True))
+            self._end_all(Cause(GrpcStatus.UNAVAILABLE, detail, local=True))
 
     # -- Bytes ---------------------------------------------------------------------------------------
 
@@ -280,16 +282,16 @@ class Endpoint:
             out.append(frames.rst_stream(stream_id, ErrorCode.NO_ERROR))
 
     def _cut_data(self, out: list[Buffer]) -> None:
-        """Give each ready stream a turn, as long as there is window and room in this output."""
+        """Give each ready stream a turn, as long as there is window and space in this output."""
         budget = OUTPUT_SIZE
         for stream in list(self._ready.values()):
-            outbox = stream.outbox
-            assert outbox is not None
+            send_buffer = stream.send_buffer
+            assert send_buffer is not None
             allowed = min(budget, self._send_window, stream.send_window)
             if allowed <= 0:
                 break
             del self._ready[stream.id]
-            size = outbox.cut(stream.id, allowed, self._peer_max_frame, out)
+            size = send_buffer.cut(stream.id, allowed, self._peer_max_frame, out)
             budget -= size
             self._send_window -= size
             stream.send_window -= size
@@ -298,13 +300,13 @@ class Endpoint:
             # The peer answers DATA with window updates, for the stream and for the connection. Most send few,
             # but nothing forbids one for every small message.
             self._controls.earn(2 + size // 32)
-            if stream.above_high_water and outbox.size <= self._limits.low_water:
+            if stream.above_high_water and send_buffer.size <= self._limits.low_water:
                 stream.above_high_water = False
-                self._events.append(Drained(stream))
-            if outbox.size:
+                self._events.append(StreamDrained(stream))
+            if send_buffer.size:
                 self._set_ready(stream)
             else:
-                stream.outbox = None
+                stream.send_buffer = None
                 if stream.finishing is not None:
                     self._finish_now(stream, out)
 
@@ -322,7 +324,11 @@ class Endpoint:
             stream.output_ended = True
 
     def _set_ready(self, stream: StreamState) -> None:
-        if stream.outbox is not None and stream.send_window > 0 and (stream.accepted or not self._server):
+        if (
+            stream.send_buffer is not None
+            and stream.send_window > 0
+            and (stream.accepted or not self._server)
+        ):
             self._ready[stream.id] = stream
 
     # -- Streams and their ends ----------------------------------------------------------------------
@@ -352,13 +358,13 @@ class Endpoint:
         self._end(stream, Cause(violation.status, violation.detail, local=True))
 
     def _reset(
-        self, stream: StreamState, code: ErrorCode, rule: str, detail: str, status: Status | None = None
+        self, stream: StreamState, code: ErrorCode, rule: str, detail: str, status: GrpcStatus | None = None
     ) -> None:
         """End a stream with RST_STREAM, counted under `rule`."""
         self._counters.refuse(rule)
         self._control.append(frames.rst_stream(stream.id, code))
         self._end(
-            stream, Cause(Status.of_reset(code) if status is None else status, detail, code, local=True)
+            stream, Cause(GrpcStatus.of_reset(code) if status is None else status, detail, code, local=True)
         )
 
     def _end(self, stream: StreamState, cause: Cause) -> None:
@@ -370,7 +376,7 @@ class Endpoint:
         self._held -= stream.held
         self._partial -= stream.assembler.settled
         stream.input_ended = stream.output_ended = True
-        stream.outbox = stream.deadline = None
+        stream.send_buffer = stream.deadline = None
         self._counters.streams_closed += 1
         self._controls.earn(4)  # what may come late: window updates, a reset
         self._events.append(StreamEnded(stream, cause))
@@ -391,12 +397,12 @@ class Endpoint:
         timeout = self._limits.stall_timeout
         assert timeout is not None
         for stream in list(self._streams.values()):
-            if stream.outbox is not None:
+            if stream.send_buffer is not None:
                 if stream.output_stalled_since is None:
                     stream.output_stalled_since = now
                 elif now - stream.output_stalled_since >= timeout:
                     detail = f"the peer took nothing of {stream.unsent} bytes for {timeout:g} s"
-                    self._reset(stream, ErrorCode.CANCEL, "stall_timeout", detail, Status.UNAVAILABLE)
+                    self._reset(stream, ErrorCode.CANCEL, "stall_timeout", detail, GrpcStatus.UNAVAILABLE)
                     continue
             if stream.assembler.partial and not stream.paused:
                 if stream.input_stalled_since is None:
@@ -404,7 +410,7 @@ class Endpoint:
                 elif now - stream.input_stalled_since >= timeout:
                     detail = f"nothing of an unfinished message came for {timeout:g} s"
                     violation = StreamViolation(
-                        ErrorCode.CANCEL, "stall_timeout", detail, status=Status.UNAVAILABLE
+                        ErrorCode.CANCEL, "stall_timeout", detail, status=GrpcStatus.UNAVAILABLE
                     )
                     self._refuse_input(stream, violation)
 
@@ -433,7 +439,7 @@ class Endpoint:
         """End the connection for a rule that the peer broke."""
         self._counters.refuse(violation.rule)
         self._goodbye(violation.code, violation.detail)
-        self._end_all(Cause(Status.UNAVAILABLE, violation.detail, violation.code, local=True))
+        self._end_all(Cause(GrpcStatus.UNAVAILABLE, violation.detail, violation.code, local=True))
 
     # -- The end of a read ---------------------------------------------------------------------------
 
@@ -454,7 +460,7 @@ class Endpoint:
                         ErrorCode.CANCEL,
                         "max_partial",
                         f"unfinished messages of more than {self._limits.max_partial} bytes",
-                        status=Status.RESOURCE_EXHAUSTED,
+                        status=GrpcStatus.RESOURCE_EXHAUSTED,
                     )
                     self._refuse_input(stream, violation)
                 elif 2 * stream.uncredited >= self._limits.stream_window and not stream.paused:

@@ -1,6 +1,6 @@
 """gRPC's length-prefixed messages: a byte for "compressed", four for the length, the message.
 
-`Assembler` finds them in the payloads of DATA frames, `Outbox` cuts a queue of them into DATA frames.
+`Assembler` finds them in the payloads of DATA frames, `SendBuffer` cuts a queue of them into DATA frames.
 Messages and frames are independent: many messages may share a frame, one may span many.
 
 Copies. A message inside one read is copied once, out of the read buffer. One that spans reads is
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from struct import Struct
 
 from gateway.http2 import frames
-from gateway.http2.errors import ErrorCode, Status, StreamViolation
+from gateway.http2.errors import ErrorCode, GrpcStatus, StreamViolation
 
 PREFIX_SIZE = 5
 FEW_PARTS = 16
@@ -131,17 +131,17 @@ class Assembler:
         if compressed:
             detail = "a compressed message, though grpc-encoding is identity"
             raise StreamViolation(
-                ErrorCode.PROTOCOL_ERROR, "compressed_message", detail, status=Status.INTERNAL
+                ErrorCode.PROTOCOL_ERROR, "compressed_message", detail, status=GrpcStatus.INTERNAL
             )
         raise StreamViolation(
             ErrorCode.CANCEL,
             "message_size",
             f"a message of {length} bytes; the limit is {self._limit}",
-            status=Status.RESOURCE_EXHAUSTED,
+            status=GrpcStatus.RESOURCE_EXHAUSTED,
         )
 
 
-class Outbox:
+class SendBuffer:
     """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`."""
 
     __slots__ = ("_parts", "size")
@@ -177,17 +177,17 @@ class Outbox:
             return total
         left = total = min(allowed, total)
         while left > 0:
-            length = room = min(left, max_frame)
+            length = space = min(left, max_frame)
             out.append(frames.head(frames.DATA, 0, stream_id, length))
-            while room:
+            while space:
                 part = parts.popleft()
                 size = len(part)
-                if size > room:
+                if size > space:
                     view = memoryview(part)
-                    parts.appendleft(view[room:])
-                    part, size = view[:room], room
+                    parts.appendleft(view[space:])
+                    part, size = view[:space], space
                 out.append(part)
-                room -= size
+                space -= size
             left -= length
         self.size -= total
         return total

@@ -1,6 +1,6 @@
-"""The asyncio shell: a `Wire` per socket drives a `Connection`, a `Stream` per call is its owner's handle.
+"""The asyncio shell: a `Wire` per socket drives an `Http2Connection`; a `CallStream` is the handle of a call.
 
-A read becomes one call of `Connection.receive`; what it brings for a stream is handed on as one list.
+A read becomes one call of `Http2Connection.receive`; what it brings for a stream is handed on as one list.
 The first bytes after a quiet moment are written at once; what is sent in a rush, by whomever, leaves in one
 write at the end of the loop's turn (`Wire.arm`).
 No task and no future belongs to a message; a connection has one timer, set again only when it fires.
@@ -15,16 +15,16 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from gateway.http2.connection import Connection
-from gateway.http2.errors import Cause, Status
+from gateway.http2.connection import Http2Connection
+from gateway.http2.errors import Cause, GrpcStatus
 from gateway.http2.events import (
-    Drained,
     Event,
     GoingAway,
     InputEnded,
     MessagesReceived,
     RequestReceived,
     ResponseReceived,
+    StreamDrained,
     StreamEnded,
 )
 from gateway.http2.headers import Headers
@@ -59,7 +59,7 @@ class WireOwner(Protocol):
         """The socket is closed; all its streams have ended."""
 
 
-class Stream:
+class CallStream:
     """One gRPC stream of messages, either side. Made by `serve` and `connect`.
 
     Nothing is delivered before `start`; until then the peer's window bounds what waits.
@@ -110,7 +110,7 @@ class Stream:
 
         on_messages(batch)  what one read of the socket brought, in order; the list is the callee's.
         on_closed(cause)    once, and last. If the stream has ended already, during this call.
-        on_ended()          the client will send no more. Default: `close` with OK. (Server only.)
+        on_ended()          the client will send no more. Default: `close` with OK. (Http2Server only.)
         on_drained()        `unsent` was above `Limits.high_water` and is now below `Limits.low_water`.
 
         A callback that raises ends the stream; the exception goes to the loop's exception handler.
@@ -221,7 +221,7 @@ class Stream:
         self.cancel("the receiver failed")
 
 
-class ServerStream(Stream):
+class ServerStream(CallStream):
     """A call that a client made. Its handler calls `start`, `refuse` or `close`, now or later."""
 
     __slots__ = ()
@@ -234,7 +234,7 @@ class ServerStream(Stream):
         on_ended: OnEvent | None = None,
         on_drained: OnEvent | None = None,
     ) -> None:
-        """Accept the call: the response headers leave at once, delivery begins. See `Stream.start`."""
+        """Accept the call: the response headers leave at once, delivery begins. See `CallStream.start`."""
         self._wire.core.accept(self.state)
         super().start(on_messages=on_messages, on_closed=on_closed, on_ended=on_ended, on_drained=on_drained)
 
@@ -243,17 +243,17 @@ class ServerStream(Stream):
         self._wire.core.refuse(self.state, http_status)
         self._wire.after()
 
-    def close(self, status: Status = Status.OK, message: str = "") -> None:
+    def close(self, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
         """End the call with a gRPC status, behind what is unsent. Before `start`, this refuses it."""
         self._wire.core.finish(self.state, status, message)
         self._wire.after()
 
     def _callback_failed(self, exc: Exception) -> None:
         self._wire.report(f"a callback of {self!r} failed", exc)
-        self.close(Status.INTERNAL, "the receiver failed")
+        self.close(GrpcStatus.INTERNAL, "the receiver failed")
 
 
-class ClientStream(Stream):
+class ClientStream(CallStream):
     """A call that this side made and the server accepted."""
 
     __slots__ = ("_alone", "_answered", "headers")
@@ -297,7 +297,7 @@ class Wire(asyncio.Protocol):
 
     __slots__ = ("_armed", "_blocked", "_flushed_at", "_owner", "_timer", "_transport", "core", "loop")
 
-    def __init__(self, core: Connection, owner: WireOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: Http2Connection, owner: WireOwner, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
         self.loop = loop
         self._owner = owner
@@ -395,7 +395,7 @@ class Wire(asyncio.Protocol):
                     state.owner._accepted(headers)
                 case InputEnded(state):
                     state.owner._input_ended()
-                case Drained(state):
+                case StreamDrained(state):
                     state.owner._drained()
                 case StreamEnded(state, cause):
                     state.owner._closed(cause)

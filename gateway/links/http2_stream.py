@@ -12,13 +12,13 @@ from typing import Any
 from actors.errors import CannotConnect
 from gateway import http2
 from gateway.config import MIB, ClientConfig, ServerConfig
-from gateway.http2.errors import Cause, Http2Error, Status
+from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
 # `high_water - 1` below: the transport calls a stream full above its mark, the actors from the mark on.
-_ROOM = 4
+_UNSENT_MESSAGES = 4
 """A stream may hold this many times the largest message unsent before the transport itself gives it up."""
 
 
@@ -37,8 +37,8 @@ class Http2Stream:
     @property
     def unsent(self) -> int:
         # Asked twice for every batch: straight from the state, not through the properties between.
-        outbox = self._state.outbox
-        return 0 if outbox is None else outbox.size
+        send_buffer = self._state.send_buffer
+        return 0 if send_buffer is None else send_buffer.size
 
     @property
     def peer(self) -> str:
@@ -62,7 +62,7 @@ class Http2Stream:
     def close(self, status: StreamStatus = StreamStatus.OK, message: str = "") -> None:
         self._reason = self._reason or message
         if isinstance(self._stream, http2.ServerStream):
-            self._stream.close(Status(status), message)
+            self._stream.close(GrpcStatus(status), message)
         elif status is StreamStatus.OK:
             self._stream.close()
         else:
@@ -98,7 +98,7 @@ class FastServer:
             max_frame=min(config.max_frame_size, 2**24 - 1),
             high_water=high_water - 1,
             low_water=high_water // 4,
-            max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
+            max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             keepalive_interval=keepalive.ping or None,
             keepalive_timeout=keepalive.timeout,
             idle_timeout=keepalive.max_connection_idle or None,
@@ -108,7 +108,7 @@ class FastServer:
         self._target = config.target()
         self._accept, self._authenticate = accept, authenticate
         self._context = context
-        self._server: http2.Server | None = None
+        self._server: http2.Http2Server | None = None
 
     async def start(self) -> str:
         """Listen. Returns the address with the port in use. Raises OSError."""
@@ -175,7 +175,7 @@ class FastDialler:
             max_partial=max(16 * MIB, config.max_message_size),
             high_water=high_water - 1,
             low_water=high_water // 4,
-            max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
+            max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             keepalive_interval=(keepalive.ping or None) if keepalive else None,
             keepalive_timeout=keepalive.timeout if keepalive else 20.0,
         )

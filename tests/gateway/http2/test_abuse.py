@@ -8,7 +8,7 @@ import pytest
 
 from gateway.http2 import frames, headers
 from gateway.http2.connection import MAX_UNREAD_REPLIES
-from gateway.http2.errors import ErrorCode, Status
+from gateway.http2.errors import ErrorCode, GrpcStatus
 from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, header_frame, message, request
 
 FEW = {"control_burst": 100, "control_rate": 10.0, "reset_burst": 20, "reset_rate": 1.0}
@@ -38,7 +38,7 @@ def test_a_flood_ends_the_connection(rule: str) -> None:
     assert served.core.over
     assert served.goaway is ErrorCode.ENHANCE_YOUR_CALM
     assert served.counters.refusals == {rule.split()[0]: 1}
-    assert [cause.status for cause in served.causes[-1:]] == [Status.UNAVAILABLE]
+    assert [cause.status for cause in served.causes[-1:]] == [GrpcStatus.UNAVAILABLE]
 
 
 @pytest.mark.parametrize("rule", FLOODS)
@@ -189,7 +189,7 @@ def test_unfinished_messages_are_bounded() -> None:
         served.stream(stream_id)
         served.feed(frame(frames.DATA, 0, stream_id, message(bytes(100_000))[:-1]))
     (cause,) = served.causes
-    assert cause.status is Status.RESOURCE_EXHAUSTED
+    assert cause.status is GrpcStatus.RESOURCE_EXHAUSTED
     assert served.counters.refusals == {"max_partial": 1}
     assert served.core.streams == 2
     served.feed(frame(frames.DATA, 0, 1, b"\x00"))
@@ -220,7 +220,7 @@ def test_zero_windows_held_open() -> None:
         served.feed(frames.window_update(3, 1))
         served.wait(20.0)
     assert served.resets == [(1, ErrorCode.CANCEL)]
-    assert served.causes[0].status is Status.UNAVAILABLE
+    assert served.causes[0].status is GrpcStatus.UNAVAILABLE
     assert served.counters.refusals == {"stall_timeout": 1}
 
 
@@ -292,7 +292,7 @@ def test_a_silent_peer_is_pinged_and_given_up() -> None:
     assert not served.core.over
     served.wait(0.2)
     assert served.core.over
-    assert served.causes[0].status is Status.UNAVAILABLE
+    assert served.causes[0].status is GrpcStatus.UNAVAILABLE
     assert served.counters.refusals == {"keepalive_timeout": 1}
 
 
