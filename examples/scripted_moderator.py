@@ -27,17 +27,17 @@ from actors.messages.session import (
     MemberJoined,
     MemberLeft,
     OpenSession,
-    Remove,
+    RemoveMember,
     SessionConfig,
     SessionEnded,
     SessionOpened,
     Taken,
     Watch,
 )
-from actors.messages.wire import Payload, SessionMessage, SessionType
+from actors.messages.wire import Payload, SessionKind, SessionMessage
 from gateway import IdentityProvider, IdentityVerifier, Name, Slim
 
-GROUP = SessionConfig(SessionType.MULTICAST, interval=1.0, max_retries=5)
+GROUP = SessionConfig(SessionKind.MULTICAST, interval=1.0, max_retries=5)
 LIMIT = 20.0
 """Seconds that the whole evening may take."""
 
@@ -56,7 +56,7 @@ class Report(NamedTuple):
 class Moderator(Actor):  # type: ignore[misc]
     """Leads `channel` for the application whose actor is `app`; Reports go to `reader`.
 
-    It is the session's port: everything an application would hear comes here as a message.
+    It is the session's inbox: everything an application would hear comes here as a message.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Moderator(Actor):  # type: ignore[misc]
             self._report(f"{short(who)} says: {text}")
             if self._forbidden in text.casefold():
                 self._removed.add(who)
-                self.send(self._session, Remove(self._handle(f"removing {short(who)}"), who))
+                self.send(self._session, RemoveMember(self._handle(f"removing {short(who)}"), who))
 
     def _close(self) -> None:
         if not self._closing:
@@ -170,7 +170,7 @@ async def evening(guests: list[str], forbidden: str) -> None:
         moderator = system.spawn(
             Moderator,
             house.actor,
-            system.port(lambda report, _: reports.put_nowait(report)),
+            system.inbox(lambda report, _: reports.put_nowait(report)),
             Name.parse("callboard/house/stage"),
             [app.local_name.without_id() for app in apps.values()],
             forbidden,

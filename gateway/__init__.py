@@ -38,10 +38,10 @@ from gateway.api.message import Message, MessageContext
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
+from gateway.api.version import get_build_info, get_build_profile, get_version
 from gateway.compat.lower import App, SessionContext
-from gateway.dataplane import DataPlane
-from gateway.tracing import init_tracing
-from gateway.version import get_build_info, get_build_profile, get_version
+from gateway.node.data_plane import DataPlane
+from gateway.telemetry.tracing import init_tracing
 from identity.errors import (
     AuthError,
     ConfigError,

@@ -70,7 +70,7 @@ def test_a_short_secret_is_warned_of_once_and_not_shown() -> None:
     assert "tiny-words" not in errors
 
 
-@pytest.mark.parametrize("floor", ["identity.jwt", "actors.system", "gateway.dataplane"])
+@pytest.mark.parametrize("floor", ["identity.jwt", "actors.system", "gateway.node.data_plane"])
 def test_each_floor_alone_is_quiet(floor: str) -> None:
     program = (
         f"import {floor}, loguru; exec('loguru.logger.warning(1)', {{**vars({floor}), 'loguru': loguru}})"

@@ -1,14 +1,14 @@
 """Everything that actors say to one another: frozen records, each with a msgpack form.
 
 `wire` holds the protocol's own records, `routing` what the actors of a node say, `session` what
-applications and sessions say. `VOCABULARY` packs and unpacks all of them (`actors/vocabulary.py`).
+applications and sessions say. `VOCABULARY` packs and unpacks all of them (`actors/messages/vocabulary.py`).
 """
 
 from __future__ import annotations
 
 from actors.messages import routing, session, wire
+from actors.messages.vocabulary import Vocabulary
 from actors.system import Address, address_from_text, address_to_text
-from actors.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of(wire, routing, session)
 VOCABULARY.extend(

@@ -2,15 +2,15 @@
 
 Three parties, told apart by who may send a record:
 
-- the *application* is the API layer, reached at a *port*: an address whose mail goes to ordinary code;
+- the *application* is the API layer, reached at a *inbox*: an address whose mail goes to ordinary code;
 - the *App* actor owns one application name, its identity and the choice of routes;
 - a *Session* actor owns one session. The application talks to it directly once it knows its address.
 
 An operation carries a `handle`, an integer that the application chose; its outcome comes back in
 `Completed`, at most once. Everything is batched: what one loop turn produced travels in one record.
 
-Flow control, towards the session: `room` is how many messages may still be published. It starts with
-`SessionOpened.room` and is given back by `Completed.room`; publishing without room fails with QueueFull.
+Flow control, towards the session: `credit` is how many messages may still be published. It starts with
+`SessionOpened.credit`, `Completed.credit` gives it back, and publishing without it fails with QueueFull.
 Towards the application: the session keeps at most `AppSettings.inbox` messages on their way to it, and
 `Taken` says how many of them were consumed. Beyond that reliable messages stay unacknowledged, so that
 the peer's window closes; best-effort ones push out the oldest and are counted.
@@ -18,9 +18,10 @@ the peer's window closes; best-effort ones push out the oldest and are counted.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
-from actors.messages.wire import SessionMessage, SessionType
+from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
 from identity.errors import SlimError
 
@@ -30,7 +31,7 @@ from identity.errors import SlimError
 class SessionConfig(NamedTuple):
     """How a session behaves (`session.md` 1); times in seconds."""
 
-    session_type: SessionType
+    session_type: SessionKind
     interval: float | None = None
     """Between two attempts."""
     max_retries: int | None = None
@@ -85,16 +86,16 @@ class Failure(NamedTuple):
 
 
 class Listen(NamedTuple):
-    """SessionAnnounced goes to `port` from now on; what waited goes first."""
+    """SessionAnnounced goes to `inbox` from now on; what waited goes first."""
 
-    port: Any
+    inbox: Any
 
 
 class OpenSession(NamedTuple):
     """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
 
     handle: int
-    port: Any
+    inbox: Any
     """Where all about this session goes: SessionOpened, Completed, Delivered, SessionEnded.
     Other operations of the application are answered at the sender's address."""
     destination: Name
@@ -141,13 +142,13 @@ class CloseApp(NamedTuple):
     grace: float = 60.0
 
 
-# Application to a Session (scripts may send these too, with a port of their own)
+# Application to a Session (scripts may send these too, with a inbox of their own)
 
 
 class Adopt(NamedTuple):
-    """Everything about this announced session goes to `port` from now on; what waited goes first."""
+    """Everything about this announced session goes to `inbox` from now on; what waited goes first."""
 
-    port: Any
+    inbox: Any
 
 
 class Publish(NamedTuple):
@@ -163,19 +164,19 @@ class Taken(NamedTuple):
 
 
 class Invite(NamedTuple):
-    """Add `name` to the group (moderator only). The outcome goes to `port`, or else to the session's."""
+    """Add `name` to the group (moderator only). The outcome goes to `inbox`, or else to the session's."""
 
     handle: int
     name: Name
-    port: Any = None
+    inbox: Any = None
 
 
-class Remove(NamedTuple):
+class RemoveMember(NamedTuple):
     """Take `name` (compared without id) out of the group (moderator only)."""
 
     handle: int
     name: Name
-    port: Any = None
+    inbox: Any = None
 
 
 class SetTimers(NamedTuple):
@@ -195,15 +196,15 @@ class CloseSession(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """Tell `port` about membership: at once a Membership, then every change."""
+    """Tell `inbox` about membership: at once a Membership, then every change."""
 
-    port: Any
+    inbox: Any
 
 
 class Unwatch(NamedTuple):
     """Undo Watch."""
 
-    port: Any
+    inbox: Any
 
 
 # App or Session to the application
@@ -220,11 +221,11 @@ class SessionOpened(NamedTuple):
     """The local end."""
     destination: Name
     config: SessionConfig
-    room: int
+    credit: int
 
 
 class SessionAnnounced(NamedTuple):
-    """To the application's port: somebody invited us, and the session stands. Adopt it."""
+    """To the application's inbox: somebody invited us, and the session stands. Adopt it."""
 
     session_id: int
     address: Any
@@ -232,18 +233,18 @@ class SessionAnnounced(NamedTuple):
     destination: Name
     """The initiator point to point, the channel in a group."""
     config: SessionConfig
-    room: int
+    credit: int
 
 
 class Completed(NamedTuple):
-    """Outcomes of operations, and room for further messages."""
+    """Outcomes of operations, and credit for further messages."""
 
     session_id: int | None
     """None: operations of the application itself."""
     done: tuple[int, ...] = ()
     """Handles of operations that worked."""
     failed: tuple[Failure, ...] = ()
-    room: int = 0
+    credit: int = 0
 
 
 class Delivered(NamedTuple):
@@ -342,7 +343,7 @@ class Bound(NamedTuple):
     error: SlimError | None = None
 
 
-class Credential(NamedTuple):
+class CredentialGranted(NamedTuple):
     """The token that CredentialWanted asked for, or why there is none."""
 
     token: str = ""
@@ -415,10 +416,10 @@ class Announce(NamedTuple):
 
 
 class Adopted(NamedTuple):
-    """The application took over an announced session; its port, should the Session fail."""
+    """The application took over an announced session; its inbox, should the Session fail."""
 
     session_id: int
-    port: Any
+    inbox: Any
 
 
 class CredentialWanted(NamedTuple):
@@ -442,3 +443,15 @@ class SessionGone(NamedTuple):
 
     session_id: int
     farewells: tuple[SessionMessage, ...] = ()
+
+
+_RENAMED = {"Remove": RemoveMember, "Credential": CredentialGranted, "SessionType": SessionKind}
+"""Names of version 0.1; they go with 0.3."""
+
+
+def __getattr__(name: str) -> Any:
+    renamed = _RENAMED.get(name)
+    if renamed is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is called {renamed.__name__} now", DeprecationWarning, stacklevel=2)
+    return renamed

@@ -17,7 +17,7 @@ ONE, ALL = 1, 256
 """Fan-out values of the header: 1 is match-one, everything else match-all (`dataplane.md` 6)."""
 
 
-class SessionType(IntEnum):
+class SessionKind(IntEnum):
     UNSPECIFIED = 0
     POINT_TO_POINT = 1
     MULTICAST = 2
@@ -181,7 +181,7 @@ class SessionMessage(NamedTuple):
 
     source: Name
     destination: Name
-    session_type: SessionType
+    session_type: SessionKind
     kind: MessageType
     session_id: int
     message_id: int

@@ -40,7 +40,7 @@ class SendTo(NamedTuple):
     record: Subscription | SubscriptionAck
 
 
-class Connection(NamedTuple):
+class KnownConnection(NamedTuple):
     """What the core knows of a connection."""
 
     address: Any
@@ -48,7 +48,7 @@ class Connection(NamedTuple):
     dialled: bool
 
 
-class _Pending(NamedTuple):
+class _AwaitedAck(NamedTuple):
     """A forwarded subscription whose acknowledgement is awaited."""
 
     asker: int
@@ -70,12 +70,12 @@ class RouteControl:
 
     def __init__(self, *, recovery_time: float = RECOVERY_TIME) -> None:
         self.table = SubscriptionTable()
-        self.connections: dict[int, Connection] = {}
+        self.connections: dict[int, KnownConnection] = {}
         self._recovery_time = recovery_time
         self._versions: dict[int, Version] = {}
         self._links: dict[int, str] = {}
         self._forwarded: dict[int, dict[tuple[Name, int], Subscription]] = {}
-        self._pending: dict[tuple[int, int], _Pending] = {}
+        self._pending: dict[tuple[int, int], _AwaitedAck] = {}
         self._lost: OrderedDict[str, _Lost] = OrderedDict()
         self._version = 0
         self._addresses_changed = False
@@ -85,7 +85,7 @@ class RouteControl:
 
     def attach(self, event: Attach) -> None:
         """A connection came up."""
-        self.connections[event.connection] = Connection(event.address, event.local, event.dialled)
+        self.connections[event.connection] = KnownConnection(event.address, event.local, event.dialled)
         self._addresses_changed = True
 
     def detach(self, connection: int, now: float) -> list[SendTo]:
@@ -183,7 +183,7 @@ class RouteControl:
             return self._answer(connection, subscription, "")
         return self._forward(connection, forward, subscription, now)
 
-    def _apply(self, target: int, known: Connection, subscription: Subscription) -> str:
+    def _apply(self, target: int, known: KnownConnection, subscription: Subscription) -> str:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
         if subscription.subscribe:
@@ -214,7 +214,7 @@ class RouteControl:
             mine.pop(key, None)
         effects = [SendTo(forward, sent)]
         if sent.subscription_id and acknowledges(self._versions.get(forward)):
-            self._pending[forward, sent.subscription_id] = _Pending(asker, sent, 0, now + ACK_WAIT)
+            self._pending[forward, sent.subscription_id] = _AwaitedAck(asker, sent, 0, now + ACK_WAIT)
         else:
             effects += self._answer(asker, subscription, "")
         return effects

@@ -24,7 +24,7 @@ PATIENCE = 1.0
 """Seconds for which a slow receiver may hold up those who send to it."""
 
 
-class Admission(NamedTuple):
+class Admitted(NamedTuple):
     """What to do with some frames: write these; tell the sender to pause; give the peer up."""
 
     write: Sequence[Frame]
@@ -48,18 +48,18 @@ class Outbox:
     def congested(self) -> bool:
         return self._congested_since is not None
 
-    def admit(self, frames: Sequence[Frame], backlog: int, now: float) -> Admission:
+    def admit(self, frames: Sequence[Frame], backlog: int, now: float) -> Admitted:
         """Decide about `frames` while the link has `backlog` bytes unwritten."""
         if backlog < self.high:
-            return Admission(frames)
+            return Admitted(frames)
         if self._congested_since is None:
             self._congested_since = now
         patient = now - self._congested_since < self.patience
         if patient and backlog < 4 * self.high:
-            return Admission(frames, pause_sender=True)
+            return Admitted(frames, pause_sender=True)
         control = [frame for frame in frames if frame.control]
         self.dropped += len(frames) - len(control)
-        return Admission(control, patient, not patient and backlog >= 8 * self.high)
+        return Admitted(control, patient, not patient and backlog >= 8 * self.high)
 
     def drained(self) -> None:
         """The backlog fell below the low-water mark: a fresh start."""

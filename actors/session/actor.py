@@ -5,7 +5,7 @@
                 ◄──────────────────────────────           ◄──────────────────────────
                   Delivered, Completed ...                       Received, Bound ...
 
-A Session of our own has its port from the start. An invited one keeps what is for the application until it
+A Session of our own has its inbox from the start. An invited one keeps what is for the application until it
 is adopted; the core's `inbox` bounds that.
 """
 
@@ -47,7 +47,7 @@ from actors.messages.session import (
 )
 from actors.messages.wire import SessionMessage
 from actors.session.conversation import WINDOW
-from actors.session.crypto import Place, Work
+from actors.session.crypto import Computation, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
@@ -70,21 +70,21 @@ InThread = Callable[[Callable[[], None], Callable[[], None]], None]
 """Calls the first function in a thread, then the second one in the loop's."""
 
 
-class Session(LoopActor):
-    """One session. `port` is where the application listens, None until it adopts the session."""
+class SessionActor(LoopActor):
+    """One session. `inbox` is where the application listens, None until it adopts the session."""
 
     def __init__(
         self,
         core: Moderator | Participant,
         app: ActorAddress,
         clock: Callable[[], float],
-        port: Any = None,
+        inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
         self._core = core
         self._app = app
         self._clock = clock
-        self._port = port
+        self._inbox = inbox
         self._in_thread = in_thread
         self._kept: list[Delivered | Completed | SessionEnded] = []
         """For the application, which has not adopted the session yet."""
@@ -110,15 +110,15 @@ class Session(LoopActor):
                     return
                 self._perform(core.tick(self._clock()))
             case Watch():
-                self._watchers[message.port] = None
+                self._watchers[message.inbox] = None
                 membership = Membership(core.session_id, core.members, core.epoch, core.fingerprint)
-                self.send(message.port, membership)
+                self.send(message.inbox, membership)
                 return
             case Unwatch():
-                self._watchers.pop(message.port, None)
+                self._watchers.pop(message.inbox, None)
                 return
             case Adopt():
-                self._adopt(message.port)
+                self._adopt(message.inbox)
             case BeginSession():
                 if isinstance(core, Moderator):
                     self._perform(core.start(self._clock()))
@@ -168,8 +168,8 @@ class Session(LoopActor):
 
     def _perform_one(self, effect: Effect) -> None:
         if isinstance(effect, _TO_PORT):
-            if self._port is not None:
-                self.send(self._port, effect)
+            if self._inbox is not None:
+                self.send(self._inbox, effect)
             else:
                 self._kept.append(effect)
         elif isinstance(effect, _TO_WATCHERS):
@@ -178,14 +178,14 @@ class Session(LoopActor):
         elif isinstance(effect, _TO_APP):
             self.send(self._app, effect)
         elif isinstance(effect, Answer):
-            self.send(effect.port, effect.completed)
+            self.send(effect.inbox, effect.completed)
         elif isinstance(effect, Joined):
             self._announce()
         elif isinstance(effect, Refused):
             self._refused += 1
             self._log().log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
         elif isinstance(effect, Compute):
-            self._compute(effect.work)
+            self._compute(effect.computation)
         elif isinstance(effect, SessionGone):
             self._log().info("session over")
             self.send(self._app, effect)
@@ -194,13 +194,13 @@ class Session(LoopActor):
         # Bound when there is something to say, which for most sessions is little.
         return logger.bind(session=self._core.session_id, name=str(self._core.local))
 
-    def _compute(self, work: Work) -> None:
+    def _compute(self, computation: Computation) -> None:
         """Let it go on: in a thread, or behind what else is in the mailbox."""
-        if work.place is Place.THREAD:
+        if computation.place is Place.THREAD:
             if self._in_thread is not None:
-                self._in_thread(work.advance, lambda: self.send(self.myAddress, Computed()))
+                self._in_thread(computation.advance, lambda: self.send(self.myAddress, Computed()))
                 return
-            work.advance()
+            computation.advance()
         self.send(self.myAddress, Computed())
 
     def _announce(self) -> None:
@@ -212,12 +212,12 @@ class Session(LoopActor):
         )
         self.send(self._app, Announce(announced))
 
-    def _adopt(self, port: Any) -> None:
-        if self._port is None:
-            self.send(self._app, Adopted(self._core.session_id, port))
-        self._port = port
+    def _adopt(self, inbox: Any) -> None:
+        if self._inbox is None:
+            self.send(self._app, Adopted(self._core.session_id, inbox))
+        self._inbox = inbox
         for kept in self._kept:
-            self.send(port, kept)
+            self.send(inbox, kept)
         self._kept.clear()
 
     def _arm(self) -> None:
@@ -232,7 +232,7 @@ class Session(LoopActor):
 
     def _linger(self) -> None:
         """Stay for a while; as long as it takes if the application, about to adopt us, knows nothing yet."""
-        if not self._lingering and (self._port is not None or not self._announced):
+        if not self._lingering and (self._inbox is not None or not self._announced):
             self._lingering = True
             self._wake_at(self._clock() + LINGER)
 

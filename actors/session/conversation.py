@@ -1,4 +1,4 @@
-"""What both sides of a session have in common: data messages each way, room, and the ending.
+"""What both sides of a session have in common: data messages each way, credit, and the ending.
 
 `Moderator` and `Participant` add the control messages. A session core is driven by two calls,
 `handle(event, now)` and, when `next_deadline()` has come, `tick(now)`; both return effects. Times are
@@ -9,7 +9,7 @@ seconds of a monotonic clock, randomness is the function `draw(bound) -> 0 .. bo
                                    └──► encrypted, numbered, sent ◄──┘
 
 Room: at most WINDOW messages are kept or unacknowledged; one more fails with QueueFull. While a connection
-is congested, room that best-effort messages gave back is withheld.
+is congested, credit that best-effort messages gave back is withheld.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from actors.messages.session import (
     Completed,
     Computed,
     Congestion,
-    Credential,
+    CredentialGranted,
     CredentialWanted,
     Delivered,
     EpochChanged,
@@ -48,20 +48,20 @@ from actors.messages.wire import (
     Command,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Name
-from actors.session.crypto import ClearText, Crypto, KeysWanted, Place, Steps, Work
+from actors.session.crypto import ClearText, Computation, Computing, Crypto, KeysWanted, Place
 from actors.session.effects import Answer, Compute, Effect, Event, Refused
-from actors.session.peers import Generation
-from actors.session.receiver import Receiver
+from actors.session.peers import PeerGeneration
+from actors.session.receiver import DataReceiver
 from actors.session.requests import Requests
-from actors.session.sender import RING, Sender
+from actors.session.sender import RING, DataSender
 from identity.errors import CryptoError, SlimError
 
 WINDOW = RING
-"""Messages of one application that may be under way in one session: its room at the start."""
+"""Messages of one application that may be under way in one session: its credit at the start."""
 MESSAGE_IDS = 2**32
 FAREWELLS = 256
 """Last answers that are kept for those who ask again after the end."""
@@ -73,7 +73,7 @@ ATTEMPTS = 3
 """How often one operation of MLS may ask for keys: those it lacks are asked for together."""
 
 Draw = Callable[[int], int]
-Judge = Callable[[str], Generation]
+Judge = Callable[[str], PeerGeneration]
 """Tells a peer's generation by its (verified) token."""
 
 
@@ -86,7 +86,7 @@ class Setting(NamedTuple):
     config: SessionConfig
     settings: AppSettings
     draw: Draw
-    judge: Judge
+    peer_generation: Judge
     crypto: Crypto | None = None
 
 
@@ -94,10 +94,10 @@ Step = Callable[[float, list[Effect]], None]
 """What is to be done next, at a time, with effects."""
 
 
-class _Labour(NamedTuple):
+class _Operation(NamedTuple):
     """An operation of MLS that goes on later, and what follows it."""
 
-    work: Work
+    computation: Computation
     then: Callable[[Any, float, list[Effect]], None]
     failed: Callable[[CryptoError, float, list[Effect]], None]
     keys_until: float | None = None
@@ -113,14 +113,14 @@ class Conversation:
         self.session_id = setting.session_id
         self.config = config
         self.destination = destination
-        self.group = config.session_type is SessionType.MULTICAST
+        self.group = config.session_type is SessionKind.MULTICAST
         self.ended = False
         self._cause: SlimError | None = None
         self._crypto = setting.crypto
         self._draw = setting.draw
-        self._judge = setting.judge
+        self._peer_generation = setting.peer_generation
         self._settings = setting.settings
-        self._sender = Sender(
+        self._sender = DataSender(
             self.local,
             destination,
             config.session_type,
@@ -129,7 +129,7 @@ class Conversation:
             interval=config.interval,
             max_retries=config.max_retries,
         )
-        self._receiver = Receiver(
+        self._receiver = DataReceiver(
             self.local,
             config.session_type,
             self.session_id,
@@ -148,7 +148,7 @@ class Conversation:
         """Outcomes that go elsewhere than to the application, gathered until the turn ends."""
         self._credential_waits: Step | None = None
         self._credential_deadline = 0.0
-        self._labour: _Labour | None = None
+        self._operation: _Operation | None = None
         self._clear_text: set[Name] = set()
         """Present members whose clear text was complained of."""
         self._complaints: list[Refused] = []
@@ -181,7 +181,7 @@ class Conversation:
             self._congested = event.congested
         elif isinstance(event, SetTimers):
             self._set_timers(event)
-        elif isinstance(event, Credential):
+        elif isinstance(event, CredentialGranted):
             self._credential(event, now, out)
         elif isinstance(event, Computed):
             self._computed(now, out)
@@ -204,8 +204,12 @@ class Conversation:
             self._receiver.expire(now, out)  # type: ignore[arg-type]
             if self._credential_waits is not None and now >= self._credential_deadline:
                 error = SlimTimeout("no token with the claims of MLS came in time")
-                self._credential(Credential(error=error), now, out)
-            if (labour := self._labour) is not None and (until := labour.keys_until) and now >= until:
+                self._credential(CredentialGranted(error=error), now, out)
+            if (
+                (operation := self._operation) is not None
+                and (until := operation.keys_until)
+                and now >= until
+            ):
                 self._keys_came(now, out)
             if not self.ended:
                 self._progress(now, out)
@@ -221,7 +225,7 @@ class Conversation:
             self._receiver.next_deadline(),
             self._requests.next_deadline(),
             self._credential_deadline if self._credential_waits is not None else None,
-            self._labour.keys_until if self._labour is not None else None,
+            self._operation.keys_until if self._operation is not None else None,
             *self._deadlines(),
         )
         # A plain loop: this is asked after every event.
@@ -400,7 +404,7 @@ class Conversation:
         else:
             then(now, out)
 
-    def _credential(self, event: Credential, now: float, out: list[Effect]) -> None:
+    def _credential(self, event: CredentialGranted, now: float, out: list[Effect]) -> None:
         then, self._credential_waits = self._credential_waits, None
         if then is None or self._crypto is None:
             return
@@ -420,7 +424,7 @@ class Conversation:
 
     def _compute(
         self,
-        begin: Callable[[], Steps[Any]],
+        begin: Callable[[], Computing[Any]],
         then: Callable[[Any, float, list[Effect]], None],
         failed: Callable[[CryptoError, float, list[Effect]], None],
         now: float,
@@ -428,38 +432,38 @@ class Conversation:
     ) -> None:
         """Do an operation of MLS and go on with `then` and its result: at once, unless it takes long or needs
         keys that must be fetched. One at a time: the sides of a session see to that."""
-        work = Work(begin)
-        work.begin()
-        self._go_on(_Labour(work, then, failed), now, out)
+        computation = Computation(begin)
+        computation.begin()
+        self._go_on(_Operation(computation, then, failed), now, out)
 
     def _computed(self, now: float, out: list[Effect]) -> None:
-        labour = self._labour
-        if labour is None or labour.keys_until is not None:
+        operation = self._operation
+        if operation is None or operation.keys_until is not None:
             return
-        if labour.work.place is Place.LOOP:
-            labour.work.advance()
-        self._go_on(labour, now, out)
+        if operation.computation.place is Place.LOOP:
+            operation.computation.advance()
+        self._go_on(operation, now, out)
 
     def _keys_came(self, now: float, out: list[Effect]) -> None:
-        labour = self._labour
-        if labour is not None and labour.keys_until is not None:
-            labour.work.begin()
-            self._go_on(labour._replace(keys_until=None), now, out)
+        operation = self._operation
+        if operation is not None and operation.keys_until is not None:
+            operation.computation.begin()
+            self._go_on(operation._replace(keys_until=None), now, out)
 
-    def _go_on(self, labour: _Labour, now: float, out: list[Effect]) -> None:
-        work = labour.work
-        error = work.error
-        self._labour = None
-        if work.place is not None:
-            self._labour = labour
-            out.append(Compute(work))
-        elif isinstance(error, KeysWanted) and work.attempts < ATTEMPTS:
-            self._labour = labour._replace(keys_until=now + KEYS_PATIENCE)
+    def _go_on(self, operation: _Operation, now: float, out: list[Effect]) -> None:
+        computation = operation.computation
+        error = computation.error
+        self._operation = None
+        if computation.place is not None:
+            self._operation = operation
+            out.append(Compute(computation))
+        elif isinstance(error, KeysWanted) and computation.attempts < ATTEMPTS:
+            self._operation = operation._replace(keys_until=now + KEYS_PATIENCE)
             out.append(VerificationWanted(error.tokens))
         elif error is not None:
-            labour.failed(error, now, out)
+            operation.failed(error, now, out)
         else:
-            labour.then(work.result, now, out)
+            operation.then(computation.result, now, out)
 
     def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
         raise NotImplementedError
@@ -470,14 +474,14 @@ class Conversation:
 
     # Outcomes and the end.
 
-    def _answer(self, handle: int | None, port: object, error: SlimError | None) -> None:
-        """The outcome of an operation, to its own port or with the session's others. None: nobody asked."""
+    def _answer(self, handle: int | None, inbox: object, error: SlimError | None) -> None:
+        """The outcome of an operation, to its own inbox or with the session's others. None: nobody asked."""
         if handle is None:
             return
         failed = () if error is None else (Failure(handle, error),)
         done = (handle,) if error is None else ()
-        if port is not None:
-            self._answers.append(Answer(port, Completed(self.session_id, done, failed)))
+        if inbox is not None:
+            self._answers.append(Answer(inbox, Completed(self.session_id, done, failed)))
         else:
             self._sender.done.extend(done)
             self._sender.failed.extend(failed)
@@ -498,14 +502,14 @@ class Conversation:
         if receiver.items:
             out.append(Delivered(self.session_id, tuple(receiver.items)))
             receiver.items.clear()
-        room, sender.freed = sender.freed, 0
+        credit, sender.freed = sender.freed, 0
         if self._congested and not sender.reliable:
-            self._withheld += room
-            room = 0
+            self._withheld += credit
+            credit = 0
         elif self._withheld:
-            room, self._withheld = room + self._withheld, 0
-        if room or sender.done or sender.failed:
-            out.append(Completed(self.session_id, tuple(sender.done), tuple(sender.failed), room))
+            credit, self._withheld = credit + self._withheld, 0
+        if credit or sender.done or sender.failed:
+            out.append(Completed(self.session_id, tuple(sender.done), tuple(sender.failed), credit))
             sender.done.clear()
             sender.failed.clear()
         if self.ended:
@@ -529,7 +533,7 @@ class Conversation:
             if item.handle is not None:
                 self._sender.failed.append(Failure(item.handle, why))
         self._requests.cancel_all()
-        self._credential_waits = self._labour = None
+        self._credential_waits = self._operation = None
         if self._crypto is not None:
             self._crypto.close()
 
@@ -543,9 +547,9 @@ class Conversation:
             handle = getattr(event, "handle", None)
             if handle is not None:
                 completed = Completed(self.session_id, (), (Failure(handle, error),))
-                port = getattr(event, "port", None)
-                out.append(completed if port is None else Answer(port, completed))
+                inbox = getattr(event, "inbox", None)
+                out.append(completed if inbox is None else Answer(inbox, completed))
 
 
-_UNANSWERED = (Received, Taken, Unroutable, Bound, Congestion, Credential, Computed, Verification)
+_UNANSWERED = (Received, Taken, Unroutable, Bound, Congestion, CredentialGranted, Computed, Verification)
 """Events that nobody awaits the outcome of."""

@@ -29,7 +29,7 @@ class Credentials:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._judge = SlimIdentity(self)
+        self._peer_generation = SlimIdentity(self)
         self._members: dict[_Pair, bytes] = {}
         """Subjects of the present members, and of some who went."""
         self._room = 64
@@ -68,7 +68,7 @@ class Credentials:
         if known is not None:
             return known
         try:
-            subject = self._judge.identify(leaf, occasion, now)
+            subject = self._peer_generation.identify(leaf, occasion, now)
         except WouldBlock:
             if occasion is Occasion.IN_TREE:
                 # See what else is lacking; whoever joins looks at `keys_wanted` afterwards.
@@ -78,7 +78,7 @@ class Credentials:
         return subject
 
     def is_successor(self, before: bytes, after: bytes) -> bool:
-        return self._judge.is_successor(before, after)
+        return self._peer_generation.is_successor(before, after)
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         """For the judge: the application's verifier, and a note of what it could not tell."""

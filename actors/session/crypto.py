@@ -5,7 +5,7 @@ that are complete MLSMessage structures; which of them travels where is the sess
 
 Three operations take long in a large group: joining, removing, and adding with a renewed credential. They
 are *steps*, a generator that says, wherever it pauses, where it wants to go on. Nothing is computed behind a
-core's back: the core asks its shell with an effect to let the `Work` go on.
+core's back: the core asks its shell with an effect to let the `Computation` go on.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Place(Enum):
     """It touches what belongs to the application's loop."""
 
 
-Steps = Generator[Place, None, T]
+Computing = Generator[Place, None, T]
 """A long operation. It returns at once, without a pause, when it is not long after all."""
 
 
-def at_once(operation: Callable[[], T]) -> Steps[T]:
+def at_once(operation: Callable[[], T]) -> Computing[T]:
     """An operation that is never long."""
     yield from ()
     return operation()
@@ -93,13 +93,13 @@ class Crypto(Protocol):
     def key_package(self) -> bytes:
         """A fresh key package, to be used once (participant)."""
 
-    def add(self, name: Name, key_package: bytes) -> Steps[Addition]:
+    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
         """Commit an Add, apply it, and remember which leaf `name` has (moderator)."""
 
-    def remove(self, name: Name) -> Steps[bytes]:
+    def remove(self, name: Name) -> Computing[bytes]:
         """Commit a Remove of that member's leaf and apply it (moderator)."""
 
-    def join(self, welcome: bytes) -> Steps[None]:
+    def join(self, welcome: bytes) -> Computing[None]:
         """Enter the group (participant)."""
 
     def process(self, commit: bytes) -> None:
@@ -129,14 +129,14 @@ CryptoFactory = Callable[[], Crypto]
 """Makes the Crypto of one new session."""
 
 
-class Work:
+class Computation:
     """A Crypto operation under way: `advance` it wherever `place` says, until that is None."""
 
     __slots__ = ("_begin", "_steps", "attempts", "error", "place", "result")
 
-    def __init__(self, begin: Callable[[], Steps[Any]]) -> None:
+    def __init__(self, begin: Callable[[], Computing[Any]]) -> None:
         self._begin = begin
-        self._steps: Steps[Any] | None = None
+        self._steps: Computing[Any] | None = None
         self.place: Place | None = Place.LOOP
         self.result: Any = None
         self.error: CryptoError | None = None

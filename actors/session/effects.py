@@ -1,7 +1,7 @@
 """What the cores of a session ask their shell to do.
 
 Most effects are the very records that the shell hands on: a SessionMessage is to be sent, Bind, Unbind and
-SessionGone go to the App, Delivered, Completed and SessionEnded to the application's port, MemberJoined,
+SessionGone go to the App, Delivered, Completed and SessionEnded to the application's inbox, MemberJoined,
 MemberLeft and EpochChanged to whoever watches. The few that are not messages stand here.
 """
 
@@ -17,7 +17,7 @@ from actors.messages.session import (
     Completed,
     Computed,
     Congestion,
-    Credential,
+    CredentialGranted,
     CredentialWanted,
     Delivered,
     EpochChanged,
@@ -26,7 +26,7 @@ from actors.messages.session import (
     MemberLeft,
     Publish,
     Received,
-    Remove,
+    RemoveMember,
     SessionEnded,
     SessionGone,
     SetTimers,
@@ -38,7 +38,7 @@ from actors.messages.session import (
     VerificationWanted,
 )
 from actors.messages.wire import SessionMessage
-from actors.session.crypto import Work
+from actors.session.crypto import Computation
 
 
 class Joined(NamedTuple):
@@ -46,9 +46,9 @@ class Joined(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The outcome of an operation that named a port of its own."""
+    """The outcome of an operation that named an inbox of its own."""
 
-    port: Any
+    inbox: Any
     completed: Completed
 
 
@@ -61,9 +61,9 @@ class Refused(NamedTuple):
 
 
 class Compute(NamedTuple):
-    """Let `work` go on: advance it in a thread if its place says so, then send Computed in any case."""
+    """Let `computation` go on: in a thread if its place says so; then send Computed in any case."""
 
-    work: Work
+    computation: Computation
 
 
 Event = (
@@ -75,11 +75,11 @@ Event = (
     | Bound
     | Congestion
     | Invite
-    | Remove
+    | RemoveMember
     | SetTimers
     | CloseSession
     | Adopt
-    | Credential
+    | CredentialGranted
     | Verification
     | Computed
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actors.names import Name
-from actors.session.peers import TRAITS, Generation
+from actors.session.peers import TRAITS, PeerGeneration
 
 STRIKES = 3
 
@@ -19,7 +19,7 @@ class Rounds:
     def __init__(self, interval: float, now: float) -> None:
         self._interval = interval
         self._next = now + interval
-        self._generations: dict[Name, Generation] = {}
+        self._generations: dict[Name, PeerGeneration] = {}
         self._strikes: dict[Name, int] = {}
         self._asked: int | None = None
         self._silent: set[Name] = set()
@@ -27,7 +27,7 @@ class Rounds:
     def next_deadline(self) -> float:
         return self._next
 
-    def met(self, member: Name, generation: Generation) -> None:
+    def met(self, member: Name, generation: PeerGeneration) -> None:
         """A member came in; its token told its generation."""
         self._generations[member] = generation
         self._strikes.pop(member, None)
@@ -60,14 +60,14 @@ class Rounds:
         """A PING came back: from now on this member's silence counts."""
         if member not in self._generations:
             return
-        if self._generations[member] is Generation.UNKNOWN:
-            self._generations[member] = Generation.PINGING
+        if self._generations[member] is PeerGeneration.UNKNOWN:
+            self._generations[member] = PeerGeneration.PINGING
         if message_id == self._asked:
             self._silent.discard(member)
             self._strikes.pop(member, None)
 
-    def _generation(self, member: Name) -> Generation:
-        return self._generations.get(member, Generation.UNKNOWN)
+    def _generation(self, member: Name) -> PeerGeneration:
+        return self._generations.get(member, PeerGeneration.UNKNOWN)
 
 
 class Watchdog:

@@ -23,7 +23,7 @@ from typing import Any
 
 from actors.names import Name
 from actors.session.credentials import Credentials, Survey, half_life
-from actors.session.crypto import Addition, ClearText, CryptoFactory, Place, Steps
+from actors.session.crypto import Addition, ClearText, Computing, CryptoFactory, Place
 from identity.errors import AuthError, CryptoError
 from identity.mls import (
     CommitApplied,
@@ -141,13 +141,13 @@ class MlsSession:
         self._moderates = True
         self._enter(group)
 
-    def add(self, name: Name, key_package: bytes) -> Steps[Addition]:
+    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
         pending = yield from self._commit(add=[key_package])
         assert pending.welcome is not None
         [self._leaves[name]] = pending.effect.added
         return Addition(pending.commit, pending.welcome)
 
-    def remove(self, name: Name) -> Steps[bytes]:
+    def remove(self, name: Name) -> Computing[bytes]:
         leaf = self._leaves.get(name)
         if leaf is None:
             raise CryptoError(f"{name} has no leaf in this group")
@@ -155,7 +155,7 @@ class MlsSession:
         del self._leaves[name]
         return pending.commit
 
-    def _commit(self, *, add: Sequence[bytes] = (), remove: Sequence[int] = ()) -> Steps[PendingCommit]:
+    def _commit(self, *, add: Sequence[bytes] = (), remove: Sequence[int] = ()) -> Computing[PendingCommit]:
         group, now, renewed = self._member(), self._wall(), self._renewed
         group.discard_pending()
         with self._judging():
@@ -190,7 +190,7 @@ class MlsSession:
         )
         return self._bundle.message
 
-    def join(self, welcome: bytes) -> Steps[None]:
+    def join(self, welcome: bytes) -> Computing[None]:
         bundle, now = self._bundle, self._wall()
         if bundle is None:
             raise CryptoError("no key package of ours waits for a Welcome")

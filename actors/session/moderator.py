@@ -32,7 +32,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
-    Remove,
+    RemoveMember,
     Unbind,
 )
 from actors.messages.wire import (
@@ -109,13 +109,13 @@ class Moderator(Conversation):
     # Operations.
 
     def _operate(self, event: Event, now: float, out: list[Effect]) -> None:
-        if isinstance(event, Invite | Remove):
+        if isinstance(event, Invite | RemoveMember):
             kind = Kind.ADD if isinstance(event, Invite) else Kind.REMOVE
             error = self._objection(event)
             if error is not None:
-                self._answer(event.handle, event.port, error)
+                self._answer(event.handle, event.inbox, error)
                 return
-            self._tasks.append(Task(kind, event.name, event.handle, event.port))
+            self._tasks.append(Task(kind, event.name, event.handle, event.inbox))
         elif isinstance(event, CloseSession):
             if event.handle is not None:
                 self._closing.append(event.handle)
@@ -135,7 +135,7 @@ class Moderator(Conversation):
             self._last_task.order = order
             self._tasks.append(self._last_task)
 
-    def _objection(self, event: Invite | Remove) -> SlimError | None:
+    def _objection(self, event: Invite | RemoveMember) -> SlimError | None:
         if not self.group:
             verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
             return NotModerator(f"cannot {verb} a point-to-point session", session_id=self.session_id)
@@ -165,8 +165,8 @@ class Moderator(Conversation):
         self._requests.cancel(*self._steps)
         self._steps.clear()
         self._key_package = None
-        self._credential_waits = self._labour = None
-        self._answer(task.handle, task.port, error)
+        self._credential_waits = self._operation = None
+        self._answer(task.handle, task.inbox, error)
         self._report(task.order, error)
         if error is not None and task.kind is Kind.ADD:
             if not self.group:
@@ -259,7 +259,7 @@ class Moderator(Conversation):
     def _joined(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
         reply = message.content
         assert isinstance(reply, JoinReply)
-        self._rounds.met(message.source, self._judge(message.identity))
+        self._rounds.met(message.source, self._peer_generation(message.identity))
         if self._crypto is None:
             self._welcome(None, now, out)
         elif reply.key_package is None:
@@ -484,7 +484,7 @@ class Moderator(Conversation):
         closed = SessionClosed(str(cause) if cause else "", session_id=self.session_id)
         for task in (self._task, *self._tasks):
             if task is not None:
-                self._answer(task.handle, task.port, closed)
+                self._answer(task.handle, task.inbox, closed)
         self._tasks.clear()
         self._task = None
         for handle in self._closing:
@@ -628,7 +628,7 @@ class Moderator(Conversation):
         """The grace is over before everything that waits was worked off."""
         closed = SessionClosed("the session is closing", session_id=self.session_id)
         for task in self._tasks:
-            self._answer(task.handle, task.port, closed)
+            self._answer(task.handle, task.inbox, closed)
         self._tasks.clear()
         if self._task is not None:
             self._finish(closed, out)

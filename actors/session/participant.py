@@ -21,7 +21,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
-    Remove,
+    RemoveMember,
     Unbind,
 )
 from actors.messages.wire import (
@@ -43,7 +43,7 @@ from actors.session.conversation import Conversation, Setting
 from actors.session.crypto import CommitOrder, at_once
 from actors.session.effects import Effect, Event, Joined, Refused
 from actors.session.liveness import Watchdog
-from actors.session.peers import TRAITS, Generation
+from actors.session.peers import TRAITS, PeerGeneration
 from actors.session.requests import Request
 from identity.errors import CryptoError, SlimError
 
@@ -73,7 +73,7 @@ class Participant(Conversation):
         super().__init__(setting, destination)
         self._moderator = invitation.source
         self._connection = invitation.connection
-        self._generation = Generation.UNKNOWN
+        self._generation = PeerGeneration.UNKNOWN
         self._state = _State.INVITED
         self._invitation: SessionMessage | None = None
         self._join_reply: SessionMessage | None = None
@@ -94,11 +94,11 @@ class Participant(Conversation):
     # Operations.
 
     def _operate(self, event: Event, now: float, out: list[Effect]) -> None:
-        if isinstance(event, Invite | Remove):
+        if isinstance(event, Invite | RemoveMember):
             verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
             why = "only its moderator can" if self.group else "point to point"
             error = NotModerator(f"cannot {verb} this session: {why}", session_id=self.session_id)
-            self._answer(event.handle, event.port, error)
+            self._answer(event.handle, event.inbox, error)
         elif isinstance(event, CloseSession):
             if event.handle is not None:
                 self._closing.append(event.handle)
@@ -158,8 +158,8 @@ class Participant(Conversation):
             self._welcomed(message, content, now, out)
         elif kind is MessageType.PING:
             self._watchdog.pinged(now)
-            if self._generation is Generation.UNKNOWN:
-                self._generation = Generation.PINGING
+            if self._generation is PeerGeneration.UNKNOWN:
+                self._generation = PeerGeneration.PINGING
             out.append(
                 message._replace(source=self.local, destination=message.source, content=Ping(), identity="")
             )
@@ -196,7 +196,7 @@ class Participant(Conversation):
         if self._invitation is not None and self._invitation.message_id == message.message_id:
             return
         self._invitation = message
-        self._generation = self._judge(message.identity)
+        self._generation = self._peer_generation(message.identity)
         if self._crypto is None:
             self._accept(None, out)
         else:
@@ -237,7 +237,7 @@ class Participant(Conversation):
             self._enter(message, content, now, out)
         elif mls is None:
             out.append(Refused(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome"))
-        elif self._labour is None:
+        elif self._operation is None:
             self._compute(
                 lambda: crypto.join(mls.content),
                 lambda _, now, out: self._enter(message, content, now, out),
@@ -304,7 +304,7 @@ class Participant(Conversation):
             out.append(Refused(f"a membership change of {self._moderator} lacks its commit"))
         elif self._commits.knows(mls.commit_id):
             self._acknowledge(message, out)
-        elif self._labour is None:
+        elif self._operation is None:
             self._commits.hold(mls.commit_id, mls.content)
             self._commit(message, content, now, out)
 

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 
-class Generation(Enum):
+class PeerGeneration(Enum):
     """The generations whose behaviour differs, as far as a peer's messages give them away."""
 
     UNKNOWN = "0.7 - 1.2"
@@ -24,16 +24,16 @@ class Traits(NamedTuple):
     """As a moderator it answers LEAVE_REQUEST; silence is an error and not a habit."""
 
 
-TRAITS: dict[Generation, Traits] = {
-    Generation.UNKNOWN: Traits(answers_ping=False, answers_leave=False),
-    Generation.PINGING: Traits(answers_ping=True, answers_leave=True),
-    Generation.CURRENT: Traits(answers_ping=True, answers_leave=True),
+TRAITS: dict[PeerGeneration, Traits] = {
+    PeerGeneration.UNKNOWN: Traits(answers_ping=False, answers_leave=False),
+    PeerGeneration.PINGING: Traits(answers_ping=True, answers_leave=True),
+    PeerGeneration.CURRENT: Traits(answers_ping=True, answers_leave=True),
 }
 
 
-def generation(claims: Mapping[str, Any]) -> Generation:
+def generation(claims: Mapping[str, Any]) -> PeerGeneration:
     """What the claims of a token tell: from 1.3 on every token carries the public key."""
     custom = claims.get("custom_claims")
     if "pubkey" in claims or (isinstance(custom, Mapping) and "pubkey" in custom):
-        return Generation.CURRENT
-    return Generation.UNKNOWN
+        return PeerGeneration.CURRENT
+    return PeerGeneration.UNKNOWN

@@ -27,8 +27,8 @@ from actors.messages.wire import (
     TRUE,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Name
 from actors.session.serial import HALF, MASK, ahead
@@ -90,7 +90,7 @@ class _Held(NamedTuple):
     """Where to strike out the id once the acknowledgement leaves; None: nothing is owed."""
 
 
-class Receiver:
+class DataReceiver:
     """Everybody's data messages towards one application.
 
     `items` gathers what is to be delivered, in order, until the owner takes it away; `space` is how many
@@ -100,7 +100,7 @@ class Receiver:
     def __init__(
         self,
         local: Name,
-        session_type: SessionType,
+        session_type: SessionKind,
         session_id: int,
         *,
         space: int,

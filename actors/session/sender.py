@@ -21,8 +21,8 @@ from actors.messages.wire import (
     TRUE,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Name
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
@@ -35,7 +35,7 @@ EMPTY = Payload()
 _MSG = MessageType.MSG
 
 
-class _Pending:
+class _Unacknowledged:
     """A message that somebody has not acknowledged yet."""
 
     __slots__ = ("cause", "deadline", "handle", "interval", "message", "missing", "retries")
@@ -59,7 +59,7 @@ class _Pending:
         self.retries = retries
 
 
-class Sender:
+class DataSender:
     """One sequence of data messages to the peer or channel `destination`.
 
     Outcomes gather in `done`, `failed`, `freed` and `errors` until the owner takes them away.
@@ -69,7 +69,7 @@ class Sender:
         self,
         source: Name,
         destination: Name,
-        session_type: SessionType,
+        session_type: SessionKind,
         session_id: int,
         draw: Callable[[int], int],
         *,
@@ -89,10 +89,10 @@ class Sender:
         """Failures that the application's next receive shall meet."""
         self._session_type = session_type
         self._session_id = session_id
-        self._group = session_type is SessionType.MULTICAST
+        self._group = session_type is SessionKind.MULTICAST
         self._draw = draw
         self._next_id = 1
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, _Unacknowledged] = {}
         self._ring: dict[int, SessionMessage] = {}
         """By message id modulo RING; a session that says little keeps little."""
         self._deadline: float | None = None
@@ -148,7 +148,9 @@ class Sender:
         if id <= MASK:
             self._ring[id % RING] = message
         deadline = now + self._interval
-        self._pending[id] = _Pending(message, missing.copy(), handle, deadline, self._interval, self._retries)
+        self._pending[id] = _Unacknowledged(
+            message, missing.copy(), handle, deadline, self._interval, self._retries
+        )
         if self._deadline is None or deadline < self._deadline:
             self._deadline = deadline
 

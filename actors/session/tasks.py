@@ -27,20 +27,20 @@ class Task:
         "deadline",
         "error",
         "handle",
+        "inbox",
         "kind",
         "member",
         "name",
         "order",
-        "port",
         "rolls_back",
         "welcomed",
     )
 
-    def __init__(self, kind: Kind, name: Name, handle: int | None = None, port: object = None) -> None:
+    def __init__(self, kind: Kind, name: Name, handle: int | None = None, inbox: object = None) -> None:
         self.kind = kind
         self.name = name
         self.handle = handle
-        self.port = port
+        self.inbox = inbox
         self.member: Name | None = None
         """Add: who answered the discovery, full name."""
         self.connection: int | None = None

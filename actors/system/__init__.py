@@ -21,19 +21,19 @@ from actors.system.errors import (
     AskFailed,
     AskTimeout,
     BadFrame,
+    BlockingCall,
     KeyedError,
     MailboxFull,
     NotAllowed,
     NotInVocabulary,
     NotOnThisBase,
     SystemStopped,
-    WouldBlock,
 )
 from actors.system.loop import LoopSystem
 from actors.system.status import ActorStatus, State, SystemStatus
 from actors.system.supervision import Supervision
 from actors.system.thespian_base import LoopSystemBase, actor_system
-from actors.system.vocabulary import Vocabulary
+from actors.system.vocabulary import MessageCodec
 
 __all__ = [
     "ActorFailed",
@@ -44,12 +44,14 @@ __all__ = [
     "AskFailed",
     "AskTimeout",
     "BadFrame",
+    "BlockingCall",
     "Cancellable",
     "KeyedError",
     "LoopActor",
     "LoopSystem",
     "LoopSystemBase",
     "MailboxFull",
+    "MessageCodec",
     "NotAllowed",
     "NotInVocabulary",
     "NotOnThisBase",
@@ -57,8 +59,6 @@ __all__ = [
     "Supervision",
     "SystemStatus",
     "SystemStopped",
-    "Vocabulary",
-    "WouldBlock",
     "actor_system",
     "address_from_text",
     "address_to_text",

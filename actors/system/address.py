@@ -24,7 +24,7 @@ _numbers = count(1)
 
 
 class Address(ActorAddress):  # type: ignore[misc]
-    """Where messages to one actor, port or pending `ask` go. Made by the system only."""
+    """Where messages to one actor, inbox or pending `ask` go. Made by the system only."""
 
     __slots__ = ("cell", "number")
 

@@ -44,7 +44,7 @@ from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Restarts, Supervision
-from actors.system.watch import Watch
+from actors.system.watch import FileWatch
 
 if TYPE_CHECKING:
     from actors.system.loop import LoopSystem
@@ -54,7 +54,7 @@ _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessag
 FAILURES = (Exception, asyncio.CancelledError)
 
 
-class Plan(NamedTuple):
+class RestartSpec(NamedTuple):
     """How to make a supervised actor again."""
 
     factory: Callable[..., Actor]
@@ -121,9 +121,9 @@ class Cell:
         self.parent = parent
         self.children: dict[Cell, None] | None = None
         self.globalName: str | None = None
-        self.plan: Plan | None = None
+        self.plan: RestartSpec | None = None
         self.timers: set[Timer] | None = None
-        self.watch: Watch | None = None
+        self.watch: FileWatch | None = None
         self.handled = self.refused = self.failures = self.restarts = 0
         self.actor: Actor | None = None
 
@@ -307,7 +307,7 @@ class Cell:
 
     # Restarting.
 
-    def _crashed(self, plan: Plan) -> None:
+    def _crashed(self, plan: RestartSpec) -> None:
         delay = plan.restarts.failed(self.system.loop.time())
         if delay is None:
             logger.error("{} {} fails too often and is stopped", self.kind, self.address)
@@ -495,7 +495,7 @@ class Cell:
             return
         if isinstance(result, ThespianWatch):
             if self.watch is None:
-                self.watch = Watch(self.system.loop, lambda message: self.deliver(message, self.address))
+                self.watch = FileWatch(self.system.loop, lambda message: self.deliver(message, self.address))
             self.watch.set(result.filenos)
         elif self.watch is not None:
             self.watch.set(())

@@ -1,4 +1,4 @@
-"""What else stands behind an address: a port, a waiting `ask`, nobody; and the strict forms of all."""
+"""What else stands behind an address: a inbox, a waiting `ask`, nobody; and the strict forms of all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Callee:
         self.receiveMessage = callback
 
 
-class Port(Cell):
+class Inbox(Cell):
     """An address whose messages go to a plain callable, which must not block.
 
     Every message reaches it, Thespian's own included. What it raises is logged and counted; nothing is
@@ -36,7 +36,7 @@ class Port(Cell):
 
     @property
     def kind(self) -> str:
-        return "port"
+        return "inbox"
 
     def _control(self, message: ActorSystemMessage, sender: ActorAddress) -> None:
         assert self.actor is not None
@@ -115,7 +115,7 @@ class StrictCell(_Strict, Cell):
     __slots__ = ()
 
 
-class StrictPort(_Strict, Port):
+class StrictInbox(_Strict, Inbox):
     __slots__ = ()
 
 

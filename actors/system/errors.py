@@ -86,7 +86,7 @@ class NotInVocabulary(ActorSystemError):
         self.type_name = type_name
 
 
-class WouldBlock(ActorSystemError):
+class BlockingCall(ActorSystemError):
     """A blocking call was made on the thread that must run the loop."""
 
     def __init__(self, call: str) -> None:

@@ -36,7 +36,7 @@ from thespian.system.timing import ExpirationTimer
 
 from actors.system.address import Address, address_from_text, address_to_text
 from actors.system.errors import BadFrame, NotAllowed
-from actors.system.vocabulary import Vocabulary
+from actors.system.vocabulary import MessageCodec
 from identity.errors import ConfigError
 
 TAG_BYTES = 32
@@ -90,7 +90,7 @@ def _without_message(text: str) -> str:
     return f"{before} exception on a message" if quoted else text
 
 
-class Key:
+class ClusterKey:
     """The secret that the processes of one system share, at least 32 bytes. Shows itself to nobody."""
 
     __slots__ = ("_bytes",)
@@ -112,7 +112,7 @@ class Key:
         return f"<Key of {len(self._bytes)} bytes>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and hmac.compare_digest(self._bytes, other._bytes)
+        return isinstance(other, ClusterKey) and hmac.compare_digest(self._bytes, other._bytes)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -124,7 +124,7 @@ class Key:
 class KeyedSerializer:
     """`dumps` and `loads`, as Thespian's TCP transport calls its serializer."""
 
-    def __init__(self, key: Key, vocabulary: Vocabulary | None = None) -> None:
+    def __init__(self, key: ClusterKey, vocabulary: MessageCodec | None = None) -> None:
         self._key = key
         self._vocabulary = vocabulary
         self._decoders: dict[int, Callable[[bytes], Any]] = {

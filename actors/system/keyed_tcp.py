@@ -23,8 +23,8 @@ from thespian.system.transport.streamBuffer import ackDataErrPacket, ackPacket
 from thespian.system.utilis import thesplog_control
 
 from actors.system.errors import KeyedError
-from actors.system.keyed import Key, KeyedSerializer
-from actors.system.vocabulary import Vocabulary
+from actors.system.keyed import ClusterKey, KeyedSerializer
+from actors.system.vocabulary import MessageCodec
 from identity.errors import ConfigError
 
 MAX_FRAME = 16 * 1024 * 1024
@@ -35,9 +35,9 @@ MAX_FRAME = 16 * 1024 * 1024
 class Settings:
     """What all processes of one keyed system share. Child processes inherit it; no port ever carries it."""
 
-    key: Key
+    key: ClusterKey
     host: str
-    vocabulary: Vocabulary | None
+    vocabulary: MessageCodec | None
     max_frame: int
 
 
@@ -49,7 +49,7 @@ def keyed_actor_system(
     key: bytes | None,
     port: int,
     host: str = "127.0.0.1",
-    vocabulary: Vocabulary | None = None,
+    vocabulary: MessageCodec | None = None,
     max_frame: int = MAX_FRAME,
     capabilities: dict[str, Any] | None = None,
     log_defs: dict[str, Any] | None = None,
@@ -62,7 +62,7 @@ def keyed_actor_system(
     Raises ConfigError without a key of 32 bytes or more, for a host that is not one address, for capabilities
     that route through the administrator, and when this process runs a keyed system with other settings.
     """
-    settings = Settings(Key(key), _one_address(host), vocabulary, max_frame)
+    settings = Settings(ClusterKey(key), _one_address(host), vocabulary, max_frame)
     capabilities = {**(capabilities or {}), "Admin Port": port}
     for routing in ("Admin Routing", "Outbound Only"):
         if capabilities.get(routing):

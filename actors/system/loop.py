@@ -31,12 +31,12 @@ from thespian.actors import (
 from thespian.system.utilis import actualActorClass
 
 from actors.system.address import Address
-from actors.system.cell import Cell, Plan
-from actors.system.endpoints import Callee, Nobody, Port, Reply, StrictCell, StrictPort, StrictReply, Target
+from actors.system.cell import Cell, RestartSpec
+from actors.system.endpoints import Callee, Inbox, Nobody, Reply, StrictCell, StrictInbox, StrictReply, Target
 from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemStopped
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
-from actors.system.vocabulary import Vocabulary
+from actors.system.vocabulary import MessageCodec
 
 ACTOR_BUDGET = 64
 """Messages that one actor handles before the next has its turn."""
@@ -62,7 +62,7 @@ class LoopSystem:
         self,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
-        vocabulary: Vocabulary | None = None,
+        vocabulary: MessageCodec | None = None,
         mailbox: int = MAILBOX,
         on_dead_letter: DeadLetterHook | None = None,
         capabilities: dict[str, Any] | None = None,
@@ -75,10 +75,10 @@ class LoopSystem:
         self._on_dead_letter = on_dead_letter
         strict = vocabulary is not None
         self._new_cell = StrictCell if strict else Cell
-        self._new_port = StrictPort if strict else Port
+        self._new_inbox = StrictInbox if strict else Inbox
         self._new_reply = StrictReply if strict else Reply
         self._actors: dict[int, Cell] = {}
-        self._ports: dict[int, Port] = {}
+        self._inboxes: dict[int, Inbox] = {}
         self._asks: dict[int, Reply] = {}
         self._names: dict[str, Cell] = {}
         self._dead_letter_handlers: dict[Cell, None] = {}
@@ -97,7 +97,7 @@ class LoopSystem:
         state = "ended" if self._ended else "stopping" if self._stopping else "running"
         return f"<LoopSystem {state}, {len(self._actors)} actors, {len(self.ready)} ready>"
 
-    # Creating actors and ports.
+    # Creating actors and inboxes.
 
     def spawn(
         self,
@@ -137,7 +137,7 @@ class LoopSystem:
         cell = self._new_cell(self, self._mailbox if mailbox is None else mailbox, parent)
         cell.adopt(actor)
         if supervision is not None:
-            cell.plan = Plan(factory, args, Restarts(supervision))
+            cell.plan = RestartSpec(factory, args, Restarts(supervision))
         self._actors[cell.address.number] = cell
         if name is not None:
             cell.globalName = name
@@ -202,23 +202,25 @@ class LoopSystem:
         cell = self._names.get(name)
         return cell.address if cell is not None else None
 
-    def port(self, callback: Callable[[Any, ActorAddress], object], *, mailbox: int | None = None) -> Address:
+    def inbox(
+        self, callback: Callable[[Any, ActorAddress], object], *, mailbox: int | None = None
+    ) -> Address:
         """An address whose messages are given to `callback(message, sender)` in the system's turn.
 
         The callable must not block. What it raises is logged and counted. Raises SystemStopped.
         """
         if self._stopping:
             raise SystemStopped
-        port = self._new_port(self, self._mailbox if mailbox is None else mailbox)
-        port.actor = Callee(callback)
-        self._ports[port.address.number] = port
-        return port.address
+        inbox = self._new_inbox(self, self._mailbox if mailbox is None else mailbox)
+        inbox.actor = Callee(callback)
+        self._inboxes[inbox.address.number] = inbox
+        return inbox.address
 
-    def close_port(self, address: Address) -> None:
-        """Close a port: what waits in it and what comes later are dead letters. Idempotent."""
-        port = self._ports.get(address.number)
-        if port is not None:
-            port.end()
+    def close_inbox(self, address: Address) -> None:
+        """Close a inbox: what waits in it and what comes later are dead letters. Idempotent."""
+        inbox = self._inboxes.get(address.number)
+        if inbox is not None:
+            inbox.end()
 
     # Sending.
 
@@ -264,7 +266,7 @@ class LoopSystem:
         number = target.number
         cell = (
             self._actors.get(number)
-            or self._ports.get(number)
+            or self._inboxes.get(number)
             or self._asks.get(number)
             or Nobody(self, target)
         )
@@ -372,25 +374,25 @@ class LoopSystem:
     # Looking.
 
     def status(self, address: ActorAddress) -> ActorStatus | None:
-        """The status of one living actor or port, or None."""
+        """The status of one living actor or inbox, or None."""
         cell = self.cell_of(address)
         if isinstance(cell, Cell) and (
-            cell.address.number in self._actors or cell.address.number in self._ports
+            cell.address.number in self._actors or cell.address.number in self._inboxes
         ):
             return cell.status()
         return None
 
     def statuses(self) -> list[ActorStatus]:
-        """The status of every living actor and port."""
-        return [cell.status() for cell in (*self._actors.values(), *self._ports.values())]
+        """The status of every living actor and inbox."""
+        return [cell.status() for cell in (*self._actors.values(), *self._inboxes.values())]
 
     def system_status(self) -> SystemStatus:
         """Totals of the whole system."""
         return SystemStatus(
             actors=len(self._actors),
-            ports=len(self._ports),
+            inboxes=len(self._inboxes),
             asks=len(self._asks),
-            depth=sum(cell.depth for cell in (*self._actors.values(), *self._ports.values())),
+            depth=sum(cell.depth for cell in (*self._actors.values(), *self._inboxes.values())),
             dead_letters=self.dead_letters,
             refused=self.refused,
             failures=self.failures,
@@ -422,7 +424,7 @@ class LoopSystem:
         """End every actor, children before their parents, then everything else. Idempotent.
 
         Actors that have not exited after `timeout` seconds are ended without a further word. Timers and
-        watches are cancelled, ports closed, and every `ask` that still waits raises SystemStopped.
+        watches are cancelled, inboxes closed, and every `ask` that still waits raises SystemStopped.
         """
         self.stop()
         if self._actors:
@@ -441,7 +443,7 @@ class LoopSystem:
         if self._ended:
             return
         self._ended = True
-        for cell in [*self._actors.values(), *self._ports.values()]:
+        for cell in [*self._actors.values(), *self._inboxes.values()]:
             cell.end()
         for reply in list(self._asks.values()):
             reply.fail(SystemStopped())
@@ -450,7 +452,7 @@ class LoopSystem:
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""
         self._actors.pop(cell.address.number, None)
-        self._ports.pop(cell.address.number, None)
+        self._inboxes.pop(cell.address.number, None)
         self._dead_letter_handlers.pop(cell, None)
         if cell.globalName is not None and self._names.get(cell.globalName) is cell:
             del self._names[cell.globalName]

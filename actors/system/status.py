@@ -18,11 +18,11 @@ class State(Enum):
 
 
 class ActorStatus(NamedTuple):
-    """One actor or port at this moment. All counters are since it was spawned, restarts included."""
+    """One actor or inbox at this moment. All counters are since it was spawned, restarts included."""
 
     address: str
     kind: str
-    """The class of the actor, or "port"."""
+    """The class of the actor, or "inbox"."""
     name: str | None
     state: State
     depth: int
@@ -43,7 +43,7 @@ class SystemStatus(NamedTuple):
     """The whole system at this moment. Counters are since its start."""
 
     actors: int
-    ports: int
+    inboxes: int
     asks: int
     """Calls of `ask` that wait for their answer."""
     depth: int

@@ -26,7 +26,7 @@ from thespian.system import isInternalActorSystemMessage
 
 from actors.system.address import Address
 from actors.system.cell import Cell
-from actors.system.errors import NotOnThisBase, WouldBlock
+from actors.system.errors import BlockingCall, NotOnThisBase
 from actors.system.loop import MAILBOX, LoopSystem
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class LoopSystemBase:
             }
         )
         self._answers: asyncio.Queue[Any] = asyncio.Queue(MAILBOX)
-        self._port = system.port(self._received)
+        self._inbox = system.inbox(self._received)
 
     def _received(self, message: Any, _sender: ActorAddress) -> None:
         if isInternalActorSystemMessage(message):
@@ -97,7 +97,7 @@ class LoopSystemBase:
             return loop.run_until_complete(coroutine)
         if self._loop_is_mine():
             coroutine.close()
-            raise WouldBlock(what)
+            raise BlockingCall(what)
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     # Thespian's calls.
@@ -114,7 +114,7 @@ class LoopSystemBase:
 
     def tell(self, target: ActorAddress, message: Any) -> None:
         """`ActorSystem.tell`. Raises NotInVocabulary in strict mode."""
-        self._call(self.system.tell, target, message, self._port)
+        self._call(self.system.tell, target, message, self._inbox)
         if not self.system.loop.is_running():
             self.system.loop.run_until_complete(self.system.idle())
 
@@ -122,7 +122,7 @@ class LoopSystemBase:
         """`ActorSystem.ask`. Raises WouldBlock on the thread of a running loop."""
 
         async def ask() -> Any:
-            self.system.tell(target, message, self._port)
+            self.system.tell(target, message, self._inbox)
             return await self._next(timeout)
 
         return self._wait("ActorSystem.ask", ask())
@@ -152,7 +152,7 @@ class LoopSystemBase:
 
     def exit_context(self) -> None:
         """The end of `ActorSystem.private`."""
-        self._call(self.system.close_port, self._port)
+        self._call(self.system.close_inbox, self._inbox)
 
     def updateCapability(self, name: str, value: Any = None) -> None:
         """`ActorSystem.updateCapability`."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from thespian.actors import WatchMessage
 
 
-class Watch:
+class FileWatch:
     """The file numbers that one actor watches."""
 
     __slots__ = ("_deliver", "_loop", "_reported", "_watched")

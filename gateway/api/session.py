@@ -22,7 +22,7 @@ from actors.messages.session import (
     Membership,
     Outgoing,
     Publish,
-    Remove,
+    RemoveMember,
     SessionAnnounced,
     SessionEnded,
     SessionOpened,
@@ -46,14 +46,14 @@ _TAKEN_BATCH = 64
 """Consumed messages are reported to the session actor in batches of this many, or of half its inbox."""
 
 _BYTES_UNDER_WAY = 1024 * 1024
-"""Bytes of messages whose room is not back yet, above which `publish` waits, beside the window."""
+"""Bytes of messages whose credit is not back yet, above which `publish` waits, beside the window."""
 _EVENTS = 1024
 """Membership events kept for one reader of `Session.events`; later ones are dropped."""
 
 Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated
 
 
-class SessionPort:
+class SessionInbox:
     """Where a session actor sends everything about one session; kept back until there is a Session."""
 
     def __init__(self, system: LoopSystem) -> None:
@@ -61,7 +61,7 @@ class SessionPort:
         self._kept: list[Any] = []
         self._handler: Callable[[Any], None] | None = None
         self._first: asyncio.Future[Any] = system.loop.create_future()
-        self.address = system.port(lambda message, _: self._take(message))
+        self.address = system.inbox(lambda message, _: self._take(message))
 
     async def first(self) -> Any:
         """The first message: SessionOpened, or why not."""
@@ -76,7 +76,7 @@ class SessionPort:
 
     def close(self) -> None:
         """Nothing more is expected."""
-        self._system.close_port(self.address)
+        self._system.close_inbox(self.address)
 
     def _take(self, message: Any) -> None:
         if self._handler is not None:
@@ -101,12 +101,12 @@ class Session:
     def __init__(
         self,
         system: LoopSystem,
-        port: SessionPort,
+        inbox: SessionInbox,
         opened: SessionOpened | SessionAnnounced,
         established: CompletionHandle,
-        inbox: int,
+        bound: int,
     ) -> None:
-        """`inbox` is how many messages the session actor keeps on their way to us (`AppSettings`)."""
+        """`bound` is how many messages the session actor keeps on their way to us (`AppSettings`)."""
         self._system = system
         self._actor = opened.address
         self._id = opened.session_id
@@ -116,20 +116,20 @@ class Session:
         self._initiator = isinstance(opened, SessionOpened)
         self.established = established
         """Completes when the session stands; fails when nobody answers."""
-        self._room = opened.room
+        self._credit = opened.credit
         self._unfinished = 0
-        """Bytes of messages whose room was not given back."""
+        """Bytes of messages whose credit was not given back."""
         self._sizes: deque[int] = deque()
         """Of each of them, oldest first."""
         self._publishers = Waiters()
         self._handles: dict[int, CompletionHandle] = {}
         self._outgoing: list[Outgoing] = []
         self._flush_armed = False
-        self._inbox: deque[SessionMessage | SlimError] = deque()
+        self._items: deque[SessionMessage | SlimError] = deque()
         self._receivers = Waiters()
         self._taken = 0
         # Half an inbox at most: what is not reported yet must never fill it.
-        self._taken_batch = min(_TAKEN_BATCH, max(1, inbox // 2))
+        self._taken_batch = min(_TAKEN_BATCH, max(1, bound // 2))
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
         self._over = False
@@ -140,9 +140,9 @@ class Session:
         self._fingerprint = ""
         if isinstance(opened, SessionOpened):
             self._handles[opened.handle] = established
-        self._port = port
-        port.open(self._receive)
-        system.tell_now(self._actor, Watch(port.address), port.address)
+        self._inbox = inbox
+        inbox.open(self._receive)
+        system.tell_now(self._actor, Watch(inbox.address), inbox.address)
 
     # What it is
 
@@ -260,13 +260,13 @@ class Session:
         metadata: Mapping[str, str] | None,
         to: MessageContext | None,
     ) -> CompletionHandle:
-        while (self._room <= 0 or self._unfinished > _BYTES_UNDER_WAY) and not self.closed:
+        while (self._credit <= 0 or self._unfinished > _BYTES_UNDER_WAY) and not self.closed:
             await self._publishers.wait()
         self._check_open()
         blob = msg if type(msg) is bytes else bytes(msg)
         # Alone under way, it need not wait for others that might leave with it.
         lone = not self._handles and self._config.reliable
-        self._room -= 1
+        self._credit -= 1
         self._unfinished += len(blob)
         self._sizes.append(len(blob))
         number = next_handle()
@@ -282,7 +282,7 @@ class Session:
         else:
             outgoing = Outgoing(blob, payload_type or "", marks, number, to.source_name, to.input_connection)
         if lone:
-            self._system.tell_now(self._actor, Publish((outgoing,)), self._port.address)
+            self._system.tell_now(self._actor, Publish((outgoing,)), self._inbox.address)
             return handle
         self._outgoing.append(outgoing)
         if not self._flush_armed:
@@ -341,9 +341,9 @@ class Session:
         Raises SlimTimeout ("timeout waiting for message"), SessionClosed, and the errors that took a
         message's place: MessageLost, MessageUndelivered, ParticipantDisconnected.
         """
-        if not self._inbox:
+        if not self._items:
             await self._wait_for_message(seconds(timeout))
-        item = self._inbox.popleft()
+        item = self._items.popleft()
         self._taken += 1
         if self._taken >= self._taken_batch:
             self._tell(Taken(self._taken))
@@ -365,10 +365,10 @@ class Session:
         return await self.get_message(timeout)
 
     async def _wait_for_message(self, timeout: float | None) -> None:
-        """Return when the inbox holds something."""
+        """Return when something is there to receive."""
         loop = self._system.loop
         deadline = None if timeout is None else loop.time() + timeout
-        while not self._inbox:
+        while not self._items:
             if self._over:
                 raise self._end_error("session channel closed")
             try:
@@ -402,7 +402,7 @@ class Session:
         Raises NotModerator, SessionClosed; the handle fails with ParticipantNotFound.
         """
         self._check_moderator(f"cannot remove participant from {self._destination}")
-        return self._operate(lambda number: Remove(number, name))
+        return self._operate(lambda number: RemoveMember(number, name))
 
     async def events(self) -> AsyncIterator[Event]:
         """Membership changes, MLS epochs, rotations of our identity: from now on, until the session ends."""
@@ -475,7 +475,7 @@ class Session:
     def _delivered(self, items: tuple[SessionMessage | SlimError, ...]) -> None:
         if self._requests:
             items = tuple(item for item in items if not self._answers(item))
-        self._inbox.extend(items)
+        self._items.extend(items)
         self._receivers.wake(len(items))
 
     def _answers(self, item: SessionMessage | SlimError) -> bool:
@@ -502,12 +502,12 @@ class Session:
             handle = handles.pop(failure.handle, None)
             if handle is not None:
                 handle.finish(failure.error)
-        if message.room:
-            self._room += message.room
+        if message.credit:
+            self._credit += message.credit
             sizes = self._sizes
-            for _ in range(min(message.room, len(sizes))):
+            for _ in range(min(message.credit, len(sizes))):
                 self._unfinished -= sizes.popleft()
-            self._publishers.wake(message.room)
+            self._publishers.wake(message.credit)
 
     def _changed(self, event: Event) -> None:
         if not isinstance(event, IdentityRotated):
@@ -534,7 +534,7 @@ class Session:
                 answer.set_exception(error)
         for queue in self._events:
             queue.put_nowait(None)
-        self._port.close()
+        self._inbox.close()
 
     def _end_error(self, what: str = "") -> SlimError:
         """Why nothing goes any more; the words `what` are those that callers look for."""
@@ -562,4 +562,4 @@ class Session:
         return handle
 
     def _tell(self, message: Any) -> None:
-        self._system.tell(self._actor, message, self._port.address)
+        self._system.tell(self._actor, message, self._inbox.address)

@@ -16,8 +16,8 @@ from identity.errors import ConfigError
 class SessionType(Enum):
     """Who takes part in a session."""
 
-    PointToPoint = wire.SessionType.POINT_TO_POINT
-    Group = wire.SessionType.MULTICAST
+    PointToPoint = wire.SessionKind.POINT_TO_POINT
+    Group = wire.SessionKind.MULTICAST
 
     def __int__(self) -> int:
         return int(self.value)
@@ -133,7 +133,7 @@ SessionConfiguration.Group = Group
 
 def of_record(config: SessionConfig) -> SessionConfiguration:
     """The applications' form of what actors exchange."""
-    kind = Group if config.session_type is wire.SessionType.MULTICAST else PointToPoint
+    kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
     timeout = None if config.interval is None else timedelta(seconds=config.interval)
     return kind(timeout, config.max_retries, config.mls, config.metadata)
 

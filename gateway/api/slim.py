@@ -32,14 +32,14 @@ from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
-from gateway.api.session import Session, SessionPort
+from gateway.api.session import Session, SessionInbox
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.waiters import Waiters
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
-from gateway.dataplane import DataPlane
-from gateway.identity_use import give_back, identity_id, take
-from gateway.shared import Keeper, keeper
+from gateway.node.data_plane import DataPlane
+from gateway.node.identity_use import acquire, identity_id, release
+from gateway.node.shared import Keeper, keeper
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -100,7 +100,7 @@ class Slim:
         self._plane: DataPlane | None = None
         self._keeper: Keeper | None = None
         self._actor: Address | None = None
-        self._port: Any = None
+        self._inbox: Any = None
         self._closed = False
         self._holds_identity = False
         try:
@@ -114,12 +114,12 @@ class Slim:
         cls, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
-        await take(provider, verifier)
+        await acquire(provider, verifier)
         try:
             made = cls(name, provider, verifier, local_service)
             await made._ready()
         finally:
-            await give_back(provider, verifier)
+            await release(provider, verifier)
         return made
 
     # Who it is
@@ -318,20 +318,20 @@ class Slim:
         if target is None:
             raise ConfigError("destination: with whom? Give a Name", field="destination")
         system = self.data_plane.system
-        port = SessionPort(system)
+        inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
         system.tell_now(
-            self._actor, OpenSession(next_handle(), port.address, target, chosen.record()), port.address
+            self._actor, OpenSession(next_handle(), inbox.address, target, chosen.record()), inbox.address
         )
-        opened = await port.first()
+        opened = await inbox.first()
         if isinstance(opened, SessionOpened):
             if observing.current is None:
                 established = CompletionHandle()
             else:
                 kind = chosen.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return Session(system, port, opened, established, self._settings.inbox)
-        port.close()
+            return Session(system, inbox, opened, established, self._settings.inbox)
+        inbox.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
     def session(
@@ -389,14 +389,14 @@ class Slim:
 
     def _adopt(self, announced: SessionAnnounced) -> Session:
         system = self.data_plane.system
-        port = SessionPort(system)
+        inbox = SessionInbox(system)
         if observing.current is not None:
             kind = of_record(announced.config).session_type.name
             observing.current.accepted(announced.session_id, kind, announced.destination)
         completed = CompletionHandle.completed()
-        session = Session(system, port, announced, completed, self._settings.inbox)
+        session = Session(system, inbox, announced, completed, self._settings.inbox)
         # Behind its making: what was kept for us comes at once.
-        system.tell_now(announced.address, Adopt(port.address), port.address)
+        system.tell_now(announced.address, Adopt(inbox.address), inbox.address)
         return session
 
     async def sessions(self) -> AsyncIterator[Session]:
@@ -430,7 +430,7 @@ class Slim:
                 await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
             except (TimeoutError, SessionClosed):
                 logger.warning("the application was cut off: it did not close in time", name=str(self._name))
-        self._plane.system.close_port(self._port)
+        self._plane.system.close_inbox(self._inbox)
         if self._own_plane:
             await self._plane.close(limit)
         if self._started is not None:
@@ -438,7 +438,7 @@ class Slim:
             await asyncio.gather(self._started, return_exceptions=True)
             if self._holds_identity:
                 self._holds_identity = False
-                await give_back(self._provider, self._verifier)
+                await release(self._provider, self._verifier)
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -464,9 +464,9 @@ class Slim:
             self._keeper.add(self)
             plane = self._keeper.own() if self._own_plane else self._keeper.shared()
         self._plane = plane
-        self._port = plane.system.port(lambda message, _: self._receive(message))
+        self._inbox = plane.system.inbox(lambda message, _: self._receive(message))
         self._actor = plane.spawn_app(self._name, self._provider, self._verifier, WireCodec(), self._settings)
-        plane.system.tell(self._actor, Listen(self._port), self._port)
+        plane.system.tell(self._actor, Listen(self._inbox), self._inbox)
 
     async def _ready(self) -> DataPlane:
         """The data plane, with identity initialized. Raises SessionClosed."""
@@ -486,7 +486,7 @@ class Slim:
             raise SessionClosed("the data plane of the application is closed")
 
     async def _initialize(self) -> None:
-        await take(self._provider, self._verifier)
+        await acquire(self._provider, self._verifier)
         self._holds_identity = True
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
@@ -495,7 +495,7 @@ class Slim:
         number = next_handle()
         outcome: asyncio.Future[Any] = self._plane.system.loop.create_future()
         self._handles[number] = outcome
-        self._plane.system.tell(self._actor, kind(number, *arguments), self._port)
+        self._plane.system.tell(self._actor, kind(number, *arguments), self._inbox)
         try:
             await outcome
         finally:

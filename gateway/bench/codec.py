@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from actors.messages.wire import Frame, MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import Frame, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from gateway.codec import InboundParser, WireCodec, frame_bytes
 
@@ -33,7 +33,7 @@ def measure(repeats: int = 20_000) -> list[Figure]:
         message = SessionMessage(
             source,
             destination,
-            SessionType.POINT_TO_POINT,
+            SessionKind.POINT_TO_POINT,
             MessageType.MSG,
             1,
             1000,

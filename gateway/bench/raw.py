@@ -17,8 +17,8 @@ from actors.messages.wire import (
     LinkNegotiation,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
     Subscription,
     SubscriptionAck,
 )
@@ -108,7 +108,7 @@ def prepared(destination: Name, size: int, fanout: int) -> list[list[bytes]]:
         said = SessionMessage(
             SOURCE,
             destination,
-            SessionType.POINT_TO_POINT,
+            SessionKind.POINT_TO_POINT,
             MessageType.MSG,
             1,
             next(ids),

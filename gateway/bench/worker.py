@@ -19,7 +19,7 @@ from loguru import logger
 
 from gateway.bench.adapters import adapter
 from gateway.bench.workloads import WORK, Part, Report
-from gateway.runner import run as run_loop
+from gateway.node.runner import run as run_loop
 
 
 def cpu_of_self() -> float:

@@ -12,10 +12,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from gateway.api.version import get_version
 from gateway.cli import bench, demo, start, talk, token
 from gateway.cli.remedies import sentence
-from gateway.tracing import log_to_stderr
-from gateway.version import get_version
+from gateway.telemetry.tracing import log_to_stderr
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (

@@ -12,7 +12,7 @@ import argparse
 import importlib.util
 import sys
 
-from gateway.runner import run
+from gateway.node.runner import run
 from identity.errors import ConfigError
 
 

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from gateway.config import TRANSPORTS
-from gateway.runner import run as run_loop
+from gateway.node.runner import run as run_loop
 from identity.errors import SlimError
 
 PLAYERS = ("ada", "ben", "cleo", "dan")

@@ -7,10 +7,10 @@ import asyncio
 import signal
 from typing import Any
 
-from gateway.allocator import keep_freed_memory
 from gateway.config import TRANSPORTS, ServerConfig, duration
-from gateway.dataplane import DataPlane
-from gateway.runner import run
+from gateway.node.allocator import keep_freed_memory
+from gateway.node.data_plane import DataPlane
+from gateway.node.runner import run
 from identity.errors import ConfigError
 
 

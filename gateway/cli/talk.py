@@ -25,7 +25,7 @@ from gateway.cli.application import (
 )
 from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_identity
-from gateway.runner import run
+from gateway.node.runner import run
 from identity.errors import ConfigError, SlimError
 
 

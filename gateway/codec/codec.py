@@ -1,4 +1,4 @@
-"""Session messages to frames and back: what an application's actor uses (`actors/codec.py`)."""
+"""Session messages to frames and back: what an application's actor uses (`actors/messages/codec.py`)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from actors.messages.wire import (
     MessageType,
     Payload,
     Ping,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Name
 from gateway.codec import varint
@@ -27,7 +27,7 @@ from gateway.codec.layout import Head, head, payload
 from gateway.codec.outbound import frame_bytes
 from gateway.proto import dataplane_pb2 as pb
 
-_TYPES = tuple(SessionType)
+_TYPES = tuple(SessionKind)
 _KINDS = tuple(MessageType)
 _MSG, _RTX_REPLY = MessageType.MSG, MessageType.RTX_REPLY
 _EMPTY = Payload()
@@ -109,7 +109,7 @@ class WireCodec:
         self._last, self._last_header = key, header
         return header
 
-    def _session(self, session_type: SessionType, kind: MessageType, session_id: int) -> bytes:
+    def _session(self, session_type: SessionKind, kind: MessageType, session_id: int) -> bytes:
         """The session header up to its message id."""
         prefix = b"\x18" + varint.encode(session_id) if session_id else b""
         if kind:

@@ -14,6 +14,7 @@ from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
+from gateway.api.version import get_build_info, get_build_profile, get_version
 from gateway.compat.lower import App, SessionContext
 from gateway.compat.names import (
     PyName,
@@ -23,8 +24,7 @@ from gateway.compat.names import (
     SessionNotFound,
 )
 from gateway.compat.slim import PySessionInfo, Slim
-from gateway.tracing import init_tracing
-from gateway.version import get_build_info, get_build_profile, get_version
+from gateway.telemetry.tracing import init_tracing
 from identity.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 

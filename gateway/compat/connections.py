@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary, WeakSet
 
 from actors.errors import AlreadyConnected
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 
 
 class Sharing:

@@ -37,7 +37,7 @@ from gateway.compat.connections import sharing
 from gateway.compat.lower import Blob
 from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
 from gateway.config import ClientConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError, SlimError
 from identity.protocols import Provider, Verifier
 

@@ -26,7 +26,7 @@ Notify = Callable[[Any], object]
 
 
 class AcceptedLink:
-    """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.link.Link`.
+    """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.routing.link.Link`.
 
     Messages over `max_message_size` bytes are not written: the peer would end the stream for them.
     `listener` is the endpoint of ours at which the peer called. A stream that is being closed is cut after
@@ -65,7 +65,7 @@ class AcceptedLink:
         """Tell the Connection actor things by `notify`. Called once, before anything else."""
         self._notify = notify
 
-    # What a Connection asks (`actors.link.Link`).
+    # What a Connection asks (`actors.routing.link.Link`).
 
     @property
     def backlog(self) -> int:

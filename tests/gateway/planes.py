@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.config import ClientConfig, ServerConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 
 TRANSPORTS = ["fast", "grpc"]
 

@@ -31,8 +31,8 @@ from actors.messages.wire import (
     Frame,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
     Subscription,
     SubscriptionAck,
 )
@@ -40,12 +40,12 @@ from actors.names import Name
 from actors.routing.router import Router
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
-from gateway.dataplane import DataPlane
 from gateway.links.memory import pair
 from gateway.links.stream import Stream
+from gateway.links.transport import dialler
+from gateway.node.data_plane import DataPlane
 from gateway.proto import dataplane_pb2 as pb
-from gateway.tls_source import Side, TlsSource
-from gateway.transport import dialler
+from gateway.security.material import Side, TlsSource
 
 TRANSPORTS = ["fast", "grpc", "memory"]
 WAIT = 15.0
@@ -77,7 +77,7 @@ def message(destination: Name, blob: bytes, *, source: Name = ALICE, fanout: int
     return SessionMessage(
         source,
         destination,
-        SessionType.POINT_TO_POINT,
+        SessionKind.POINT_TO_POINT,
         MessageType.MSG,
         7,
         1,
@@ -194,7 +194,7 @@ class Local(News):
         self._ids = itertools.count(1)
         self._subscribed: dict[Name, int] = {}
         self.router = Router(self.index)
-        self.port = plane.system.port(lambda message, _: self._take(message))
+        self.port = plane.system.inbox(lambda message, _: self._take(message))
         plane.system.tell(plane.route_table, Attach(self.index, self.port, local=True))
 
     def _take(self, message: Any) -> None:

@@ -11,7 +11,7 @@ from loguru import logger
 from actors.errors import ConnectionLost, HandshakeFailed
 from gateway.api.slim import Slim
 from gateway.config import ServerConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from tests.gateway.worlds import PLAIN, SECRET, World, identity, name
 
 PAYLOAD = b"the-words-that-nobody-else-may-read"

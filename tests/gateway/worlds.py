@@ -9,7 +9,7 @@ from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.compat.lower import App
 from gateway.config import ServerConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SECRET = "a shared secret of enough bytes, for tests"

@@ -19,7 +19,7 @@ from actors.messages.session import AppSettings
 from gateway import IdentityProvider, IdentityVerifier, Name, Session, SessionConfiguration, Slim
 from gateway.api.message import MessageContext
 from gateway.api.session_config import SessionType
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from identity.errors import SlimError
 from tests.interop.harness import SECRET, Message, PeerName, full_name, numbered
 

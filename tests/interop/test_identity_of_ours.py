@@ -13,7 +13,7 @@ from loguru import logger
 from actors.errors import HandshakeFailed
 from actors.messages.routing import Status
 from gateway.config import ServerConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from identity.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.key_samples import private_pem, public_pem, signing, verifying

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import gateway.dataplane
+import gateway.node.data_plane
 from actors.names import Name
 from actors.session.mls_session import MlsSession, mls_sessions
 from gateway.proto import dataplane_pb2 as pb
@@ -98,7 +98,7 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> dict[Verifier, MlsSession]:
 
         return factory
 
-    monkeypatch.setattr(gateway.dataplane, "mls_sessions", witnessed)
+    monkeypatch.setattr(gateway.node.data_plane, "mls_sessions", witnessed)
     return made
 
 

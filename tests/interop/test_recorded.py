@@ -13,7 +13,7 @@ import pytest
 
 from actors.routing.negotiation import OUR_VERSION
 from gateway.config import TRANSPORTS, ServerConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from gateway.proto import dataplane_pb2 as pb
 from tests.interop.raw import RawPeer
 from tests.transcripts import V1, Row, rows

@@ -9,8 +9,8 @@ import pytest
 from actors.routing.outbox import HIGH
 from gateway import http2
 from gateway.config import TRANSPORTS, ServerConfig
-from gateway.dataplane import DataPlane
 from gateway.links.stream import METHOD_PATH
+from gateway.node.data_plane import DataPlane
 from gateway.proto import dataplane_pb2 as pb
 from tests.interop.harness import CallboardNode
 from tests.interop.raw import RawPeer, name_of, publication

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.config import ServerConfig
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from tests.interop import scenarios
 from tests.interop.harness import (
     CALLBOARD,

@@ -48,7 +48,7 @@ class Stage:
 
     async def attach(self, index: int, *, local: bool = False, dialled: bool = False) -> list[Any]:
         inbox = self.inboxes[index] = []
-        self.ports[index] = self.system.port(lambda message, _: inbox.append(message))
+        self.ports[index] = self.system.inbox(lambda message, _: inbox.append(message))
         await self.tell(Attach(index, self.ports[index], local, dialled))
         return inbox
 
@@ -214,7 +214,7 @@ async def test_what_awaits_a_lost_connection_fails(stage: Stage) -> None:
 
 async def test_an_echo_comes_back_when_all_before_it_is_done(stage: Stage) -> None:
     inbox: list[Any] = []
-    port = stage.system.port(lambda message, _: inbox.append(message))
+    port = stage.system.inbox(lambda message, _: inbox.append(message))
     stage.system.tell(stage.table, Echo(), port)
     await stage.system.idle()
     assert inbox == [Echo()]

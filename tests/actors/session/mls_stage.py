@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.messages.session import AppSettings, VerificationWanted
 from actors.names import Name
-from actors.session.crypto import Place, Steps
+from actors.session.crypto import Computing, Place
 from actors.session.mls_session import MlsSession, mls_sessions
 from identity.protocols import Claims, WouldBlock
 from identity.shared_secret import SharedSecretVerifier, make_token
@@ -105,7 +105,7 @@ def mls_group(stage: MlsStage, *names: str) -> list[MlsPlayer]:
     return [alice, *others]
 
 
-def run(steps: Steps[Any]) -> Any:
+def run(steps: Computing[Any]) -> Any:
     """An operation to its end; what needs a thread runs here, too."""
     while True:
         try:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from actors.app.invitations import Invitation, Invitations
 from actors.errors import NoRoute
 from actors.messages.session import (
     AppSettings,
@@ -15,7 +16,7 @@ from actors.messages.session import (
     CloseSession,
     Completed,
     Computed,
-    Credential,
+    CredentialGranted,
     CredentialWanted,
     Delivered,
     EpochChanged,
@@ -26,7 +27,7 @@ from actors.messages.session import (
     Outgoing,
     Publish,
     Received,
-    Remove,
+    RemoveMember,
     SessionConfig,
     SessionEnded,
     SessionGone,
@@ -36,19 +37,18 @@ from actors.messages.session import (
     Verification,
     VerificationWanted,
 )
-from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.application import Application, Invitation
 from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
-from actors.session.crypto import Addition, Crypto, Place, Steps
+from actors.session.crypto import Addition, Computing, Crypto, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
-from actors.session.peers import Generation
+from actors.session.peers import PeerGeneration
 from identity.errors import CryptoError, SlimError
 
-P2P, GROUP = SessionType.POINT_TO_POINT, SessionType.MULTICAST
+P2P, GROUP = SessionKind.POINT_TO_POINT, SessionKind.MULTICAST
 ROOM = Name("org", "default", "room")
 
 
@@ -91,7 +91,7 @@ class FakeCrypto:
     def key_package(self) -> bytes:
         return json.dumps(self.name).encode()
 
-    def add(self, name: Name, key_package: bytes) -> Steps[Addition]:
+    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
         yield from ()
         joiner = json.loads(key_package)
         self.members.append(joiner)
@@ -99,13 +99,13 @@ class FakeCrypto:
         commit = json.dumps([self.current, "add", joiner]).encode()
         return Addition(commit, json.dumps([self.current, self.members]).encode())
 
-    def remove(self, name: Name) -> Steps[bytes]:
+    def remove(self, name: Name) -> Computing[bytes]:
         yield from ()
         self.members.remove(str(name))
         self._advance()
         return json.dumps([self.current, "remove", str(name)]).encode()
 
-    def join(self, welcome: bytes) -> Steps[None]:
+    def join(self, welcome: bytes) -> Computing[None]:
         yield from ()
         self.current, self.members = json.loads(welcome)
         self.epochs = {self.current}
@@ -163,19 +163,19 @@ class Player:
         self.name = Name("org", "default", name, id)
         self.settings = settings
         self.draw = random.Random(id).randrange
-        self.application = Application(self.name, self.draw, mls=mls, backlog=settings.backlog)
+        self.invitations = Invitations(self.name, self.draw, mls=mls, backlog=settings.backlog)
         self.core: Moderator | Participant | None = None
         self.crypto: FakeCrypto | None = None
         self.make_crypto: Callable[[], Crypto] = lambda: FakeCrypto(self.name)
         self.token: Callable[[dict[str, Any]], str] = lambda claims: f"token of {self.name}"
         self.verify: Callable[[VerificationWanted], None] = lambda wanted: None
-        self.generation = Generation.CURRENT
+        self.generation = PeerGeneration.CURRENT
         self.takes = True
         self.sent: list[SessionMessage] = []
         self.items: list[SessionMessage | SlimError] = []
         self.done: list[int] = []
         self.failed: list[Failure] = []
-        self.room = 0
+        self.credit = 0
         self.joined = 0
         self.ended: SessionEnded | None = None
         self.changes: list[MemberJoined | MemberLeft | EpochChanged] = []
@@ -199,7 +199,7 @@ class Player:
         self.event(Invite(handle, name))
 
     def remove(self, name: Name, handle: int = 2) -> None:
-        self.event(Remove(handle, name))
+        self.event(RemoveMember(handle, name))
 
     def close(self, handle: int | None = 3, grace: float = 60.0) -> None:
         self.event(CloseSession(handle, grace))
@@ -216,7 +216,7 @@ class Player:
         if known and not asks:
             self.event(Received((message,)))
             return
-        decision = self.application.stray(message, self.stage.now)
+        decision = self.invitations.unclaimed(message, self.stage.now)
         if isinstance(decision, SessionMessage):
             self._perform([decision])
         elif isinstance(decision, Refused):
@@ -291,25 +291,25 @@ class Player:
                 case Completed():
                     self.done += effect.done
                     self.failed += effect.failed
-                    self.room += effect.room
+                    self.credit += effect.credit
                 case Joined():
                     self.joined += 1
                 case SessionEnded():
                     self.ended = effect
                 case SessionGone():
-                    self.application.gone(effect.session_id, effect.farewells, self.stage.now)
+                    self.invitations.gone(effect.session_id, effect.farewells, self.stage.now)
                     for members in self.stage.channels.values():
                         members.pop(self, None)
                 case MemberJoined() | MemberLeft() | EpochChanged():
                     self.changes.append(effect)
                 case CredentialWanted():
-                    later.append(Credential(self.token(effect.claims)))
+                    later.append(CredentialGranted(self.token(effect.claims)))
                 case VerificationWanted():
                     self.verify(effect)
                     later.append(Verification())
                 case Compute():
-                    if effect.work.place is Place.THREAD:
-                        effect.work.advance()
+                    if effect.computation.place is Place.THREAD:
+                        effect.computation.advance()
                     later.append(Computed())
                 case Refused():
                     self.refused.append(effect.reason)

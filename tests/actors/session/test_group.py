@@ -17,7 +17,7 @@ from actors.messages.session import AppSettings, Invite, MemberJoined, MemberLef
 from actors.messages.wire import ALL, GroupAdd, GroupRemove, JoinRequest, MessageType, TimerSettings
 from actors.names import Name
 from actors.session.conversation import WINDOW
-from actors.session.peers import Generation
+from actors.session.peers import PeerGeneration
 from tests.actors.session.stage import ROOM, Player, Stage, group, make_group
 
 
@@ -275,9 +275,9 @@ def test_a_close_that_a_member_never_acknowledges_fails_and_ends_all_the_same(st
 
 def test_outcomes_go_to_the_port_that_a_script_names(stage: Stage) -> None:
     alice, bob = make_group(stage, "bob")
-    alice.event(Invite(77, bob.name, port="the script"))
+    alice.event(Invite(77, bob.name, inbox="the script"))
     (answer,) = alice.answers
-    assert answer.port == "the script"
+    assert answer.inbox == "the script"
     assert answer.completed.failed[0].handle == 77
 
 
@@ -333,7 +333,7 @@ def test_a_dead_member_is_dropped_after_three_rounds(stage: Stage) -> None:
 
 def test_members_that_never_ping_are_left_alone(stage: Stage) -> None:
     alice, bob = stage.player("alice"), stage.player("bob")
-    alice.generation = Generation.UNKNOWN
+    alice.generation = PeerGeneration.UNKNOWN
     alice.create(ROOM, group())
     alice.invite(bob.name)
     stage.transfer()

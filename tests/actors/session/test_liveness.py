@@ -4,12 +4,12 @@ import pytest
 
 from actors.names import Name
 from actors.session.liveness import STRIKES, Rounds, Watchdog
-from actors.session.peers import Generation, generation
+from actors.session.peers import PeerGeneration, generation
 
 BOB, CAROL = Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
 
 
-def rounds(generation: Generation) -> Rounds:
+def rounds(generation: PeerGeneration) -> Rounds:
     made = Rounds(10.0, 0.0)
     for member in (BOB, CAROL):
         made.met(member, generation)
@@ -25,21 +25,21 @@ def play(rounds: Rounds, number: int, *answers: Name) -> list[Name]:
 
 
 def test_three_silent_rounds_and_out() -> None:
-    r = rounds(Generation.CURRENT)
+    r = rounds(PeerGeneration.CURRENT)
     assert r.next_deadline() == 10.0
     lost = [play(r, number, BOB) for number in range(1, STRIKES + 2)]
     assert lost == [[], [], [], [CAROL]]
 
 
 def test_an_answer_clears_the_strikes() -> None:
-    r = rounds(Generation.CURRENT)
+    r = rounds(PeerGeneration.CURRENT)
     for number in range(1, 20):
         answers = (BOB, CAROL) if number % STRIKES == 0 else (BOB,)
         assert play(r, number, *answers) == []
 
 
 def test_silence_counts_only_for_members_that_were_heard() -> None:
-    r = rounds(Generation.UNKNOWN)
+    r = rounds(PeerGeneration.UNKNOWN)
     assert r.open_round(1, [BOB, CAROL]) == []
     r.answered(BOB, 1)
     lost = [play(r, number) for number in range(2, 7)]
@@ -47,7 +47,7 @@ def test_silence_counts_only_for_members_that_were_heard() -> None:
 
 
 def test_strangers_answers_are_ignored() -> None:
-    r = rounds(Generation.UNKNOWN)
+    r = rounds(PeerGeneration.UNKNOWN)
     r.answered(Name("o", "n", "x", 9), 1)
     r.left(BOB)
     assert play(r, 1) == []
@@ -71,13 +71,13 @@ def test_a_ping_in_time_keeps_it_quiet() -> None:
 @pytest.mark.parametrize(
     ("claims", "expected"),
     [
-        ({"pubkey": "x"}, Generation.CURRENT),
-        ({"custom_claims": {"pubkey": "x"}}, Generation.CURRENT),
-        ({"sub": "x", "custom_claims": None}, Generation.UNKNOWN),
-        ({}, Generation.UNKNOWN),
+        ({"pubkey": "x"}, PeerGeneration.CURRENT),
+        ({"custom_claims": {"pubkey": "x"}}, PeerGeneration.CURRENT),
+        ({"sub": "x", "custom_claims": None}, PeerGeneration.UNKNOWN),
+        ({}, PeerGeneration.UNKNOWN),
     ],
 )
 def test_the_public_key_in_the_token_tells_the_generation(
-    claims: dict[str, object], expected: Generation
+    claims: dict[str, object], expected: PeerGeneration
 ) -> None:
     assert generation(claims) is expected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from actors.messages.session import Credential, EpochChanged
+from actors.messages.session import CredentialGranted, EpochChanged
 from actors.messages.wire import GroupAdd, GroupRemove, GroupWelcome, JoinReply, JoinRequest, MessageType
 from actors.session.conversation import CREDENTIAL_PATIENCE
 from actors.session.crypto import CommitOrder
@@ -192,7 +192,9 @@ def test_a_refused_credential_fails_the_invitation(stage: Stage) -> None:
     alice = stage.player("alice", mls=True)
     original = alice.event
     alice.event = lambda event: original(  # type: ignore[method-assign]
-        Credential(error=CryptoError("the provider cannot")) if isinstance(event, Credential) else event
+        CredentialGranted(error=CryptoError("the provider cannot"))
+        if isinstance(event, CredentialGranted)
+        else event
     )
     alice.create(ROOM, group(mls=True))
     alice.invite(bob.name, handle=5)
@@ -201,7 +203,7 @@ def test_a_refused_credential_fails_the_invitation(stage: Stage) -> None:
 
 
 def test_the_token_of_a_credential_is_not_shown() -> None:
-    assert "secret" not in repr(Credential("secret"))
+    assert "secret" not in repr(CredentialGranted("secret"))
 
 
 def test_secrets_are_forgotten_with_the_session(stage: Stage) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.messages.session import Credential, EpochChanged
+from actors.messages.session import CredentialGranted, EpochChanged
 from actors.messages.wire import (
     GroupAdd,
     GroupRemove,
@@ -296,7 +296,9 @@ def test_a_renewal_that_fails_keeps_nobody_out(stage: MlsStage) -> None:
     alice, _bob = mls_group(stage, "bob")
     original = alice.event
     alice.event = lambda event: original(  # type: ignore[method-assign]
-        Credential(error=AuthError("the issuer is away")) if isinstance(event, Credential) else event
+        CredentialGranted(error=AuthError("the issuer is away"))
+        if isinstance(event, CredentialGranted)
+        else event
     )
     stage.now += 2000
     alice.invite(stage.player("carol").name.without_id(), handle=20)
@@ -342,7 +344,7 @@ def test_a_provider_that_cannot_carry_the_key_says_so_itself(stage: MlsStage) ->
     original = alice.event
     cannot = ConfigError("a static JWT cannot carry the MLS key: use SharedSecret, Jwt or Spire")
     alice.event = lambda event: original(  # type: ignore[method-assign]
-        Credential(error=cannot) if isinstance(event, Credential) else event
+        CredentialGranted(error=cannot) if isinstance(event, CredentialGranted) else event
     )
     alice.create(ROOM, group(mls=True))
     alice.invite(bob.name.without_id(), handle=5)

@@ -27,7 +27,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.conversation import WINDOW
-from actors.session.peers import Generation
+from actors.session.peers import PeerGeneration
 from tests.actors.session.stage import Player, Stage, make_pair, p2p
 
 
@@ -59,7 +59,7 @@ def test_messages_both_ways(stage: Stage, pair: tuple[Player, Player]) -> None:
     stage.transfer()
     assert (bob.blobs, alice.blobs) == ([b"1", b"2"], [b"3"])
     assert (alice.done, bob.done) == ([0, 5, 5], [6])
-    assert (alice.room, bob.room) == (2, 1)
+    assert (alice.credit, bob.credit) == (2, 1)
 
 
 def test_what_was_published_before_the_peer_came_leaves_then(stage: Stage) -> None:
@@ -159,11 +159,11 @@ def test_congestion_withholds_the_room_of_best_effort(stage: Stage) -> None:
     alice, _ = make_pair(stage, interval=None, max_retries=None)
     alice.event(Congestion(True))
     alice.publish(*([b"x"] * WINDOW), handle=5)
-    assert (alice.room, alice.done.count(5)) == (0, WINDOW)
+    assert (alice.credit, alice.done.count(5)) == (0, WINDOW)
     alice.publish(b"y", handle=6)
     assert isinstance(alice.failed[0].error, QueueFull)
     alice.event(Congestion(False))
-    assert alice.room == WINDOW + 1
+    assert alice.credit == WINDOW + 1
 
 
 def test_a_window_that_is_full_refuses_and_opens_again(stage: Stage, pair: tuple[Player, Player]) -> None:
@@ -174,7 +174,7 @@ def test_a_window_that_is_full_refuses_and_opens_again(stage: Stage, pair: tuple
     assert [type(error) for error in alice.errors] == [QueueFull] * 3
     stage.drop = lambda message, to: False
     stage.advance(1)
-    assert alice.room == WINDOW + 3
+    assert alice.credit == WINDOW + 3
     assert len(bob.blobs) == WINDOW
 
 
@@ -267,7 +267,7 @@ def test_a_repeated_goodbye_is_answered_after_the_end(stage: Stage, pair: tuple[
 
 def test_an_older_initiator_never_answers_a_goodbye_and_that_is_no_error(stage: Stage) -> None:
     bob = stage.player("bob")
-    bob.generation = Generation.UNKNOWN
+    bob.generation = PeerGeneration.UNKNOWN
     stage.player("alice").create(bob.name.without_id(), p2p())
     stage.transfer()
     stage.drop = lambda message, to: message.kind is MessageType.LEAVE_REPLY

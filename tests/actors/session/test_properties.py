@@ -39,9 +39,9 @@ class Weather:
         return chance < self.loss
 
 
-def check_data(seed: int, count: int, loss: float, *, mls: bool, room: bool) -> None:
+def check_data(seed: int, count: int, loss: float, *, mls: bool, credit: bool) -> None:
     stage = Stage()
-    players = make_group(stage, "bob", "carol", mls=mls) if room else make_pair(stage, mls=mls)
+    players = make_group(stage, "bob", "carol", mls=mls) if credit else make_pair(stage, mls=mls)
     Weather(stage, seed, loss=loss, kinds=DATA)
     rng = random.Random(seed)
     for number in range(count):
@@ -62,7 +62,7 @@ def check_data(seed: int, count: int, loss: float, *, mls: bool, room: bool) -> 
             heard = [int(m.content.blob) for m in player.messages if m.source == other.name]  # type: ignore[union-attr]
             assert len(heard) == len(set(heard)), "once"
             # A member of a group may come in late: what it missed and is sent alone has lost its place.
-            on_time = [number for number in heard if not room or number >= heard[0]]
+            on_time = [number for number in heard if not credit or number >= heard[0]]
             assert on_time == sorted(on_time), "in order"
             if other is not player:
                 sent = {handle - 100 for handle in other.done if handle >= 100}
@@ -76,18 +76,18 @@ def check_data(seed: int, count: int, loss: float, *, mls: bool, room: bool) -> 
 @given(st.integers(0, 2**32), st.integers(1, 30), st.floats(0, 0.5), st.booleans(), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_messages_arrive_once_in_order_or_fail(
-    seed: int, count: int, loss: float, mls: bool, room: bool
+    seed: int, count: int, loss: float, mls: bool, credit: bool
 ) -> None:
-    check_data(seed, count, loss, mls=mls, room=room)
+    check_data(seed, count, loss, mls=mls, credit=credit)
 
 
 @pytest.mark.long
 @given(st.integers(0, 2**32), st.integers(1, 200), st.floats(0, 0.7), st.booleans(), st.booleans())
 @settings(max_examples=2000, deadline=None)
 def test_messages_arrive_once_in_order_or_fail_long(
-    seed: int, count: int, loss: float, mls: bool, room: bool
+    seed: int, count: int, loss: float, mls: bool, credit: bool
 ) -> None:
-    check_data(seed, count, loss, mls=mls, room=room)
+    check_data(seed, count, loss, mls=mls, credit=credit)
 
 
 steps = st.lists(

@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from actors.errors import MessageLost
-from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.receiver import DIRECT_KNOWN, HELD, HELD_BYTES, INBOX_BYTES, REORDER, Receiver
+from actors.session.receiver import DIRECT_KNOWN, HELD, HELD_BYTES, INBOX_BYTES, REORDER, DataReceiver
 from actors.session.serial import MASK
 from identity.errors import CryptoError, SlimError
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
 ROOM = Name("o", "n", "room")
-GROUP = SessionType.MULTICAST
+GROUP = SessionKind.MULTICAST
 MSG, ACK, RTX, REPLY = MessageType.MSG, MessageType.MSG_ACK, MessageType.RTX_REQUEST, MessageType.RTX_REPLY
 
 
@@ -22,7 +22,7 @@ class Ear:
         self, *, space: int = 100_000, reliable: bool = True, from_start: bool = True, open: object = None
     ) -> None:
         timers = {"interval": 1.0, "max_retries": 1} if reliable else {}
-        self.receiver = Receiver(ME, GROUP, 7, space=space, open=open, **timers)  # type: ignore[arg-type]
+        self.receiver = DataReceiver(ME, GROUP, 7, space=space, open=open, **timers)  # type: ignore[arg-type]
         self.receiver.admit(BOB, from_start=from_start)
         self.out: list[SessionMessage] = []
 

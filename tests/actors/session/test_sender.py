@@ -4,9 +4,9 @@ import random
 
 from actors.errors import MessageUndelivered, NoRoute, SessionClosed
 from actors.messages.session import Outgoing
-from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.sender import RING, Sender
+from actors.session.sender import RING, DataSender
 from actors.session.serial import MASK
 from identity.errors import AuthError
 
@@ -14,16 +14,18 @@ ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n
 ROOM = Name("o", "n", "room")
 
 
-def sender(destination: Name = BOB, *, reliable: bool = True, endpoints: tuple[Name, ...] = (BOB,)) -> Sender:
-    kind = SessionType.MULTICAST if destination == ROOM else SessionType.POINT_TO_POINT
+def sender(
+    destination: Name = BOB, *, reliable: bool = True, endpoints: tuple[Name, ...] = (BOB,)
+) -> DataSender:
+    kind = SessionKind.MULTICAST if destination == ROOM else SessionKind.POINT_TO_POINT
     timers = {"interval": 1.0, "max_retries": 2} if reliable else {}
-    made = Sender(ME, destination, kind, 7, random.Random(1).randrange, **timers)
+    made = DataSender(ME, destination, kind, 7, random.Random(1).randrange, **timers)
     made.endpoints.update(endpoints)
     return made
 
 
 def publish(
-    sender: Sender, *blobs: bytes, now: float = 0.0, handle: int | None = None
+    sender: DataSender, *blobs: bytes, now: float = 0.0, handle: int | None = None
 ) -> list[SessionMessage]:
     out: list[SessionMessage] = []
     for blob in blobs:
@@ -31,7 +33,7 @@ def publish(
     return out
 
 
-def expire(sender: Sender, now: float) -> list[SessionMessage]:
+def expire(sender: DataSender, now: float) -> list[SessionMessage]:
     out: list[SessionMessage] = []
     sender.expire(now, out)
     return out
@@ -39,7 +41,7 @@ def expire(sender: Sender, now: float) -> list[SessionMessage]:
 
 def request(id: int, source: Name = BOB) -> SessionMessage:
     return SessionMessage(
-        source, ME, SessionType.POINT_TO_POINT, MessageType.RTX_REQUEST, 7, id, Payload(), connection=4
+        source, ME, SessionKind.POINT_TO_POINT, MessageType.RTX_REQUEST, 7, id, Payload(), connection=4
     )
 
 

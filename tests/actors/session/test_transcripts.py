@@ -14,19 +14,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from actors.app.invitations import Invitation, Invitations
 from actors.messages.session import (
     AppSettings,
     Bind,
     Bound,
     CloseSession,
-    Credential,
+    CredentialGranted,
     CredentialWanted,
     Delivered,
     Invite,
     Outgoing,
     Publish,
     Received,
-    Remove,
+    RemoveMember,
     SessionConfig,
     Taken,
 )
@@ -42,16 +43,15 @@ from actors.messages.wire import (
     JoinRequest,
     MessageType,
     Payload,
+    SessionKind,
     SessionMessage,
-    SessionType,
 )
 from actors.names import Name
-from actors.session.application import Application, Invitation
 from actors.session.conversation import Setting
-from actors.session.crypto import Addition, Steps
+from actors.session.crypto import Addition, Computing
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
-from actors.session.peers import Generation
+from actors.session.peers import PeerGeneration
 from actors.session.serial import DIRECT_FIRST
 from gateway.codec import InboundParser, WireCodec
 from identity.errors import CryptoError
@@ -121,17 +121,17 @@ class Recorded:
     def key_package(self) -> bytes:
         return next(iter(self.key_packages), None) or b""
 
-    def add(self, name: Name, key_package: bytes) -> Steps[Addition]:
+    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
         yield from ()
         # The first Add is applied locally only: its commit was never on the wire.
         self.epoch += 1
         return Addition(self.adds.pop(0) if self.epoch > 1 else b"", self.welcomes.pop(0))
 
-    def remove(self, name: Name) -> Steps[bytes]:
+    def remove(self, name: Name) -> Computing[bytes]:
         yield from ()
         return self.removes.pop(0) if self.removes else b""
 
-    def join(self, welcome: bytes) -> Steps[None]:
+    def join(self, welcome: bytes) -> Computing[None]:
         yield from ()
 
     def process(self, commit: bytes) -> None: ...
@@ -170,7 +170,7 @@ class Replay:
         self.started: set[tuple[MessageType, int]] = set()
         self.ids = self._drawn_ids()
         self.core: Moderator | Participant | None = None
-        self.application = Application(self.local, self.draw, mls=True, backlog=9)
+        self.invitations = Invitations(self.local, self.draw, mls=True, backlog=9)
         self.delivered: list[SessionMessage] = []
 
     def _drawn_ids(self) -> Iterator[int]:
@@ -199,7 +199,7 @@ class Replay:
         if core is not None and not core.ended and message.kind is not K.DISCOVERY_REQUEST:
             self._event(Received((message,)))
             return
-        decision = self.application.stray(message, self.now)
+        decision = self.invitations.unclaimed(message, self.now)
         if isinstance(decision, SessionMessage):
             self.produced.append(decision)
         elif isinstance(decision, Invitation):
@@ -234,7 +234,7 @@ class Replay:
         if kind is K.DISCOVERY_REQUEST:
             if self.core is None:
                 self._create(message)
-            if message.session_type is SessionType.MULTICAST:
+            if message.session_type is SessionKind.MULTICAST:
                 self._event(Invite(1, message.destination))
         elif kind is K.MSG:
             assert isinstance(content, Payload)
@@ -244,7 +244,7 @@ class Replay:
             self._event(Publish((item,)))
         elif kind is K.GROUP_REMOVE:
             assert isinstance(content, GroupRemove)
-            self._event(Remove(1, content.removed_participant))
+            self._event(RemoveMember(1, content.removed_participant))
         elif kind is K.GROUP_CLOSE or (kind is K.LEAVE_REQUEST and LEAVING_SESSION in metadata):
             self._event(CloseSession(1, 0.0))
 
@@ -267,7 +267,7 @@ class Replay:
         crypto = Recorded(self.said, self.app, opens_clear=self.old) if config.mls else None
         session_id = self.said[0].message.session_id
         return Setting(
-            self.local, session_id, config, AppSettings(), self.draw, lambda _: Generation.UNKNOWN, crypto
+            self.local, session_id, config, AppSettings(), self.draw, lambda _: PeerGeneration.UNKNOWN, crypto
         )
 
     def _event(self, event: Any) -> None:
@@ -285,7 +285,7 @@ class Replay:
                     self.delivered += [item for item in effect.items if isinstance(item, SessionMessage)]
                     self._event(Taken(len(effect.items)))
                 case CredentialWanted():
-                    self._event(Credential("token"))
+                    self._event(CredentialGranted("token"))
 
 
 def _fixed(message: SessionMessage) -> SessionMessage:

@@ -71,11 +71,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Asked:
-    """A port that remembers what comes and can be waited for."""
+    """A inbox that remembers what comes and can be waited for."""
 
     def __init__(self, system: LoopSystem) -> None:
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
-        self.address = system.port(lambda message, _sender: self.queue.put_nowait(message))
+        self.address = system.inbox(lambda message, _sender: self.queue.put_nowait(message))
 
     async def next(self) -> Any:
         return await asyncio.wait_for(self.queue.get(), PATIENCE)

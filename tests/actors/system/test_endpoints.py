@@ -1,4 +1,4 @@
-"""What else stands behind an address: waiting asks, ports, and strict mode."""
+"""What else stands behind an address: waiting asks, inboxes, and strict mode."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ async def test_asking_one_who_raises_twice_fails_with_its_traceback(system: Loop
 
 async def test_a_port_hands_messages_to_a_callable(system: LoopSystem) -> None:
     got: list[tuple[Any, ActorAddress]] = []
-    port = system.port(lambda message, sender: got.append((message, sender)))
+    inbox = system.inbox(lambda message, sender: got.append((message, sender)))
     echo = system.spawn(Echo)
-    system.tell(echo, Say("hello"), port)
+    system.tell(echo, Say("hello"), inbox)
     await system.idle()
     assert got == [(Said("hello!"), echo)]
 
@@ -123,9 +123,9 @@ async def test_a_port_that_raises_is_counted_and_lives_on(system: LoopSystem) ->
         got.append(message)
         raise RuntimeError("no")
 
-    port = system.port(callback)
-    system.tell(port, Get())
-    system.tell(port, Get())
+    inbox = system.inbox(callback)
+    system.tell(inbox, Get())
+    system.tell(inbox, Get())
     await system.idle()
     assert got == [Get(), Get()]
     assert system.failures == 2
@@ -133,11 +133,11 @@ async def test_a_port_that_raises_is_counted_and_lives_on(system: LoopSystem) ->
 
 async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     got: list[Any] = []
-    port = system.port(lambda message, _sender: got.append(message))
-    system.tell(port, Get())
-    system.close_port(port)
-    system.close_port(port)
-    assert not system.tell(port, Get())
+    inbox = system.inbox(lambda message, _sender: got.append(message))
+    system.tell(inbox, Get())
+    system.close_inbox(inbox)
+    system.close_inbox(inbox)
+    assert not system.tell(inbox, Get())
     await system.idle()
     assert (got, system.dead_letters) == ([], 2)
 
@@ -147,8 +147,8 @@ async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
 
 async def test_strict_mode_refuses_what_is_not_declared() -> None:
     system = LoopSystem(vocabulary=Words())
-    echo, port = system.spawn(Echo), system.port(lambda *_: None)
-    for target in (echo, port):
+    echo, inbox = system.spawn(Echo), system.inbox(lambda *_: None)
+    for target in (echo, inbox):
         with pytest.raises(NotInVocabulary, match=r"builtins\.dict is not a message of the vocabulary"):
             system.tell(target, {"smuggled": object()})
     with pytest.raises(NotInVocabulary):
@@ -170,7 +170,7 @@ async def test_strict_mode_hands_over_copies() -> None:
     got: list[Any] = []
     system = LoopSystem(vocabulary=Words())
     said = Say("hello")
-    system.tell(system.port(lambda message, _sender: got.append(message)), said)
+    system.tell(system.inbox(lambda message, _sender: got.append(message)), said)
     await system.idle()
     assert got == [said]
     assert got[0] is not said

@@ -24,11 +24,11 @@ from thespian.system.messages.admin import PendingActor
 
 from actors.system.address import Address, tcp_address
 from actors.system.errors import BadFrame, NotAllowed
-from actors.system.keyed import TAG_BYTES, Key, KeyedSerializer
+from actors.system.keyed import TAG_BYTES, ClusterKey, KeyedSerializer
 from identity.errors import ConfigError
 from tests.actors.system.cast import Made, Say, Words
 
-SERIALIZER = KeyedSerializer(Key(bytes(32)), Words())
+SERIALIZER = KeyedSerializer(ClusterKey(bytes(32)), Words())
 
 plain = st.recursive(
     st.none()
@@ -110,19 +110,19 @@ def test_strangers_bytes_are_refused(data: bytes) -> None:
 
 def test_another_key_is_a_forgery() -> None:
     with pytest.raises(BadFrame, match="not made with this system's key"):
-        KeyedSerializer(Key(bytes([1] * 32))).loads(SERIALIZER.dumps("hello"))
+        KeyedSerializer(ClusterKey(bytes([1] * 32))).loads(SERIALIZER.dumps("hello"))
 
 
 @given(st.binary(max_size=200))
 def test_bytes_with_a_good_tag_raise_nothing_else(body: bytes) -> None:
     try:
-        SERIALIZER.loads(Key(bytes(32)).tag(body) + body)
+        SERIALIZER.loads(ClusterKey(bytes(32)).tag(body) + body)
     except BadFrame as error:
         assert error.rule in ("damaged", "class")  # noqa: PT017
 
 
 def signed(body: bytes) -> bytes:
-    return Key(bytes(32)).tag(body) + body
+    return ClusterKey(bytes(32)).tag(body) + body
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_may_not_leave_stays(value: Any) -> None:
 
 
 def test_without_a_vocabulary_no_message_passes() -> None:
-    bare = KeyedSerializer(Key(bytes(32)))
+    bare = KeyedSerializer(ClusterKey(bytes(32)))
     with pytest.raises(NotAllowed, match="Say"):
         bare.dumps(Say("x"))
     with pytest.raises(BadFrame):
@@ -173,12 +173,12 @@ def test_a_child_not_yet_born_is_left_to_thespian_to_retry() -> None:
 @pytest.mark.parametrize("key", [None, b"", bytes(31)])
 def test_a_key_has_32_bytes(key: bytes | None) -> None:
     with pytest.raises(ConfigError) as caught:
-        Key(key)
+        ClusterKey(key)
     assert caught.value.field == "key"
 
 
 def test_a_key_shows_itself_to_nobody() -> None:
-    key = Key(b"very secret " * 4)
+    key = ClusterKey(b"very secret " * 4)
     assert repr(key) == "<Key of 48 bytes>"
     assert "secret" not in f"{key} {KeyedSerializer(key)!r}"
     assert pickle.loads(pickle.dumps(key)) == key
@@ -186,4 +186,4 @@ def test_a_key_shows_itself_to_nobody() -> None:
 
 def test_the_tag_covers_the_whole_body() -> None:
     frame = SERIALIZER.dumps([1, 2, 3])
-    assert frame[:TAG_BYTES] == Key(bytes(32)).tag(frame[TAG_BYTES:])
+    assert frame[:TAG_BYTES] == ClusterKey(bytes(32)).tag(frame[TAG_BYTES:])

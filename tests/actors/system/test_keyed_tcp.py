@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from actors.system.errors import BadFrame
-from actors.system.keyed import Key, KeyedSerializer
+from actors.system.keyed import ClusterKey, KeyedSerializer
 from actors.system.keyed_tcp import FrameBuffer, keyed_actor_system
 from identity.errors import ConfigError
 
@@ -123,7 +123,7 @@ def test_a_stranger_is_cut_off_and_harms_nobody(driver: Driver, tmp_path: Path, 
     trace = tmp_path / "trace"
     data = {
         "pickle": framed(pickle.dumps(Bomb(trace))),
-        "other key": framed(KeyedSerializer(Key(bytes(32))).dumps("hello")),
+        "other key": framed(KeyedSerializer(ClusterKey(bytes(32))).dumps("hello")),
         "endless length": b"9" * 4096,
         "no length": b">" * 64,
         "negative": b"-5>hello there",

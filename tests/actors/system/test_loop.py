@@ -256,7 +256,7 @@ async def test_status_of_one_and_all(system: LoopSystem) -> None:
     assert status.handled == 2
     assert len(system.statuses()) == 2
     whole = system.system_status()
-    assert (whole.actors, whole.ports, whole.depth, whole.stopping) == (2, 0, 0, False)
+    assert (whole.actors, whole.inboxes, whole.depth, whole.stopping) == (2, 0, 0, False)
 
 
 async def test_nobody_has_a_status(system: LoopSystem) -> None:
@@ -277,8 +277,8 @@ async def test_failures_show_in_the_status(system: LoopSystem) -> None:
 
 async def test_another_thread_may_tell(system: LoopSystem) -> None:
     arrived = asyncio.Event()
-    port = system.port(lambda _message, _sender: arrived.set())
-    thread = threading.Thread(target=system.tell_threadsafe, args=(port, Get()))
+    inbox = system.inbox(lambda _message, _sender: arrived.set())
+    thread = threading.Thread(target=system.tell_threadsafe, args=(inbox, Get()))
     thread.start()
     await asyncio.wait_for(arrived.wait(), PATIENCE)
     thread.join()
@@ -327,7 +327,7 @@ async def test_after_shutdown_nothing_new_begins() -> None:
     await asyncio.gather(system.shutdown(PATIENCE), system.shutdown(PATIENCE))
     await system.shutdown(PATIENCE)
     assert not system.tell(echo, Say("hello"))
-    for begin in (lambda: system.spawn(Echo), lambda: system.port(print)):
+    for begin in (lambda: system.spawn(Echo), lambda: system.inbox(print)):
         with pytest.raises(SystemStopped):
             begin()
     with pytest.raises(SystemStopped):
@@ -338,10 +338,10 @@ async def test_shutdown_does_not_wait_for_ever() -> None:
     system = LoopSystem()
     stuck = system.spawn(Echo)
     system._actors[stuck.number].scheduled = True  # so its turn never comes
-    port = system.port(print)
+    inbox = system.inbox(print)
     await system.shutdown(0.01)
     assert system.system_status()[:3] == (0, 0, 0)
-    assert not system.tell(port, Get())
+    assert not system.tell(inbox, Get())
 
 
 async def test_a_cancelled_shutdown_can_be_taken_up_again() -> None:

@@ -18,7 +18,7 @@ from thespian.actors import (
     NoCompatibleSystemForActor,
 )
 
-from actors.system import LoopSystem, NotInVocabulary, NotOnThisBase, WouldBlock, actor_system
+from actors.system import BlockingCall, LoopSystem, NotInVocabulary, NotOnThisBase, actor_system
 from tests.actors.system.cast import (
     Counter,
     Echo,
@@ -90,9 +90,9 @@ async def test_on_the_loops_thread_nothing_blocks() -> None:
     face = actor_system(system)
     counter = face.createActor(Counter)
     face.tell(counter, Make())
-    with pytest.raises(WouldBlock, match=r"ActorSystem\.ask would block the running loop"):
+    with pytest.raises(BlockingCall, match=r"ActorSystem\.ask would block the running loop"):
         face.ask(counter, Get(), PATIENCE)
-    with pytest.raises(WouldBlock, match="listen"):
+    with pytest.raises(BlockingCall, match="listen"):
         face.listen(PATIENCE)
     assert await system.ask(counter, Get(), PATIENCE) == Number(0)
     face.shutdown()

@@ -10,7 +10,7 @@ import pytest
 from thespian.actors import WatchMessage
 
 from actors.system import LoopSystem
-from actors.system.watch import Watch
+from actors.system.watch import FileWatch
 from tests.actors.system.cast import Get, Make, Reader
 
 PATIENCE = 20.0
@@ -70,7 +70,7 @@ async def test_files_that_become_ready_meanwhile_join_the_report(pipe: tuple[int
         reported.set()
 
     other = os.pipe()
-    watch = Watch(asyncio.get_running_loop(), deliver)
+    watch = FileWatch(asyncio.get_running_loop(), deliver)
     watch.set([pipe[0], other[0]])
     os.write(pipe[1], b"x")
     await asyncio.wait_for(reported.wait(), PATIENCE)

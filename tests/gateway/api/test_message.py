@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.messages.wire import MessageType, Payload, SessionMessage, SessionType
+from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from gateway import CompletionHandle, Message, MessageContext
 from gateway.api.message import REQUEST_KEY
@@ -31,7 +31,7 @@ def received(
     return SessionMessage(
         ALICE,
         BOB,
-        SessionType.POINT_TO_POINT,
+        SessionKind.POINT_TO_POINT,
         MessageType.MSG,
         5,
         9,

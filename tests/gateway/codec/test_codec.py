@@ -19,8 +19,8 @@ from actors.messages.wire import (
     MlsPayload,
     Payload,
     Ping,
+    SessionKind,
     SessionMessage,
-    SessionType,
     Subscription,
     SubscriptionAck,
     TimerSettings,
@@ -56,7 +56,7 @@ messages = st.builds(
     SessionMessage,
     names,
     names,
-    st.sampled_from(SessionType),
+    st.sampled_from(SessionKind),
     st.sampled_from(MessageType),
     u32,
     u32,
@@ -271,7 +271,7 @@ def test_a_codec_that_remembers_says_what_a_fresh_one_says(
 def test_a_known_command_behind_a_broken_session_header_is_judged_again() -> None:
     alice, bob = Name("a", "b", "alice", 1), Name("a", "b", "bob", 2)
     ping = SessionMessage(
-        alice, bob, SessionType.POINT_TO_POINT, MessageType.PING, 7, 9, Ping(), metadata=None, connection=None
+        alice, bob, SessionKind.POINT_TO_POINT, MessageType.PING, 7, 9, Ping(), metadata=None, connection=None
     )
     parser, frame = InboundParser(1), WireCodec().encode(ping, "token")
     assert isinstance(parser.parse(frame_bytes(frame)), Frame)

@@ -19,7 +19,7 @@ from actors.errors import (
 from gateway import ConfigError
 from gateway import compat as slim_bindings
 from gateway.compat.slim import Conversation, Slim, older
-from gateway.dataplane import DataPlane
+from gateway.node.data_plane import DataPlane
 from tests.gateway.worlds import World, identity, name
 
 FireAndForget = slim_bindings.PySessionConfiguration.FireAndForget

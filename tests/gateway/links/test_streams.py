@@ -12,8 +12,8 @@ from actors.errors import ConnectionLost
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.memory import pair
 from gateway.links.stream import Stream, StreamStatus
-from gateway.tls_source import Side, TlsSource
-from gateway.transport import Server, dialler, listener
+from gateway.links.transport import Server, dialler, listener
+from gateway.security.material import Side, TlsSource
 from identity.errors import InvalidToken
 from tests.gateway.stage import TRANSPORTS, News
 

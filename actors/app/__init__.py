@@ -1,0 +1,1 @@
+"""One application of this process: its names, its sessions, what comes in and what goes out."""

@@ -1,0 +1,689 @@
+"""The App actor: one application name of this process, which is a local connection of its node.
+
+    node ── Forward ──► verify identity ──► session known? ── yes ──► its Session actor
+                             │ keys must be       │ no
+                             │ fetched            └──► discovery, invitations, tombstones
+                             └──► parked (PARKED messages), in order of their source
+
+    Session ── Outbound ──► token ──► routes ──► Forward, one for each connection
+
+Messages to applications of the same process go by reference; for others they are encoded once, however
+many connections they leave by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from loguru import logger
+from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
+
+from actors.app.admission import KNOWN_TOKENS, Admission
+from actors.app.invitations import Invitation, Invitations
+from actors.app.routes import Routes
+from actors.app.subscriptions import Awaited, Subscriptions
+from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
+from actors.messages.codec import Codec
+from actors.messages.routing import (
+    Attach,
+    Congested,
+    ConnectionGone,
+    Detach,
+    Drained,
+    Forward,
+    Snapshot,
+    Status,
+    StatusReport,
+    Subscribing,
+    TooLarge,
+    Transmit,
+)
+from actors.messages.session import (
+    Adopted,
+    Announce,
+    AppSettings,
+    BeginSession,
+    Bind,
+    Bound,
+    CloseApp,
+    CloseSession,
+    Completed,
+    Congestion,
+    CredentialGranted,
+    CredentialWanted,
+    Failure,
+    IdentityRotated,
+    Listen,
+    OpenSession,
+    Outbound,
+    Received,
+    RemoveRoute,
+    Resolved,
+    SessionAnnounced,
+    SessionEnded,
+    SessionGone,
+    SessionOpened,
+    SetRoute,
+    Stranded,
+    SubscribeName,
+    Unbind,
+    Unroutable,
+    UnsubscribeName,
+    Verification,
+    VerificationWanted,
+)
+from actors.messages.wire import (
+    ONE,
+    DiscoveryRequest,
+    Frame,
+    MessageType,
+    SessionKind,
+    SessionMessage,
+    Subscription,
+    SubscriptionAck,
+)
+from actors.names import Name
+from actors.session.actor import SessionActor
+from actors.session.controlled import ControlledModerator
+from actors.session.conversation import WINDOW, Draw, Setting
+from actors.session.crypto import Crypto, CryptoFactory
+from actors.session.effects import Refused
+from actors.session.moderator import Moderator
+from actors.session.participant import Participant
+from actors.session.peers import PeerGeneration, generation
+from actors.system import Cancellable, LoopActor
+from actors.system.tasks import SpawnTask
+from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
+from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
+
+EARLY = 4096
+"""Messages that may wait for the first snapshot of the routes."""
+
+_DISCOVERY = MessageType.DISCOVERY_REQUEST
+
+
+class Collaborators(NamedTuple):
+    """What an App needs beside messages."""
+
+    route_table: ActorAddress
+    codec: Codec
+    provider: Provider
+    verifier: Verifier
+    clock: Callable[[], float]
+    """Seconds that only grow."""
+    wall: Callable[[], float]
+    """Unix seconds."""
+    draw: Draw
+    spawn_task: SpawnTask
+    crypto: CryptoFactory | None = None
+    """None: sessions with MLS are refused."""
+    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
+    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
+
+
+class AppActor(LoopActor):
+    """One application: `local` is its full name, `connection` its index in the node."""
+
+    def __init__(
+        self, local: Name, connection: int, collaborators: Collaborators, settings: AppSettings | None = None
+    ) -> None:
+        self._local = local
+        self._connection = connection
+        self._with = collaborators
+        self._settings = settings or AppSettings()
+        self._invitations = Invitations(
+            local,
+            collaborators.draw,
+            mls=collaborators.crypto is not None,
+            backlog=self._settings.backlog,
+        )
+        self._routes = Routes(connection)
+        self._sessions: dict[int, ActorAddress] = {}
+        self._session_ids: dict[ActorAddress, int] = {}
+        self._listener: Any = None
+        self._unheard: list[SessionAnnounced] = []
+        self._announced: set[int] = set()
+        """Sessions that the application knows of and has not adopted yet."""
+        self._inboxes: dict[int, Any] = {}
+        self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._admission = Admission(collaborators.verifier)
+        self._subscriptions = Subscriptions(
+            local, collaborators.draw(2**64), self._settings.subscription_timeout
+        )
+        self._token = ""
+        self._generation: int | None = None
+        self._tags = 0
+        self._resolving: dict[int, Callable[[Resolved], None]] = {}
+        self._generations: dict[str, PeerGeneration] = {}
+        """What the tokens of peers told, which stays as it is."""
+        self._congested: set[int] = set()
+        self._closing: tuple[int, Any] | None = None
+        self._timer: Cancellable | None = None
+        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
+        self._log = logger.bind(name=str(local))
+        self._begun = False
+        self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
+            Forward: self._on_forward,
+            Outbound: lambda message, sender: self._put_out(message.messages, sender),
+            Snapshot: self._on_snapshot,
+            TooLarge: self._on_too_large,
+            ConnectionGone: self._on_connection_gone,
+            Transmit: self._on_transmit,
+            OpenSession: self._on_open,
+            Listen: self._on_listen,
+            Announce: self._on_announce,
+            Adopted: self._on_adopted,
+            Bind: self._on_bind,
+            Unbind: self._on_unbind,
+            SessionGone: self._on_gone,
+            SubscribeName: self._on_subscribe,
+            UnsubscribeName: self._on_unsubscribe,
+            SetRoute: self._on_set_route,
+            RemoveRoute: self._on_remove_route,
+            CredentialWanted: self._on_credential_wanted,
+            VerificationWanted: self._on_verification_wanted,
+            Resolved: self._on_resolved,
+            Congested: lambda message, _: self._congestion(message.connection, congested=True),
+            Drained: lambda message, _: self._congestion(message.connection, congested=False),
+            CloseApp: self._on_close,
+            WakeupMessage: lambda *_: self._expire(),
+            ChildActorExited: self._on_child_exited,
+            Status: self._on_status,
+        }
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        if not self._begun and not isinstance(message, ActorExitRequest):
+            self._begun = True
+            self._begin()
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message, sender)
+        elif isinstance(message, ActorExitRequest):
+            # Our Sessions end with us; their exits are no news.
+            self._sessions.clear()
+            self.send(self._with.route_table, Detach(self._connection, "application closed"))
+
+    def _begin(self) -> None:
+        """Become a connection of the node, and reachable by our own name within it."""
+        self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
+        self._tell_node(self._subscriptions.own())
+
+    # Inbound
+
+    def _on_forward(self, message: Forward, _: ActorAddress) -> None:
+        connection = message.sender
+        decode, admits = self._with.codec.decode, self._admission.admits
+        sessions, now = self._sessions, self._with.wall()
+        batches: dict[int, list[SessionMessage]] = {}
+        for frame in message.frames:
+            if type(frame) is Frame:
+                try:
+                    received = decode(frame)
+                except ProtocolError as error:
+                    self._count("undecodable")
+                    self._log.debug("dropped a frame: {}", error)
+                    continue
+                if received.connection != connection:
+                    received = received._replace(connection=connection)
+            else:
+                assert isinstance(frame, SessionMessage)
+                received = frame
+                self._routes.met(connection)
+            if admits(received, now):
+                session_id = received.session_id
+                if session_id in sessions and received.kind is not _DISCOVERY:
+                    batch = batches.get(session_id)
+                    if batch is None:
+                        batches[session_id] = [received]
+                    else:
+                        batch.append(received)
+                else:
+                    self._unclaimed(received)
+        for session_id, batch in batches.items():
+            address = sessions.get(session_id)
+            if address is not None:
+                self.send(address, Received(tuple(batch)))
+        self._admission_effects()
+
+    def _admission_effects(self) -> None:
+        admission = self._admission
+        if admission.refused:
+            for refused in admission.refused:
+                self._log.log("WARNING" if refused.alarming else "INFO", "dropped {}", refused.reason)
+            admission.refused.clear()
+        if admission.fetching:
+            for message in admission.fetching:
+                self._fetch(message)
+            admission.fetching.clear()
+
+    def _fetch(self, message: SessionMessage) -> None:
+        """Verify a token by awaiting its keys."""
+
+        def then(resolved: Resolved) -> None:
+            for admitted in self._admission.fetched(message.source, resolved.error, self._with.wall()):
+                self._dispatch(admitted)
+            self._admission_effects()
+
+        self._resolve(self._with.verifier.verify(message.identity, self._with.wall()), then)
+
+    def _dispatch(self, message: SessionMessage) -> None:
+        address = self._sessions.get(message.session_id)
+        if address is not None and message.kind is not _DISCOVERY:
+            self.send(address, Received((message,)))
+        else:
+            self._unclaimed(message)
+
+    def _unclaimed(self, message: SessionMessage) -> None:
+        address = self._sessions.get(message.session_id)
+        content = message.content
+        if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
+            # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
+            self.send(address, Received((message,)))
+            return
+        decision = self._invitations.unclaimed(message, self._with.clock())
+        if isinstance(decision, SessionMessage):
+            self._put_out((decision,), None)
+        elif isinstance(decision, Invitation):
+            self._invited(decision)
+        elif isinstance(decision, Refused):
+            self._count("refused")
+            self._log.warning("refused {}", decision.reason)
+
+    # Outbound
+
+    def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
+        if self._early is not None:
+            if len(self._early) < EARLY:
+                self._early.append((session, messages))
+            else:
+                self._count("overflowed")
+            return
+        try:
+            token = self._with.provider.get_token(self._with.wall())
+        except (AuthError, ConfigError) as error:
+            self._unroutable(session, messages, error)
+            return
+        if token is not self._token:
+            self._token = token
+            self._look_for_rotation()
+        routes, own, encode = self._routes, self._connection, self._with.codec.encode
+        batches: dict[int, list[Frame | SessionMessage]] = {}
+        last: Any = None
+        targets: tuple[int, ...] = ()
+        for message in messages:
+            destination, fanout, pinned = message.destination, message.fanout, message.connection
+            # Messages of one batch mostly go the same way; anycast takes a turn for each.
+            route = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
+            if route is None or route != last:
+                targets, last = routes.find(message), route
+            if not targets:
+                self._unroutable(session, (message,), NoRoute(str(destination)))
+                continue
+            item: Frame | SessionMessage | None = None
+            frame: Frame | None = None
+            for target in targets:
+                if routes.is_local(target, destination.key):
+                    item = message._replace(identity=token, connection=own)
+                else:
+                    if frame is None:
+                        try:
+                            frame = encode(message, token)
+                        except SlimError as refused:
+                            self._unroutable(session, (message,), refused)
+                            break
+                    item = frame
+                batch = batches.get(target)
+                if batch is None:
+                    batches[target] = [item]
+                else:
+                    batch.append(item)
+        for target, batch in batches.items():
+            self.send(routes.address(target), Forward(tuple(batch), own, self.myAddress))
+
+    def _look_for_rotation(self) -> None:
+        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
+        provider = self._with.provider
+        if not isinstance(provider, RotatingProvider):
+            return
+        before, self._generation = self._generation, provider.generation
+        if before is not None and before != self._generation:
+            self._log.info("the identity was rotated")
+            self._count("rotations")
+            for address in self._sessions.values():
+                self.send(address, IdentityRotated(self._generation))
+
+    def _unroutable(
+        self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
+    ) -> None:
+        self._figures["unroutable"] += len(messages)
+        if session is not None:
+            self.send(session, Unroutable(messages, error))
+
+    def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
+        for frame in message.frames:
+            refused = self._with.codec.decode(frame)
+            error = MessageTooLarge(frame.size, message.limit)
+            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+
+    def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
+        for session_id in self._routes.stranded(message.connection):
+            address = self._sessions.get(session_id)
+            if address is not None:
+                self.send(address, Stranded(message.error))
+
+    def _congestion(self, connection: int, *, congested: bool) -> None:
+        before = bool(self._congested)
+        (self._congested.add if congested else self._congested.discard)(connection)
+        if before != bool(self._congested):
+            for address in self._sessions.values():
+                self.send(address, Congestion(congested))
+
+    # Routes and subscriptions
+
+    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
+        self._routes.update(snapshot)
+        for connection in [c for c in self._congested if c not in snapshot.addresses]:
+            self._congestion(connection, congested=False)
+        early, self._early = self._early, None
+        for session, messages in early or ():
+            self._put_out(messages, session)
+
+    def _tell_node(self, subscription: Subscription) -> None:
+        self.send(self._with.route_table, Subscribing(self._connection, subscription))
+
+    def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any) -> None:
+        self._subscriptions.await_answer(subscription, handle, asker, self._with.clock())
+        self._tell_node(subscription)
+        self._arm()
+
+    def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        for record in message.records:
+            if isinstance(record, SubscriptionAck):
+                outcome = self._subscriptions.acknowledged(record)
+                if outcome is not None:
+                    self._subscribed(*outcome)
+
+    def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
+        if awaited.handle is not None:
+            self._complete(awaited.asker, awaited.handle, error)
+        else:
+            self.send(awaited.asker, Bound(awaited.name, error))
+
+    def _expire(self) -> None:
+        self._timer = None
+        for awaited, error in self._subscriptions.expire(self._with.clock()):
+            self._subscribed(awaited, error)
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._subscriptions.next_deadline()
+        if deadline is not None and self._timer is None:
+            self._timer = self.after(max(0.0, deadline - self._with.clock()))
+
+    def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
+        name = message.name.with_id(self._local.id)
+        try:
+            token = self._with.provider.get_token(self._with.wall())
+        except (AuthError, ConfigError) as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._invitations.take_name(name)
+        self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
+
+    def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
+        name = message.name.with_id(self._local.id)
+        try:
+            undo = self._subscriptions.undo_name(name, message.connection)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._invitations.give_up_name(name)
+        self._subscribe(undo, message.handle, sender)
+
+    def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
+        route = self._subscriptions.route(message.name, message.connection)
+        self._subscribe(route, message.handle, sender)
+
+    def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
+        try:
+            undo = self._subscriptions.undo_route(message.name, message.connection)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._subscribe(undo, message.handle, sender)
+
+    def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
+        session_id = self._session_ids.get(sender)
+        if session_id is None:
+            return
+        self._routes.bind(message.name, session_id, message.connection)
+        if message.subscribe:
+            channel = self._subscriptions.channel(session_id, message.name, message.connection)
+            self._subscribe(channel, None, sender)
+
+    def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
+        session_id = self._session_ids.get(sender)
+        if session_id is None:
+            return
+        self._routes.unbind(message.name, session_id)
+        undo = self._subscriptions.undo_channel(session_id, message.name)
+        if undo is not None:
+            self._tell_node(undo)
+
+    # Sessions
+
+    def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
+        config = message.config
+        if self._closing is not None:
+            self._complete(message.inbox, message.handle, SessionClosed("the application is closing"))
+            return
+        crypto: Crypto | None = None
+        if config.mls:
+            if self._with.crypto is None:
+                error = ConfigError(
+                    "mls_enabled: this application is not set up for MLS", field="mls_enabled"
+                )
+                self._complete(message.inbox, message.handle, error)
+                return
+            crypto = self._with.crypto()
+        destination = message.destination
+        if config.session_type is SessionKind.MULTICAST:
+            destination = destination.without_id()
+        session_id = self._invitations.draw_session_id(self._sessions.__contains__)
+        core = Moderator(
+            self._setting(self._local, session_id, config, crypto),
+            destination,
+            message.handle,
+            self._with.clock(),
+        )
+        address = self._spawn(core, message.inbox)
+        self.send(
+            message.inbox,
+            SessionOpened(message.handle, session_id, address, self._local, destination, config, WINDOW),
+        )
+        self.send(address, BeginSession())
+
+    def _invited(self, invitation: Invitation) -> None:
+        if self._closing is not None:
+            return
+        message, config, destination, leads = invitation
+        if len(self._sessions) >= self._settings.sessions:
+            self._count("refused")
+            self._log.warning(
+                "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
+            )
+            return
+        crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
+        # Under the name that was invited, which need not be the first one of this application.
+        local = message.destination.with_id(self._local.id)
+        setting = self._setting(local, message.session_id, config, crypto)
+        self._invitations.invited.add(message.session_id)
+        now = self._with.clock()
+        if leads:
+            moderator = ControlledModerator(setting, destination, message, now)
+            self.send(self._spawn(moderator, None), BeginSession())
+        else:
+            participant = Participant(setting, destination, message, now)
+            self.send(self._spawn(participant, None), Received((message,)))
+
+    def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
+        return Setting(
+            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
+        )
+
+    def _peer_generation(self, token: str) -> PeerGeneration:
+        known = self._generations.get(token)
+        if known is None:
+            try:
+                known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
+            except (InvalidToken, WouldBlock):
+                return PeerGeneration.UNKNOWN
+            if len(self._generations) >= KNOWN_TOKENS:
+                self._generations.clear()
+            self._generations[token] = known
+        return known
+
+    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
+        in_thread = self._in_thread if self._with.threads is not None else None
+        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
+        self._sessions[core.session_id] = address
+        if inbox is not None:
+            self._inboxes[core.session_id] = inbox
+        self._session_ids[address] = core.session_id
+        if self._congested:
+            self.send(address, Congestion(True))
+        return address
+
+    def _on_listen(self, message: Listen, _: ActorAddress) -> None:
+        self._listener = message.inbox
+        for announced in self._unheard:
+            self.send(message.inbox, announced)
+        self._unheard.clear()
+
+    def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
+        self._invitations.invited.discard(message.session_id)
+        self._announced.discard(message.session_id)
+        if message.session_id in self._sessions:
+            self._inboxes[message.session_id] = message.inbox
+
+    def _on_announce(self, message: Announce, _: ActorAddress) -> None:
+        self._announced.add(message.opened.session_id)
+        if self._listener is not None:
+            self.send(self._listener, message.opened)
+        else:
+            self._unheard.append(message.opened)
+
+    def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
+        self._invitations.gone(message.session_id, message.farewells, self._with.clock())
+        self._forget(message.session_id, sender)
+
+    def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
+        session_id = self._session_ids.get(message.childAddress)
+        if session_id is not None and self._sessions.get(session_id) == message.childAddress:
+            self._log.warning("session {} ended without a word", session_id)
+            self._invitations.invited.discard(session_id)
+            inbox = self._inboxes.get(session_id)
+            if inbox is not None:
+                self.send(
+                    inbox, SessionEnded(session_id, SessionClosed("its actor failed", session_id=session_id))
+                )
+            self._forget(session_id, message.childAddress)
+        self._session_ids.pop(message.childAddress, None)
+
+    def _forget(self, session_id: int, address: ActorAddress) -> None:
+        if self._sessions.get(session_id) != address:
+            return
+        del self._sessions[session_id]
+        self._inboxes.pop(session_id, None)
+        for undo in self._subscriptions.undo_session(session_id):
+            self._tell_node(undo)
+        self._routes.forget(session_id)
+        if session_id not in self._announced:
+            # What was never announced is nobody's to adopt.
+            self._invitations.invited.discard(session_id)
+        self._try_to_end()
+
+    def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
+        token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
+        self._resolve(
+            token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
+        )
+
+    def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
+        coroutine = _look_at(self._with.verifier, message.tokens)
+        self._resolve(coroutine, lambda _: self.send(sender, Verification()))
+
+    def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
+        assert self._with.threads is not None
+        self._with.spawn_task(self._with.threads(function), lambda *_: then())
+
+    def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
+        """Run what must be awaited; `then` is called in a turn of this actor."""
+        self._tags += 1
+        tag = self._tags
+        self._resolving[tag] = then
+
+        def done(result: Any, error: Exception | None) -> None:
+            if error is not None and not isinstance(error, SlimError):
+                self._log.warning("the identity provider or verifier failed: {}", type(error).__name__)
+                error = AuthError(f"the identity provider or verifier failed: {type(error).__name__}")
+            self.send(self.myAddress, Resolved(tag, result if isinstance(result, str) else "", error))
+
+        self._with.spawn_task(coroutine, done)
+
+    def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
+        then = self._resolving.pop(message.tag, None)
+        if then is not None:
+            then(message)
+
+    # Ending, and looking
+
+    def _on_close(self, message: CloseApp, sender: ActorAddress) -> None:
+        if self._closing is not None:
+            self._complete(sender, message.handle, None)
+            return
+        self._closing = (message.handle, sender)
+        for address in self._sessions.values():
+            self.send(address, CloseSession(None, message.grace))
+        self._try_to_end()
+
+    def _try_to_end(self) -> None:
+        if self._closing is not None and not self._sessions:
+            handle, asker = self._closing
+            self._complete(asker, handle, None)
+            self.send(self.myAddress, ActorExitRequest())
+
+    def _complete(self, inbox: Any, handle: int, error: SlimError | None) -> None:
+        if error is None:
+            self.send(inbox, Completed(None, (handle,)))
+        else:
+            self.send(inbox, Completed(None, (), (Failure(handle, error),)))
+
+    def _count(self, what: str) -> None:
+        self._figures[what] += 1
+
+    def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        admission = self._admission
+        figures = {
+            **self._figures,
+            "sessions": len(self._sessions),
+            "unverified": admission.unverified,
+            "parked": admission.parked,
+            "parking_overflowed": admission.overflowed,
+        }
+        self.send(sender, StatusReport(figures, message.tag))
+
+
+async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> None:
+    """Make a verifier fetch what it needs to judge these tokens. What it thinks of them is asked later."""
+    for token, at in tokens:
+        try:
+            verifier.try_verify(token, at)
+        except InvalidToken:
+            continue
+        except WouldBlock:
+            try:
+                await verifier.verify(token, at)
+            except AuthError:
+                continue

@@ -1,0 +1,100 @@
+"""Which connections a session's message leaves by.
+
+    pinned to a living connection? ──► that one
+    match-one: the node's routes, else what sessions bound
+    match-all: the node's routes and what sessions bound
+
+Sessions learn on the way where their peers are (an answer's connection). These bindings belong to the
+application alone and live as long as the session: no change of the node's table, no wait for a snapshot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.messages.routing import Snapshot
+from actors.messages.wire import ALL, ONE, SessionMessage
+from actors.names import Key, Name
+from actors.routing.router import Router
+
+_NONE: tuple[int, ...] = ()
+
+
+class Routes:
+    """The choice of connections of the application that is connection `own`."""
+
+    def __init__(self, own: int) -> None:
+        self._router = Router(own)
+        self._bound: dict[Name, dict[int, int]] = {}
+        """Connections by session."""
+        self._by_session: dict[int, set[Name]] = {}
+        self._local: set[int] = set()
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._router.update(snapshot)
+        self._local &= snapshot.addresses.keys()
+
+    def address(self, connection: int) -> Any | None:
+        """The actor that puts messages out on `connection`; None when it is gone."""
+        return self._router.addresses.get(connection)
+
+    def met(self, connection: int) -> None:
+        """A message came by reference: an application of this process is there."""
+        self._local.add(connection)
+
+    def is_local(self, connection: int, key: Key) -> bool:
+        """Whether `connection`, chosen for a name with this key, is an application of this process."""
+        if connection in self._local:
+            return True
+        route = self._router.snapshot.routes.get(key)
+        if route is not None and connection in route.local_any:
+            self._local.add(connection)
+            return True
+        return False
+
+    def bind(self, name: Name, session_id: int, connection: int) -> None:
+        self._bound.setdefault(name, {})[session_id] = connection
+        self._by_session.setdefault(session_id, set()).add(name)
+
+    def unbind(self, name: Name, session_id: int) -> None:
+        sessions = self._bound.get(name)
+        if sessions is not None:
+            sessions.pop(session_id, None)
+            if not sessions:
+                del self._bound[name]
+        self._by_session.get(session_id, set()).discard(name)
+
+    def forget(self, session_id: int) -> None:
+        """A session is over: so are its bindings."""
+        for name in list(self._by_session.get(session_id, ())):
+            self.unbind(name, session_id)
+        self._by_session.pop(session_id, None)
+
+    def stranded(self, connection: int) -> list[int]:
+        """The sessions with a peer who was reached over `connection`, which is gone, and who is not now."""
+        found = {
+            session_id: None
+            for name, sessions in self._bound.items()
+            if not self._router.route(name.key, name.id, ALL)
+            for session_id, bound in sessions.items()
+            if bound == connection
+        }
+        return list(found)
+
+    def find(self, message: SessionMessage) -> tuple[int, ...]:
+        """The connections for `message`; empty when nothing leads there."""
+        addresses = self._router.addresses
+        pinned = message.connection
+        if pinned is not None and pinned in addresses:
+            return (pinned,)
+        destination = message.destination
+        routed = self._router.route(destination.key, destination.id, message.fanout)
+        if routed and message.fanout == ONE:
+            return routed
+        sessions = self._bound.get(destination)
+        if sessions is None:
+            return routed
+        bound = [c for c in sessions.values() if c in addresses]
+        if message.fanout == ONE:
+            return (bound[-1],) if bound else _NONE
+        return tuple(dict.fromkeys((*routed, *bound)))

@@ -1,0 +1,291 @@
+"""The Connection actor: one open stream to a peer (`design.md` 4, 5).
+
+    link ── FramesIn ──► Connection ── Forward ──► Connection ──► link
+                            │  ▲                       │
+              Subscribing   ▼  │ Snapshot              └─ Congested, Drained ──► (the first one)
+                          RouteTable
+
+It routes what its peer sends on the snapshot it holds, and writes what others forward to it, as far as its
+outbox has credit. A receiver without credit makes it stop reading its own link, for a bounded time; so does
+a route table that is still busy with what its peer subscribed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
+
+from actors.errors import ConnectionLost
+from actors.messages.routing import (
+    Acknowledged,
+    Attach,
+    Close,
+    Congested,
+    ConnectionState,
+    Detach,
+    Drained,
+    Echo,
+    Forward,
+    FramesIn,
+    LinkClosed,
+    LinkDrained,
+    LinkLost,
+    LinkRestored,
+    Negotiated,
+    Reattach,
+    Snapshot,
+    Start,
+    Status,
+    StatusReport,
+    Subscribing,
+    TooLarge,
+    Transmit,
+)
+from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.routing.link import Link
+from actors.routing.negotiation import Negotiator
+from actors.routing.outbox import HIGH, PATIENCE, Outbox
+from actors.routing.router import Router
+from actors.system import Cancellable, LoopActor
+
+ASKED_BOUND = 1024
+"""Subscriptions and acknowledgements of one peer that may wait at the route table before its next read."""
+
+
+class Connection(LoopActor):
+    """One stream's actor.
+
+    `dialled_as` is our link id when we opened the stream, None when the peer did. `observers` are told
+    ConnectionState. `high` is the outbox's high-water mark in bytes, `patience` how long (seconds) a slow
+    receiver may hold up who sends to it.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        link: Link,
+        route_table: ActorAddress,
+        clock: Callable[[], float],
+        *,
+        dialled_as: str | None = None,
+        observers: tuple[ActorAddress, ...] = (),
+        high: int = HIGH,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._index = index
+        self._link = link
+        self._route_table = route_table
+        self._clock = clock
+        self._dialled = dialled_as is not None
+        self._observers = observers
+        self._negotiator = Negotiator(dialled_as)
+        self._router = Router(index)
+        self._outbox = Outbox(high=high, patience=patience)
+        self._patience = patience
+        self._waiting: dict[ActorAddress, None] = {}
+        self._blocked_by: set[int] = set()
+        self._blocked_timer: Cancellable | None = None
+        self._asked = 0
+        """What was sent to the route table since its last Echo."""
+        self._echo_awaited = False
+        self._attached = False
+        self._closed = False
+        self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        handler = _HANDLERS.get(type(message))
+        if handler is not None:
+            handler(self, message, sender)
+        elif isinstance(message, ActorExitRequest):
+            self._link.close("node is shutting down")
+
+    # Life
+
+    def _on_start(self) -> None:
+        self.send(self._route_table, Attach(self._index, self.myAddress, False, self._dialled))
+
+    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
+        self._router.update(snapshot)
+        if not self._attached:
+            self._attached = True
+            self._open()
+            self._link.start()
+            self._observe("attached", self._link.peer)
+
+    def _open(self) -> None:
+        opening = self._negotiator.opening()
+        if opening is not None:
+            self._link.transmit((opening,))
+
+    def _on_lost(self, cause: str) -> None:
+        """The stream of a link that we dialled broke; the link dials again, the routes stay."""
+        self._release()
+        self._observe("lost", cause)
+
+    def _on_restored(self) -> None:
+        self._open()
+        self.send(self._route_table, Reattach(self._index))
+        self._observe("restored")
+
+    def _on_closed(self, cause: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._release()
+        error = ConnectionLost(self._link.peer, cause) if self._dialled else None
+        self.send(self._route_table, Detach(self._index, cause, error))
+        self._observe("closed", cause)
+        self.send(self.myAddress, ActorExitRequest())
+
+    def _observe(self, state: str, detail: str = "") -> None:
+        for observer in self._observers:
+            self.send(observer, ConnectionState(self._index, state, detail))
+
+    # From the peer
+
+    def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
+        out: dict[int, list[Frame]] = {}
+        route, addresses = self._router.route, self._router.addresses
+        for frame in message.frames:
+            if type(frame) is not Frame:
+                self._on_record(frame)
+                continue
+            targets = route(frame.key, frame.id, frame.fanout)
+            if not targets:
+                self._unrouted += 1
+            for target in targets:
+                batch = out.get(target)
+                if batch is None:
+                    out[target] = [frame]
+                else:
+                    batch.append(frame)
+        self._frames_in += len(message.frames)
+        for target, frames in out.items():
+            address = addresses.get(target)
+            if address is not None:
+                self.send(address, Forward(tuple(frames), self._index, self.myAddress))
+        if self._asked >= ASKED_BOUND and not self._echo_awaited:
+            self._echo_awaited = True
+            self._link.pause()
+            self.send(self._route_table, Echo())
+
+    def _on_record(self, record: Any) -> None:
+        match record:
+            case Subscription():
+                self._asked += 1
+                self.send(self._route_table, Subscribing(self._index, record))
+            case SubscriptionAck():
+                self._asked += 1
+                self.send(self._route_table, Acknowledged(self._index, record))
+            case LinkNegotiation():
+                outcome = self._negotiator.handle(record)
+                if outcome.reply is not None:
+                    self._link.transmit((outcome.reply,))
+                if outcome.accepted:
+                    self.send(self._route_table, Negotiated(self._index, record.link_id, record.slim_version))
+                    self._observe("negotiated", record.slim_version)
+
+    # To the peer
+
+    def _on_forward(self, message: Forward, _: ActorAddress) -> None:
+        frames: Any = message.frames
+        backlog = self._link.backlog
+        if backlog < self._outbox.high:
+            # Nearly always: nothing to decide, and no clock to read.
+            write, pause, overwhelmed = frames, False, False
+        else:
+            write, pause, overwhelmed = self._outbox.admit(frames, backlog, self._clock())
+        if write:
+            refused = self._link.send(write)
+            self._frames_out += len(write) - len(refused)
+            if refused:
+                self.send(message.reply_to, TooLarge(tuple(refused), self._link.limit))
+        if pause and message.reply_to not in self._waiting:
+            self._waiting[message.reply_to] = None
+            self.send(message.reply_to, Congested(self._index))
+        if overwhelmed:
+            self._give_up()
+
+    def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        self._link.transmit(message.records)
+        if self._outbox.admit((), self._link.backlog, self._clock()).overwhelmed:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._link.close("the peer takes nothing: outbox over its hard limit")
+
+    def _release(self) -> None:
+        """There is room again, or nobody left to wait for."""
+        self._outbox.drained()
+        waiting, self._waiting = self._waiting, {}
+        for address in waiting:
+            self.send(address, Drained(self._index))
+
+    # Credit of others, as the sender
+
+    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
+        if not self._blocked_by:
+            self._pauses += 1
+            self._link.pause()
+            self._blocked_timer = self.after(self._patience)
+        self._blocked_by.add(message.connection)
+
+    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
+        self._blocked_by.discard(message.connection)
+        if not self._blocked_by:
+            self._unblock()
+
+    def _unblock(self) -> None:
+        """Read again: all have room, or their time is over and their own outboxes drop."""
+        self._blocked_by.clear()
+        if self._blocked_timer is not None:
+            self._blocked_timer.cancel()
+            self._blocked_timer = None
+            self._read_on()
+
+    def _on_echo(self) -> None:
+        self._asked = 0
+        self._echo_awaited = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._blocked_timer is None and not self._echo_awaited:
+            self._link.resume()
+
+    def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        version = self._negotiator.peer_version
+        figures = {
+            "peer": self._link.peer,
+            "version": ".".join(map(str, version)) if version else "unknown",
+            "frames_in": self._frames_in,
+            "frames_out": self._frames_out,
+            "unrouted": self._unrouted,
+            "dropped": self._outbox.dropped,
+            "congested": self._outbox.congested,
+            "backlog": self._link.backlog,
+            "pauses": self._pauses,
+            **self._link.figures(),
+        }
+        self.send(sender, StatusReport({str(self._index): figures}, message.tag))
+
+
+# Shared by all connections: one of its own would cost each of them 3 KiB.
+_HANDLERS: dict[type, Callable[[Any, Any, ActorAddress], None]] = {
+    FramesIn: Connection._on_frames_in,
+    Forward: Connection._on_forward,
+    Snapshot: Connection._on_snapshot,
+    Transmit: Connection._on_transmit,
+    Congested: Connection._on_congested,
+    Drained: Connection._on_drained,
+    Echo: lambda self, *_: self._on_echo(),
+    LinkDrained: lambda self, *_: self._release(),
+    LinkLost: lambda self, message, _: self._on_lost(message.cause),
+    LinkRestored: lambda self, *_: self._on_restored(),
+    LinkClosed: lambda self, message, _: self._on_closed(message.cause),
+    Start: lambda self, *_: self._on_start(),
+    Close: lambda self, message, _: self._link.close(message.cause),
+    WakeupMessage: lambda self, *_: self._unblock(),
+    Status: Connection._on_status,
+}

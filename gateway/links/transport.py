@@ -1,0 +1,77 @@
+"""Which transport carries a stream: chosen by configuration, seen by nobody above."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from gateway.config import ClientConfig, ServerConfig
+from gateway.links.grpc_stream import GrpcDialler, GrpcServer
+from gateway.links.http2_stream import FastDialler, FastServer
+from gateway.links.stream import Stream
+from gateway.security.auth import ClientAuth, ServerAuth
+from gateway.security.contexts import (
+    client_context,
+    grpc_client_credentials,
+    grpc_server_credentials,
+    server_context,
+)
+from gateway.security.material import TlsSource
+
+
+class Server(Protocol):
+    """A listener."""
+
+    async def start(self) -> str:
+        """Listen; the address in use. Raises OSError."""
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more, and end open streams within `grace` seconds."""
+
+
+def listener(
+    config: ServerConfig,
+    accept: Callable[[Stream], None],
+    auth: ServerAuth | None,
+    source: TlsSource,
+    high_water: int,
+) -> Server:
+    """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
+
+    Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
+    writer waits.
+    """
+    tls = config.tls
+    authenticate = auth.check if auth is not None else None
+    if config.transport == "fast":
+        context = None if tls.insecure else server_context(tls, source)
+        return FastServer(config, accept, authenticate, context, high_water)
+    credentials, check_peer = None, None
+    if not tls.insecure:
+        credentials = grpc_server_credentials(source)
+        check_peer = source.check_peer if source.checks_spiffe_ids else None
+    return GrpcServer(config, accept, authenticate, credentials, check_peer)
+
+
+def dialler(
+    config: ClientConfig, auth: ClientAuth | None, source: TlsSource, high_water: int
+) -> Callable[[], Awaitable[Stream]]:
+    """A function that opens one stream as configured. Raises ConfigError or AuthError.
+
+    `auth` and `source` are started; both are asked again for each stream.
+    """
+
+    async def headers() -> list[tuple[str, str]]:
+        shown = await auth.headers() if auth is not None else []
+        return [*config.headers.items(), *shown]
+
+    if config.transport == "fast":
+        context = None if config.plaintext else partial(client_context, config.tls, source)
+        if context is not None:
+            context()
+        return FastDialler(config, headers, context, high_water).dial
+    credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
+    if credentials is not None:
+        credentials()
+    return GrpcDialler(config, headers, credentials).dial

@@ -1,0 +1,404 @@
+"""A node's data plane: the actors that route, the links they use, the listeners and the dialled peers.
+
+It runs inside an asyncio loop. Embedded applications and `callboard start` use the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any, NamedTuple
+
+from loguru import logger
+
+from actors.app.actor import AppActor, Collaborators
+from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
+from actors.messages import VOCABULARY
+from actors.messages.codec import Codec
+from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.session import AppSettings
+from actors.names import Name
+from actors.routing.outbox import HIGH, PATIENCE
+from actors.routing.route_table import RouteTable
+from actors.session.mls_session import mls_sessions
+from actors.system import Address, AskTimeout, LoopSystem
+from actors.system.tasks import Tasks
+from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.stream import Stream
+from gateway.links.transport import Server, dialler, listener
+from gateway.node.gateway_actor import Gateway
+from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
+from gateway.security.material import Side, TlsSource
+from identity.protocols import Provider, Verifier
+
+NEGOTIATION_WAIT = 0.5
+"""Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
+
+
+class Draw:
+    """Random numbers below a bound, of the system's randomness, which is fetched many bytes at a time."""
+
+    _FETCH = 2048
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def __call__(self, below: int) -> int:
+        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
+
+        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
+        """
+        if self._at == len(self._bytes):
+            self._bytes, self._at = os.urandom(self._FETCH), 0
+        self._at += 8
+        return int.from_bytes(self._bytes[self._at - 8 : self._at], "little") % below
+
+
+StateCallback = Callable[[ConnectionState], None]
+
+
+class _Listener(NamedTuple):
+    """A server of ours, and what it keeps open for identity and TLS."""
+
+    server: Server
+    held: AsyncExitStack
+
+
+class _Dialled:
+    """A connection that we open: from the first attempt until it is closed for good."""
+
+    def __init__(self, endpoint: str, index: int) -> None:
+        self.endpoint = endpoint
+        self.index = index
+        self.held = AsyncExitStack()
+        """What it keeps open for identity and TLS."""
+        self.dialling: asyncio.Task[None] | None = None
+        """The first attempt, while it lasts."""
+        self.link: DialledLink | None = None
+        """There once a stream is up."""
+        self.attached = asyncio.Event()
+        self.introduced = asyncio.Event()
+        self.over = asyncio.Event()
+        """Also set when the others will not happen any more."""
+        self.cause = ""
+
+    def take(self, state: ConnectionState) -> None:
+        """The connection tells where it stands."""
+        match state.state:
+            case "attached":
+                self.attached.set()
+            case "negotiated":
+                self.introduced.set()
+            case "closed":
+                self.end(state.detail)
+
+    def end(self, cause: str) -> None:
+        """It is over: wake up whoever waits."""
+        self.cause = self.cause or cause
+        for event in (self.over, self.attached, self.introduced):
+            event.set()
+
+
+class DataPlane:
+    """`strict` packs and unpacks every message between actors: for tests.
+
+    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`; `clock` gives seconds
+    that only grow.
+    """
+
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        high_water: int = HIGH,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
+        self._clock = clock
+        self._high = high_water
+        self.route_table = self.system.spawn(RouteTable, self._clock)
+        self._links: dict[int, AcceptedLink] = {}
+        self._gateway = self.system.spawn(
+            lambda: Gateway(
+                self.system, self._links, self.route_table, self._clock, high=high_water, patience=patience
+            )
+        )
+        self._indices = itertools.count(1)
+        self._listeners: dict[str, _Listener | None] = {}
+        """By endpoint; None while it is being opened."""
+        self._dialled: dict[str, _Dialled] = {}
+        """By endpoint: those that an application may use, or is about to."""
+        self._dialled_by_index: dict[int, _Dialled] = {}
+        """The same, and those that are being closed."""
+        self._observers: list[StateCallback] = []
+        self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
+        self._tasks = Tasks()
+        self._draw = Draw()
+        self._closed = False
+        self._over = asyncio.Event()
+        self.never_served = True
+        """Whether `serve` has never succeeded."""
+
+    def next_index(self) -> int:
+        """A connection index not used before: for a link, or for a local application."""
+        return next(self._indices)
+
+    def spawn_app(
+        self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
+    ) -> Address:
+        """An App actor: a local application of this node."""
+        collaborators = Collaborators(
+            route_table=self.route_table,
+            codec=codec,
+            provider=provider,
+            verifier=verifier,
+            clock=self._clock,
+            wall=time.time,
+            draw=self._draw,
+            spawn_task=self._tasks,
+            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            threads=asyncio.to_thread,
+        )
+        return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
+
+    # Listening
+
+    async def serve(self, config: ServerConfig) -> str:
+        """Listen. Returns the address in use, with the port where 0 was asked for.
+
+        Raises ConfigError, AlreadyConnected, AuthError when an agent has no identity for it, NotConnected
+        when the data plane is closed, and OSError when the address cannot be had.
+        """
+        self._check_open()
+        endpoint = config.endpoint
+        if endpoint in self._listeners:
+            raise AlreadyConnected(endpoint)
+        self._listeners[endpoint] = None
+        try:
+            auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
+            async with AsyncExitStack() as held:
+                await _open(held, auth, source)
+                accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
+                server = listener(config, accept, auth, source, self._high)
+                address = await server.start()
+                self._listeners[endpoint] = _Listener(server, held.pop_all())
+        finally:
+            if self._listeners.get(endpoint) is None:
+                self._listeners.pop(endpoint, None)
+        self.never_served = False
+        logger.info("listening on {}", address)
+        return address
+
+    def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
+        """Take a stream that a peer opened, at the endpoint `listener` of ours."""
+        index = self.next_index()
+        self._links[index] = AcceptedLink(
+            index, stream, listener=listener, high=self._high, max_message_size=max_message_size
+        )
+        self.system.tell(self._gateway, Opened(index))
+
+    async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
+        """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
+
+        Raises NotConnected.
+        """
+        known = self._listeners.get(endpoint)
+        if known is None:
+            raise NotConnected(f"server not found: {endpoint}")
+        del self._listeners[endpoint]
+        await self._stop(endpoint, known, grace)
+
+    async def _stop(self, endpoint: str, known: _Listener, grace: float) -> None:
+        stopping = asyncio.ensure_future(known.server.stop(grace))
+        for link in [link for link in self._links.values() if link.listener == endpoint]:
+            link.close("the server is stopped")
+        try:
+            await stopping
+        finally:
+            await known.held.aclose()
+
+    # Dialling
+
+    async def connect(
+        self, config: ClientConfig, *, dial: Callable[[], Awaitable[Stream]] | None = None
+    ) -> int:
+        """Dial. Returns the connection's index, which it keeps through reconnects.
+
+        `dial` opens the streams; by default that is the transport that `config` names. Raises ConfigError,
+        AuthError when there is nothing to prove who we are with, AlreadyConnected, NotConnected when the
+        data plane is closed, and ConnectionLost saying why nobody answered.
+        """
+        self._check_open()
+        endpoint = config.endpoint
+        if endpoint in self._dialled:
+            raise AlreadyConnected(endpoint)
+        made = _Dialled(endpoint, self.next_index())
+        self._dialled[endpoint] = self._dialled_by_index[made.index] = made
+        try:
+            await self._open_link(made, config, dial)
+            await made.attached.wait()
+            try:
+                async with asyncio.timeout(NEGOTIATION_WAIT):
+                    await made.introduced.wait()
+            except TimeoutError:
+                logger.debug("the peer tells no version", conn=made.index)
+            if made.over.is_set():
+                raise ConnectionLost(endpoint, made.cause)
+        except BaseException:
+            await self._give_up(made)
+            raise
+        return made.index
+
+    async def _open_link(
+        self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
+    ) -> None:
+        """Open the first stream and give it to the actors."""
+        if dial is None:
+            auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
+            await _open(made.held, auth, None if config.plaintext else source)
+            dial = dialler(config, auth, source, self._high)
+        link = DialledLink(
+            made.index,
+            dial,
+            config.backoff,
+            endpoint=made.endpoint,
+            high=self._high,
+            max_message_size=config.max_message_size,
+        )
+        made.dialling = asyncio.ensure_future(link.connect())
+        try:
+            await made.dialling
+        except asyncio.CancelledError:
+            # The stream may have come up in the same turn.
+            link.abort("connecting was given up")
+            if made.over.is_set():
+                raise ConnectionLost(made.endpoint, made.cause) from None
+            raise
+        finally:
+            made.dialling = None
+        made.link = self._links[made.index] = link
+        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox))
+
+    async def _give_up(self, made: _Dialled) -> None:
+        """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
+        if self._dialled.get(made.endpoint) is made:
+            del self._dialled[made.endpoint]
+        if made.link is not None:
+            made.link.close("connecting was given up")
+        else:
+            await self._release(made)
+
+    async def disconnect(self, endpoint: str) -> None:
+        """Close the connection that was dialled to `endpoint`; what was accepted is written out before.
+
+        Returns when it is closed. Raises NotConnected.
+        """
+        made = self._dialled.get(endpoint)
+        if made is None or made.link is None:
+            raise NotConnected(f"not connected to {endpoint}")
+        del self._dialled[endpoint]
+        made.link.close("disconnected")
+        await made.over.wait()
+
+    def dialled(self) -> dict[str, int]:
+        """Endpoints and the indices of the connections dialled to them, oldest first."""
+        return {endpoint: made.index for endpoint, made in self._dialled.items() if made.link is not None}
+
+    def observe(self, callback: StateCallback) -> None:
+        """Call `callback` whenever the state of a dialled connection changes."""
+        self._observers.append(callback)
+
+    def unobserve(self, callback: StateCallback) -> None:
+        """Undo `observe`."""
+        if callback in self._observers:
+            self._observers.remove(callback)
+
+    def _state_changed(self, state: ConnectionState) -> None:
+        made = self._dialled_by_index.get(state.connection)
+        if made is not None:
+            made.take(state)
+            if state.state == "closed":
+                if self._dialled.get(made.endpoint) is made:
+                    del self._dialled[made.endpoint]
+                self._tasks(self._release(made), lambda *_: None)
+        for callback in list(self._observers):
+            callback(state)
+
+    async def _release(self, made: _Dialled) -> None:
+        await made.held.aclose()
+        self._dialled_by_index.pop(made.index, None)
+
+    # Figures and the end
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def status(self) -> dict[str, Any]:
+        """Figures of the route table, of each connection by index, and of the actor system."""
+        table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
+        connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
+        return {
+            "routes": table.figures,
+            "connections": connections.figures,
+            "actors": self.system.system_status(),
+        }
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Stop listening, write out what is queued, close every stream, end all actors. Idempotent.
+
+        Takes `grace` seconds and a little; streams that are open then are cut.
+        """
+        if self._closed:
+            await self._over.wait()
+            return
+        self._closed = True
+        deadline = time.monotonic() + grace
+        try:
+            await self._close_connections(grace)
+        finally:
+            for link in list(self._links.values()):
+                link.abort("node is shutting down")
+            self._tasks.cancel()
+            await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+            for made in list(self._dialled_by_index.values()):
+                made.end("the data plane is closed")
+                await self._release(made)
+            self._over.set()
+
+    async def _close_connections(self, grace: float) -> None:
+        for made in self._dialled_by_index.values():
+            if made.dialling is not None:
+                made.end("the data plane is closed")
+                made.dialling.cancel()
+        listeners, self._listeners = self._listeners, {}
+        stopping = [
+            self._stop(endpoint, known, min(grace, 1.0))
+            for endpoint, known in listeners.items()
+            if known is not None
+        ]
+        closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
+        # A loop that is ending has cancelled listeners already; the rest is closed all the same.
+        outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
+        if isinstance(outcomes[0], AskTimeout):
+            logger.warning("connections are cut: they did not end in time", count=len(self._links))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotConnected("the data plane is closed")
+
+
+async def _open(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
+    """Start the parts that there are; `held` will close them."""
+    for part in parts:
+        if part is not None:
+            held.push_async_callback(part.close)
+            await part.start()

@@ -1,0 +1,145 @@
+"""The Gateway actor: parent of all Connection actors of a node.
+
+Links are objects of this process and no messages: whoever makes one (a listener, a dialler) puts it into
+`links` under its index and tells the Gateway Opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from loguru import logger
+from thespian.actors import ActorAddress, ChildActorExited
+
+from actors.messages.routing import (
+    Close,
+    ConnectionState,
+    Gather,
+    Opened,
+    Start,
+    Status,
+    StatusReport,
+)
+from actors.routing.connection import Connection
+from actors.system import LoopActor, LoopSystem
+from gateway.links.link import AcceptedLink
+
+
+class _Gathering(NamedTuple):
+    """Figures under way: who asked for them, and whose are still awaited."""
+
+    asker: ActorAddress
+    awaited: set[ActorAddress]
+    figures: dict[str, Any]
+
+
+class Gateway(LoopActor):
+    """Gives every new link a Connection actor, and gathers their figures."""
+
+    def __init__(
+        self,
+        system: LoopSystem,
+        links: dict[int, AcceptedLink],
+        route_table: ActorAddress,
+        clock: Callable[[], float],
+        *,
+        high: int,
+        patience: float,
+    ) -> None:
+        self._system = system
+        self._links = links
+        self._route_table = route_table
+        self._clock = clock
+        self._high, self._patience = high, patience
+        self._connections: dict[int, ActorAddress] = {}
+        self._indices: dict[ActorAddress, int] = {}
+        self._gatherings: dict[int, _Gathering] = {}
+        self._tags = 0
+        self._closing: Close | None = None
+        self._close_asker: ActorAddress | None = None
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        match message:
+            case Opened():
+                self._open(message)
+            case ConnectionState():
+                if message.state == "attached":
+                    logger.info("connection attached", conn=message.connection, peer=message.detail)
+                else:
+                    logger.info("connection {}", message.state, conn=message.connection, cause=message.detail)
+            case ChildActorExited():
+                self._gone(message.childAddress)
+            case Close():
+                self._closing, self._close_asker = message, sender
+                for address in self._connections.values():
+                    self.send(address, message)
+                self._report_closed()
+            case Gather():
+                self._gather(sender)
+            case StatusReport():
+                self._gathered(message.tag, sender, message.figures)
+
+    def _open(self, message: Opened) -> None:
+        index = message.connection
+        link = self._links.get(index)
+        if link is None:
+            return
+        observers = (self.myAddress,) if message.observer is None else (self.myAddress, message.observer)
+
+        def make() -> Connection:
+            return Connection(
+                index,
+                link,
+                self._route_table,
+                self._clock,
+                dialled_as=message.dialled_as,
+                observers=observers,
+                high=self._high,
+                patience=self._patience,
+            )
+
+        address = self.spawn(make)
+        self._connections[index] = address
+        self._indices[address] = index
+        link.attach(partial(self._system.tell_now, address))
+        self.send(address, Start())
+        if self._closing is not None:
+            self.send(address, self._closing)
+
+    def _gone(self, address: ActorAddress) -> None:
+        index = self._indices.pop(address, None)
+        if index is None:
+            return
+        del self._connections[index]
+        self._links.pop(index, None)
+        for tag in list(self._gatherings):
+            self._gathered(tag, address, {})
+        self._report_closed()
+
+    def _report_closed(self) -> None:
+        """Answer who asked for Close, once no connection is left."""
+        if self._close_asker is not None and not self._connections:
+            self.send(self._close_asker, StatusReport({}))
+            self._close_asker = None
+
+    def _gather(self, asker: ActorAddress) -> None:
+        if not self._connections:
+            self.send(asker, StatusReport({}))
+            return
+        self._tags += 1
+        self._gatherings[self._tags] = _Gathering(asker, set(self._indices), {})
+        for address in self._connections.values():
+            self.send(address, Status(self._tags))
+
+    def _gathered(self, tag: int, by: ActorAddress, figures: dict[str, Any]) -> None:
+        """A connection told its figures, or has ended and never will."""
+        gathering = self._gatherings.get(tag)
+        if gathering is None or by not in gathering.awaited:
+            return
+        gathering.awaited.discard(by)
+        gathering.figures.update(figures)
+        if not gathering.awaited:
+            del self._gatherings[tag]
+            self.send(gathering.asker, StatusReport(gathering.figures))

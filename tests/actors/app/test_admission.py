@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from actors.app.admission import KNOWN_TOKENS, TOKEN_TRUST, Admission
+from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
+from actors.names import Name
+from identity.errors import InvalidToken
+from identity.protocols import WouldBlock
+
+ME, BOB, CAROL = (Name("o", "n", name, id) for id, name in enumerate(("me", "bob", "carol"), 1))
+
+
+class Verifier:
+    def __init__(self) -> None:
+        self.answers: dict[str, Exception] = {}
+        self.asked: list[str] = []
+
+    def try_verify(self, token: str, now: float) -> None:
+        self.asked.append(token)
+        if token in self.answers:
+            raise self.answers[token]
+
+
+def message(source: Name, id: int, token: str = "good") -> SessionMessage:
+    return SessionMessage(
+        source, ME, SessionKind.POINT_TO_POINT, MessageType.MSG, 5, id, Payload(), identity=token
+    )
+
+
+def admission(parked: int = 10) -> tuple[Admission, Verifier]:
+    verifier = Verifier()
+    return Admission(verifier, parked=parked), verifier  # type: ignore[arg-type]
+
+
+def test_a_token_is_not_verified_again_for_a_moment() -> None:
+    door, verifier = admission()
+    assert door.admits(message(BOB, 1), 100.0)
+    assert door.admits(message(CAROL, 1), 100.0 + TOKEN_TRUST / 2)
+    assert verifier.asked == ["good"]
+    verifier.answers["good"] = InvalidToken("expired")
+    assert not door.admits(message(BOB, 2), 100.0 + TOKEN_TRUST)
+
+
+def test_a_bad_token_costs_the_message_and_is_not_shown() -> None:
+    door, verifier = admission()
+    verifier.answers["s3cret"] = InvalidToken("wrong signature")
+    assert not door.admits(message(BOB, 1, "s3cret"), 100.0)
+    assert door.unverified == 1
+    assert "wrong signature" in door.refused[0].reason
+    assert "s3cret" not in door.refused[0].reason
+
+
+def test_what_must_wait_keeps_its_order_and_holds_up_nobody_else() -> None:
+    door, verifier = admission()
+    verifier.answers["far"] = WouldBlock()
+    assert not door.admits(message(BOB, 1, "far"), 100.0)
+    assert not door.admits(message(BOB, 2, "good"), 100.0)
+    assert door.admits(message(CAROL, 1), 100.0)
+    assert [m.message_id for m in door.fetching] == [1]
+    assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [1, 2]
+    assert door.parked == 0
+
+
+def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
+    door, verifier = admission()
+    verifier.answers = {"far": WouldBlock(), "farther": WouldBlock()}
+    for id, token in ((1, "far"), (2, "farther"), (3, "good")):
+        door.admits(message(BOB, id, token), 100.0)
+    assert door.fetched(BOB, InvalidToken("no"), 100.0) == []
+    assert [m.message_id for m in door.fetching] == [1, 2]
+    assert (door.parked, door.unverified) == (2, 1)
+    assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [2, 3]
+
+
+def test_parking_is_bounded() -> None:
+    door, verifier = admission(parked=3)
+    verifier.answers["far"] = WouldBlock()
+    for id in range(5):
+        door.admits(message(BOB, id, "far"), 100.0)
+        door.admits(message(CAROL, id, "far"), 100.0)
+    assert (door.parked, door.overflowed) == (3, 7)
+
+
+def test_the_memory_of_tokens_is_bounded() -> None:
+    door, _ = admission()
+    for number in range(2 * KNOWN_TOKENS + 1):
+        door.admits(message(BOB, 1, f"token {number}"), 100.0)
+    assert len(door._verified) <= KNOWN_TOKENS
+
+
+def test_only_the_first_refusal_of_a_source_is_alarming() -> None:
+    door, verifier = admission()
+    verifier.answers["bad"] = InvalidToken("wrong signature")
+    for source in (BOB, BOB, CAROL):
+        door.admits(message(source, 1, "bad"), 100.0)
+    assert [refused.alarming for refused in door.refused] == [True, False, True]

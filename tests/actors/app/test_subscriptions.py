@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.app.subscriptions import Subscriptions
+from actors.errors import SessionError, SlimTimeout
+from actors.messages.wire import SubscriptionAck
+from actors.names import Name
+
+ME, ALIAS, ROOM = Name("o", "n", "me", 1), Name("o", "n", "alias", 1), Name("o", "n", "room")
+
+
+def subscriptions(first_id: int = 10) -> Subscriptions:
+    return Subscriptions(ME, first_id, 10.0)
+
+
+def test_ids_count_up_and_are_never_zero() -> None:
+    made = subscriptions(2**64 - 2)
+    ids = [made.own().subscription_id for _ in range(3)]
+    assert ids == [2**64 - 1, 1, 2]
+
+
+def test_a_name_is_undone_under_its_own_id() -> None:
+    made = subscriptions()
+    first, second = made.name(ALIAS, 3, "token"), made.name(ALIAS, 3, "token")
+    assert (first.subscribe, first.destination, first.identity, first.forward_to) == (True, ALIAS, "token", 3)
+    assert made.undo_name(ALIAS, 3) == second._replace(subscribe=False)
+    assert made.undo_name(ALIAS, 3) == first._replace(subscribe=False)
+    with pytest.raises(SessionError, match="not subscribed"):
+        made.undo_name(ALIAS, 3)
+
+
+def test_a_route_is_local() -> None:
+    made = subscriptions()
+    route = made.route(ROOM, 3)
+    assert (route.recv_from, route.forward_to, route.identity) == (3, None, "")
+    with pytest.raises(SessionError, match="no route"):
+        made.undo_route(ROOM, 4)
+    assert made.undo_route(ROOM, 3) == route._replace(subscribe=False)
+
+
+def test_channels_belong_to_their_session_and_carry_no_identity() -> None:
+    made = subscriptions()
+    one, two = made.channel(5, ROOM, 3), made.channel(6, ROOM, 3)
+    assert (one.identity, one.forward_to) == ("", 3)
+    assert made.undo_channel(5, ROOM) == one._replace(subscribe=False)
+    assert made.undo_channel(5, ROOM) is None
+    assert made.undo_session(6) == [two._replace(subscribe=False)]
+    assert made.undo_session(6) == []
+
+
+def test_answers_find_who_waits() -> None:
+    made = subscriptions()
+    good, bad = made.name(ALIAS, 3, ""), made.channel(5, ROOM, 3)
+    made.await_answer(good, 7, "inbox", 100.0)
+    made.await_answer(bad, None, "session", 100.0)
+    outcome = made.acknowledged(SubscriptionAck(good.subscription_id, True))
+    assert outcome is not None
+    assert (outcome[0].handle, outcome[0].asker, outcome[1]) == (7, "inbox", None)
+    outcome = made.acknowledged(SubscriptionAck(bad.subscription_id, False, "no such connection"))
+    assert outcome is not None
+    assert outcome[0].name == ROOM
+    assert "no such connection" in str(outcome[1])
+    assert made.acknowledged(SubscriptionAck(bad.subscription_id, True)) is None
+    assert made.next_deadline() is None
+
+
+def test_nobody_waits_forever() -> None:
+    made = subscriptions()
+    made.await_answer(made.name(ALIAS, 3, ""), 7, "inbox", 100.0)
+    assert made.next_deadline() == 110.0
+    assert made.expire(109.9) == []
+    ((awaited, error),) = made.expire(110.0)
+    assert awaited.handle == 7
+    assert isinstance(error, SlimTimeout)
+    assert "timed out" in str(error)

@@ -1,0 +1,143 @@
+"""Spans and metrics, seen by the SDK's in-memory exporters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from actors.errors import HandshakeFailed, MessageUndelivered
+from gateway import SessionConfiguration, Slim
+from gateway.api import observing
+from tests.gateway.worlds import World, name
+
+pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from gateway.telemetry import open_telemetry as telemetry
+
+RELIABLE = SessionConfiguration.PointToPoint(1.0, 5)
+
+
+class Collected:
+    """What was exported."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.meters = MeterProvider([self._reader])
+
+    def spans(self, kind: str) -> list[ReadableSpan]:
+        return [span for span in self._spans.get_finished_spans() if span.name == kind]
+
+    def span(self, kind: str) -> Any:
+        (found,) = self.spans(kind)
+        return found
+
+    def counts(self, metric: str) -> dict[str, int]:
+        """Values by their one attribute."""
+        data = self._reader.get_metrics_data()
+        found = {}
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for one in scope.metrics:
+                    if one.name == metric:
+                        for point in one.data.data_points:
+                            (value,) = point.attributes.values()
+                            found[value] = point.value
+        return found
+
+
+@pytest.fixture
+def collected() -> Iterator[Collected]:
+    made = Collected()
+    telemetry.activate(made.tracers, made.meters)
+    yield made
+    telemetry.deactivate()
+
+
+async def exchange(alice: Slim, bob: Slim) -> tuple[Any, Any]:
+    """alice publishes, bob answers; both received messages."""
+    session = await alice.create_session(name("bob"), RELIABLE)
+    await session.established
+    there = await bob.listen_for_session(5)
+    handle = await session.publish(b"hello", metadata={"a": "b"})
+    message = await there.get_message(5)
+    await handle
+    await (await message.reply(b"hi"))
+    return message, await session.get_message(5)
+
+
+async def test_spans_of_one_trace_on_both_ends(world: World, collected: Collected) -> None:
+    alice, bob = await world.app("alice"), await world.app("bob")
+    await world.route(alice, "bob")
+    message, _ = await exchange(alice, bob)
+    published = collected.spans("slim.publish")[0]
+    received = collected.spans("slim.receive")[0]
+    assert published.kind is SpanKind.PRODUCER
+    assert received.kind is SpanKind.CONSUMER
+    assert received.context is not None
+    assert received.parent is not None
+    assert published.context is not None
+    assert received.context.trace_id == published.context.trace_id
+    assert received.parent.span_id == published.context.span_id
+    assert message.metadata["a"] == "b"
+    assert f"{published.context.span_id:016x}" in message.metadata["traceparent"]
+    opened = collected.span("slim.session.open")
+    assert opened.attributes["slim.session.type"] == "PointToPoint"
+    assert (
+        opened.attributes["slim.session.id"]
+        == collected.span("slim.session.accept").attributes["slim.session.id"]
+    )
+    shown = str([dict(span.attributes or {}) for span in collected.spans("slim.publish")])
+    assert "hello" not in shown
+
+
+async def test_a_context_of_the_application_is_the_parent(process: World, collected: Collected) -> None:
+    alice, bob = await process.app("alice"), await process.app("bob")
+    session = await alice.create_session(name("bob"), RELIABLE)
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await session.publish(b"x", metadata={"traceparent": given})
+    there = await bob.listen_for_session(5)
+    message = await there.get_message(5)
+    await session.close()
+    span = collected.span("slim.publish")
+    assert f"{span.parent.span_id:016x}" == "b7ad6b7169203331"
+    assert message.metadata["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_messages_and_bytes_are_counted(process: World, collected: Collected) -> None:
+    await exchange(await process.app("alice"), await process.app("bob"))
+    assert collected.counts("slim.messages") == {"sent": 2, "received": 2}
+    assert collected.counts("slim.message.bytes") == {"sent": 7, "received": 7}
+
+
+async def test_what_fails_is_marked(process: World, collected: Collected) -> None:
+    alice = await process.app("alice")
+    session = await alice.create_session(name("nobody"), SessionConfiguration.PointToPoint(0.02, 1))
+    with pytest.raises(HandshakeFailed):
+        await session.established
+    assert collected.span("slim.session.open").status.status_code is StatusCode.ERROR
+    assert observing.current is not None
+    observing.current.failed(1, MessageUndelivered(1))
+    assert collected.counts("slim.drops") == {"MessageUndelivered": 1}
+
+
+async def test_without_observer_metadata_passes_untouched(process: World) -> None:
+    assert observing.current is None
+    alice, bob = await process.app("alice"), await process.app("bob")
+    session = await alice.create_session(name("bob"), RELIABLE)
+    await session.publish(b"x", metadata={"traceparent": "whatever", "tracestate": "more"})
+    await session.publish(b"y")
+    there = await bob.listen_for_session(5)
+    assert (await there.get_message(5)).metadata == {"traceparent": "whatever", "tracestate": "more"}
+    assert (await there.get_message(5)).metadata == {}
