@@ -21,6 +21,7 @@ RFC 9113, 6. Frames come from `reader`; what goes out is `endpoint`.
 from __future__ import annotations
 
 from gateway.http2 import frames, headers
+from gateway.http2.charges import SETTINGS_PER_UNIT, STREAMS_PER_UNIT
 from gateway.http2.deadlines import Due
 from gateway.http2.endpoint import DRAIN_PING, KEEPALIVE_PING, Http2Endpoint, Http2Role
 from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
@@ -32,8 +33,6 @@ from gateway.http2.stream import StreamState
 
 MAX_SETTINGS = 32
 """Settings in one frame. There are a dozen registered ones."""
-HEADER_BYTES_PER_CHARGE = 128
-"""Header compression costs many times more per byte than anything else."""
 MAX_UNREAD_REPLIES = 4096
 """Frames in reply to a peer that does not read them."""
 
@@ -165,10 +164,13 @@ class Http2Connection(Http2Endpoint):
         self._uncredited += length
         stream = self._streams.get(stream_id)
         if payload == 0:
-            self._charge("empty_data")
+            self._charges.control(self._now, "empty_data")
         if stream is None:
-            # On its way when the stream ended. Flow control bounds it as it does any DATA.
             self._not_idle(stream_id)
+            # On its way when the stream ended, as far as the window went that the stream had then.
+            self._late_window -= length
+            if self._late_window < 0:
+                self._charges.control(self._now, "late_data")
             return None
         if stream.batch is None:
             stream.batch = []
@@ -229,7 +231,7 @@ class Http2Connection(Http2Endpoint):
         if self._block is not None:
             raise _protocol_error("continuation", "an unknown frame inside a header block")
         self._first_is_settings(None)
-        self._charge("unknown_frame")
+        self._charges.control(self._now, "unknown_frame")
 
     def frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Any other frame, whole."""
@@ -294,7 +296,7 @@ class Http2Connection(Http2Endpoint):
         """CONTINUATION (6.10)."""
         if self._block is None or stream_id != self._block_stream_id:
             raise _protocol_error("continuation", "CONTINUATION without HEADERS")
-        self._charge("continuation_flood")
+        self._charges.control(self._now, "continuation_flood")
         self._block += payload
         if len(self._block) > self._decoder.hard_limit:
             raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "header_bomb", "a header block without end")
@@ -303,8 +305,9 @@ class Http2Connection(Http2Endpoint):
             self._read_block(stream_id, block, ends_stream=self._block_ends_stream)
 
     def _read_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
-        self._charge("header_flood", 1 + len(block) // HEADER_BYTES_PER_CHARGE)
+        self._charges.header_block(self._now, len(block))
         fields = self._decoder.decode(block)  # whatever the stream's state: decoding has state of its own
+        self._charges.fields(self._now, len(fields))
         stream = self._streams.get(stream_id)
         try:
             if stream is not None:
@@ -322,13 +325,15 @@ class Http2Connection(Http2Endpoint):
             else:
                 self._counters.refuse(violation.rule)
                 self._control.append(frames.rst_stream(stream_id, violation.code))
-                self._charge_reset()
+                self._charges.reset(self._now)
 
     def _read_request(self, stream_id: int, fields: list[tuple[bytes, bytes]], *, ends_stream: bool) -> None:
         self._last_id = stream_id
         if self._closed_to_new or len(self._streams) >= self._limits.max_streams:
             rule = "going_away" if self._closed_to_new else "max_streams"
+            self._late_window += self._stream_receive_window
             raise StreamViolation(ErrorCode.REFUSED_STREAM, rule, "no more streams")
+        self._charges.call(self._now)
         request = headers.read_request(fields)
         if headers.list_size(fields) > self._limits.max_header_list:
             size = self._limits.max_header_list
@@ -360,8 +365,9 @@ class Http2Connection(Http2Endpoint):
             *headers.trailers(status, message),
         ]
         self._counters.refuse(rule)
+        self._late_window += 0 if input_ended else self._stream_receive_window
         self._answer(stream_id, fields, self._control, input_ended=input_ended)
-        self._charge_reset()
+        self._charges.reset(self._now)
 
     def _read_request_trailers(
         self, stream: StreamState, fields: list[tuple[bytes, bytes]], *, ends_stream: bool
@@ -386,7 +392,7 @@ class Http2Connection(Http2Endpoint):
         if 100 <= http_status < 200:
             if ends_stream:
                 raise headers.MalformedHeaders("an informational response that ends the stream")
-            self._charge("informational_response")
+            self._charges.control(self._now, "informational_response")
         elif http_status != 200 or not headers.is_grpc(response) or ends_stream:
             cause = _cause_of(response, http_status)
             if not ends_stream:
@@ -406,7 +412,7 @@ class Http2Connection(Http2Endpoint):
             raise _protocol_error("stream_id", "PRIORITY on stream 0")
         if len(payload) != 5:
             raise _frame_size("PRIORITY", payload)
-        self._charge("priority_flood")
+        self._charges.control(self._now, "priority_flood")
 
     def _read_rst_stream(self, stream_id: int, payload: bytes) -> None:
         """RST_STREAM (6.4)."""
@@ -415,10 +421,10 @@ class Http2Connection(Http2Endpoint):
         stream = self._streams.get(stream_id)
         if stream is None:
             self._not_idle(stream_id)
-            self._charge("reset_flood")
+            self._charges.control(self._now, "reset_flood")
             return
         if not stream.used:
-            self._charge_reset()
+            self._charges.reset(self._now)
         code = ErrorCode.read(frames.LONG.unpack(payload)[0])
         self._end(stream, Cause(GrpcStatus.of_reset(code), "the peer reset the stream", code))
 
@@ -431,7 +437,7 @@ class Http2Connection(Http2Endpoint):
                 raise _frame_size("SETTINGS with ACK", payload)
             if not self._settings_seen:
                 raise _protocol_error("preface", "the first frame must be SETTINGS")
-            self._charge("settings_flood")
+            self._charges.control(self._now, "settings_flood")
             if not self._settings_acked:
                 self._acknowledged()
             return
@@ -439,10 +445,20 @@ class Http2Connection(Http2Endpoint):
             raise _frame_size("SETTINGS", payload)
         if len(payload) > 6 * MAX_SETTINGS:
             raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "settings_flood", "too many settings in one frame")
-        self._charge("settings_flood")
+        self._charges.control(self._now, "settings_flood", 1 + len(payload) // (6 * SETTINGS_PER_UNIT))
         self._settings_seen = True
+        window = self._peer_window
         for identifier, value in frames.SETTING.iter_unpack(payload):
-            self._apply_setting(identifier, value)
+            if identifier == frames.SETTINGS_INITIAL_WINDOW_SIZE:
+                if value > frames.LARGEST_WINDOW:
+                    raise Violation(
+                        ErrorCode.FLOW_CONTROL_ERROR, "settings", "an initial window of more than 2^31-1"
+                    )
+                window = value
+            else:
+                self._apply_setting(identifier, value)
+        if window != self._peer_window:
+            self._widen_all(window)
         self._control.append(frames.SETTINGS_ACK)
         self.deadlines.established = self._settings_acked
 
@@ -453,14 +469,6 @@ class Http2Connection(Http2Endpoint):
                     raise _protocol_error("settings", f"ENABLE_PUSH of {value}")
             case frames.SETTINGS_MAX_CONCURRENT_STREAMS:
                 self._peer_max_streams = value
-            case frames.SETTINGS_INITIAL_WINDOW_SIZE:
-                if value > frames.LARGEST_WINDOW:
-                    raise Violation(
-                        ErrorCode.FLOW_CONTROL_ERROR, "settings", "an initial window of more than 2^31-1"
-                    )
-                difference, self._peer_window = value - self._peer_window, value
-                for stream in self._streams.values():
-                    self._widen(stream, difference)
             case frames.SETTINGS_MAX_FRAME_SIZE:
                 if not frames.DEFAULT_MAX_FRAME <= value <= frames.LARGEST_MAX_FRAME:
                     raise _protocol_error("settings", f"MAX_FRAME_SIZE of {value}")
@@ -469,6 +477,19 @@ class Http2Connection(Http2Endpoint):
                 # HEADER_TABLE_SIZE: we use no table. MAX_HEADER_LIST_SIZE: advisory; the peer refuses what
                 # it does not want. Unknown ones are ignored (6.5.2).
                 pass
+
+    def _widen_all(self, window: int) -> None:
+        """The peer changed its initial window, which moves the window of every stream (6.9.2).
+
+        Of several changes in one frame only the last one counts: nobody sees the windows between them.
+        """
+        self._charges.control(self._now, "settings_flood", len(self._streams) // STREAMS_PER_UNIT)
+        difference, self._peer_window = window - self._peer_window, window
+        for stream in self._streams.values():
+            stream.send_window += difference
+            if stream.send_window > frames.LARGEST_WINDOW:
+                raise Violation(ErrorCode.FLOW_CONTROL_ERROR, "settings", "a window of more than 2^31-1")
+            self._set_ready(stream)
 
     def _acknowledged(self) -> None:
         """Our settings are in force at the peer."""
@@ -486,7 +507,7 @@ class Http2Connection(Http2Endpoint):
             raise _protocol_error("stream_id", f"PING on stream {stream_id}")
         if len(payload) != 8:
             raise _frame_size("PING", payload)
-        self._charge("ping_flood")
+        self._charges.control(self._now, "ping_flood")
         if not flags & frames.ACK:
             self._control.append(frames.ping(payload, ack=True))
         elif payload == DRAIN_PING and self.going_away and self._server:
@@ -498,7 +519,7 @@ class Http2Connection(Http2Endpoint):
             raise _protocol_error("stream_id", f"GOAWAY on stream {stream_id}")
         if len(payload) < 8:
             raise _frame_size("GOAWAY", payload)
-        self._charge("goaway_flood")
+        self._charges.control(self._now, "goaway_flood")
         last_id = frames.LONG.unpack_from(payload)[0] & 0x7FFFFFFF
         code = ErrorCode.read(frames.LONG.unpack_from(payload, 4)[0])
         self._goaway = f"GOAWAY {code.name}"
@@ -515,7 +536,7 @@ class Http2Connection(Http2Endpoint):
         """WINDOW_UPDATE (6.9)."""
         if len(payload) != 4:
             raise _frame_size("WINDOW_UPDATE", payload)
-        self._charge("window_update_flood")
+        self._charges.control(self._now, "window_update_flood")
         increment = frames.LONG.unpack(payload)[0] & 0x7FFFFFFF
         if stream_id == 0:
             if increment == 0:
@@ -535,13 +556,6 @@ class Http2Connection(Http2Endpoint):
             stream.send_window += increment
             self._set_ready(stream)
 
-    def _widen(self, stream: StreamState, difference: int) -> None:
-        """The peer changed its initial window (6.9.2)."""
-        stream.send_window += difference
-        if stream.send_window > frames.LARGEST_WINDOW:
-            raise Violation(ErrorCode.FLOW_CONTROL_ERROR, "settings", "a window of more than 2^31-1")
-        self._set_ready(stream)
-
     # -- Rules for many frames -----------------------------------------------------------------------
 
     def _end_with_response(self, stream: StreamState, cause: Cause) -> None:
@@ -559,17 +573,7 @@ class Http2Connection(Http2Endpoint):
 
     def _refuse_bad_input(self, stream: StreamState, violation: StreamViolation) -> None:
         self._refuse_input(stream, violation)
-        self._charge_reset()
-
-    def _charge(self, rule: str, cost: int = 1) -> None:
-        """Count a frame that brings nobody anything."""
-        if not self._controls.spend(self._now, cost):
-            raise Violation(ErrorCode.ENHANCE_YOUR_CALM, rule, "too many frames that carry nothing")
-
-    def _charge_reset(self) -> None:
-        """Count a stream that was opened for nothing."""
-        if not self._resets.spend(self._now):
-            raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "rapid_reset", "too many streams opened and reset")
+        self._charges.reset(self._now)
 
 
 def _protocol_error(rule: str, detail: str) -> Violation:

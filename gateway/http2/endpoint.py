@@ -9,10 +9,11 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from gateway.http2 import frames, headers
+from gateway.http2.charges import Charges
 from gateway.http2.deadlines import Deadlines
 from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from gateway.http2.events import Event, MessagesReceived, StreamDrained, StreamEnded
-from gateway.http2.limits import Allowance, Counters, Limits
+from gateway.http2.limits import Counters, Limits
 from gateway.http2.messages import Buffer, SendBuffer
 from gateway.http2.stream import StreamState
 
@@ -33,14 +34,15 @@ class Http2Endpoint:
     """The state of a connection, and everything that goes out on it."""
 
     __slots__ = (
+        "_charges",
         "_closed_to_new",
         "_control",
-        "_controls",
         "_counters",
         "_events",
         "_first_block",
         "_held",
         "_last_id",
+        "_late_window",
         "_limits",
         "_now",
         "_partial",
@@ -49,7 +51,6 @@ class Http2Endpoint:
         "_peer_window",
         "_ready",
         "_receive_window",
-        "_resets",
         "_send_window",
         "_server",
         "_stream_receive_window",
@@ -82,8 +83,7 @@ class Http2Endpoint:
         self._last_id = 0
         """The newest stream: of the client, whichever side this is."""
         self._events: list[Event] = []
-        self._controls = Allowance(limits.control_burst, limits.control_rate, now)
-        self._resets = Allowance(limits.reset_burst, limits.reset_rate, now)
+        self._charges = Charges(limits, now)
 
         # Window that the peer has.
         self._receive_window = limits.connection_window
@@ -95,6 +95,8 @@ class Http2Endpoint:
         """Bytes received for paused streams."""
         self._partial = 0
         """Bytes of unfinished messages."""
+        self._late_window = 0
+        """Bytes that the peer may have sent on streams before it knew that they had ended."""
         self._touched: list[StreamState] = []
         """The streams that got DATA in this read."""
 
@@ -291,15 +293,13 @@ class Http2Endpoint:
             if allowed <= 0:
                 break
             del self._ready[stream.id]
-            size = send_buffer.cut(stream.id, allowed, self._peer_max_frame, out)
+            size, completed = send_buffer.cut(stream.id, allowed, self._peer_max_frame, out)
             budget -= size
             self._send_window -= size
             stream.send_window -= size
             stream.output_stalled_since = None
             stream.used = True
-            # The peer answers DATA with window updates, for the stream and for the connection. Most send few,
-            # but nothing forbids one for every small message.
-            self._controls.earn(2 + size // 32)
+            self._charges.data_sent(completed, size)
             if stream.above_high_water and send_buffer.size <= self._limits.low_water:
                 stream.above_high_water = False
                 self._events.append(StreamDrained(stream))
@@ -374,11 +374,12 @@ class Http2Endpoint:
         self._flush(stream)
         self._ready.pop(stream.id, None)
         self._held -= stream.held
+        self._late_window += max(0, stream.receive_window)
         self._partial -= stream.assembler.settled
         stream.input_ended = stream.output_ended = True
         stream.send_buffer = stream.deadline = None
         self._counters.streams_closed += 1
-        self._controls.earn(4)  # what may come late: window updates, a reset
+        self._charges.stream_ended()
         self._events.append(StreamEnded(stream, cause))
         if not self._streams:
             self.deadlines.idle_since = self._now

@@ -162,19 +162,21 @@ class SendBuffer:
             size += PREFIX_SIZE + length
         self.size += size
 
-    def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> int:
-        """Append DATA frames with up to `allowed` bytes of payload to `out`; return how many bytes it was.
+    def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> tuple[int, int]:
+        """Append DATA frames with up to `allowed` bytes of payload to `out`.
 
-        Every frame but the last is full, whatever messages it holds.
+        Every frame but the last is full, whatever messages it holds. Returns how many bytes it was, and how
+        many messages ended in them.
         """
         parts = self._parts
         total = self.size
+        waiting = len(parts)
         if total <= allowed and total <= max_frame:
             out.append(frames.head(frames.DATA, 0, stream_id, total))
             out += parts
             parts.clear()
             self.size = 0
-            return total
+            return total, (waiting + 1) // 2
         left = total = min(allowed, total)
         while left > 0:
             length = space = min(left, max_frame)
@@ -190,4 +192,5 @@ class SendBuffer:
                 space -= size
             left -= length
         self.size -= total
-        return total
+        # Two parts to a message, of which the first may have gone before.
+        return total, (waiting + 1) // 2 - (len(parts) + 1) // 2
