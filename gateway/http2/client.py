@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import headers
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
@@ -62,11 +63,12 @@ def parse_target(text: str) -> Target:
 class ClientConnection:
     """One connection to a server. Made by `dial`; an asynchronous context manager that closes."""
 
-    def __init__(self, target: str, limits: Limits, authority: str | None) -> None:
+    def __init__(self, target: str, limits: Limits, authority: str | None, budget: ByteBudget | None) -> None:
         self._name = target
         self._target = parse_target(target)
         self._authority = authority or self._target.authority
         self._limits = limits
+        self._budget = budget
         self._counters = Counters()
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
@@ -180,7 +182,12 @@ class ClientConnection:
     def _make_wire(self) -> Wire:
         age_factor = random.uniform(0.9, 1.1)  # noqa: S311 (spreads reconnects)
         core = Http2Connection(
-            Http2Role.CLIENT, self._limits, self._counters, self._loop.time(), age_factor=age_factor
+            Http2Role.CLIENT,
+            self._limits,
+            self._counters,
+            self._loop.time(),
+            age_factor=age_factor,
+            budget=self._budget,
         )
         self._wire = Wire(core, self, self._loop)
         return self._wire
@@ -217,6 +224,7 @@ async def dial(
     authority: str | None = None,
     sock: socket.socket | None = None,
     limits: Limits = CLIENT,
+    budget: ByteBudget | None = None,
     timeout: float = 20.0,
 ) -> ClientConnection:
     """Connect to a server, for any number of calls. See `parse_target` for the forms of `target`.
@@ -224,9 +232,10 @@ async def dial(
     TLS is used for https targets and whenever `ssl` is given; its ALPN protocols are set to HTTP/2.
     `server_hostname` is the name to expect in the certificate, when that is not the target's host, and
     `authority` what requests say they are for. `sock` is used, and owned, when it is connected already.
+    `budget` bounds what waits on all connections that share it.
     Raises ConnectFailed, also when it takes longer than `timeout` seconds, and ConfigError.
     """
-    connection = ClientConnection(target, limits, authority)
+    connection = ClientConnection(target, limits, authority, budget)
     await connection._connect(ssl, server_hostname, sock, timeout)
     return connection
 
@@ -241,6 +250,7 @@ async def connect(
     authority: str | None = None,
     sock: socket.socket | None = None,
     limits: Limits = CLIENT,
+    budget: ByteBudget | None = None,
     timeout: float = 20.0,
 ) -> ClientStream:
     """Connect and make one call, with a connection of its own that ends with the stream.
@@ -254,6 +264,7 @@ async def connect(
         authority=authority,
         sock=sock,
         limits=limits,
+        budget=budget,
         timeout=timeout,
     )
     try:

@@ -20,6 +20,7 @@ RFC 9113, 6. Frames come from `reader`; what goes out is `endpoint`.
 
 from __future__ import annotations
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames, headers
 from gateway.http2.charges import SETTINGS_PER_UNIT, STREAMS_PER_UNIT
 from gateway.http2.deadlines import Due
@@ -53,10 +54,20 @@ class Http2Connection(Http2Endpoint):
     )
 
     def __init__(
-        self, role: Http2Role, limits: Limits, counters: Counters, now: float, *, age_factor: float = 1.0
+        self,
+        role: Http2Role,
+        limits: Limits,
+        counters: Counters,
+        now: float,
+        *,
+        age_factor: float = 1.0,
+        budget: ByteBudget | None = None,
     ) -> None:
-        """Open a connection at `now`. `age_factor` varies `Limits.max_age` from connection to connection."""
-        super().__init__(role, limits, counters, now, age_factor)
+        """Open a connection at `now`. `age_factor` varies `Limits.max_age` from connection to connection.
+
+        `budget` is what all connections of a node together may have waiting.
+        """
+        super().__init__(role, limits, counters, now, age_factor=age_factor, budget=budget)
         self._decoder = HeaderDecoder(limits.max_header_list)
         self._reader = FrameReader(
             self,
@@ -386,7 +397,7 @@ class Http2Connection(Http2Endpoint):
             trailers = headers.read_trailers(fields)
             if not ends_stream:
                 raise headers.MalformedHeaders("trailers that do not end the stream")
-            self._end_with_response(stream, _cause_of(trailers, 200))
+            self._end_with_response(stream, headers.read_cause(trailers, 200))
             return
         http_status, response = headers.read_response(fields)
         if 100 <= http_status < 200:
@@ -394,7 +405,7 @@ class Http2Connection(Http2Endpoint):
                 raise headers.MalformedHeaders("an informational response that ends the stream")
             self._charges.control(self._now, "informational_response")
         elif http_status != 200 or not headers.is_grpc(response) or ends_stream:
-            cause = _cause_of(response, http_status)
+            cause = headers.read_cause(response, http_status)
             if not ends_stream:
                 self._control.append(frames.rst_stream(stream.id, ErrorCode.CANCEL))
                 stream.output_ended = True
@@ -582,13 +593,3 @@ def _protocol_error(rule: str, detail: str) -> Violation:
 
 def _frame_size(name: str, payload: bytes) -> Violation:
     return Violation(ErrorCode.FRAME_SIZE_ERROR, "frame_size", f"{name} of {len(payload)} bytes")
-
-
-def _cause_of(trailers: headers.Headers, http_status: int) -> Cause:
-    """The cause that a response's last headers tell."""
-    odd_http = None if http_status == 200 else http_status
-    if (told := headers.read_status(trailers)) is not None:
-        return Cause(*told, http_status=odd_http)
-    if odd_http is not None:
-        return Cause(GrpcStatus.of_http(odd_http), http_status=odd_http)
-    return Cause(GrpcStatus.UNKNOWN, "the response has no grpc-status")

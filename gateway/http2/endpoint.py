@@ -6,15 +6,17 @@ out is put into `_control` at once, or waits in a stream's send buffer for its t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames, headers
 from gateway.http2.charges import Charges
 from gateway.http2.deadlines import Deadlines
 from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from gateway.http2.events import Event, MessagesReceived, StreamDrained, StreamEnded
 from gateway.http2.limits import Counters, Limits
-from gateway.http2.messages import Buffer, SendBuffer
+from gateway.http2.messages import Buffer, Message, SendBuffer
 from gateway.http2.stream import StreamState
 
 OUTPUT_SIZE = 256 * 1024
@@ -57,6 +59,7 @@ class Http2Endpoint:
         "_streams",
         "_touched",
         "_uncredited",
+        "_unsent",
         "deadlines",
         "going_away",
         "over",
@@ -64,7 +67,14 @@ class Http2Endpoint:
     )
 
     def __init__(
-        self, role: Http2Role, limits: Limits, counters: Counters, now: float, age_factor: float
+        self,
+        role: Http2Role,
+        limits: Limits,
+        counters: Counters,
+        now: float,
+        *,
+        age_factor: float,
+        budget: ByteBudget | None,
     ) -> None:
         self._server = role is Http2Role.SERVER
         self._limits = limits
@@ -101,6 +111,7 @@ class Http2Endpoint:
         """The streams that got DATA in this read."""
 
         # Window that we have.
+        self._unsent = ByteBudget(limits.max_connection_unsent, budget)
         self._control: list[bytes] = []
         """Frames that are not subject to flow control."""
         self._ready: dict[int, StreamState] = {}
@@ -176,13 +187,15 @@ class Http2Endpoint:
         )
         self._end(stream, Cause(GrpcStatus.of_http(http_status), http_status=http_status, local=True))
 
-    def send(self, stream: StreamState, messages: list[bytes]) -> bool:
+    def send(self, stream: StreamState, messages: Sequence[Message]) -> bool:
         """Put messages into the stream's send buffer. False: the stream is over or finishing."""
         if stream.output_ended or stream.finishing is not None:
             return False
         send_buffer = stream.send_buffer
         if send_buffer is None:
-            send_buffer = stream.send_buffer = SendBuffer()
+            send_buffer = stream.send_buffer = SendBuffer(self._unsent)
+        else:
+            self._unsent.waits(stream)
         send_buffer.put(messages)
         self._counters.messages_sent += len(messages)
         if send_buffer.size > self._limits.high_water:
@@ -192,7 +205,25 @@ class Http2Endpoint:
                 self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, GrpcStatus.RESOURCE_EXHAUSTED)
                 return False
         self._set_ready(stream)
+        if self._unsent.over:
+            self._unsent.relieve()
         return True
+
+    def shed(self, stream: StreamState) -> int:
+        """Drop the messages of a stream that may be dropped and are not begun; return how many."""
+        send_buffer = stream.send_buffer
+        if send_buffer is None:
+            return 0
+        dropped = send_buffer.shed(stream.droppable)
+        self._counters.refuse("unsent_budget", dropped)
+        if not send_buffer.size:
+            self._ready.pop(stream.id, None)
+        self._sent(stream, send_buffer, self._control)
+        return dropped
+
+    def buffered(self, size: int) -> None:
+        """So many bytes more, or fewer, are between `output` and the socket."""
+        self._unsent.add(size)
 
     def finish(self, stream: StreamState, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
         """End the output behind the send buffer: trailers of a server, END_STREAM of a client.
@@ -300,15 +331,22 @@ class Http2Endpoint:
             stream.output_stalled_since = None
             stream.used = True
             self._charges.data_sent(completed, size)
-            if stream.above_high_water and send_buffer.size <= self._limits.low_water:
-                stream.above_high_water = False
-                self._events.append(StreamDrained(stream))
+            self._sent(stream, send_buffer, out)
             if send_buffer.size:
+                self._unsent.progressed(stream)
                 self._set_ready(stream)
-            else:
-                stream.send_buffer = None
-                if stream.finishing is not None:
-                    self._finish_now(stream, out)
+
+    def _sent(self, stream: StreamState, send_buffer: SendBuffer, out: list[bytes] | list[Buffer]) -> None:
+        """Less waits in a stream than before, or nothing."""
+        if stream.above_high_water and send_buffer.size <= self._limits.low_water:
+            stream.above_high_water = False
+            self._events.append(StreamDrained(stream))
+        if not send_buffer.size:
+            stream.send_buffer = None
+            if self._unsent.holders:
+                self._unsent.settled(stream)
+            if stream.finishing is not None:
+                self._finish_now(stream, out)
 
     def _finish_now(self, stream: StreamState, out: list[bytes] | list[Buffer]) -> None:
         cause = stream.finishing
@@ -340,6 +378,7 @@ class Http2Endpoint:
             receive_window=self._stream_receive_window,
             max_message=self._limits.max_message,
         )
+        stream.on_shed = self.shed
         self._counters.streams_opened += 1
         self.deadlines.stream_opened(now)
         self.rearm = True
@@ -377,7 +416,11 @@ class Http2Endpoint:
         self._late_window += max(0, stream.receive_window)
         self._partial -= stream.assembler.settled
         stream.input_ended = stream.output_ended = True
-        stream.send_buffer = stream.deadline = None
+        if stream.send_buffer is not None:
+            stream.send_buffer.clear()
+            self._unsent.settled(stream)
+        stream.send_buffer = stream.deadline = stream.on_shed = None
+        stream.assembler.clear()
         self._counters.streams_closed += 1
         self._charges.stream_ended()
         self._events.append(StreamEnded(stream, cause))

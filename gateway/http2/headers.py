@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 import hpack
 
-from gateway.http2.errors import ErrorCode, GrpcStatus, StreamViolation, Violation
+from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from identity.errors import ConfigError
 
 # The library traces every field it codes, tokens included, so its debug level must stay off.
@@ -258,6 +258,16 @@ def read_status(headers: Headers) -> tuple[GrpcStatus, str] | None:
     number = int(text[:9])
     status = GrpcStatus(number) if number <= GrpcStatus.UNAUTHENTICATED else GrpcStatus.UNKNOWN
     return status, unquote(headers.get("grpc-message", ""), errors="replace")
+
+
+def read_cause(trailers: Headers, http_status: int) -> Cause:
+    """The cause that a response's last headers tell."""
+    odd_http = None if http_status == 200 else http_status
+    if (told := read_status(trailers)) is not None:
+        return Cause(*told, http_status=odd_http)
+    if odd_http is not None:
+        return Cause(GrpcStatus.of_http(odd_http), http_status=odd_http)
+    return Cause(GrpcStatus.UNKNOWN, "the response has no grpc-status")
 
 
 def _quote(text: str) -> str:

@@ -9,6 +9,8 @@ Every limit bounds memory or CPU that a peer could otherwise claim:
     send while we do not read          stream_window, connection_window         it must wait
     not read what we send              high_water (told to the sender),         it should stop; then
                                        max_unsent, stall_timeout                the stream is reset
+    the same with many streams         max_connection_unsent, and the node's    messages are dropped, of the
+                                       budget (`actors.routing.budget`)         slowest stream first
     open streams and connections       max_streams, max_connections             REFUSED_STREAM; closed unread
     open and cancel streams in a rush  reset_burst, reset_rate                  ENHANCE_YOUR_CALM
     ping, settings, empty frames, ...  control_burst, control_rate              ENHANCE_YOUR_CALM
@@ -63,6 +65,9 @@ class Limits:
     low_water: int = 256 * KIB
     max_unsent: int = 64 * MIB
     """Unsent bytes at which a stream is reset: its owner went on sending above `high_water`."""
+    max_connection_unsent: int = 64 * MIB
+    """Unsent bytes of all streams of a connection, a payload that several wait with counted once, above which
+    the slowest lose messages."""
     control_burst: int = 10_000
     """Work for frames without a payload for anybody (ping, settings, reset, window update, priority, unknown,
     empty data) that a peer may cause at once. A unit is about 1 us, and a frame costs at least one."""
@@ -146,9 +151,10 @@ class Counters:
     bytes_sent: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
 
-    def refuse(self, rule: str) -> None:
-        """Count one refusal under the name of its rule."""
-        self.refusals[rule] = self.refusals.get(rule, 0) + 1
+    def refuse(self, rule: str, count: int = 1) -> None:
+        """Count refusals under the name of their rule."""
+        if count:
+            self.refusals[rule] = self.refusals.get(rule, 0) + count
 
     def snapshot(self) -> Statistics:
         """The numbers as they stand."""

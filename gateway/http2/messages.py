@@ -7,15 +7,17 @@ Copies. A message inside one read is copied once, out of the read buffer. One th
 collected as views of the read buffers and copied once, by the join. A view keeps its whole read buffer
 alive, so a view that is the smaller part of its buffer is replaced by a copy, and so are many small views
 (`settle`): what an unfinished message makes us hold is about twice its size, whatever the peer's frames are.
-Outgoing messages are copied once, into the bytes of a write.
+Outgoing messages are copied once, into the bytes of a write. Until then a large one is two pieces, of which
+the second may be waiting in other streams too (`SharedMessage`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from struct import Struct
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames
 from gateway.http2.errors import ErrorCode, GrpcStatus, StreamViolation
 
@@ -27,7 +29,31 @@ _PREFIX = Struct(">BI")
 _read_prefix = _PREFIX.unpack_from
 _prefix = _PREFIX.pack
 
+SHARED_SIZE = 16 * 1024
+"""From this size on a payload is worth being shared between the streams that wait with it."""
+
 Buffer = bytes | memoryview
+Droppable = Callable[[bytes], bool]
+"""Whether a message may be dropped when too much waits."""
+
+
+class SharedMessage:
+    """A large message that may be dropped: `head` is one stream's own, `body` everybody's who sends it."""
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        self.head = head
+        self.body = body
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.body)
+
+    def __bytes__(self) -> bytes:
+        return self.head + self.body
+
+
+Message = bytes | SharedMessage
 
 
 class Assembler:
@@ -104,6 +130,11 @@ class Assembler:
         if at < end:
             self._prefix = data[at:end]
 
+    def clear(self) -> None:
+        """Let go of a message that will not be finished."""
+        self._prefix, self._parts = b"", None
+        self.size = self.settled = 0
+
     def settle(self, read_size: int) -> int:
         """End of a read of `read_size` bytes: let go of what costs more memory than it holds.
 
@@ -141,26 +172,114 @@ class Assembler:
         )
 
 
+class _Droppable(bytes):
+    """The first piece of a shared message that may be dropped."""
+
+    __slots__ = ()
+
+
+class _Kept(bytes):
+    """The first piece of one that may not."""
+
+    __slots__ = ()
+
+
+class _SharedHead(bytes):
+    """The first piece of a shared message, which tells it from others."""
+
+    __slots__ = ()
+
+
 class SendBuffer:
-    """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`."""
+    """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`.
 
-    __slots__ = ("_parts", "size")
+    What waits is on `budget`: a shared body whole, once for all who share it, until the last byte of it is
+    sent; all else as this stream's own.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_bodies", "_budget", "_completed", "_own", "_parts", "_put", "_shared", "size")
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
         self._parts: deque[Buffer] = deque()
+        """Two for each message; only the first one in the buffer may lack its first."""
+        self._put = self._completed = 0
+        """Messages, since the beginning."""
+        self._bodies: deque[tuple[int, bytes]] = deque()
+        """The shared bodies that wait, with the number of their message."""
+        self._shared = self._own = 0
+        """Bytes on the budget: of those bodies, and of this stream alone."""
         self.size = 0
         """Bytes that wait, prefixes included."""
 
-    def put(self, messages: Iterable[bytes]) -> None:
+    def put(self, messages: Iterable[Message]) -> None:
         """Append messages."""
         append = self._parts.append
         size = 0
         for message in messages:
             length = len(message)
-            append(_prefix(0, length))
-            append(message)
             size += PREFIX_SIZE + length
+            self._put += 1
+            if length < SHARED_SIZE or type(message) is bytes:
+                append(_prefix(0, length))
+                append(message)  # type: ignore[arg-type]
+            else:
+                assert isinstance(message, SharedMessage)
+                append(_SharedHead(_prefix(0, length) + message.head))
+                append(message.body)
+                self._share(message.body)
         self.size += size
+        self._count()
+
+    def clear(self) -> None:
+        """Forget everything, and take it off the budget."""
+        self._parts.clear()
+        self.size = 0
+        self._release(self._put)
+
+    def shed(self, droppable: Droppable | None) -> int:
+        """Drop the messages that were not begun and are shared or `droppable`; return how many."""
+        parts = list(self._parts)
+        begun = 2 - len(parts) % 2 if len(parts) % 2 or isinstance(parts[0], memoryview) else 0
+        kept: list[Buffer] = parts[:begun]
+        bodies = [one for one in self._bodies if begun and one[0] == self._completed]
+        for at in range(begun, len(parts), 2):
+            first, body = parts[at : at + 2]
+            if type(first) is not _SharedHead and (droppable is None or not droppable(bytes(body))):
+                kept += (first, body)
+        dropped = (len(parts) - len(kept)) // 2
+        self._parts = deque(kept)
+        self.size = sum(map(len, kept))
+        for number, body in self._bodies:
+            if (number, body) not in bodies:
+                self._shared -= len(body)
+                self._budget.release(body)
+        self._bodies = deque(bodies)
+        self._put = self._completed + (len(kept) + 1) // 2
+        self._count()
+        return dropped
+
+    def _share(self, body: bytes) -> None:
+        self._bodies.append((self._put - 1, body))
+        self._shared += len(body)
+        self._budget.share(body)
+
+    def _release(self, completed: int) -> None:
+        """Take what is sent off the budget; the messages before number `completed` are."""
+        self._completed = completed
+        bodies = self._bodies
+        while bodies and bodies[0][0] < completed:
+            body = bodies.popleft()[1]
+            self._shared -= len(body)
+            self._budget.release(body)
+        self._count()
+
+    def _count(self) -> None:
+        """Have on the budget what is this stream's own."""
+        own = self.size - self._shared if self.size > self._shared else 0
+        if own != self._own:
+            self._budget.add(own - self._own)
+            self._own = own
 
     def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> tuple[int, int]:
         """Append DATA frames with up to `allowed` bytes of payload to `out`.
@@ -176,6 +295,7 @@ class SendBuffer:
             out += parts
             parts.clear()
             self.size = 0
+            self._release(self._put)
             return total, (waiting + 1) // 2
         left = total = min(allowed, total)
         while left > 0:
@@ -193,4 +313,6 @@ class SendBuffer:
             left -= length
         self.size -= total
         # Two parts to a message, of which the first may have gone before.
-        return total, (waiting + 1) // 2 - (len(parts) + 1) // 2
+        completed = (waiting + 1) // 2 - (len(parts) + 1) // 2
+        self._release(self._completed + completed)
+        return total, completed

@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 
+from actors.routing.budget import ByteBudget
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import GrpcStatus
@@ -36,10 +37,11 @@ class CallHandler(Protocol):
 class Http2Server:
     """Listens, and keeps the connections. Made by `serve`; an asynchronous context manager that closes."""
 
-    def __init__(self, handler: CallHandler, method: str, limits: Limits) -> None:
+    def __init__(self, handler: CallHandler, method: str, limits: Limits, budget: ByteBudget | None) -> None:
         self._handler = handler
         self._method = method
         self._limits = limits
+        self._budget = budget
         self._counters = Counters()
         self._loop = asyncio.get_running_loop()
         self._wires: set[Wire] = set()
@@ -132,7 +134,12 @@ class Http2Server:
     def _make_wire(self) -> Wire:
         age_factor = random.uniform(0.9, 1.1)  # noqa: S311 (spreads reconnects)
         core = Http2Connection(
-            Http2Role.SERVER, self._limits, self._counters, self._loop.time(), age_factor=age_factor
+            Http2Role.SERVER,
+            self._limits,
+            self._counters,
+            self._loop.time(),
+            age_factor=age_factor,
+            budget=self._budget,
         )
         return Wire(core, self, self._loop)
 
@@ -201,15 +208,16 @@ async def serve(
     path: str | None = None,
     ssl: tls.SSLContext | None = None,
     limits: Limits = SERVER,
+    budget: ByteBudget | None = None,
 ) -> Http2Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method".
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
-    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. Raises OSError
-    when the address cannot be had.
+    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what
+    waits on all connections that share it. Raises OSError when the address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])
-    server = Http2Server(handler, method, limits)
+    server = Http2Server(handler, method, limits, budget)
     await server._listen(host, port, path, ssl)
     return server

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 from gateway.http2.connection import Http2Connection
@@ -28,6 +28,7 @@ from gateway.http2.events import (
     StreamEnded,
 )
 from gateway.http2.headers import Headers
+from gateway.http2.messages import Message
 from gateway.http2.stream import StreamState
 
 WRITE_BUFFER_HIGH = 256 * 1024
@@ -126,7 +127,7 @@ class CallStream:
         if self.cause is not None:
             self._call(on_closed, self.cause)
 
-    def send(self, messages: list[bytes]) -> bool:
+    def send(self, messages: Sequence[Message]) -> bool:
         """Queue messages; they leave at the end of this turn of the loop. Never blocks.
 
         Watch `unsent`, and stop above `Limits.high_water` until `on_drained`. False: the stream is over
@@ -295,7 +296,17 @@ class ClientStream(CallStream):
 class Wire(asyncio.Protocol):
     """One socket and its connection."""
 
-    __slots__ = ("_armed", "_blocked", "_flushed_at", "_owner", "_timer", "_transport", "core", "loop")
+    __slots__ = (
+        "_armed",
+        "_blocked",
+        "_buffered",
+        "_flushed_at",
+        "_owner",
+        "_timer",
+        "_transport",
+        "core",
+        "loop",
+    )
 
     def __init__(self, core: Http2Connection, owner: WireOwner, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
@@ -308,6 +319,8 @@ class Wire(asyncio.Protocol):
         self._flushed_at = 0.0
         self._blocked = False
         """Whether the socket takes no more bytes for now."""
+        self._buffered = 0
+        """Bytes that the transport had when the socket took no more."""
 
     # -- Called by asyncio ---------------------------------------------------------------------------
 
@@ -329,15 +342,20 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._blocked = True
+        if self._transport is not None:
+            self._buffered = self._transport.get_write_buffer_size()
+            self.core.buffered(self._buffered)
         self.core.writable(self.loop.time(), yes=False)
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._unbuffered()
         self.core.writable(self.loop.time(), yes=True)
         self.arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._unbuffered()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -382,6 +400,10 @@ class Wire(asyncio.Protocol):
         self.loop.call_exception_handler({"message": message, "exception": exc, "protocol": self})
 
     # -- Private -------------------------------------------------------------------------------------
+
+    def _unbuffered(self) -> None:
+        self.core.buffered(-self._buffered)
+        self._buffered = 0
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:

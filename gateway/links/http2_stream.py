@@ -10,9 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from actors.errors import CannotConnect
+from actors.routing.budget import ByteBudget
 from gateway import http2
+from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
+from gateway.http2.messages import Message
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
@@ -30,6 +33,7 @@ class Http2Stream:
     def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str) -> None:
         self._stream = stream
         self._state = stream.state
+        self._state.droppable = is_data
         self._peer = peer
         self._handler: StreamHandler | None = None
         self._reason = ""
@@ -50,8 +54,8 @@ class Http2Stream:
             on_messages=handler.stream_messages, on_closed=self._closed, on_drained=handler.stream_drained
         )
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        self._stream.send(messages if isinstance(messages, list) else list(messages))
+    def send(self, messages: Sequence[Message]) -> None:
+        self._stream.send(messages)
 
     def pause_reading(self) -> None:
         self._stream.pause_reading()
@@ -87,6 +91,7 @@ class FastServer:
         authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
         context: ssl.SSLContext | None,
         high_water: int,
+        budget: ByteBudget,
     ) -> None:
         keepalive = config.keepalive
         self._limits = replace(
@@ -99,6 +104,7 @@ class FastServer:
             high_water=high_water - 1,
             low_water=high_water // 4,
             max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
+            max_connection_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             keepalive_interval=keepalive.ping or None,
             keepalive_timeout=keepalive.timeout,
             idle_timeout=keepalive.max_connection_idle or None,
@@ -108,16 +114,21 @@ class FastServer:
         self._target = config.target()
         self._accept, self._authenticate = accept, authenticate
         self._context = context
+        self._budget = budget
         self._server: http2.Http2Server | None = None
 
     async def start(self) -> str:
         """Listen. Returns the address with the port in use. Raises OSError."""
         target, limits, context = self._target, self._limits, self._context
         if isinstance(target, str):
-            self._server = await http2.serve(self, METHOD_PATH, path=target, ssl=context, limits=limits)
+            self._server = await http2.serve(
+                self, METHOD_PATH, path=target, ssl=context, limits=limits, budget=self._budget
+            )
             return f"unix:{target}"
         host, port = target
-        self._server = await http2.serve(self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits)
+        self._server = await http2.serve(
+            self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits, budget=self._budget
+        )
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
 
@@ -164,10 +175,12 @@ class FastDialler:
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
         context: Callable[[], ssl.SSLContext] | None,
         high_water: int,
+        budget: ByteBudget,
     ) -> None:
         self._config = config
         self._headers = headers
         self._context = context
+        self._budget = budget
         keepalive = config.keepalive
         self._limits = replace(
             http2.CLIENT,
@@ -176,6 +189,7 @@ class FastDialler:
             high_water=high_water - 1,
             low_water=high_water // 4,
             max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
+            max_connection_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             keepalive_interval=(keepalive.ping or None) if keepalive else None,
             keepalive_timeout=keepalive.timeout if keepalive else 20.0,
         )
@@ -212,6 +226,7 @@ class FastDialler:
             authority=config.origin,
             sock=sock,
             limits=self._limits,
+            budget=self._budget,
             timeout=config.dial_timeout,
         )
 

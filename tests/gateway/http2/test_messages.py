@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames
 from gateway.http2.errors import GrpcStatus, StreamViolation
 from gateway.http2.messages import Assembler, Buffer, SendBuffer
@@ -85,7 +86,7 @@ def test_a_compressed_message_is_refused() -> None:
 def test_send_buffer_and_assembler_are_inverse(
     messages: list[bytes], max_frame: int, windows: list[int]
 ) -> None:
-    send_buffer = SendBuffer()
+    send_buffer = SendBuffer(ByteBudget())
     send_buffer.put(messages[:3])
     send_buffer.put(messages[3:])
     assembler = Assembler(1000)
@@ -111,7 +112,7 @@ def test_send_buffer_and_assembler_are_inverse(
 
 
 def test_messages_share_a_frame() -> None:
-    send_buffer = SendBuffer()
+    send_buffer = SendBuffer(ByteBudget())
     send_buffer.put([b"a", b"b"])
     out: list[Buffer] = []
     send_buffer.cut(1, 100, 100, out)
