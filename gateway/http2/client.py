@@ -140,7 +140,8 @@ class ClientConnection:
                 async with asyncio.timeout(1.0):
                     await self._closed.wait()
             except TimeoutError:
-                self._wire.abort()
+                if self._wire is not None:
+                    self._wire.abort()
             await self._closed.wait()
 
     async def _connect(
@@ -213,6 +214,7 @@ class ClientConnection:
     def wire_closed(self, wire: Wire) -> None:
         """Let `close` return."""
         self._counters.connections_closed += 1
+        self._wire = None
         self._closed.set()
 
 

@@ -74,6 +74,7 @@ class CallStream:
         "_on_ended",
         "_on_messages",
         "_reading",
+        "_started",
         "_wire",
         "cause",
         "state",
@@ -88,6 +89,7 @@ class CallStream:
         self._on_closed: OnClosed | None = None
         self._on_ended: OnEvent | None = None
         self._on_drained: OnEvent | None = None
+        self._started = False
         self._reading = False
         self._held: list[bytes] | None = None
         """What came in while nobody was reading."""
@@ -116,7 +118,8 @@ class CallStream:
 
         A callback that raises ends the stream; the exception goes to the loop's exception handler.
         """
-        assert self._on_messages is None, "the stream was started before"
+        assert not self._started, "the stream was started before"
+        self._started = True
         self._on_messages = on_messages
         self._on_closed = on_closed
         self._on_ended = on_ended
@@ -126,6 +129,7 @@ class CallStream:
             self._input_ended()
         if self.cause is not None:
             self._call(on_closed, self.cause)
+            self._forget_callbacks()
 
     def send(self, messages: Sequence[Message]) -> bool:
         """Queue messages; they leave at the end of this turn of the loop. Never blocks.
@@ -204,6 +208,11 @@ class CallStream:
         if self._on_closed is not None:
             self._release()
             self._call(self._on_closed, cause)
+            self._forget_callbacks()
+
+    def _forget_callbacks(self) -> None:
+        """Nothing more will be told, and whoever was told usually holds this stream."""
+        self._on_messages = self._on_closed = self._on_ended = self._on_drained = None
 
     def _release(self) -> None:
         """Deliver what was held, whether reading is paused or not."""
@@ -420,7 +429,8 @@ class Wire(asyncio.Protocol):
                 case StreamDrained(state):
                     state.owner._drained()
                 case StreamEnded(state, cause):
-                    state.owner._closed(cause)
+                    owner, state.owner = state.owner, None
+                    owner._closed(cause)
                 case GoingAway():
                     self._owner.wire_going_away(self)
 

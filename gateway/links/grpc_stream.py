@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from weakref import WeakMethod
 
 import grpc
 
@@ -141,7 +142,11 @@ class GrpcStream:
             self._count(message, -1)
         self._out.clear()
         self._budget.settled(self)
-        for task in self._tasks:
+        # The call knows this stream and this stream the call: neither may live for the other.
+        self._read = self._write = _over
+        self._finish = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
         self.ended.set()
@@ -197,6 +202,17 @@ class GrpcStream:
             self.lost(_cause(exc))
         else:
             self.lost(self.message or "closed")
+
+
+async def _over(*_: object) -> Any:
+    """In place of a call's coroutines, once it is over."""
+    return grpc.aio.EOF
+
+
+def _call(method: WeakMethod[Any], argument: str) -> None:
+    """Call a method if its object is still there."""
+    if (found := method()) is not None:
+        found(argument)
 
 
 def _cause(exc: BaseException) -> str:
@@ -275,7 +291,9 @@ class GrpcServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         stream = GrpcStream(context.read, context.write, context.peer(), budget=self._budget)
-        context.add_done_callback(lambda _: stream.lost("the peer is gone"))
+        # The library keeps its context, and with it this callback, until its garbage is collected.
+        lost = WeakMethod(stream.lost)
+        context.add_done_callback(lambda _: _call(lost, "the peer is gone"))
         self._accept(stream)
         try:
             await stream.ended.wait()
