@@ -36,6 +36,12 @@ WRITE_BUFFER_HIGH = 256 * 1024
 WRITE_BUFFER_LOW = 64 * 1024
 QUIET = 0.0002
 """Seconds without a write after which the next one does not wait for the end of the turn."""
+READ_SIZE = 192 * 1024
+"""A read of this size or more has left something in the socket. That is read in the next turn of the loop;
+some loops would read on at once, many times over."""
+TURN_MESSAGES = 1024
+"""Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
+nothing is read until then."""
 LINGER = 5.0
 """Seconds that a closed connection has to take its last bytes."""
 
@@ -311,8 +317,10 @@ class Wire(asyncio.Protocol):
         "_buffered",
         "_flushed_at",
         "_owner",
+        "_postponed",
         "_timer",
         "_transport",
+        "_yielding",
         "core",
         "loop",
     )
@@ -330,6 +338,10 @@ class Wire(asyncio.Protocol):
         """Whether the socket takes no more bytes for now."""
         self._buffered = 0
         """Bytes that the transport had when the socket took no more."""
+        self._yielding = False
+        """Whether nothing is read until the next turn of the loop."""
+        self._postponed: list[Event] = []
+        """What is to be told then; bounded by what one read can bring."""
 
     # -- Called by asyncio ---------------------------------------------------------------------------
 
@@ -347,6 +359,8 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._handle(self.core.receive(data, self.loop.time()))
+        if len(data) >= READ_SIZE:
+            self._yield()
         self.after()
 
     def pause_writing(self) -> None:
@@ -415,9 +429,21 @@ class Wire(asyncio.Protocol):
         self._buffered = 0
 
     def _handle(self, events: list[Event]) -> None:
-        for event in events:
+        if self._postponed:
+            self._postponed += events
+            return
+        left = TURN_MESSAGES
+        for number, event in enumerate(events):
             if type(event) is MessagesReceived:
-                event.stream.owner._deliver(event.messages)
+                messages = event.messages
+                left -= len(messages)
+                if left < 0:
+                    self._postponed = [event._replace(messages=messages[left:]), *events[number + 1 :]]
+                    self._yield()
+                    messages = messages[:left]
+                event.stream.owner._deliver(messages)
+                if left < 0:
+                    return
                 continue
             match event:
                 case RequestReceived(state, headers):
@@ -433,6 +459,23 @@ class Wire(asyncio.Protocol):
                     owner._closed(cause)
                 case GoingAway():
                     self._owner.wire_going_away(self)
+
+    def _yield(self) -> None:
+        """Let the others have their turn before this connection goes on."""
+        if not self._yielding:
+            self._yielding = True
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._yielding = False
+        if self._postponed:
+            events, self._postponed = self._postponed, []
+            self._handle(events)
+            self.after()
+        if not self._yielding and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _flush(self, now: float | None = None) -> None:
         self._armed = False
