@@ -16,7 +16,7 @@ from gateway.http2.deadlines import Deadlines
 from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from gateway.http2.events import Event, MessagesReceived, StreamDrained, StreamEnded
 from gateway.http2.limits import Counters, Limits
-from gateway.http2.messages import Buffer, Message, SendBuffer
+from gateway.http2.messages import UNCOUNTED, Buffer, Message, SendBuffer
 from gateway.http2.stream import StreamState
 
 OUTPUT_SIZE = 256 * 1024
@@ -205,7 +205,7 @@ class Http2Endpoint:
                 self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, GrpcStatus.RESOURCE_EXHAUSTED)
                 return False
         self._set_ready(stream)
-        if self._unsent.over:
+        if send_buffer.size > UNCOUNTED and self._unsent.over:
             self._unsent.relieve()
         return True
 
@@ -331,10 +331,10 @@ class Http2Endpoint:
             stream.output_stalled_since = None
             stream.used = True
             self._charges.data_sent(completed, size)
-            self._sent(stream, send_buffer, out)
             if send_buffer.size:
                 self._unsent.progressed(stream)
                 self._set_ready(stream)
+            self._sent(stream, send_buffer, out)
 
     def _sent(self, stream: StreamState, send_buffer: SendBuffer, out: list[bytes] | list[Buffer]) -> None:
         """Less waits in a stream than before, or nothing."""

@@ -29,6 +29,8 @@ _PREFIX = Struct(">BI")
 _read_prefix = _PREFIX.unpack_from
 _prefix = _PREFIX.pack
 
+UNCOUNTED = 4096
+"""Bytes of a stream that need not be on the budget while nobody has tried to send them: most never wait."""
 SHARED_SIZE = 16 * 1024
 """From this size on a payload is worth being shared between the streams that wait with it."""
 
@@ -194,55 +196,53 @@ class SendBuffer:
     """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`.
 
     What waits is on `budget`: a shared body whole, once for all who share it, until the last byte of it is
-    sent; all else as this stream's own.
+    sent; all else as this stream's own, as soon as it is more than `UNCOUNTED` or was not sent at once.
     """
 
-    __slots__ = ("_bodies", "_budget", "_completed", "_own", "_parts", "_put", "_shared", "size")
+    __slots__ = ("_bodies", "_budget", "_completed", "_own", "_parts", "_shared", "size")
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._parts: deque[Buffer] = deque()
         """Two for each message; only the first one in the buffer may lack its first."""
-        self._put = self._completed = 0
-        """Messages, since the beginning."""
-        self._bodies: deque[tuple[int, bytes]] = deque()
-        """The shared bodies that wait, with the number of their message."""
-        self._shared = self._own = 0
-        """Bytes on the budget: of those bodies, and of this stream alone."""
-        self.size = 0
-        """Bytes that wait, prefixes included."""
+        self._bodies: deque[tuple[int, bytes]] | None = None
+        """The shared bodies that wait, if any, with the number of their message."""
+        self._completed = self._shared = self._own = self.size = 0
+        # Messages sent, bytes on the budget of those bodies and of this stream alone, and
+        # (`size`) bytes that wait, prefixes included.
 
     def put(self, messages: Iterable[Message]) -> None:
         """Append messages."""
         append = self._parts.append
         size = 0
+        shared_size = SHARED_SIZE
         for message in messages:
             length = len(message)
             size += PREFIX_SIZE + length
-            self._put += 1
-            if length < SHARED_SIZE or type(message) is bytes:
-                append(_prefix(0, length))
-                append(message)  # type: ignore[arg-type]
-            else:
-                assert isinstance(message, SharedMessage)
+            if length >= shared_size and type(message) is SharedMessage:
                 append(_SharedHead(_prefix(0, length) + message.head))
                 append(message.body)
                 self._share(message.body)
+            else:
+                append(_prefix(0, length))
+                append(message)  # type: ignore[arg-type]
         self.size += size
-        self._count()
+        if self.size > UNCOUNTED:
+            self._count()
 
     def clear(self) -> None:
         """Forget everything, and take it off the budget."""
         self._parts.clear()
         self.size = 0
-        self._release(self._put)
+        self._release_all()
 
     def shed(self, droppable: Droppable | None) -> int:
         """Drop the messages that were not begun and are shared or `droppable`; return how many."""
         parts = list(self._parts)
         begun = 2 - len(parts) % 2 if len(parts) % 2 or isinstance(parts[0], memoryview) else 0
         kept: list[Buffer] = parts[:begun]
-        bodies = [one for one in self._bodies if begun and one[0] == self._completed]
+        waiting = self._bodies or deque()
+        bodies = [one for one in waiting if begun and one[0] == self._completed]
         for at in range(begun, len(parts), 2):
             first, body = parts[at : at + 2]
             if type(first) is not _SharedHead and (droppable is None or not droppable(bytes(body))):
@@ -250,17 +250,18 @@ class SendBuffer:
         dropped = (len(parts) - len(kept)) // 2
         self._parts = deque(kept)
         self.size = sum(map(len, kept))
-        for number, body in self._bodies:
+        for number, body in waiting:
             if (number, body) not in bodies:
                 self._shared -= len(body)
                 self._budget.release(body)
         self._bodies = deque(bodies)
-        self._put = self._completed + (len(kept) + 1) // 2
         self._count()
         return dropped
 
     def _share(self, body: bytes) -> None:
-        self._bodies.append((self._put - 1, body))
+        if self._bodies is None:
+            self._bodies = deque()
+        self._bodies.append((self._completed + (len(self._parts) + 1) // 2 - 1, body))
         self._shared += len(body)
         self._budget.share(body)
 
@@ -272,6 +273,13 @@ class SendBuffer:
             body = bodies.popleft()[1]
             self._shared -= len(body)
             self._budget.release(body)
+        self._count()
+
+    def _release_all(self) -> None:
+        for _, body in self._bodies or ():
+            self._budget.release(body)
+        self._bodies = None
+        self._shared = 0
         self._count()
 
     def _count(self) -> None:
@@ -295,7 +303,8 @@ class SendBuffer:
             out += parts
             parts.clear()
             self.size = 0
-            self._release(self._put)
+            if self._own or self._bodies:
+                self._release_all()
             return total, (waiting + 1) // 2
         left = total = min(allowed, total)
         while left > 0:
