@@ -146,16 +146,11 @@ class Http2Connection(Http2Endpoint):
         if self._goaway:
             detail = f"{detail}, after the peer's {self._goaway}"
         self._end_all(Cause(GrpcStatus.UNAVAILABLE, detail))
-        self._forget()
-        return self._take_events()
-
-    def _forget(self) -> None:
-        """Let go of what is unfinished, and of what leads back here: memory is free when nobody holds us."""
+        # What is unfinished goes, and what leads back here: memory is free when nobody holds us.
         self._reader.close()
         self._block = None
-        self._touched.clear()
-        self._ready.clear()
-        self._control.clear()
+        self._touched, self._control = [], []
+        return self._take_events()
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` is to be called."""
