@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 from typing import Any, ClassVar
 
 from actors.messages import wire
 from actors.messages.session import SessionConfig
-from actors.names import Name
 from gateway.api.completion import seconds
 from identity.errors import ConfigError
 
@@ -23,13 +23,25 @@ class SessionType(Enum):
         return int(self.value)
 
 
-class SessionConfiguration:
+def older_spelling(kind: type[Any], values: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    """Replaced by `gateway.compat` with what reads the spellings before 0.7; None where it is none."""
+    return None
+
+
+class Spelling(type):
+    """Lets a call in an older spelling be read as one."""
+
+    def __call__(cls, *values: Any, **more: Any) -> Any:
+        older = older_spelling(cls, values, more) if cls.__module__ == __name__ else None
+        return super().__call__(*values, **more) if older is None else older
+
+
+class SessionConfiguration(metaclass=Spelling):
     """`SessionConfiguration.PointToPoint(...)` or `SessionConfiguration.Group(...)`.
 
     `timeout` is the time between two attempts (timedelta or seconds), `max_retries` how many re-sends
     follow the first; only with both is the session reliable: acknowledged, re-sent, in order. `metadata`
-    goes with the invitation. A Name as first argument (or `peer_name`, `channel_name`, `topic`) says with
-    whom, as older documentation writes it. Raises ConfigError for values that cannot work.
+    goes with the invitation. Raises ConfigError for values that cannot work.
     """
 
     PointToPoint: ClassVar[type[SessionConfiguration]]
@@ -40,35 +52,17 @@ class SessionConfiguration:
 
     def __init__(
         self,
-        timeout: Name | timedelta | float | None = None,
-        max_retries: int | timedelta | float | None = None,
-        mls_enabled: bool | int | None = False,
-        metadata: dict[str, str] | bool | None = None,
-        *older: Any,
-        peer_name: Name | None = None,
-        channel_name: Name | None = None,
-        topic: Name | None = None,
+        timeout: timedelta | float | None = None,
+        max_retries: int | None = None,
+        mls_enabled: bool | None = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         if type(self) is SessionConfiguration:
             raise TypeError("use SessionConfiguration.PointToPoint(...) or SessionConfiguration.Group(...)")
-        destination = peer_name or channel_name or topic
-        if isinstance(timeout, Name):
-            # The spelling of 0.6: the name first, then the rest moved by one.
-            destination = timeout
-            rest: list[Any] = [max_retries, mls_enabled, metadata, *older]
-            timeout, max_retries, mls_enabled, metadata = _from_0_6(type(self), rest)
-        elif older:
-            raise TypeError(f"{type(self).__name__} takes at most 4 positional arguments")
-        self._destination = destination
         self._timeout = _timeout(timeout)
         self._max_retries = _retries(max_retries)
         self._mls_enabled = bool(mls_enabled)
         self._metadata = _metadata(metadata)
-
-    @property
-    def destination(self) -> Name | None:
-        """The name given with the configuration, if one was."""
-        return self._destination
 
     @property
     def timeout(self) -> timedelta | None:
@@ -136,22 +130,6 @@ def of_record(config: SessionConfig) -> SessionConfiguration:
     kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
     timeout = None if config.interval is None else timedelta(seconds=config.interval)
     return kind(timeout, config.max_retries, config.mls, config.metadata)
-
-
-def _from_0_6(kind: type[SessionConfiguration], rest: list[Any]) -> tuple[Any, Any, Any, Any]:
-    """(timeout, max_retries, mls_enabled, metadata) from what followed the name in 0.6.
-
-    PointToPoint(peer, timeout, max_retries, mls, metadata); Group(channel, max_retries, timeout, mls,
-    metadata). The two times are told apart by their types.
-    """
-    one, two, mls, metadata = (*rest, None, None, None, None)[:4]
-    if (
-        isinstance(one, int)
-        and not isinstance(one, bool)
-        and (two is None or isinstance(two, timedelta | float))
-    ):
-        one, two = two, one
-    return one, two, mls, metadata
 
 
 def _timeout(value: object) -> timedelta | None:

@@ -301,34 +301,35 @@ class Slim:
         session_config: SessionConfiguration | None = None,
         *,
         dest_name: Name | None = None,
-        config: SessionConfiguration | None = None,
     ) -> Session:
-        """Begin a session with `destination`: a peer's name, or the channel of a group.
+        """Begin a session with `destination` (or `dest_name`): a peer's name, or the channel of a group.
 
-        Returns at once. The result is the session, and also the pair `(session, established)`. A
-        configuration alone brings its own name (`peer_name`, `channel_name`). Raises ConfigError.
+        Returns at once. The result is the session, and also the pair `(session, established)`. Raises
+        ConfigError.
         """
         await self._ready()
         if isinstance(destination, SessionConfiguration):
-            destination, session_config = None, destination
-        chosen = session_config or config
-        if chosen is None:
+            # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
+            destination, session_config = getattr(destination, "destination", None), destination
+        target = destination if dest_name is None else dest_name
+        if session_config is None:
             raise ConfigError("session_config: which kind of session?", field="session_config")
-        target = destination or dest_name or chosen.destination
         if target is None:
             raise ConfigError("destination: with whom? Give a Name", field="destination")
         system = self.data_plane.system
         inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
         system.tell_now(
-            self._actor, OpenSession(next_handle(), inbox.address, target, chosen.record()), inbox.address
+            self._actor,
+            OpenSession(next_handle(), inbox.address, target, session_config.record()),
+            inbox.address,
         )
         opened = await inbox.first()
         if isinstance(opened, SessionOpened):
             if observing.current is None:
                 established = CompletionHandle()
             else:
-                kind = chosen.session_type.name
+                kind = session_config.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
             return Session(system, inbox, opened, established, self._settings.inbox)
         inbox.close()

@@ -13,10 +13,11 @@ from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
 from gateway.api.session import Session
-from gateway.api.session_config import SessionConfiguration, SessionType
+from gateway.api.session_config import SessionType
 from gateway.api.version import get_build_info, get_build_profile, get_version
 from gateway.compat.lower import App, SessionContext
 from gateway.compat.names import (
+    OlderConfiguration,
     PyName,
     PySessionConfiguration,
     PySessionDirection,
@@ -29,6 +30,7 @@ from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SLIMTimeoutError = SlimTimeout
+SessionConfiguration = OlderConfiguration
 PyAlgorithm = Algorithm
 PyIdentityProvider = IdentityProvider
 PyIdentityVerifier = IdentityVerifier

@@ -32,6 +32,7 @@ from gateway.api.completion import CompletionHandle, seconds
 from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
+from gateway.compat.configuration import destination_of
 from gateway.compat.connections import sharing
 from gateway.compat.lower import Blob
 from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
@@ -310,16 +311,21 @@ class Slim(CurrentSlim):
         """A Session (0.6, 0.7), or with FireAndForget or Streaming a PySessionInfo (0.3.6 to 0.5)."""
         if isinstance(session_config, int):
             queue_size, session_config = session_config, None
-        chosen = destination if isinstance(destination, SessionConfiguration) else session_config or config
-        if isinstance(chosen, FireAndForget) and not isinstance(destination, Name) and dest_name is None:
+        if isinstance(destination, SessionConfiguration):
+            destination, session_config = None, destination
+        chosen = session_config or config
+        target = destination if dest_name is None else dest_name
+        if isinstance(chosen, FireAndForget) and target is None:
             return self._begin(Conversation(next(_provisional_ids), chosen, queue_size))
         if isinstance(chosen, Streaming):
             chosen.check()
-            session = await super().create_session(chosen)
+            session = await super().create_session(chosen.topic, chosen)
             conversation = Conversation(session.id, chosen, queue_size)
             self._add(conversation, chosen.topic, session)
             return self._begin(conversation)
-        return await super().create_session(destination, session_config, dest_name=dest_name, config=config)
+        if target is None and chosen is not None:
+            target = destination_of(chosen)
+        return await super().create_session(target, chosen)
 
     def _begin(self, conversation: Conversation) -> PySessionInfo:
         self._conversations[conversation.id] = conversation
