@@ -19,7 +19,6 @@ from actors.messages.session import (
     CloseApp,
     Completed,
     Failure,
-    Listen,
     OpenSession,
     RemoveRoute,
     SessionAnnounced,
@@ -32,14 +31,13 @@ from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.life import Life, State
 from gateway.api.session import Session, SessionInbox
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.waiters import Waiters
-from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import acquire, identity_id, release
-from gateway.node.shared import Keeper, keeper
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -84,11 +82,17 @@ class Slim:
                 raise ConfigError(
                     f"{role}: expected an Identity{role.capitalize()}, got {type(value).__name__}", field=role
                 )
-        self._provider, self._verifier = provider, verifier
         self._name = name.with_id(instance_id(identity_id(provider)))
-        self._own_plane = local_service and data_plane is None
-        self._given_plane = data_plane
         self._settings = settings or AppSettings()
+        self._life = Life(
+            self,
+            self._name,
+            (provider, verifier),
+            self._settings,
+            self._receive,
+            alone=local_service,
+            plane=data_plane,
+        )
         self._handles: dict[int, asyncio.Future[Any]] = {}
         self._announced: deque[SessionAnnounced] = deque()
         self._listeners = Waiters()
@@ -96,18 +100,11 @@ class Slim:
         """The latest of our connections that was lost for good."""
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
-        self._started: asyncio.Future[None] | None = None
-        self._plane: DataPlane | None = None
-        self._keeper: Keeper | None = None
-        self._actor: Address | None = None
-        self._inbox: Any = None
-        self._closed = False
-        self._holds_identity = False
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._spawn()
+        self._life.placed()
 
     @classmethod
     async def new(
@@ -142,16 +139,12 @@ class Slim:
     @property
     def data_plane(self) -> DataPlane:
         """The data plane it lives in."""
-        self._spawn()
-        assert self._plane is not None
-        return self._plane
+        return self._life.placed().plane
 
     @property
     def actor(self) -> Address:
         """The address of its App actor. Scripted moderators open their groups there (`OpenSession`)."""
-        self._spawn()
-        assert self._actor is not None
-        return self._actor
+        return self._life.placed().actor
 
     # Connections
 
@@ -264,7 +257,7 @@ class Slim:
         connection = self._chosen(connection)
         if connection is not None:
             await self._operate(SetRoute, name, connection)
-        elif self._own_plane:
+        elif self._life.alone:
             raise NotConnected
         else:
             self._kept_routes.append(name)
@@ -277,7 +270,7 @@ class Slim:
             await self._operate(RemoveRoute, name, connection)
         elif name in self._kept_routes:
             self._kept_routes.remove(name)
-        elif self._own_plane:
+        elif self._life.alone:
             raise NotConnected
 
     def _chosen(self, connection: int | None) -> int | None:
@@ -288,9 +281,10 @@ class Slim:
         mine = list(self._connections.values())
         if mine:
             return mine[-1]
-        if self._plane is None or self._own_plane:
+        place = self._life.place
+        if place is None or self._life.alone:
             return None
-        dialled = list(self._plane.dialled().values())
+        dialled = list(place.plane.dialled().values())
         return dialled[-1] if dialled else None
 
     # Sessions
@@ -307,7 +301,7 @@ class Slim:
         Returns at once. The result is the session, and also the pair `(session, established)`. Raises
         ConfigError.
         """
-        await self._ready()
+        place = await self._life.ready()
         if isinstance(destination, SessionConfiguration):
             # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
             destination, session_config = getattr(destination, "destination", None), destination
@@ -316,11 +310,11 @@ class Slim:
             raise ConfigError("session_config: which kind of session?", field="session_config")
         if target is None:
             raise ConfigError("destination: with whom? Give a Name", field="destination")
-        system = self.data_plane.system
+        system = place.plane.system
         inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
         system.tell_now(
-            self._actor,
+            place.actor,
             OpenSession(next_handle(), inbox.address, target, session_config.record()),
             inbox.address,
         )
@@ -379,7 +373,7 @@ class Slim:
         deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
         lost_before = self._lost
         while not self._announced:
-            self._check_open()
+            self._life.check()
             if self._lost is not None and self._lost is not lost_before and not self._connections:
                 raise ConnectionLost(self._lost.endpoint, self._lost.cause)
             try:
@@ -402,7 +396,7 @@ class Slim:
 
     async def sessions(self) -> AsyncIterator[Session]:
         """Sessions that others open with us, as they come, until the application is closed."""
-        while not self._closed:
+        while self._life.state is not State.CLOSED:
             try:
                 session = await self.listen_for_session()
             except SessionClosed:
@@ -417,29 +411,22 @@ class Slim:
 
     async def close(self, grace: timedelta | float = 5.0) -> None:
         """Close all sessions gracefully, leave the data plane, give provider and verifier up. Idempotent."""
-        if self._closed or self._plane is None:
-            self._closed = True
+        place = self._life.end()
+        if place is None:
             return
-        self._closed = True
-        self._plane.unobserve(self._connection_changed)
+        plane = place.plane
+        plane.unobserve(self._connection_changed)
         self._listeners.wake_all()
-        if self._keeper is not None:
-            self._keeper.discard(self)
         limit = seconds(grace) or 0.0
-        if not self._plane.closed:
+        if not plane.closed:
             try:
                 await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
             except (TimeoutError, SessionClosed):
                 logger.warning("the application was cut off: it did not close in time", name=str(self._name))
-        self._plane.system.close_inbox(self._inbox)
-        if self._own_plane:
-            await self._plane.close(limit)
-        if self._started is not None:
-            self._started.cancel()
-            await asyncio.gather(self._started, return_exceptions=True)
-            if self._holds_identity:
-                self._holds_identity = False
-                await release(self._provider, self._verifier)
+        plane.system.close_inbox(place.inbox)
+        if self._life.alone:
+            await plane.close(limit)
+        await self._life.release()
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -455,48 +442,18 @@ class Slim:
 
     # Between it and its actor
 
-    def _spawn(self) -> None:
-        """Start in the running loop, once."""
-        if self._plane is not None:
-            return
-        plane = self._given_plane
-        if plane is None:
-            self._keeper = keeper()
-            self._keeper.add(self)
-            plane = self._keeper.own() if self._own_plane else self._keeper.shared()
-        self._plane = plane
-        self._inbox = plane.system.inbox(lambda message, _: self._receive(message))
-        self._actor = plane.spawn_app(self._name, self._provider, self._verifier, WireCodec(), self._settings)
-        plane.system.tell(self._actor, Listen(self._inbox), self._inbox)
-
     async def _ready(self) -> DataPlane:
         """The data plane, with identity initialized. Raises SessionClosed."""
-        self._check_open()
-        self._spawn()
-        assert self._plane is not None
-        failed = self._started is not None and self._started.done() and not self._holds_identity
-        if self._started is None or failed:
-            self._started = asyncio.ensure_future(self._initialize())
-        await asyncio.shield(self._started)
-        return self._plane
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SessionClosed("the application is closed")
-        if self._plane is not None and self._plane.closed:
-            raise SessionClosed("the data plane of the application is closed")
-
-    async def _initialize(self) -> None:
-        await acquire(self._provider, self._verifier)
-        self._holds_identity = True
+        return (await self._life.ready()).plane
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
         """Have the App actor do something and wait for its outcome."""
-        assert self._plane is not None
+        place = self._life.placed()
+        system = place.plane.system
         number = next_handle()
-        outcome: asyncio.Future[Any] = self._plane.system.loop.create_future()
+        outcome: asyncio.Future[Any] = system.loop.create_future()
         self._handles[number] = outcome
-        self._plane.system.tell(self._actor, kind(number, *arguments), self._inbox)
+        system.tell(place.actor, kind(number, *arguments), place.inbox)
         try:
             await outcome
         finally:
