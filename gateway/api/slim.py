@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from loguru import logger
 
@@ -32,8 +32,9 @@ from actors.system import Address
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.life import Life, State
-from gateway.api.session import Session, SessionInbox
+from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, of_record
+from gateway.api.session_inbox import SessionInbox
 from gateway.api.waiters import Waiters
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
@@ -66,6 +67,8 @@ class Slim:
 
     Provider and verifier are closed by the last application that uses them.
     """
+
+    _session_kind: ClassVar[type[Session]] = Session
 
     def __init__(
         self,
@@ -325,7 +328,7 @@ class Slim:
             else:
                 kind = session_config.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return Session(system, inbox, opened, established, self._settings.inbox)
+            return self._session_kind(system, inbox, opened, established, self._settings.inbox)
         inbox.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -389,7 +392,7 @@ class Slim:
             kind = of_record(announced.config).session_type.name
             observing.current.accepted(announced.session_id, kind, announced.destination)
         completed = CompletionHandle.completed()
-        session = Session(system, inbox, announced, completed, self._settings.inbox)
+        session = self._session_kind(system, inbox, announced, completed, self._settings.inbox)
         # Behind its making: what was kept for us comes at once.
         system.tell_now(announced.address, Adopt(inbox.address), inbox.address)
         return session

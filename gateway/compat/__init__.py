@@ -12,7 +12,6 @@ from actors.errors import SlimTimeout
 from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
-from gateway.api.session import Session
 from gateway.api.session_config import SessionType
 from gateway.api.version import get_build_info, get_build_profile, get_version
 from gateway.compat.lower import App, SessionContext
@@ -24,7 +23,7 @@ from gateway.compat.names import (
     PySessionType,
     SessionNotFound,
 )
-from gateway.compat.slim import PySessionInfo, Slim
+from gateway.compat.slim import PySession, PySessionInfo, Slim
 from gateway.telemetry.tracing import init_tracing
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
@@ -39,7 +38,7 @@ PyKeyData = KeyData
 PyKeyFormat = KeyFormat
 PyMessageContext = MessageContext
 PyService = App
-PySession = Session
+Session = PySession
 PySessionContext = SessionContext
 
 __all__ = [

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
@@ -47,6 +47,18 @@ ENDED = 1024
 
 _provisional_ids = itertools.count(2**32)
 """Ids of sessions that have no destination yet; above all that go over the wire."""
+
+
+class PySession(Session):
+    """`gateway.Session`, and the names that its methods had in 0.6."""
+
+    async def recv(self, timeout: timedelta | float | None = None) -> Message:
+        """`get_message`."""
+        return await self.get_message(timeout)
+
+    async def delete(self) -> CompletionHandle:
+        """`close`."""
+        return self.close()
 
 
 class PySessionInfo:
@@ -145,6 +157,8 @@ class Slim(CurrentSlim):
     `async with slim:` starts and stops receiving as it did up to 0.5; leaving the block does not close the
     application (`close` does, and so does the end of the loop). Without it `receive` waits.
     """
+
+    _session_kind: ClassVar[type[Session]] = PySession
 
     def __init__(
         self,

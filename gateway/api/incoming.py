@@ -1,0 +1,65 @@
+"""What a session delivered and its application has not received yet.
+
+    session actor ── Delivered ──► Incoming ── take ──► application
+                  ◄─ Taken(n) ───
+
+Bound: the session actor keeps at most `AppSettings.inbox` items on their way; Taken gives places back, in
+batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from actors.messages.wire import SessionMessage
+from gateway.api.waiters import Waiters
+from identity.errors import SlimError
+
+TAKEN_BATCH = 64
+"""Received items are reported in batches of this many, or of half the bound."""
+
+Item = SessionMessage | SlimError
+
+
+class Incoming:
+    """`taken(n)` reports that `n` items were received; `bound` is the bound above."""
+
+    def __init__(self, taken: Callable[[int], None], bound: int) -> None:
+        self.items: deque[Item] = deque()
+        self.over = False
+        self._report = taken
+        self._taken = 0
+        # Half of it at most: what is not reported yet must never fill it.
+        self._batch = min(TAKEN_BATCH, max(1, bound // 2))
+        self._receivers = Waiters()
+
+    def add(self, items: Iterable[Item], count: int) -> None:
+        """`count` items were delivered."""
+        self.items.extend(items)
+        self._receivers.wake(count)
+
+    def end(self) -> None:
+        """Nothing more will be delivered; what is there may still be received."""
+        self.over = True
+        self._receivers.wake_all()
+
+    async def wait(self, deadline: float | None) -> bool:
+        """Wait for an item. Returns whether there is one: False at the end.
+
+        Raises TimeoutError at `deadline`, a time of the loop's clock.
+        """
+        while not self.items:
+            if self.over:
+                return False
+            await self._receivers.wait(deadline)
+        return True
+
+    def take(self) -> Item:
+        """The next item; there must be one."""
+        item = self.items.popleft()
+        self._taken += 1
+        if self._taken >= self._batch:
+            self._report(self._taken)
+            self._taken = 0
+        return item
