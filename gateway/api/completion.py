@@ -8,6 +8,7 @@ from collections.abc import Generator
 from datetime import timedelta
 
 from actors.errors import SlimTimeout
+from gateway.api.arguments import seconds
 
 next_handle = itertools.count(1).__next__
 """Numbers by which actors name operations of this process."""
@@ -75,8 +76,3 @@ class CompletionHandle:
     def __repr__(self) -> str:
         state = "pending" if not self._done else f"failed: {self._error}" if self._error else "done"
         return f"<CompletionHandle {state}>"
-
-
-def seconds(timeout: timedelta | float | None) -> float | None:
-    """A timeout as seconds; None is without end."""
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -33,7 +33,17 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from gateway.api import observing
-from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.arguments import (
+    Blob,
+    grace_of,
+    instance_of,
+    name_of,
+    payload_of,
+    seconds,
+    text_of,
+    texts_of,
+)
+from gateway.api.completion import CompletionHandle, next_handle
 from gateway.api.events import EventReader, Events
 from gateway.api.incoming import Incoming
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
@@ -181,6 +191,7 @@ class Session:
         Raises ConfigError for another session type or MLS flag, and for making a best-effort session
         reliable; SessionClosed after the end.
         """
+        instance_of(config, SessionConfiguration, "config")
         self._check_open()
         for field in ("session_type", "mls_enabled"):
             if getattr(config, field) is not getattr(self._config, field):
@@ -199,7 +210,7 @@ class Session:
 
     async def publish(
         self,
-        msg: bytes | bytearray | memoryview | Sequence[int],
+        msg: Blob,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
@@ -213,43 +224,45 @@ class Session:
     async def publish_to(
         self,
         message_ctx: MessageContext,
-        msg: bytes | bytearray | memoryview | Sequence[int],
+        msg: Blob,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
         """Answer the sender of a message, over the connection it came from."""
+        instance_of(message_ctx, MessageContext, "message_ctx")
         return await self._send(msg, payload_type, metadata, message_ctx)
 
     async def _send(
         self,
-        msg: bytes | bytearray | memoryview | Sequence[int],
+        msg: Blob,
         payload_type: str | None,
         metadata: Mapping[str, str] | None,
         to: MessageContext | None,
     ) -> CompletionHandle:
+        blob = payload_of(msg, "msg")
+        kind = "" if payload_type is None else text_of(payload_type, "payload_type")
+        marks: dict[str, str] | None = texts_of(metadata, "metadata") if metadata is not None else None
         await self._publishing.turn()
         self._check_open()
-        blob = msg if type(msg) is bytes else bytes(msg)
         # Alone under way, it need not wait for others that might leave with it.
         lone = not self._handles and self._config.reliable
         number = next_handle()
         if observing.current is None:
             handle = CompletionHandle()
-            marks = dict(metadata) if metadata else None
         else:
             target = self._destination if to is None else to.source_name
-            handle, marks = observing.current.publishing(self._id, target, len(blob), metadata)
+            handle, marks = observing.current.publishing(self._id, target, len(blob), marks)
         self._handles[number] = handle
         if to is None:
-            outgoing = Outgoing(blob, payload_type or "", marks, number)
+            outgoing = Outgoing(blob, kind, marks or None, number)
         else:
-            outgoing = Outgoing(blob, payload_type or "", marks, number, to.source_name, to.input_connection)
+            outgoing = Outgoing(blob, kind, marks or None, number, to.source_name, to.input_connection)
         self._publishing.put(outgoing, lone=lone)
         return handle
 
     async def request(
         self,
-        msg: bytes,
+        msg: Blob,
         timeout: timedelta | float | None = 10.0,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -259,15 +272,17 @@ class Session:
         A peer that does not know of requests answers with an ordinary message; point to point the next
         one counts. Raises SlimTimeout, SessionClosed, MessageUndelivered.
         """
+        limit = seconds(timeout)
         key = str(next_handle())
         answer: asyncio.Future[Message] = self._system.loop.create_future()
         self._requests[key] = answer
         try:
-            handle = await self.publish(msg, payload_type, {**(metadata or {}), REQUEST_KEY: key})
+            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
+            handle = await self.publish(msg, payload_type, marks)
             failure = asyncio.ensure_future(handle.wait())
             try:
                 # The acknowledgement may come first; only its failure ends the wait early.
-                loop, limit = self._system.loop, seconds(timeout)
+                loop = self._system.loop
                 deadline = None if limit is None else loop.time() + limit
                 waits: set[asyncio.Future[Any]] = {answer, failure}
                 await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -292,9 +307,8 @@ class Session:
         message's place: MessageLost, MessageUndelivered, ParticipantDisconnected. The receive loop,
         `async for message in session`, goes on over these.
         """
-        incoming = self._incoming
+        incoming, limit = self._incoming, seconds(timeout)
         if not incoming.items:
-            limit = seconds(timeout)
             deadline = None if limit is None else self._system.loop.time() + limit
             try:
                 if not await incoming.wait(deadline):
@@ -336,8 +350,13 @@ class Session:
             self._pass_over(item)
         raise StopAsyncIteration
 
-    async def messages(self, *, gaps: Gaps = "events") -> AsyncIterator[Message | MessageLost]:
+    def messages(self, *, gaps: Gaps = "events") -> AsyncIterator[Message | MessageLost]:
         """The receive loop; with `gaps="items"` each gap comes in its place, as MessageLost."""
+        if gaps not in ("events", "items"):
+            raise ConfigError(f'gaps: "events" or "items", got {gaps!r}', field="gaps")
+        return self._messages(gaps)
+
+    async def _messages(self, gaps: Gaps) -> AsyncIterator[Message | MessageLost]:
         while await self._incoming.wait(None):
             item = self._incoming.take()
             if not isinstance(item, SlimError):
@@ -361,21 +380,23 @@ class Session:
 
     # Members
 
-    async def invite(self, name: Name) -> CompletionHandle:
+    async def invite(self, name: Name | str) -> CompletionHandle:
         """Add an application to the group. Completes when it and all members know.
 
         Raises NotModerator, SessionClosed; the handle fails with HandshakeFailed or ParticipantExists.
         """
+        guest = name_of(name, "name")
         self._check_moderator(f"cannot invite participant to {self._destination}")
-        return self._operate(lambda number: Invite(number, name))
+        return self._operate(lambda number: Invite(number, guest))
 
-    async def remove(self, name: Name) -> CompletionHandle:
+    async def remove(self, name: Name | str) -> CompletionHandle:
         """Take a member out of the group; an id in `name` is ignored.
 
         Raises NotModerator, SessionClosed; the handle fails with ParticipantNotFound.
         """
+        member = name_of(name, "name")
         self._check_moderator(f"cannot remove participant from {self._destination}")
-        return self._operate(lambda number: RemoveMember(number, name))
+        return self._operate(lambda number: RemoveMember(number, member))
 
     def events(self) -> EventReader:
         """Members that come and go, MLS epochs, rotations of our identity, gaps: from now on, until the
@@ -396,10 +417,11 @@ class Session:
         Returns at once; the handle completes when the session has ended. Raises SessionClosed when it has
         been closed before.
         """
+        limit = grace_of(grace)
         if self.closed:
             raise SessionClosed("Session already closed", session_id=self._id)
         self._publishing.flush()
-        handle = self._operate(lambda number: CloseSession(number, seconds(grace) or 0.0))
+        handle = self._operate(lambda number: CloseSession(number, limit))
         self._closing = handle
         self._publishing.end()
         return handle

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 
 from actors.messages import wire
 from actors.messages.session import SessionConfig
-from gateway.api.completion import seconds
+from gateway.api.arguments import instance_of, seconds, texts_of
 from identity.errors import ConfigError
+
+SHORTEST, LONGEST = 0.001, (2**32 - 1) / 1000
+"""Seconds between two attempts that an invitation can say: it counts milliseconds in 32 bits."""
 
 
 class SessionType(Enum):
@@ -61,8 +64,8 @@ class SessionConfiguration(metaclass=Spelling):
             raise TypeError("use SessionConfiguration.PointToPoint(...) or SessionConfiguration.Group(...)")
         self._timeout = _timeout(timeout)
         self._max_retries = _retries(max_retries)
-        self._mls_enabled = bool(mls_enabled)
-        self._metadata = _metadata(metadata)
+        self._mls_enabled = mls_enabled is not None and instance_of(mls_enabled, bool, "mls_enabled")
+        self._metadata = texts_of(metadata, "metadata")
 
     @property
     def timeout(self) -> timedelta | None:
@@ -89,7 +92,7 @@ class SessionConfiguration(metaclass=Spelling):
         """The form that actors exchange."""
         return SessionConfig(
             self.session_type.value,
-            seconds(self._timeout),
+            None if self._timeout is None else self._timeout.total_seconds(),
             self._max_retries,
             self._mls_enabled,
             self._metadata or None,
@@ -128,19 +131,25 @@ SessionConfiguration.Group = Group
 def of_record(config: SessionConfig) -> SessionConfiguration:
     """The applications' form of what actors exchange."""
     kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
-    timeout = None if config.interval is None else timedelta(seconds=config.interval)
-    return kind(timeout, config.max_retries, config.mls, config.metadata)
+    # As it is: a peer may have chosen values that we would refuse our own application.
+    made = kind.__new__(kind)
+    made._timeout = None if config.interval is None else timedelta(seconds=config.interval)
+    made._max_retries, made._mls_enabled = config.max_retries, config.mls
+    made._metadata = dict(config.metadata or {})
+    return made
 
 
 def _timeout(value: object) -> timedelta | None:
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = timedelta(seconds=value)
-    if not isinstance(value, timedelta) or value <= timedelta(0):
-        shown = f"{value.total_seconds():g} s" if isinstance(value, timedelta) else repr(value)
-        raise ConfigError(f"timeout: expected a positive timedelta or seconds, got {shown}", field="timeout")
-    return value
+    limit = seconds(value, "timeout")  # type: ignore[arg-type]
+    if limit is None or not SHORTEST <= limit <= LONGEST:
+        shown = "no end" if limit is None else f"{limit:g} s"
+        raise ConfigError(
+            f"timeout: expected a timedelta or seconds, from {SHORTEST:g} to {LONGEST:.0f}, got {shown}",
+            field="timeout",
+        )
+    return value if isinstance(value, timedelta) else timedelta(seconds=limit)
 
 
 def _retries(value: object) -> int | None:
@@ -149,11 +158,3 @@ def _retries(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
         raise ConfigError(f"max_retries: expected a number from 0 on, got {value!r}", field="max_retries")
     return value
-
-
-def _metadata(value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(x, str) for pair in value.items() for x in pair):
-        raise ConfigError("metadata: expected a dict of texts", field="metadata")
-    return dict(value)

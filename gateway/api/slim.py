@@ -30,7 +30,8 @@ from actors.messages.session import (
 from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
-from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.arguments import grace_of, instance_of, name_of, names_of, number_of, seconds, settings_of
+from gateway.api.completion import CompletionHandle, next_handle
 from gateway.api.life import Life, State
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, of_record
@@ -72,7 +73,7 @@ class Slim:
 
     def __init__(
         self,
-        name: Name,
+        name: Name | str,
         provider: Provider,
         verifier: Verifier,
         local_service: bool = False,
@@ -85,8 +86,10 @@ class Slim:
                 raise ConfigError(
                     f"{role}: expected an Identity{role.capitalize()}, got {type(value).__name__}", field=role
                 )
-        self._name = name.with_id(instance_id(identity_id(provider)))
-        self._settings = settings or AppSettings()
+        if data_plane is not None:
+            instance_of(data_plane, DataPlane, "data_plane")
+        self._settings = settings_of(settings, "settings")
+        self._name = name_of(name, "name").with_id(instance_id(identity_id(provider)))
         self._life = Life(
             self,
             self._name,
@@ -111,7 +114,7 @@ class Slim:
 
     @classmethod
     async def new(
-        cls, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
+        cls, name: Name | str, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
         await acquire(provider, verifier)
@@ -237,42 +240,50 @@ class Slim:
 
     # Names and routes
 
-    async def subscribe(self, name: Name, connection: int | None = None) -> None:
+    async def subscribe(self, name: Name | str, connection: int | None = None) -> None:
         """Receive for `name` too; its id is replaced by this application's own.
 
         It is announced on `connection`, or else on the connection made last, if there is one.
         """
+        ours = name_of(name, "name").with_id(self._name.id)
+        number_of(connection, "connection")
         await self._ready()
-        await self._operate(SubscribeName, name.with_id(self._name.id), self._chosen(connection))
+        await self._operate(SubscribeName, ours, self._chosen(connection))
 
-    async def unsubscribe(self, name: Name, connection: int | None = None) -> None:
+    async def unsubscribe(self, name: Name | str, connection: int | None = None) -> None:
         """Undo `subscribe`."""
+        ours = name_of(name, "name").with_id(self._name.id)
+        number_of(connection, "connection")
         await self._ready()
-        await self._operate(UnsubscribeName, name.with_id(self._name.id), self._chosen(connection))
+        await self._operate(UnsubscribeName, ours, self._chosen(connection))
 
-    async def set_route(self, name: Name, connection: int | None = None) -> None:
+    async def set_route(self, name: Name | str, connection: int | None = None) -> None:
         """Messages for `name` leave by `connection`, or else by the connection made last.
 
         Without any, an application of the process-wide data plane keeps the route for its first
         connection; others raise NotConnected.
         """
+        peer = name_of(name, "name")
+        number_of(connection, "connection")
         await self._ready()
         connection = self._chosen(connection)
         if connection is not None:
-            await self._operate(SetRoute, name, connection)
+            await self._operate(SetRoute, peer, connection)
         elif self._life.alone:
             raise NotConnected
         else:
-            self._kept_routes.append(name)
+            self._kept_routes.append(peer)
 
-    async def remove_route(self, name: Name, connection: int | None = None) -> None:
+    async def remove_route(self, name: Name | str, connection: int | None = None) -> None:
         """Undo `set_route`."""
+        peer = name_of(name, "name")
+        number_of(connection, "connection")
         await self._ready()
         connection = self._chosen(connection)
         if connection is not None:
-            await self._operate(RemoveRoute, name, connection)
-        elif name in self._kept_routes:
-            self._kept_routes.remove(name)
+            await self._operate(RemoveRoute, peer, connection)
+        elif peer in self._kept_routes:
+            self._kept_routes.remove(peer)
         elif self._life.alone:
             raise NotConnected
 
@@ -294,31 +305,33 @@ class Slim:
 
     async def create_session(
         self,
-        destination: Name | SessionConfiguration | None = None,
+        destination: Name | str | SessionConfiguration | None = None,
         session_config: SessionConfiguration | None = None,
         *,
-        dest_name: Name | None = None,
+        dest_name: Name | str | None = None,
     ) -> Session:
         """Begin a session with `destination` (or `dest_name`): a peer's name, or the channel of a group.
 
         Returns at once. The result is the session, and also the pair `(session, established)`. Raises
         ConfigError.
         """
-        place = await self._life.ready()
         if isinstance(destination, SessionConfiguration):
             # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
             destination, session_config = getattr(destination, "destination", None), destination
-        target = destination if dest_name is None else dest_name
         if session_config is None:
             raise ConfigError("session_config: which kind of session?", field="session_config")
+        instance_of(session_config, SessionConfiguration, "session_config")
+        target = destination if dest_name is None else dest_name
         if target is None:
             raise ConfigError("destination: with whom? Give a Name", field="destination")
+        peer = name_of(target, "destination" if dest_name is None else "dest_name")
+        place = await self._life.ready()
         system = place.plane.system
         inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
         system.tell_now(
             place.actor,
-            OpenSession(next_handle(), inbox.address, target, session_config.record()),
+            OpenSession(next_handle(), inbox.address, peer, session_config.record()),
             inbox.address,
         )
         opened = await inbox.first()
@@ -334,7 +347,7 @@ class Slim:
 
     def session(
         self,
-        peer: Name,
+        peer: Name | str,
         *,
         timeout: timedelta | float | None = DEFAULT_INTERVAL,
         max_retries: int | None = DEFAULT_RETRIES,
@@ -346,12 +359,12 @@ class Slim:
         Entering waits until it stands, leaving closes it. With `timeout=None` it is best effort.
         """
         config = SessionConfiguration.PointToPoint(timeout, max_retries, mls, metadata)
-        return Opening(self, peer, config, ())
+        return Opening(self, name_of(peer, "peer"), config, ())
 
     def group(
         self,
-        channel: Name,
-        invite: Iterable[Name] = (),
+        channel: Name | str,
+        invite: Iterable[Name | str] = (),
         *,
         timeout: timedelta | float | None = DEFAULT_INTERVAL,
         max_retries: int | None = DEFAULT_RETRIES,
@@ -363,7 +376,7 @@ class Slim:
         Entering waits until everybody in `invite` has joined, leaving closes the group for all.
         """
         config = SessionConfiguration.Group(timeout, max_retries, mls, metadata)
-        return Opening(self, channel, config, tuple(invite))
+        return Opening(self, name_of(channel, "channel"), config, names_of(invite, "invite"))
 
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
         """The next session that somebody opened with us.
@@ -371,9 +384,10 @@ class Slim:
         Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile, and
         ConnectionLost when its last connection is lost for good.
         """
+        limit = seconds(timeout)
         plane = await self._ready()
         loop = plane.system.loop
-        deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
+        deadline = None if limit is None else loop.time() + limit
         lost_before = self._lost
         while not self._announced:
             self._life.check()
@@ -408,19 +422,19 @@ class Slim:
 
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
-        return session.close()
+        return instance_of(session, Session, "session").close()
 
     # The end
 
     async def close(self, grace: timedelta | float = 5.0) -> None:
         """Close all sessions gracefully, leave the data plane, give provider and verifier up. Idempotent."""
+        limit = grace_of(grace)
         place = self._life.end()
         if place is None:
             return
         plane = place.plane
         plane.unobserve(self._connection_changed)
         self._listeners.wake_all()
-        limit = seconds(grace) or 0.0
         if not plane.closed:
             try:
                 await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)

@@ -14,6 +14,7 @@ from typing import Any
 
 from actors.names import Name
 from gateway.api import session_config
+from gateway.api.arguments import name_of
 from gateway.api.session_config import Group, PointToPoint, SessionConfiguration
 
 _NAMED = ("peer_name", "channel_name", "topic")
@@ -24,11 +25,13 @@ class _WithDestination(SessionConfiguration):
     """A configuration that may bring the name along."""
 
     def __init__(self, *values: Any, **more: Any) -> None:
-        named = [more.pop(key) for key in _NAMED if key in more]
-        self._destination: Name | None = next((name for name in named if name is not None), None)
-        if values and isinstance(values[0], Name):
-            self._destination, *rest = values
+        given = {key: more.pop(key) for key in _NAMED if key in more}
+        named = [name_of(value, key) for key, value in given.items() if value is not None]
+        if values and isinstance(values[0], Name | str):
+            first, *rest = values
+            named.append(name_of(first, _NAMED[0]))
             values = _in_order(rest)
+        self._destination = named[-1] if named else None
         super().__init__(*values, **more)
 
     @property

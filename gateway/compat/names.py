@@ -9,6 +9,7 @@ from typing import ClassVar
 from actors.errors import SessionError
 from actors.messages.session import SessionConfig
 from actors.names import Name
+from gateway.api.arguments import name_of
 from gateway.api.session_config import Group, PointToPoint, SessionConfiguration, SessionType, Spelling
 from gateway.compat.configuration import GroupOn, PointToPointWith
 from identity.errors import ConfigError
@@ -67,14 +68,14 @@ class Streaming(Group):
     def __init__(
         self,
         session_direction: PySessionDirection,
-        topic: Name,
+        topic: Name | str,
         moderator: bool = False,
         max_retries: int = 0,
         timeout: timedelta | float | None = timedelta(seconds=1),
         mls_enabled: bool = False,
     ) -> None:
         super().__init__(timeout, max_retries, mls_enabled)
-        self._topic = topic
+        self._topic = name_of(topic, "topic")
         self.session_direction = session_direction
         self.moderator = moderator
 

@@ -28,13 +28,13 @@ from typing import Any, ClassVar, Self
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.completion import CompletionHandle, seconds
+from gateway.api.arguments import Blob, name_of, seconds
+from gateway.api.completion import CompletionHandle
 from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
 from gateway.compat.configuration import destination_of
 from gateway.compat.connections import sharing
-from gateway.compat.lower import Blob
 from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
 from gateway.config import ClientConfig
 from gateway.node.data_plane import DataPlane
@@ -315,10 +315,10 @@ class Slim(CurrentSlim):
 
     async def create_session(
         self,
-        destination: Name | SessionConfiguration | None = None,
+        destination: Name | str | SessionConfiguration | None = None,
         session_config: SessionConfiguration | int | None = None,
         *,
-        dest_name: Name | None = None,
+        dest_name: Name | str | None = None,
         config: SessionConfiguration | None = None,
         queue_size: int = 0,
     ) -> Any:
@@ -398,13 +398,14 @@ class Slim(CurrentSlim):
         self,
         session: PySessionInfo,
         msg: Blob,
-        dest: Name,
+        dest: Name | str,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
         """Send to `dest`; in a channel, to all members. Raises SessionNotFound, SessionClosed."""
+        peer = name_of(dest, "dest")
         conversation = self._known(session)
-        found = conversation.open_session(dest) or await self._session_with(conversation, dest)
+        found = conversation.open_session(peer) or await self._session_with(conversation, peer)
         return await found.publish(msg, payload_type, metadata)
 
     async def _session_with(self, conversation: Conversation, peer: Name) -> Session:
@@ -432,7 +433,7 @@ class Slim(CurrentSlim):
         )
 
     async def request_reply(
-        self, session: PySessionInfo, msg: Blob, dest: Name, timeout: timedelta | float | None = None
+        self, session: PySessionInfo, msg: Blob, dest: Name | str, timeout: timedelta | float | None = None
     ) -> tuple[PySessionInfo, bytes]:
         """Publish, and the next message of the session. Raises SlimTimeout."""
         await self.publish(session, msg, dest)
@@ -444,11 +445,11 @@ class Slim(CurrentSlim):
                 raise
             raise SlimTimeout("timed out waiting for the reply", session_id=session.id) from exc
 
-    async def invite(self, session: PySessionInfo, name: Name) -> None:
+    async def invite(self, session: PySessionInfo, name: Name | str) -> None:
         """Add `name` to a channel of ours; returns when everybody knows. Raises what the handle raises."""
         await (await self._channel(session).invite(name))
 
-    async def remove(self, session: PySessionInfo, name: Name) -> None:
+    async def remove(self, session: PySessionInfo, name: Name | str) -> None:
         """Take `name` out of a channel of ours."""
         await (await self._channel(session).remove(name))
 
