@@ -62,6 +62,7 @@ from actors.messages.session import (
     Outbound,
     Received,
     RemoveRoute,
+    Require,
     Resolved,
     SessionAnnounced,
     SessionEnded,
@@ -520,6 +521,10 @@ class AppActor(LoopActor):
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
+
+    @handles(Require)
+    def _on_require(self, message: Require, _: ActorAddress) -> None:
+        self._invitations.mls_required = message.mls
 
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:

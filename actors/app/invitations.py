@@ -74,6 +74,8 @@ class Invitations:
         self.local = local
         self.invited: set[int] = set()
         """Sessions that were invited and not adopted yet: the backlog."""
+        self.mls_required = False
+        """Whether a session without MLS is refused."""
         self._names: dict[Key, int] = {local.key: 1}
         self._draw = draw
         self._mls = mls
@@ -132,6 +134,8 @@ class Invitations:
         who = f"invitation of {message.source} to session {message.session_id}"
         if request.enable_mls and not self._mls:
             return Refused(f"{who}: it asks for MLS, which this application is not set up for")
+        if self.mls_required and not request.enable_mls:
+            return Refused(f"{who}: it is not encrypted, and this application requires MLS", alarming=True)
         if len(self.invited) >= self._backlog:
             return Refused(f"{who}: {self._backlog} announced sessions wait for listen_for_session already")
         if message.session_type is SessionKind.MULTICAST:

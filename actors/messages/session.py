@@ -91,6 +91,12 @@ class Listen(NamedTuple):
     inbox: Any
 
 
+class Require(NamedTuple):
+    """From now on: whether sessions of others must be encrypted."""
+
+    mls: bool
+
+
 class OpenSession(NamedTuple):
     """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
 

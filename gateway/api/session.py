@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from loguru import logger
 
-from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SlimTimeout
+from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import (
+    Adopt,
     CloseSession,
     Completed,
     Delivered,
@@ -57,6 +58,13 @@ if TYPE_CHECKING:
     from actors.system import LoopSystem
 
 Gaps = Literal["events", "items"]
+
+INTRODUCTION = 1.0
+"""Seconds to wait for a session's actor, which answers in its next turn."""
+
+
+class SessionNotFound(SessionError, ValueError):
+    """No session is known under this id."""
 
 
 class Message(ReceivedMessage["Session"]):
@@ -108,8 +116,13 @@ class Session:
         self._fingerprint = ""
         if isinstance(opened, SessionOpened):
             self._handles[opened.handle] = established
+        self._introduced: asyncio.Future[None] = system.loop.create_future()
         self._inbox = inbox
         inbox.open(self._receive)
+        if isinstance(opened, SessionAnnounced) and not system.tell_now(
+            self._actor, Adopt(inbox.address), inbox.address
+        ):
+            self._end(SessionClosed("it ended before it was taken up", session_id=self._id))
         system.tell_now(self._actor, Watch(inbox.address), inbox.address)
 
     # What it is
@@ -463,6 +476,8 @@ class Session:
             case Completed():
                 self._completed(message)
             case Membership():
+                # Behind what was kept for us: now we know where the session stands.
+                self._introduce()
                 self._members = message.members
                 self._epoch, self._fingerprint = message.epoch, message.fingerprint
             case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
@@ -513,6 +528,7 @@ class Session:
         if self.over:
             return
         self._ended = cause
+        self._introduce()
         self._incoming.end()
         error = self._end_error()
         for handle in self._handles.values():
@@ -531,6 +547,21 @@ class Session:
         return SessionClosed(": ".join(filter(None, (what, cause))), session_id=self._id)
 
     # Small things
+
+    async def introduced(self) -> Self:
+        """Wait until it is known where a session stands that others opened."""
+        if not self._introduced.done():
+            await asyncio.wait({self._introduced}, timeout=INTRODUCTION)
+        return self
+
+    def _introduce(self) -> None:
+        if not self._introduced.done():
+            self._introduced.set_result(None)
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is over, with nothing left to receive."""
+        return self._incoming.over and not self._incoming.items
 
     def _check_not_closed_here(self) -> None:
         """Of a session that this side closed nothing can be read, as in the original (`api.md` 4.2)."""

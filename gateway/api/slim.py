@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mappi
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Self
+from weakref import WeakValueDictionary
 
 from loguru import logger
 
@@ -17,10 +18,12 @@ from actors.messages.session import (
     Adopt,
     AppSettings,
     CloseApp,
+    CloseSession,
     Completed,
     Failure,
     OpenSession,
     RemoveRoute,
+    Require,
     SessionAnnounced,
     SessionOpened,
     SetRoute,
@@ -33,7 +36,7 @@ from gateway.api import observing
 from gateway.api.arguments import grace_of, instance_of, name_of, names_of, number_of, seconds, settings_of
 from gateway.api.completion import CompletionHandle, next_handle
 from gateway.api.life import Life, State
-from gateway.api.session import Session
+from gateway.api.session import Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.waiters import Waiters
@@ -101,6 +104,11 @@ class Slim:
         )
         self._handles: dict[int, asyncio.Future[Any]] = {}
         self._announced: deque[SessionAnnounced] = deque()
+        self._taken_up: deque[Session] = deque()
+        """Of these, what a listener took up and was cancelled before it had it."""
+        self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
+        """By id: those that somebody still holds."""
+        self._mls_required = False
         self._listeners = Waiters()
         self._lost: ConnectionLost | None = None
         """The latest of our connections that was lost for good."""
@@ -341,7 +349,9 @@ class Slim:
             else:
                 kind = session_config.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return self._session_kind(system, inbox, opened, established, self._settings.inbox)
+            session = self._session_kind(system, inbox, opened, established, self._settings.inbox)
+            self._sessions[session.id] = session
+            return session
         inbox.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -389,15 +399,46 @@ class Slim:
         loop = plane.system.loop
         deadline = None if limit is None else loop.time() + limit
         lost_before = self._lost
-        while not self._announced:
-            self._life.check()
-            if self._lost is not None and self._lost is not lost_before and not self._connections:
-                raise ConnectionLost(self._lost.endpoint, self._lost.cause)
+        while True:
+            while not self._announced and not self._taken_up:
+                self._life.check()
+                if self._lost is not None and self._lost is not lost_before and not self._connections:
+                    raise ConnectionLost(self._lost.endpoint, self._lost.cause)
+                try:
+                    await self._listeners.wait(deadline)
+                except TimeoutError as exc:
+                    raise SlimTimeout("listen_for_session timed out") from exc
+            session = self._taken_up.popleft() if self._taken_up else self._take_up(self._announced.popleft())
+            if session is None:
+                continue
             try:
-                await self._listeners.wait(deadline)
-            except TimeoutError as exc:
-                raise SlimTimeout("listen_for_session timed out") from exc
-        return self._adopt(self._announced.popleft())
+                await session.introduced()
+            except BaseException:
+                # Whoever listens next gets it.
+                self._taken_up.appendleft(session)
+                self._listeners.wake(1)
+                raise
+            if not session.spent:
+                return session
+
+    def _take_up(self, announced: SessionAnnounced) -> Session | None:
+        """A session that others opened; None if it is of no use. Nothing they send makes this raise."""
+        if self._mls_required and not announced.config.mls:
+            # Announced before `require`; later ones the App refuses.
+            self._turn_away(announced, "it is not encrypted")
+            return None
+        try:
+            return self._adopt(announced)
+        except Exception as exc:
+            self._turn_away(announced, f"it cannot be used: {type(exc).__name__}")
+            return None
+
+    def _turn_away(self, announced: SessionAnnounced, why: str) -> None:
+        """End a session that nobody will use, and free its place."""
+        logger.warning("turned a session away: {}", why, session=announced.session_id)
+        place = self._life.placed()
+        for message in (Adopt(place.inbox), CloseSession(None, 0.0)):
+            place.plane.system.tell(announced.address, message, place.inbox)
 
     def _adopt(self, announced: SessionAnnounced) -> Session:
         system = self.data_plane.system
@@ -407,8 +448,7 @@ class Slim:
             observing.current.accepted(announced.session_id, kind, announced.destination)
         completed = CompletionHandle.completed()
         session = self._session_kind(system, inbox, announced, completed, self._settings.inbox)
-        # Behind its making: what was kept for us comes at once.
-        system.tell_now(announced.address, Adopt(inbox.address), inbox.address)
+        self._sessions[session.id] = session
         return session
 
     async def sessions(self) -> AsyncIterator[Session]:
@@ -419,6 +459,31 @@ class Slim:
             except SessionClosed:
                 return
             yield session
+
+    def set_session_config(
+        self, session: Session | int, session_config: SessionConfiguration
+    ) -> CompletionHandle:
+        """`Session.set_session_config`, by the session or its id; the result may be awaited or not.
+
+        Raises SessionNotFound ("session not found") for an id that is not known.
+        """
+        if isinstance(session, int) and not isinstance(session, bool):
+            found = self._sessions.get(session)
+            if found is None:
+                raise SessionNotFound(f"session not found: {session}", session_id=session)
+        else:
+            found = instance_of(session, Session, "session")
+        found.set_session_config(session_config)
+        return CompletionHandle.completed()
+
+    def require(self, *, mls: bool) -> None:
+        """Accept encrypted sessions only, from now on; with `mls=False` the others too.
+
+        An invitation to a session without MLS is refused. What is running goes on.
+        """
+        self._mls_required = instance_of(mls, bool, "mls")
+        place = self._life.placed()
+        place.plane.system.tell(place.actor, Require(mls), place.inbox)
 
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""

@@ -12,6 +12,7 @@ from actors.errors import SlimTimeout
 from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
+from gateway.api.session import SessionNotFound
 from gateway.api.session_config import SessionType
 from gateway.api.version import get_build_info, get_build_profile, get_version
 from gateway.compat.lower import App, SessionContext
@@ -21,7 +22,6 @@ from gateway.compat.names import (
     PySessionConfiguration,
     PySessionDirection,
     PySessionType,
-    SessionNotFound,
 )
 from gateway.compat.slim import PySession, PySessionInfo, Slim
 from gateway.telemetry.tracing import init_tracing

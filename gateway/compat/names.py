@@ -6,17 +6,12 @@ from datetime import timedelta
 from enum import Enum
 from typing import ClassVar
 
-from actors.errors import SessionError
 from actors.messages.session import SessionConfig
 from actors.names import Name
 from gateway.api.arguments import name_of
 from gateway.api.session_config import Group, PointToPoint, SessionConfiguration, SessionType, Spelling
 from gateway.compat.configuration import GroupOn, PointToPointWith
 from identity.errors import ConfigError
-
-
-class SessionNotFound(SessionError, ValueError):
-    """No session is known under this id."""
 
 
 class PyName(Name):

@@ -30,12 +30,12 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.arguments import Blob, name_of, seconds
 from gateway.api.completion import CompletionHandle
-from gateway.api.session import Message, Session
+from gateway.api.session import Message, Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
 from gateway.compat.configuration import destination_of
 from gateway.compat.connections import sharing
-from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
+from gateway.compat.names import FireAndForget, PySessionDirection, Streaming
 from gateway.config import ClientConfig
 from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError, SlimError
@@ -239,9 +239,6 @@ class Slim(CurrentSlim):
             except BaseException:
                 self._backlog.release()
                 raise
-            if session.over:
-                self._backlog.release()
-                continue
             conversation = Conversation(session.id, session.session_config, new=True)
             self._conversations[session.id] = conversation
             self._add(conversation, session.dst, session)
@@ -353,13 +350,18 @@ class Slim(CurrentSlim):
         self._forget(conversation)
         return AllOf([s.close() for _, s in conversation.sessions if not s.closed])
 
-    async def set_session_config(self, session_id: int, session_config: SessionConfiguration) -> None:
-        """Raises SessionNotFound, and ConfigError for what cannot change."""
-        conversation = self._known(session_id)
-        for _, session in conversation.sessions:
-            if not session.closed:
-                session.set_session_config(session_config)
+    def set_session_config(
+        self, session: Session | PySessionInfo | int, session_config: SessionConfiguration
+    ) -> CompletionHandle:
+        """As `gateway.Slim`; for what `receive` told of, too."""
+        if isinstance(session, Session):
+            return super().set_session_config(session, session_config)
+        conversation = self._known(session)
+        for _, made in conversation.sessions:
+            if not made.closed:
+                made.set_session_config(session_config)
         conversation.config = session_config
+        return CompletionHandle.completed()
 
     async def get_session_config(self, session_id: int) -> SessionConfiguration:
         """Raises SessionNotFound."""
