@@ -1,8 +1,8 @@
 """Generate the protobuf modules from every .proto file of the three floors.
 
-The stubs for clients (`gateway/stubs/`) are generated with gRPC clients, and once more in `gateway/proto/`: a
-private copy under a package name of its own, so that a process may hold both. There the one field that 0.7 and
-1.4 fill differently is read as bytes.
+The stubs for clients (`gateway/stubs/`) are generated with gRPC clients, and once more in `gateway/proto/`:
+a private copy under a package name of its own, so that a process may hold both. There the one field that 0.7
+and 1.4 fill differently is read as bytes.
 """
 
 import subprocess
