@@ -1,8 +1,8 @@
 """Generate the protobuf modules from every .proto file of the three floors.
 
 The stubs for clients (`gateway/stubs/`) are generated with gRPC clients, and once more in `gateway/proto/`:
-a private copy under a package name of its own, so that a process may hold both. There the one field that 0.7
-and 1.4 fill differently is read as bytes.
+a private copy under a package name of its own, so that a process may hold both. There the fields that 0.7 and
+1.4 fill differently are read as bytes.
 """
 
 import subprocess
@@ -16,8 +16,10 @@ REWRITTEN = (
     ("package controlplane.proto.v1;", "package callboard.controlplane.v1;"),
     ("controller.proto.v1.", "callboard.controller.v1."),
     ('import "controller/v1/controller.proto"', 'import "gateway/proto/controller.proto"'),
-    # 0.7 has a text here, 1.4 a Struct (`controller.md` 10).
+    # 0.7 has texts here, 1.4 messages (`controller.md` 10).
     ("optional string local_endpoint = 3;", "optional bytes local_endpoint = 3;"),
+    ("optional string external_endpoint = 4;", "optional bytes external_endpoint = 4;"),
+    ("optional string group_name = 5;", "optional bytes group_name = 5;"),
 )
 
 

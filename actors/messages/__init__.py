@@ -1,7 +1,8 @@
 """Everything that actors say to one another: frozen records, each with a msgpack form.
 
 `wire` holds the protocol's own records, `routing` what the actors of a node say, `session` what
-applications and sessions say, `controller` what a controller, its nodes and its callers say. `VOCABULARY` packs and unpacks all of them (`actors/messages/vocabulary.py`).
+applications and sessions say, `controller` what a controller, its nodes and its callers say.
+`VOCABULARY` packs and unpacks all of them (`actors/messages/vocabulary.py`).
 """
 
 from __future__ import annotations

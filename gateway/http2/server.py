@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import ssl as tls
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
@@ -36,9 +36,9 @@ class StreamHandler(Protocol):
 class Server:
     """Listens, and keeps the connections. Made by `serve`; an asynchronous context manager that closes."""
 
-    def __init__(self, handler: StreamHandler, method: str, limits: Limits) -> None:
+    def __init__(self, handler: StreamHandler, method: str | Collection[str], limits: Limits) -> None:
         self._handler = handler
-        self._method = method
+        self._methods = frozenset((method,) if isinstance(method, str) else method)
         self._limits = limits
         self._counters = Counters()
         self._loop = asyncio.get_running_loop()
@@ -155,9 +155,10 @@ class Server:
     def request_received(self, wire: Wire, state: StreamState, headers: Headers) -> None:
         """Ask the handler about a call."""
         stream = ServerStream(wire, state)
-        if headers[":path"] != self._method:
+        if headers[":path"] not in self._methods:
             self._counters.refuse("method")
-            stream.close(Status.UNIMPLEMENTED, "the only method here is " + self._method)
+            only = "the only method" if len(self._methods) == 1 else "the methods"
+            stream.close(Status.UNIMPLEMENTED, f"{only} here: {', '.join(sorted(self._methods))}")
             return
         try:
             decision = self._handler.stream_opened(stream, headers)
@@ -192,7 +193,7 @@ class Server:
 
 async def serve(
     handler: StreamHandler,
-    method: str,
+    method: str | Collection[str],
     *,
     host: str | None = "127.0.0.1",
     port: int = 0,
@@ -200,7 +201,7 @@ async def serve(
     ssl: tls.SSLContext | None = None,
     limits: Limits = SERVER,
 ) -> Server:
-    """Listen for calls of one gRPC method, such as "/package.Service/Method".
+    """Listen for calls of one gRPC method, such as "/package.Service/Method", or of several.
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
     `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. Raises OSError

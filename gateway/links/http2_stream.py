@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,8 +87,10 @@ class FastServer:
         authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
         context: ssl.SSLContext | None,
         high_water: int,
+        methods: str | Collection[str] = METHOD_PATH,
     ) -> None:
         keepalive = config.keepalive
+        self._methods = methods
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
@@ -114,10 +116,12 @@ class FastServer:
         """Listen. Returns the address with the port in use. Raises OSError."""
         target, limits, context = self._target, self._limits, self._context
         if isinstance(target, str):
-            self._server = await http2.serve(self, METHOD_PATH, path=target, ssl=context, limits=limits)
+            self._server = await http2.serve(self, self._methods, path=target, ssl=context, limits=limits)
             return f"unix:{target}"
         host, port = target
-        self._server = await http2.serve(self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits)
+        self._server = await http2.serve(
+            self, self._methods, host=host, port=port, ssl=context, limits=limits
+        )
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
 
@@ -164,8 +168,10 @@ class FastDialler:
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
         context: Callable[[], ssl.SSLContext] | None,
         high_water: int,
+        method: str = METHOD_PATH,
     ) -> None:
         self._config = config
+        self._method = method
         self._headers = headers
         self._context = context
         keepalive = config.keepalive
@@ -205,7 +211,7 @@ class FastDialler:
             sock = await tunnel(config.proxy, *target)
         return await http2.connect(
             where,
-            METHOD_PATH,
+            self._method,
             headers,
             ssl=context,
             server_hostname=config.server_name,

@@ -211,9 +211,9 @@ class ConnectionDetails(_message.Message):
     endpoint: str
     mtls_required: bool
     local_endpoint: bytes
-    external_endpoint: str
-    group_name: str
-    def __init__(self, endpoint: _Optional[str] = ..., mtls_required: _Optional[bool] = ..., local_endpoint: _Optional[bytes] = ..., external_endpoint: _Optional[str] = ..., group_name: _Optional[str] = ...) -> None: ...
+    external_endpoint: bytes
+    group_name: bytes
+    def __init__(self, endpoint: _Optional[str] = ..., mtls_required: _Optional[bool] = ..., local_endpoint: _Optional[bytes] = ..., external_endpoint: _Optional[bytes] = ..., group_name: _Optional[bytes] = ...) -> None: ...
 
 class RegisterNodeRequest(_message.Message):
     __slots__ = ("node_id", "connection_details", "group_name", "callboard_version", "backbone")

@@ -71,7 +71,7 @@ def server_auth(auth: AuthConfig) -> ServerAuth | None:
         return None
     if auth.kind == "basic":
         return _CheckBasic(auth.username, auth.password)
-    return _CheckBearer(_verifier(auth))
+    return _CheckBearer(bearer_verifier(auth))
 
 
 def basic_header(username: str, password: str) -> str:
@@ -187,7 +187,9 @@ def _provider(auth: AuthConfig) -> Provider:
     return _naming(auth, build)
 
 
-def _verifier(auth: AuthConfig) -> Verifier:
+def bearer_verifier(auth: AuthConfig) -> Verifier:
+    """A verifier of bearer tokens, not initialized. Raises ConfigError naming the key at fault."""
+
     def build() -> Verifier:
         if auth.kind == "spire":
             return IdentityVerifier.Spire(*_spire(auth))
