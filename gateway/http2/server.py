@@ -157,8 +157,8 @@ class Server:
         stream = ServerStream(wire, state)
         if headers[":path"] not in self._methods:
             self._counters.refuse("method")
-            only = "the only method" if len(self._methods) == 1 else "the methods"
-            stream.close(Status.UNIMPLEMENTED, f"{only} here: {', '.join(sorted(self._methods))}")
+            only = "the only method here is" if len(self._methods) == 1 else "the methods here are"
+            stream.close(Status.UNIMPLEMENTED, f"{only} {', '.join(sorted(self._methods))}")
             return
         try:
             decision = self._handler.stream_opened(stream, headers)
