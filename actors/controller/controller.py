@@ -50,6 +50,9 @@ from actors.messages.controller import (
     Triple,
 )
 
+ORDERS_FROM = ("controller", "controller", "controller")
+"""The name that nodes give orders under (`controller.md` 6.1)."""
+
 
 class Controller:
     """All that a controller decides.
@@ -325,7 +328,8 @@ class Controller:
         """The automatic routes of some names."""
         if not self._automatic:
             return
-        wanted_names = set(changed)
+        # Every node answers to this name itself.
+        wanted_names = set(changed) - {ORDERS_FROM}
         present = [item for item in self._reconciler.items() if item.automatic and item.name in wanted_names]
         edges = list(self._edges())
         wanted = set()

@@ -240,18 +240,30 @@ class Northbound:
 
     # Channels
 
+    async def _order(self, question: Any, call: _Call) -> Any:
+        """A change of a channel; where nobody is known to be its moderator, the nodes are asked once more."""
+        try:
+            return await call.change(question)
+        except CallError as error:
+            if error.status != "UNAVAILABLE" or "no connected node" not in error.text:
+                raise
+        await self._southbound.refresh()
+        return await call.change(question)
+
     async def _create_channel(self, request: cp.CreateChannelRequest, call: _Call) -> Message:
-        name = await call.change(CreateChannel(tuple(request.moderators), request.channel_name))
+        name = await self._order(CreateChannel(tuple(request.moderators), request.channel_name), call)
         return cp.CreateChannelResponse(channel_name=name, channel_id=name)
 
     async def _delete_channel(self, request: pb.DeleteChannelRequest, call: _Call) -> Message:
-        return _ack(await call.change(DeleteChannel(request.channel_name)))
+        return _ack(await self._order(DeleteChannel(request.channel_name), call))
 
     async def _add_participant(self, request: pb.AddParticipantRequest, call: _Call) -> Message:
-        return _ack(await call.change(AddParticipant(request.channel_name, request.participant_name)))
+        return _ack(await self._order(AddParticipant(request.channel_name, request.participant_name), call))
 
     async def _delete_participant(self, request: pb.DeleteParticipantRequest, call: _Call) -> Message:
-        return _ack(await call.change(DeleteParticipant(request.channel_name, request.participant_name)))
+        return _ack(
+            await self._order(DeleteParticipant(request.channel_name, request.participant_name), call)
+        )
 
     async def _list_channels(self, _: pb.ListChannelsRequest, call: _Call) -> Message:
         channels = await call.ask(ListChannels())

@@ -60,10 +60,14 @@ from identity.errors import AuthError
 PATH = "/controller.proto.v1.ControllerService/OpenControlChannel"
 REGISTRATION = 15.0
 """Seconds in which a node has to register."""
-LIST_TIME = 15.0
+LIST_TIME = 5.0
 """Seconds that a node has for a list."""
+POLL = 5.0
+"""Seconds after which an original is asked for its names again."""
 QUIET = 0.5
 """Seconds without a further piece after which a list of an original counts as whole."""
+CHANGES = 10_000
+"""Reports that are remembered while a list is under way."""
 CHUNK = 100
 """Entries of one piece of a list."""
 ENTRIES = 200_000
@@ -97,6 +101,10 @@ class Southbound:
         """Whether `subject` may register as `node`."""
         return self._owners.get(node, subject) == subject
 
+    async def refresh(self) -> None:
+        """Ask all nodes for their names again: originals of 1.4 do not report every change."""
+        await asyncio.gather(*(stream.ask_names() for stream in list(self.streams.values())))
+
     async def entries(self, node: str, what: str) -> list[Any]:
         """The entries of a list of a node: `subscription` or `connection`. Raises CallError."""
         stream = self.streams.get(node)
@@ -125,8 +133,14 @@ class NodeStream:
         self._numbers = itertools.count(1)
         self._lists: dict[str, _List] = {}
         self._commands: dict[str, Configure] = {}
+        self._orders: dict[int, tuple[str, str]] = {}
+        """Verb and channel of each order under way."""
+        self._mute: set[str] = set()
+        """Channels whose moderators do not report."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._names: set[Held] = set()
+        self._since: list[tuple[set[Held], set[Held]]] = []
+        """Changes reported since the names were last asked for: the list may be older."""
         self._over = False
         self._timer = asyncio.get_running_loop().call_later(
             REGISTRATION, self._end, f"no registration within {REGISTRATION:g} s"
@@ -277,6 +291,8 @@ class NodeStream:
             logger.warning("node {} has more than {} names: the rest is ignored", self._node, ENTRIES)
             return
         self._names = (self._names | gained) - lost
+        self._since.append((gained, lost))
+        del self._since[:-CHANGES]
         self._tell(NamesTold(self._node, tuple(gained), tuple(lost)))
 
     def _configured(self, ack: pb.ConfigurationCommandAck) -> None:
@@ -294,8 +310,18 @@ class NodeStream:
         if kind != "order" or not number.isdigit():
             return
         text = "; ".join(ack.messages)[:512]
-        if text == ack.original_message_id:
-            text = ""  # 0.7 repeats the id here
+        if text == ack.original_message_id or text.isdigit():
+            text = ""  # originals give an id here, no reason
+        verb, channel = self._orders.pop(int(number), ("", ""))
+        if not (ack.success or text or self._ours):
+            # An original node gives no reason: the only one it knows is that nobody reported in time.
+            # Moderators of 0.7 never do: one that did not for its creation is taken for such.
+            if verb == "create":
+                self._mute.add(channel)
+            if verb in ("create", "delete") or channel in self._mute:
+                text = "handed over; this moderator does not report"
+                self._tell(OrderDone(self._node, int(number), "OK", text))
+                return
         status = "OK" if ack.success else _status(ack.code) if ack.HasField("code") else "ABORTED"
         if not ack.success and not text:
             text = f"no report of the moderator at {self._node}"
@@ -365,12 +391,21 @@ class NodeStream:
                 self._send(pb.ControlMessage(message_id=id, config_command=command))
             case Order():
                 message = pb.ControlMessage(message_id=f"order-{record.order}")
+                self._orders[record.order] = (record.verb, record.channel)
                 write_order(record, message)
                 self._send(message)
             case NamesWanted():
-                self._spawn(self._ask_names())
+                self._spawn(self.ask_names() if self._ours else self._polling())
 
-    async def _ask_names(self) -> None:
+    async def _polling(self) -> None:
+        """Ask for the names again and again: originals of 1.4 do not report every change."""
+        while True:
+            await self.ask_names()
+            await asyncio.sleep(POLL)
+
+    async def ask_names(self) -> None:
+        """Have the node list its names, and tell the actor."""
+        self._since = []
         try:
             entries = await self.entries("subscription")
         except CallError as error:
@@ -378,6 +413,8 @@ class NodeStream:
             return
         own = [Held(triple(one), instance(one)) for one in entries if one.local_connections]
         self._names = {one for one in own if all(one.name)}
+        for gained, lost in self._since:
+            self._names = (self._names | gained) - lost
         remote = [
             Direction(triple(one), instance(one), endpoint)
             for one in entries

@@ -152,6 +152,12 @@ class FakeNode:
             )
             if len(parts) == 4:
                 added.id.value = int(parts[3])
+            if not lost:
+                entry = pb.SubscriptionEntry(component_0=parts[0], component_1=parts[1], component_2=parts[2])
+                entry.local_connections.add(id=1)
+                if len(parts) == 4:
+                    entry.id.value = int(parts[3])
+                self.subscriptions.append(entry)
         await self.send(pb.ControlMessage(message_id="c", config_command=command))
 
     async def acknowledge(self, order: pb.ControlMessage, success: bool = True, text: str = "") -> None:

@@ -623,3 +623,17 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
             assert command.subscriptions_to_set[0].id.value == 3
             assert command.connections_to_create[0].connection_id == "http://127.0.0.1:9"
     assert (tmp_path / "db" / "controller.db").stat().st_mode & 0o77 == 0
+
+
+async def test_a_report_right_behind_a_list_is_not_lost() -> None:
+    p, _ = modules()
+    async with controller() as made, client(made.northbound) as stub:
+        for at in range(10):
+            async with FakeNode(made.southbound) as node:
+                await node.registered()
+                # The answered list was empty; by the time it is looked at, this is here too.
+                await node.report(f"o/n/mod{at}/5")
+                node.subscriptions = []
+                request = p.CreateChannelRequest(moderators=[f"o/n/mod{at}/5"], channel_name=f"o/n/c{at}")
+                await stub.ListNodes(p.NodeListRequest())
+                assert (await stub.CreateChannel(request)).channel_id == f"o/n/c{at}"
