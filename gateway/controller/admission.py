@@ -54,7 +54,7 @@ class Admission:
     certificates: bool = False
     """Whether a certificate that TLS has checked is a proof."""
     roles: Mapping[str, AccessRole] = field(default_factory=dict)
-    """By subject: the user, `sub` of a token, the SPIFFE ID or common name of a certificate."""
+    """By subject: the user, `sub` of a token, the name of a certificate (`certificate_subject`)."""
     default_role: AccessRole | None = None
     """Of those whom `roles` does not name; None: they may nothing."""
     clock: Callable[[], float] = time.time
@@ -110,16 +110,19 @@ class Admission:
 
 
 def certificate_subject(pem: bytes) -> str:
-    """The SPIFFE ID of a certificate, else its common name. Raises InvalidToken when it has neither."""
+    """The SPIFFE ID of a certificate, else its first host name, else its common name. Raises InvalidToken."""
     certificate = x509.load_pem_x509_certificate(pem)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        hosts = names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
-        uris = []
+        uris, hosts = [], []
     for uri in uris:
         if uri.startswith("spiffe://"):
             return uri
+    if hosts:
+        return hosts[0]
     common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     if not common:
         raise InvalidToken("the certificate names nobody", rule="certificate")
