@@ -1,4 +1,4 @@
-"""The service towards programs: `ControlPlaneService` (`controller.md` 2.1 and 2.4).
+"""The service towards programs: `ControlPlaneService` (`controller.md` 2.1, 2.4).
 
 A method reads its request, asks the controller's actor, and writes the reply. Names of fields in refusals are
 those of the request.

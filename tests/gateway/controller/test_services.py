@@ -19,7 +19,7 @@ from gateway.proto import controller_pb2 as pb
 from tests.gateway.controller.stage import FakeNode, client, controller
 
 TRANSPORTS = ("fast", "grpc")
-GUIDE = Path(__file__).resolve().parents[4] / "shared" / "guides" / "group-management.md"
+GUIDE = (Path(__file__).resolve().parents[4] / "shared" / "guides" / "group-management").with_suffix(".md")
 
 
 def modules() -> tuple[Any, Any]:
