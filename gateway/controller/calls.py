@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from actors.routing.budget import ByteBudget
 from gateway import http2
 from gateway.config import ServerConfig
-from gateway.http2.errors import Status
+from gateway.http2.errors import GrpcStatus
 from gateway.http2.headers import read_timeout
 from gateway.links.grpc_stream import GrpcStream
 from gateway.links.http2_stream import FastServer, Http2Stream
@@ -76,7 +77,13 @@ class _FastCalls(FastServer):
         self, config: ServerConfig, methods: Methods, source: TlsSource, context: ssl.SSLContext | None
     ) -> None:
         super().__init__(
-            config, lambda stream: None, None, context, HIGH_WATER, [*methods.unary, *methods.streams]
+            config,
+            lambda stream: None,
+            None,
+            context,
+            HIGH_WATER,
+            ByteBudget(),
+            [*methods.unary, *methods.streams],
         )
         self._calls, self._source = methods, source
 
@@ -94,9 +101,9 @@ class _FastCalls(FastServer):
             take = await self._calls.streams[path](caller)
             take(Http2Stream(stream, caller.peer))
         except CallError as error:
-            stream.close(Status[error.status], error.text)
+            stream.close(GrpcStatus[error.status], error.text)
         except AuthError as error:
-            stream.close(Status.UNAUTHENTICATED, str(error))
+            stream.close(GrpcStatus.UNAUTHENTICATED, str(error))
 
     async def _answer(self, stream: http2.ServerStream, unary: Unary, caller: Caller) -> None:
         request: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()

@@ -52,7 +52,7 @@ from gateway.controller.records import (
     write_configure,
     write_order,
 )
-from gateway.http2.errors import Status
+from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
 from identity.errors import AuthError
@@ -170,7 +170,7 @@ class NodeStream:
             elif message.WhichOneof("payload") == "register_node_request":
                 self._register(message)
             else:
-                self._reply(message, False, "register first", Status.FAILED_PRECONDITION)
+                self._reply(message, False, "register first", GrpcStatus.FAILED_PRECONDITION)
                 self._end("the first message was no registration")
 
     def stream_drained(self) -> None:
@@ -222,7 +222,7 @@ class NodeStream:
                 )
             )
         except CallError as error:
-            self._reply(message, False, error.text, Status[error.status])
+            self._reply(message, False, error.text, GrpcStatus[error.status])
             self._end(error.text)
             return
         if self._over:
@@ -270,7 +270,7 @@ class NodeStream:
                 )
                 self._tell(NodeForgotten(self._node, self._inbox))
             case "register_node_request":
-                self._reply(message, False, "registered already", Status.ALREADY_EXISTS)
+                self._reply(message, False, "registered already", GrpcStatus.ALREADY_EXISTS)
             case (
                 "create_channel_request"
                 | "delete_channel_request"
@@ -281,7 +281,7 @@ class NodeStream:
             ):
                 self._spawn(self._asked(message))
             case "subscription_list_request" | "connection_list_request":
-                self._reply(message, False, "lists are of nodes", Status.UNIMPLEMENTED)
+                self._reply(message, False, "lists are of nodes", GrpcStatus.UNIMPLEMENTED)
 
     def _names_told(self, command: pb.ConfigurationCommand) -> None:
         gained = {Held(triple(one), instance(one)) for one in command.subscriptions_to_set}
@@ -364,7 +364,7 @@ class NodeStream:
             text = await self._desk.change(f"node {self._node}", self._caller.peer, question)
             self._reply(message, True, str(text or ""))
         except CallError as error:
-            self._reply(message, False, error.text, Status[error.status])
+            self._reply(message, False, error.text, GrpcStatus[error.status])
 
     # To the node
 
@@ -451,7 +451,7 @@ class NodeStream:
             waiting.add(response.entries, last=response.done)
 
     def _reply(
-        self, message: pb.ControlMessage, success: bool, text: str, status: Status = Status.OK
+        self, message: pb.ControlMessage, success: bool, text: str, status: GrpcStatus = GrpcStatus.OK
     ) -> None:
         ack = pb.Ack(original_message_id=message.message_id, success=success, messages=[text])
         if not success:
@@ -519,4 +519,4 @@ class _List:
 
 def _status(code: int) -> str:
     """The name of a gRPC status that a node gave."""
-    return Status(code).name if 0 < code <= max(Status) else "UNKNOWN"
+    return GrpcStatus(code).name if 0 < code <= max(GrpcStatus) else "UNKNOWN"
