@@ -1,6 +1,6 @@
 """A listener for the controller's gRPC methods, unary and streaming, on either transport of ours.
 
-Methods know bytes and a Caller; what the caller may do is decided by them. They fail by CallError.
+Methods know bytes and a RpcCaller; what the caller may do is decided by them. They fail by CallError.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CallError(Exception):
         self.text = text
 
 
-class Caller(NamedTuple):
+class RpcCaller(NamedTuple):
     """Who calls, as the transport knows it."""
 
     peer: str
@@ -50,8 +50,8 @@ class Caller(NamedTuple):
     """Seconds that it waits for an answer, if it says so."""
 
 
-Unary = Callable[[bytes, Caller], Awaitable[bytes]]
-TakesStream = Callable[[Caller], Awaitable[Callable[[Stream], None]]]
+Unary = Callable[[bytes, RpcCaller], Awaitable[bytes]]
+TakesStream = Callable[[RpcCaller], Awaitable[Callable[[Stream], None]]]
 """Admits a caller and returns what takes its stream."""
 
 
@@ -105,7 +105,7 @@ class _FastCalls(FastServer):
         except AuthError as error:
             stream.close(GrpcStatus.UNAUTHENTICATED, str(error))
 
-    async def _answer(self, stream: http2.ServerStream, unary: Unary, caller: Caller) -> None:
+    async def _answer(self, stream: http2.ServerStream, unary: Unary, caller: RpcCaller) -> None:
         request: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
         def arrived(message: bytes | None) -> None:
@@ -123,13 +123,13 @@ class _FastCalls(FastServer):
         stream.send([await unary(message, caller)])
         stream.close()
 
-    def _caller(self, stream: http2.ServerStream, headers: http2.Headers) -> Caller:
+    def _caller(self, stream: http2.ServerStream, headers: http2.Headers) -> RpcCaller:
         name = stream.get_extra_info("peername")
         peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
         ssl_object = stream.get_extra_info("ssl_object")
         der = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
         pem = ssl.DER_cert_to_PEM_cert(der).encode() if der else b""
-        return Caller(peer, headers, pem, read_timeout(headers))
+        return RpcCaller(peer, headers, pem, read_timeout(headers))
 
 
 class _GrpcCalls:
@@ -211,7 +211,7 @@ class _GrpcCalls:
 
         return call
 
-    def _caller(self, context: Any) -> Caller:
+    def _caller(self, context: Any) -> RpcCaller:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         found = context.auth_context()
         leaf = b"".join(found.get("x509_pem_cert", ()))
@@ -219,7 +219,7 @@ class _GrpcCalls:
         if self._source.checks_spiffe_ids:
             self._source.check_peer(leaf + chain.replace(leaf, b"") if leaf else chain)
         peer = context.peer().partition(":")[2]
-        return Caller(peer, headers, leaf or chain, context.time_remaining())
+        return RpcCaller(peer, headers, leaf or chain, context.time_remaining())
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -35,7 +35,7 @@ import yaml
 
 from gateway.config import AuthConfig, ServerConfig
 from gateway.config.section import Section
-from gateway.controller.admission import AccessRole
+from gateway.controller.access import AccessRole
 from identity.errors import ConfigError
 
 MEMORY = ":memory:"

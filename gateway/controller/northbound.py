@@ -30,8 +30,8 @@ from actors.messages.controller import (
     ListParticipants,
     ListRoutes,
 )
-from gateway.controller.admission import AccessRole, Admission
-from gateway.controller.calls import Caller, CallError, Unary
+from gateway.controller.access import AccessPolicy, AccessRole
+from gateway.controller.calls import CallError, RpcCaller, Unary
 from gateway.controller.desk import Desk
 from gateway.controller.records import instance, read_direction, triple, write_details
 from gateway.controller.southbound import Southbound
@@ -49,7 +49,7 @@ _READER, _OPERATOR, _ADMIN = AccessRole.READER, AccessRole.OPERATOR, AccessRole.
 class _Call(NamedTuple):
     """One call under way."""
 
-    caller: Caller
+    caller: RpcCaller
     subject: str
     desk: Desk
 
@@ -68,7 +68,7 @@ _Handler = Callable[[Any, _Call], Awaitable[Message]]
 class Northbound:
     """The methods, by path."""
 
-    def __init__(self, desk: Desk, southbound: Southbound, admission: Admission) -> None:
+    def __init__(self, desk: Desk, southbound: Southbound, admission: AccessPolicy) -> None:
         self._desk = desk
         self._southbound = southbound
         self._admission = admission
@@ -106,7 +106,7 @@ class Northbound:
         kind: type[Message],
         method: _Handler,
     ) -> Unary:
-        async def call(data: bytes, caller: Caller) -> bytes:
+        async def call(data: bytes, caller: RpcCaller) -> bytes:
             try:
                 principal = await self._admission.principal(caller)
                 if principal.role < role:

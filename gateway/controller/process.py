@@ -14,7 +14,7 @@ from actors.controller.controller import Controller
 from actors.messages import VOCABULARY
 from actors.system import LoopSystem
 from gateway.config import ServerConfig
-from gateway.controller.admission import AccessRole, Admission
+from gateway.controller.access import AccessPolicy, AccessRole
 from gateway.controller.audit import Audit
 from gateway.controller.calls import Methods, listen
 from gateway.controller.config import MEMORY, ControllerConfig, ServiceAuth
@@ -84,13 +84,13 @@ class ControllerProcess:
             "northbound", config.northbound, Methods(northbound.methods(), {}), north_auth
         )
 
-    async def _admission(self, auth: ServiceAuth, default: AccessRole | None) -> Admission:
+    async def _admission(self, auth: ServiceAuth, default: AccessRole | None) -> AccessPolicy:
         verifier = None
         if auth.jwt is not None:
             verifier = bearer_verifier(auth.jwt)
             await verifier.initialize()
             self._held.push_async_callback(verifier.close)
-        return Admission(
+        return AccessPolicy(
             auth.passwords,
             auth.token,
             verifier,
@@ -99,7 +99,9 @@ class ControllerProcess:
             auth.default_role if default is None else default,
         )
 
-    async def _listen(self, what: str, config: ServerConfig, methods: Methods, admission: Admission) -> str:
+    async def _listen(
+        self, what: str, config: ServerConfig, methods: Methods, admission: AccessPolicy
+    ) -> str:
         source = TlsSource(config.tls, Side.SERVER)
         await source.start()
         self._held.push_async_callback(source.close)

@@ -38,8 +38,8 @@ from actors.messages.controller import (
     OrderDone,
     Superseded,
 )
-from gateway.controller.admission import Admission, Principal
-from gateway.controller.calls import Caller, CallError
+from gateway.controller.access import AccessPolicy, Principal
+from gateway.controller.calls import CallError, RpcCaller
 from gateway.controller.desk import Desk
 from gateway.controller.records import (
     config_endpoint,
@@ -79,7 +79,7 @@ UNSENT = 16 * 1024 * 1024
 class Southbound:
     """The streams of all nodes."""
 
-    def __init__(self, desk: Desk, admission: Admission, owners: dict[str, str]) -> None:
+    def __init__(self, desk: Desk, admission: AccessPolicy, owners: dict[str, str]) -> None:
         """`owners` says which subject a node's id belongs to; ids that it leaves out go to who comes
         first."""
         self.desk = desk
@@ -88,7 +88,7 @@ class Southbound:
         self.streams: dict[str, NodeStream] = {}
         """By node, registered ones."""
 
-    async def open(self, caller: Caller) -> Callable[[Stream], None]:
+    async def open(self, caller: RpcCaller) -> Callable[[Stream], None]:
         """Admit a node's stream. Raises AuthError or CallError."""
         try:
             principal = await self._admission.principal(caller)
@@ -116,7 +116,7 @@ class Southbound:
 class NodeStream:
     """One stream, as its handler."""
 
-    def __init__(self, hub: Southbound, stream: Stream, caller: Caller, principal: Principal) -> None:
+    def __init__(self, hub: Southbound, stream: Stream, caller: RpcCaller, principal: Principal) -> None:
         self._hub = hub
         self._desk = hub.desk
         self._stream = stream

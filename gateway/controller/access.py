@@ -21,7 +21,7 @@ from enum import IntEnum
 
 from cryptography import x509
 
-from gateway.controller.calls import Caller, CallError
+from gateway.controller.calls import CallError, RpcCaller
 from identity.errors import InvalidToken
 from identity.protocols import Verifier
 
@@ -43,7 +43,7 @@ class Principal:
 
 
 @dataclass(slots=True)
-class Admission:
+class AccessPolicy:
     """The proofs that one service takes, and the roles of those who give them."""
 
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -64,7 +64,7 @@ class Admission:
         """Whether everybody is let in."""
         return not (self.passwords or self.token or self.verifier or self.certificates)
 
-    async def principal(self, caller: Caller) -> Principal:
+    async def principal(self, caller: RpcCaller) -> Principal:
         """Who calls. Raises AuthError without a proof, CallError (PERMISSION_DENIED) without a role."""
         if self.open:
             return Principal("anonymous", AccessRole.ADMIN)
@@ -74,7 +74,7 @@ class Admission:
             raise CallError("PERMISSION_DENIED", f"{subject} has no role here")
         return Principal(subject, role)
 
-    async def _subject(self, caller: Caller) -> str:
+    async def _subject(self, caller: RpcCaller) -> str:
         scheme, _, value = caller.headers.get("authorization", "").partition(" ")
         value = value.strip()
         match scheme.lower():
