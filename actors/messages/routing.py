@@ -13,39 +13,47 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Key
+from actors.record import record
 from identity.errors import SlimError
 
 
+@record
 class FramesIn(NamedTuple):
     """Link to its Connection: what one read brought, in order."""
 
     frames: tuple[Inbound, ...]
 
 
+@record
 class LinkDrained(NamedTuple):
     """Link to its Connection: the backlog fell below the low-water mark."""
 
 
+@record
 class Start(NamedTuple):
     """To a new Connection: attach to the route table and begin to read."""
 
 
+@record
 class LinkLost(NamedTuple):
     """Dialled link to its Connection: the stream broke; the link goes on dialling."""
 
     cause: str
 
 
+@record
 class LinkClosed(NamedTuple):
     """Link to its Connection: the stream is over. `cause` is for people."""
 
     cause: str
 
 
+@record
 class LinkRestored(NamedTuple):
     """Dialled link to its Connection: a new stream stands in the place of a lost one."""
 
 
+@record
 class Forward(NamedTuple):
     """Connection or App to a Connection or App: put these out, in order.
 
@@ -57,18 +65,21 @@ class Forward(NamedTuple):
     reply_to: Any
 
 
+@record
 class Transmit(NamedTuple):
     """RouteTable to a Connection: write these records of the protocol itself."""
 
     records: tuple[Subscription | SubscriptionAck | LinkNegotiation, ...]
 
 
+@record
 class Congested(NamedTuple):
     """Connection to one that forwards to it: my outbox is above its high-water mark."""
 
     connection: int
 
 
+@record
 class TooLarge(NamedTuple):
     """Connection to one that forwards to it: these are over my link's limit (bytes) and were not written."""
 
@@ -76,12 +87,14 @@ class TooLarge(NamedTuple):
     limit: int
 
 
+@record
 class Drained(NamedTuple):
     """Connection to one that it told Congested: there is room again."""
 
     connection: int
 
 
+@record
 class Attach(NamedTuple):
     """Connection or App to the RouteTable: I exist. The answer is a Snapshot, and one with every change."""
 
@@ -92,6 +105,7 @@ class Attach(NamedTuple):
     """We opened it: its routes survive a loss of the stream and are sent again."""
 
 
+@record
 class Detach(NamedTuple):
     """Connection or App to the RouteTable: I am gone, and so is all that was subscribed through me."""
 
@@ -101,6 +115,7 @@ class Detach(NamedTuple):
     """What applications are told who have nobody else to wait for: set by connections that we dialled."""
 
 
+@record
 class ConnectionGone(NamedTuple):
     """RouteTable to an App, behind the snapshot without it: this connection will not come back."""
 
@@ -108,16 +123,19 @@ class ConnectionGone(NamedTuple):
     error: SlimError
 
 
+@record
 class Echo(NamedTuple):
     """Connection to the RouteTable, and back: all that I sent before is done."""
 
 
+@record
 class Reattach(NamedTuple):
     """Dialled connection to the RouteTable: the stream is new; send again what had been forwarded."""
 
     connection: int
 
 
+@record
 class Negotiated(NamedTuple):
     """Connection to the RouteTable: the peer told its link id and version (`dataplane.md` 4)."""
 
@@ -126,6 +144,7 @@ class Negotiated(NamedTuple):
     version: str
 
 
+@record
 class Subscribing(NamedTuple):
     """Connection or App to the RouteTable: a subscription arrived on this connection."""
 
@@ -133,6 +152,7 @@ class Subscribing(NamedTuple):
     subscription: Subscription
 
 
+@record
 class Acknowledged(NamedTuple):
     """Connection to the RouteTable: the peer acknowledged a subscription that we forwarded."""
 
@@ -140,6 +160,7 @@ class Acknowledged(NamedTuple):
     ack: SubscriptionAck
 
 
+@record
 class Route(NamedTuple):
     """One name's entry of a snapshot: connections by instance id, and all of them in order."""
 
@@ -149,6 +170,7 @@ class Route(NamedTuple):
     remote_by_id: dict[int, tuple[int, ...]]
 
 
+@record
 class Snapshot(NamedTuple):
     """RouteTable to everybody that routes: the whole table, immutable, replaced when it changes."""
 
@@ -158,16 +180,19 @@ class Snapshot(NamedTuple):
     """Connection index to the actor that puts frames out there."""
 
 
+@record
 class Sweep(NamedTuple):
     """The route table to itself: the mailbox has come round, announce what changed."""
 
 
+@record
 class Status(NamedTuple):
     """Ask for figures; the answer is a StatusReport with the same tag."""
 
     tag: int = 0
 
 
+@record
 class StatusReport(NamedTuple):
     """Figures by name, for people and tests."""
 
@@ -175,6 +200,7 @@ class StatusReport(NamedTuple):
     tag: int = 0
 
 
+@record
 class Opened(NamedTuple):
     """To the Gateway: the link with this index is there; give it a Connection."""
 
@@ -185,6 +211,7 @@ class Opened(NamedTuple):
     """Who wants to be told ConnectionState, beside the Gateway."""
 
 
+@record
 class ConnectionState(NamedTuple):
     """Connection to its observers: where it stands. One of the words below, and why."""
 
@@ -194,10 +221,12 @@ class ConnectionState(NamedTuple):
     detail: str = ""
 
 
+@record
 class Gather(NamedTuple):
     """Ask the Gateway for every connection's figures; the answer is a StatusReport."""
 
 
+@record
 class Close(NamedTuple):
     """Close now; `cause` is for people."""
 

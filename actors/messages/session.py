@@ -23,11 +23,13 @@ from typing import Any, NamedTuple
 
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
+from actors.record import record
 from identity.errors import SlimError
 
 # What describes sessions
 
 
+@record
 class SessionConfig(NamedTuple):
     """How a session behaves (`session.md` 1); times in seconds."""
 
@@ -45,6 +47,7 @@ class SessionConfig(NamedTuple):
         return self.interval is not None and self.max_retries is not None
 
 
+@record
 class AppSettings(NamedTuple):
     """Bounds and times of one application; the defaults are right for most."""
 
@@ -61,6 +64,7 @@ class AppSettings(NamedTuple):
     """Seconds to wait for the node's answer to a subscription (`dataplane.md` 10)."""
 
 
+@record
 class Outgoing(NamedTuple):
     """One message that an application publishes."""
 
@@ -75,6 +79,7 @@ class Outgoing(NamedTuple):
     """publish_to: the connection that member's message came over."""
 
 
+@record
 class Failure(NamedTuple):
     """An operation that did not work."""
 
@@ -85,12 +90,14 @@ class Failure(NamedTuple):
 # Application to its App
 
 
+@record
 class Listen(NamedTuple):
     """SessionAnnounced goes to `inbox` from now on; what waited goes first."""
 
     inbox: Any
 
 
+@record
 class OpenSession(NamedTuple):
     """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
 
@@ -103,6 +110,7 @@ class OpenSession(NamedTuple):
     config: SessionConfig
 
 
+@record
 class SubscribeName(NamedTuple):
     """Receive for `name` too, under the application's own id; `connection` is told as well, if given."""
 
@@ -111,6 +119,7 @@ class SubscribeName(NamedTuple):
     connection: int | None = None
 
 
+@record
 class UnsubscribeName(NamedTuple):
     """Undo SubscribeName."""
 
@@ -119,6 +128,7 @@ class UnsubscribeName(NamedTuple):
     connection: int | None = None
 
 
+@record
 class SetRoute(NamedTuple):
     """Messages for `name` leave by `connection`."""
 
@@ -127,6 +137,7 @@ class SetRoute(NamedTuple):
     connection: int
 
 
+@record
 class RemoveRoute(NamedTuple):
     """Undo SetRoute."""
 
@@ -135,6 +146,7 @@ class RemoveRoute(NamedTuple):
     connection: int
 
 
+@record
 class CloseApp(NamedTuple):
     """Close every session gracefully within `grace` seconds, then go. Completed answers."""
 
@@ -145,24 +157,28 @@ class CloseApp(NamedTuple):
 # Application to a Session (scripts may send these too, with a inbox of their own)
 
 
+@record
 class Adopt(NamedTuple):
     """Everything about this announced session goes to `inbox` from now on; what waited goes first."""
 
     inbox: Any
 
 
+@record
 class Publish(NamedTuple):
     """Send these, in order."""
 
     items: tuple[Outgoing, ...]
 
 
+@record
 class Taken(NamedTuple):
     """The application consumed this many delivered items."""
 
     items: int
 
 
+@record
 class Invite(NamedTuple):
     """Add `name` to the group (moderator only). The outcome goes to `inbox`, or else to the session's."""
 
@@ -171,6 +187,7 @@ class Invite(NamedTuple):
     inbox: Any = None
 
 
+@record
 class RemoveMember(NamedTuple):
     """Take `name` (compared without id) out of the group (moderator only)."""
 
@@ -179,6 +196,7 @@ class RemoveMember(NamedTuple):
     inbox: Any = None
 
 
+@record
 class SetTimers(NamedTuple):
     """Other timer values for messages sent from now on; both None: best effort."""
 
@@ -187,6 +205,7 @@ class SetTimers(NamedTuple):
     max_retries: int | None
 
 
+@record
 class CloseSession(NamedTuple):
     """End the session: no new messages, await acknowledgements for at most `grace` seconds, say goodbye."""
 
@@ -195,12 +214,14 @@ class CloseSession(NamedTuple):
     grace: float = 60.0
 
 
+@record
 class Watch(NamedTuple):
     """Tell `inbox` about membership: at once a Membership, then every change."""
 
     inbox: Any
 
 
+@record
 class Unwatch(NamedTuple):
     """Undo Watch."""
 
@@ -210,6 +231,7 @@ class Unwatch(NamedTuple):
 # App or Session to the application
 
 
+@record
 class SessionOpened(NamedTuple):
     """The session that OpenSession asked for exists here; whether the peer joins, its handle will tell."""
 
@@ -224,6 +246,7 @@ class SessionOpened(NamedTuple):
     credit: int
 
 
+@record
 class SessionAnnounced(NamedTuple):
     """To the application's inbox: somebody invited us, and the session stands. Adopt it."""
 
@@ -236,6 +259,7 @@ class SessionAnnounced(NamedTuple):
     credit: int
 
 
+@record
 class Completed(NamedTuple):
     """Outcomes of operations, and credit for further messages."""
 
@@ -247,6 +271,7 @@ class Completed(NamedTuple):
     credit: int = 0
 
 
+@record
 class Delivered(NamedTuple):
     """Messages for the application, in order, and errors in the place where its next receive meets them.
 
@@ -257,6 +282,7 @@ class Delivered(NamedTuple):
     items: tuple[SessionMessage | SlimError, ...]
 
 
+@record
 class SessionEnded(NamedTuple):
     """The last word of a session, after everything else; every operation it knew has been answered.
 
@@ -271,6 +297,7 @@ class SessionEnded(NamedTuple):
 # Session to whoever watches
 
 
+@record
 class Membership(NamedTuple):
     """Who is in, the local end included, full names."""
 
@@ -281,6 +308,7 @@ class Membership(NamedTuple):
     fingerprint: str = ""
 
 
+@record
 class MemberJoined(NamedTuple):
     """A member came; `members` is the list with it."""
 
@@ -289,6 +317,7 @@ class MemberJoined(NamedTuple):
     members: tuple[Name, ...]
 
 
+@record
 class MemberLeft(NamedTuple):
     """A member went; `members` is the list without it. `cause` is for people."""
 
@@ -298,6 +327,7 @@ class MemberLeft(NamedTuple):
     cause: str = ""
 
 
+@record
 class EpochChanged(NamedTuple):
     """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
 
@@ -311,18 +341,21 @@ class EpochChanged(NamedTuple):
 # App to a Session
 
 
+@record
 class IdentityRotated(NamedTuple):
     """What the application proves its identity with was replaced; messages carry the new one from now on."""
 
     generation: int
 
 
+@record
 class Received(NamedTuple):
     """Verified messages of this session, in order of arrival."""
 
     messages: tuple[SessionMessage, ...]
 
 
+@record
 class Unroutable(NamedTuple):
     """These could not leave: nothing leads to their destination, or no token is at hand."""
 
@@ -330,12 +363,14 @@ class Unroutable(NamedTuple):
     error: SlimError
 
 
+@record
 class Stranded(NamedTuple):
     """The connection that led to this session's peers is gone for good, and no other leads to them."""
 
     error: SlimError
 
 
+@record
 class Bound(NamedTuple):
     """The outcome of a Bind with a subscription."""
 
@@ -343,6 +378,7 @@ class Bound(NamedTuple):
     error: SlimError | None = None
 
 
+@record
 class CredentialGranted(NamedTuple):
     """The token that CredentialWanted asked for, or why there is none."""
 
@@ -353,14 +389,17 @@ class CredentialGranted(NamedTuple):
         return f"Credential(token of {len(self.token)} characters, error={self.error!r})"
 
 
+@record
 class Verification(NamedTuple):
     """The App's verifier has looked at the tokens of VerificationWanted; what it found, it now knows."""
 
 
+@record
 class BeginSession(NamedTuple):
     """To a new Session of our own: discover, or wait for invitations to make."""
 
 
+@record
 class Resolved(NamedTuple):
     """To the App, from a task it started: the outcome of what could not be had at once."""
 
@@ -372,6 +411,7 @@ class Resolved(NamedTuple):
         return f"Resolved(tag={self.tag}, token of {len(self.token)} characters, error={self.error!r})"
 
 
+@record
 class Congestion(NamedTuple):
     """Whether some connection that this application sends to has its outbox above the high-water mark."""
 
@@ -381,6 +421,7 @@ class Congestion(NamedTuple):
 # A Session to itself
 
 
+@record
 class Computed(NamedTuple):
     """It is time to go on with a long piece of cryptography."""
 
@@ -388,12 +429,14 @@ class Computed(NamedTuple):
 # Session to its App
 
 
+@record
 class Outbound(NamedTuple):
     """Put these out, in order; the App fills in the identity and finds the way."""
 
     messages: tuple[SessionMessage, ...]
 
 
+@record
 class Bind(NamedTuple):
     """Routes and channel subscriptions of a session, kept by the App until Unbind or the session's end."""
 
@@ -403,18 +446,21 @@ class Bind(NamedTuple):
     """Also receive for `name` (a channel), announced on `connection`."""
 
 
+@record
 class Unbind(NamedTuple):
     """Undo Bind."""
 
     name: Name
 
 
+@record
 class Announce(NamedTuple):
     """This session was invited and stands: tell the application."""
 
     opened: SessionAnnounced
 
 
+@record
 class Adopted(NamedTuple):
     """The application took over an announced session; its inbox, should the Session fail."""
 
@@ -422,12 +468,14 @@ class Adopted(NamedTuple):
     inbox: Any
 
 
+@record
 class CredentialWanted(NamedTuple):
     """Obtain a token that carries `claims` (the MLS credential); Credential answers."""
 
     claims: dict[str, Any]
 
 
+@record
 class VerificationWanted(NamedTuple):
     """Have the verifier fetch what it needs to judge these tokens, each at its Unix time; Verification
     answers. For credentials of MLS."""
@@ -438,6 +486,7 @@ class VerificationWanted(NamedTuple):
         return f"VerificationWanted({len(self.tokens)} tokens)"
 
 
+@record
 class SessionGone(NamedTuple):
     """The session is over. `farewells` answer repeated requests of peers who missed our last words."""
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from actors.messages.routing import Attach, Snapshot
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
+from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.table import SubscriptionNotFound, SubscriptionTable
 
@@ -33,6 +34,7 @@ NAME_BOUND = 4096
 """Characters of a name that may be subscribed to."""
 
 
+@record
 class SendTo(NamedTuple):
     """Effect: write a record on a connection."""
 
@@ -40,6 +42,7 @@ class SendTo(NamedTuple):
     record: Subscription | SubscriptionAck
 
 
+@record
 class KnownConnection(NamedTuple):
     """What the core knows of a connection."""
 
@@ -48,6 +51,7 @@ class KnownConnection(NamedTuple):
     dialled: bool
 
 
+@record
 class _AwaitedAck(NamedTuple):
     """A forwarded subscription whose acknowledgement is awaited."""
 
@@ -59,6 +63,7 @@ class _AwaitedAck(NamedTuple):
     """Whether it was sent on an older stream of the connection too."""
 
 
+@record
 class _Lost(NamedTuple):
     names: list[tuple[Name, int]]
     forwarded: list[Subscription]

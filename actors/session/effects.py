@@ -38,13 +38,16 @@ from actors.messages.session import (
     VerificationWanted,
 )
 from actors.messages.wire import SessionMessage
+from actors.record import record
 from actors.session.crypto import Computation
 
 
+@record
 class Joined(NamedTuple):
     """We were invited and the session stands: announce it to the application."""
 
 
+@record
 class Answer(NamedTuple):
     """The outcome of an operation that named an inbox of its own."""
 
@@ -52,6 +55,7 @@ class Answer(NamedTuple):
     completed: Completed
 
 
+@record
 class Refused(NamedTuple):
     """A peer's message was dropped; `reason` is for the log."""
 
@@ -60,6 +64,7 @@ class Refused(NamedTuple):
     """Somebody should know even when nobody looks for a fault."""
 
 
+@record
 class Compute(NamedTuple):
     """Let `computation` go on: in a thread if its place says so; then send Computed in any case."""
 
