@@ -14,6 +14,7 @@ from actors.messages.wire import (
 )
 from actors.names import Key
 from actors.record import record
+from actors.system import Address
 from identity.errors import SlimError
 
 
@@ -62,7 +63,7 @@ class Forward(NamedTuple):
 
     frames: tuple[Frame | SessionMessage, ...]
     sender: int
-    reply_to: Any
+    reply_to: Address
 
 
 @record
@@ -99,7 +100,7 @@ class Attach(NamedTuple):
     """Connection or App to the RouteTable: I exist. The answer is a Snapshot, and one with every change."""
 
     connection: int
-    address: Any
+    address: Address
     local: bool
     dialled: bool = False
     """We opened it: its routes survive a loss of the stream and are sent again."""
@@ -176,7 +177,7 @@ class Snapshot(NamedTuple):
 
     version: int
     routes: dict[Key, Route]
-    addresses: dict[int, Any]
+    addresses: dict[int, Address]
     """Connection index to the actor that puts frames out there."""
 
 
@@ -207,7 +208,7 @@ class Opened(NamedTuple):
     connection: int
     dialled_as: str | None = None
     """Our link id, when we dialled."""
-    observer: Any = None
+    observer: Address | None = None
     """Who wants to be told ConnectionState, beside the Gateway."""
 
 

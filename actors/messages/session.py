@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
 from actors.record import record
+from actors.system import Address
 from identity.errors import SlimError
 
 # What describes sessions
@@ -94,7 +95,7 @@ class Failure(NamedTuple):
 class Listen(NamedTuple):
     """SessionAnnounced goes to `inbox` from now on; what waited goes first."""
 
-    inbox: Any
+    inbox: Address
 
 
 @record
@@ -102,7 +103,7 @@ class OpenSession(NamedTuple):
     """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
 
     handle: int
-    inbox: Any
+    inbox: Address
     """Where all about this session goes: SessionOpened, Completed, Delivered, SessionEnded.
     Other operations of the application are answered at the sender's address."""
     destination: Name
@@ -161,7 +162,7 @@ class CloseApp(NamedTuple):
 class Adopt(NamedTuple):
     """Everything about this announced session goes to `inbox` from now on; what waited goes first."""
 
-    inbox: Any
+    inbox: Address
 
 
 @record
@@ -184,7 +185,7 @@ class Invite(NamedTuple):
 
     handle: int
     name: Name
-    inbox: Any = None
+    inbox: Address | None = None
 
 
 @record
@@ -193,7 +194,7 @@ class RemoveMember(NamedTuple):
 
     handle: int
     name: Name
-    inbox: Any = None
+    inbox: Address | None = None
 
 
 @record
@@ -218,14 +219,14 @@ class CloseSession(NamedTuple):
 class Watch(NamedTuple):
     """Tell `inbox` about membership: at once a Membership, then every change."""
 
-    inbox: Any
+    inbox: Address
 
 
 @record
 class Unwatch(NamedTuple):
     """Undo Watch."""
 
-    inbox: Any
+    inbox: Address
 
 
 # App or Session to the application
@@ -237,7 +238,7 @@ class SessionOpened(NamedTuple):
 
     handle: int
     session_id: int
-    address: Any
+    address: Address
     """The Session actor."""
     source: Name
     """The local end."""
@@ -251,7 +252,7 @@ class SessionAnnounced(NamedTuple):
     """To the application's inbox: somebody invited us, and the session stands. Adopt it."""
 
     session_id: int
-    address: Any
+    address: Address
     source: Name
     destination: Name
     """The initiator point to point, the channel in a group."""
@@ -465,7 +466,7 @@ class Adopted(NamedTuple):
     """The application took over an announced session; its inbox, should the Session fail."""
 
     session_id: int
-    inbox: Any
+    inbox: Address
 
 
 @record

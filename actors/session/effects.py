@@ -7,7 +7,7 @@ MemberLeft and EpochChanged to whoever watches. The few that are not messages st
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from actors.messages.session import (
     Adopt,
@@ -40,6 +40,7 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.record import record
 from actors.session.crypto import Computation
+from actors.system import Address
 
 
 @record
@@ -51,7 +52,7 @@ class Joined(NamedTuple):
 class Answer(NamedTuple):
     """The outcome of an operation that named an inbox of its own."""
 
-    inbox: Any
+    inbox: Address
     completed: Completed
 
 
