@@ -2,7 +2,7 @@
 
 Three parties, told apart by who may send a record:
 
-- the *application* is the API layer, reached at a *inbox*: an address whose mail goes to ordinary code;
+- the *application* is the API layer, reached at an *inbox*: an address whose mail goes to ordinary code;
 - the *App* actor owns one application name, its identity and the choice of routes;
 - a *Session* actor owns one session. The application talks to it directly once it knows its address.
 
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
-from actors.record import record
+from actors.record import record, renamed
 from actors.system import Address
 from identity.errors import SlimError
 
@@ -91,6 +91,7 @@ class Failure(NamedTuple):
 # Application to its App
 
 
+@renamed(port="inbox")
 @record
 class Listen(NamedTuple):
     """SessionAnnounced goes to `inbox` from now on; what waited goes first."""
@@ -98,6 +99,7 @@ class Listen(NamedTuple):
     inbox: Address
 
 
+@renamed(port="inbox")
 @record
 class OpenSession(NamedTuple):
     """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
@@ -155,9 +157,10 @@ class CloseApp(NamedTuple):
     grace: float = 60.0
 
 
-# Application to a Session (scripts may send these too, with a inbox of their own)
+# Application to a Session (scripts may send these too, with an inbox of their own)
 
 
+@renamed(port="inbox")
 @record
 class Adopt(NamedTuple):
     """Everything about this announced session goes to `inbox` from now on; what waited goes first."""
@@ -179,6 +182,7 @@ class Taken(NamedTuple):
     items: int
 
 
+@renamed(port="inbox")
 @record
 class Invite(NamedTuple):
     """Add `name` to the group (moderator only). The outcome goes to `inbox`, or else to the session's."""
@@ -188,6 +192,7 @@ class Invite(NamedTuple):
     inbox: Address | None = None
 
 
+@renamed(port="inbox")
 @record
 class RemoveMember(NamedTuple):
     """Take `name` (compared without id) out of the group (moderator only)."""
@@ -215,6 +220,7 @@ class CloseSession(NamedTuple):
     grace: float = 60.0
 
 
+@renamed(port="inbox")
 @record
 class Watch(NamedTuple):
     """Tell `inbox` about membership: at once a Membership, then every change."""
@@ -222,6 +228,7 @@ class Watch(NamedTuple):
     inbox: Address
 
 
+@renamed(port="inbox")
 @record
 class Unwatch(NamedTuple):
     """Undo Watch."""
@@ -232,6 +239,7 @@ class Unwatch(NamedTuple):
 # App or Session to the application
 
 
+@renamed(room="credit")
 @record
 class SessionOpened(NamedTuple):
     """The session that OpenSession asked for exists here; whether the peer joins, its handle will tell."""
@@ -247,6 +255,7 @@ class SessionOpened(NamedTuple):
     credit: int
 
 
+@renamed(room="credit")
 @record
 class SessionAnnounced(NamedTuple):
     """To the application's inbox: somebody invited us, and the session stands. Adopt it."""
@@ -260,6 +269,7 @@ class SessionAnnounced(NamedTuple):
     credit: int
 
 
+@renamed(room="credit")
 @record
 class Completed(NamedTuple):
     """Outcomes of operations, and credit for further messages."""
@@ -461,6 +471,7 @@ class Announce(NamedTuple):
     opened: SessionAnnounced
 
 
+@renamed(port="inbox")
 @record
 class Adopted(NamedTuple):
     """The application took over an announced session; its inbox, should the Session fail."""

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import ANY
 
 import pytest
@@ -63,3 +64,42 @@ def test_only_named_tuples_are_made_records() -> None:
 
     assert not knows_its_type(Bare)
     assert knows_its_type(record(Bare))
+
+
+OLD_FIELDS = [
+    (session.Listen, "port", "inbox"),
+    (session.OpenSession, "port", "inbox"),
+    (session.Adopt, "port", "inbox"),
+    (session.Invite, "port", "inbox"),
+    (session.RemoveMember, "port", "inbox"),
+    (session.Watch, "port", "inbox"),
+    (session.Unwatch, "port", "inbox"),
+    (session.Adopted, "port", "inbox"),
+    (session.SessionOpened, "room", "credit"),
+    (session.SessionAnnounced, "room", "credit"),
+    (session.Completed, "room", "credit"),
+]
+
+
+@pytest.mark.parametrize(("kind", "old", "name"), OLD_FIELDS)
+def test_public_fields_go_by_their_old_names_too(kind: Any, old: str, name: str) -> None:
+    fields = {field: field.upper() for field in kind._fields}
+    value = kind(**fields)
+    renamed_fields = {old if field == name else field: text for field, text in fields.items()}
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert kind(**renamed_fields) == value
+        assert getattr(value, old) == getattr(value, name) == name.upper()
+        assert value._replace(**{old: 7}) == value._replace(**{name: 7})
+    assert [warning.category for warning in seen] == [DeprecationWarning] * 3
+    assert f"{old} is called {name} now" in str(seen[0].message)
+    assert {warning.filename for warning in seen} == {__file__}
+    with pytest.raises(TypeError, match="the same field"):
+        kind(**fields, **{old: 1})
+
+
+def test_current_names_do_not_warn(recwarn: pytest.WarningsRecorder) -> None:
+    assert session.Completed(1, credit=2).credit == session.Completed(1, (), (), 2).credit == 2
+    with pytest.raises(TypeError):
+        session.Completed(1, unknown=2)  # type: ignore[call-arg]
+    assert list(recwarn) == []
