@@ -12,7 +12,7 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
-from actors.names import Key
+from actors.names import InstanceId, Key
 from actors.record import record
 from actors.system import Address
 from identity.errors import SlimError
@@ -167,8 +167,8 @@ class Route(NamedTuple):
 
     local_any: tuple[int, ...]
     remote_any: tuple[int, ...]
-    local_by_id: dict[int, tuple[int, ...]]
-    remote_by_id: dict[int, tuple[int, ...]]
+    local_by_id: dict[InstanceId, tuple[int, ...]]
+    remote_by_id: dict[InstanceId, tuple[int, ...]]
 
 
 @record

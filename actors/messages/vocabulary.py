@@ -82,8 +82,8 @@ class Vocabulary:
             return self._ext(_RECORD, [name, *value])
         if kind is tuple:
             return self._ext(_TUPLE, list(value))
-        if kind is Name:
-            return self._ext(_NAME, [*value.key, *value.strings, value.id])
+        if isinstance(value, Name):
+            return self._ext(_NAME, [value.key, *value.strings, value.instance])
         if kind is dict:
             return self._ext(_MAP, [x for pair in value.items() for x in pair])
         if kind is frozenset:
@@ -111,7 +111,7 @@ class Vocabulary:
         if code == _TUPLE:
             return tuple(items)
         if code == _NAME:
-            return Name.from_wire((items[0], items[1], items[2]), (items[3], items[4], items[5]), items[6])
+            return Name.from_wire(items[0], (items[1], items[2], items[3]), items[4])
         if code == _MAP:
             return dict(zip(items[::2], items[1::2], strict=True))
         if code == _SET:

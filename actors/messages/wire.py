@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from actors.names import Key, Name
+from actors.names import InstanceId, Key, Name
 from actors.record import record
 
 UNSET_PAYLOAD_TYPE = "msg"
@@ -223,7 +223,7 @@ class Frame(NamedTuple):
     """
 
     key: Key
-    id: int
+    instance: InstanceId
     fanout: int
     control: bool
     """A session control message or acknowledgement: never dropped for lack of credit."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.messages.routing import Route, Snapshot
 from actors.messages.wire import ONE
-from actors.names import NO_ID, Key
+from actors.names import NO_INSTANCE, InstanceId, Key
 
 _EMPTY: tuple[int, ...] = ()
 _CACHE_BOUND = 8192
@@ -32,10 +32,10 @@ class Router:
         self._snapshot = Snapshot(0, {}, {})
         self.addresses: Mapping[int, Any] = self._snapshot.addresses
         """The actors that put frames out, by connection."""
-        self._all: dict[tuple[Key, int], tuple[int, ...]] = {}
-        self._fixed: dict[tuple[Key, int], tuple[int, ...]] = {}
+        self._all: dict[tuple[Key, InstanceId], tuple[int, ...]] = {}
+        self._fixed: dict[tuple[Key, InstanceId], tuple[int, ...]] = {}
         """Answers to match-one that take no turns."""
-        self._turn: dict[tuple[Key, int], int] = {}
+        self._turn: dict[tuple[Key, InstanceId], int] = {}
 
     @property
     def snapshot(self) -> Snapshot:
@@ -51,7 +51,7 @@ class Router:
             if len(self._turn) > _CACHE_BOUND:
                 self._turn.clear()
 
-    def route(self, key: Key, id: int, fanout: int) -> tuple[int, ...]:
+    def route(self, key: Key, id: InstanceId, fanout: int) -> tuple[int, ...]:
         """The connections for a message to (key, id); empty when there is no match."""
         name = (key, id)
         if fanout == ONE:
@@ -63,7 +63,7 @@ class Router:
                 self._all[name] = found
         return found
 
-    def _one(self, key: Key, id: int) -> tuple[int, ...]:
+    def _one(self, key: Key, id: InstanceId) -> tuple[int, ...]:
         route = self._snapshot.routes.get(key)
         if route is None:
             return _EMPTY
@@ -79,7 +79,7 @@ class Router:
                     return (chosen,)
         return _EMPTY
 
-    def _next(self, key: Key, id: int, connections: tuple[int, ...]) -> int | None:
+    def _next(self, key: Key, id: InstanceId, connections: tuple[int, ...]) -> int | None:
         turn = self._turn.get((key, id), self._own)
         for step in range(len(connections)):
             chosen = connections[(turn + step) % len(connections)]
@@ -88,7 +88,7 @@ class Router:
                 return chosen
         return None
 
-    def _match_all(self, key: Key, id: int) -> tuple[int, ...]:
+    def _match_all(self, key: Key, id: InstanceId) -> tuple[int, ...]:
         route = self._snapshot.routes.get(key)
         if route is None:
             return _EMPTY
@@ -96,8 +96,8 @@ class Router:
         return tuple(c for c in local + remote if c != self._own)
 
 
-def _candidates(route: Route, id: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _candidates(route: Route, id: InstanceId) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Local and remote connections that may serve (name, id)."""
-    if id == NO_ID:
+    if id == NO_INSTANCE:
         return route.local_any, route.remote_any
     return route.local_by_id.get(id, _EMPTY), route.remote_by_id.get(id, _EMPTY)

@@ -7,7 +7,7 @@ entry for its name and leaves the old one to whoever still holds it.
 from __future__ import annotations
 
 from actors.messages.routing import Route
-from actors.names import Key, Name
+from actors.names import InstanceId, Key, Name
 
 
 class SubscriptionNotFound(Exception):
@@ -18,22 +18,22 @@ class SubscriptionTable:
     """Subscriptions by name, with references counted per (name, connection, subscription id).
 
     `add` is idempotent for the same triple; `remove` takes one reference away, and the entry disappears
-    with its last. Names without id are stored under NO_ID.
+    with its last. Names without id are stored under NO_INSTANCE.
     """
 
     def __init__(self) -> None:
-        self._names: dict[Key, dict[int, dict[int, None]]] = {}
+        self._names: dict[Key, dict[InstanceId, dict[int, None]]] = {}
         """Connections, in order, by instance id, by key."""
         self._reach: dict[Key, dict[int, int]] = {}
         """Under how many ids of a key a connection stands; in the order of their first subscription."""
-        self._references: dict[int, dict[tuple[Key, int], dict[int, Name]]] = {}
+        self._references: dict[int, dict[tuple[Key, InstanceId], dict[int, Name]]] = {}
         """Name by subscription id, by (key, instance id), by connection."""
         self._counts: dict[int, int] = {}
         self.total = 0
         """References to all connections."""
         self._local: set[int] = set()
         self._routes: dict[Key, Route] = {}
-        self._stale: dict[Key, set[int]] = {}
+        self._stale: dict[Key, set[InstanceId]] = {}
         """Instance ids whose connections changed."""
 
     def add(self, name: Name, connection: int, subscription_id: int, *, local: bool) -> None:
@@ -41,13 +41,13 @@ class SubscriptionTable:
         if local:
             self._local.add(connection)
         mine = self._references.setdefault(connection, {})
-        references = mine.get((name.key, name.id))
+        references = mine.get((name.key, name.instance))
         if references is None:
-            references = mine[name.key, name.id] = {}
-            self._names.setdefault(name.key, {}).setdefault(name.id, {})[connection] = None
+            references = mine[name.key, name.instance] = {}
+            self._names.setdefault(name.key, {}).setdefault(name.instance, {})[connection] = None
             reach = self._reach.setdefault(name.key, {})
             reach[connection] = reach.get(connection, 0) + 1
-            self._stale.setdefault(name.key, set()).add(name.id)
+            self._stale.setdefault(name.key, set()).add(name.instance)
         elif subscription_id in references:
             return
         references[subscription_id] = name
@@ -63,16 +63,16 @@ class SubscriptionTable:
         ids = self._names.get(name.key)
         if ids is None:
             raise SubscriptionNotFound("subscription not found")
-        if name.id not in ids:
+        if name.instance not in ids:
             raise SubscriptionNotFound("id not found")
-        mine = self._references.get(connection, {}).get((name.key, name.id))
+        mine = self._references.get(connection, {}).get((name.key, name.instance))
         if not mine:
             raise SubscriptionNotFound("connection id not found")
         gone = mine.keys() & {subscription_id, 0}
         if not gone:
             raise SubscriptionNotFound("subscription id not found")
         for subscription in gone:
-            self._forget(name.key, name.id, connection, subscription)
+            self._forget(name.key, name.instance, connection, subscription)
 
     def remove_connection(self, connection: int) -> list[tuple[Name, int]]:
         """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
@@ -109,7 +109,7 @@ class SubscriptionTable:
             self._stale.clear()
         return self._routes
 
-    def _forget(self, key: Key, id: int, connection: int, subscription: int) -> None:
+    def _forget(self, key: Key, id: InstanceId, connection: int, subscription: int) -> None:
         mine = self._references[connection]
         del mine[key, id][subscription]
         if not mine[key, id]:
@@ -122,7 +122,7 @@ class SubscriptionTable:
         if not self._counts[connection]:
             del self._counts[connection]
 
-    def _leave(self, key: Key, id: int, connection: int) -> None:
+    def _leave(self, key: Key, id: InstanceId, connection: int) -> None:
         """The last reference of a connection to (key, id) is gone."""
         ids, reach = self._names[key], self._reach[key]
         del ids[id][connection]
@@ -135,7 +135,7 @@ class SubscriptionTable:
             del self._names[key], self._reach[key]
         self._stale.setdefault(key, set()).add(id)
 
-    def _patched(self, key: Key, changed: set[int]) -> Route:
+    def _patched(self, key: Key, changed: set[InstanceId]) -> Route:
         """The route of a key, from its last one and the ids that changed: names may have many instances."""
         last = self._routes.get(key)
         local_by_id = last.local_by_id.copy() if last else {}

@@ -95,7 +95,7 @@ class WireCodec:
         if metadata:
             body += pb.Message(metadata=metadata).SerializeToString(deterministic=True)
         control = kind is not _MSG and kind is not _RTX_REPLY
-        return Frame(destination.key, destination.id, fanout, control, header, inner, body)
+        return Frame(destination.key, destination.instance, fanout, control, header, inner, body)
 
     def _header(self, source: Name, destination: Name, fanout: int, identity: str, error: bool) -> bytes:
         """The header field, from memory where it can be; remembered as the last one too."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
-from actors.names import Name
+from actors.names import Name, hashes_of, key_of
 from gateway.codec import varint
 from gateway.proto import dataplane_pb2 as pb
 
@@ -44,9 +44,9 @@ def name_from(message: pb.Name) -> Name:
         raise ProtocolError("a name without its hashes or its strings")
     hashes, strings = message.name, message.str_name
     return Name.from_wire(
-        (hashes.component_0, hashes.component_1, hashes.component_2),
+        key_of(hashes.component_0, hashes.component_1, hashes.component_2),
         (strings.str_component_0, strings.str_component_1, strings.str_component_2),
-        hashes.component_3,
+        hashes.component_3.to_bytes(8),
     )
 
 
@@ -59,12 +59,12 @@ def name_bytes(name: Name) -> bytes:
     """The serialised Name, kept with it once made."""
     wire = name.wire
     if wire is None:
-        (a, b, c), (x, y, z) = name.key, name.strings
+        (a, b, c), (x, y, z) = hashes_of(name.key), name.strings
         wire = pb.Name(
             name=pb.EncodedName(component_0=a, component_1=b, component_2=c, component_3=name.id),
             str_name=pb.StringName(str_component_0=x, str_component_1=y, str_component_2=z),
         ).SerializeToString()
-        name.wire = wire
+        name.remember(wire)
     return wire
 
 

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
-from actors.names import Key
+from actors.names import InstanceId, Key
 from gateway.codec import varint
 from gateway.codec.header import LARGEST, HeaderReader, token_span
 from gateway.codec.layout import Scan, head, payload
@@ -30,7 +30,7 @@ _FORM_BOUND = 256
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
-Known = tuple[Key, int, int, bytes]
+Known = tuple[Key, InstanceId, int, bytes]
 """From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
 
 
@@ -38,7 +38,7 @@ class _Form(NamedTuple):
     """What headers say that differ in their token only. Original peers make a token for each message."""
 
     key: Key
-    id: int
+    instance: InstanceId
     fanout: int
     before: bytes
     """What goes on before the identity field."""
@@ -195,7 +195,7 @@ class InboundParser:
         message.ClearField("forward_to")
         body = message.SerializeToString()
         field = b"\x0a" + varint.encode(len(body)) + body
-        return read.destination.key, read.destination.id, read.fanout, field
+        return read.destination.key, read.destination.instance, read.fanout, field
 
     def _parse(self, data: bytes) -> Inbound | None:
         """Any message, through protobuf."""

@@ -23,7 +23,7 @@ def to(name: Name, fanout: int = ONE, connection: int | None = None) -> SessionM
 
 
 def test_a_pinned_message_takes_its_connection_while_that_lives() -> None:
-    w = routes({BOB: Route((3,), (), {2: (3,)}, {})})
+    w = routes({BOB: Route((3,), (), {BOB.instance: (3,)}, {})})
     assert w.find(to(BOB, connection=7)) == (7,)
     assert w.find(to(BOB, connection=99)) == (3,)
 
@@ -63,7 +63,7 @@ def test_bindings_end_with_their_session() -> None:
 
 
 def test_who_is_local() -> None:
-    w = routes({BOB: Route((3,), (4,), {2: (3,)}, {9: (4,)})})
+    w = routes({BOB: Route((3,), (4,), {BOB.instance: (3,)}, {BOB.with_id(9).instance: (4,)})})
     assert w.is_local(3, BOB.key)
     assert not w.is_local(4, BOB.key)
     assert not w.is_local(5, ROOM.key)

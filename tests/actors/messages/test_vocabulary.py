@@ -61,14 +61,14 @@ def test_what_is_unpacked_equals_what_was_packed(message: SessionMessage) -> Non
 
 
 def test_nested_mappings_and_tuples_keep_their_types() -> None:
-    snapshot = Snapshot(3, {A.key: Route((1,), (), {7: (1, 2)}, {})}, {1: b"x"})
+    snapshot = Snapshot(3, {A.key: Route((1,), (), {A.instance: (1, 2)}, {})}, {1: b"x"})
     again = VOCABULARY.unpack(VOCABULARY.pack(snapshot))
     assert again == snapshot
     assert type(again.routes[A.key]) is Route
 
 
 def test_a_frame_keeps_its_bytes() -> None:
-    frame = Frame(A.key, A.id, 1, False, b"h", 8, b"\x00payload")
+    frame = Frame(A.key, A.instance, 1, False, b"h", 8, b"\x00payload")
     assert VOCABULARY.unpack(VOCABULARY.pack(frame)) == frame
 
 

@@ -48,7 +48,7 @@ HIGH = 1000
 
 
 def data(body: bytes = b"x", fanout: int = ONE) -> Frame:
-    return Frame(BOB.key, BOB.id, fanout, False, b"", len(body), body)
+    return Frame(BOB.key, BOB.instance, fanout, False, b"", len(body), body)
 
 
 class FakeLink:
@@ -123,7 +123,7 @@ class Stage:
     async def attached(self, *remote: int) -> Stage:
         """Started, with routes for BOB to these connections."""
         await self.tell(Start())
-        route = Route((), remote, {}, {BOB.id: remote})
+        route = Route((), remote, {}, {BOB.instance: remote})
         addresses = {ME: self.address, LEFT: self.inboxes[LEFT], RIGHT: self.inboxes[RIGHT]}
         await self.tell(Snapshot(1, {BOB.key: route}, addresses))
         return self

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.names import NO_ID, Name
+from actors.names import NO_ID, NO_INSTANCE, Name
 from actors.routing.table import SubscriptionNotFound, SubscriptionTable
 
 BOB = Name("org", "ns", "bob")
@@ -19,7 +19,7 @@ def table(*entries: tuple[Name, int, int], local: tuple[int, ...] = ()) -> Subsc
 
 def test_names_without_id_are_stored_under_the_null_id() -> None:
     route = table((BOB, 1, 0)).routes()[BOB.key]
-    assert route.remote_by_id == {NO_ID: (1,)}
+    assert route.remote_by_id == {NO_INSTANCE: (1,)}
 
 
 def test_subscribing_twice_is_idempotent() -> None:
@@ -63,7 +63,7 @@ def test_local_and_remote_stand_apart() -> None:
     route = table((BOB, 1, 0), (BOB.with_id(5), 2, 0), local=(2,)).routes()[BOB.key]
     assert route.local_any == (2,)
     assert route.remote_any == (1,)
-    assert route.local_by_id == {5: (2,)}
+    assert route.local_by_id == {BOB.with_id(5).instance: (2,)}
 
 
 def test_a_connection_that_goes_takes_everything_along() -> None:
@@ -112,4 +112,4 @@ def test_the_table_is_what_its_references_say(operations: list[tuple[bool, int, 
         for id, connections in route.remote_by_id.items()
         for connection in connections
     }
-    assert seen == {(name.key, name.id, connection) for name, connection, _ in model}
+    assert seen == {(name.key, name.instance, connection) for name, connection, _ in model}
