@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import ModuleType
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from actors.errors import MessageUndelivered, SessionClosed
 from actors.messages import VOCABULARY
 from actors.messages.routing import Route, Snapshot
+from actors.messages.vocabulary import Vocabulary
 from actors.messages.wire import (
     Frame,
     GroupAdd,
@@ -20,6 +24,11 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
+from actors.system.errors import AskTimeout
+from gateway.cli.demo import DemoFailed
+from gateway.http2.errors import ConnectFailed
+from identity.errors import SlimError
+from identity.mls.errors import VerificationError
 
 A, B = Name("org", "ns", "a", 1), Name("org", "ns", "b", 2**64 - 2)
 
@@ -78,6 +87,54 @@ def test_errors_keep_type_text_and_fields(error: Exception) -> None:
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+def test_errors_of_any_floor_keep_their_type() -> None:
+    errors: tuple[SlimError, ...] = (
+        ConnectFailed("host", "no"),
+        VerificationError("bad tag"),
+        AskTimeout("loop:1", "Status", 1.0),
+        DemoFailed("no answer"),
+    )
+    for error in errors:
+        again = VOCABULARY.unpack(VOCABULARY.pack(error))
+        assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_an_error_unknown_here_is_one_of_its_nearest_base_with_its_text() -> None:
+    class Elsewhere(SessionClosed):
+        pass
+
+    class StillFurther(Elsewhere):
+        pass
+
+    packed = VOCABULARY.pack(StillFurther("gone", session_id=5))
+    unknown = packed.replace(b"StillFurther", b"StillFurthex").replace(b"Elsewhere", b"Elsewherx")
+    again = VOCABULARY.unpack(unknown)
+    assert (type(again), str(again), again.session_id) == (SessionClosed, "session closed: gone", 5)
+    nothing = unknown
+    for known in (b"SessionClosed", b"SessionError"):
+        nothing = nothing.replace(known, b"x" * len(known))
+    assert type(VOCABULARY.unpack(nothing)) is SlimError
+
+
+def test_two_errors_of_one_name_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"two errors travel as SessionClosed: actors\.errors"):
+        type("SessionClosed", (SlimError,), {})
+
+
+def test_two_records_of_one_name_are_refused() -> None:
+    one, other = ModuleType("one"), ModuleType("other")
+    for module in (one, other):
+
+        class Twice(NamedTuple):
+            x: int
+
+        Twice.__module__ = module.__name__
+        vars(module)["Twice"] = Twice
+    assert Vocabulary.of(one, one)
+    with pytest.raises(TypeError, match="two records travel as Twice: of one and of other"):
+        Vocabulary.of(one, other)
 
 
 def test_strangers_are_refused() -> None:
