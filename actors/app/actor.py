@@ -24,6 +24,7 @@ from actors.app.invitations import Invitation, Invitations
 from actors.app.routes import Routes
 from actors.app.subscriptions import Awaited, Subscriptions
 from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
+from actors.memo import Memo
 from actors.messages.codec import Codec
 from actors.messages.routing import (
     Attach,
@@ -155,7 +156,7 @@ class AppActor(LoopActor):
         self._generation: int | None = None
         self._tags = 0
         self._resolving: dict[int, Callable[[Resolved], None]] = {}
-        self._generations: dict[str, PeerGeneration] = {}
+        self._generations: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
         """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
@@ -539,9 +540,7 @@ class AppActor(LoopActor):
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
             except (InvalidToken, WouldBlock):
                 return PeerGeneration.UNKNOWN
-            if len(self._generations) >= KNOWN_TOKENS:
-                self._generations.clear()
-            self._generations[token] = known
+            self._generations.remember(token, known)
         return known
 
     def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:

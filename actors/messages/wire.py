@@ -216,6 +216,18 @@ class SessionMessage(NamedTuple):
 
 
 @record
+class Scanned(NamedTuple):
+    """What the gateway read of the body of a data message, but for its message id."""
+
+    session_type: int
+    kind: int
+    session_id: int
+    payload_type: str
+    blob: int
+    """Where the application's bytes begin; they end with the Publish."""
+
+
+@record
 class Frame(NamedTuple):
     """A Publish on its way through a node: where it wants to go, and its bytes, which nobody opens.
 
@@ -233,8 +245,10 @@ class Frame(NamedTuple):
     """How many bytes of `body` belong to the Publish; what follows them is the Message's."""
     body: bytes
     """Everything behind the header: session, content, metadata."""
-    scanned: tuple[int, int, int, int, str, int] | None = None
-    """What the gateway read of a data message's body on its way in, so that it need not read it again."""
+    scanned: Scanned | None = None
+    """Of a data message, on its way in: its body need not be read again."""
+    message_id: int = 0
+    """Known where `scanned` is."""
 
     @property
     def size(self) -> int:

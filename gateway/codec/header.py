@@ -12,6 +12,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
+from actors.memo import Memo
 from actors.names import Name, hashes_of, key_of
 from gateway.codec import varint
 from gateway.proto import dataplane_pb2 as pb
@@ -91,8 +92,17 @@ def header_field(
     return b"\x0a" + varint.encode(len(body)) + body
 
 
-def token_span(header: bytes) -> tuple[int, int, int] | None:
-    """Where the identity field of a serialised SLIMHeader begins, its text begins, and it ends.
+class TokenSpan(NamedTuple):
+    """Where the identity field of a serialised SLIMHeader stands."""
+
+    start: int
+    text: int
+    """Where its value begins."""
+    end: int
+
+
+def token_span(header: bytes) -> TokenSpan | None:
+    """Where the identity field of a serialised SLIMHeader stands.
 
     None when the fields up to it are not source, destination, fan-out (or none) and identity, in this order,
     or when its length is not written in the usual way.
@@ -113,15 +123,15 @@ def token_span(header: bytes) -> tuple[int, int, int] | None:
         return None
     end = text + length
     usual = text == position + 1 + len(varint.encode(length)) and end <= len(header)
-    return (position, text, end) if usual else None
+    return TokenSpan(position, text, end) if usual else None
 
 
 class HeaderReader:
     """Reads header fields, remembering what it read."""
 
     def __init__(self) -> None:
-        self._headers: dict[bytes, Header] = {}
-        self._names: dict[bytes, Name] = {}
+        self._headers: Memo[bytes, Header] = Memo(_BOUND)
+        self._names: Memo[bytes, Name] = Memo(_BOUND)
 
     def read(self, field: bytes) -> Header:
         """The header in `field` (tag and length included). Raises ProtocolError."""
@@ -130,9 +140,7 @@ class HeaderReader:
             _, start = varint.decode(field, 1)
             header = self.parse(field[start:])
             if len(field) <= LARGEST:
-                if len(self._headers) >= _BOUND:
-                    self._headers.clear()
-                self._headers[field] = header
+                self._headers.remember(field, header)
         return header
 
     def parse(self, data: bytes) -> Header:
@@ -165,7 +173,5 @@ class HeaderReader:
         if name is None:
             name = name_from(message)
             if len(data) <= LARGEST:
-                if len(self._names) >= _BOUND:
-                    self._names.clear()
-                self._names[data] = name
+                self._names.remember(data, name)
         return name

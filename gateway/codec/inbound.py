@@ -9,16 +9,26 @@ cleared (`dataplane.md` 7).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
-from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
+from actors.memo import Memo
+from actors.messages.wire import (
+    Frame,
+    Inbound,
+    LinkNegotiation,
+    MessageType,
+    Scanned,
+    Subscription,
+    SubscriptionAck,
+)
 from actors.names import InstanceId, Key
 from gateway.codec import varint
-from gateway.codec.header import LARGEST, HeaderReader, token_span
-from gateway.codec.layout import Scan, head, payload
+from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, token_span
+from gateway.codec.layout import head, payload
 from gateway.proto import dataplane_pb2 as pb
 
 _HEADER = 0x0A
@@ -30,8 +40,15 @@ _FORM_BOUND = 256
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
-Known = tuple[Key, InstanceId, int, bytes]
-"""From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
+
+class _Known(NamedTuple):
+    """What the bytes of a header say."""
+
+    key: Key
+    instance: InstanceId
+    fanout: int
+    field: bytes
+    """The header field as it goes on."""
 
 
 class _Form(NamedTuple):
@@ -45,7 +62,8 @@ class _Form(NamedTuple):
     behind: bytes
 
 
-class _Like(NamedTuple):
+@dataclass(slots=True)
+class _Like:
     """A data message seen before. One of the same length that differs from it only in its message id and
     the content of its blob needs no second reading: everything else is compared as bytes."""
 
@@ -58,7 +76,7 @@ class _Like(NamedTuple):
     behind: int
     """Where the body begins."""
     frame: Frame
-    scanned: Scan
+    """All of it but its body and message id."""
 
 
 class InboundParser:
@@ -66,12 +84,12 @@ class InboundParser:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._known: dict[bytes, Known] = {}
-        self._forms: dict[tuple[bytes, bytes], _Form] = {}
+        self._known: Memo[bytes, _Known] = Memo(_BOUND)
+        self._forms: Memo[tuple[bytes, bytes], _Form] = Memo(_FORM_BOUND)
         """By what surrounds the identity field."""
-        self._likes: dict[int, _Like] = {}
+        self._likes: Memo[int, _Like] = Memo(_LIKE_BOUND)
         """By length."""
-        self._contents: set[bytes] = set()
+        self._contents: Memo[bytes, None] = Memo(_BOUND)
         """Content fields with commands that protobuf has judged well formed."""
         self._reader = HeaderReader()
         self.ignored = 0
@@ -86,8 +104,8 @@ class InboundParser:
         like = self._likes.get(len(data))
         if (
             like is not None
-            and data.startswith(like[0])
-            and data.startswith(like[1], like[3])
+            and data.startswith(like.before)
+            and data.startswith(like.between, like.id_end)
             and (frame := _alike(data, like)) is not None
         ):
             return frame
@@ -113,39 +131,38 @@ class InboundParser:
         found = head(body, inner)
         scanned = payload(body, inner, found) if found is not None else None
         if scanned is not None:
-            kind: int | None = scanned[1]
-        elif found is not None and body[found[4] : inner] in self._contents:
-            kind = found[1]
+            kind: int | None = scanned.kind
+        elif found is not None and body[found.content : inner] in self._contents:
+            kind = found.kind
         else:
             kind = _kind(body[:inner])
-            if kind is not None and found is not None and inner - found[4] <= _SMALL_CONTENT:
-                if len(self._contents) >= _BOUND:
-                    self._contents.clear()
-                self._contents.add(body[found[4] : inner])
+            if kind is not None and found is not None and inner - found.content <= _SMALL_CONTENT:
+                self._contents.remember(body[found.content : inner], None)
         if kind is None or (inner < len(body) and not _is_message(body[inner:])):
             return None
         header = data[header_start:behind]
         seen = self._known.get(header)
-        key, id, fanout, field = self._learn(header) if seen is None else seen
-        frame = Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body, scanned)
+        key, instance, fanout, field = self._learn(header) if seen is None else seen
+        message_id = found.message_id if found is not None and scanned is not None else 0
+        control = kind != _MSG and kind != _RTX_REPLY
+        frame = Frame(key, instance, fanout, control, field, inner, body, scanned, message_id)
         # A header that was not seen before may be one that never comes again.
-        if seen is not None and scanned is not None and scanned[3] and inner == len(body):
+        if seen is not None and scanned is not None and message_id and inner == len(body):
             self._remember(data, behind, frame, scanned)
         return frame
 
-    def _remember(self, data: bytes, behind: int, frame: Frame, scanned: Scan) -> None:
+    def _remember(self, data: bytes, behind: int, frame: Frame, scanned: Scanned) -> None:
         """Keep the frame as the one that the next messages of its length are compared with."""
         # Tags and values of session type and message type, the tags of session id and message id.
-        id_start = behind + 8 + len(varint.encode(scanned[2]))
+        id_start = behind + 8 + len(varint.encode(scanned.session_id))
         _, id_end = varint.decode(data, id_start)
-        if len(self._likes) >= _LIKE_BOUND:
-            self._likes.clear()
-        between = data[id_end : behind + scanned[5]]
-        self._likes[len(data)] = _Like(
-            data[:id_start], between, id_start, id_end, behind, frame._replace(body=b""), scanned
+        between = data[id_end : behind + scanned.blob]
+        like = _Like(
+            data[:id_start], between, id_start, id_end, behind, frame._replace(body=b"", message_id=0)
         )
+        self._likes.remember(len(data), like)
 
-    def _learn(self, header: bytes) -> Known:
+    def _learn(self, header: bytes) -> _Known:
         """Read a header not seen before and prepare the one that goes on."""
         span = token_span(header) if len(header) <= LARGEST else None
         known = self._with_token(header, span) if span is not None else None
@@ -158,44 +175,40 @@ class InboundParser:
             if span is not None:
                 self._remember_form(header, span, known)
         if len(header) <= LARGEST:
-            if len(self._known) >= _BOUND:
-                self._known.clear()
-            self._known[header] = known
+            self._known.remember(header, known)
         return known
 
-    def _with_token(self, header: bytes, span: tuple[int, int, int]) -> Known | None:
+    def _with_token(self, header: bytes, span: TokenSpan) -> _Known | None:
         """The same as `_rewrite` for a header of a known form; None when it is not of one."""
         start, text, end = span
         form = self._forms.get((header[:start], header[end:]))
         # Text that is not ASCII has yet to be found to be UTF-8; protobuf drops an empty token.
         if form is None or text == end or not header[text:end].isascii():
             return None
-        key, id, fanout, before, behind = form
+        key, instance, fanout, before, behind = form
         body = b"".join((before, header[start:end], behind))
-        return key, id, fanout, b"\x0a" + varint.encode(len(body)) + body
+        return _Known(key, instance, fanout, b"\x0a" + varint.encode(len(body)) + body)
 
-    def _remember_form(self, header: bytes, span: tuple[int, int, int], known: Known) -> None:
+    def _remember_form(self, header: bytes, span: TokenSpan, known: _Known) -> None:
         """Keep what a header of the usual layout says for those that only carry another token."""
         start, _, end = span
-        key, id, fanout, field = known
-        _, body_start = varint.decode(field, 1)
-        body = field[body_start:]
+        _, body_start = varint.decode(known.field, 1)
+        body = known.field[body_start:]
         out = token_span(body)
         # A second identity field behind the first would be the one that counts.
-        if out is None or body[out[0] : out[2]] != header[start:end] or b"\x22" in header[end:]:
+        if out is None or body[out.start : out.end] != header[start:end] or b"\x22" in header[end:]:
             return
-        if len(self._forms) >= _FORM_BOUND:
-            self._forms.clear()
-        self._forms[header[:start], header[end:]] = _Form(key, id, fanout, body[: out[0]], body[out[2] :])
+        form = _Form(known.key, known.instance, known.fanout, body[: out.start], body[out.end :])
+        self._forms.remember((header[:start], header[end:]), form)
 
-    def _rewrite(self, message: pb.SLIMHeader) -> Known:
+    def _rewrite(self, message: pb.SLIMHeader) -> _Known:
         read = self._reader.take(message)
         message.incoming_conn = self._index
         message.ClearField("recv_from")
         message.ClearField("forward_to")
         body = message.SerializeToString()
         field = b"\x0a" + varint.encode(len(body)) + body
-        return read.destination.key, read.destination.instance, read.fanout, field
+        return _Known(read.destination.key, read.destination.instance, read.fanout, field)
 
     def _parse(self, data: bytes) -> Inbound | None:
         """Any message, through protobuf."""
@@ -230,35 +243,26 @@ class InboundParser:
         publish = message.publish
         if not publish.HasField("header") or not publish.HasField("session"):
             raise ProtocolError("a publish without header or session")
-        key, id, fanout, field = self._rewrite(publish.header)
+        key, instance, fanout, field = self._rewrite(publish.header)
         kind = publish.session.session_message_type
         publish.ClearField("header")
         inner = publish.SerializeToString()
         message.ClearField("publish")
         control = kind != _MSG and kind != _RTX_REPLY
-        return Frame(key, id, fanout, control, field, len(inner), inner + message.SerializeToString())
+        body = inner + message.SerializeToString()
+        return Frame(key, instance, fanout, control, field, len(inner), body)
 
 
 def _alike(data: bytes, like: _Like) -> Frame | None:
     """The frame of a message that equals `like` but for its id and blob; None when the id is malformed."""
-    _, _, id_start, id_end, behind, (key, id, fanout, control, field, inner, _, _), scanned = like
     try:
-        message_id, position = varint.decode(data, id_start)
+        message_id, position = varint.decode(data, like.id_start)
     except ValueError:
         return None
-    if position != id_end or message_id >> 32:
+    if position != like.id_end or message_id >> 32:
         return None
-    type_, kind, session_id, _, payload_type, blob = scanned
-    return Frame(
-        key,
-        id,
-        fanout,
-        control,
-        field,
-        inner,
-        data[behind:],
-        (type_, kind, session_id, message_id, payload_type, blob),
-    )
+    key, instance, fanout, control, field, inner, _, scanned, _ = like.frame
+    return Frame(key, instance, fanout, control, field, inner, data[like.behind :], scanned, message_id)
 
 
 def _kind(body: bytes) -> int | None:
