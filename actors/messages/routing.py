@@ -12,7 +12,7 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
-from actors.names import InstanceId, Key
+from actors.names import Name
 from actors.record import record
 from actors.system import Address
 from identity.errors import SlimError
@@ -97,13 +97,22 @@ class Drained(NamedTuple):
 
 @record
 class Attach(NamedTuple):
-    """Connection or App to the RouteTable: I exist. The answer is a Snapshot, and one with every change."""
+    """Connection or App to the RouteTable: I exist. The answer is Attached."""
 
     connection: int
     address: Address
     local: bool
     dialled: bool = False
     """We opened it: its routes survive a loss of the stream and are sent again."""
+    peer: str = ""
+    """What all streams of one TCP connection have in common; empty: nothing, it stands alone."""
+
+
+@record
+class Attached(NamedTuple):
+    """RouteTable to a Connection or App: others can reach you by your index."""
+
+    connection: int
 
 
 @record
@@ -118,7 +127,7 @@ class Detach(NamedTuple):
 
 @record
 class ConnectionGone(NamedTuple):
-    """RouteTable to an App, behind the snapshot without it: this connection will not come back."""
+    """RouteTable to an App: this connection will not come back, and the table is without it already."""
 
     connection: int
     error: SlimError
@@ -162,28 +171,38 @@ class Acknowledged(NamedTuple):
 
 
 @record
-class Route(NamedTuple):
-    """One name's entry of a snapshot: connections by instance id, and all of them in order."""
+class RouteEntry(NamedTuple):
+    """Whether a connection is a target of a name, with its instance id."""
 
-    local_any: tuple[int, ...]
-    remote_any: tuple[int, ...]
-    local_by_id: dict[InstanceId, tuple[int, ...]]
-    remote_by_id: dict[InstanceId, tuple[int, ...]]
+    name: Name
+    connection: int
+    local: bool
+    """An application of this process."""
+    present: bool = True
 
 
 @record
-class Snapshot(NamedTuple):
-    """RouteTable to everybody that routes: the whole table, immutable, replaced when it changes."""
+class WatchRoutes(NamedTuple):
+    """To the RouteTable: tell `inbox` by RoutesChanged what is in the table, then what changes.
 
-    version: int
-    routes: dict[Key, Route]
-    addresses: dict[int, Address]
-    """Connection index to the actor that puts frames out there."""
+    For those who cannot read the table where it is: another process, another node.
+    """
+
+    inbox: Address
+
+
+@record
+class RoutesChanged(NamedTuple):
+    """RouteTable to who watches it: what has changed, each (name, connection) once."""
+
+    entries: tuple[RouteEntry, ...]
+    complete: bool = False
+    """This is all there is: forget what was told before."""
 
 
 @record
 class Sweep(NamedTuple):
-    """The route table to itself: the mailbox has come round, announce what changed."""
+    """The route table to itself: the mailbox has come round, send what the changes brought about."""
 
 
 @record
