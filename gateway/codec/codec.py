@@ -24,6 +24,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from gateway.codec import varint
 from gateway.codec.commands import decode_command, encode_command
+from gateway.codec.family import FIRST, Family
 from gateway.codec.header import HeaderReader, header_field
 from gateway.codec.layout import Head, head, payload
 from gateway.codec.outbound import frame_bytes
@@ -43,8 +44,9 @@ _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupA
 class WireCodec:
     """Encodes and decodes session messages; remembers headers and small commands, which repeat."""
 
-    def __init__(self) -> None:
-        self._reader = HeaderReader()
+    def __init__(self, family: Family = FIRST) -> None:
+        self._family, self._schema = family, family.schema
+        self._reader = HeaderReader(family)
         self._headers: Memo[tuple[Name, Name, int, str, bool], bytes] = Memo(_BOUND)
         self._last_source: Name | None = None
         self._last_destination: Name | None = None
@@ -105,7 +107,7 @@ class WireCodec:
             body = b"".join((b"\x12", encode(len(session)), session, self._command(content)))
         inner = len(body)
         if metadata:
-            body += pb.Message(metadata=metadata).SerializeToString(deterministic=True)
+            body += self._schema.Message(metadata=metadata).SerializeToString(deterministic=True)
         control = kind is not _MSG and kind is not _RTX_REPLY
         return Frame(destination.key, destination.instance, fanout, control, header, inner, body)
 
@@ -114,7 +116,7 @@ class WireCodec:
         key = (source, destination, fanout, identity, error)
         header = self._headers.get(key)
         if header is None:
-            header = header_field(source, destination, fanout, identity, error=error)
+            header = header_field(self._family, source, destination, fanout, identity, error=error)
             self._headers.remember(key, header)
         self._last_source, self._last_destination = source, destination
         self._last_rest, self._last_header = (fanout, identity, error), header
@@ -134,7 +136,7 @@ class WireCodec:
         repeated = isinstance(command, _REPEATED)
         content = self._encoded.get(command) if repeated else None
         if content is None:
-            inner = encode_command(command).SerializeToString()
+            inner = encode_command(command, self._family.names).SerializeToString()
             inside = b"\x12" + varint.encode(len(inner)) + inner
             content = b"\x1a" + varint.encode(len(inside)) + inside
             if repeated and len(content) <= _SMALL_CONTENT:
@@ -181,7 +183,7 @@ class WireCodec:
         inner, body = frame.inner, frame.body
         metadata = None
         if inner < len(body):
-            metadata = dict(pb.Message.FromString(body[inner:]).metadata) or None
+            metadata = dict(self._schema.Message.FromString(body[inner:]).metadata) or None
         return SessionMessage(
             source,
             destination,
@@ -207,7 +209,7 @@ class WireCodec:
                 type_, kind = _TYPES[found.session_type], _KINDS[found.kind]
                 return self._read(frame, type_, kind, found.session_id, found.message_id, known)
         try:
-            message = pb.Message.FromString(frame_bytes(frame))
+            message: pb.Message = self._schema.Message.FromString(frame_bytes(frame))
         except DecodeError as exc:
             raise ProtocolError("a frame that is not protobuf") from exc
         publish = message.publish
@@ -218,7 +220,7 @@ class WireCodec:
             case "app_payload":
                 content = Payload(publish.msg.app_payload.payload_type, publish.msg.app_payload.blob)
             case "command_payload":
-                command = decode_command(publish.msg.command_payload)
+                command = decode_command(publish.msg.command_payload, self._family.names)
                 if small:
                     self._commands.remember(small, command)
             case _:

@@ -27,7 +27,8 @@ from actors.messages.wire import (
 )
 from actors.names import InstanceId, Key
 from gateway.codec import varint
-from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, token_span
+from gateway.codec.family import FIRST, Family
+from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, tags_to_identity, token_span
 from gateway.codec.layout import head, payload
 from gateway.proto import dataplane_pb2 as pb
 
@@ -82,8 +83,10 @@ class _Like:
 class InboundParser:
     """Parses what arrives on connection `index`. Counts what it ignores."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, family: Family = FIRST) -> None:
         self._index = index
+        self._schema = family.schema
+        self._tags = tags_to_identity(family.header)
         self._known: Memo[bytes, _Known] = Memo(_BOUND)
         self._forms: Memo[tuple[bytes, bytes], _Form] = Memo(_FORM_BOUND)
         """By what surrounds the identity field."""
@@ -91,7 +94,7 @@ class InboundParser:
         """By length."""
         self._contents: Memo[bytes, None] = Memo(_BOUND)
         """Content fields with commands that protobuf has judged well formed."""
-        self._reader = HeaderReader()
+        self._reader = HeaderReader(family)
         self.ignored = 0
         """Messages of kinds that this family does not know."""
 
@@ -135,10 +138,10 @@ class InboundParser:
         elif found is not None and body[found.content : inner] in self._contents:
             kind = found.kind
         else:
-            kind = _kind(body[:inner])
+            kind = self._kind(body[:inner])
             if kind is not None and found is not None and inner - found.content <= _SMALL_CONTENT:
                 self._contents.remember(body[found.content : inner], None)
-        if kind is None or (inner < len(body) and not _is_message(body[inner:])):
+        if kind is None or (inner < len(body) and not self._is_message(body[inner:])):
             return None
         header = data[header_start:behind]
         seen = self._known.get(header)
@@ -164,11 +167,11 @@ class InboundParser:
 
     def _learn(self, header: bytes) -> _Known:
         """Read a header not seen before and prepare the one that goes on."""
-        span = token_span(header) if len(header) <= LARGEST else None
+        span = token_span(header, self._tags) if len(header) <= LARGEST else None
         known = self._with_token(header, span) if span is not None else None
         if known is None:
             try:
-                message = pb.SLIMHeader.FromString(header)
+                message: pb.SLIMHeader = self._schema.SLIMHeader.FromString(header)
             except DecodeError as exc:
                 raise ValueError("not a header") from exc
             known = self._rewrite(message)
@@ -194,9 +197,9 @@ class InboundParser:
         start, _, end = span
         _, body_start = varint.decode(known.field, 1)
         body = known.field[body_start:]
-        out = token_span(body)
+        out = token_span(body, self._tags)
         # A second identity field behind the first would be the one that counts.
-        if out is None or body[out.start : out.end] != header[start:end] or b"\x22" in header[end:]:
+        if out is None or body[out.start : out.end] != header[start:end] or self._tags[-1] in header[end:]:
             return
         form = _Form(known.key, known.instance, known.fanout, body[: out.start], body[out.end :])
         self._forms.remember((header[:start], header[end:]), form)
@@ -212,7 +215,7 @@ class InboundParser:
 
     def _parse(self, data: bytes) -> Inbound | None:
         """Any message, through protobuf."""
-        message = pb.Message.FromString(data)
+        message: pb.Message = self._schema.Message.FromString(data)
         kind = message.WhichOneof("message_type")
         match kind:
             case "publish":
@@ -252,6 +255,24 @@ class InboundParser:
         body = inner + message.SerializeToString()
         return Frame(key, instance, fanout, control, field, len(inner), body)
 
+    def _kind(self, body: bytes) -> int | None:
+        """The message type in the body of a Publish that is not in the usual layout, judged by protobuf."""
+        try:
+            publish: pb.Publish = self._schema.Publish.FromString(body)
+        except DecodeError:
+            return None
+        if publish.HasField("header") or not publish.HasField("session"):
+            return None
+        return int(publish.session.session_message_type)
+
+    def _is_message(self, data: bytes) -> bool:
+        """Whether what follows the Publish (metadata) is well formed."""
+        try:
+            message: pb.Message = self._schema.Message.FromString(data)
+        except DecodeError:
+            return False
+        return message.WhichOneof("message_type") is None
+
 
 def _alike(data: bytes, like: _Like) -> Frame | None:
     """The frame of a message that equals `like` but for its id and blob; None when the id is malformed."""
@@ -263,22 +284,3 @@ def _alike(data: bytes, like: _Like) -> Frame | None:
         return None
     key, instance, fanout, control, field, inner, _, scanned, _ = like.frame
     return Frame(key, instance, fanout, control, field, inner, data[like.behind :], scanned, message_id)
-
-
-def _kind(body: bytes) -> int | None:
-    """The message type in the body of a Publish that is not in the usual layout, judged by protobuf."""
-    try:
-        publish = pb.Publish.FromString(body)
-    except DecodeError:
-        return None
-    if publish.HasField("header") or not publish.HasField("session"):
-        return None
-    return int(publish.session.session_message_type)
-
-
-def _is_message(data: bytes) -> bool:
-    """Whether what follows the Publish (metadata) is well formed."""
-    try:
-        return pb.Message.FromString(data).WhichOneof("message_type") is None
-    except DecodeError:
-        return False

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
 from gateway.codec import varint
-from gateway.codec.header import name_message
+from gateway.codec.family import FIRST, Family
 from gateway.proto import dataplane_pb2 as pb
 
 
@@ -22,14 +22,14 @@ def frame_bytes(frame: Frame) -> bytes:
     return b"".join((b"\x1a", varint.encode(len(header) + frame.inner), header, frame.body))
 
 
-def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation) -> bytes:
+def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation, family: Family = FIRST) -> bytes:
     """The wire form of the protocol's own records."""
-    message = pb.Message()
+    message: pb.Message = family.schema.Message()
     match record:
         case Subscription():
             target = message.subscribe if record.subscribe else message.unsubscribe
-            target.header.source.CopyFrom(name_message(record.source))
-            target.header.destination.CopyFrom(name_message(record.destination))
+            target.header.source.CopyFrom(family.names.message(record.source))
+            target.header.destination.CopyFrom(family.names.message(record.destination))
             target.header.fanout = 1
             target.header.identity = record.identity
             target.subscription_id = record.subscription_id
