@@ -45,7 +45,7 @@ class InputEnded(NamedTuple):
 
 
 @record
-class Drained(NamedTuple):
+class StreamDrained(NamedTuple):
     """The unsent bytes of a stream fell from above `Limits.high_water` to `Limits.low_water`."""
 
     stream: StreamState
@@ -64,4 +64,12 @@ class GoingAway(NamedTuple):
     """The peer takes no new streams on this connection; the open ones go on."""
 
 
-Event = RequestReceived | ResponseReceived | MessagesReceived | InputEnded | Drained | StreamEnded | GoingAway
+Event = (
+    RequestReceived
+    | ResponseReceived
+    | MessagesReceived
+    | InputEnded
+    | StreamDrained
+    | StreamEnded
+    | GoingAway
+)
