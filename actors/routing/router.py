@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from thespian.actors import ActorAddress
 
+from actors.memo import Memo
 from actors.messages.wire import ONE
 from actors.names import InstanceId, Key
 from actors.routing.view import Instance, RouteView, Targets
@@ -31,9 +32,9 @@ class Router:
     def __init__(self, own: int, view: RouteView) -> None:
         self._own = own
         self._view = view
-        self._others: dict[Instance, tuple[Targets, tuple[int, ...]]] = {}
+        self._others: Memo[Instance, tuple[Targets, tuple[int, ...]]] = Memo(_MEMORY_BOUND)
         """All targets of a name but ourselves, who are one of them; true while the targets are the same."""
-        self._turns: dict[Instance, int] = {}
+        self._turns: Memo[Instance, int] = Memo(_MEMORY_BOUND)
 
     @property
     def addresses(self) -> Mapping[int, ActorAddress]:
@@ -60,9 +61,7 @@ class Router:
         if known is not None and known[0] is targets:
             return known[1]
         others = tuple(c for c in targets.all if c != self._own)
-        if len(self._others) >= _MEMORY_BOUND:
-            self._others.clear()
-        self._others[key, id] = (targets, others)
+        self._others.remember((key, id), (targets, others))
         return others
 
     def _one(self, key: Key, id: InstanceId, targets: Targets) -> tuple[int, ...]:
@@ -81,8 +80,6 @@ class Router:
         for step in range(len(connections)):
             chosen = connections[(turn + step) % len(connections)]
             if chosen != self._own:
-                if len(self._turns) >= _MEMORY_BOUND:
-                    self._turns.clear()
-                self._turns[key, id] = turn + step + 1
+                self._turns.remember((key, id), turn + step + 1)
                 return chosen
         return None
