@@ -85,12 +85,12 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.actor import SessionActor
-from actors.session.controlled import ControlledModerator
 from actors.session.conversation import WINDOW, Draw, Setting
 from actors.session.crypto import Crypto, CryptoFactory
 from actors.session.effects import Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
+from actors.session.membership.controlled import ControlledModerator
+from actors.session.membership.moderator import Moderator
+from actors.session.membership.participant import Participant
 from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask

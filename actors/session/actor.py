@@ -49,8 +49,8 @@ from actors.messages.wire import SessionMessage
 from actors.session.conversation import WINDOW
 from actors.session.crypto import Computation, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
+from actors.session.membership.moderator import Moderator
+from actors.session.membership.participant import Participant
 from actors.system import Cancellable, LoopActor
 
 if TYPE_CHECKING:

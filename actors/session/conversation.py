@@ -54,9 +54,9 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.crypto import ClearText, Computation, Computing, Crypto, KeysWanted, Place
 from actors.session.effects import Answer, Compute, Effect, Event, Refused
+from actors.session.membership.requests import Requests
 from actors.session.peers import PeerGeneration
 from actors.session.receiver import DataReceiver
-from actors.session.requests import Requests
 from actors.session.sender import RING, DataSender
 from identity.errors import CryptoError, SlimError
 

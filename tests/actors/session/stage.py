@@ -39,12 +39,12 @@ from actors.messages.session import (
 )
 from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
 from actors.session.crypto import Addition, Computing, Crypto, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
+from actors.session.membership.controlled import ControlledModerator
+from actors.session.membership.moderator import Moderator
+from actors.session.membership.participant import Participant
 from actors.session.peers import PeerGeneration
 from identity.errors import CryptoError, SlimError
 

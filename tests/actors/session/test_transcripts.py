@@ -49,8 +49,8 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.conversation import Setting
 from actors.session.crypto import Addition, Computing
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
+from actors.session.membership.moderator import Moderator
+from actors.session.membership.participant import Participant
 from actors.session.peers import PeerGeneration
 from actors.session.serial import DIRECT_FIRST
 from gateway.codec import InboundParser, WireCodec

@@ -58,9 +58,9 @@ from actors.names import Key, Name
 from actors.session.conversation import Conversation, Setting
 from actors.session.crypto import Addition, at_once
 from actors.session.effects import Effect, Event, Refused
-from actors.session.liveness import Rounds
-from actors.session.requests import Request
-from actors.session.tasks import Kind, Task
+from actors.session.membership.liveness import Rounds
+from actors.session.membership.requests import Request
+from actors.session.membership.tasks import Kind, Task
 from identity.errors import ConfigError, CryptoError, SlimError
 
 TASKS = 1024

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.names import Name
-from actors.session.liveness import STRIKES, Rounds, Watchdog
+from actors.session.membership.liveness import STRIKES, Rounds, Watchdog
 from actors.session.peers import PeerGeneration, generation
 
 BOB, CAROL = Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)

@@ -42,9 +42,9 @@ from actors.names import Key, Name
 from actors.session.conversation import Conversation, Setting
 from actors.session.crypto import CommitOrder, at_once
 from actors.session.effects import Effect, Event, Joined, Refused
-from actors.session.liveness import Watchdog
+from actors.session.membership.liveness import Watchdog
+from actors.session.membership.requests import Request
 from actors.session.peers import TRAITS, PeerGeneration
-from actors.session.requests import Request
 from identity.errors import CryptoError, SlimError
 
 JOIN_PATIENCE = 60.0

@@ -22,8 +22,8 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.conversation import Setting
 from actors.session.effects import Effect, Joined, Refused
-from actors.session.moderator import TASKS, Moderator
-from actors.session.tasks import Kind, Task
+from actors.session.membership.moderator import TASKS, Moderator
+from actors.session.membership.tasks import Kind, Task
 from identity.errors import SlimError
 
 ORDERS = (MessageType.JOIN_REQUEST, MessageType.DISCOVERY_REQUEST, MessageType.LEAVE_REQUEST)
