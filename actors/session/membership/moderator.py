@@ -59,7 +59,7 @@ from actors.session.conversation import Conversation, Setting
 from actors.session.crypto import Addition, at_once
 from actors.session.effects import Effect, Event, Refused
 from actors.session.membership.liveness import Rounds
-from actors.session.membership.requests import Request
+from actors.session.membership.requests import PendingRequest
 from actors.session.membership.tasks import Kind, Task
 from identity.errors import ConfigError, CryptoError, SlimError
 
@@ -185,7 +185,7 @@ class Moderator(Conversation):
     ) -> None:
         self._steps.add(self._requests.start(what, message, awaiting, now, out))  # type: ignore[arg-type]
 
-    def _stepped(self, request: Request) -> bool:
+    def _stepped(self, request: PendingRequest) -> bool:
         """A request of the current step is answered. Returns whether the step is complete."""
         self._steps.discard(request.message.message_id)
         return not self._steps
@@ -311,7 +311,7 @@ class Moderator(Conversation):
         self._request("welcome", message, {member}, now, out)
         self._epoch_changed(f"{member} added", out)
 
-    def _welcomed(self, request: Request, now: float, out: list[Effect]) -> None:
+    def _welcomed(self, request: PendingRequest, now: float, out: list[Effect]) -> None:
         task = self._task
         assert task is not None
         assert task.member is not None
@@ -522,7 +522,7 @@ class Moderator(Conversation):
     def _report(self, order: SessionMessage | None, error: SlimError | None) -> None:
         """A task that a controller ordered is over (`controlled.py`)."""
 
-    def _acknowledged(self, request: Request, now: float, out: list[Effect]) -> None:
+    def _acknowledged(self, request: PendingRequest, now: float, out: list[Effect]) -> None:
         if request.what == "welcome":
             self._welcomed(request, now, out)
             return
@@ -549,7 +549,7 @@ class Moderator(Conversation):
             self._excused(request, now, out)
         self._drop(message.source, "left", out)
 
-    def _excused(self, request: Request, now: float, out: list[Effect]) -> None:
+    def _excused(self, request: PendingRequest, now: float, out: list[Effect]) -> None:
         """The last one who was to answer is gone: a request that told others is complete without it."""
         if request.message.message_id not in self._steps:
             return
@@ -558,7 +558,7 @@ class Moderator(Conversation):
         else:
             self._failed(request, now, out, cause="it left")
 
-    def _failed(self, request: Request, now: float, out: list[Effect], cause: str = "") -> None:
+    def _failed(self, request: PendingRequest, now: float, out: list[Effect], cause: str = "") -> None:
         """Nobody, or not everybody, answered in time."""
         if request.message.message_id not in self._steps or self._task is None:
             return

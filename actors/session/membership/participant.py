@@ -43,7 +43,7 @@ from actors.session.conversation import Conversation, Setting
 from actors.session.crypto import CommitOrder, at_once
 from actors.session.effects import Effect, Event, Joined, Refused
 from actors.session.membership.liveness import Watchdog
-from actors.session.membership.requests import Request
+from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
 from identity.errors import CryptoError, SlimError
 
@@ -425,7 +425,7 @@ class Participant(Conversation):
             elif self._state is _State.REMOVED:
                 self._end(SessionClosed("removed by the moderator", session_id=self.session_id))
 
-    def _failed(self, request: Request) -> None:
+    def _failed(self, request: PendingRequest) -> None:
         """Nobody answered our goodbye; older moderators never do."""
         error = None
         if TRAITS[self._generation].answers_leave:

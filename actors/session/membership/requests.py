@@ -11,7 +11,7 @@ DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 
 
-class Request:
+class PendingRequest:
     """A request under way. `cause` is the last local reason why it could not leave, if there was one."""
 
     __slots__ = ("awaiting", "cause", "deadline", "message", "retries", "what")
@@ -31,7 +31,7 @@ class Requests:
     """Requests by message id, each sent again as it was until everybody answered or retries are over."""
 
     def __init__(self, interval: float | None, max_retries: int | None) -> None:
-        self._under_way: dict[int, Request] = {}
+        self._under_way: dict[int, PendingRequest] = {}
         self.set_timers(interval, max_retries)
 
     def set_timers(self, interval: float | None, max_retries: int | None) -> None:
@@ -57,11 +57,13 @@ class Requests:
     ) -> int:
         """Send a request and await an answer of each in `awaiting`. Returns its message id."""
         deadline = now + self._interval
-        self._under_way[message.message_id] = Request(what, message, set(awaiting), deadline, self._retries)
+        self._under_way[message.message_id] = PendingRequest(
+            what, message, set(awaiting), deadline, self._retries
+        )
         out.append(message)
         return message.message_id
 
-    def answered(self, message_id: int, by: Hashable, *what: str) -> Request | None:
+    def answered(self, message_id: int, by: Hashable, *what: str) -> PendingRequest | None:
         """An answer to a request of one of the kinds `what`. Returns the request once it was the last."""
         request = self._under_way.get(message_id)
         if request is None or request.what not in what or by not in request.awaiting:
@@ -71,7 +73,7 @@ class Requests:
             return None
         return self._under_way.pop(message_id)
 
-    def excuse(self, name: Hashable) -> list[Request]:
+    def excuse(self, name: Hashable) -> list[PendingRequest]:
         """Nothing is expected of `name` any more. Returns the requests that this completes."""
         complete = []
         for id, request in list(self._under_way.items()):
@@ -94,7 +96,7 @@ class Requests:
     def cancel_all(self) -> None:
         self._under_way.clear()
 
-    def expire(self, now: float, out: list[SessionMessage]) -> list[Request]:
+    def expire(self, now: float, out: list[SessionMessage]) -> list[PendingRequest]:
         """Send again what is due. Returns the requests that have failed."""
         failed = []
         for id, request in list(self._under_way.items()):
