@@ -85,12 +85,11 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.actor import SessionActor
-from actors.session.conversation import WINDOW, Draw, Setting
+from actors.session.conversation import Draw, Setting
+from actors.session.core import SessionCore, controlled_moderator, moderator, participant
 from actors.session.crypto import Crypto, CryptoFactory
+from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
-from actors.session.membership.controlled import ControlledModerator
-from actors.session.membership.moderator import Moderator
-from actors.session.membership.participant import Participant
 from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
@@ -491,7 +490,7 @@ class AppActor(LoopActor):
         if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
-        core = Moderator(
+        core = moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
             message.handle,
@@ -521,11 +520,11 @@ class AppActor(LoopActor):
         self._invitations.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
-            moderator = ControlledModerator(setting, destination, message, now)
-            self.send(self._spawn(moderator, None), BeginSession())
+            core = controlled_moderator(setting, destination, message, now)
+            self.send(self._spawn(core, None), BeginSession())
         else:
-            participant = Participant(setting, destination, message, now)
-            self.send(self._spawn(participant, None), Received((message,)))
+            core = participant(setting, destination, message, now)
+            self.send(self._spawn(core, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
@@ -544,7 +543,7 @@ class AppActor(LoopActor):
             self._generations[token] = known
         return known
 
-    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
+    def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
         address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
         self._sessions[core.session_id] = address

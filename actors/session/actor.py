@@ -22,7 +22,6 @@ from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
-    BeginSession,
     Bind,
     Completed,
     Computed,
@@ -46,11 +45,11 @@ from actors.messages.session import (
     Watch,
 )
 from actors.messages.wire import SessionMessage
-from actors.session.conversation import WINDOW
+from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
+from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
-from actors.session.membership.moderator import Moderator
-from actors.session.membership.participant import Participant
+from actors.session.turn import Turn
 from actors.system import Cancellable, LoopActor
 
 if TYPE_CHECKING:
@@ -75,13 +74,14 @@ class SessionActor(LoopActor):
 
     def __init__(
         self,
-        core: Moderator | Participant,
+        core: SessionCore,
         app: ActorAddress,
         clock: Callable[[], float],
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
         self._core = core
+        self._turn = Turn()
         self._app = app
         self._clock = clock
         self._inbox = inbox
@@ -99,7 +99,10 @@ class SessionActor(LoopActor):
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         core = self._core
         if type(message) in _TRAFFIC:
-            self._perform(core.handle(message, self._clock()))
+            turn = self._turn.at(self._clock())
+            core.handle(message, turn)
+            if turn.effects:
+                self._perform(turn.effects)
             self._arm()
             return
         match message:
@@ -108,7 +111,9 @@ class SessionActor(LoopActor):
                 if self._lingering:
                     self.send(self.myAddress, ActorExitRequest())
                     return
-                self._perform(core.tick(self._clock()))
+                turn = self._turn.at(self._clock())
+                core.expire(turn)
+                self._perform(turn.effects)
             case Watch():
                 self._watchers[message.inbox] = None
                 membership = Membership(core.session_id, core.members, core.epoch, core.fingerprint)
@@ -119,33 +124,25 @@ class SessionActor(LoopActor):
                 return
             case Adopt():
                 self._adopt(message.inbox)
-            case BeginSession():
-                if isinstance(core, Moderator):
-                    self._perform(core.start(self._clock()))
             case IdentityRotated():
                 self._rotations += 1
                 for watcher in self._watchers:
                     self.send(watcher, message)
                 return
             case Status():
-                figures = {
-                    **core.figures(),
-                    "refused": self._refused,
-                    "rotations": self._rotations,
-                    "members": len(core.members),
-                }
+                figures = {**core.figures(), "refused": self._refused, "rotations": self._rotations}
                 self.send(sender, StatusReport(figures, message.tag))
                 return
             case ActorExitRequest():
                 return
             case _:
-                self._perform(core.handle(message, self._clock()))
+                turn = self._turn.at(self._clock())
+                core.handle(message, turn)
+                self._perform(turn.effects)
         self._arm()
 
     def _perform(self, effects: list[Effect]) -> None:
         """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
-        if not effects:
-            return
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
@@ -222,13 +219,12 @@ class SessionActor(LoopActor):
 
     def _arm(self) -> None:
         """One timer for the core's deadline; one that goes off too early just asks again."""
-        if self._core.ended:
-            self._linger()
-            return
         deadline = self._core.next_deadline()
-        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
-            return
-        self._wake_at(deadline)
+        if deadline is None:
+            if self._core.ended:
+                self._linger()
+        elif self._timer_at is None or self._timer_at > deadline:
+            self._wake_at(deadline)
 
     def _linger(self) -> None:
         """Stay for a while; as long as it takes if the application, about to adopt us, knows nothing yet."""

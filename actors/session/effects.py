@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from actors.messages.session import (
     Adopt,
+    BeginSession,
     Bind,
     Bound,
     CloseSession,
@@ -67,7 +68,8 @@ class Compute(NamedTuple):
 
 
 Event = (
-    Received
+    BeginSession
+    | Received
     | Publish
     | Taken
     | Unroutable

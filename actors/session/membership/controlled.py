@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from actors.messages.session import Bind
 from actors.messages.wire import (
     DELETE_GROUP,
     DiscoveryRequest,
@@ -19,11 +18,10 @@ from actors.messages.wire import (
     MessageType,
     SessionMessage,
 )
-from actors.names import Name
-from actors.session.conversation import Setting
-from actors.session.effects import Effect, Joined, Refused
-from actors.session.membership.moderator import TASKS, Moderator
-from actors.session.membership.tasks import Kind, Task
+from actors.session.conversation import Conversation
+from actors.session.membership.moderator import TASKS_QUEUED, Moderator
+from actors.session.membership.tasks import AddTask, AskedByController, RemoveTask
+from actors.session.turn import Turn
 from identity.errors import SlimError
 
 ORDERS = (MessageType.JOIN_REQUEST, MessageType.DISCOVERY_REQUEST, MessageType.LEAVE_REQUEST)
@@ -37,55 +35,57 @@ ORDERS_KNOWN = 256
 class ControlledModerator(Moderator):
     """A Moderator that also obeys the sender of `order`, the JOIN_REQUEST that made it one."""
 
-    def __init__(self, setting: Setting, destination: Name, order: SessionMessage, now: float) -> None:
-        super().__init__(setting, destination, None, now)
-        self._first = order
+    __slots__ = ("_controller", "_orders")
+
+    def __init__(self, conversation: Conversation, order: SessionMessage, now: float) -> None:
+        super().__init__(conversation, AskedByController(order), now)
+        self._controller = order.source
         self._orders = _Orders()
         self._orders.take(order.message_id)
 
-    def start(self, now: float) -> list[Effect]:
+    def _begin(self, turn: Turn) -> None:
         """The controller is told, and so is our application, which did not ask for this group."""
-        self._report(self._first, None)
-        return [*super().start(now), Joined()]
+        super()._begin(turn)
+        turn.announce()
 
-    def _control(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
-        if message.source == self._first.source and message.kind in ORDERS:
-            self._ordered(message, now, out)
+    def control(self, message: SessionMessage, turn: Turn) -> None:
+        if message.source == self._controller and message.kind in ORDERS:
+            self._ordered(message, turn)
         else:
-            super()._control(message, now, out)
+            super().control(message, turn)
 
-    def _ordered(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
+    def _ordered(self, message: SessionMessage, turn: Turn) -> None:
         """The controller wants something (6.6). A copy of an order that was carried out is only answered."""
         content, metadata = message.content, message.metadata or {}
         if self._orders.carried_out(message.message_id):
-            out.append(self._reply(message, MessageType.GROUP_ACK, GroupAck()))
+            self._conversation.acknowledge(message, turn)
             return
         if not self._orders.take(message.message_id):
             return
         to = content.destination if isinstance(content, DiscoveryRequest | LeaveRequest) else None
         if DELETE_GROUP in metadata or (
-            message.kind is MessageType.LEAVE_REQUEST and to is not None and to.key == self.local.key
+            message.kind is MessageType.LEAVE_REQUEST
+            and to is not None
+            and to.key == self._conversation.local.key
         ):
-            self._close(now + ORDERED_GRACE, message)
-        elif to is None or self._draining or len(self._tasks) >= TASKS:
+            self._close(turn.now + ORDERED_GRACE, AskedByController(message))
+        elif to is None or self._conversation.data.draining or len(self._queue) >= TASKS_QUEUED:
             self._orders.report(message.message_id, done=False)
-            out.append(Refused(f"{message.kind.name} of the controller {message.source} cannot be followed"))
+            turn.refuse(f"{message.kind.name} of the controller {message.source} cannot be followed")
+        elif message.kind is MessageType.DISCOVERY_REQUEST:
+            if message.connection is not None:
+                turn.bind(to, message.connection)
+            self._queue.append(AddTask(to, AskedByController(message)))
         else:
-            adds = message.kind is MessageType.DISCOVERY_REQUEST
-            if adds and message.connection is not None:
-                out.append(Bind(to, message.connection))
-            task = Task(Kind.ADD if adds else Kind.REMOVE, to)
-            task.order = message
-            self._tasks.append(task)
+            self._queue.append(RemoveTask(to, AskedByController(message)))
 
-    def _report(self, order: SessionMessage | None, error: SlimError | None) -> None:
+    def _report(self, order: SessionMessage, error: SlimError | None, turn: Turn) -> None:
         """Tell the controller that its order was carried out; silence tells that it was not."""
-        if order is not None:
-            self._orders.report(order.message_id, done=error is None)
-            if error is None:
-                reply = self._reply(order, MessageType.GROUP_ACK, GroupAck())
-                self._answers.append(reply)
-                self._farewells.append(reply)
+        self._orders.report(order.message_id, done=error is None)
+        if error is None:
+            reply = self._conversation.reply(order, MessageType.GROUP_ACK, GroupAck())
+            turn.send(reply)
+            self._conversation.ending.farewells.append(reply)
 
 
 class _Orders:

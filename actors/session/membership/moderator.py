@@ -1,6 +1,6 @@
 """The initiator of a session: of a group its moderator, point to point the side that calls.
 
-One task at a time, others queue (`session.md` 10):
+One task at a time, others queue (`session.md` 10; `tasks.py` has the tables):
 
     Add     discovery ─► [channel bound] ─► join ─► [credential, commit] ─► { GROUP_ADD acks, welcome ack }
     Remove  [credential, commit] ─► GROUP_REMOVE acks ─► leave reply
@@ -26,14 +26,13 @@ from actors.errors import (
     SessionError,
 )
 from actors.messages.session import (
-    Bind,
+    BeginSession,
     Bound,
     CloseSession,
     Invite,
     MemberJoined,
     MemberLeft,
     RemoveMember,
-    Unbind,
 )
 from actors.messages.wire import (
     ALL,
@@ -55,590 +54,640 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Key, Name
-from actors.session.conversation import Conversation, Setting
+from actors.session.conversation import Conversation
 from actors.session.crypto import Addition, at_once
-from actors.session.effects import Effect, Event, Refused
+from actors.session.effects import Event
+from actors.session.encryption import Phase
 from actors.session.membership.liveness import Rounds
 from actors.session.membership.requests import PendingRequest
-from actors.session.membership.tasks import Kind, Task
-from identity.errors import ConfigError, CryptoError, SlimError
+from actors.session.membership.tasks import (
+    AddTask,
+    AskedBy,
+    AskedByApplication,
+    AskedByController,
+    AskedByNobody,
+    BindingChannel,
+    CloseTask,
+    CommittingAdd,
+    CommittingRemove,
+    Discovering,
+    Dismissing,
+    Draining,
+    DropTask,
+    Founding,
+    Joining,
+    Located,
+    RemoveTask,
+    TakingLeave,
+    Task,
+    Telling,
+    Welcoming,
+    open_requests,
+)
+from actors.session.turn import Turn
+from identity.errors import ConfigError, SlimError
 
-TASKS = 1024
+TASKS_QUEUED = 1024
 """Tasks that may queue; an operation beyond it fails at once."""
 
+_TELLS = (MessageType.GROUP_ADD, MessageType.GROUP_REMOVE)
+_GROUP_REQUESTS = (*_TELLS, MessageType.GROUP_CLOSE)
+"""Requests that are complete without those who left."""
 
-class Moderator(Conversation):
-    """The initiator's core. Point to point it starts with one Add, whose outcome is that of `handle`."""
 
-    def __init__(self, setting: Setting, destination: Name, handle: int | None, now: float) -> None:
-        super().__init__(setting, destination)
-        self._others: dict[Key, Name] = {}
-        self._connections: dict[Name, int | None] = {}
+class Moderator:
+    """The initiator's side. Point to point it starts with one AddTask, whose outcome is that of opening."""
+
+    __slots__ = (
+        "_channel_bound",
+        "_commit_id",
+        "_conversation",
+        "_founded",
+        "_members",
+        "_opened_by",
+        "_ping_id",
+        "_present",
+        "_queue",
+        "_rounds",
+        "_task",
+    )
+
+    def __init__(self, conversation: Conversation, opened_by: AskedBy, now: float) -> None:
+        self._conversation = conversation
+        self._opened_by = opened_by
+        self._members: dict[Key, Located] = {}
+        """The others."""
         self._present: set[Name] = set()
         """Members that acknowledged their welcome."""
-        self._tasks: deque[Task] = deque()
+        self._queue: deque[Task] = deque()
         self._task: Task | None = None
-        self._steps: set[int] = set()
-        """Requests of the current step that are not fully answered."""
-        self._key_package: bytes | None = None
         self._founded = False
         self._commit_id = 0
-        self._channel_bound = not self.group
-        self._rounds = Rounds(setting.settings.ping_interval, now)
-        self._opening = handle
-        self._closing: list[int] = []
-        self._last_task: Task | None = None
-        """Close, once it was asked for."""
+        self._channel_bound = not conversation.group
+        self._rounds = Rounds(conversation.settings.ping_interval, now)
         self._ping_id = 0
-
-    def start(self, now: float) -> list[Effect]:
-        """The first effects: call it once. A group stands at once; a peer must be found first."""
-        out: list[Effect] = []
-        if self.group:
-            self._answer(self._opening, None, None)
-        else:
-            self._tasks.append(Task(Kind.ADD, self.destination, self._opening))
-            self._next_task(now, out)
-        self._settle(out)
-        return out
 
     @property
     def members(self) -> tuple[Name, ...]:
-        return (self.local, *self._others.values())
+        return (self._conversation.local, *self._names())
 
-    # Operations.
+    # Operations
 
-    def _operate(self, event: Event, now: float, out: list[Effect]) -> None:
-        if isinstance(event, Invite | RemoveMember):
-            kind = Kind.ADD if isinstance(event, Invite) else Kind.REMOVE
-            error = self._objection(event)
-            if error is not None:
-                self._answer(event.handle, event.inbox, error)
-                return
-            self._tasks.append(Task(kind, event.name, event.handle, event.inbox))
-        elif isinstance(event, CloseSession):
-            if event.handle is not None:
-                self._closing.append(event.handle)
-            if not self.group and not self._others and not self._kept:
-                # Nobody was found yet, and nothing waits for whoever it is.
-                self._end(None)
-            else:
-                self._close(now + event.grace, None)
-        elif isinstance(event, Bound):
-            self._bound(event, now, out)
+    def operate(self, event: Event, turn: Turn) -> None:
+        match event:
+            case Invite() | RemoveMember():
+                self._ordered_by_application(event, turn)
+            case CloseSession():
+                self._close_session(event, turn)
+            case Bound():
+                self._bound(event, turn)
+            case BeginSession():
+                self._begin(turn)
+            case _:
+                pass
 
-    def _close(self, deadline: float, order: SessionMessage | None) -> None:
-        if not self._draining:
-            self._draining = True
-            self._last_task = Task(Kind.CLOSE, self.destination)
-            self._last_task.deadline = deadline
-            self._last_task.order = order
-            self._tasks.append(self._last_task)
+    def _begin(self, turn: Turn) -> None:
+        """A group stands at once; a peer must be found first."""
+        if self._conversation.group:
+            self._answer(self._opened_by, None, turn)
+        else:
+            self._queue.append(AddTask(self._conversation.destination, self._opened_by))
+
+    def _ordered_by_application(self, event: Invite | RemoveMember, turn: Turn) -> None:
+        error = self._objection(event)
+        if error is not None:
+            turn.answer(event.handle, error, event.inbox)
+            return
+        kind = AddTask if isinstance(event, Invite) else RemoveTask
+        self._queue.append(kind(event.name, AskedByApplication(event.handle, event.inbox)))
+
+    def _close_session(self, event: CloseSession, turn: Turn) -> None:
+        conversation = self._conversation
+        if event.handle is not None:
+            conversation.ending.await_by(event.handle)
+        if not conversation.group and not self._members and not conversation.data.keeps:
+            # Nobody was found yet, and nothing waits for whoever it is.
+            self._end(None, turn)
+        else:
+            self._close(turn.now + event.grace, AskedByNobody())
+
+    def _close(self, deadline: float, asked_by: AskedBy) -> None:
+        if not self._conversation.data.draining:
+            self._conversation.data.draining = True
+            self._queue.append(CloseTask(deadline, asked_by))
 
     def _objection(self, event: Invite | RemoveMember) -> SlimError | None:
-        if not self.group:
+        session_id = self._conversation.session_id
+        if not self._conversation.group:
             verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
-            return NotModerator(f"cannot {verb} a point-to-point session", session_id=self.session_id)
-        if self._draining:
-            return SessionClosed("draining, no new operations", session_id=self.session_id)
-        if len(self._tasks) >= TASKS:
-            return QueueFull(f"operations of session {self.session_id}", TASKS)
+            return NotModerator(f"cannot {verb} a point-to-point session", session_id=session_id)
+        if self._conversation.data.draining:
+            return SessionClosed("draining, no new operations", session_id=session_id)
+        if len(self._queue) >= TASKS_QUEUED:
+            return QueueFull(f"operations of session {session_id}", TASKS_QUEUED)
         return None
 
-    # The task queue.
+    # The task queue
 
-    def _next_task(self, now: float, out: list[Effect]) -> None:
-        while self._task is None and self._tasks and not self.ended:
-            task = self._task = self._tasks.popleft()
-            if task.kind is Kind.ADD:
-                self._discover(task, now, out)
-            elif task.kind is Kind.REMOVE:
-                self._begin_remove(task, now, out)
-            elif task.kind is Kind.DROP:
-                self._begin_drop(task, now, out)
-            else:
-                self._begin_close(task, now, out)
-
-    def _finish(self, error: SlimError | None, out: list[Effect]) -> None:
-        task, self._task = self._task, None
-        assert task is not None
-        self._requests.cancel(*self._steps)
-        self._steps.clear()
-        self._key_package = None
-        self._credential_waits = self._operation = None
-        self._answer(task.handle, task.inbox, error)
-        self._report(task.order, error)
-        if error is not None and task.kind is Kind.ADD:
-            if not self.group:
-                self._end(error)
-                return
-            if task.member is not None and not task.welcomed and self._is_member(task.member):
-                self._drop(task.member, "it never acknowledged its welcome", out, rolls_back=True)
-
-    def _request(
-        self,
-        what: str,
-        message: SessionMessage,
-        awaiting: set[Name] | set[Key],
-        now: float,
-        out: list[Effect],
-    ) -> None:
-        self._steps.add(self._requests.start(what, message, awaiting, now, out))  # type: ignore[arg-type]
-
-    def _stepped(self, request: PendingRequest) -> bool:
-        """A request of the current step is answered. Returns whether the step is complete."""
-        self._steps.discard(request.message.message_id)
-        return not self._steps
-
-    # Add.
-
-    def _discover(self, task: Task, now: float, out: list[Effect]) -> None:
-        if self.group and task.name.key in {self.local.key, *self._others}:
-            self._finish(ParticipantExists(str(task.name), session_id=self.session_id), out)
+    def progress(self, turn: Turn) -> None:
+        if self._task is None and not self._queue:
             return
-        message = self._message(MessageType.DISCOVERY_REQUEST, task.name, DiscoveryRequest())
-        self._request("discovery", message, {task.name.key}, now, out)
+        close = self._queue[-1] if self._queue else None
+        if isinstance(close, CloseTask) and turn.now >= close.deadline:
+            self._skip_to(close, turn)
+        while self._task is None and self._queue and not self._conversation.ended:
+            task = self._task = self._queue.popleft()
+            match task:
+                case AddTask():
+                    self._discover(task, turn)
+                case RemoveTask():
+                    self._begin_remove(task, turn)
+                case DropTask():
+                    self._begin_drop(task, turn)
+                case CloseTask():
+                    self._task = task.moved(Draining())
+        if isinstance(self._task, CloseTask) and isinstance(self._task.at, Draining):
+            self._take_leave(self._task, turn)
 
-    def _discovered(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert task is not None
-        task.member, task.connection = message.source, message.connection
-        if message.connection is not None:
-            out.append(Bind(message.source, message.connection))
+    def _skip_to(self, close: CloseTask, turn: Turn) -> None:
+        """The grace is over before everything that waits was worked off."""
+        closed = SessionClosed("the session is closing", session_id=self._conversation.session_id)
+        self._queue.pop()
+        for task in self._queue:
+            self._answer_task(task, closed, turn)
+        self._queue.clear()
+        if self._task is not None:
+            self._finish(self._task, closed, turn)
+        self._queue.append(close)
+
+    def _finish(self, task: Task, error: SlimError | None, turn: Turn) -> None:
+        """The task under way is over."""
+        conversation = self._conversation
+        self._task = None
+        for request in open_requests(task.at):
+            conversation.requests.cancel(request.message_id)
+        if conversation.encryption is not None:
+            conversation.encryption.cancel()
+        self._answer_task(task, error, turn)
+        if error is None or not isinstance(task, AddTask):
+            return
+        if not conversation.group:
+            self._end(error, turn)
+        elif isinstance(task.at, Welcoming) and not task.at.welcomed:
+            self._drop(task.at.member.name, "it never acknowledged its welcome", turn, rolls_back=True)
+
+    def _answer_task(self, task: Task, error: SlimError | None, turn: Turn) -> None:
+        if not isinstance(task, DropTask):
+            self._answer(task.asked_by, error, turn)
+
+    def _answer(self, asked_by: AskedBy, error: SlimError | None, turn: Turn) -> None:
+        match asked_by:
+            case AskedByApplication():
+                turn.answer(asked_by.handle, error, asked_by.inbox)
+            case AskedByController():
+                self._report(asked_by.order, error, turn)
+            case AskedByNobody():
+                pass
+
+    def _report(self, order: SessionMessage, error: SlimError | None, turn: Turn) -> None:
+        """A task that a controller ordered is over (`controlled.py`)."""
+
+    # Add
+
+    def _discover(self, task: AddTask, turn: Turn) -> None:
+        conversation = self._conversation
+        if conversation.group and task.name.key in {conversation.local.key, *self._members}:
+            error = ParticipantExists(str(task.name), session_id=conversation.session_id)
+            self._finish(task, error, turn)
+            return
+        request = conversation.message(MessageType.DISCOVERY_REQUEST, task.name, DiscoveryRequest())
+        self._task = task.moved(Discovering(request))
+        conversation.requests.start(request, {task.name.without_id()}, turn)
+
+    def _discovered(self, task: AddTask, reply: SessionMessage, turn: Turn) -> None:
+        member = Located(reply.source, reply.connection)
+        if reply.connection is not None:
+            turn.bind(reply.source, reply.connection)
             if not self._channel_bound:
                 # Whoever is invited may publish as soon as it is welcome: we must receive by then.
-                out.append(Bind(self.destination, message.connection, subscribe=True))
+                self._task = task.moved(BindingChannel(member))
+                turn.subscribe(self._conversation.destination, reply.connection)
                 return
-        self._prepare(now, out)
+        self._found(task, member, turn)
 
-    def _bound(self, event: Bound, now: float, out: list[Effect]) -> None:
-        task = self._task
-        if self._channel_bound or event.name != self.destination or task is None or task.member is None:
+    def _bound(self, event: Bound, turn: Turn) -> None:
+        if event.name != self._conversation.destination:
             return
-        if event.error is not None:
-            self._finish(self._failed_to_add(str(event.error)), out)
-            return
-        self._channel_bound = True
-        self._prepare(now, out)
+        match self._task:
+            case AddTask(at=BindingChannel(member)) as task:
+                if event.error is not None:
+                    self._finish(task, self._failed_to_add(task, str(event.error)), turn)
+                    return
+                self._channel_bound = True
+                self._found(task, member, turn)
 
-    def _prepare(self, now: float, out: list[Effect]) -> None:
+    def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
         """Found the MLS group when there is a first member to be, then ask it to join."""
-        if self._crypto is None or self._founded:
-            self._invite(now, out)
-        else:
-            self._with_credential(out, self._found, now)
+        encryption = self._conversation.encryption
+        if encryption is None or self._founded:
+            self._ask_to_join(task, member, turn)
+            return
+        self._task = task.moved(Founding(member))
+        create = encryption.crypto.create
+        encryption.start_with_credential(lambda: at_once(create), self._is_founded, self._not_committed, turn)
 
-    def _found(self, now: float, out: list[Effect]) -> None:
-        assert self._crypto is not None
-        create = self._crypto.create
-        self._compute(lambda: at_once(create), self._is_founded, self._add_refused, now, out)
-
-    def _is_founded(self, _: None, now: float, out: list[Effect]) -> None:
+    def _is_founded(self, _: None, turn: Turn) -> None:
         self._founded = True
-        self._invite(now, out)
+        match self._task:
+            case AddTask(at=Founding(member)) as task:
+                self._ask_to_join(task, member, turn)
 
-    def _add_refused(self, error: CryptoError, now: float, out: list[Effect]) -> None:
-        self._finish(self._failed_to_add(str(error)), out)
-
-    def _invite(self, now: float, out: list[Effect]) -> None:
-        task, config = self._task, self.config
-        assert task is not None
-        assert task.member is not None
+    def _ask_to_join(self, task: AddTask, member: Located, turn: Turn) -> None:
+        conversation = self._conversation
+        config, encrypted = conversation.config, conversation.encryption is not None
         timers = None
         if config.interval is not None and config.max_retries is not None:
             timers = TimerSettings(config.interval, config.max_retries)
-        message = self._message(
+        request = conversation.message(
             MessageType.JOIN_REQUEST,
-            task.member,
-            JoinRequest(self._crypto is not None, timers, self.destination if self.group else None),
+            member.name,
+            JoinRequest(encrypted, timers, conversation.destination if conversation.group else None),
             metadata=config.metadata,
-            connection=task.connection,
+            connection=member.connection,
         )
-        self._request("join", message, {task.member}, now, out)
+        self._task = task.moved(Joining(member, request))
+        conversation.requests.start(request, {member.name}, turn)
 
-    def _joined(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
-        reply = message.content
-        assert isinstance(reply, JoinReply)
-        self._rounds.met(message.source, self._peer_generation(message.identity))
-        if self._crypto is None:
-            self._welcome(None, now, out)
-        elif reply.key_package is None:
-            self._finish(self._failed_to_add("it sent no key package"), out)
+    def _joined(self, task: AddTask, member: Located, reply: SessionMessage, turn: Turn) -> None:
+        content, encryption = reply.content, self._conversation.encryption
+        self._rounds.met(reply.source, self._conversation.peer_generation(reply.identity))
+        key_package = content.key_package if isinstance(content, JoinReply) else None
+        if encryption is None:
+            self._welcome(task, member, None, None, turn)
+        elif key_package is None:
+            self._finish(task, self._failed_to_add(task, "it sent no key package"), turn)
         else:
-            self._key_package = reply.key_package
-            self._with_credential(out, self._commit_add, now)
-
-    def _commit_add(self, now: float, out: list[Effect]) -> None:
-        crypto, key_package = self._crypto, self._key_package
-        member = self._task.member if self._task is not None else None
-        assert crypto is not None
-        assert key_package is not None
-        assert member is not None
-        self._compute(
-            lambda: crypto.add(member, key_package), self._committed_add, self._add_refused, now, out
-        )
-
-    def _committed_add(self, addition: Addition, now: float, out: list[Effect]) -> None:
-        self._commit_id += 1
-        self._welcome(addition, now, out)
-
-    def _welcome(self, mls: Addition | None, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert task is not None
-        member = task.member
-        assert member is not None
-        told = set(self._others.values())
-        self._others[member.key] = member
-        self._connections[member] = task.connection
-        self._receiver.admit(member, from_start=True)
-        commit = welcome = None
-        if mls is not None:
-            commit, welcome = (MlsPayload(self._commit_id, content) for content in mls)
-        if told:
-            message = self._message(
-                MessageType.GROUP_ADD,
-                self.destination,
-                GroupAdd(member, self.members, commit),
-                fanout=ALL,
+            crypto = encryption.crypto
+            self._task = task.moved(CommittingAdd(member, key_package))
+            encryption.start_with_credential(
+                lambda: crypto.add(member.name, key_package), self._committed_add, self._not_committed, turn
             )
-            self._request("commit", message, told, now, out)
-        message = self._message(
+
+    def _committed_add(self, addition: Addition, turn: Turn) -> None:
+        self._commit_id += 1
+        commit, welcome = (MlsPayload(self._commit_id, content) for content in addition)
+        match self._task:
+            case AddTask(at=CommittingAdd(member)) as task:
+                self._welcome(task, member, commit, welcome, turn)
+
+    def _welcome(
+        self,
+        task: AddTask,
+        member: Located,
+        commit: MlsPayload | None,
+        welcome: MlsPayload | None,
+        turn: Turn,
+    ) -> None:
+        """Put the member on the list; tell the others, and itself."""
+        conversation = self._conversation
+        told = self._names()
+        self._members[member.name.key] = member
+        conversation.data.admit(member.name, from_start=True)
+        awaited: list[tuple[SessionMessage, list[Name]]] = []
+        if told:
+            content = GroupAdd(member.name, self.members, commit)
+            awaited.append((self._to_group(MessageType.GROUP_ADD, content), told))
+        request = conversation.message(
             MessageType.GROUP_WELCOME,
-            member,
+            member.name,
             GroupWelcome(self.members, welcome),
-            connection=task.connection,
+            connection=member.connection,
         )
-        self._request("welcome", message, {member}, now, out)
-        self._epoch_changed(f"{member} added", out)
+        awaited.append((request, [member.name]))
+        self._task = task.moved(Welcoming(member, tuple(request for request, _ in awaited)))
+        for request, names in awaited:
+            conversation.requests.start(request, names, turn)
+        conversation.tell_epoch(self.members, f"{member.name} added", turn)
 
-    def _welcomed(self, request: PendingRequest, now: float, out: list[Effect]) -> None:
-        task = self._task
-        assert task is not None
-        assert task.member is not None
-        task.welcomed = True
-        if not self.group:
-            self._sender.destination = task.member
-        self._present.add(task.member)
-        out.append(MemberJoined(self.session_id, task.member, self.members))
-        self._open_up(task.member, now, out)
-        if self._stepped(request):
-            self._finish(task.error, out)
+    def _told(self, task: AddTask, at: Welcoming, request: PendingRequest, turn: Turn) -> None:
+        """GROUP_ADD or GROUP_WELCOME is acknowledged by all it was for."""
+        at = _without(at, request)
+        if request.message.kind is MessageType.GROUP_WELCOME:
+            at = at._replace(welcomed=True)
+            member = at.member.name
+            if not self._conversation.group:
+                self._conversation.data.sender.destination = member
+            self._present.add(member)
+            turn.tell(MemberJoined(self._conversation.session_id, member, self.members))
+            self._conversation.data.open_up(member, turn)
+        self._go_on_welcoming(task, at, turn)
 
-    def _failed_to_add(self, cause: str) -> HandshakeFailed:
-        if not self.group:
-            return HandshakeFailed(f"session handshake failed: {cause}", session_id=self.session_id)
+    def _go_on_welcoming(self, task: AddTask, at: Welcoming, turn: Turn) -> None:
+        self._task = task = task.moved(at)
+        if not at.requests:
+            # Not before: whoever has not answered yet must get the change all the same.
+            self._finish(task, at.failures[0] if at.failures else None, turn)
+
+    def _failed_to_add(self, task: AddTask, cause: str) -> HandshakeFailed:
+        session_id = self._conversation.session_id
+        if not self._conversation.group:
+            return HandshakeFailed(f"session handshake failed: {cause}", session_id=session_id)
         hint = ""
-        if not self.config.reliable:
+        if not self._conversation.config.reliable:
             hint = (
                 "; members of SLIM's own implementation cannot join a group without timeout and max_retries"
             )
-        name = self._task.name if self._task is not None else "?"
         return HandshakeFailed(
-            f"failed to add a participant to the group: {name}: {cause}{hint}", session_id=self.session_id
+            f"failed to add a participant to the group: {task.name}: {cause}{hint}", session_id=session_id
         )
 
-    # Remove and Drop.
+    # Remove and Drop
 
-    def _begin_remove(self, task: Task, now: float, out: list[Effect]) -> None:
-        member = self._others.get(task.name.key)
+    def _begin_remove(self, task: RemoveTask, turn: Turn) -> None:
+        member = self._members.get(task.name.key)
         if member is None:
-            self._finish(ParticipantNotFound(str(task.name), session_id=self.session_id), out)
+            error = ParticipantNotFound(str(task.name), session_id=self._conversation.session_id)
+            self._finish(task, error, turn)
             return
-        task.member, task.cause = member, "removed"
-        task.connection = self._connections.get(member)
-        self._part(now, out)
+        at = CommittingRemove(member)
+        self._task = task = task.moved(at)
+        self._part(task, at, turn)
 
-    def _begin_drop(self, task: Task, now: float, out: list[Effect]) -> None:
-        if not self._is_member(task.name):
-            self._finish(None, out)
+    def _begin_drop(self, task: DropTask, turn: Turn) -> None:
+        member = self._members.get(task.name.key)
+        if member is None or member.name != task.name:
+            self._finish(task, None, turn)
             return
-        task.member = task.name
-        alone = not self.group or len(self._others) == 1
-        if alone and not task.rolls_back and not any(waits.kind is Kind.ADD for waits in self._tasks):
-            self._leave_list(task.name, task.cause, out)
-            self._end(ParticipantDisconnected(str(task.name), task.cause, session_id=self.session_id))
+        alone = not self._conversation.group or len(self._members) == 1
+        if alone and not task.rolls_back and not any(isinstance(waits, AddTask) for waits in self._queue):
+            self._leave_list(task.name, task.cause, turn)
+            self._end(self._disconnected(task.name, task.cause), turn)
             return
-        self._part(now, out)
+        at = CommittingRemove(member)
+        self._task = task = task.moved(at)
+        self._part(task, at, turn)
 
-    def _part(self, now: float, out: list[Effect]) -> None:
-        if self._crypto is None:
-            self._without(None, now, out)
-        else:
-            self._with_credential(out, self._commit_remove, now)
-
-    def _commit_remove(self, now: float, out: list[Effect]) -> None:
-        crypto, member = self._crypto, self._task.member if self._task is not None else None
-        assert crypto is not None
-        assert member is not None
-        self._compute(lambda: crypto.remove(member), self._committed_remove, self._remove_refused, now, out)
-
-    def _committed_remove(self, commit: bytes, now: float, out: list[Effect]) -> None:
-        self._commit_id += 1
-        self._without(commit, now, out)
-
-    def _remove_refused(self, error: CryptoError, now: float, out: list[Effect]) -> None:
-        self._finish(self._failed_to_remove(str(error)), out)
-
-    def _without(self, commit: bytes | None, now: float, out: list[Effect]) -> None:
-        """Take the member off the list and tell the others; the list they get still has it."""
-        task = self._task
-        assert task is not None
-        member = task.member
-        assert member is not None
-        if not self._is_member(member):
-            # It went while the session was closing, and the commit was on its way.
-            self._finish(None, out)
+    def _part(self, task: RemoveTask | DropTask, at: CommittingRemove, turn: Turn) -> None:
+        encryption = self._conversation.encryption
+        if encryption is None:
+            self._tell_without(task, at.member, None, turn)
             return
-        before = self.members
-        told = set(self._others.values())
-        if task.kind is Kind.DROP:
-            told.discard(member)
-        self._leave_list(member, task.cause, out)
-        self._epoch_changed(f"{member} {task.cause}", out)
-        if self._others:
-            mls = MlsPayload(self._commit_id, commit) if commit is not None else None
-            message = self._message(
-                MessageType.GROUP_REMOVE, self.destination, GroupRemove(member, before, mls), fanout=ALL
-            )
-            self._request("commit", message, told, now, out)
-        else:
-            self._parted(now, out)
-
-    def _parted(self, now: float, out: list[Effect]) -> None:
-        """Everybody knows: now the member itself may go."""
-        task = self._task
-        assert task is not None
-        assert task.member is not None
-        if task.kind is Kind.DROP:
-            self._finish(None, out)
-            return
-        message = self._message(
-            MessageType.LEAVE_REQUEST, task.member, LeaveRequest(), connection=task.connection
+        crypto, name = encryption.crypto, at.member.name
+        encryption.start_with_credential(
+            lambda: crypto.remove(name), self._committed_remove, self._not_committed, turn
         )
-        self._request("leave", message, {task.member}, now, out)
 
-    def _leave_list(self, member: Name, cause: str, out: list[Effect]) -> None:
-        del self._others[member.key]
-        self._connections.pop(member, None)
-        self._sender.forget(member)
-        self._receiver.expel(member)
-        self._clear_text.discard(member)
+    def _committed_remove(self, commit: bytes, turn: Turn) -> None:
+        self._commit_id += 1
+        match self._task:
+            case RemoveTask(at=CommittingRemove(member)) | DropTask(at=CommittingRemove(member)) as task:
+                self._tell_without(task, member, MlsPayload(self._commit_id, commit), turn)
+
+    def _tell_without(
+        self, task: RemoveTask | DropTask, member: Located, commit: MlsPayload | None, turn: Turn
+    ) -> None:
+        """Take the member off the list and tell the others; the list they get still has it."""
+        if not self._is_member(member.name):
+            # It went while the session was closing, and the commit was on its way.
+            self._finish(task, None, turn)
+            return
+        before, told = self.members, set(self._names())
+        cause = "removed"
+        if isinstance(task, DropTask):
+            cause = task.cause
+            told.discard(member.name)
+        self._leave_list(member.name, cause, turn)
+        self._conversation.tell_epoch(self.members, f"{member.name} {cause}", turn)
+        if self._members:
+            content = GroupRemove(member.name, before, commit)
+            request = self._to_group(MessageType.GROUP_REMOVE, content)
+            self._task = task.moved(Telling(member, request))
+            self._conversation.requests.start(request, told, turn)
+        else:
+            self._let_go(task, member, turn)
+
+    def _let_go(self, task: RemoveTask | DropTask, member: Located, turn: Turn) -> None:
+        """Everybody knows: now the member itself may go."""
+        if isinstance(task, DropTask):
+            self._finish(task, None, turn)
+            return
+        request = self._conversation.message(
+            MessageType.LEAVE_REQUEST, member.name, LeaveRequest(), connection=member.connection
+        )
+        self._task = task.moved(Dismissing(member, request))
+        self._conversation.requests.start(request, {member.name}, turn)
+
+    def _leave_list(self, member: Name, cause: str, turn: Turn) -> None:
+        del self._members[member.key]
+        self._conversation.data.expel(member, turn)
         self._rounds.left(member)
-        out.append(Unbind(member))
+        turn.unbind(member)
         if member in self._present:
             self._present.discard(member)
-            out.append(MemberLeft(self.session_id, member, self.members, cause))
+            turn.tell(MemberLeft(self._conversation.session_id, member, self.members, cause))
 
-    def _failed_to_remove(self, cause: str) -> SessionError:
-        name = self._task.name if self._task is not None else "?"
+    def _failed_to_remove(self, task: RemoveTask | DropTask, cause: str) -> SessionError:
         return SessionError(
-            f"failed to remove participant from session: {name}: {cause}", session_id=self.session_id
+            f"failed to remove participant from session: {task.name}: {cause}",
+            session_id=self._conversation.session_id,
         )
 
-    def _drop(self, member: Name, cause: str, out: list[Effect], *, rolls_back: bool = False) -> None:
+    def _drop(self, member: Name, cause: str, turn: Turn, *, rolls_back: bool = False) -> None:
         """A member is gone without being asked to go: tell the application, and the others in turn."""
         if not self._is_member(member):
             return
-        if any(task.kind is Kind.DROP and task.name == member for task in (self._task, *self._tasks) if task):
+        tasks = (self._task, *self._queue)
+        if any(isinstance(task, DropTask) and task.name == member for task in tasks):
             return
-        self._sender.forget(member)
+        self._conversation.data.sender.forget(member, turn)
         if not rolls_back:
-            error = ParticipantDisconnected(str(member), cause, session_id=self.session_id)
-            self._sender.errors.append(error)
-        if self._draining:
+            turn.report(self._disconnected(member, cause))
+        if self._conversation.data.draining:
             # GROUP_CLOSE is next; it need not wait for somebody who is gone, nor the others be told twice.
-            self._leave_list(member, cause, out)
+            self._leave_list(member, cause, turn)
             return
-        task = Task(Kind.DROP, member)
-        task.cause, task.rolls_back = cause, rolls_back
-        self._tasks.append(task)
+        self._queue.append(DropTask(member, cause, rolls_back))
 
-    def _is_member(self, name: Name) -> bool:
-        return self._others.get(name.key) == name
+    def _disconnected(self, member: Name, cause: str) -> ParticipantDisconnected:
+        return ParticipantDisconnected(str(member), cause, session_id=self._conversation.session_id)
 
-    # Close.
+    # Close
 
-    def _begin_close(self, task: Task, now: float, out: list[Effect]) -> None:
-        if self._sender.unacknowledged and now < task.deadline:
+    def _take_leave(self, task: CloseTask, turn: Turn) -> None:
+        if self._conversation.data.unacknowledged and turn.now < task.deadline:
             return
-        if not self._others:
-            self._closed(None)
+        if not self._members:
+            self._closed(task, None, turn)
             return
-        to = self.destination if self.group else next(iter(self._others.values()))
-        message = self._message(MessageType.GROUP_CLOSE, to, GroupClose(self.members), fanout=ALL)
-        self._request("close", message, set(self._others.values()), now, out)
+        request = self._to_group(MessageType.GROUP_CLOSE, GroupClose(self.members))
+        self._task = task.moved(TakingLeave(request))
+        self._conversation.requests.start(request, self._names(), turn)
 
-    def _closed(self, error: SlimError | None) -> None:
-        if self._last_task is not None:
-            self._report(self._last_task.order, error)
+    def _closed(self, task: CloseTask, error: SlimError | None, turn: Turn) -> None:
         self._task = None
-        for handle in self._closing:
-            self._answer(handle, None, error)
-        self._closing.clear()
-        self._end(None)
+        self._answer_task(task, error, turn)
+        self._conversation.ending.answer(error, turn)
+        self._end(None, turn)
 
-    def _end(self, cause: SlimError | None) -> None:
-        if self.ended:
+    def _end(self, cause: SlimError | None, turn: Turn) -> None:
+        if self._conversation.ended:
             return
-        super()._end(cause)
-        closed = SessionClosed(str(cause) if cause else "", session_id=self.session_id)
-        for task in (self._task, *self._tasks):
+        self._conversation.end(cause, turn)
+        closed = self._conversation.closed(cause)
+        for task in (self._task, *self._queue):
             if task is not None:
-                self._answer(task.handle, task.inbox, closed)
-        self._tasks.clear()
+                self._answer_task(task, closed, turn)
+        self._queue.clear()
         self._task = None
-        for handle in self._closing:
-            self._answer(handle, None, None)
-        self._closing.clear()
 
-    # Messages and timers.
+    # Messages
 
-    def _control(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
-        kind, id, source = message.kind, message.message_id, message.source
-        answered = self._requests.answered
-        if kind is MessageType.DISCOVERY_REPLY:
-            if (request := answered(id, source.key, "discovery")) is not None:
-                self._stepped(request)
-                self._discovered(message, now, out)
-        elif kind is MessageType.JOIN_REPLY:
-            if isinstance(message.content, JoinReply) and (request := answered(id, source, "join")):
-                self._stepped(request)
-                self._joined(message, now, out)
-        elif kind is MessageType.GROUP_ACK:
-            if (request := answered(id, source, "welcome", "commit", "close")) is not None:
-                self._acknowledged(request, now, out)
-        elif kind is MessageType.LEAVE_REPLY:
-            if (request := answered(id, source, "leave")) is not None:
-                self._stepped(request)
-                self._finish(None, out)
-        elif kind is MessageType.LEAVE_REQUEST:
-            self._leaving(message, now, out)
-        elif kind is MessageType.PING:
-            self._rounds.answered(source, id)
-            answered(id, source, "ping")
-        elif kind is not MessageType.GROUP_NACK:
-            out.append(Refused(f"{kind.name} from {source}: this side is the moderator"))
+    def control(self, message: SessionMessage, turn: Turn) -> None:
+        requests = self._conversation.requests
+        match message.kind:
+            case MessageType.DISCOVERY_REPLY | MessageType.GROUP_ACK | MessageType.LEAVE_REPLY:
+                if (request := requests.answered(message)) is not None:
+                    self._answered(request, message, turn)
+            case MessageType.JOIN_REPLY:
+                if isinstance(message.content, JoinReply) and (request := requests.answered(message)):
+                    self._answered(request, message, turn)
+            case MessageType.LEAVE_REQUEST:
+                self._leaving(message, turn)
+            case MessageType.PING:
+                self._rounds.answered(message.source, message.message_id)
+                requests.answered(message)
+            case MessageType.GROUP_NACK:
+                pass
+            case kind:
+                turn.refuse(f"{kind.name} from {message.source}: this side is the moderator")
 
-    def _report(self, order: SessionMessage | None, error: SlimError | None) -> None:
-        """A task that a controller ordered is over (`controlled.py`)."""
+    def _answered(self, request: PendingRequest, reply: SessionMessage, turn: Turn) -> None:
+        """A request of the current step is answered by all, `reply` being the last answer."""
+        match self._task:
+            case AddTask(at=Discovering()) as task:
+                self._discovered(task, reply, turn)
+            case AddTask(at=Joining(member)) as task:
+                self._joined(task, member, reply, turn)
+            case RemoveTask(at=Dismissing()) as task:
+                self._finish(task, None, turn)
+            case _:
+                self._acknowledged(request, turn)
 
-    def _acknowledged(self, request: PendingRequest, now: float, out: list[Effect]) -> None:
-        if request.what == "welcome":
-            self._welcomed(request, now, out)
-            return
-        complete = self._stepped(request)
-        if request.what == "close":
-            self._closed(None)
-        elif complete and self._task is not None:
-            if self._task.kind is Kind.ADD:
-                self._finish(self._task.error, out)
-            else:
-                self._parted(now, out)
+    def _acknowledged(self, request: PendingRequest, turn: Turn) -> None:
+        """GROUP_ACK of everybody who was to send one."""
+        match self._task:
+            case AddTask(at=Welcoming() as at) as task:
+                self._told(task, at, request, turn)
+            case RemoveTask(at=Telling(member)) | DropTask(at=Telling(member)) as task:
+                self._let_go(task, member, turn)
+            case CloseTask() as task:
+                self._closed(task, None, turn)
 
-    def _leaving(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
+    def _leaving(self, message: SessionMessage, turn: Turn) -> None:
         """A member leaves by itself. It is answered each time it asks (`session.md` 9.2)."""
         if not (message.metadata and LEAVING_SESSION in message.metadata):
-            out.append(Refused(f"LEAVE_REQUEST from {message.source}: this side is the moderator"))
+            turn.refuse(f"LEAVE_REQUEST from {message.source}: this side is the moderator")
             return
-        reply = self._reply(message, MessageType.LEAVE_REPLY, LeaveReply())
-        out.append(reply)
+        reply = self._conversation.reply(message, MessageType.LEAVE_REPLY, LeaveReply())
+        turn.send(reply)
         if not self._is_member(message.source):
             return
-        self._farewells.append(reply)
-        for request in self._requests.excuse(message.source):
-            self._excused(request, now, out)
-        self._drop(message.source, "left", out)
+        self._conversation.ending.farewells.append(reply)
+        self._excuse(message.source, turn)
+        self._drop(message.source, "left", turn)
 
-    def _excused(self, request: PendingRequest, now: float, out: list[Effect]) -> None:
-        """The last one who was to answer is gone: a request that told others is complete without it."""
-        if request.message.message_id not in self._steps:
-            return
-        if request.what in ("commit", "close"):
-            self._acknowledged(request, now, out)
-        else:
-            self._failed(request, now, out, cause="it left")
+    def _excuse(self, member: Name, turn: Turn) -> None:
+        """A member is gone: a request that told others is complete without it, any other has failed."""
+        for request in self._conversation.requests.excuse(member):
+            if request.message.kind in _GROUP_REQUESTS:
+                self._acknowledged(request, turn)
+            else:
+                self._failed(request, "it left", turn)
 
-    def _failed(self, request: PendingRequest, now: float, out: list[Effect], cause: str = "") -> None:
-        """Nobody, or not everybody, answered in time."""
-        if request.message.message_id not in self._steps or self._task is None:
+    def _failed(self, request: PendingRequest, cause: str, turn: Turn) -> None:
+        """Nobody, or not everybody, answered a request of the current step."""
+        kind = request.message.kind
+        if kind is MessageType.PING:
             return
-        if not cause:
-            missing = ", ".join(sorted(map(_shown, request.awaiting)))
-            cause = str(request.cause) if request.cause else f"no answer to {request.message.kind.name}"
-            if missing and not request.cause:
-                cause += f" from {missing}"
-        if request.what == "close":
-            error = SessionError(f"failed to close session: {cause}", session_id=self.session_id)
-            self._closed(error)
-            return
-        task = self._task
-        failed = self._failed_to_add if task.kind is Kind.ADD else self._failed_to_remove
-        task.error = task.error or failed(cause)
-        if self._stepped(request):
-            # Not before: whoever has not answered yet must get the change all the same.
-            self._finish(task.error, out)
-        if request.what == "commit" and self._crypto is not None:
+        match self._task:
+            case AddTask(at=Welcoming() as at) as task:
+                failures = (*at.failures, self._failed_to_add(task, cause))
+                self._go_on_welcoming(task, _without(at, request)._replace(failures=failures), turn)
+            case AddTask() as task:
+                self._finish(task, self._failed_to_add(task, cause), turn)
+            case RemoveTask() | DropTask() as task:
+                self._finish(task, self._failed_to_remove(task, cause), turn)
+            case CloseTask() as task:
+                text = f"failed to close session: {cause}"
+                self._closed(task, SessionError(text, session_id=self._conversation.session_id), turn)
+        if kind in _TELLS and self._conversation.encryption is not None:
             # Without this commit no later one can be applied: they could read nothing any more.
             for name in request.awaiting:
-                if isinstance(name, Name):
-                    self._drop(name, "it missed a change of the group", out)
+                self._drop(name, "it missed a change of the group", turn)
 
-    def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
-        if self._task is None:
-            return
-        if isinstance(error, ConfigError):
-            self._finish(error, out)
-            return
-        cause = f"no credential for MLS: {error}"
-        failed = self._failed_to_add if self._task.kind is Kind.ADD else self._failed_to_remove
-        self._finish(failed(cause), out)
+    def _not_committed(self, phase: Phase, error: SlimError, turn: Turn) -> None:
+        """The group could not be founded or changed."""
+        cause = f"no credential for MLS: {error}" if phase is Phase.CREDENTIAL else str(error)
+        as_it_is = phase is Phase.CREDENTIAL and isinstance(error, ConfigError)
+        match self._task:
+            case AddTask() as task:
+                self._finish(task, error if as_it_is else self._failed_to_add(task, cause), turn)
+            case RemoveTask() | DropTask() as task:
+                self._finish(task, error if as_it_is else self._failed_to_remove(task, cause), turn)
 
-    def _expire(self, now: float, out: list[Effect]) -> None:
-        for request in self._requests.expire(now, out):  # type: ignore[arg-type]
-            self._failed(request, now, out)
-        if not self.ended and now >= self._rounds.next_deadline():
-            self._ping(now, out)
+    # Time
 
-    def _ping(self, now: float, out: list[Effect]) -> None:
-        for member in self._rounds.close_round(now):
-            for request in self._requests.excuse(member):
-                self._excused(request, now, out)
-            self._drop(member, "it stopped answering", out)
-        self._requests.cancel(self._ping_id)
-        if self.ended or not self._others:
+    def expire(self, turn: Turn) -> None:
+        for request in self._conversation.requests.expire(turn):
+            self._failed(request, request.why, turn)
+        if not self._conversation.ended and turn.now >= self._rounds.next_deadline():
+            self._ping(turn)
+
+    def next_deadline(self) -> float | None:
+        deadline = self._rounds.next_deadline()
+        close = self._queue[-1] if self._queue else self._task
+        if isinstance(close, CloseTask) and not isinstance(close.at, TakingLeave):
+            return min(deadline, close.deadline)
+        return deadline
+
+    def _ping(self, turn: Turn) -> None:
+        conversation = self._conversation
+        for member in self._rounds.close_round(turn.now):
+            self._excuse(member, turn)
+            self._drop(member, "it stopped answering", turn)
+        conversation.requests.cancel(self._ping_id)
+        if conversation.ended or not self._members:
             return
-        to = self.destination if self.group else next(iter(self._others.values()))
-        ping = self._message(MessageType.PING, to, Ping(), fanout=ALL if self.group else ONE)
+        ping = self._to_group(MessageType.PING, Ping())
+        if not conversation.group:
+            ping = ping._replace(fanout=ONE)
         self._ping_id = ping.message_id
-        again = self._rounds.open_round(ping.message_id, self._others.values())
+        again = self._rounds.open_round(ping.message_id, self._names())
         if again:
-            self._requests.start("ping", ping, again, now, out)  # type: ignore[arg-type]
+            conversation.requests.start(ping, again, turn)
         else:
-            out.append(ping)
+            turn.send(ping)
 
-    def _progress(self, now: float, out: list[Effect]) -> None:
-        last = self._last_task
-        if last is not None and self._task is not last and now >= last.deadline:
-            self._skip_to_the_end(last, out)
-        self._next_task(now, out)
-        if self._task is last and last is not None and not self._steps and not self.ended:
-            self._begin_close(last, now, out)
+    # Private
 
-    def _skip_to_the_end(self, last: Task, out: list[Effect]) -> None:
-        """The grace is over before everything that waits was worked off."""
-        closed = SessionClosed("the session is closing", session_id=self.session_id)
-        for task in self._tasks:
-            self._answer(task.handle, task.inbox, closed)
-        self._tasks.clear()
-        if self._task is not None:
-            self._finish(closed, out)
-        self._tasks.append(last)
+    def _names(self) -> list[Name]:
+        """The others, full names."""
+        return [member.name for member in self._members.values()]
 
-    def _deadlines(self) -> tuple[float | None, ...]:
-        last = self._last_task
-        waits = last is not None and not (self._task is last and self._steps)
-        return (self._rounds.next_deadline(), last.deadline if waits and last is not None else None)
+    def _is_member(self, name: Name) -> bool:
+        member = self._members.get(name.key)
+        return member is not None and member.name == name
+
+    def _to_group(
+        self, kind: MessageType, content: GroupAdd | GroupRemove | GroupClose | Ping
+    ) -> SessionMessage:
+        """A request to all members: to the channel, point to point to the peer."""
+        conversation = self._conversation
+        to = conversation.destination if conversation.group else self._names()[0]
+        return conversation.message(kind, to, content, fanout=ALL)
 
 
-def _shown(awaited: object) -> str:
-    return str(awaited) if isinstance(awaited, Name) else "any instance of that name"
+def _without(at: Welcoming, request: PendingRequest) -> Welcoming:
+    """A request of this step needs no answers any more."""
+    left = tuple(open for open in at.requests if open.message_id != request.message.message_id)
+    return at._replace(requests=left)

@@ -1,8 +1,10 @@
 """The invited side of a session: a member of a group, or the one who is called point to point.
 
-    invited ──(GROUP_WELCOME)──► welcomed ──(channel subscribed, GROUP_ACK)──► joined ──► leaving ──► over
-                                                                                 ├──► removed ──► over
-                                                                                 └──(GROUP_CLOSE)──► over
+    Invited ─► Accepted ──(GROUP_WELCOME)──► Welcomed ──(channel subscribed, GROUP_ACK)──► Joined
+
+    Joined ─┬─► Leaving ──(LEAVE_REPLY)──────────► over
+            ├─► Removed ──(LEAVE_REQUEST)────────► over
+            └──(GROUP_CLOSE, LEAVE_REQUEST)──────► over
 
 Control messages count only when they come from the moderator. Each copy of one that was carried out already
 is answered again, once per copy (section 14, 2, 3 and 8): its answer may have been lost.
@@ -11,18 +13,16 @@ is answered again, once per copy (section 14, 2, 3 and 8): its answer may have b
 from __future__ import annotations
 
 from collections import OrderedDict
-from enum import Enum
+from typing import NamedTuple
 
 from actors.errors import NotModerator, ParticipantDisconnected, SessionClosed, SessionError
 from actors.messages.session import (
-    Bind,
     Bound,
     CloseSession,
     Invite,
     MemberJoined,
     MemberLeft,
     RemoveMember,
-    Unbind,
 )
 from actors.messages.wire import (
     LEAVING_SESSION,
@@ -39,13 +39,15 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
-from actors.session.conversation import Conversation, Setting
+from actors.session.conversation import Conversation
 from actors.session.crypto import CommitOrder, at_once
-from actors.session.effects import Effect, Event, Joined, Refused
+from actors.session.effects import Event
+from actors.session.encryption import Encryption, Phase
 from actors.session.membership.liveness import Watchdog
 from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
-from identity.errors import CryptoError, SlimError
+from actors.session.turn import Turn
+from identity.errors import SlimError
 
 JOIN_PATIENCE = 60.0
 """Seconds to wait for the moderator's next step: the welcome after a join, the leave after a removal."""
@@ -53,385 +55,424 @@ MEMBERS = 10_000
 """Members that a list may name."""
 _CARRIED_OUT = 64
 """Membership changes whose ids are remembered, to answer copies without applying them again."""
+_NO_MESSAGE = -1
+"""An id that no message has."""
+
+# Where we are
 
 
-class _State(Enum):
-    INVITED = "invited"
-    WELCOMED = "welcomed"
-    JOINED = "joined"
-    LEAVING = "leaving"
-    REMOVED = "removed"
+class _Invited(NamedTuple):
+    """The JOIN_REQUEST `invitation` is to be answered, once our leaf has a credential."""
+
+    invitation: int
+    until: float
 
 
-class Participant(Conversation):
-    """The invited side's core. `invitation` is the JOIN_REQUEST; hand it to `handle` too, as the first event.
+class _Accepted(NamedTuple):
+    """JOIN_REPLY is sent; the welcome is awaited."""
+
+    until: float
+
+
+class _Welcomed(NamedTuple):
+    """The channel is being subscribed; `welcome` is acknowledged then."""
+
+    welcome: SessionMessage
+
+
+class _Joined(NamedTuple):
+    """A member."""
+
+
+class _Leaving(NamedTuple):
+    """We said goodbye; LEAVE_REPLY is awaited."""
+
+
+class _Removed(NamedTuple):
+    """The others know that we are out; LEAVE_REQUEST is awaited."""
+
+    until: float
+
+
+_State = _Invited | _Accepted | _Welcomed | _Joined | _Leaving | _Removed
+
+
+class _Change(NamedTuple):
+    """A membership change that comes with the commit `commit_id`."""
+
+    message: SessionMessage
+    content: GroupAdd | GroupRemove
+    commit_id: int
+
+
+class Participant:
+    """The invited side. `invitation` is the JOIN_REQUEST, which comes to `control` too, as the first message.
 
     `destination` of the session is the channel, or the initiator point to point.
     """
 
-    def __init__(self, setting: Setting, destination: Name, invitation: SessionMessage, now: float) -> None:
-        super().__init__(setting, destination)
+    __slots__ = (
+        "_carried_out",
+        "_commits",
+        "_connection",
+        "_conversation",
+        "_generation",
+        "_grace",
+        "_join_replies",
+        "_moderator",
+        "_others",
+        "_state",
+        "_watchdog",
+    )
+
+    def __init__(self, conversation: Conversation, invitation: SessionMessage, now: float) -> None:
+        self._conversation = conversation
         self._moderator = invitation.source
         self._connection = invitation.connection
         self._generation = PeerGeneration.UNKNOWN
-        self._state = _State.INVITED
-        self._invitation: SessionMessage | None = None
-        self._join_reply: SessionMessage | None = None
-        self._deadline: float | None = now + JOIN_PATIENCE
-        """Invited: when to forget it. Draining: until when to wait for acknowledgements."""
+        self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_PATIENCE)
+        self._join_replies: dict[int, SessionMessage] = {}
+        """Our answer, by the invitation's id, for copies of it; no more than one."""
+        self._grace = 0.0
+        """While the session is draining: until when to wait for acknowledgements."""
         self._others: dict[Key, Name] = {}
-        self._welcome: SessionMessage | None = None
-        """What to acknowledge once the channel is subscribed."""
         self._carried_out: OrderedDict[int, None] = OrderedDict()
         self._commits = CommitOrder()
-        self._watchdog = Watchdog(setting.settings.ping_interval)
-        self._closing: list[int] = []
+        self._watchdog = Watchdog(conversation.settings.ping_interval)
 
     @property
     def members(self) -> tuple[Name, ...]:
-        return (self.local, *self._others.values())
+        return (self._conversation.local, *self._others.values())
 
-    # Operations.
+    # Operations
 
-    def _operate(self, event: Event, now: float, out: list[Effect]) -> None:
-        if isinstance(event, Invite | RemoveMember):
-            verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
-            why = "only its moderator can" if self.group else "point to point"
-            error = NotModerator(f"cannot {verb} this session: {why}", session_id=self.session_id)
-            self._answer(event.handle, event.inbox, error)
-        elif isinstance(event, CloseSession):
-            if event.handle is not None:
-                self._closing.append(event.handle)
-            if self._state is _State.REMOVED:
-                self._end(None)
-            elif not self._draining:
-                self._draining = True
-                self._deadline = now + event.grace
-        elif isinstance(event, Bound):
-            self._bound(event, now, out)
+    def operate(self, event: Event, turn: Turn) -> None:
+        match event:
+            case Invite() | RemoveMember():
+                verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
+                why = "only its moderator can" if self._conversation.group else "point to point"
+                error = NotModerator(
+                    f"cannot {verb} this session: {why}", session_id=self._conversation.session_id
+                )
+                turn.answer(event.handle, error, event.inbox)
+            case CloseSession():
+                self._close(event, turn)
+            case Bound():
+                self._bound(event, turn)
+            case _:
+                pass
 
-    def _progress(self, now: float, out: list[Effect]) -> None:
-        if not self._draining or self._state in (_State.LEAVING, _State.REMOVED):
+    def _close(self, event: CloseSession, turn: Turn) -> None:
+        data = self._conversation.data
+        if event.handle is not None:
+            self._conversation.ending.await_by(event.handle)
+        if isinstance(self._state, _Removed):
+            self._conversation.end(None, turn)
+        elif not data.draining:
+            data.draining = True
+            self._grace = turn.now + event.grace
+
+    def progress(self, turn: Turn) -> None:
+        data = self._conversation.data
+        if not data.draining or isinstance(self._state, _Leaving | _Removed):
             return
-        if self._sender.unacknowledged and self._deadline is not None and now < self._deadline:
+        if data.unacknowledged and turn.now < self._grace:
             return
-        self._leave(now, out)
+        self._leave(turn)
 
-    def _leave(self, now: float, out: list[Effect]) -> None:
+    def _leave(self, turn: Turn) -> None:
         """Say goodbye (`session.md` 9.2): stop receiving first."""
-        self._state, self._deadline = _State.LEAVING, None
-        if self.group:
-            out.append(Unbind(self.destination))
-        message = self._message(
+        conversation = self._conversation
+        self._state = _Leaving()
+        if conversation.group:
+            turn.unbind(conversation.destination)
+        request = conversation.message(
             MessageType.LEAVE_REQUEST,
             self._moderator,
             LeaveRequest(),
             metadata={LEAVING_SESSION: TRUE},
             connection=self._connection,
         )
-        self._requests.start("leave", message, {self._moderator}, now, out)  # type: ignore[arg-type]
+        conversation.requests.start(request, {self._moderator}, turn)
 
-    def _left(self, error: SlimError | None) -> None:
-        for handle in self._closing:
-            self._answer(handle, None, error)
-        self._closing.clear()
-        self._end(None)
+    def _left(self, error: SlimError | None, turn: Turn) -> None:
+        self._conversation.ending.answer(error, turn)
+        self._conversation.end(None, turn)
 
-    def _end(self, cause: SlimError | None) -> None:
-        if self.ended:
-            return
-        super()._end(cause)
-        for handle in self._closing:
-            self._answer(handle, None, None)
-        self._closing.clear()
+    # Control messages
 
-    # Control messages.
-
-    def _control(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
+    def control(self, message: SessionMessage, turn: Turn) -> None:
         kind, content = message.kind, message.content
         if message.source != self._moderator:
-            out.append(Refused(f"{kind.name} from {message.source}: it is not the moderator"))
+            turn.refuse(f"{kind.name} from {message.source}: it is not the moderator")
             return
+        conversation = self._conversation
         if kind is MessageType.JOIN_REQUEST:
-            self._invited(message, now, out)
+            self._invited(message, turn)
         elif isinstance(content, GroupWelcome):
-            self._welcomed(message, content, now, out)
+            self._welcomed(message, content, turn)
         elif kind is MessageType.PING:
-            self._watchdog.pinged(now)
-            if self._generation is PeerGeneration.UNKNOWN:
-                self._generation = PeerGeneration.PINGING
-            out.append(
-                message._replace(source=self.local, destination=message.source, content=Ping(), identity="")
-            )
+            self._pinged(message, turn)
         elif kind is MessageType.GROUP_CLOSE:
-            self._over(
-                self._reply(message, MessageType.GROUP_ACK, GroupAck()), "closed by the moderator", out
-            )
+            reply = conversation.reply(message, MessageType.GROUP_ACK, GroupAck())
+            self._over(reply, "closed by the moderator", turn)
         elif kind is MessageType.LEAVE_REQUEST:
-            reply = self._reply(message, MessageType.LEAVE_REPLY, LeaveReply())
-            self._over(reply, "removed by the moderator", out)
+            reply = conversation.reply(message, MessageType.LEAVE_REPLY, LeaveReply())
+            self._over(reply, "removed by the moderator", turn)
         elif kind is MessageType.LEAVE_REPLY:
-            if self._requests.answered(message.message_id, message.source, "leave") is not None:
-                self._left(None)
+            if conversation.requests.answered(message) is not None:
+                self._left(None, turn)
         elif isinstance(content, GroupAdd | GroupRemove):
-            self._membership(message, content, now, out)
+            self._membership(message, content, turn)
         elif kind not in (MessageType.GROUP_ACK, MessageType.GROUP_NACK):
-            out.append(Refused(f"{kind.name} from {message.source}: this side is not the moderator"))
+            turn.refuse(f"{kind.name} from {message.source}: this side is not the moderator")
 
-    def _over(self, reply: SessionMessage, cause: str, out: list[Effect]) -> None:
-        out.append(reply)
-        self._farewells.append(reply)
-        self._end(SessionClosed(cause, session_id=self.session_id))
+    def _pinged(self, message: SessionMessage, turn: Turn) -> None:
+        self._watchdog.pinged(turn.now)
+        if self._generation is PeerGeneration.UNKNOWN:
+            self._generation = PeerGeneration.PINGING
+        local = self._conversation.local
+        turn.send(message._replace(source=local, destination=message.source, content=Ping(), identity=""))
 
-    # Joining.
+    def _over(self, reply: SessionMessage, cause: str, turn: Turn) -> None:
+        turn.send(reply)
+        self._conversation.ending.farewells.append(reply)
+        self._end(cause, turn)
 
-    def _invited(self, message: SessionMessage, now: float, out: list[Effect]) -> None:
-        if self._join_reply is not None and self._join_reply.message_id == message.message_id:
-            out.append(self._join_reply._replace(connection=message.connection))
+    def _end(self, cause: str, turn: Turn) -> None:
+        self._conversation.end(SessionClosed(cause, session_id=self._conversation.session_id), turn)
+
+    # Joining
+
+    def _invited(self, message: SessionMessage, turn: Turn) -> None:
+        reply = self._join_replies.get(message.message_id)
+        if reply is not None:
+            turn.send(reply._replace(connection=message.connection))
             return
-        if self._state is not _State.INVITED:
+        state = self._state
+        if not isinstance(state, _Invited | _Accepted):
             # A moderator that invites a member it has already lost it: begin again with its next attempt.
-            self._end(SessionClosed("invited anew", session_id=self.session_id))
+            self._end("invited anew", turn)
             return
-        if self._invitation is not None and self._invitation.message_id == message.message_id:
+        if isinstance(state, _Invited) and state.invitation == message.message_id:
             return
-        self._invitation = message
-        self._generation = self._peer_generation(message.identity)
-        if self._crypto is None:
-            self._accept(None, out)
-        else:
-            self._with_credential(out, self._make_key_package, now)
+        self._state = _Invited(message.message_id, state.until)
+        self._generation = self._conversation.peer_generation(message.identity)
+        encryption = self._conversation.encryption
+        if encryption is None:
+            self._accept(message, None, turn)
+            return
+        make = encryption.crypto.key_package
+        encryption.start_with_credential(
+            lambda: at_once(make),
+            lambda key_package, turn: self._accept(message, key_package, turn),
+            self._no_key_package,
+            turn,
+        )
 
-    def _make_key_package(self, now: float, out: list[Effect]) -> None:
-        assert self._crypto is not None
-        try:
-            self._accept(self._crypto.key_package(), out)
-        except CryptoError as error:
-            out.append(Refused(f"invitation of {self._moderator}: no key package: {error}"))
-            self._end(error)
+    def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
+        self._join_replies = {invitation.message_id: reply}
+        if isinstance(self._state, _Invited):
+            self._state = _Accepted(self._state.until)
+        turn.send(reply)
 
-    def _accept(self, key_package: bytes | None, out: list[Effect]) -> None:
-        assert self._invitation is not None
-        self._join_reply = self._reply(self._invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
-        out.append(self._join_reply)
+    def _no_key_package(self, phase: Phase, error: SlimError, turn: Turn) -> None:
+        lacks = phase is Phase.CREDENTIAL
+        what = "no credential for MLS" if lacks else "no key package"
+        turn.refuse(f"invitation of {self._moderator}: {what}: {error}", alarming=lacks)
+        self._conversation.end(error, turn)
 
-    def _no_credential(self, error: SlimError, now: float, out: list[Effect]) -> None:
-        reason = f"invitation of {self._moderator}: no credential for MLS: {error}"
-        out.append(Refused(reason, alarming=True))
-        self._end(error)
-
-    def _welcomed(
-        self, message: SessionMessage, content: GroupWelcome, now: float, out: list[Effect]
-    ) -> None:
-        if self._state is _State.WELCOMED:
-            self._welcome = message
-            return
-        if self._state is not _State.INVITED:
-            out.append(self._reply(message, MessageType.GROUP_ACK, GroupAck()))
-            return
-        if self._join_reply is None or len(content.participants) > MEMBERS:
-            out.append(Refused(f"GROUP_WELCOME from {message.source} does not fit the invitation"))
-            return
-        crypto, mls = self._crypto, content.mls
-        if crypto is None:
-            self._enter(message, content, now, out)
+    def _welcomed(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
+        state, encryption, mls = self._state, self._conversation.encryption, content.mls
+        if isinstance(state, _Welcomed):
+            self._state = _Welcomed(message)
+        elif not isinstance(state, _Invited | _Accepted):
+            self._conversation.acknowledge(message, turn)
+        elif not self._join_replies or len(content.participants) > MEMBERS:
+            turn.refuse(f"GROUP_WELCOME from {message.source} does not fit the invitation")
+        elif encryption is None:
+            self._enter(message, content, turn)
         elif mls is None:
-            out.append(Refused(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome"))
-        elif self._operation is None:
-            self._compute(
+            turn.refuse(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome")
+        elif not encryption.busy:
+            crypto = encryption.crypto
+            encryption.start(
                 lambda: crypto.join(mls.content),
-                lambda _, now, out: self._enter(message, content, now, out),
-                lambda error, now, out: out.append(
-                    Refused(f"GROUP_WELCOME from {self._moderator}: {error}", alarming=True)
+                lambda _, turn: self._enter(message, content, turn),
+                lambda _, error, turn: turn.refuse(
+                    f"GROUP_WELCOME from {self._moderator}: {error}", alarming=True
                 ),
-                now,
-                out,
+                turn,
             )
 
-    def _enter(self, message: SessionMessage, content: GroupWelcome, now: float, out: list[Effect]) -> None:
+    def _enter(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
         """The Welcome is good, if there was one."""
+        conversation = self._conversation
         if content.mls is not None:
             self._commits.last = content.mls.commit_id
-        self._deadline = None
         if message.connection is not None:
             self._connection = message.connection
-        known = {name.key: name for name in content.participants if name.key != self.local.key}
+        known = {name.key: name for name in content.participants if name.key != conversation.local.key}
         self._others = {self._moderator.key: self._moderator, **known}
-        self._welcome = message
         for name in self._others.values():
             # Point to point both begin with this session; in a group we come in where the others stand.
-            self._receiver.admit(name, from_start=not self.group)
-            self._bind(name, out)
-        if self.group and self._connection is not None:
-            self._state = _State.WELCOMED
-            out.append(Bind(self.destination, self._connection, subscribe=True))
+            conversation.data.admit(name, from_start=not conversation.group)
+            self._bind(name, turn)
+        if conversation.group and self._connection is not None:
+            self._state = _Welcomed(message)
+            turn.subscribe(conversation.destination, self._connection)
         else:
-            self._stand(now, out)
+            self._stand(message, turn)
 
-    def _bound(self, event: Bound, now: float, out: list[Effect]) -> None:
-        if self._state is not _State.WELCOMED or event.name != self.destination:
+    def _bound(self, event: Bound, turn: Turn) -> None:
+        state = self._state
+        if not isinstance(state, _Welcomed) or event.name != self._conversation.destination:
             return
         if event.error is not None:
-            out.append(Refused(f"cannot receive for {self.destination}: {event.error}"))
-            self._end(event.error)
+            turn.refuse(f"cannot receive for {self._conversation.destination}: {event.error}")
+            self._conversation.end(event.error, turn)
             return
-        self._stand(now, out)
+        self._stand(state.welcome, turn)
 
-    def _stand(self, now: float, out: list[Effect]) -> None:
+    def _stand(self, welcome: SessionMessage, turn: Turn) -> None:
         """We can receive: acknowledge the welcome, and the session is there."""
-        assert self._welcome is not None
-        self._state = _State.JOINED
-        out.append(self._reply(self._welcome, MessageType.GROUP_ACK, GroupAck()))
-        out.append(Joined())
+        self._state = _Joined()
+        self._conversation.acknowledge(welcome, turn)
+        turn.announce()
         for name in self._others.values():
-            self._open_up(name, now, out)
-        self._epoch_changed("joined", out)
+            self._conversation.data.open_up(name, turn)
+        self._conversation.tell_epoch(self.members, "joined", turn)
 
-    # Membership.
+    # Membership
 
-    def _membership(
-        self, message: SessionMessage, content: GroupAdd | GroupRemove, now: float, out: list[Effect]
-    ) -> None:
-        if self._state is _State.INVITED:
+    def _membership(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
+        if isinstance(self._state, _Invited | _Accepted):
             # Not ours yet: the Welcome will bring what this one tells.
             return
-        mls = content.mls
+        encryption, mls = self._conversation.encryption, content.mls
         if message.message_id in self._carried_out:
-            self._acknowledge(message, out)
-        elif self._crypto is None:
-            self._carry_out(message, content, now, out)
+            self._conversation.acknowledge(message, turn)
+        elif encryption is None:
+            self._carry_out(message, content, turn)
         elif mls is None:
-            out.append(Refused(f"a membership change of {self._moderator} lacks its commit"))
+            turn.refuse(f"a membership change of {self._moderator} lacks its commit")
         elif self._commits.knows(mls.commit_id):
-            self._acknowledge(message, out)
-        elif self._operation is None:
+            self._conversation.acknowledge(message, turn)
+        elif not encryption.busy:
             self._commits.hold(mls.commit_id, mls.content)
-            self._commit(message, content, now, out)
+            self._commit(encryption, _Change(message, content, mls.commit_id), turn)
 
-    def _acknowledge(self, message: SessionMessage, out: list[Effect]) -> None:
-        out.append(self._reply(message, MessageType.GROUP_ACK, GroupAck()))
-
-    def _carry_out(
-        self, message: SessionMessage, content: GroupAdd | GroupRemove, now: float, out: list[Effect]
-    ) -> None:
+    def _carry_out(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
         """The change counts: keep the list, and tell the moderator."""
         self._carried_out[message.message_id] = None
         if len(self._carried_out) > _CARRIED_OUT:
             self._carried_out.popitem(last=False)
         if isinstance(content, GroupAdd):
-            self._add(content.new_participant, out)
+            self._add(content.new_participant, turn)
         else:
-            self._remove(content.removed_participant, now, out)
-        self._acknowledge(message, out)
+            self._remove(content.removed_participant, turn)
+        self._conversation.acknowledge(message, turn)
 
-    def _commit(
-        self, message: SessionMessage, content: GroupAdd | GroupRemove, now: float, out: list[Effect]
-    ) -> None:
-        """Apply the commits that are in order (11.5), then carry out the change that `message` brought.
+    def _commit(self, encryption: Encryption, change: _Change, turn: Turn) -> None:
+        """Apply the commits that are in order (11.5), then carry out the change that came last.
 
         Also when its commit must wait for a predecessor, but not when it is refused or too far ahead.
         """
-        crypto, commit = self._crypto, self._commits.next()
-        assert crypto is not None
-        if commit is not None:
-            before = crypto.epoch
-            self._compute(
-                lambda: at_once(lambda: crypto.process(commit)),
-                lambda _, now, out: self._applied(before, message, content, now, out),
-                lambda error, now, out: self._not_applied(error, message, content, now, out),
-                now,
-                out,
-            )
+        crypto, commit = encryption.crypto, self._commits.next()
+        if commit is None:
+            self._carry_out_known(change, turn)
             return
-        assert content.mls is not None
-        if self._commits.knows(content.mls.commit_id):
-            self._carry_out(message, content, now, out)
+        before = crypto.epoch
+        encryption.start(
+            lambda: at_once(lambda: crypto.process(commit)),
+            lambda _, turn: self._applied(encryption, before, change, turn),
+            lambda _, error, turn: self._not_applied(error, change, turn),
+            turn,
+        )
 
-    def _applied(
-        self,
-        before: int | None,
-        message: SessionMessage,
-        content: GroupAdd | GroupRemove,
-        now: float,
-        out: list[Effect],
-    ) -> None:
+    def _applied(self, encryption: Encryption, before: int | None, change: _Change, turn: Turn) -> None:
         self._commits.applied()
         number, last = self._commits.last, self._commits.next() is None
         if last:
             # Its members are those after the change.
-            self._commit(message, content, now, out)
-        if self._crypto is not None and self._crypto.epoch != before:
-            self._epoch_changed(f"commit {number}", out)
+            self._commit(encryption, change, turn)
+        if encryption.crypto.epoch != before:
+            self._conversation.tell_epoch(self.members, f"commit {number}", turn)
         if not last:
-            self._commit(message, content, now, out)
+            self._commit(encryption, change, turn)
 
-    def _not_applied(
-        self,
-        error: CryptoError,
-        message: SessionMessage,
-        content: GroupAdd | GroupRemove,
-        now: float,
-        out: list[Effect],
-    ) -> None:
-        out.append(Refused(f"commit {self._commits.last + 1} of {self._moderator}: {error}", alarming=True))
+    def _not_applied(self, error: SlimError, change: _Change, turn: Turn) -> None:
+        turn.refuse(f"commit {self._commits.last + 1} of {self._moderator}: {error}", alarming=True)
         self._commits.refused()
-        assert content.mls is not None
-        if self._commits.knows(content.mls.commit_id):
-            self._carry_out(message, content, now, out)
+        self._carry_out_known(change, turn)
 
-    def _add(self, name: Name, out: list[Effect]) -> None:
-        if name.key == self.local.key or name.key in self._others or len(self._others) >= MEMBERS:
+    def _carry_out_known(self, change: _Change, turn: Turn) -> None:
+        if self._commits.knows(change.commit_id):
+            self._carry_out(change.message, change.content, turn)
+
+    def _add(self, name: Name, turn: Turn) -> None:
+        conversation = self._conversation
+        if name.key == conversation.local.key or name.key in self._others or len(self._others) >= MEMBERS:
             return
         self._others[name.key] = name
-        self._receiver.admit(name, from_start=True)
-        self._sender.endpoints.add(name)
-        self._bind(name, out)
-        out.append(MemberJoined(self.session_id, name, self.members))
+        conversation.data.admit(name, from_start=True)
+        conversation.data.sender.endpoints.add(name)
+        self._bind(name, turn)
+        turn.tell(MemberJoined(conversation.session_id, name, self.members))
 
-    def _remove(self, name: Name, now: float, out: list[Effect]) -> None:
-        if name == self.local:
+    def _remove(self, name: Name, turn: Turn) -> None:
+        conversation = self._conversation
+        if name == conversation.local:
             # LEAVE_REQUEST follows; until then nothing new can be said.
-            self._draining = True
-            self._state, self._deadline = _State.REMOVED, now + JOIN_PATIENCE
+            conversation.data.draining = True
+            self._state = _Removed(turn.now + JOIN_PATIENCE)
             return
         if self._others.get(name.key) != name or name == self._moderator:
             return
         del self._others[name.key]
-        self._sender.forget(name)
-        self._receiver.expel(name)
-        self._clear_text.discard(name)
-        out.append(Unbind(name))
-        out.append(MemberLeft(self.session_id, name, self.members, "removed by the moderator"))
+        conversation.data.expel(name, turn)
+        turn.unbind(name)
+        cause = "removed by the moderator"
+        turn.tell(MemberLeft(conversation.session_id, name, self.members, cause))
 
-    def _bind(self, name: Name, out: list[Effect]) -> None:
+    def _bind(self, name: Name, turn: Turn) -> None:
         if self._connection is not None:
-            out.append(Bind(name, self._connection))
+            turn.bind(name, self._connection)
 
-    # Timers.
+    # Time
 
-    def _expire(self, now: float, out: list[Effect]) -> None:
-        for request in self._requests.expire(now, out):  # type: ignore[arg-type]
-            self._failed(request)
+    def expire(self, turn: Turn) -> None:
+        conversation = self._conversation
+        for request in conversation.requests.expire(turn):
+            self._failed(request, turn)
         due = self._watchdog.next_deadline()
-        if due is not None and now >= due and self._watchdog.tick(now) and not self.ended:
+        if due is not None and turn.now >= due and self._watchdog.expire(turn.now) and not conversation.ended:
             error = ParticipantDisconnected(
-                str(self._moderator), "the moderator stopped asking", session_id=self.session_id
+                str(self._moderator), "the moderator stopped asking", session_id=conversation.session_id
             )
-            self._sender.errors.append(error)
-            self._end(error)
-        if self._deadline is not None and now >= self._deadline and not self.ended:
-            if self._state is _State.INVITED:
-                self._end(SessionClosed("the invitation had no welcome", session_id=self.session_id))
-            elif self._state is _State.REMOVED:
-                self._end(SessionClosed("removed by the moderator", session_id=self.session_id))
+            turn.report(error)
+            conversation.end(error, turn)
+        match self._state:
+            case _Invited(until=until) | _Accepted(until) if turn.now >= until:
+                self._end("the invitation had no welcome", turn)
+            case _Removed(until) if turn.now >= until:
+                self._end("removed by the moderator", turn)
 
-    def _failed(self, request: PendingRequest) -> None:
+    def _failed(self, request: PendingRequest, turn: Turn) -> None:
         """Nobody answered our goodbye; older moderators never do."""
         error = None
         if TRAITS[self._generation].answers_leave:
             why = str(request.cause) if request.cause else f"no answer from {self._moderator}"
-            error = SessionError(f"failed to close session: {why}", session_id=self.session_id)
-        self._left(error)
+            error = SessionError(f"failed to close session: {why}", session_id=self._conversation.session_id)
+        self._left(error, turn)
 
-    def _deadlines(self) -> tuple[float | None, ...]:
-        return (self._watchdog.next_deadline(), self._deadline)
+    def next_deadline(self) -> float | None:
+        watchdog, state = self._watchdog.next_deadline(), self._state
+        if isinstance(state, _Invited | _Accepted | _Removed):
+            mine = state.until
+        elif self._conversation.data.draining and not isinstance(state, _Leaving):
+            mine = self._grace
+        else:
+            return watchdog
+        return mine if watchdog is None else min(watchdog, mine)

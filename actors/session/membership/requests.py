@@ -2,86 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
-from actors.messages.wire import SessionMessage
+from actors.messages.wire import MessageType, SessionMessage
+from actors.names import Name
+from actors.session.retry import Attempt, RetryPolicy, review
+from actors.session.turn import Turn
 from identity.errors import SlimError
 
-DEFAULT_INTERVAL = 1.0
-DEFAULT_RETRIES = 10
+ANSWERS = {
+    MessageType.DISCOVERY_REQUEST: MessageType.DISCOVERY_REPLY,
+    MessageType.JOIN_REQUEST: MessageType.JOIN_REPLY,
+    MessageType.LEAVE_REQUEST: MessageType.LEAVE_REPLY,
+    MessageType.GROUP_WELCOME: MessageType.GROUP_ACK,
+    MessageType.GROUP_ADD: MessageType.GROUP_ACK,
+    MessageType.GROUP_REMOVE: MessageType.GROUP_ACK,
+    MessageType.GROUP_CLOSE: MessageType.GROUP_ACK,
+    MessageType.PING: MessageType.PING,
+}
+"""What answers each request, under the request's id."""
 
 
-class PendingRequest:
-    """A request under way. `cause` is the last local reason why it could not leave, if there was one."""
+class PendingRequest(Attempt):
+    """A request under way."""
 
-    __slots__ = ("awaiting", "cause", "deadline", "message", "retries", "what")
+    __slots__ = ("awaiting", "cause", "message")
 
-    def __init__(
-        self, what: str, message: SessionMessage, awaiting: set[Hashable], deadline: float, retries: int
-    ) -> None:
-        self.what = what
+    def __init__(self, message: SessionMessage, awaiting: set[Name], policy: RetryPolicy, now: float) -> None:
+        super().__init__(policy, now)
         self.message = message
         self.awaiting = awaiting
-        self.deadline = deadline
-        self.retries = retries
+        """Full names; without id where any instance will do."""
         self.cause: SlimError | None = None
+        """The last reason of our own why it could not leave, if there was one."""
+
+    @property
+    def why(self) -> str:
+        """Why it failed, for people."""
+        if self.cause is not None:
+            return str(self.cause)
+        missing = ", ".join(sorted(map(_shown, self.awaiting)))
+        return f"no answer to {self.message.kind.name}" + (f" from {missing}" if missing else "")
 
 
 class Requests:
     """Requests by message id, each sent again as it was until everybody answered or retries are over."""
 
-    def __init__(self, interval: float | None, max_retries: int | None) -> None:
+    __slots__ = ("_under_way", "policy")
+
+    def __init__(self, policy: RetryPolicy) -> None:
         self._under_way: dict[int, PendingRequest] = {}
-        self.set_timers(interval, max_retries)
+        self.policy = policy
+        """For requests from now on."""
 
-    def set_timers(self, interval: float | None, max_retries: int | None) -> None:
-        """Each value that is None stands for the default."""
-        self._interval = DEFAULT_INTERVAL if interval is None else interval
-        self._retries = DEFAULT_RETRIES if max_retries is None else max_retries
+    def start(self, message: SessionMessage, awaiting: Iterable[Name], turn: Turn) -> None:
+        """Send a request and await an answer of each in `awaiting`."""
+        request = PendingRequest(message, set(awaiting), self.policy, turn.now)
+        self._under_way[message.message_id] = request
+        turn.send(message)
 
-    @property
-    def patience(self) -> float:
-        """Seconds after which a request without an answer has failed."""
-        return self._interval * (self._retries + 1)
-
-    def __contains__(self, message_id: int) -> bool:
-        return message_id in self._under_way
-
-    def start(
-        self,
-        what: str,
-        message: SessionMessage,
-        awaiting: Iterable[Hashable],
-        now: float,
-        out: list[SessionMessage],
-    ) -> int:
-        """Send a request and await an answer of each in `awaiting`. Returns its message id."""
-        deadline = now + self._interval
-        self._under_way[message.message_id] = PendingRequest(
-            what, message, set(awaiting), deadline, self._retries
-        )
-        out.append(message)
-        return message.message_id
-
-    def answered(self, message_id: int, by: Hashable, *what: str) -> PendingRequest | None:
-        """An answer to a request of one of the kinds `what`. Returns the request once it was the last."""
-        request = self._under_way.get(message_id)
-        if request is None or request.what not in what or by not in request.awaiting:
+    def answered(self, message: SessionMessage) -> PendingRequest | None:
+        """An answer arrived. Returns its request once this was the last; None for what nobody awaits."""
+        request = self._under_way.get(message.message_id)
+        if request is None or ANSWERS[request.message.kind] is not message.kind:
             return None
-        request.awaiting.discard(by)
-        if request.awaiting:
-            return None
-        return self._under_way.pop(message_id)
+        return self._without(request, message.source) or self._without(request, message.source.without_id())
 
-    def excuse(self, name: Hashable) -> list[PendingRequest]:
+    def excuse(self, name: Name) -> list[PendingRequest]:
         """Nothing is expected of `name` any more. Returns the requests that this completes."""
-        complete = []
-        for id, request in list(self._under_way.items()):
-            if name in request.awaiting:
-                request.awaiting.discard(name)
-                if not request.awaiting:
-                    complete.append(self._under_way.pop(id))
-        return complete
+        under_way = list(self._under_way.values())
+        return [request for request in under_way if self._without(request, name) is not None]
 
     def unroutable(self, message: SessionMessage, error: SlimError) -> None:
         """It could not leave. It is tried again like one that was lost, and the reason remembered."""
@@ -89,28 +79,36 @@ class Requests:
         if request is not None:
             request.cause = error
 
-    def cancel(self, *message_ids: int) -> None:
-        for id in message_ids:
-            self._under_way.pop(id, None)
+    def cancel(self, message_id: int) -> None:
+        """Await no answer to it any more."""
+        self._under_way.pop(message_id, None)
 
     def cancel_all(self) -> None:
         self._under_way.clear()
 
-    def expire(self, now: float, out: list[SessionMessage]) -> list[PendingRequest]:
+    def expire(self, turn: Turn) -> list[PendingRequest]:
         """Send again what is due. Returns the requests that have failed."""
-        failed = []
-        for id, request in list(self._under_way.items()):
-            if request.deadline > now:
-                continue
-            if request.retries <= 0:
-                failed.append(self._under_way.pop(id))
-                continue
-            request.retries -= 1
-            request.deadline = now + self._interval
-            out.append(request.message)
+        again, failed, _ = review(self._under_way.values(), turn.now)
+        for request in again:
+            turn.send(request.message)
+        for request in failed:
+            self.cancel(request.message.message_id)
         return failed
 
     def next_deadline(self) -> float | None:
         if not self._under_way:
             return None
         return min(request.deadline for request in self._under_way.values())
+
+    def _without(self, request: PendingRequest, name: Name) -> PendingRequest | None:
+        """Await nothing of `name`. Returns the request if only that was missing."""
+        if name not in request.awaiting:
+            return None
+        request.awaiting.discard(name)
+        if request.awaiting:
+            return None
+        return self._under_way.pop(request.message.message_id)
+
+
+def _shown(awaited: Name) -> str:
+    return str(awaited) if awaited.has_id else "any instance of that name"

@@ -1,56 +1,328 @@
-"""The moderator's tasks: one change of the membership each, worked off one at a time (`session.md` 10)."""
+"""The moderator's tasks: one change of the membership each, worked off one at a time (`session.md` 10).
+
+A task is one record. What is known of it depends on the step it is at: `at` is a record of its own for each
+step, and holds what later steps need, the requests that are not answered included, as they were sent. So a
+task can be packed at any moment (`TASKS`) and says all that is to be known to go on with it.
+
+This file does not send anything. It says what there is to know at each step and which step may follow;
+`moderator.py` does what a step is about. The tables at the end are those of `session.md` 10 and of the steps
+that we have in between.
+"""
 
 from __future__ import annotations
 
-from enum import Enum
+import sys
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from actors.messages.wire import SessionMessage
+from actors.messages import wire
+from actors.messages.vocabulary import Vocabulary
+from actors.messages.wire import MessageType, SessionMessage
 from actors.names import Name
+from actors.system import Address, address_from_text, address_to_text
 from identity.errors import SlimError
 
-
-class Kind(Enum):
-    """What a task does."""
-
-    ADD = "add"
-    REMOVE = "remove"
-    DROP = "drop"
-    CLOSE = "close"
+# Who wants it
 
 
-class Task:
-    """One change of the membership, from the queue to its outcome."""
+class AskedByNobody(NamedTuple):
+    """Nobody waits for the outcome."""
 
-    __slots__ = (
-        "cause",
-        "connection",
-        "deadline",
-        "error",
-        "handle",
-        "inbox",
-        "kind",
-        "member",
-        "name",
-        "order",
-        "rolls_back",
-        "welcomed",
-    )
 
-    def __init__(self, kind: Kind, name: Name, handle: int | None = None, inbox: object = None) -> None:
-        self.kind = kind
-        self.name = name
-        self.handle = handle
-        self.inbox = inbox
-        self.member: Name | None = None
-        """Add: who answered the discovery, full name."""
-        self.connection: int | None = None
-        self.welcomed = False
-        self.error: SlimError | None = None
-        """What failed already, while another request of the same step is still under way."""
-        self.deadline = 0.0
-        """Close: until when to wait for the window to empty."""
-        self.cause = ""
-        self.rolls_back = False
-        """Drop: of a member that was added and never took part."""
-        self.order: SessionMessage | None = None
-        """The controller's message that asked for it (6.6)."""
+class AskedByApplication(NamedTuple):
+    """Our application waits for it, or a script."""
+
+    handle: int
+    inbox: Any = None
+    """Where the outcome goes; None: with the session's others."""
+
+
+class AskedByController(NamedTuple):
+    """A controller ordered it (`session.md` 6.6)."""
+
+    order: SessionMessage
+
+
+AskedBy = AskedByNobody | AskedByApplication | AskedByController
+
+# What is known at each step
+
+
+class Located(NamedTuple):
+    """Somebody, by full name, and the connection that leads there (None: by the node's routes)."""
+
+    name: Name
+    connection: int | None
+
+
+class Queued(NamedTuple):
+    """Other tasks come first."""
+
+
+class Discovering(NamedTuple):
+    """Somebody of that name is sought."""
+
+    request: SessionMessage
+
+
+class BindingChannel(NamedTuple):
+    """We must receive what is said in the channel before `member` may speak there."""
+
+    member: Located
+
+
+class Founding(NamedTuple):
+    """The MLS group is being founded, with us alone in it."""
+
+    member: Located
+
+
+class Joining(NamedTuple):
+    """`member` is asked to join."""
+
+    member: Located
+    request: SessionMessage
+
+
+class CommittingAdd(NamedTuple):
+    """`member` sent its key package; the commit that adds it is being made."""
+
+    member: Located
+    key_package: bytes
+
+
+class Welcoming(NamedTuple):
+    """`member` is on the list; the others and itself are being told."""
+
+    member: Located
+    requests: tuple[SessionMessage, ...]
+    """GROUP_ADD and GROUP_WELCOME, as far as they are not answered; with MLS they have commit and Welcome."""
+    welcomed: bool = False
+    """Whether it has acknowledged its welcome."""
+    failures: tuple[SlimError, ...] = ()
+    """What went wrong while another request was still under way."""
+
+
+class CommittingRemove(NamedTuple):
+    """The commit that takes `member` out is being made."""
+
+    member: Located
+
+
+class Telling(NamedTuple):
+    """`member` is off the list; those who were on it are being told."""
+
+    member: Located
+    request: SessionMessage
+    """GROUP_REMOVE; that of a group with MLS has the commit."""
+
+
+class Dismissing(NamedTuple):
+    """Everybody knows; `member` itself may go."""
+
+    member: Located
+    request: SessionMessage
+
+
+class Draining(NamedTuple):
+    """What is under way is still to be acknowledged."""
+
+
+class TakingLeave(NamedTuple):
+    """All are told that the session is over."""
+
+    request: SessionMessage
+
+
+AddState = Queued | Discovering | BindingChannel | Founding | Joining | CommittingAdd | Welcoming
+RemoveState = Queued | CommittingRemove | Telling | Dismissing
+DropState = Queued | CommittingRemove | Telling
+CloseState = Queued | Draining | TakingLeave
+State = AddState | RemoveState | CloseState
+
+# The tasks
+
+
+class AddTask(NamedTuple):
+    """Find somebody called `name`, let it join, tell the others and welcome it."""
+
+    name: Name
+    asked_by: AskedBy
+    at: AddState = Queued()
+
+    @property
+    def step(self) -> AddStep:
+        return ADD[type(self.at)].step
+
+    def moved(self, at: AddState) -> AddTask:
+        """The task at a later step. Raises ValueError for one that may not follow."""
+        return self._replace(at=_following(ADD, self.at, at))
+
+
+class RemoveTask(NamedTuple):
+    """Take the member called `name` (whatever its id) out, tell the others, let it go."""
+
+    name: Name
+    asked_by: AskedBy
+    at: RemoveState = Queued()
+
+    @property
+    def step(self) -> RemoveStep:
+        return REMOVE[type(self.at)].step
+
+    def moved(self, at: RemoveState) -> RemoveTask:
+        """The task at a later step. Raises ValueError for one that may not follow."""
+        return self._replace(at=_following(REMOVE, self.at, at))
+
+
+class DropTask(NamedTuple):
+    """Take out `name`, a full name, who is gone without being asked to, and tell the others."""
+
+    name: Name
+    cause: str
+    """For people."""
+    rolls_back: bool = False
+    """It was added and never took part."""
+    at: DropState = Queued()
+
+    @property
+    def step(self) -> DropStep:
+        return DROP[type(self.at)].step
+
+    def moved(self, at: DropState) -> DropTask:
+        """The task at a later step. Raises ValueError for one that may not follow."""
+        return self._replace(at=_following(DROP, self.at, at))
+
+
+class CloseTask(NamedTuple):
+    """End the session: at `deadline`, or earlier if everything was acknowledged."""
+
+    deadline: float
+    asked_by: AskedBy
+    at: CloseState = Queued()
+
+    @property
+    def step(self) -> CloseStep:
+        return CLOSE[type(self.at)].step
+
+    def moved(self, at: CloseState) -> CloseTask:
+        """The task at a later step. Raises ValueError for one that may not follow."""
+        return self._replace(at=_following(CLOSE, self.at, at))
+
+
+Task = AddTask | RemoveTask | DropTask | CloseTask
+
+
+def open_requests(at: State) -> tuple[SessionMessage, ...]:
+    """The requests of a step that are not fully answered."""
+    match at:
+        case Welcoming():
+            return at.requests
+        case Discovering() | Joining() | Telling() | Dismissing() | TakingLeave():
+            return (at.request,)
+        case _:
+            return ()
+
+
+# The tables
+
+
+class AddStep(IntEnum):
+    """The steps of an AddTask."""
+
+    QUEUED = 0
+    DISCOVERY = 1
+    CHANNEL = 2
+    FOUNDING = 3
+    JOIN = 4
+    COMMIT = 5
+    WELCOME = 6
+
+
+class RemoveStep(IntEnum):
+    """The steps of a RemoveTask."""
+
+    QUEUED = 0
+    COMMIT = 1
+    TELLING = 2
+    LEAVE = 3
+
+
+class DropStep(IntEnum):
+    """The steps of a DropTask."""
+
+    QUEUED = 0
+    COMMIT = 1
+    TELLING = 2
+
+
+class CloseStep(IntEnum):
+    """The steps of a CloseTask."""
+
+    QUEUED = 0
+    WINDOW = 1
+    GOODBYE = 2
+
+
+S = TypeVar("S", bound=IntEnum)
+
+
+class Row(NamedTuple, Generic[S]):
+    """One step."""
+
+    step: S
+    sends: tuple[MessageType, ...]
+    """Requests that must be answered before it goes on. None: something of our own."""
+    then: tuple[type, ...]
+    """What may follow; a step without anything to do is left out. None: the task is over, as it may be at any
+    step when it failed or the session ended."""
+
+
+_K = MessageType
+
+ADD: Mapping[type, Row[AddStep]] = {
+    #                   step               requests               what may follow
+    Queued:         Row(AddStep.QUEUED,    (),                    (Discovering,)),
+    Discovering:    Row(AddStep.DISCOVERY, (_K.DISCOVERY_REQUEST,), (BindingChannel, Founding, Joining)),
+    BindingChannel: Row(AddStep.CHANNEL,   (),                    (Founding, Joining)),
+    Founding:       Row(AddStep.FOUNDING,  (),                    (Joining,)),
+    Joining:        Row(AddStep.JOIN,      (_K.JOIN_REQUEST,),    (CommittingAdd, Welcoming)),
+    CommittingAdd:  Row(AddStep.COMMIT,    (),                    (Welcoming,)),
+    Welcoming:      Row(AddStep.WELCOME,   (_K.GROUP_ADD, _K.GROUP_WELCOME), (Welcoming,)),
+}  # fmt: skip
+
+REMOVE: Mapping[type, Row[RemoveStep]] = {
+    Queued:           Row(RemoveStep.QUEUED,  (),                  (CommittingRemove,)),
+    CommittingRemove: Row(RemoveStep.COMMIT,  (),                  (Telling, Dismissing)),
+    Telling:          Row(RemoveStep.TELLING, (_K.GROUP_REMOVE,),  (Dismissing,)),
+    Dismissing:       Row(RemoveStep.LEAVE,   (_K.LEAVE_REQUEST,), ()),
+}  # fmt: skip
+
+DROP: Mapping[type, Row[DropStep]] = {
+    Queued:           Row(DropStep.QUEUED,  (),                 (CommittingRemove,)),
+    CommittingRemove: Row(DropStep.COMMIT,  (),                 (Telling,)),
+    Telling:          Row(DropStep.TELLING, (_K.GROUP_REMOVE,), ()),
+}  # fmt: skip
+
+CLOSE: Mapping[type, Row[CloseStep]] = {
+    Queued:      Row(CloseStep.QUEUED,  (),                (Draining,)),
+    Draining:    Row(CloseStep.WINDOW,  (),                (TakingLeave,)),
+    TakingLeave: Row(CloseStep.GOODBYE, (_K.GROUP_CLOSE,), ()),
+}  # fmt: skip
+
+
+def _following(table: Mapping[type, Row[Any]], before: State, after: Any) -> Any:
+    """`after`, if the table has it follow `before`."""
+    if type(after) not in table[type(before)].then:
+        raise ValueError(f"{type(after).__name__} does not follow {type(before).__name__}")
+    return after
+
+
+TASKS = Vocabulary.of(wire, sys.modules[__name__])
+"""Packs and unpacks tasks."""
+TASKS.extend(
+    Address,
+    lambda address: address_to_text(address).encode(),
+    lambda data: address_from_text(data.decode()),
+)

@@ -16,7 +16,7 @@ from actors.errors import (
 from actors.messages.session import AppSettings, Invite, MemberJoined, MemberLeft, Outgoing, Publish
 from actors.messages.wire import ALL, GroupAdd, GroupRemove, JoinRequest, MessageType, TimerSettings
 from actors.names import Name
-from actors.session.conversation import WINDOW
+from actors.session.data_path import WINDOW
 from actors.session.peers import PeerGeneration
 from tests.actors.session.stage import ROOM, Player, Stage, group, make_group
 
