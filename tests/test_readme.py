@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ClientConfig
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.identity.key_samples import jwk, jwks, private_pem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,7 +121,10 @@ def test_every_command_has_help(command: str) -> None:
 def test_the_flags_it_names_exist() -> None:
     helps = "".join(
         run(callboard(*what.split(), "--help")).stdout
-        for what in ("", "start", "listen", "send", "chat", "token mint", "token verify", "bench compare")
+        for what in (
+            *("", "start", "listen", "send", "chat", "token mint", "token verify"),
+            *("bench compare", "bench paired"),
+        )
     )
     spoken = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     elsewhere = {"--keys", "--workspace-group-id"}  # of identity examples

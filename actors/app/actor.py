@@ -13,6 +13,7 @@ many connections they leave by.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
@@ -27,12 +28,12 @@ from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed
 from actors.messages.codec import Codec
 from actors.messages.routing import (
     Attach,
+    Attached,
     Congested,
     ConnectionGone,
     Detach,
     Drained,
     Forward,
-    Snapshot,
     Status,
     StatusReport,
     Subscribing,
@@ -84,6 +85,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
+from actors.routing.view import RouteView
 from actors.session.actor import SessionActor
 from actors.session.conversation import Draw, Setting
 from actors.session.core import SessionCore, controlled_moderator, moderator, participant
@@ -94,10 +96,12 @@ from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import Provider, RotatingProvider, Verifier, WouldBlock
+from identity.protocols import KeysMissing, Provider, RotatingProvider, Verifier
 
 EARLY = 4096
-"""Messages that may wait for the first snapshot of the routes."""
+"""Messages that may wait until others can answer them."""
+CONGESTION_CHECK = 1.0
+"""Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
 
@@ -106,6 +110,8 @@ class Collaborators(NamedTuple):
     """What an App needs beside messages."""
 
     route_table: ActorAddress
+    routes: RouteView
+    """The table that this actor writes, to read."""
     codec: Codec
     provider: Provider
     verifier: Verifier
@@ -137,7 +143,7 @@ class AppActor(LoopActor):
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
         )
-        self._routes = Routes(connection)
+        self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
         self._listener: Any = None
@@ -165,7 +171,7 @@ class AppActor(LoopActor):
         self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
             Forward: self._on_forward,
             Outbound: lambda message, sender: self._put_out(message.messages, sender),
-            Snapshot: self._on_snapshot,
+            Attached: lambda *_: self._on_attached(),
             TooLarge: self._on_too_large,
             ConnectionGone: self._on_connection_gone,
             Transmit: self._on_transmit,
@@ -377,13 +383,11 @@ class AppActor(LoopActor):
         if before != bool(self._congested):
             for address in self._sessions.values():
                 self.send(address, Congestion(congested))
+        self._arm()
 
     # Routes and subscriptions
 
-    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
-        self._routes.update(snapshot)
-        for connection in [c for c in self._congested if c not in snapshot.addresses]:
-            self._congestion(connection, congested=False)
+    def _on_attached(self) -> None:
         early, self._early = self._early, None
         for session, messages in early or ():
             self._put_out(messages, session)
@@ -413,12 +417,18 @@ class AppActor(LoopActor):
         self._timer = None
         for awaited, error in self._subscriptions.expire(self._with.clock()):
             self._subscribed(awaited, error)
+        for gone in [c for c in self._congested if self._routes.address(c) is None]:
+            self._congestion(gone, congested=False)
         self._arm()
 
     def _arm(self) -> None:
-        deadline = self._subscriptions.next_deadline()
-        if deadline is not None and self._timer is None:
-            self._timer = self.after(max(0.0, deadline - self._with.clock()))
+        if self._timer is not None:
+            return
+        deadline, now = self._subscriptions.next_deadline(), self._with.clock()
+        if self._congested:
+            deadline = min(deadline or math.inf, now + CONGESTION_CHECK)
+        if deadline is not None:
+            self._timer = self.after(max(0.0, deadline - now))
 
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
@@ -536,7 +546,7 @@ class AppActor(LoopActor):
         if known is None:
             try:
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
-            except (InvalidToken, WouldBlock):
+            except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
             if len(self._generations) >= KNOWN_TOKENS:
                 self._generations.clear()
@@ -681,7 +691,7 @@ async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) ->
             verifier.try_verify(token, at)
         except InvalidToken:
             continue
-        except WouldBlock:
+        except KeysMissing:
             try:
                 await verifier.verify(token, at)
             except AuthError:

@@ -5,34 +5,32 @@
     match-all: the node's routes and what sessions bound
 
 Sessions learn on the way where their peers are (an answer's connection). These bindings belong to the
-application alone and live as long as the session: no change of the node's table, no wait for a snapshot.
+application alone and live as long as the session: no change of the node's table.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from actors.messages.routing import Snapshot
 from actors.messages.wire import ALL, ONE, SessionMessage
 from actors.names import Key, Name
 from actors.routing.router import Router
+from actors.routing.view import RouteView
 
 _NONE: tuple[int, ...] = ()
+_FEW = 64
+"""Connections remembered as local that are not worth looking through."""
 
 
 class Routes:
     """The choice of connections of the application that is connection `own`."""
 
-    def __init__(self, own: int) -> None:
-        self._router = Router(own)
+    def __init__(self, own: int, view: RouteView) -> None:
+        self._router = Router(own, view)
         self._bound: dict[Name, dict[int, int]] = {}
         """Connections by session."""
         self._by_session: dict[int, set[Name]] = {}
         self._local: set[int] = set()
-
-    def update(self, snapshot: Snapshot) -> None:
-        self._router.update(snapshot)
-        self._local &= snapshot.addresses.keys()
 
     def address(self, connection: int) -> Any | None:
         """The actor that puts messages out on `connection`; None when it is gone."""
@@ -40,15 +38,16 @@ class Routes:
 
     def met(self, connection: int) -> None:
         """A message came by reference: an application of this process is there."""
+        if len(self._local) > 2 * len(self._router.addresses) + _FEW:
+            self._local &= self._router.addresses.keys()
         self._local.add(connection)
 
     def is_local(self, connection: int, key: Key) -> bool:
         """Whether `connection`, chosen for a name with this key, is an application of this process."""
         if connection in self._local:
             return True
-        route = self._router.snapshot.routes.get(key)
-        if route is not None and connection in route.local_any:
-            self._local.add(connection)
+        if self._router.is_local(key, connection):
+            self.met(connection)
             return True
         return False
 

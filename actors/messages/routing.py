@@ -12,7 +12,7 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
-from actors.names import Key
+from actors.names import Name
 from identity.errors import SlimError
 
 
@@ -83,13 +83,21 @@ class Drained(NamedTuple):
 
 
 class Attach(NamedTuple):
-    """Connection or App to the RouteTable: I exist. The answer is a Snapshot, and one with every change."""
+    """Connection or App to the RouteTable: I exist. The answer is Attached."""
 
     connection: int
     address: Any
     local: bool
     dialled: bool = False
     """We opened it: its routes survive a loss of the stream and are sent again."""
+    peer: str = ""
+    """What all streams of one TCP connection have in common; empty: nothing, it stands alone."""
+
+
+class Attached(NamedTuple):
+    """RouteTable to a Connection or App: others can reach you by your index."""
+
+    connection: int
 
 
 class Detach(NamedTuple):
@@ -102,7 +110,7 @@ class Detach(NamedTuple):
 
 
 class ConnectionGone(NamedTuple):
-    """RouteTable to an App, behind the snapshot without it: this connection will not come back."""
+    """RouteTable to an App: this connection will not come back, and the table is without it already."""
 
     connection: int
     error: SlimError
@@ -140,26 +148,35 @@ class Acknowledged(NamedTuple):
     ack: SubscriptionAck
 
 
-class Route(NamedTuple):
-    """One name's entry of a snapshot: connections by instance id, and all of them in order."""
+class RouteEntry(NamedTuple):
+    """Whether a connection is a target of a name, with its instance id."""
 
-    local_any: tuple[int, ...]
-    remote_any: tuple[int, ...]
-    local_by_id: dict[int, tuple[int, ...]]
-    remote_by_id: dict[int, tuple[int, ...]]
+    name: Name
+    connection: int
+    local: bool
+    """An application of this process."""
+    present: bool = True
 
 
-class Snapshot(NamedTuple):
-    """RouteTable to everybody that routes: the whole table, immutable, replaced when it changes."""
+class WatchRoutes(NamedTuple):
+    """To the RouteTable: tell `inbox` by RoutesChanged what is in the table, then what changes.
 
-    version: int
-    routes: dict[Key, Route]
-    addresses: dict[int, Any]
-    """Connection index to the actor that puts frames out there."""
+    For those who cannot read the table where it is: another process, another node.
+    """
+
+    inbox: Any
+
+
+class RoutesChanged(NamedTuple):
+    """RouteTable to who watches it: what has changed, each (name, connection) once."""
+
+    entries: tuple[RouteEntry, ...]
+    complete: bool = False
+    """This is all there is: forget what was told before."""
 
 
 class Sweep(NamedTuple):
-    """The route table to itself: the mailbox has come round, announce what changed."""
+    """The route table to itself: the mailbox has come round, send what the changes brought about."""
 
 
 class Status(NamedTuple):

@@ -1,1 +1,1 @@
-"""Routing by name: the subscription table, its snapshots, and the actors around them (`dataplane.md` 4-8)."""
+"""Routing by name: the subscription table and the actors around it (`dataplane.md` 4 to 8)."""

@@ -1,13 +1,13 @@
-"""The Connection actor: one open stream to a peer (`design.md` 4, 5).
+"""The Connection actor: one open stream to a peer (`design.md` 4, 5.1).
 
     link ── FramesIn ──► Connection ── Forward ──► Connection ──► link
                             │  ▲                       │
-              Subscribing   ▼  │ Snapshot              └─ Congested, Drained ──► (the first one)
+              Subscribing   ▼  │ reads                 └─ Congested, Drained ──► (the first one)
                           RouteTable
 
-It routes what its peer sends on the snapshot it holds, and writes what others forward to it, as far as its
-outbox has credit. A receiver without credit makes it stop reading its own link, for a bounded time; so does
-a route table that is still busy with what its peer subscribed.
+It routes what its peer sends by the route table, which it reads, and writes what others forward to it, as far
+as its outbox has credit. A receiver without credit makes it stop reading its own link, for a bounded time; so
+does a route table that is still busy with what its peer subscribed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
     Attach,
+    Attached,
     Close,
     Congested,
     ConnectionState,
@@ -35,7 +36,6 @@ from actors.messages.routing import (
     LinkRestored,
     Negotiated,
     Reattach,
-    Snapshot,
     Start,
     Status,
     StatusReport,
@@ -48,6 +48,7 @@ from actors.routing.link import Link
 from actors.routing.negotiation import Negotiator
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
+from actors.routing.view import RouteView
 from actors.system import Cancellable, LoopActor
 
 ASKED_BOUND = 1024
@@ -67,6 +68,7 @@ class Connection(LoopActor):
         index: int,
         link: Link,
         route_table: ActorAddress,
+        routes: RouteView,
         clock: Callable[[], float],
         *,
         dialled_as: str | None = None,
@@ -81,7 +83,7 @@ class Connection(LoopActor):
         self._dialled = dialled_as is not None
         self._observers = observers
         self._negotiator = Negotiator(dialled_as)
-        self._router = Router(index)
+        self._router = Router(index, routes)
         self._outbox = Outbox(high=high, patience=patience)
         self._patience = patience
         self._waiting: dict[ActorAddress, None] = {}
@@ -90,7 +92,6 @@ class Connection(LoopActor):
         self._asked = 0
         """What was sent to the route table since its last Echo."""
         self._echo_awaited = False
-        self._attached = False
         self._closed = False
         self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
 
@@ -104,15 +105,15 @@ class Connection(LoopActor):
     # Life
 
     def _on_start(self) -> None:
-        self.send(self._route_table, Attach(self._index, self.myAddress, False, self._dialled))
+        attach = Attach(
+            self._index, self.myAddress, local=False, dialled=self._dialled, peer=_shared(self._link.peer)
+        )
+        self.send(self._route_table, attach)
 
-    def _on_snapshot(self, snapshot: Snapshot, _: ActorAddress) -> None:
-        self._router.update(snapshot)
-        if not self._attached:
-            self._attached = True
-            self._open()
-            self._link.start()
-            self._observe("attached", self._link.peer)
+    def _on_attached(self) -> None:
+        self._open()
+        self._link.start()
+        self._observe("attached", self._link.peer)
 
     def _open(self) -> None:
         opening = self._negotiator.opening()
@@ -271,11 +272,16 @@ class Connection(LoopActor):
         self.send(sender, StatusReport({str(self._index): figures}, message.tag))
 
 
+def _shared(peer: str) -> str:
+    """What the streams of one TCP connection have in common: host and port. Others have nothing."""
+    return peer if peer.rpartition(":")[2].isdigit() else ""
+
+
 # Shared by all connections: one of its own would cost each of them 3 KiB.
 _HANDLERS: dict[type, Callable[[Any, Any, ActorAddress], None]] = {
     FramesIn: Connection._on_frames_in,
     Forward: Connection._on_forward,
-    Snapshot: Connection._on_snapshot,
+    Attached: lambda self, *_: self._on_attached(),
     Transmit: Connection._on_transmit,
     Congested: Connection._on_congested,
     Drained: Connection._on_drained,

@@ -3,7 +3,7 @@
 The RouteTable actor feeds it what connections report and performs the effects. Time is an argument.
 
     subscription ──► target in the table ──► forwarded to a peer? ──► its acknowledgement awaited
-                                     └──────────────► snapshot        (5 s, three more tries) ──► ours
+                                     └──────────────► visible         (5 s, three more tries) ──► ours
 """
 
 from __future__ import annotations
@@ -11,11 +11,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
-from actors.messages.routing import Attach, Snapshot
+from thespian.actors import ActorAddress
+
+from actors.messages.routing import (
+    Acknowledged,
+    Attach,
+    Attached,
+    ConnectionGone,
+    Detach,
+    Negotiated,
+    Reattach,
+    RouteEntry,
+    RoutesChanged,
+    Subscribing,
+    WatchRoutes,
+)
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
 from actors.routing.negotiation import Version, acknowledges, parse_version
-from actors.routing.table import SubscriptionNotFound, SubscriptionTable
+from actors.routing.shares import Holder, Shares, places
+from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
 
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
@@ -24,28 +39,38 @@ RECOVERY_TIME = 30.0
 """Seconds for which the routes of a lost, negotiated connection are remembered."""
 RECOVERY_BOUND = 1024
 """Lost connections remembered at most; the oldest is forgotten first."""
-SUBSCRIPTION_BOUND = 65_536
-"""Subscriptions one connection may hold, and all lost ones together; one more is refused with a negative
-acknowledgement."""
-NODE_BOUND = 4 * SUBSCRIPTION_BOUND
-"""References to all connections together. One with a name of its own takes about 2 KiB."""
-NAME_BOUND = 4096
-"""Characters of a name that may be subscribed to."""
+REMEMBERED_BOUND = 65_536
+"""Places of the route table that all lost connections together may keep."""
 
 
-class SendTo(NamedTuple):
-    """Effect: write a record on a connection."""
+class RouteTurn:
+    """One turn of the core: its time, and what is to be done about it."""
 
-    connection: int
-    record: Subscription | SubscriptionAck
+    __slots__ = ("now", "told", "written")
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.written: list[tuple[int, Subscription | SubscriptionAck]] = []
+        """Records to write, by connection."""
+        self.told: list[tuple[ActorAddress, Any]] = []
+
+    def write(self, connection: int, record: Subscription | SubscriptionAck) -> None:
+        """Write a record of the protocol on a connection."""
+        self.written.append((connection, record))
+
+    def tell(self, address: ActorAddress, message: Any) -> None:
+        """Send a message to an actor."""
+        self.told.append((address, message))
 
 
 class KnownConnection(NamedTuple):
     """What the core knows of a connection."""
 
-    address: Any
+    address: ActorAddress
     local: bool
     dialled: bool
+    holder: Holder
+    """Whose share of the table its subscriptions count against."""
 
 
 class _AwaitedAck(NamedTuple):
@@ -59,7 +84,14 @@ class _AwaitedAck(NamedTuple):
     """Whether it was sent on an older stream of the connection too."""
 
 
+_Asked = tuple[int, int]
+"""The connection that a subscription was forwarded to, and its id."""
+
+
 class _Lost(NamedTuple):
+    """What is kept of a connection that may return."""
+
+    holder: Holder
     names: list[tuple[Name, int]]
     forwarded: list[Subscription]
     deadline: float
@@ -68,143 +100,188 @@ class _Lost(NamedTuple):
 class RouteControl:
     """Owns the subscription table and everything remembered about connections."""
 
-    def __init__(self, *, recovery_time: float = RECOVERY_TIME) -> None:
+    def __init__(self, *, recovery_time: float = RECOVERY_TIME, shares: Shares | None = None) -> None:
         self.table = SubscriptionTable()
         self.connections: dict[int, KnownConnection] = {}
+        self.shares = shares or Shares()
         self._recovery_time = recovery_time
+        self._local: dict[int, ActorAddress] = {}
+        """Applications of this process."""
         self._versions: dict[int, Version] = {}
         self._links: dict[int, str] = {}
         self._forwarded: dict[int, dict[tuple[Name, int], Subscription]] = {}
-        self._pending: dict[tuple[int, int], _AwaitedAck] = {}
+        self._pending: dict[_Asked, _AwaitedAck] = {}
+        """In the order of their deadlines, since all wait equally long."""
+        self._pending_of: dict[int, dict[_Asked, None]] = {}
+        """Those that a connection asked for or was asked."""
         self._lost: OrderedDict[str, _Lost] = OrderedDict()
-        self._version = 0
-        self._addresses_changed = False
-        self.counters = {"subscriptions_refused": 0, "recovered": 0, "acks_timed_out": 0}
+        self._remembered = 0
+        """Places that lost connections keep."""
+        self._watchers: dict[ActorAddress, None] = {}
+        self.counters = {"recovered": 0, "acks_timed_out": 0}
+
+    def handle(self, event: Any, turn: RouteTurn) -> None:
+        """Take what a connection, an application or a watcher reports."""
+        match event:
+            case Subscribing():
+                self._subscription(event.connection, event.subscription, turn)
+            case Acknowledged():
+                self._acknowledged(event.connection, event.ack, turn)
+            case Attach():
+                self._attach(event, turn)
+            case Detach():
+                self._detach(event, turn)
+            case Negotiated():
+                self._negotiated(event, turn)
+            case Reattach():
+                self._reattach(event.connection, turn)
+            case WatchRoutes():
+                self._watch(event.inbox, turn)
 
     # Connections
 
-    def attach(self, event: Attach) -> None:
-        """A connection came up."""
-        self.connections[event.connection] = KnownConnection(event.address, event.local, event.dialled)
-        self._addresses_changed = True
+    def _attach(self, event: Attach, turn: RouteTurn) -> None:
+        holder: Holder = event.peer or event.connection
+        self.connections[event.connection] = KnownConnection(
+            event.address, event.local, event.dialled, holder
+        )
+        if event.local:
+            self._local[event.connection] = event.address
+        self.table.attach(event.connection, event.address, local=event.local)
+        turn.tell(event.address, Attached(event.connection))
 
-    def detach(self, connection: int, now: float) -> list[SendTo]:
+    def _detach(self, event: Detach, turn: RouteTurn) -> None:
         """A connection is gone for good: clean up, and remember its routes for a while if it may return."""
+        connection = event.connection
         known = self.connections.pop(connection, None)
         if known is None:
-            return []
-        self._addresses_changed = True
-        names = self.table.remove_connection(connection)
+            return
+        self._local.pop(connection, None)
+        names = self.table.detach(connection)
         forwarded = list(self._forwarded.pop(connection, {}).values())
         link_id = self._links.pop(connection, None)
         self._versions.pop(connection, None)
         if link_id is not None and not known.dialled and (names or forwarded):
-            self._lost[link_id] = _Lost(names, forwarded, now + self._recovery_time)
-            self._lost.move_to_end(link_id)
-            while len(self._lost) > RECOVERY_BOUND or self._remembered() > SUBSCRIPTION_BOUND:
-                self._lost.popitem(last=False)
-        effects = []
-        for key, pending in list(self._pending.items()):
-            if pending.asker == connection:
-                del self._pending[key]
-            elif key[0] == connection:
-                del self._pending[key]
-                effects.append(self._ack(pending.asker, pending.subscription, "connection lost"))
-        return effects
+            self._remember(link_id, _Lost(known.holder, names, forwarded, turn.now + self._recovery_time))
+        else:
+            self._give_back(known.holder, names)
+        for asked in self._pending_of.pop(connection, {}):
+            pending = self._drop_pending(asked)
+            if pending is not None and pending.asker != connection:
+                self._ack(pending.asker, pending.subscription, "connection lost", turn)
+        if event.error is not None:
+            for address in self._local.values():
+                turn.tell(address, ConnectionGone(connection, event.error))
 
-    def _remembered(self) -> int:
-        """Subscriptions of lost connections."""
-        return sum(len(lost.names) + len(lost.forwarded) for lost in self._lost.values())
+    def _remember(self, link_id: str, lost: _Lost) -> None:
+        known = self._lost.pop(link_id, None)
+        if known is not None:
+            self._forget(known)
+        self._lost[link_id] = lost
+        self._remembered += _weight(lost)
+        while len(self._lost) > RECOVERY_BOUND or self._remembered > REMEMBERED_BOUND:
+            self._forget(self._lost.popitem(last=False)[1])
 
-    def negotiated(self, connection: int, link_id: str, version: str, now: float) -> list[SendTo]:
-        """The peer introduced itself; if it was here a moment ago, its routes come back (section 8)."""
+    def _forget(self, lost: _Lost) -> None:
+        """A lost connection that is in `_lost` no more: nobody came back for it, or somebody did."""
+        self._remembered -= _weight(lost)
+        self._give_back(lost.holder, lost.names)
+
+    def _give_back(self, holder: Holder, names: list[tuple[Name, int]]) -> None:
+        for name, _ in names:
+            self.shares.release(holder, name)
+
+    def _negotiated(self, event: Negotiated, turn: RouteTurn) -> None:
+        """The peer introduced itself; was it here a moment ago, its routes come back (`dataplane.md` 8)."""
+        connection = event.connection
         known = self.connections.get(connection)
-        parsed = parse_version(version)
+        parsed = parse_version(event.version)
         if known is None or parsed is None:
-            return []
+            return
         self._versions[connection] = parsed
         if known.dialled:
-            return []
-        self._links[connection] = link_id
-        lost = self._lost.pop(link_id, None)
-        if lost is None or lost.deadline < now:
-            return []
+            return
+        self._links[connection] = event.link_id
+        lost = self._lost.pop(event.link_id, None)
+        if lost is None:
+            return
+        self._forget(lost)
+        if lost.deadline < turn.now:
+            return
         self.counters["recovered"] += 1
         for name, subscription_id in lost.names:
-            self.table.add(name, connection, subscription_id, local=False)
-        return self._send_again(connection, lost.forwarded)
+            self._add(name, connection, known.holder, subscription_id)
+        mine = self._forwarded.setdefault(connection, {})
+        for subscription in lost.forwarded:
+            mine[subscription.destination, subscription.subscription_id] = subscription
+            turn.write(connection, subscription._replace(subscription_id=0))
 
-    def reattach(self, connection: int) -> list[SendTo]:
+    def _reattach(self, connection: int, turn: RouteTurn) -> None:
         """A dialled connection has a new stream: send again what had been forwarded on the old one."""
         self._versions.pop(connection, None)
-        effects = []
-        for subscription in list(self._forwarded.get(connection, {}).values()):
-            key = (connection, subscription.subscription_id)
-            again = subscription if key in self._pending else subscription._replace(subscription_id=0)
-            effects.append(SendTo(connection, again))
-        for key, pending in self._pending.items():
-            if key[0] == connection:
-                self._pending[key] = pending._replace(repeated=True)
-                if not pending.subscription.subscribe:
-                    # The peer may have kept what it was to forget (route recovery).
-                    effects.append(SendTo(connection, pending.subscription))
-        return effects
-
-    def _send_again(self, connection: int, forwarded: list[Subscription]) -> list[SendTo]:
-        mine = self._forwarded.setdefault(connection, {})
-        for subscription in forwarded:
-            mine[subscription.destination, subscription.subscription_id] = subscription
-        return [SendTo(connection, s._replace(subscription_id=0)) for s in forwarded]
+        for subscription in self._forwarded.get(connection, {}).values():
+            asked = (connection, subscription.subscription_id)
+            again = subscription if asked in self._pending else subscription._replace(subscription_id=0)
+            turn.write(connection, again)
+        for asked in self._pending_of.get(connection, {}):
+            if asked[0] != connection:
+                continue
+            pending = self._pending[asked] = self._pending[asked]._replace(repeated=True)
+            if not pending.subscription.subscribe:
+                # The peer may have kept what it was to forget (route recovery).
+                turn.write(connection, pending.subscription)
 
     # Subscriptions
 
-    def subscription(self, connection: int, subscription: Subscription, now: float) -> list[SendTo]:
+    def _subscription(self, connection: int, subscription: Subscription, turn: RouteTurn) -> None:
         """Process a Subscribe or Unsubscribe that arrived on `connection`."""
         arrived = self.connections.get(connection)
         if arrived is None:
-            return []
+            return
         if not arrived.local:
             # A remote peer must not steer our table: these are orders of our own applications only.
             subscription = subscription._replace(recv_from=None, forward_to=None)
         target = connection if subscription.recv_from is None else subscription.recv_from
         known = self.connections.get(target)
         if known is None:
-            return self._answer(connection, subscription, f"connection {target} not found")
+            self._answer(connection, subscription, f"connection {target} not found", turn)
+            return
         forward = subscription.forward_to
         if forward is not None and forward not in self.connections:
-            return self._answer(connection, subscription, f"connection {forward} not found")
+            self._answer(connection, subscription, f"connection {forward} not found", turn)
+            return
         if forward is not None and self.connections[forward].local:
             forward = None
         if subscription.recv_from is None or not known.local:
-            error = self._apply(target, known, subscription)
+            error = self._apply(target, known.holder, subscription)
             if error:
-                return self._answer(connection, subscription, error)
+                self._answer(connection, subscription, error, turn)
+                return
         if forward is None:
-            return self._answer(connection, subscription, "")
-        return self._forward(connection, forward, subscription, now)
+            self._answer(connection, subscription, "", turn)
+        else:
+            self._forward(connection, forward, subscription, turn)
 
-    def _apply(self, target: int, known: KnownConnection, subscription: Subscription) -> str:
+    def _apply(self, target: int, holder: Holder, subscription: Subscription) -> str:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
         if subscription.subscribe:
-            if sum(map(len, name.strings)) > NAME_BOUND:
-                self.counters["subscriptions_refused"] += 1
-                return f"the name has more than {NAME_BOUND} characters"
-            if self.table.count(target) >= SUBSCRIPTION_BOUND:
-                self.counters["subscriptions_refused"] += 1
-                return f"connection {target} holds its {SUBSCRIPTION_BOUND} subscriptions"
-            if self.table.total >= NODE_BOUND:
-                self.counters["subscriptions_refused"] += 1
-                return f"the node holds its {NODE_BOUND} subscriptions"
-            self.table.add(name, target, id, local=known.local)
-            return ""
+            return self._add(name, target, holder, id)
         try:
-            self.table.remove(name, target, id)
+            gone = self.table.remove(name, target, id)
         except SubscriptionNotFound as exc:
             return str(exc)
+        for _ in range(gone):
+            self.shares.release(holder, name)
         return ""
 
-    def _forward(self, asker: int, forward: int, subscription: Subscription, now: float) -> list[SendTo]:
+    def _add(self, name: Name, connection: int, holder: Holder, subscription_id: int) -> str:
+        refused = self.shares.take(holder, name)
+        if not refused and not self.table.add(name, connection, subscription_id):
+            self.shares.release(holder, name)
+        return refused
+
+    def _forward(self, asker: int, forward: int, subscription: Subscription, turn: RouteTurn) -> None:
         sent = subscription._replace(recv_from=None, forward_to=None)
         mine = self._forwarded.setdefault(forward, {})
         key = (sent.destination, sent.subscription_id)
@@ -212,78 +289,102 @@ class RouteControl:
             mine[key] = sent
         else:
             mine.pop(key, None)
-        effects = [SendTo(forward, sent)]
+        turn.write(forward, sent)
         if sent.subscription_id and acknowledges(self._versions.get(forward)):
-            self._pending[forward, sent.subscription_id] = _AwaitedAck(asker, sent, 0, now + ACK_WAIT)
+            self._await((forward, sent.subscription_id), _AwaitedAck(asker, sent, 0, turn.now + ACK_WAIT))
         else:
-            effects += self._answer(asker, subscription, "")
-        return effects
+            self._answer(asker, subscription, "", turn)
 
-    def acknowledged(self, connection: int, ack: SubscriptionAck) -> list[SendTo]:
+    def _await(self, asked: _Asked, pending: _AwaitedAck) -> None:
+        self._drop_pending(asked)
+        self._pending[asked] = pending
+        for connection in (asked[0], pending.asker):
+            self._pending_of.setdefault(connection, {})[asked] = None
+
+    def _drop_pending(self, asked: _Asked) -> _AwaitedAck | None:
+        pending = self._pending.pop(asked, None)
+        if pending is not None:
+            for connection in (asked[0], pending.asker):
+                mine = self._pending_of.get(connection)
+                if mine is not None:
+                    mine.pop(asked, None)
+                    if not mine:
+                        del self._pending_of[connection]
+        return pending
+
+    def _acknowledged(self, connection: int, ack: SubscriptionAck, turn: RouteTurn) -> None:
         """A peer acknowledged something we forwarded: hand the answer on."""
-        pending = self._pending.pop((connection, ack.subscription_id), None)
+        pending = self._drop_pending((connection, ack.subscription_id))
         if pending is None:
-            return []
+            return
         if pending.repeated and not pending.subscription.subscribe:
             # A peer that knows nothing of it has forgotten it, which is what was asked for.
             ack = SubscriptionAck(ack.subscription_id, success=True)
-        return [SendTo(pending.asker, ack)]
+        turn.write(pending.asker, ack)
 
-    def _answer(self, connection: int, subscription: Subscription, error: str) -> list[SendTo]:
-        return [self._ack(connection, subscription, error)] if subscription.subscription_id else []
+    def _answer(self, connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
+        if subscription.subscription_id:
+            self._ack(connection, subscription, error, turn)
 
     @staticmethod
-    def _ack(connection: int, subscription: Subscription, error: str) -> SendTo:
-        return SendTo(connection, SubscriptionAck(subscription.subscription_id, not error, error))
+    def _ack(connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
+        turn.write(connection, SubscriptionAck(subscription.subscription_id, not error, error))
+
+    # Those who follow the table from elsewhere
+
+    def _watch(self, inbox: ActorAddress, turn: RouteTurn) -> None:
+        self.announce(turn)
+        self._watchers[inbox] = None
+        turn.tell(inbox, RoutesChanged(_entries(self.table.record_changes()), complete=True))
+
+    def announce(self, turn: RouteTurn) -> None:
+        """Tell the watchers what has changed since the last time."""
+        changes = self.table.changes()
+        if changes and self._watchers:
+            changed = RoutesChanged(_entries(changes))
+            for inbox in self._watchers:
+                turn.tell(inbox, changed)
 
     # Time
 
     def next_deadline(self) -> float | None:
         """When `expire` wants to be called; None while nothing waits."""
-        deadlines = [p.deadline for p in self._pending.values()] + [
-            lost.deadline for lost in self._lost.values()
-        ]
-        return min(deadlines, default=None)
+        pending, lost = next(iter(self._pending.values()), None), next(iter(self._lost.values()), None)
+        return min((first.deadline for first in (pending, lost) if first is not None), default=None)
 
-    def expire(self, now: float) -> list[SendTo]:
+    def expire(self, turn: RouteTurn) -> None:
         """Re-send or give up what was not acknowledged; forget what nobody came back for."""
-        effects: list[SendTo] = []
-        for key, pending in list(self._pending.items()):
-            if pending.deadline > now:
-                continue
+        while self._pending:
+            asked, pending = next(iter(self._pending.items()))
+            if pending.deadline > turn.now:
+                break
+            self._drop_pending(asked)
             if pending.resends >= ACK_RESENDS:
-                del self._pending[key]
                 self.counters["acks_timed_out"] += 1
-                effects.append(self._ack(pending.asker, pending.subscription, "no ack from the peer"))
+                self._ack(pending.asker, pending.subscription, "no ack from the peer", turn)
             else:
-                self._pending[key] = pending._replace(resends=pending.resends + 1, deadline=now + ACK_WAIT)
-                effects.append(SendTo(key[0], pending.subscription))
-        while self._lost and next(iter(self._lost.values())).deadline <= now:
-            self._lost.popitem(last=False)
-        return effects
-
-    # Snapshots
-
-    @property
-    def changed(self) -> bool:
-        """Whether a new snapshot is due."""
-        return self._addresses_changed or self.table.changed
-
-    def snapshot(self) -> Snapshot:
-        """The table as it is now, for everybody who routes."""
-        if self.changed:
-            self._version += 1
-            self._addresses_changed = False
-        addresses = {index: connection.address for index, connection in self.connections.items()}
-        return Snapshot(self._version, self.table.routes(), addresses)
+                resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
+                self._await(asked, pending._replace(resends=resends, deadline=deadline))
+                turn.write(asked[0], pending.subscription)
+        while self._lost and next(iter(self._lost.values())).deadline <= turn.now:
+            self._forget(self._lost.popitem(last=False)[1])
 
     def status(self) -> dict[str, int]:
         """Figures: names, connections, remembered and pending entries, counters."""
         return {
             "names": len(self.table),
+            "places": self.shares.total,
             "connections": len(self.connections),
             "pending_acks": len(self._pending),
             "lost_connections": len(self._lost),
-            "snapshot": self._version,
+            "subscriptions_refused": self.shares.refused,
             **self.counters,
         }
+
+
+def _weight(lost: _Lost) -> int:
+    return sum(places(name) for name, _ in lost.names) + len(lost.forwarded)
+
+
+def _entries(changes: list[Change]) -> tuple[RouteEntry, ...]:
+    return tuple(RouteEntry(*change) for change in changes)

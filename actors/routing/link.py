@@ -1,4 +1,4 @@
-"""A Link: one stream of wire messages to a peer, whatever carries it (`design.md` 5).
+"""A Link: one stream of wire messages to a peer, whatever carries it (`design.md` 5.5).
 
 The gRPC library, an in-memory network and faster framings stand behind this interface; no actor notices.
 A link tells its Connection actor, by messages of `actors/messages/routing.py`:

@@ -1,4 +1,4 @@
-"""Credit towards one link (`design.md` 5).
+"""Credit towards one link (`design.md` 5.4).
 
     Forward ──►  [ backlog of the link: bytes accepted, not yet written ]  ──► stream
                         low ┤           high ┤               hard ┤

@@ -1,20 +1,21 @@
-"""Which connections a message goes to (`dataplane.md` 6): the rules, on the snapshot a connection holds."""
+"""Which connections a message goes to (`dataplane.md` 6): the rules, on the table that all read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from actors.messages.routing import Route, Snapshot
+from thespian.actors import ActorAddress
+
 from actors.messages.wire import ONE
-from actors.names import NO_ID, Key
+from actors.names import Key
+from actors.routing.view import Instance, RouteView, Targets
 
 _EMPTY: tuple[int, ...] = ()
-_CACHE_BOUND = 8192
+_MEMORY_BOUND = 8192
 
 
 class Router:
-    """Routes what arrives on connection `own`. Holds a snapshot; knows nothing of how frames are sent.
+    """Routes what arrives on connection `own`. Reads the table; knows nothing of how frames are sent.
 
     1. fan-out 1: one connection, local ones first. Without id it is anycast: round robin over all
        connections of the name. With an id only those subscribed to exactly that id.
@@ -25,53 +26,49 @@ class Router:
     all reach the same instance.
     """
 
-    __slots__ = ("_all", "_fixed", "_own", "_snapshot", "_turn", "addresses")
+    __slots__ = ("_others", "_own", "_turns", "_view")
 
-    def __init__(self, own: int) -> None:
+    def __init__(self, own: int, view: RouteView) -> None:
         self._own = own
-        self._snapshot = Snapshot(0, {}, {})
-        self.addresses: Mapping[int, Any] = self._snapshot.addresses
-        """The actors that put frames out, by connection."""
-        self._all: dict[tuple[Key, int], tuple[int, ...]] = {}
-        self._fixed: dict[tuple[Key, int], tuple[int, ...]] = {}
-        """Answers to match-one that take no turns."""
-        self._turn: dict[tuple[Key, int], int] = {}
+        self._view = view
+        self._others: dict[Instance, tuple[Targets, tuple[int, ...]]] = {}
+        """All targets of a name but ourselves, who are one of them; true while the targets are the same."""
+        self._turns: dict[Instance, int] = {}
 
     @property
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
+    def addresses(self) -> Mapping[int, ActorAddress]:
+        """The actors that put frames out, by connection."""
+        return self._view.addresses
 
-    def update(self, snapshot: Snapshot) -> None:
-        """Take a newer snapshot; older ones are ignored."""
-        if snapshot.version >= self._snapshot.version:
-            self._snapshot = snapshot
-            self.addresses = snapshot.addresses
-            self._all.clear()
-            self._fixed.clear()
-            if len(self._turn) > _CACHE_BOUND:
-                self._turn.clear()
+    def is_local(self, key: Key, connection: int) -> bool:
+        """Whether `connection` is an application of this process that wants messages of this name."""
+        targets = self._view.by_name.get(key)
+        return targets is not None and connection in targets.local
 
     def route(self, key: Key, id: int, fanout: int) -> tuple[int, ...]:
         """The connections for a message to (key, id); empty when there is no match."""
-        name = (key, id)
-        if fanout == ONE:
-            return self._fixed.get(name) or self._one(key, id)
-        found = self._all.get(name)
-        if found is None:
-            found = self._match_all(key, id)
-            if len(self._all) < _CACHE_BOUND:
-                self._all[name] = found
-        return found
-
-    def _one(self, key: Key, id: int) -> tuple[int, ...]:
-        route = self._snapshot.routes.get(key)
-        if route is None:
+        targets = self._view.find(key, id)
+        if targets is None:
             return _EMPTY
-        for connections in _candidates(route, id):
+        if fanout == ONE:
+            return self._one(key, id, targets)
+        connections = targets.all
+        return connections if self._own not in connections else self._all_others(key, id, targets)
+
+    def _all_others(self, key: Key, id: int, targets: Targets) -> tuple[int, ...]:
+        known = self._others.get((key, id))
+        if known is not None and known[0] is targets:
+            return known[1]
+        others = tuple(c for c in targets.all if c != self._own)
+        if len(self._others) >= _MEMORY_BOUND:
+            self._others.clear()
+        self._others[key, id] = (targets, others)
+        return others
+
+    def _one(self, key: Key, id: int, targets: Targets) -> tuple[int, ...]:
+        for connections in (targets.local, targets.remote):
             if len(connections) == 1:
                 if connections[0] != self._own:
-                    if len(self._fixed) < _CACHE_BOUND:
-                        self._fixed[key, id] = connections
                     return connections
             elif connections:
                 chosen = self._next(key, id, connections)
@@ -80,24 +77,12 @@ class Router:
         return _EMPTY
 
     def _next(self, key: Key, id: int, connections: tuple[int, ...]) -> int | None:
-        turn = self._turn.get((key, id), self._own)
+        turn = self._turns.get((key, id), self._own)
         for step in range(len(connections)):
             chosen = connections[(turn + step) % len(connections)]
             if chosen != self._own:
-                self._turn[key, id] = turn + step + 1
+                if len(self._turns) >= _MEMORY_BOUND:
+                    self._turns.clear()
+                self._turns[key, id] = turn + step + 1
                 return chosen
         return None
-
-    def _match_all(self, key: Key, id: int) -> tuple[int, ...]:
-        route = self._snapshot.routes.get(key)
-        if route is None:
-            return _EMPTY
-        local, remote = _candidates(route, id)
-        return tuple(c for c in local + remote if c != self._own)
-
-
-def _candidates(route: Route, id: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Local and remote connections that may serve (name, id)."""
-    if id == NO_ID:
-        return route.local_any, route.remote_any
-    return route.local_by_id.get(id, _EMPTY), route.remote_by_id.get(id, _EMPTY)

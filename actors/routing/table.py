@@ -1,17 +1,67 @@
-"""The subscription table (`dataplane.md` 5.1): who wants what, counted, and snapshots of it.
+"""The subscription table (`dataplane.md` 5.1): who wants what, counted.
 
-One writer owns it (the RouteTable actor). Readers get immutable `Route` entries: a change builds a new
-entry for its name and leaves the old one to whoever still holds it.
+One writer owns it (the RouteTable actor); everybody who routes reads its `view`. A subscription costs the
+same however many names and connections there are, up to the copy of the connections of its own name.
 """
 
 from __future__ import annotations
 
-from actors.messages.routing import Route
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from thespian.actors import ActorAddress
+
 from actors.names import Key, Name
+from actors.routing.view import Instance, RouteView, Targets
+
+_NOBODY = Targets()
 
 
 class SubscriptionNotFound(Exception):
     """Nothing to remove. The text goes into the acknowledgement, nowhere else."""
+
+
+class Change(NamedTuple):
+    """A connection began or ceased to be a target of (key, id)."""
+
+    name: Name
+    connection: int
+    local: bool
+    present: bool
+
+
+class _References:
+    """The subscription ids under which one connection wants one (key, id). There is nearly always one."""
+
+    __slots__ = ("first", "more", "name")
+
+    def __init__(self, name: Name, first: int) -> None:
+        self.name = name
+        self.first = first
+        self.more: set[int] | None = None
+
+    def __contains__(self, id: int) -> bool:
+        return id == self.first or (self.more is not None and id in self.more)
+
+    def __iter__(self) -> Iterator[int]:
+        yield self.first
+        yield from self.more or ()
+
+    def add(self, id: int) -> None:
+        if self.more is None:
+            self.more = set()
+        self.more.add(id)
+
+    def discard(self, id: int) -> bool:
+        """Take one away that is there. Returns whether none is left."""
+        if id != self.first:
+            assert self.more is not None
+            self.more.discard(id)
+        elif self.more:
+            self.first = self.more.pop()
+        else:
+            return True
+        return False
 
 
 class SubscriptionTable:
@@ -22,137 +72,140 @@ class SubscriptionTable:
     """
 
     def __init__(self) -> None:
-        self._names: dict[Key, dict[int, dict[int, None]]] = {}
-        """Connections, in order, by instance id, by key."""
-        self._reach: dict[Key, dict[int, int]] = {}
-        """Under how many ids of a key a connection stands; in the order of their first subscription."""
-        self._references: dict[int, dict[tuple[Key, int], dict[int, Name]]] = {}
-        """Name by subscription id, by (key, instance id), by connection."""
-        self._counts: dict[int, int] = {}
-        self.total = 0
-        """References to all connections."""
+        self._by_name: dict[Key, Targets] = {}
+        self._by_instance: dict[Instance, Targets] = {}
+        self._addresses: dict[int, ActorAddress] = {}
+        self.view = RouteView(self._by_name, self._by_instance, self._addresses)
+        self._references: dict[int, dict[Instance, _References]] = {}
+        """By connection."""
+        self._further: dict[tuple[Key, int], int] = {}
+        """How many ids of a key a connection stands under beyond its first, where it does."""
         self._local: set[int] = set()
-        self._routes: dict[Key, Route] = {}
-        self._stale: dict[Key, set[int]] = {}
-        """Instance ids whose connections changed."""
+        self._changes: dict[tuple[Instance, int], Change] | None = None
 
-    def add(self, name: Name, connection: int, subscription_id: int, *, local: bool) -> None:
-        """Let messages for `name` go to `connection`."""
+    # Connections
+
+    def attach(self, connection: int, address: ActorAddress, *, local: bool) -> None:
+        """Frames for `connection` go to `address` from now on."""
+        self._addresses[connection] = address
         if local:
             self._local.add(connection)
-        mine = self._references.setdefault(connection, {})
-        references = mine.get((name.key, name.id))
-        if references is None:
-            references = mine[name.key, name.id] = {}
-            self._names.setdefault(name.key, {}).setdefault(name.id, {})[connection] = None
-            reach = self._reach.setdefault(name.key, {})
-            reach[connection] = reach.get(connection, 0) + 1
-            self._stale.setdefault(name.key, set()).add(name.id)
-        elif subscription_id in references:
-            return
-        references[subscription_id] = name
-        self._counts[connection] = self.count(connection) + 1
-        self.total += 1
 
-    def remove(self, name: Name, connection: int, subscription_id: int) -> None:
-        """Take one reference away. Raises SubscriptionNotFound.
+    def detach(self, connection: int) -> list[tuple[Name, int]]:
+        """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
+        gone = [
+            (references.name, id)
+            for references in self._references.get(connection, {}).values()
+            for id in references
+        ]
+        for instance, references in self._references.pop(connection, {}).items():
+            self._leave(instance, connection, references.name)
+        self._addresses.pop(connection, None)
+        self._local.discard(connection)
+        return gone
+
+    # Subscriptions
+
+    def add(self, name: Name, connection: int, subscription_id: int) -> bool:
+        """Let messages for `name` go to `connection`. Returns False when it was so already."""
+        instance = (name.key, name.id)
+        mine = self._references.setdefault(connection, {})
+        references = mine.get(instance)
+        if references is None:
+            mine[instance] = _References(name, subscription_id)
+            self._join(instance, connection, name)
+            return True
+        if subscription_id in references:
+            return False
+        references.add(subscription_id)
+        return True
+
+    def remove(self, name: Name, connection: int, subscription_id: int) -> int:
+        """Take one reference away. Returns how many went. Raises SubscriptionNotFound.
 
         The reference under id 0, left behind by a client that re-subscribed after a reconnect, goes with
         it; where only that one was there, removing it is a success (`dataplane.md` 8).
         """
-        ids = self._names.get(name.key)
-        if ids is None:
+        instance = (name.key, name.id)
+        if name.key not in self._by_name:
             raise SubscriptionNotFound("subscription not found")
-        if name.id not in ids:
+        if instance not in self._by_instance:
             raise SubscriptionNotFound("id not found")
-        mine = self._references.get(connection, {}).get((name.key, name.id))
-        if not mine:
+        mine = self._references.get(connection, {})
+        references = mine.get(instance)
+        if references is None:
             raise SubscriptionNotFound("connection id not found")
-        gone = mine.keys() & {subscription_id, 0}
+        gone = [id for id in {subscription_id, 0} if id in references]
         if not gone:
             raise SubscriptionNotFound("subscription id not found")
-        for subscription in gone:
-            self._forget(name.key, name.id, connection, subscription)
-
-    def remove_connection(self, connection: int) -> list[tuple[Name, int]]:
-        """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
-        gone = []
-        for (key, id), references in list(self._references.get(connection, {}).items()):
-            for subscription, name in list(references.items()):
-                gone.append((name, subscription))
-                self._forget(key, id, connection, subscription)
-        self._local.discard(connection)
-        return gone
-
-    def count(self, connection: int) -> int:
-        """How many references lead to `connection`: what a limit per peer is checked against."""
-        return self._counts.get(connection, 0)
+        for id in gone:
+            if references.discard(id):
+                del mine[instance]
+                self._leave(instance, connection, references.name)
+        return len(gone)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._by_name)
 
-    @property
-    def changed(self) -> bool:
-        """Whether `routes()` would differ from its last answer."""
-        return bool(self._stale)
+    # Changes, for those who follow the table from elsewhere
 
-    def routes(self) -> dict[Key, Route]:
-        """The table as it is now. The mapping is not touched again; a later change makes a new one."""
-        if self._stale:
-            routes = self._routes.copy()
-            for key, changed in self._stale.items():
-                if key in self._names:
-                    routes[key] = self._patched(key, changed)
-                else:
-                    routes.pop(key, None)
-            self._routes = routes
-            self._stale.clear()
-        return self._routes
+    def record_changes(self) -> list[Change]:
+        """Keep changes for `changes` from now on. Returns all there is so far, as if it had just come."""
+        if self._changes is None:
+            self._changes = {}
+        return [
+            Change(references.name, connection, connection in self._local, True)
+            for connection, mine in self._references.items()
+            for references in mine.values()
+        ]
 
-    def _forget(self, key: Key, id: int, connection: int, subscription: int) -> None:
-        mine = self._references[connection]
-        del mine[key, id][subscription]
-        if not mine[key, id]:
-            del mine[key, id]
-            self._leave(key, id, connection)
-        if not mine:
-            del self._references[connection]
-        self.total -= 1
-        self._counts[connection] -= 1
-        if not self._counts[connection]:
-            del self._counts[connection]
+    def changes(self) -> list[Change]:
+        """What changed since the last call; what came and went in between is not in it."""
+        if not self._changes:
+            return []
+        changes, self._changes = self._changes, {}
+        return list(changes.values())
 
-    def _leave(self, key: Key, id: int, connection: int) -> None:
+    def _changed(self, instance: Instance, connection: int, name: Name, *, present: bool) -> None:
+        if self._changes is None:
+            return
+        where = (instance, connection)
+        before = self._changes.pop(where, None)
+        if before is None or before.present is present:
+            self._changes[where] = Change(name, connection, connection in self._local, present)
+
+    def _join(self, instance: Instance, connection: int, name: Name) -> None:
+        """The first reference of a connection to (key, id)."""
+        key, local = instance[0], connection in self._local
+        exact, anyone = self._by_instance.get(instance), self._by_name.get(key)
+        joined = self._by_instance[instance] = (exact or _NOBODY).having(connection, local=local)
+        if anyone is exact:
+            # Nobody stands under another id of the key: one value serves both.
+            self._by_name[key] = joined
+        else:
+            assert anyone is not None, "a key without any instance"
+            if connection in anyone.all:
+                self._further[key, connection] = self._further.get((key, connection), 0) + 1
+            else:
+                self._by_name[key] = anyone.having(connection, local=local)
+        self._changed(instance, connection, name, present=True)
+
+    def _leave(self, instance: Instance, connection: int, name: Name) -> None:
         """The last reference of a connection to (key, id) is gone."""
-        ids, reach = self._names[key], self._reach[key]
-        del ids[id][connection]
-        if not ids[id]:
-            del ids[id]
-        reach[connection] -= 1
-        if not reach[connection]:
-            del reach[connection]
-        if not ids:
-            del self._names[key], self._reach[key]
-        self._stale.setdefault(key, set()).add(id)
-
-    def _patched(self, key: Key, changed: set[int]) -> Route:
-        """The route of a key, from its last one and the ids that changed: names may have many instances."""
-        last = self._routes.get(key)
-        local_by_id = last.local_by_id.copy() if last else {}
-        remote_by_id = last.remote_by_id.copy() if last else {}
-        ids, ours = self._names[key], self._local
-        for id in changed:
-            connections = ids.get(id, ())
-            for by_id, here in ((local_by_id, True), (remote_by_id, False)):
-                found = tuple(c for c in connections if (c in ours) is here)
-                if found:
-                    by_id[id] = found
-                else:
-                    by_id.pop(id, None)
-        reach = self._reach[key]
-        return Route(
-            tuple(c for c in reach if c in ours),
-            tuple(c for c in reach if c not in ours),
-            local_by_id,
-            remote_by_id,
-        )
+        key = instance[0]
+        exact, anyone = self._by_instance[instance], self._by_name[key]
+        left = exact.without(connection)
+        if left is None:
+            del self._by_instance[instance]
+        else:
+            self._by_instance[instance] = left
+        further = self._further.pop((key, connection), 0)
+        if further > 1:
+            self._further[key, connection] = further - 1
+        if not further:
+            remaining = left if anyone is exact else anyone.without(connection)
+            if remaining is None:
+                del self._by_name[key]
+            else:
+                self._by_name[key] = remaining
+        self._changed(instance, connection, name, present=False)

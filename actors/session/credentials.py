@@ -13,11 +13,11 @@ remembered for the operation at hand, which can then run in a thread, and what t
 from __future__ import annotations
 
 from actors.session.crypto import KeysWanted
-from identity.jws import payload_of
+from identity.jose.jws import payload_of
 from identity.mls import Group, Occasion, SlimIdentity
 from identity.mls.leaf_node import LeafNode, LeafNodeSource
 from identity.mls.slim_identity import issue_time
-from identity.protocols import Claims, Verifier, WouldBlock
+from identity.protocols import Claims, KeysMissing, Verifier
 from identity.shared_secret import VALIDITY_WINDOW
 
 _Pair = tuple[bytes, bytes]
@@ -60,7 +60,7 @@ class Credentials:
         return KeysWanted(tuple(self._wanted)) if self._wanted else None
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
-        """The subject of a leaf. Raises ValidationError; WouldBlock for a leaf that enters."""
+        """The subject of a leaf. Raises ValidationError; KeysMissing for a leaf that enters."""
         pair = leaf.signature_key, leaf.credential.data
         known = self._new.get(pair)
         if known is None and leaf.source is LeafNodeSource.COMMIT:
@@ -69,7 +69,7 @@ class Credentials:
             return known
         try:
             subject = self._peer_generation.identify(leaf, occasion, now)
-        except WouldBlock:
+        except KeysMissing:
             if occasion is Occasion.IN_TREE:
                 # See what else is lacking; whoever joins looks at `keys_wanted` afterwards.
                 return b"?" + leaf.signature_key
@@ -84,7 +84,7 @@ class Credentials:
         """For the judge: the application's verifier, and a note of what it could not tell."""
         try:
             return self._verifier.try_get_claims(token, now)
-        except WouldBlock:
+        except KeysMissing:
             self._wanted[token, now] = None
             raise
 

@@ -42,7 +42,7 @@ from identity.mls.codec import Reader
 from identity.mls.errors import MlsError
 from identity.mls.framing import ContentType, SenderType, WireFormat
 from identity.mls.leaf_node import MLS10
-from identity.protocols import Verifier, WouldBlock
+from identity.protocols import KeysMissing, Verifier
 
 SUITE = suite(1)
 PAST_EPOCHS = 32
@@ -278,11 +278,11 @@ class MlsSession:
 
     @contextmanager
     def _judging(self) -> Iterator[None]:
-        """Around an operation that judges credentials: KeysWanted instead of WouldBlock."""
+        """Around an operation that judges credentials: KeysWanted instead of KeysMissing."""
         self._credentials.begin()
         try:
             yield
-        except WouldBlock:
+        except KeysMissing:
             self._check_keys()
             raise
 

@@ -1,4 +1,4 @@
-"""The receiving half of a session: order, duplicates, gaps (`session.md` 7.3 - 7.6, 14).
+"""The receiving half of a session: order, duplicates, gaps (`session.md` 7.3 to 7.6, 14).
 
     message ─► known? ─► decrypt ─► in order? ── yes ──► room? ── yes ──► delivered, acknowledged
                  │                     │ no                │ no

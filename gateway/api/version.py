@@ -1,4 +1,4 @@
-"""What is installed: version, kind of installation, and where it runs (`api.md`, exports)."""
+"""What is installed: version, kind of installation, and where it runs (`api.md` 9)."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ class InboundParser:
         if not said.HasField("header"):
             raise ProtocolError("a subscription without header")
         header = self._reader.take(said.header)
-        # recv_from and forward_to are orders to the peer's own node, never to us (section 5.2).
+        # recv_from and forward_to are orders to the peer's own node, never to us (`dataplane.md` 5.2).
         return Subscription(
             subscribe, header.source, header.destination, header.identity, said.subscription_id
         )

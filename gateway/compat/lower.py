@@ -1,7 +1,7 @@
 """The lower layer of 0.7, `App` and `SessionContext`, over the same objects as `Slim` and `Session`.
 
 Connections are named by their ids here, nothing is subscribed unasked, and a handle of this layer may be
-awaited once (`api.md`, "The lower layer").
+awaited once (`api.md` 10).
 """
 
 from __future__ import annotations

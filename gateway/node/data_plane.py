@@ -23,6 +23,7 @@ from actors.messages.codec import Codec
 from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
 from actors.messages.session import AppSettings
 from actors.names import Name
+from actors.routing.control import RouteControl
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
 from actors.session.mls_session import mls_sessions
@@ -124,11 +125,22 @@ class DataPlane:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
-        self.route_table = self.system.spawn(RouteTable, self._clock)
+        control = RouteControl()
+        self.routes = control.table.view
+        """Where messages go, to read."""
+        self.route_table = self.system.spawn(RouteTable, control, self._clock)
         self._links: dict[int, AcceptedLink] = {}
+        """By index. Written here only; the Gateway reads it, and says when one is over."""
         self._gateway = self.system.spawn(
             lambda: Gateway(
-                self.system, self._links, self.route_table, self._clock, high=high_water, patience=patience
+                self.system,
+                self._links,
+                self._link_over,
+                self.route_table,
+                self.routes,
+                self._clock,
+                high=high_water,
+                patience=patience,
             )
         )
         self._indices = itertools.count(1)
@@ -157,6 +169,7 @@ class DataPlane:
         """An App actor: a local application of this node."""
         collaborators = Collaborators(
             route_table=self.route_table,
+            routes=self.routes,
             codec=codec,
             provider=provider,
             verifier=verifier,
@@ -204,6 +217,9 @@ class DataPlane:
             index, stream, listener=listener, high=self._high, max_message_size=max_message_size
         )
         self.system.tell(self._gateway, Opened(index))
+
+    def _link_over(self, index: int) -> None:
+        self._links.pop(index, None)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.

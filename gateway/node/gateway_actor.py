@@ -1,12 +1,12 @@
 """The Gateway actor: parent of all Connection actors of a node.
 
-Links are objects of this process and no messages: whoever makes one (a listener, a dialler) puts it into
-`links` under its index and tells the Gateway Opened.
+Links are objects of this process and no messages: the data plane keeps them by index, tells the Gateway
+Opened, and is called when one is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from actors.messages.routing import (
     StatusReport,
 )
 from actors.routing.connection import Connection
+from actors.routing.view import RouteView
 from actors.system import LoopActor, LoopSystem
 from gateway.links.link import AcceptedLink
 
@@ -41,8 +42,10 @@ class Gateway(LoopActor):
     def __init__(
         self,
         system: LoopSystem,
-        links: dict[int, AcceptedLink],
+        links: Mapping[int, AcceptedLink],
+        link_over: Callable[[int], None],
         route_table: ActorAddress,
+        routes: RouteView,
         clock: Callable[[], float],
         *,
         high: int,
@@ -50,7 +53,9 @@ class Gateway(LoopActor):
     ) -> None:
         self._system = system
         self._links = links
+        self._link_over = link_over
         self._route_table = route_table
+        self._routes = routes
         self._clock = clock
         self._high, self._patience = high, patience
         self._connections: dict[int, ActorAddress] = {}
@@ -93,6 +98,7 @@ class Gateway(LoopActor):
                 index,
                 link,
                 self._route_table,
+                self._routes,
                 self._clock,
                 dialled_as=message.dialled_as,
                 observers=observers,
@@ -113,7 +119,7 @@ class Gateway(LoopActor):
         if index is None:
             return
         del self._connections[index]
-        self._links.pop(index, None)
+        self._link_over(index)
         for tag in list(self._gatherings):
             self._gathered(tag, address, {})
         self._report_closed()

@@ -502,7 +502,7 @@ class Group:
         then. Our own messages are refused; our commits take effect by `apply_pending`.
 
         Raises DecodeError, VerificationError, ValidationError or KeyUnavailable; nothing has changed then.
-        What the identity policy raises besides (WouldBlock) passes through; the call can be repeated.
+        What the identity policy raises besides (KeysMissing) passes through; the call can be repeated.
         """
         decoded = decode_message(message)
         state = self._state

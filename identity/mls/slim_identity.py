@@ -32,13 +32,13 @@ class TokenClaims(Protocol):
     """What is needed of a verifier (`identity.protocols.Verifier` has it)."""
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        """Check a token at `now` and return its claims. Raises InvalidToken or WouldBlock."""
+        """Check a token at `now` and return its claims. Raises InvalidToken or KeysMissing."""
 
 
 class SlimIdentity:
     """The identity policy of SLIM groups, on top of the application's token verifier.
 
-    WouldBlock passes through `identify`, and through whatever group operation asked: nothing has changed
+    KeysMissing passes through `identify`, and through whatever group operation asked: nothing has changed
     then, so fetch the keys (`await verifier.get_claims(...)`) and repeat the operation.
     """
 

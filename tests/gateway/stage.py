@@ -20,7 +20,6 @@ from actors.messages.routing import (
     ConnectionState,
     Drained,
     Forward,
-    Snapshot,
     Subscribing,
     TooLarge,
     Transmit,
@@ -193,14 +192,12 @@ class Local(News):
         self.pauses = 0
         self._ids = itertools.count(1)
         self._subscribed: dict[Name, int] = {}
-        self.router = Router(self.index)
+        self.router = Router(self.index, plane.routes)
         self.port = plane.system.inbox(lambda message, _: self._take(message))
         plane.system.tell(plane.route_table, Attach(self.index, self.port, local=True))
 
     def _take(self, message: Any) -> None:
         match message:
-            case Snapshot():
-                self.router.update(message)
             case Forward():
                 self.got += [
                     _codec.decode(frame) if isinstance(frame, Frame) else frame for frame in message.frames
@@ -217,6 +214,12 @@ class Local(News):
             case TooLarge() | ConnectionGone():
                 self.told.append(message)
         self.changed()
+
+    async def table(self, holds: Callable[[], bool]) -> None:
+        """Wait until the route table is as `holds` wants it; each look comes after what is in its mailbox."""
+        async with asyncio.timeout(15):
+            while not holds():
+                await self.plane.status()
 
     def blobs(self) -> list[bytes]:
         return [one.content.blob for one in self.got if isinstance(one.content, Payload)]
@@ -242,7 +245,7 @@ class Local(News):
         """What goes to `name` leaves by `connection`."""
         ack = await self.order(name, recv_from=connection)
         assert ack.success, ack.error
-        await self.until(lambda: self.router.route(name.key, name.id, ALL))
+        await self.table(lambda: bool(self.router.route(name.key, name.id, ALL)))
         return self
 
     def publish(self, destination: Name, *blobs: bytes, fanout: int = ONE) -> None:

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from google.protobuf.message import DecodeError
 
-from actors.routing.control import SUBSCRIPTION_BOUND
+from actors.routing.shares import PEER_BOUND
 from gateway import http2
 from gateway.links.stream import METHOD_PATH
 from gateway.proto import dataplane_pb2 as pb
@@ -21,7 +21,7 @@ from tests.interop.ours import CallboardApp
 from tests.interop.raw import name_of, publication
 from tests.transcripts import V1, rows
 
-MIB = 1024 * 1024
+KIB, MIB = 1024, 1024 * 1024
 SEED = 20_260_513
 FLOOD = 70_000
 
@@ -244,8 +244,8 @@ async def test_a_flood_of_subscriptions(flood) -> None:
         before, babbler = resident(node.pid), Babbler(node.endpoint)
         for at in range(0, FLOOD, 1000):
             await babbler.say([subscription(*flood(number)) for number in range(at, at + 1000)])
-        assert babbler.refused == FLOOD - SUBSCRIPTION_BOUND
-        assert resident(node.pid) - before < 160 * MIB
+        assert babbler.refused == FLOOD - PEER_BOUND
+        assert resident(node.pid) - before < PEER_BOUND * KIB
         await babbler.hang_up()
 
 

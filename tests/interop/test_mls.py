@@ -15,7 +15,7 @@ from actors.names import Name
 from actors.session.mls_session import MlsSession, mls_sessions
 from gateway.proto import dataplane_pb2 as pb
 from identity.errors import CryptoError
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.mls import KeyUnavailable
 from identity.mls.framing import PrivateMessage, decode_message
 from identity.protocols import Verifier
@@ -240,7 +240,7 @@ RECEIVERS = pytest.mark.parametrize("names", [("alice", "our-bob"), ("our-alice"
 async def test_a_copy_is_acknowledged_without_being_decrypted(
     through: Callable[..., Any], names: tuple[str, str]
 ) -> None:
-    """An original stays silent then, and its sender fails (`session.md` 14, 2): only ours can be tested."""
+    """An original stays silent then (`session.md` 14, point 2), and its sender fails: only ours is tested."""
     async with through(once_each(TO_NODE, ACK, {2, 5}), *names) as (_, alice, bob):
         ends = await scenarios.pair(alice, bob, mls=True, interval=0.3)
         await scenarios.flood(ends[0], [ends[1]], 8, "alice")

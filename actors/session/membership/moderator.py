@@ -8,7 +8,7 @@ One task at a time, others queue (`session.md` 10; `tasks.py` has the tables):
     Close   window empty, or time is up ─► GROUP_CLOSE acks
 
 GROUP_ADD and GROUP_REMOVE are skipped when there is nobody to tell. Answers that are not awaited are ignored:
-the second answer to a request that was sent twice must not add a member twice (section 14, 4).
+the second answer to a request that was sent twice must not add a member twice (`session.md` 14, point 4).
 """
 
 from __future__ import annotations

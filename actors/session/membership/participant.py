@@ -7,7 +7,7 @@
             └──(GROUP_CLOSE, LEAVE_REQUEST)──────► over
 
 Control messages count only when they come from the moderator. Each copy of one that was carried out already
-is answered again, once per copy (section 14, 2, 3 and 8): its answer may have been lost.
+is answered again, once per copy (`session.md` 14, points 2, 3, 8): its answer may have been lost.
 """
 
 from __future__ import annotations

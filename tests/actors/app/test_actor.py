@@ -52,12 +52,13 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
+from actors.routing.control import RouteControl
 from actors.routing.route_table import RouteTable
 from actors.system import LoopSystem
 from actors.system.tasks import Tasks
 from gateway.codec import WireCodec
 from identity.errors import ConfigError, InvalidToken
-from identity.protocols import WouldBlock
+from identity.protocols import KeysMissing
 
 P2P = SessionConfig(SessionKind.POINT_TO_POINT, 1.0, 5)
 GROUP = SessionConfig(SessionKind.MULTICAST, 1.0, 5)
@@ -88,7 +89,7 @@ class Identity:
 
     def try_verify(self, token: str, now: float) -> None:
         if self.keys is not None and not self.keys.is_set():
-            raise WouldBlock
+            raise KeysMissing
         self._check(token)
 
     def try_get_claims(self, token: str, now: float) -> dict[str, Any]:
@@ -164,6 +165,7 @@ class Player:
         self.name = Name("org", "default", name, 100 + self.connection)
         collaborators = Collaborators(
             world.routes,
+            world.view,
             WireCodec(),
             self.identity,
             self.identity,
@@ -200,7 +202,9 @@ class World:
     def __init__(self) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY)
         self.tasks = Tasks()
-        self.routes = self.system.spawn(RouteTable, time.monotonic)
+        control = RouteControl()
+        self.view = control.table.view
+        self.routes = self.system.spawn(RouteTable, control, time.monotonic)
         self.connections = 0
 
     def player(self, name: str, settings: AppSettings | None = None) -> Player:

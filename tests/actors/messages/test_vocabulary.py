@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.errors import MessageUndelivered, SessionClosed
 from actors.messages import VOCABULARY
-from actors.messages.routing import Route, Snapshot
+from actors.messages.routing import RouteEntry, RoutesChanged, StatusReport, WatchRoutes
 from actors.messages.wire import (
     Frame,
     GroupAdd,
@@ -60,11 +60,13 @@ def test_what_is_unpacked_equals_what_was_packed(message: SessionMessage) -> Non
     assert type(again.kind) is MessageType
 
 
-def test_nested_mappings_and_tuples_keep_their_types() -> None:
-    snapshot = Snapshot(3, {A.key: Route((1,), (), {7: (1, 2)}, {})}, {1: b"x"})
-    again = VOCABULARY.unpack(VOCABULARY.pack(snapshot))
-    assert again == snapshot
-    assert type(again.routes[A.key]) is Route
+def test_nested_records_and_mappings_keep_their_types() -> None:
+    changed = RoutesChanged((RouteEntry(A, 1, local=True), RouteEntry(A.with_id(3), 2, local=False)))
+    again = VOCABULARY.unpack(VOCABULARY.pack(changed))
+    assert again == changed
+    assert type(again.entries[0]) is RouteEntry
+    report = StatusReport({"1": {"names": 3, "more": (1, 2)}})
+    assert VOCABULARY.unpack(VOCABULARY.pack(report)) == report
 
 
 def test_a_frame_keeps_its_bytes() -> None:
@@ -99,5 +101,5 @@ def test_foreign_types_travel_once_introduced() -> None:
             self.n = n
 
     VOCABULARY.extend(Address, lambda a: str(a.n).encode(), lambda b: Address(int(b)))
-    again = VOCABULARY.unpack(VOCABULARY.pack(Snapshot(1, {}, {2: Address(9)})))
-    assert again.addresses[2].n == 9
+    again = VOCABULARY.unpack(VOCABULARY.pack(WatchRoutes(Address(9))))
+    assert again.inbox.n == 9

@@ -13,6 +13,7 @@ from actors.messages import VOCABULARY
 from actors.messages.routing import (
     Acknowledged,
     Attach,
+    Attached,
     Close,
     Congested,
     ConnectionState,
@@ -27,8 +28,6 @@ from actors.messages.routing import (
     LinkRestored,
     Negotiated,
     Reattach,
-    Route,
-    Snapshot,
     Start,
     Status,
     StatusReport,
@@ -39,6 +38,7 @@ from actors.messages.routing import (
 from actors.messages.wire import ALL, ONE, Frame, LinkNegotiation, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.routing.connection import ASKED_BOUND, Connection
+from actors.routing.table import SubscriptionTable
 from actors.system import Address, LoopSystem
 
 LINK_ID = "6a8f2c1e-0d3b-4f5a-9c7e-1b2d3e4f5a6b"
@@ -98,11 +98,13 @@ class Stage:
         self.observer: list[Any] = []
         inboxes = {LEFT: self.left, RIGHT: self.right, 0: self.table, -1: self.observer}
         self.inboxes = {index: self._inbox(inbox) for index, inbox in inboxes.items()}
+        self.routes = SubscriptionTable()
         self.address = self.system.spawn(
             lambda: Connection(
                 ME,
                 self.link,
                 self.inboxes[0],
+                self.routes.view,
                 lambda: self.now,
                 dialled_as=dialled_as,
                 observers=(self.inboxes[-1],),
@@ -123,9 +125,12 @@ class Stage:
     async def attached(self, *remote: int) -> Stage:
         """Started, with routes for BOB to these connections."""
         await self.tell(Start())
-        route = Route((), remote, {}, {BOB.id: remote})
-        addresses = {ME: self.address, LEFT: self.inboxes[LEFT], RIGHT: self.inboxes[RIGHT]}
-        await self.tell(Snapshot(1, {BOB.key: route}, addresses))
+        for connection in (ME, LEFT, RIGHT):
+            address = self.address if connection == ME else self.inboxes[connection]
+            self.routes.attach(connection, address, local=False)
+        for connection in remote:
+            self.routes.add(BOB, connection, 0)
+        await self.tell(Attached(ME))
         return self
 
     def forward(self, *frames: Frame, sender: int = LEFT) -> Forward:

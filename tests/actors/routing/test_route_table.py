@@ -15,12 +15,12 @@ from actors.messages import VOCABULARY
 from actors.messages.routing import (
     Acknowledged,
     Attach,
+    Attached,
     ConnectionGone,
     Detach,
     Echo,
     Negotiated,
     Reattach,
-    Snapshot,
     Status,
     StatusReport,
     Subscribing,
@@ -28,7 +28,7 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
-from actors.routing.control import ACK_WAIT
+from actors.routing.control import ACK_WAIT, RouteControl
 from actors.routing.route_table import RouteTable
 from actors.system import Address, LoopSystem
 
@@ -42,7 +42,9 @@ class Stage:
     def __init__(self, recovery_time: float = 30.0) -> None:
         self.now = 0.0
         self.system = LoopSystem(vocabulary=VOCABULARY)
-        self.table = self.system.spawn(RouteTable, lambda: self.now, recovery_time)
+        self.core = RouteControl(recovery_time=recovery_time)
+        self.view = self.core.table.view
+        self.table = self.system.spawn(RouteTable, self.core, lambda: self.now)
         self.inboxes: dict[int, list[Any]] = {}
         self.ports: dict[int, Address] = {}
 
@@ -75,48 +77,37 @@ def subscribing(
     return Subscribing(connection, Subscription(subscribe, ALICE, name, subscription_id=id, **ways))
 
 
-def last_snapshot(inbox: list[Any]) -> Snapshot:
-    return next(message for message in reversed(inbox) if isinstance(message, Snapshot))
-
-
 def records(inbox: list[Any]) -> list[Any]:
     return [record for message in inbox if isinstance(message, Transmit) for record in message.records]
 
 
-async def test_who_attaches_is_answered_with_a_snapshot_and_so_is_everybody_else(stage: Stage) -> None:
-    one = await stage.attach(1)
-    two = await stage.attach(2)
-    assert [snapshot.addresses.keys() for snapshot in one] == [{1}, {1, 2}]
-    assert [snapshot.addresses.keys() for snapshot in two] == [{1, 2}]
-    assert one[0].version < one[1].version == two[0].version
-
-
-async def test_changes_that_come_together_share_one_snapshot(stage: Stage) -> None:
-    one = await stage.attach(1)
-    one.clear()
-    await stage.tell(*(subscribing(1, Name("org", "ns", f"app{number}")) for number in range(50)))
-    assert len(one) == 1
-    assert len(one[0].routes) == 50
-
-
-async def test_an_acknowledgement_follows_the_snapshot_it_speaks_of(stage: Stage) -> None:
+async def test_who_attaches_is_answered_and_can_be_reached(stage: Stage) -> None:
     one, two = await stage.attach(1), await stage.attach(2)
-    one.clear()
-    two.clear()
-    await stage.tell(subscribing(1, BOB, 7), subscribing(1, BOB, 0))
-    assert [type(message) for message in one] == [Snapshot, Transmit]
-    assert records(one) == [SubscriptionAck(7, success=True)]
-    assert [type(message) for message in two] == [Snapshot]
-    assert two[0].routes[BOB.key].remote_any == (1,)
+    assert (one, two) == ([Attached(1)], [Attached(2)])
+    assert stage.view.addresses.keys() == {1, 2}
 
 
-async def test_nothing_changed_is_no_snapshot(stage: Stage) -> None:
+async def test_what_comes_together_is_answered_together(stage: Stage) -> None:
     one = await stage.attach(1)
-    await stage.tell(subscribing(1, BOB, 7))
     one.clear()
-    await stage.tell(subscribing(1, BOB, 7), subscribing(1, ALICE, 8, subscribe=False))
+    for number in range(1, 51):
+        stage.system.tell(stage.table, subscribing(1, Name("org", "ns", f"app{number}"), number))
+    await stage.system.idle()
     assert [type(message) for message in one] == [Transmit]
-    assert [(ack.subscription_id, ack.success) for ack in records(one)] == [(7, True), (8, False)]
+    assert len(one[0].records) == 50
+
+
+async def test_an_acknowledgement_comes_when_the_change_is_visible(stage: Stage) -> None:
+    seen: list[tuple[Any, bool]] = []
+    address = stage.system.inbox(lambda message, _: seen.append((message, BOB.key in stage.view.by_name)))
+    await stage.tell(Attach(1, address, False))
+    await stage.tell(subscribing(1, BOB, 7))
+    await stage.tell(subscribing(1, BOB, 7, subscribe=False))
+    assert seen == [
+        (Attached(1), False),
+        (Transmit((SubscriptionAck(7, success=True),)), True),
+        (Transmit((SubscriptionAck(7, success=True),)), False),
+    ]
 
 
 async def test_a_forwarded_subscription_is_acknowledged_when_the_peer_has_done_so(stage: Stage) -> None:
@@ -160,15 +151,15 @@ async def test_a_real_timer_expires_what_was_lost() -> None:
 
 
 async def test_recovered_routes_reach_everybody_and_are_announced_to_the_peer(stage: Stage) -> None:
-    app = await stage.attach(1, local=True)
+    await stage.attach(1, local=True)
     await stage.attach(2)
     await stage.tell(Negotiated(2, LINK_ID, "1.4.0"), subscribing(2, BOB, 5))
     await stage.tell(subscribing(1, ALICE, 6, forward_to=2), Detach(2))
-    assert BOB.key not in last_snapshot(app).routes
+    assert BOB.key not in stage.view.by_name
     stage.now += 29.0
     back = await stage.attach(3)
     await stage.tell(Negotiated(3, LINK_ID, "1.4.0"))
-    assert last_snapshot(app).routes[BOB.key].remote_any == (3,)
+    assert stage.view.by_name[BOB.key].remote == (3,)
     assert [(sent.destination, sent.subscription_id) for sent in records(back)] == [(ALICE, 0)]
 
 
@@ -192,17 +183,17 @@ async def test_an_unsubscription_under_way_is_sent_again_and_a_peer_that_forgot_
     assert records(app) == [SubscriptionAck(5, success=True)] * 2
 
 
-async def test_applications_hear_of_a_connection_lost_for_good_behind_the_snapshot(stage: Stage) -> None:
+async def test_applications_hear_of_a_connection_lost_for_good(stage: Stage) -> None:
     app, other = await stage.attach(1, local=True), await stage.attach(3)
     await stage.attach(2, dialled=True)
     app.clear()
     other.clear()
     error = ConnectionLost("http://node", "gave up")
     await stage.tell(Detach(2, "gave up", error), Detach(2, "gave up", error))
-    assert [type(message) for message in app] == [Snapshot, ConnectionGone]
-    assert app[1].connection == 2
-    assert str(app[1].error) == str(error)
-    assert [type(message) for message in other] == [Snapshot]
+    assert [type(message) for message in app] == [ConnectionGone]
+    assert app[0].connection == 2
+    assert str(app[0].error) == str(error)
+    assert other == []
 
 
 async def test_what_awaits_a_lost_connection_fails(stage: Stage) -> None:
@@ -224,5 +215,5 @@ async def test_detaching_twice_and_strangers_harm_nobody(stage: Stage) -> None:
     one = await stage.attach(1)
     await stage.tell(Detach(9), subscribing(9, BOB, 1), Acknowledged(9, SubscriptionAck(1, success=True)))
     await stage.tell(Negotiated(9, LINK_ID, "1.4.0"), Reattach(9))
-    assert [type(message) for message in one] == [Snapshot]
+    assert one == [Attached(1)]
     assert (await stage.figures())["names"] == 0

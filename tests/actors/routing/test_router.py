@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from actors.messages.routing import Snapshot
 from actors.messages.wire import ALL, ONE
 from actors.names import Name
 from actors.routing.router import Router
@@ -13,11 +12,14 @@ ROOM = Name("org", "ns", "room")
 
 
 def router(*entries: tuple[Name, int], own: int = 0, local: tuple[int, ...] = ()) -> Router:
-    table = SubscriptionTable()
+    return Router(own, table(*entries, local=local).view)
+
+
+def table(*entries: tuple[Name, int], local: tuple[int, ...] = ()) -> SubscriptionTable:
+    made = SubscriptionTable()
     for name, connection in entries:
-        table.add(name, connection, 0, local=connection in local)
-    made = Router(own)
-    made.update(Snapshot(1, table.routes(), {}))
+        made.attach(connection, f"actor {connection}", local=connection in local)
+        made.add(name, connection, 0)
     return made
 
 
@@ -79,22 +81,25 @@ def test_an_unknown_name_has_no_match() -> None:
     assert all_of(router(), BOB) == ()
 
 
-def test_an_older_snapshot_is_ignored() -> None:
-    made = router((BOB, 1))
-    made.update(Snapshot(0, {}, {}))
-    assert one(made, BOB) == (1,)
-
-
-def test_a_newer_snapshot_replaces_what_was_remembered() -> None:
-    made = router((ROOM, 1))
+def test_a_change_is_seen_at_once() -> None:
+    written = table((ROOM, 1), (ROOM, 2))
+    made = Router(2, written.view)
     assert all_of(made, ROOM) == (1,)
-    made.update(Snapshot(2, {}, {}))
-    assert all_of(made, ROOM) == ()
+    written.attach(3, "actor 3", local=False)
+    written.add(ROOM, 3, 0)
+    assert all_of(made, ROOM) == (1, 3)
+    written.detach(1)
+    assert all_of(made, ROOM) == (3,)
+    assert one(made, ROOM) == (3,)
+    written.detach(3)
+    assert all_of(made, ROOM) == one(made, ROOM) == ()
 
 
-def test_the_only_way_of_a_single_message_is_looked_up_again_in_a_newer_snapshot() -> None:
-    name = Name("a", "b", "c", 1)
-    made = router((name, 1))
-    assert [one(made, name), one(made, name)] == [(1,), (1,)]
-    made.update(Snapshot(made.snapshot.version + 1, {}, {}))
-    assert one(made, name) == ()
+def test_what_a_router_remembers_is_bounded() -> None:
+    names = [Name("o", "n", f"app{n}") for n in range(9000)]
+    written = table(*((name, c) for name in names for c in (1, 2, 3)))
+    made = Router(2, written.view)
+    for name in names:
+        assert all_of(made, name) == (1, 3)
+        one(made, name)
+    assert max(len(made._others), len(made._turns)) <= 8192

@@ -5,35 +5,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.names import NO_ID, Name
-from actors.routing.table import SubscriptionNotFound, SubscriptionTable
+from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
+from actors.routing.view import Targets
 
 BOB = Name("org", "ns", "bob")
 
 
 def table(*entries: tuple[Name, int, int], local: tuple[int, ...] = ()) -> SubscriptionTable:
     made = SubscriptionTable()
+    for connection in {connection for _, connection, _ in entries}:
+        made.attach(connection, f"actor {connection}", local=connection in local)
     for name, connection, subscription in entries:
-        made.add(name, connection, subscription, local=connection in local)
+        made.add(name, connection, subscription)
     return made
 
 
-def test_names_without_id_are_stored_under_the_null_id() -> None:
-    route = table((BOB, 1, 0)).routes()[BOB.key]
-    assert route.remote_by_id == {NO_ID: (1,)}
+def reach(made: SubscriptionTable, name: Name) -> tuple[int, ...]:
+    targets = made.view.find(name.key, name.id)
+    return targets.all if targets else ()
+
+
+def test_a_name_without_id_reaches_whoever_has_it_under_any() -> None:
+    made = table((BOB, 1, 0), (BOB.with_id(5), 2, 0))
+    assert reach(made, BOB) == (1, 2)
+    assert reach(made, BOB.with_id(5)) == (2,)
+    assert reach(made, BOB.with_id(6)) == ()
 
 
 def test_subscribing_twice_is_idempotent() -> None:
-    subscribed = table((BOB, 1, 7), (BOB, 1, 7))
-    subscribed.remove(BOB, 1, 7)
-    assert subscribed.routes() == {}
+    subscribed = table((BOB, 1, 7))
+    assert not subscribed.add(BOB, 1, 7)
+    assert subscribed.remove(BOB, 1, 7) == 1
+    assert reach(subscribed, BOB) == ()
+    assert len(subscribed) == 0
 
 
 def test_an_entry_goes_with_its_last_reference() -> None:
     subscribed = table((BOB, 1, 7), (BOB, 1, 8))
     subscribed.remove(BOB, 1, 7)
-    assert subscribed.routes()[BOB.key].remote_any == (1,)
+    assert reach(subscribed, BOB) == (1,)
     subscribed.remove(BOB, 1, 8)
-    assert BOB.key not in subscribed.routes()
+    assert len(subscribed) == 0
+
+
+def test_a_connection_under_two_ids_stands_in_the_name_once() -> None:
+    subscribed = table((BOB.with_id(5), 1, 7), (BOB.with_id(6), 1, 8))
+    assert reach(subscribed, BOB) == (1,)
+    subscribed.remove(BOB.with_id(5), 1, 7)
+    assert reach(subscribed, BOB) == (1,)
+    assert reach(subscribed, BOB.with_id(5)) == ()
+    subscribed.remove(BOB.with_id(6), 1, 8)
+    assert len(subscribed) == 0
 
 
 @pytest.mark.parametrize(
@@ -52,64 +74,111 @@ def test_removing_what_is_not_there(name: Name, connection: int, subscription: i
 
 def test_an_unsubscribe_takes_the_entry_a_reconnect_left_behind() -> None:
     subscribed = table((BOB, 1, 7), (BOB, 1, 0))
-    subscribed.remove(BOB, 1, 7)
-    assert subscribed.routes() == {}
+    assert subscribed.remove(BOB, 1, 7) == 2
+    assert len(subscribed) == 0
     only_restored = table((BOB, 1, 0))
-    only_restored.remove(BOB, 1, 7)
-    assert only_restored.routes() == {}
+    assert only_restored.remove(BOB, 1, 7) == 1
+    assert len(only_restored) == 0
 
 
-def test_local_and_remote_stand_apart() -> None:
-    route = table((BOB, 1, 0), (BOB.with_id(5), 2, 0), local=(2,)).routes()[BOB.key]
-    assert route.local_any == (2,)
-    assert route.remote_any == (1,)
-    assert route.local_by_id == {5: (2,)}
+def test_local_and_remote_stand_apart_and_local_ones_first() -> None:
+    targets = table((BOB, 1, 0), (BOB.with_id(5), 2, 0), local=(2,)).view.by_name[BOB.key]
+    assert targets == Targets((2,), (1,), (2, 1))
 
 
 def test_a_connection_that_goes_takes_everything_along() -> None:
     subscribed = table((BOB, 1, 7), (BOB.with_id(5), 1, 8), (BOB, 2, 9))
-    assert subscribed.count(1) == 2
-    assert sorted(subscribed.remove_connection(1), key=str) == sorted(
-        [(BOB, 7), (BOB.with_id(5), 8)], key=str
-    )
-    assert subscribed.routes()[BOB.key].remote_any == (2,)
-    assert subscribed.count(1) == 0
+    assert sorted(subscribed.detach(1), key=str) == sorted([(BOB, 7), (BOB.with_id(5), 8)], key=str)
+    assert reach(subscribed, BOB) == (2,)
+    assert subscribed.view.addresses.keys() == {2}
+    assert subscribed.detach(1) == []
 
 
-def test_a_snapshot_is_not_touched_by_later_changes() -> None:
+def test_targets_that_were_taken_out_are_not_touched_by_later_changes() -> None:
+    subscribed = table((BOB, 1, 0), (Name("o", "n", "other"), 2, 0))
+    before = subscribed.view.by_name[BOB.key]
+    subscribed.add(BOB, 2, 0)
+    assert before.all == (1,)
+    assert reach(subscribed, BOB) == (1, 2)
+
+
+def test_changes_are_told_once_and_only_what_remains_of_them() -> None:
     subscribed = table((BOB, 1, 0))
-    before = subscribed.routes()
-    subscribed.add(BOB, 2, 0, local=False)
-    assert before[BOB.key].remote_any == (1,)
-    assert subscribed.routes()[BOB.key].remote_any == (1, 2)
+    assert subscribed.changes() == []
+    assert subscribed.record_changes() == [Change(BOB, 1, local=False, present=True)]
+    subscribed.remove(BOB, 1, 0)
+    subscribed.add(BOB, 1, 3)
+    subscribed.add(BOB.with_id(2), 1, 0)
+    assert subscribed.changes() == [Change(BOB.with_id(2), 1, local=False, present=True)]
+    assert subscribed.changes() == []
 
 
-operation = st.tuples(
-    st.booleans(), st.integers(0, 2), st.sampled_from([1, 2, NO_ID]), st.integers(1, 3), st.integers(0, 2)
+Step = tuple[str, int, int, int, int]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "add", "remove", "detach", "tell"]),
+        st.integers(0, 2),
+        st.sampled_from([1, 2, NO_ID]),
+        st.integers(1, 3),
+        st.integers(0, 2),
+    ),
+    max_size=60,
 )
+LOCAL = 1
 
 
-@given(st.lists(operation))
-def test_the_table_is_what_its_references_say(operations: list[tuple[bool, int, int, int, int]]) -> None:
+@given(steps)
+def test_table_view_and_a_copy_that_follows_the_changes_are_what_a_simple_model_says(
+    history: list[Step],
+) -> None:
     subscribed, model = SubscriptionTable(), set()
-    for add, app, id, connection, subscription in operations:
+    copy, told = SubscriptionTable(), subscribed.record_changes()
+    for connection in (1, 2, 3):
+        subscribed.attach(connection, f"actor {connection}", local=connection == LOCAL)
+        copy.attach(connection, f"actor {connection}", local=connection == LOCAL)
+    for what, app, id, connection, subscription in history:
         name = Name("o", "n", f"app{app}", id)
         entry = (name, connection, subscription)
-        if add:
-            subscribed.add(*entry, local=False)
+        if what == "add":
+            assert subscribed.add(*entry) is (entry not in model)
             model.add(entry)
-            continue
-        expected = {entry, (name, connection, 0)} & model
-        model -= expected
-        try:
-            subscribed.remove(*entry)
-            assert expected
-        except SubscriptionNotFound:
-            assert not expected
-    seen = {
-        (key, id, connection)
-        for key, route in subscribed.routes().items()
-        for id, connections in route.remote_by_id.items()
-        for connection in connections
-    }
-    assert seen == {(name.key, name.id, connection) for name, connection, _ in model}
+        elif what == "detach":
+            gone = {(n, c, s) for n, c, s in model if c == connection}
+            assert set(subscribed.detach(connection)) == {(n, s) for n, _, s in gone}
+            subscribed.attach(connection, f"actor {connection}", local=connection == LOCAL)
+            model -= gone
+        elif what == "remove":
+            expected = {entry, (name, connection, 0)} & model
+            model -= expected
+            try:
+                assert subscribed.remove(*entry) == len(expected)
+            except SubscriptionNotFound:
+                assert not expected
+        else:
+            told = follow(copy, told + subscribed.changes())
+        agrees(subscribed, model)
+    follow(copy, told + subscribed.changes())
+    agrees(copy, {(name, connection, 0) for name, connection, _ in model})
+
+
+def follow(copy: SubscriptionTable, changes: list[Change]) -> list[Change]:
+    for change in changes:
+        if change.present:
+            assert copy.add(change.name, change.connection, 0)
+        else:
+            copy.remove(change.name, change.connection, 0)
+    return []
+
+
+def agrees(made: SubscriptionTable, model: set[tuple[Name, int, int]]) -> None:
+    """The view says what the references in `model` do, each connection once, local ones apart."""
+    view = made.view
+    exact = {(name.key, name.id, connection) for name, connection, _ in model}
+    assert {(*i, c) for i, targets in view.by_instance.items() for c in targets.all} == exact
+    anyone = {(name.key, connection) for name, connection, _ in model}
+    assert {(key, c) for key, targets in view.by_name.items() for c in targets.all} == anyone
+    for targets in (*view.by_name.values(), *view.by_instance.values()):
+        assert targets.all == targets.local + targets.remote
+        assert len(set(targets.all)) == len(targets.all) > 0
+        assert set(targets.local) <= {LOCAL}
+        assert LOCAL not in targets.remote

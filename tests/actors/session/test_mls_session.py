@@ -1,4 +1,4 @@
-"""Sessions with real MLS, back to back (`session.md` 11 and 14)."""
+"""Sessions with real MLS, back to back (`session.md` 11, 14)."""
 
 from __future__ import annotations
 
@@ -360,7 +360,7 @@ def test_a_provider_that_cannot_carry_the_key_says_so_itself(stage: MlsStage) ->
 
 
 def forget(player: MlsPlayer) -> Forgetful:
-    verifier = Forgetful(SharedSecretVerifier(SECRET))
+    verifier = Forgetful(SharedSecretVerifier("app", SECRET))
     player.verifier, player.verify = verifier, verifier.learn
     return verifier
 
@@ -387,7 +387,7 @@ def test_keys_of_credentials_are_fetched_outside(stage: MlsStage) -> None:
 def test_keys_that_never_come_fail_the_invitation(stage: MlsStage) -> None:
     alice, bob = stage.player("alice"), stage.player("bob")
     alice.create(ROOM, group(mls=True))
-    bob.verifier = Forgetful(SharedSecretVerifier(SECRET))
+    bob.verifier = Forgetful(SharedSecretVerifier("app", SECRET))
     alice.invite(bob.name.without_id(), handle=5)
     stage.transfer()
     assert bob.joined == 0

@@ -323,14 +323,14 @@ def cases() -> list[tuple[str, str]]:
 def on_purpose(replay: Replay, name: str) -> str:
     """Why ours sends something else than the recorded application, if it should."""
     if replay.old and replay.initiates and "group" in name:
-        return "a 0.7 moderator's GROUP_REMOVE and early messages are not copied (session.md 12)"
+        return "a 0.7 moderator's GROUP_REMOVE and early messages are not copied (`session.md` 12)"
     heard = [s.message for s in replay.said if s.app == replay.app and not s.by_it]
     ids = [(m.source, m.message_id) for m in heard if m.kind is K.MSG]
     acks = {m.message_id for m in replay.expected if m.kind is K.MSG_ACK}
     if "mls" in name and any(ids.count(id) > 1 and id[1] in acks for id in ids):
-        return "duplicates are acknowledged with MLS too (session.md 14, 2)"
+        return "duplicates are acknowledged with MLS too (`session.md` 14, point 2)"
     if "besteffort-rejected" in name and not replay.initiates:
-        return "a best-effort group can be joined (session.md 4.2)"
+        return "a best-effort group can be joined (`session.md` 4.2)"
     return ""
 
 

@@ -253,7 +253,7 @@ def test_refusal_keeps_its_cause_and_shows_no_token() -> None:
 
 async def test_tokens_of_the_applications_own_provider_make_members() -> None:
     secret = "a shared secret of more than thirty-two bytes"
-    identity = SlimIdentity(SharedSecretVerifier(secret))
+    identity = SlimIdentity(SharedSecretVerifier("app", secret))
     provider = SharedSecretProvider("org/ns/alice", secret)
     claims = {"pubkey": public_key_claim(SIGNER.public)}
     leaf = leaf_with(token_credential(await provider.get_token_with_claims(claims, NOW)))

@@ -1,0 +1,75 @@
+"""Fair shares of the route table: who may have how many of its places.
+
+    places of the node   [ shared by all ...................... | reserve ]
+    of one peer          [ at most PEER_BOUND                             ]
+
+1. A name costs a place for each kilobyte that its text may take, at least one: long names are not cheap.
+2. One peer, which is a TCP connection with all its streams, or one application of this process, has at most
+   PEER_BOUND places.
+3. When only the reserve is left, it goes to those who have less than SMALL places: whoever comes last still
+   gets its few names, however many others were taken before.
+4. Routes that wait for a lost peer to return count like a peer's own.
+"""
+
+from __future__ import annotations
+
+from actors.names import Name
+
+PEER_BOUND = 65_536
+NODE_BOUND = 8 * PEER_BOUND
+"""Places of all peers together. One with a short name takes up to 1 KiB."""
+RESERVE = PEER_BOUND
+SMALL = 1024
+NAME_BOUND = 4096
+"""Characters of a name that may be subscribed to."""
+
+_PLACE = 256
+"""Characters, of up to four bytes each, that one place pays for."""
+
+Holder = str | int
+"""A peer, by what its streams have in common; a connection that stands alone, by its index."""
+
+
+def places(name: Name) -> int:
+    """What a subscription of `name` costs."""
+    return 1 + sum(map(len, name.strings)) // _PLACE
+
+
+class Shares:
+    """The places that are taken, by holder."""
+
+    def __init__(self, *, node: int = NODE_BOUND, peer: int = PEER_BOUND, reserve: int = RESERVE) -> None:
+        self._node, self._peer, self._reserve = node, peer, reserve
+        self._held: dict[Holder, int] = {}
+        self.total = 0
+        self.refused = 0
+
+    def held(self, holder: Holder) -> int:
+        return self._held.get(holder, 0)
+
+    def take(self, holder: Holder, name: Name) -> str:
+        """Take the places for `name`, or say why not: the text is for the acknowledgement."""
+        if sum(map(len, name.strings)) > NAME_BOUND:
+            self.refused += 1
+            return f"the name has more than {NAME_BOUND} characters"
+        cost, mine = places(name), self.held(holder)
+        if mine + cost > self._peer:
+            self.refused += 1
+            return f"this peer holds its {self._peer} subscriptions"
+        left = self._node - self.total - cost
+        if left < 0 or (left < self._reserve and mine + cost > SMALL):
+            self.refused += 1
+            return f"the node holds its {self._node} subscriptions"
+        self._held[holder] = mine + cost
+        self.total += cost
+        return ""
+
+    def release(self, holder: Holder, name: Name) -> None:
+        """Give the places of `name` back."""
+        cost = places(name)
+        self.total -= cost
+        left = self._held[holder] - cost
+        if left:
+            self._held[holder] = left
+        else:
+            del self._held[holder]
