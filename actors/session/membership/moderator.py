@@ -16,9 +16,6 @@ from __future__ import annotations
 from collections import deque
 
 from actors.errors import (
-    HandshakeFailed,
-    NotModerator,
-    ParticipantDisconnected,
     ParticipantExists,
     ParticipantNotFound,
     QueueFull,
@@ -30,8 +27,6 @@ from actors.messages.session import (
     Bound,
     CloseSession,
     Invite,
-    MemberJoined,
-    MemberLeft,
     RemoveMember,
 )
 from actors.messages.wire import (
@@ -53,13 +48,20 @@ from actors.messages.wire import (
     SessionMessage,
     TimerSettings,
 )
-from actors.names import Key, Name
+from actors.names import Name
 from actors.session.conversation import Conversation
 from actors.session.crypto import Addition, at_once
 from actors.session.effects import Event
 from actors.session.encryption import Phase
+from actors.session.membership.failures import (
+    disconnected,
+    failed_to_add,
+    failed_to_remove,
+    not_moderator,
+)
 from actors.session.membership.liveness import Rounds
 from actors.session.membership.requests import PendingRequest
+from actors.session.membership.roster import Roster
 from actors.session.membership.tasks import (
     AddTask,
     AskedBy,
@@ -103,11 +105,10 @@ class Moderator:
         "_commit_id",
         "_conversation",
         "_founded",
-        "_members",
         "_opened_by",
         "_ping_id",
-        "_present",
         "_queue",
+        "_roster",
         "_rounds",
         "_task",
     )
@@ -115,10 +116,7 @@ class Moderator:
     def __init__(self, conversation: Conversation, opened_by: AskedBy, now: float) -> None:
         self._conversation = conversation
         self._opened_by = opened_by
-        self._members: dict[Key, Located] = {}
-        """The others."""
-        self._present: set[Name] = set()
-        """Members that acknowledged their welcome."""
+        self._roster = Roster(conversation)
         self._queue: deque[Task] = deque()
         self._task: Task | None = None
         self._founded = False
@@ -129,7 +127,7 @@ class Moderator:
 
     @property
     def members(self) -> tuple[Name, ...]:
-        return (self._conversation.local, *self._names())
+        return self._roster.all
 
     # Operations
 
@@ -165,7 +163,7 @@ class Moderator:
         conversation = self._conversation
         if event.handle is not None:
             conversation.ending.await_by(event.handle)
-        if not conversation.group and not self._members and not conversation.data.keeps:
+        if not conversation.group and not self._roster and not conversation.data.keeps:
             # Nobody was found yet, and nothing waits for whoever it is.
             self._end(None, turn)
         else:
@@ -179,8 +177,7 @@ class Moderator:
     def _objection(self, event: Invite | RemoveMember) -> SlimError | None:
         session_id = self._conversation.session_id
         if not self._conversation.group:
-            verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
-            return NotModerator(f"cannot {verb} a point-to-point session", session_id=session_id)
+            return not_moderator(self._conversation, event, "a point-to-point session")
         if self._conversation.data.draining:
             return SessionClosed("draining, no new operations", session_id=session_id)
         if len(self._queue) >= TASKS_QUEUED:
@@ -256,7 +253,8 @@ class Moderator:
 
     def _discover(self, task: AddTask, turn: Turn) -> None:
         conversation = self._conversation
-        if conversation.group and task.name.key in {conversation.local.key, *self._members}:
+        taken = task.name.key == conversation.local.key or self._roster.find(task.name) is not None
+        if conversation.group and taken:
             error = ParticipantExists(str(task.name), session_id=conversation.session_id)
             self._finish(task, error, turn)
             return
@@ -281,7 +279,7 @@ class Moderator:
         match self._task:
             case AddTask(at=BindingChannel(member)) as task:
                 if event.error is not None:
-                    self._finish(task, self._failed_to_add(task, str(event.error)), turn)
+                    self._finish(task, failed_to_add(self._conversation, task, str(event.error)), turn)
                     return
                 self._channel_bound = True
                 self._found(task, member, turn)
@@ -325,7 +323,7 @@ class Moderator:
         if encryption is None:
             self._welcome(task, member, None, None, turn)
         elif key_package is None:
-            self._finish(task, self._failed_to_add(task, "it sent no key package"), turn)
+            self._finish(task, failed_to_add(self._conversation, task, "it sent no key package"), turn)
         else:
             crypto = encryption.crypto
             self._task = task.moved(CommittingAdd(member, key_package))
@@ -350,13 +348,12 @@ class Moderator:
     ) -> None:
         """Put the member on the list; tell the others, and itself."""
         conversation = self._conversation
-        told = self._names()
-        self._members[member.name.key] = member
-        conversation.data.admit(member.name, from_start=True)
+        told = self._roster.names
+        self._roster.put(member)
         awaited: list[tuple[SessionMessage, list[Name]]] = []
         if told:
             content = GroupAdd(member.name, self.members, commit)
-            awaited.append((self._to_group(MessageType.GROUP_ADD, content), told))
+            awaited.append((self._roster.request(MessageType.GROUP_ADD, content), told))
         request = conversation.message(
             MessageType.GROUP_WELCOME,
             member.name,
@@ -367,19 +364,14 @@ class Moderator:
         self._task = task.moved(Welcoming(member, tuple(request for request, _ in awaited)))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)
-        conversation.tell_epoch(self.members, f"{member.name} added", turn)
+        self._roster.tell_epoch(f"{member.name} added", turn)
 
     def _told(self, task: AddTask, at: Welcoming, request: PendingRequest, turn: Turn) -> None:
         """GROUP_ADD or GROUP_WELCOME is acknowledged by all it was for."""
         at = _without(at, request)
         if request.message.kind is MessageType.GROUP_WELCOME:
             at = at._replace(welcomed=True)
-            member = at.member.name
-            if not self._conversation.group:
-                self._conversation.data.sender.destination = member
-            self._present.add(member)
-            turn.tell(MemberJoined(self._conversation.session_id, member, self.members))
-            self._conversation.data.open_up(member, turn)
+            self._roster.joined(at.member.name, turn)
         self._go_on_welcoming(task, at, turn)
 
     def _go_on_welcoming(self, task: AddTask, at: Welcoming, turn: Turn) -> None:
@@ -388,23 +380,10 @@ class Moderator:
             # Not before: whoever has not answered yet must get the change all the same.
             self._finish(task, at.failures[0] if at.failures else None, turn)
 
-    def _failed_to_add(self, task: AddTask, cause: str) -> HandshakeFailed:
-        session_id = self._conversation.session_id
-        if not self._conversation.group:
-            return HandshakeFailed(f"session handshake failed: {cause}", session_id=session_id)
-        hint = ""
-        if not self._conversation.config.reliable:
-            hint = (
-                "; members of SLIM's own implementation cannot join a group without timeout and max_retries"
-            )
-        return HandshakeFailed(
-            f"failed to add a participant to the group: {task.name}: {cause}{hint}", session_id=session_id
-        )
-
     # Remove and Drop
 
     def _begin_remove(self, task: RemoveTask, turn: Turn) -> None:
-        member = self._members.get(task.name.key)
+        member = self._roster.find(task.name)
         if member is None:
             error = ParticipantNotFound(str(task.name), session_id=self._conversation.session_id)
             self._finish(task, error, turn)
@@ -414,14 +393,14 @@ class Moderator:
         self._part(task, at, turn)
 
     def _begin_drop(self, task: DropTask, turn: Turn) -> None:
-        member = self._members.get(task.name.key)
+        member = self._roster.find(task.name)
         if member is None or member.name != task.name:
             self._finish(task, None, turn)
             return
-        alone = not self._conversation.group or len(self._members) == 1
+        alone = not self._conversation.group or len(self._roster) == 1
         if alone and not task.rolls_back and not any(isinstance(waits, AddTask) for waits in self._queue):
             self._leave_list(task.name, task.cause, turn)
-            self._end(self._disconnected(task.name, task.cause), turn)
+            self._end(disconnected(self._conversation, task.name, task.cause), turn)
             return
         at = CommittingRemove(member)
         self._task = task = task.moved(at)
@@ -447,20 +426,20 @@ class Moderator:
         self, task: RemoveTask | DropTask, member: Located, commit: MlsPayload | None, turn: Turn
     ) -> None:
         """Take the member off the list and tell the others; the list they get still has it."""
-        if not self._is_member(member.name):
+        if member.name not in self._roster:
             # It went while the session was closing, and the commit was on its way.
             self._finish(task, None, turn)
             return
-        before, told = self.members, set(self._names())
+        before, told = self.members, set(self._roster.names)
         cause = "removed"
         if isinstance(task, DropTask):
             cause = task.cause
             told.discard(member.name)
         self._leave_list(member.name, cause, turn)
-        self._conversation.tell_epoch(self.members, f"{member.name} {cause}", turn)
-        if self._members:
+        self._roster.tell_epoch(f"{member.name} {cause}", turn)
+        if self._roster:
             content = GroupRemove(member.name, before, commit)
-            request = self._to_group(MessageType.GROUP_REMOVE, content)
+            request = self._roster.request(MessageType.GROUP_REMOVE, content)
             self._task = task.moved(Telling(member, request))
             self._conversation.requests.start(request, told, turn)
         else:
@@ -478,50 +457,36 @@ class Moderator:
         self._conversation.requests.start(request, {member.name}, turn)
 
     def _leave_list(self, member: Name, cause: str, turn: Turn) -> None:
-        del self._members[member.key]
-        self._conversation.data.expel(member, turn)
         self._rounds.left(member)
-        turn.unbind(member)
-        if member in self._present:
-            self._present.discard(member)
-            turn.tell(MemberLeft(self._conversation.session_id, member, self.members, cause))
-
-    def _failed_to_remove(self, task: RemoveTask | DropTask, cause: str) -> SessionError:
-        return SessionError(
-            f"failed to remove participant from session: {task.name}: {cause}",
-            session_id=self._conversation.session_id,
-        )
+        self._roster.strike(member, cause, turn)
 
     def _drop(self, member: Name, cause: str, turn: Turn, *, rolls_back: bool = False) -> None:
         """A member is gone without being asked to go: tell the application, and the others in turn."""
-        if not self._is_member(member):
+        if member not in self._roster:
             return
         tasks = (self._task, *self._queue)
         if any(isinstance(task, DropTask) and task.name == member for task in tasks):
             return
         self._conversation.data.sender.forget(member, turn)
         if not rolls_back:
-            turn.report(self._disconnected(member, cause))
+            turn.report(disconnected(self._conversation, member, cause))
         if self._conversation.data.draining:
             # GROUP_CLOSE is next; it need not wait for somebody who is gone, nor the others be told twice.
             self._leave_list(member, cause, turn)
             return
         self._queue.append(DropTask(member, cause, rolls_back))
 
-    def _disconnected(self, member: Name, cause: str) -> ParticipantDisconnected:
-        return ParticipantDisconnected(str(member), cause, session_id=self._conversation.session_id)
-
     # Close
 
     def _take_leave(self, task: CloseTask, turn: Turn) -> None:
         if self._conversation.data.unacknowledged and turn.now < task.deadline:
             return
-        if not self._members:
+        if not self._roster:
             self._closed(task, None, turn)
             return
-        request = self._to_group(MessageType.GROUP_CLOSE, GroupClose(self.members))
+        request = self._roster.request(MessageType.GROUP_CLOSE, GroupClose(self.members))
         self._task = task.moved(TakingLeave(request))
-        self._conversation.requests.start(request, self._names(), turn)
+        self._conversation.requests.start(request, self._roster.names, turn)
 
     def _closed(self, task: CloseTask, error: SlimError | None, turn: Turn) -> None:
         self._task = None
@@ -590,7 +555,7 @@ class Moderator:
             return
         reply = self._conversation.reply(message, MessageType.LEAVE_REPLY, LeaveReply())
         turn.send(reply)
-        if not self._is_member(message.source):
+        if message.source not in self._roster:
             return
         self._conversation.ending.farewells.append(reply)
         self._excuse(message.source, turn)
@@ -611,12 +576,12 @@ class Moderator:
             return
         match self._task:
             case AddTask(at=Welcoming() as at) as task:
-                failures = (*at.failures, self._failed_to_add(task, cause))
+                failures = (*at.failures, failed_to_add(self._conversation, task, cause))
                 self._go_on_welcoming(task, _without(at, request)._replace(failures=failures), turn)
             case AddTask() as task:
-                self._finish(task, self._failed_to_add(task, cause), turn)
+                self._finish(task, failed_to_add(self._conversation, task, cause), turn)
             case RemoveTask() | DropTask() as task:
-                self._finish(task, self._failed_to_remove(task, cause), turn)
+                self._finish(task, failed_to_remove(self._conversation, task, cause), turn)
             case CloseTask() as task:
                 text = f"failed to close session: {cause}"
                 self._closed(task, SessionError(text, session_id=self._conversation.session_id), turn)
@@ -631,9 +596,13 @@ class Moderator:
         as_it_is = phase is Phase.CREDENTIAL and isinstance(error, ConfigError)
         match self._task:
             case AddTask() as task:
-                self._finish(task, error if as_it_is else self._failed_to_add(task, cause), turn)
+                self._finish(
+                    task, error if as_it_is else failed_to_add(self._conversation, task, cause), turn
+                )
             case RemoveTask() | DropTask() as task:
-                self._finish(task, error if as_it_is else self._failed_to_remove(task, cause), turn)
+                self._finish(
+                    task, error if as_it_is else failed_to_remove(self._conversation, task, cause), turn
+                )
 
     # Time
 
@@ -656,35 +625,15 @@ class Moderator:
             self._excuse(member, turn)
             self._drop(member, "it stopped answering", turn)
         conversation.requests.cancel(self._ping_id)
-        if conversation.ended or not self._members:
+        if conversation.ended or not self._roster:
             return
-        ping = self._to_group(MessageType.PING, Ping())
-        if not conversation.group:
-            ping = ping._replace(fanout=ONE)
+        ping = self._roster.request(MessageType.PING, Ping(), ALL if conversation.group else ONE)
         self._ping_id = ping.message_id
-        again = self._rounds.open_round(ping.message_id, self._names())
+        again = self._rounds.open_round(ping.message_id, self._roster.names)
         if again:
             conversation.requests.start(ping, again, turn)
         else:
             turn.send(ping)
-
-    # Private
-
-    def _names(self) -> list[Name]:
-        """The others, full names."""
-        return [member.name for member in self._members.values()]
-
-    def _is_member(self, name: Name) -> bool:
-        member = self._members.get(name.key)
-        return member is not None and member.name == name
-
-    def _to_group(
-        self, kind: MessageType, content: GroupAdd | GroupRemove | GroupClose | Ping
-    ) -> SessionMessage:
-        """A request to all members: to the channel, point to point to the peer."""
-        conversation = self._conversation
-        to = conversation.destination if conversation.group else self._names()[0]
-        return conversation.message(kind, to, content, fanout=ALL)
 
 
 def _without(at: Welcoming, request: PendingRequest) -> Welcoming:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from actors.errors import NotModerator, ParticipantDisconnected, SessionClosed, SessionError
+from actors.errors import SessionClosed, SessionError
 from actors.messages.session import (
     Bound,
     CloseSession,
@@ -43,6 +43,7 @@ from actors.session.conversation import Conversation
 from actors.session.crypto import CommitOrder, at_once
 from actors.session.effects import Event
 from actors.session.encryption import Encryption, Phase
+from actors.session.membership.failures import disconnected, not_moderator
 from actors.session.membership.liveness import Watchdog
 from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
@@ -149,11 +150,8 @@ class Participant:
     def operate(self, event: Event, turn: Turn) -> None:
         match event:
             case Invite() | RemoveMember():
-                verb = "invite participant to" if isinstance(event, Invite) else "remove participant from"
                 why = "only its moderator can" if self._conversation.group else "point to point"
-                error = NotModerator(
-                    f"cannot {verb} this session: {why}", session_id=self._conversation.session_id
-                )
+                error = not_moderator(self._conversation, event, f"this session: {why}")
                 turn.answer(event.handle, error, event.inbox)
             case CloseSession():
                 self._close(event, turn)
@@ -448,9 +446,7 @@ class Participant:
             self._failed(request, turn)
         due = self._watchdog.next_deadline()
         if due is not None and turn.now >= due and self._watchdog.expire(turn.now) and not conversation.ended:
-            error = ParticipantDisconnected(
-                str(self._moderator), "the moderator stopped asking", session_id=conversation.session_id
-            )
+            error = disconnected(conversation, self._moderator, "the moderator stopped asking")
             turn.report(error)
             conversation.end(error, turn)
         match self._state:
