@@ -11,7 +11,9 @@ from actors.errors import (
 from actors.messages.session import Invite, RemoveMember
 from actors.names import Name
 from actors.session.conversation import Conversation
+from actors.session.encryption import Phase
 from actors.session.membership.tasks import AddTask, DropTask, RemoveTask
+from identity.errors import ConfigError, SlimError
 
 
 def not_moderator(conversation: Conversation, event: Invite | RemoveMember, why: str) -> NotModerator:
@@ -39,6 +41,16 @@ def failed_to_remove(conversation: Conversation, task: RemoveTask | DropTask, ca
         f"failed to remove participant from session: {task.name}: {cause}",
         session_id=conversation.session_id,
     )
+
+
+def is_final(phase: Phase, error: SlimError) -> bool:
+    """Whether an operation of MLS failed by what our application is set up with: it reads that as it is."""
+    return phase is Phase.CREDENTIAL and isinstance(error, ConfigError)
+
+
+def in_words(phase: Phase, error: SlimError) -> str:
+    """Why an operation of MLS failed."""
+    return f"no credential for MLS: {error}" if phase is Phase.CREDENTIAL else str(error)
 
 
 def disconnected(conversation: Conversation, name: Name, cause: str) -> ParticipantDisconnected:

@@ -268,7 +268,7 @@ class CloseStep(IntEnum):
 S = TypeVar("S", bound=IntEnum)
 
 
-class Row(NamedTuple, Generic[S]):
+class StepRow(NamedTuple, Generic[S]):
     """One step."""
 
     step: S
@@ -281,38 +281,38 @@ class Row(NamedTuple, Generic[S]):
 
 _K = MessageType
 
-ADD: Mapping[type, Row[AddStep]] = {
+ADD: Mapping[type, StepRow[AddStep]] = {
     #                   step               requests               what may follow
-    Queued:         Row(AddStep.QUEUED,    (),                    (Discovering,)),
-    Discovering:    Row(AddStep.DISCOVERY, (_K.DISCOVERY_REQUEST,), (BindingChannel, Founding, Joining)),
-    BindingChannel: Row(AddStep.CHANNEL,   (),                    (Founding, Joining)),
-    Founding:       Row(AddStep.FOUNDING,  (),                    (Joining,)),
-    Joining:        Row(AddStep.JOIN,      (_K.JOIN_REQUEST,),    (CommittingAdd, Welcoming)),
-    CommittingAdd:  Row(AddStep.COMMIT,    (),                    (Welcoming,)),
-    Welcoming:      Row(AddStep.WELCOME,   (_K.GROUP_ADD, _K.GROUP_WELCOME), (Welcoming,)),
+    Queued:         StepRow(AddStep.QUEUED,    (),                    (Discovering,)),
+    Discovering:    StepRow(AddStep.DISCOVERY, (_K.DISCOVERY_REQUEST,), (BindingChannel, Founding, Joining)),
+    BindingChannel: StepRow(AddStep.CHANNEL,   (),                    (Founding, Joining)),
+    Founding:       StepRow(AddStep.FOUNDING,  (),                    (Joining,)),
+    Joining:        StepRow(AddStep.JOIN,      (_K.JOIN_REQUEST,),    (CommittingAdd, Welcoming)),
+    CommittingAdd:  StepRow(AddStep.COMMIT,    (),                    (Welcoming,)),
+    Welcoming:      StepRow(AddStep.WELCOME,   (_K.GROUP_ADD, _K.GROUP_WELCOME), (Welcoming,)),
 }  # fmt: skip
 
-REMOVE: Mapping[type, Row[RemoveStep]] = {
-    Queued:           Row(RemoveStep.QUEUED,  (),                  (CommittingRemove,)),
-    CommittingRemove: Row(RemoveStep.COMMIT,  (),                  (Telling, Dismissing)),
-    Telling:          Row(RemoveStep.TELLING, (_K.GROUP_REMOVE,),  (Dismissing,)),
-    Dismissing:       Row(RemoveStep.LEAVE,   (_K.LEAVE_REQUEST,), ()),
+REMOVE: Mapping[type, StepRow[RemoveStep]] = {
+    Queued:           StepRow(RemoveStep.QUEUED,  (),                  (CommittingRemove,)),
+    CommittingRemove: StepRow(RemoveStep.COMMIT,  (),                  (Telling, Dismissing)),
+    Telling:          StepRow(RemoveStep.TELLING, (_K.GROUP_REMOVE,),  (Dismissing,)),
+    Dismissing:       StepRow(RemoveStep.LEAVE,   (_K.LEAVE_REQUEST,), ()),
 }  # fmt: skip
 
-DROP: Mapping[type, Row[DropStep]] = {
-    Queued:           Row(DropStep.QUEUED,  (),                 (CommittingRemove,)),
-    CommittingRemove: Row(DropStep.COMMIT,  (),                 (Telling,)),
-    Telling:          Row(DropStep.TELLING, (_K.GROUP_REMOVE,), ()),
+DROP: Mapping[type, StepRow[DropStep]] = {
+    Queued:           StepRow(DropStep.QUEUED,  (),                 (CommittingRemove,)),
+    CommittingRemove: StepRow(DropStep.COMMIT,  (),                 (Telling,)),
+    Telling:          StepRow(DropStep.TELLING, (_K.GROUP_REMOVE,), ()),
 }  # fmt: skip
 
-CLOSE: Mapping[type, Row[CloseStep]] = {
-    Queued:      Row(CloseStep.QUEUED,  (),                (Draining,)),
-    Draining:    Row(CloseStep.WINDOW,  (),                (TakingLeave,)),
-    TakingLeave: Row(CloseStep.GOODBYE, (_K.GROUP_CLOSE,), ()),
+CLOSE: Mapping[type, StepRow[CloseStep]] = {
+    Queued:      StepRow(CloseStep.QUEUED,  (),                (Draining,)),
+    Draining:    StepRow(CloseStep.WINDOW,  (),                (TakingLeave,)),
+    TakingLeave: StepRow(CloseStep.GOODBYE, (_K.GROUP_CLOSE,), ()),
 }  # fmt: skip
 
 
-def _following(table: Mapping[type, Row[Any]], before: State, after: Any) -> Any:
+def _following(table: Mapping[type, StepRow[Any]], before: State, after: Any) -> Any:
     """`after`, if the table has it follow `before`."""
     if type(after) not in table[type(before)].then:
         raise ValueError(f"{type(after).__name__} does not follow {type(before).__name__}")

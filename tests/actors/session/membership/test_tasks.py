@@ -32,7 +32,7 @@ from actors.session.membership.tasks import (
     Located,
     Queued,
     RemoveTask,
-    Row,
+    StepRow,
     TakingLeave,
     Telling,
     Welcoming,
@@ -43,7 +43,7 @@ from identity.errors import SlimError
 from tests.actors.session.stage import ROOM, FakeCrypto, Player, Stage, group
 
 ALICE, BOB, CAROL = (Name("o", "n", name, id) for id, name in enumerate(("alice", "bob", "carol"), 1))
-TABLES: dict[type, Mapping[type, Row[Any]]] = {
+TABLES: dict[type, Mapping[type, StepRow[Any]]] = {
     AddTask: ADD, RemoveTask: REMOVE, DropTask: DROP, CloseTask: CLOSE,
 }  # fmt: skip
 
@@ -75,8 +75,8 @@ class Watched(Player):
     def _perform(self, effects: Any) -> None:
         moderator = self.core._side if self.core is not None else None
         assert isinstance(moderator, Moderator)
-        under_way = () if moderator._task is None else (moderator._task,)
-        self.seen += [*under_way, *moderator._queue]
+        agenda = moderator._agenda
+        self.seen += [*(() if agenda.task is None else (agenda.task,)), *agenda.queue]
         super()._perform(effects)
 
 

@@ -10,7 +10,7 @@ from actors.session.membership.tasks import Located
 from actors.session.turn import Turn
 
 
-class Roster:
+class MemberList:
     """The other members of `conversation`, from the moment when the group is told of them."""
 
     __slots__ = ("_conversation", "_members", "_present")
