@@ -7,7 +7,9 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.app.invitations import Invitation, Invitations
+from actors.app.effects import Invitation
+from actors.app.invitations import Invitations
+from actors.app.turn import AppTurn
 from actors.errors import NoRoute
 from actors.messages.session import (
     AppSettings,
@@ -217,7 +219,9 @@ class Player:
         if known and not asks:
             self.event(Received((message,)))
             return
-        decision = self.invitations.unclaimed(message, self.stage.now)
+        turn = AppTurn(self.stage.now)
+        self.invitations.handle(message, turn)
+        decision = next(iter(turn.effects), None)
         if isinstance(decision, SessionMessage):
             self._perform([decision])
         elif isinstance(decision, Refused):
@@ -300,7 +304,7 @@ class Player:
                 case SessionEnded():
                     self.ended = effect
                 case SessionGone():
-                    self.invitations.gone(effect.session_id, effect.farewells, self.stage.now)
+                    self.invitations.handle(effect, AppTurn(self.stage.now))
                     for members in self.stage.channels.values():
                         members.pop(self, None)
                 case MemberJoined() | MemberLeft() | EpochChanged():

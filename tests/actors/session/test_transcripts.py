@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from actors.app.invitations import Invitation, Invitations
+from actors.app.effects import Invitation
+from actors.app.invitations import Invitations
+from actors.app.turn import AppTurn
 from actors.messages.session import (
     AppSettings,
     BeginSession,
@@ -200,7 +202,9 @@ class Replay:
         if core is not None and not core.ended and message.kind is not K.DISCOVERY_REQUEST:
             self._event(Received((message,)))
             return
-        decision = self.invitations.unclaimed(message, self.now)
+        turn = AppTurn(self.now)
+        self.invitations.handle(message, turn)
+        decision = next(iter(turn.effects), None)
         if isinstance(decision, SessionMessage):
             self.produced.append(decision)
         elif isinstance(decision, Invitation):
