@@ -14,13 +14,14 @@ many connections they leave by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
 from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
+from actors.app.collaborators import Collaborators
 from actors.app.effects import (
     Awaited,
     Dropped,
@@ -30,11 +31,12 @@ from actors.app.effects import (
     VerificationNeeded,
 )
 from actors.app.invitations import Invitations
+from actors.app.outbound import departures
+from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.subscriptions import Subscriptions
 from actors.app.turn import AppTurn
-from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
-from actors.messages.codec import Codec
+from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
     Attached,
@@ -84,7 +86,6 @@ from actors.messages.session import (
     VerificationWanted,
 )
 from actors.messages.wire import (
-    ONE,
     DiscoveryRequest,
     Frame,
     MessageType,
@@ -94,18 +95,16 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
-from actors.routing.view import RouteView
 from actors.session.actor import SessionActor
-from actors.session.conversation import Draw, Setting
+from actors.session.conversation import Setting
 from actors.session.core import SessionCore, controlled_moderator, moderator, participant
-from actors.session.crypto import Crypto, CryptoFactory
+from actors.session.crypto import Crypto
 from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
 from actors.session.peers import PeerGeneration, generation
-from actors.system import Cancellable, LoopActor
-from actors.system.tasks import SpawnTask
+from actors.system import Cancellable, LoopActor, handles
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import KeysMissing, Provider, RotatingProvider, Verifier
+from identity.protocols import KeysMissing, RotatingProvider
 
 EARLY = 4096
 """Messages that may wait until others can answer them."""
@@ -113,27 +112,6 @@ CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
-
-
-class Collaborators(NamedTuple):
-    """What an App needs beside messages."""
-
-    route_table: ActorAddress
-    routes: RouteView
-    """The table that this actor writes, to read."""
-    codec: Codec
-    provider: Provider
-    verifier: Verifier
-    clock: Callable[[], float]
-    """Seconds that only grow."""
-    wall: Callable[[], float]
-    """Unix seconds."""
-    draw: Draw
-    spawn_task: SpawnTask
-    crypto: CryptoFactory | None = None
-    """None: sessions with MLS are refused."""
-    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
-    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
 
 
 class AppActor(LoopActor):
@@ -168,8 +146,9 @@ class AppActor(LoopActor):
         )
         self._token = ""
         self._generation: int | None = None
-        self._tags = 0
-        self._resolving: dict[int, Callable[[Resolved], None]] = {}
+        self._resolving = Resolving(
+            collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
+        )
         self._generations: dict[str, PeerGeneration] = {}
         """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
@@ -178,54 +157,27 @@ class AppActor(LoopActor):
         self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
-        self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
-            Forward: self._on_forward,
-            Outbound: lambda message, sender: self._put_out(message.messages, sender),
-            Attached: lambda *_: self._on_attached(),
-            TooLarge: self._on_too_large,
-            ConnectionGone: self._on_connection_gone,
-            Transmit: self._on_transmit,
-            OpenSession: self._on_open,
-            Listen: self._on_listen,
-            Announce: self._on_announce,
-            Adopted: self._on_adopted,
-            Bind: self._on_bind,
-            Unbind: self._on_unbind,
-            SessionGone: self._on_gone,
-            SubscribeName: self._on_subscribe,
-            UnsubscribeName: self._on_unsubscribe,
-            SetRoute: self._on_set_route,
-            RemoveRoute: self._on_remove_route,
-            CredentialWanted: self._on_credential_wanted,
-            VerificationWanted: self._on_verification_wanted,
-            Resolved: self._on_resolved,
-            Congested: lambda message, _: self._congestion(message.connection, congested=True),
-            Drained: lambda message, _: self._congestion(message.connection, congested=False),
-            CloseApp: self._on_close,
-            WakeupMessage: lambda *_: self._expire(),
-            ChildActorExited: self._on_child_exited,
-            Status: self._on_status,
-        }
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        if not self._begun and not isinstance(message, ActorExitRequest):
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
+        if not self._begun and not isinstance(msg, ActorExitRequest):
             self._begun = True
             self._begin()
-        handler = self._handlers.get(type(message))
-        if handler is not None:
-            handler(message, sender)
-        elif isinstance(message, ActorExitRequest):
-            # Our Sessions end with us; their exits are no news.
-            self._sessions.clear()
-            self.send(self._with.route_table, Detach(self._connection, "application closed"))
+        return super().receiveMessage(msg, sender)
 
     def _begin(self) -> None:
         """Become a connection of the node, and reachable by our own name within it."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
         self._tell_node(self._subscriptions.own())
 
+    @handles(ActorExitRequest)
+    def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
+        # Our Sessions end with us; their exits are no news.
+        self._sessions.clear()
+        self.send(self._with.route_table, Detach(self._connection, "application closed"))
+
     # Inbound
 
+    @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
         decode, admits = self._with.codec.decode, self._admission.admits
@@ -295,7 +247,7 @@ class AppActor(LoopActor):
             self._admission.handle(TokenVerified(message.source, resolved.error), turn)
             self._perform(turn)
 
-        self._resolve(self._with.verifier.verify(message.identity, self._with.wall()), then)
+        self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
     def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
@@ -317,6 +269,10 @@ class AppActor(LoopActor):
 
     # Outbound
 
+    @handles(Outbound)
+    def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
+        self._put_out(message.messages, sender)
+
     def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
         if self._early is not None:
             if len(self._early) < EARLY:
@@ -332,39 +288,12 @@ class AppActor(LoopActor):
         if token is not self._token:
             self._token = token
             self._look_for_rotation()
-        routes, own, encode = self._routes, self._connection, self._with.codec.encode
-        batches: dict[int, list[Frame | SessionMessage]] = {}
-        last: Any = None
-        targets: tuple[int, ...] = ()
-        for message in messages:
-            destination, fanout, pinned = message.destination, message.fanout, message.connection
-            # Messages of one batch mostly go the same way; anycast takes a turn for each.
-            route = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
-            if route is None or route != last:
-                targets, last = routes.find(message), route
-            if not targets:
-                self._unroutable(session, (message,), NoRoute(str(destination)))
-                continue
-            item: Frame | SessionMessage | None = None
-            frame: Frame | None = None
-            for target in targets:
-                if routes.is_local(target, destination.key):
-                    item = message._replace(identity=token, connection=own)
-                else:
-                    if frame is None:
-                        try:
-                            frame = encode(message, token)
-                        except SlimError as refused:
-                            self._unroutable(session, (message,), refused)
-                            break
-                    item = frame
-                batch = batches.get(target)
-                if batch is None:
-                    batches[target] = [item]
-                else:
-                    batch.append(item)
+        batches, refused = departures(messages, token, self._routes, self._connection, self._with.codec)
+        for message, why in refused:
+            self._unroutable(session, (message,), why)
         for target, batch in batches.items():
-            self.send(routes.address(target), Forward(tuple(batch), own, self.myAddress))
+            forward = Forward(tuple(batch), self._connection, self.myAddress)
+            self.send(self._routes.address(target), forward)
 
     def _look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
@@ -385,17 +314,27 @@ class AppActor(LoopActor):
         if session is not None:
             self.send(session, Unroutable(messages, error))
 
+    @handles(TooLarge)
     def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
         for frame in message.frames:
             refused = self._with.codec.decode(frame)
             error = MessageTooLarge(frame.size, message.limit)
             self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
 
+    @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
         for session_id in self._routes.stranded(message.connection):
             address = self._sessions.get(session_id)
             if address is not None:
                 self.send(address, Stranded(message.error))
+
+    @handles(Congested)
+    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=True)
+
+    @handles(Drained)
+    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=False)
 
     def _congestion(self, connection: int, *, congested: bool) -> None:
         before = bool(self._congested)
@@ -407,7 +346,8 @@ class AppActor(LoopActor):
 
     # Routes and subscriptions
 
-    def _on_attached(self) -> None:
+    @handles(Attached)
+    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
         early, self._early = self._early, None
         for session, messages in early or ():
             self._put_out(messages, session)
@@ -420,6 +360,7 @@ class AppActor(LoopActor):
         self._tell_node(subscription)
         self._arm()
 
+    @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
         turn = self._begin_turn()
         for record in message.records:
@@ -433,7 +374,8 @@ class AppActor(LoopActor):
         else:
             self.send(awaited.asker, Bound(awaited.name, error))
 
-    def _expire(self) -> None:
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
         turn = self._begin_turn()
         self._subscriptions.expire(turn)
@@ -451,6 +393,7 @@ class AppActor(LoopActor):
         if deadline is not None:
             self._timer = self.after(max(0.0, deadline - now))
 
+    @handles(SubscribeName)
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
         try:
@@ -461,6 +404,7 @@ class AppActor(LoopActor):
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
 
+    @handles(UnsubscribeName)
     def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
         try:
@@ -471,10 +415,12 @@ class AppActor(LoopActor):
         self._invitations.give_up_name(name)
         self._subscribe(undo, message.handle, sender)
 
+    @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         route = self._subscriptions.route(message.name, message.connection)
         self._subscribe(route, message.handle, sender)
 
+    @handles(RemoveRoute)
     def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
         try:
             undo = self._subscriptions.undo_route(message.name, message.connection)
@@ -483,6 +429,7 @@ class AppActor(LoopActor):
             return
         self._subscribe(undo, message.handle, sender)
 
+    @handles(Bind)
     def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
         if session_id is None:
@@ -492,6 +439,7 @@ class AppActor(LoopActor):
             channel = self._subscriptions.channel(session_id, message.name, message.connection)
             self._subscribe(channel, None, sender)
 
+    @handles(Unbind)
     def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
         if session_id is None:
@@ -503,6 +451,7 @@ class AppActor(LoopActor):
 
     # Sessions
 
+    @handles(OpenSession)
     def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
         config = message.config
         if self._closing is not None:
@@ -585,18 +534,21 @@ class AppActor(LoopActor):
             self.send(address, Congestion(True))
         return address
 
+    @handles(Listen)
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
         self._listener = message.inbox
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
 
+    @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
         self._invitations.invited.discard(message.session_id)
         self._announced.discard(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
 
+    @handles(Announce)
     def _on_announce(self, message: Announce, _: ActorAddress) -> None:
         self._announced.add(message.opened.session_id)
         if self._listener is not None:
@@ -604,10 +556,12 @@ class AppActor(LoopActor):
         else:
             self._unheard.append(message.opened)
 
+    @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
         self._invitations.handle(message, self._begin_turn())
         self._forget(message.session_id, sender)
 
+    @handles(ChildActorExited)
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
@@ -634,41 +588,29 @@ class AppActor(LoopActor):
             self._invitations.invited.discard(session_id)
         self._try_to_end()
 
+    @handles(CredentialWanted)
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
-        self._resolve(
+        self._resolving.start(
             token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
         )
 
+    @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
-        coroutine = _look_at(self._with.verifier, message.tokens)
-        self._resolve(coroutine, lambda _: self.send(sender, Verification()))
+        coroutine = look_at(self._with.verifier, message.tokens)
+        self._resolving.start(coroutine, lambda _: self.send(sender, Verification()))
 
     def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
         assert self._with.threads is not None
         self._with.spawn_task(self._with.threads(function), lambda *_: then())
 
-    def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
-        """Run what must be awaited; `then` is called in a turn of this actor."""
-        self._tags += 1
-        tag = self._tags
-        self._resolving[tag] = then
-
-        def done(result: Any, error: Exception | None) -> None:
-            if error is not None and not isinstance(error, SlimError):
-                self._log.warning("the identity provider or verifier failed: {}", type(error).__name__)
-                error = AuthError(f"the identity provider or verifier failed: {type(error).__name__}")
-            self.send(self.myAddress, Resolved(tag, result if isinstance(result, str) else "", error))
-
-        self._with.spawn_task(coroutine, done)
-
+    @handles(Resolved)
     def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
-        then = self._resolving.pop(message.tag, None)
-        if then is not None:
-            then(message)
+        self._resolving.resolved(message)
 
     # Ending, and looking
 
+    @handles(CloseApp)
     def _on_close(self, message: CloseApp, sender: ActorAddress) -> None:
         if self._closing is not None:
             self._complete(sender, message.handle, None)
@@ -693,6 +635,7 @@ class AppActor(LoopActor):
     def _count(self, what: str) -> None:
         self._figures[what] += 1
 
+    @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         admission = self._admission
         figures = {
@@ -703,17 +646,3 @@ class AppActor(LoopActor):
             "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))
-
-
-async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> None:
-    """Make a verifier fetch what it needs to judge these tokens. What it thinks of them is asked later."""
-    for token, at in tokens:
-        try:
-            verifier.try_verify(token, at)
-        except InvalidToken:
-            continue
-        except KeysMissing:
-            try:
-                await verifier.verify(token, at)
-            except AuthError:
-                continue

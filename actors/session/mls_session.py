@@ -248,7 +248,7 @@ class MlsSession:
         that some member did, as in SLIM's own implementation."""
         if blob[:4] != _PRIVATE_MESSAGE:
             raise ClearText(source)
-        opened = self._member().decrypt(blob)
+        opened = self._member().decrypt(blob, now=self._wall())
         if self._leaves.get(source, opened.sender) != opened.sender:
             raise CryptoError(f"a message in the name of {source} that another member wrote")
         return opened.plaintext

@@ -34,7 +34,7 @@ from actors.messages.wire import SessionMessage
 from actors.names import Name
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
-from gateway.api.message import REQUEST_KEY, Message, MessageContext
+from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.waiters import Waiters
 from identity.errors import ConfigError, SlimError
@@ -85,6 +85,14 @@ class SessionInbox:
             self._first.set_result(message)
         else:
             self._kept.append(message)
+
+
+class Message(ReceivedMessage["Session"]):
+    """A received message: unpacks as `context, payload`, and can be answered.
+
+    async for message in session:
+        await message.reply(b"echo: " + message.payload)
+    """
 
 
 class Session:

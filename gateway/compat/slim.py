@@ -29,8 +29,7 @@ from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimT
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.completion import CompletionHandle, seconds
-from gateway.api.message import Message
-from gateway.api.session import Session
+from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
 from gateway.compat.connections import sharing

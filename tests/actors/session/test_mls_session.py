@@ -256,7 +256,7 @@ def _proposal_of_the_moderator(stage: MlsStage) -> bytes:
     alice = stage.players[0]
     assert isinstance(alice, MlsPlayer)
     assert alice.mls._group is not None
-    return alice.mls._group.propose(Remove(1))
+    return alice.mls._group.propose(Remove(1), now=alice.mls._wall())
 
 
 def test_a_key_package_is_used_once(stage: MlsStage) -> None:
