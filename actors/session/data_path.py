@@ -19,7 +19,7 @@ from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.encryption import Encryption
 from actors.session.receiver import DataReceiver
-from actors.session.retry import RetryPolicy, data_policy
+from actors.session.retry import ResendPolicy, data_policy
 from actors.session.sender import RING, DataSender
 from actors.session.turn import Turn
 from identity.errors import SlimError
@@ -88,7 +88,7 @@ class DataPath:
         """A connection that this application sends to is congested, or none is any more."""
         self._congested = congested
 
-    def set_policy(self, policy: RetryPolicy | None) -> None:
+    def set_policy(self, policy: ResendPolicy | None) -> None:
         """For messages from now on; None: best effort."""
         self.sender.policy = self.receiver.policy = policy
 

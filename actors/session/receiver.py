@@ -31,7 +31,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
-from actors.session.retry import Attempt, RetryPolicy, review
+from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
@@ -59,7 +59,7 @@ class _Requested(Attempt):
 
     __slots__ = ("message",)
 
-    def __init__(self, message: SessionMessage, policy: RetryPolicy, now: float) -> None:
+    def __init__(self, message: SessionMessage, policy: ResendPolicy, now: float) -> None:
         super().__init__(policy, now)
         self.message = message
 
@@ -122,7 +122,7 @@ class DataReceiver:
         session_id: int,
         *,
         space: int,
-        policy: RetryPolicy | None,
+        policy: ResendPolicy | None,
         open: Open | None = None,
     ) -> None:
         self.policy = policy
@@ -234,7 +234,7 @@ class DataReceiver:
 
     # Private: the ways of a message, by kind of session.
 
-    def _ordered(self, stream: _Stream, message: SessionMessage, policy: RetryPolicy, turn: Turn) -> None:
+    def _ordered(self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn) -> None:
         id = message.message_id
         unknown = stream.last is None
         if stream.last is None:
@@ -271,7 +271,7 @@ class DataReceiver:
             self._after_a_hole(stream, message, policy, turn)
 
     def _after_a_hole(
-        self, stream: _Stream, message: SessionMessage, policy: RetryPolicy, turn: Turn
+        self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn
     ) -> None:
         if len(self._held) >= HELD:
             self.dropped += 1
@@ -332,7 +332,7 @@ class DataReceiver:
     # Private: holes.
 
     def _request(
-        self, stream: _Stream, message: SessionMessage, id: int, policy: RetryPolicy, turn: Turn
+        self, stream: _Stream, message: SessionMessage, id: int, policy: ResendPolicy, turn: Turn
     ) -> None:
         request = SessionMessage(
             self._local,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 
-class RetryPolicy(NamedTuple):
+class ResendPolicy(NamedTuple):
     """When to try again, and when to give up."""
 
     interval: float
@@ -19,18 +19,18 @@ class RetryPolicy(NamedTuple):
     """Attempts after the first."""
 
 
-CONTROL = RetryPolicy(1.0, 10)
+CONTROL = ResendPolicy(1.0, 10)
 """For control messages of a session that sets no timers."""
 
 
-def data_policy(interval: float | None, retries: int | None) -> RetryPolicy | None:
+def data_policy(interval: float | None, retries: int | None) -> ResendPolicy | None:
     """For data messages and the requests for missing ones. None unless both values are given: best effort."""
-    return RetryPolicy(interval, retries) if interval is not None and retries is not None else None
+    return ResendPolicy(interval, retries) if interval is not None and retries is not None else None
 
 
-def control_policy(interval: float | None, retries: int | None) -> RetryPolicy:
+def control_policy(interval: float | None, retries: int | None) -> ResendPolicy:
     """For control messages, which are always tried again: each value that is None stands for the default."""
-    return RetryPolicy(
+    return ResendPolicy(
         CONTROL.interval if interval is None else interval, CONTROL.retries if retries is None else retries
     )
 
@@ -40,7 +40,7 @@ class Attempt:
 
     __slots__ = ("deadline", "policy", "retries")
 
-    def __init__(self, policy: RetryPolicy, now: float) -> None:
+    def __init__(self, policy: ResendPolicy, now: float) -> None:
         self.policy = policy
         self.retries = policy.retries
         self.deadline = now + policy.interval

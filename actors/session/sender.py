@@ -25,7 +25,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
-from actors.session.retry import Attempt, RetryPolicy, review
+from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
 from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
@@ -43,7 +43,12 @@ class _Unacknowledged(Attempt):
     __slots__ = ("cause", "handle", "message", "missing")
 
     def __init__(
-        self, message: SessionMessage, missing: set[Name], handle: int | None, policy: RetryPolicy, now: float
+        self,
+        message: SessionMessage,
+        missing: set[Name],
+        handle: int | None,
+        policy: ResendPolicy,
+        now: float,
     ) -> None:
         # As Attempt does it, without the call: one is made for each message.
         self.policy = policy
@@ -84,7 +89,7 @@ class DataSender:
         session_type: SessionKind,
         session_id: int,
         draw: Callable[[int], int],
-        policy: RetryPolicy | None,
+        policy: ResendPolicy | None,
     ) -> None:
         self.source = source
         self.destination = destination

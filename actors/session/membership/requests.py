@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from actors.messages.wire import MessageType, SessionMessage
 from actors.names import Name
-from actors.session.retry import Attempt, RetryPolicy, review
+from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
@@ -28,7 +28,9 @@ class PendingRequest(Attempt):
 
     __slots__ = ("awaiting", "cause", "message")
 
-    def __init__(self, message: SessionMessage, awaiting: set[Name], policy: RetryPolicy, now: float) -> None:
+    def __init__(
+        self, message: SessionMessage, awaiting: set[Name], policy: ResendPolicy, now: float
+    ) -> None:
         super().__init__(policy, now)
         self.message = message
         self.awaiting = awaiting
@@ -50,7 +52,7 @@ class Requests:
 
     __slots__ = ("_under_way", "policy")
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: ResendPolicy) -> None:
         self._under_way: dict[int, PendingRequest] = {}
         self.policy = policy
         """For requests from now on."""

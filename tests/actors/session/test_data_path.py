@@ -9,7 +9,7 @@ from actors.messages.session import AppSettings, Completed, Delivered, Failure, 
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.data_path import WINDOW, DataPath
-from actors.session.retry import RetryPolicy
+from actors.session.retry import ResendPolicy
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
@@ -130,7 +130,7 @@ def test_new_timers_change_both_directions() -> None:
     talk.data.set_policy(None)
     assert talk.publish(4) == [1]
     assert talk.outcome() == Completed(7, (4,), (), 1)
-    talk.data.set_policy(RetryPolicy(3.0, 1))
+    talk.data.set_policy(ResendPolicy(3.0, 1))
     talk.publish(5)
     assert talk.data.next_deadline() == 3.0
 

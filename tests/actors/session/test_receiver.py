@@ -14,7 +14,7 @@ from actors.session.receiver import (
     DataReceiver,
     Open,
 )
-from actors.session.retry import RetryPolicy
+from actors.session.retry import ResendPolicy
 from actors.session.serial import MASK
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
@@ -36,7 +36,7 @@ class Ear:
         from_start: bool = True,
         open: Open | None = None,
     ) -> None:
-        policy = RetryPolicy(1.0, 1) if reliable else None
+        policy = ResendPolicy(1.0, 1) if reliable else None
         self.receiver = DataReceiver(ME, GROUP, 7, space=space, policy=policy, open=open)
         self.turn = Turn()
         self.receiver.admit(BOB, from_start=from_start)

@@ -6,7 +6,7 @@ from actors.errors import MessageUndelivered, NoRoute, SessionClosed
 from actors.messages.session import Outgoing
 from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.retry import RetryPolicy
+from actors.session.retry import ResendPolicy
 from actors.session.sender import RING, DataSender
 from actors.session.serial import MASK
 from actors.session.turn import Turn
@@ -23,7 +23,7 @@ class Mouth:
         self, destination: Name = BOB, *, reliable: bool = True, endpoints: tuple[Name, ...] = (BOB,)
     ) -> None:
         kind = SessionKind.MULTICAST if destination == ROOM else SessionKind.POINT_TO_POINT
-        policy = RetryPolicy(1.0, 2) if reliable else None
+        policy = ResendPolicy(1.0, 2) if reliable else None
         self.sender = DataSender(ME, destination, kind, 7, random.Random(1).randrange, policy)
         self.sender.endpoints.update(endpoints)
         self.turn = Turn()
@@ -127,7 +127,7 @@ def test_the_deadline_is_the_windows_and_an_acknowledgement_leaves_it_alone() ->
 def test_new_timers_are_for_new_messages_only() -> None:
     s = Mouth()
     s.publish(b"a", now=0.0)
-    s.sender.policy = RetryPolicy(0.1, 2)
+    s.sender.policy = ResendPolicy(0.1, 2)
     s.publish(b"b", now=0.0)
     assert [m.message_id for m in s.expire(0.1)] == [2]
     assert [m.message_id for m in s.expire(1.0)] == [1, 2]

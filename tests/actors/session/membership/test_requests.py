@@ -6,7 +6,7 @@ from actors.errors import NoRoute
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.membership.requests import ANSWERS, Requests
-from actors.session.retry import RetryPolicy
+from actors.session.retry import ResendPolicy
 from actors.session.turn import Turn
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
@@ -18,7 +18,7 @@ def message(kind: MessageType, id: int = 5, source: Name = BOB) -> SessionMessag
 
 
 def start(kind: MessageType, *awaiting: Name) -> tuple[Requests, Turn]:
-    requests, turn = Requests(RetryPolicy(1.0, 1)), Turn(0.0)
+    requests, turn = Requests(ResendPolicy(1.0, 1)), Turn(0.0)
     requests.start(message(kind, source=ME), awaiting, turn)
     return requests, turn
 
