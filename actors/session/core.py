@@ -85,13 +85,12 @@ class SessionCore:
         if self._ending.ended:
             self._after_the_end(event, turn)
             return
-        kind = type(event)
-        if kind is Received:
-            self._received(event.messages, turn)  # type: ignore[union-attr]
-        elif kind is Publish:
-            self._data.publish(event.items, turn)  # type: ignore[union-attr,arg-type]
-        elif kind is Taken:
-            self._data.receiver.taken(event.items, turn)  # type: ignore[union-attr,arg-type]
+        if isinstance(event, Received):
+            self._received(event.messages, turn)
+        elif isinstance(event, Publish):
+            self._data.publish(event.items, turn)
+        elif isinstance(event, Taken):
+            self._data.receiver.taken(event.items, turn)
         else:
             self._rarely(event, turn)
         if not self._ending.ended:
