@@ -13,8 +13,10 @@ from collections import deque
 from typing import NamedTuple
 
 from actors.app.turn import AppTurn
+from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
+from actors.record import record
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, Verifier
 
@@ -25,6 +27,7 @@ TOKEN_TRUST = 1.0
 """Seconds for which a token that was verified is not verified again."""
 
 
+@record
 class TokenVerified(NamedTuple):
     """The token of the first parked message of `source` was verified, or was not."""
 
@@ -40,9 +43,9 @@ class Admission:
         self.overflowed = 0
         self._verifier = verifier
         self._bound = parked
-        self._verified: dict[str, float] = {}
+        self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
         self._parked: dict[Name, deque[SessionMessage]] = {}
-        self._strangers: set[Name] = set()
+        self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
 
@@ -67,9 +70,7 @@ class Admission:
         except KeysMissing:
             self._park(message, turn)
             return False
-        if len(self._verified) >= KNOWN_TOKENS:
-            self._verified.clear()
-        self._verified[message.identity] = now
+        self._verified.remember(message.identity, now)
         return True
 
     def handle(self, event: TokenVerified, turn: AppTurn) -> None:
@@ -100,7 +101,5 @@ class Admission:
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:
-            if len(self._strangers) >= STRANGERS:
-                self._strangers.clear()
-            self._strangers.add(message.source)
+            self._strangers.remember(message.source, None)
         turn.drop(f"{message.kind.name} of {message.source}: {error}", alarming=first)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from actors.messages.session import SessionConfig
 from actors.messages.wire import SessionMessage
 from actors.names import Name
+from actors.record import record
 from actors.session.effects import Refused
 from identity.errors import SlimError
 
 
+@record
 class Invitation(NamedTuple):
     """Effect: make a Participant for this JOIN_REQUEST."""
 
@@ -22,6 +24,7 @@ class Invitation(NamedTuple):
     """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
 
 
+@record
 class Awaited(NamedTuple):
     """A subscription without an answer yet."""
 
@@ -33,6 +36,7 @@ class Awaited(NamedTuple):
     """Where the outcome goes."""
 
 
+@record
 class Dropped(NamedTuple):
     """A message whose sender is not believed was dropped; `reason` is for the log."""
 
@@ -40,18 +44,21 @@ class Dropped(NamedTuple):
     alarming: bool
 
 
+@record
 class VerificationNeeded(NamedTuple):
     """Whoever sent this can be verified only by waiting; TokenVerified says how it went."""
 
     message: SessionMessage
 
 
+@record
 class Released(NamedTuple):
     """A message that was parked may be handled now."""
 
     message: SessionMessage
 
 
+@record
 class Subscribed(NamedTuple):
     """The outcome of a subscription."""
 

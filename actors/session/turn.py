@@ -25,6 +25,7 @@ from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.session.crypto import Computation
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.system import Address
 from identity.errors import SlimError
 
 
@@ -50,7 +51,7 @@ class Turn:
         self.failed: list[Failure] = []
         self.freed = 0
         """Messages that left the window, whatever became of them."""
-        self.answers: list[tuple[Any, int, SlimError | None]] = []
+        self.answers: list[tuple[Address, int, SlimError | None]] = []
         """Outcomes that go to an inbox of their own."""
 
     def at(self, now: float) -> Turn:
@@ -87,7 +88,7 @@ class Turn:
         """Whoever watches shall know."""
         self.effects.append(change)
 
-    def answer(self, handle: int, error: SlimError | None = None, inbox: Any = None) -> None:
+    def answer(self, handle: int, error: SlimError | None = None, inbox: Address | None = None) -> None:
         """The outcome of an operation, to `inbox`, or else with the session's others."""
         if inbox is not None:
             self.answers.append((inbox, handle, error))

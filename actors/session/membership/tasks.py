@@ -20,24 +20,28 @@ from actors.messages import wire
 from actors.messages.vocabulary import Vocabulary
 from actors.messages.wire import MessageType, SessionMessage
 from actors.names import Name
+from actors.record import record
 from actors.system import Address, address_from_text, address_to_text
 from identity.errors import SlimError
 
 # Who wants it
 
 
+@record
 class AskedByNobody(NamedTuple):
     """Nobody waits for the outcome."""
 
 
+@record
 class AskedByApplication(NamedTuple):
     """Our application waits for it, or a script."""
 
     handle: int
-    inbox: Any = None
+    inbox: Address | None = None
     """Where the outcome goes; None: with the session's others."""
 
 
+@record
 class AskedByController(NamedTuple):
     """A controller ordered it (`session.md` 6.6)."""
 
@@ -49,6 +53,7 @@ AskedBy = AskedByNobody | AskedByApplication | AskedByController
 # What is known at each step
 
 
+@record
 class Located(NamedTuple):
     """Somebody, by full name, and the connection that leads there (None: by the node's routes)."""
 
@@ -56,28 +61,33 @@ class Located(NamedTuple):
     connection: int | None
 
 
+@record
 class Queued(NamedTuple):
     """Other tasks come first."""
 
 
+@record
 class Discovering(NamedTuple):
     """Somebody of that name is sought."""
 
     request: SessionMessage
 
 
+@record
 class BindingChannel(NamedTuple):
     """We must receive what is said in the channel before `member` may speak there."""
 
     member: Located
 
 
+@record
 class Founding(NamedTuple):
     """The MLS group is being founded, with us alone in it."""
 
     member: Located
 
 
+@record
 class Joining(NamedTuple):
     """`member` is asked to join."""
 
@@ -85,6 +95,7 @@ class Joining(NamedTuple):
     request: SessionMessage
 
 
+@record
 class CommittingAdd(NamedTuple):
     """`member` sent its key package; the commit that adds it is being made."""
 
@@ -92,6 +103,7 @@ class CommittingAdd(NamedTuple):
     key_package: bytes
 
 
+@record
 class Welcoming(NamedTuple):
     """`member` is on the list; the others and itself are being told."""
 
@@ -104,12 +116,14 @@ class Welcoming(NamedTuple):
     """What went wrong while another request was still under way."""
 
 
+@record
 class CommittingRemove(NamedTuple):
     """The commit that takes `member` out is being made."""
 
     member: Located
 
 
+@record
 class Telling(NamedTuple):
     """`member` is off the list; those who were on it are being told."""
 
@@ -118,6 +132,7 @@ class Telling(NamedTuple):
     """GROUP_REMOVE; that of a group with MLS has the commit."""
 
 
+@record
 class Dismissing(NamedTuple):
     """Everybody knows; `member` itself may go."""
 
@@ -125,10 +140,12 @@ class Dismissing(NamedTuple):
     request: SessionMessage
 
 
+@record
 class Draining(NamedTuple):
     """What is under way is still to be acknowledged."""
 
 
+@record
 class TakingLeave(NamedTuple):
     """All are told that the session is over."""
 
@@ -144,6 +161,7 @@ State = AddState | RemoveState | CloseState
 # The tasks
 
 
+@record
 class AddTask(NamedTuple):
     """Find somebody called `name`, let it join, tell the others and welcome it."""
 
@@ -160,6 +178,7 @@ class AddTask(NamedTuple):
         return self._replace(at=_following(ADD, self.at, at))
 
 
+@record
 class RemoveTask(NamedTuple):
     """Take the member called `name` (whatever its id) out, tell the others, let it go."""
 
@@ -176,6 +195,7 @@ class RemoveTask(NamedTuple):
         return self._replace(at=_following(REMOVE, self.at, at))
 
 
+@record
 class DropTask(NamedTuple):
     """Take out `name`, a full name, who is gone without being asked to, and tell the others."""
 
@@ -195,6 +215,7 @@ class DropTask(NamedTuple):
         return self._replace(at=_following(DROP, self.at, at))
 
 
+@record
 class CloseTask(NamedTuple):
     """End the session: at `deadline`, or earlier if everything was acknowledged."""
 
@@ -268,6 +289,7 @@ class CloseStep(IntEnum):
 S = TypeVar("S", bound=IntEnum)
 
 
+@record
 class StepRow(NamedTuple, Generic[S]):
     """One step."""
 
