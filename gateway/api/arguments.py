@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from actors.messages.session import AppSettings
 from actors.names import Name
+from gateway.api.name import settled
 from identity.errors import ConfigError
 
 T = TypeVar("T")
@@ -34,9 +35,9 @@ def instance_of(value: object, kind: type[T], argument: str, expected: str = "")
 
 
 def name_of(value: Name | str, argument: str) -> Name:
-    """A Name; a text is read as one."""
+    """A Name, as it is now, for keeps; a text is read as one."""
     if isinstance(value, Name):
-        return value
+        return settled(value)
     if isinstance(value, str):
         try:
             return Name.parse(value)

@@ -9,18 +9,19 @@ from typing import ClassVar
 from actors.messages.session import SessionConfig
 from actors.names import Name
 from gateway.api.arguments import name_of
+from gateway.api.name import SettableName
 from gateway.api.session_config import Group, PointToPoint, SessionConfiguration, SessionType, Spelling
 from gateway.compat.configuration import GroupOn, PointToPointWith
 from identity.errors import ConfigError
 
 
-class PyName(Name):
+class PyName(SettableName):
     """`Name` before 0.7."""
 
     __slots__ = ()
 
     def set_id(self, id: int) -> None:
-        self.id = id
+        self._set(id)
 
 
 class PySessionType:
