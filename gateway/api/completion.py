@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 
 from actors.errors import SlimTimeout
@@ -18,15 +18,16 @@ class CompletionHandle:
     """Await it for the outcome: None, or the error raised. It may be awaited often and by several tasks.
 
     It costs no future until somebody waits. A failure that nobody awaits is not reported: for published
-    messages the session's next receive raises it too.
+    messages `get_message` raises it too.
     """
 
-    __slots__ = ("_done", "_error", "_waiters")
+    __slots__ = ("_done", "_error", "_told", "_waiters")
 
     def __init__(self) -> None:
         self._done = False
         self._error: BaseException | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
+        self._told: Callable[[BaseException], object] | None = None
 
     @classmethod
     def completed(cls, error: BaseException | None = None) -> CompletionHandle:
@@ -41,6 +42,8 @@ class CompletionHandle:
             return
         self._done, self._error = True, error
         waiters, self._waiters = self._waiters, None
+        if error is not None and self._told is not None:
+            self._told(error)
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
@@ -48,6 +51,12 @@ class CompletionHandle:
     def done(self) -> bool:
         """Whether the outcome is known."""
         return self._done
+
+    def when_failed(self, tell: Callable[[BaseException], object]) -> None:
+        """Call `tell` with the error if it fails, or has failed. One function at most; it must not raise."""
+        self._told = tell
+        if self._done and self._error is not None:
+            tell(self._error)
 
     def __await__(self) -> Generator[object, None, None]:
         if not self._done:

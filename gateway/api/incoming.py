@@ -28,6 +28,7 @@ class Incoming:
     def __init__(self, taken: Callable[[int], None], bound: int) -> None:
         self.items: deque[Item] = deque()
         self.over = False
+        self._stopped = False
         self._report = taken
         self._taken = 0
         # Half of it at most: what is not reported yet must never fill it.
@@ -44,13 +45,18 @@ class Incoming:
         self.over = True
         self._receivers.wake_all()
 
+    def stop(self) -> None:
+        """Whoever receives comes to an end with what is there."""
+        self._stopped = True
+        self._receivers.wake_all()
+
     async def wait(self, deadline: float | None) -> bool:
-        """Wait for an item. Returns whether there is one: False at the end.
+        """Wait for an item. Returns whether there is one: False at the end, or when stopped.
 
         Raises TimeoutError at `deadline`, a time of the loop's clock.
         """
         while not self.items:
-            if self.over:
+            if self.over or self._stopped:
                 return False
             await self._receivers.wait(deadline)
         return True

@@ -24,7 +24,7 @@ from gateway.node.shared import Keeper, Member, keeper
 from identity.protocols import Provider, Verifier
 
 
-class State(Enum):
+class AppState(Enum):
     """Where an application stands."""
 
     NEW = "it runs in no loop yet"
@@ -35,15 +35,15 @@ class State(Enum):
 
 
 _NEXT = {
-    State.NEW: (State.PLACED, State.CLOSED),
-    State.PLACED: (State.OPENING, State.CLOSED),
-    State.OPENING: (State.OPEN, State.PLACED, State.CLOSED),
-    State.OPEN: (State.CLOSED,),
-    State.CLOSED: (),
+    AppState.NEW: (AppState.PLACED, AppState.CLOSED),
+    AppState.PLACED: (AppState.OPENING, AppState.CLOSED),
+    AppState.OPENING: (AppState.OPEN, AppState.PLACED, AppState.CLOSED),
+    AppState.OPEN: (AppState.CLOSED,),
+    AppState.CLOSED: (),
 }
 
 
-class Place(NamedTuple):
+class Residence(NamedTuple):
     """Where an application runs."""
 
     plane: DataPlane
@@ -77,22 +77,22 @@ class Life:
         self._settings = settings
         self._receive = receive
         self._given = plane
-        self._state = State.NEW
-        self._place: Place | None = None
+        self._state = AppState.NEW
+        self._place: Residence | None = None
         """From PLACED on."""
         self._opening: asyncio.Task[None] | None = None
         """From OPENING on: raises why it failed."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> AppState:
         return self._state
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> Residence | None:
         """Where it runs; None before it does."""
         return self._place
 
-    def placed(self) -> Place:
+    def placed(self) -> Residence:
         """Start in the running loop, once."""
         if self._place is None:
             held = keeper() if self._given is None else None
@@ -105,18 +105,18 @@ class Life:
             inbox = plane.system.inbox(lambda message, _: self._receive(message))
             actor = plane.spawn_app(self._name, *self._identity, WireCodec(), self._settings)
             plane.system.tell(actor, Listen(inbox), inbox)
-            self._place = Place(plane, actor, inbox, held)
-            self._move(State.PLACED)
+            self._place = Residence(plane, actor, inbox, held)
+            self._move(AppState.PLACED)
         return self._place
 
-    async def ready(self) -> Place:
+    async def ready(self) -> Residence:
         """Where it runs, with identity initialized. Raises SessionClosed, and why identity cannot be had."""
         self.check()
         place = self.placed()
-        if self._state is State.PLACED:
-            self._move(State.OPENING)
+        if self._state is AppState.PLACED:
+            self._move(AppState.OPENING)
             self._opening = asyncio.ensure_future(self._open())
-        if self._state is State.OPENING:
+        if self._state is AppState.OPENING:
             assert self._opening is not None
             opening = self._opening
             await asyncio.wait({opening})
@@ -127,16 +127,16 @@ class Life:
 
     def check(self) -> None:
         """Raise SessionClosed when it is over, or its data plane is."""
-        if self._state is State.CLOSED:
+        if self._state is AppState.CLOSED:
             raise SessionClosed("the application is closed")
         if self._place is not None and self._place.plane.closed:
             raise SessionClosed("the data plane of the application is closed")
 
-    def end(self) -> Place | None:
+    def end(self) -> Residence | None:
         """It may not be used any more. Returns the place to leave, once."""
-        if self._state is State.CLOSED:
+        if self._state is AppState.CLOSED:
             return None
-        self._move(State.CLOSED)
+        self._move(AppState.CLOSED)
         if self._place is not None and self._place.keeper is not None:
             self._place.keeper.discard(self._member)
         return self._place
@@ -155,12 +155,12 @@ class Life:
         try:
             await acquire(*self._identity)
         except BaseException:
-            if self._state is State.OPENING:
-                self._move(State.PLACED)
+            if self._state is AppState.OPENING:
+                self._move(AppState.PLACED)
             raise
-        if self._state is State.OPENING:
-            self._move(State.OPEN)
+        if self._state is AppState.OPENING:
+            self._move(AppState.OPEN)
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: AppState) -> None:
         assert state in _NEXT[self._state], f"{self._state} cannot become {state}"
         self._state = state

@@ -111,6 +111,8 @@ class Session:
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
         self._requests: dict[str, asyncio.Future[Message]] = {}
+        self.invited: dict[Name, SlimError | None] = {}
+        """What became of those who were invited by `Slim.group`: None, or why one is not in."""
         self._members: tuple[Name, ...] = ()
         self._epoch: int | None = None
         self._fingerprint = ""
@@ -379,6 +381,10 @@ class Session:
                 yield item
             else:
                 self._pass_over(item)
+
+    def stop_receiving(self) -> None:
+        """Let receive loops end when they have what was delivered so far; sending goes on."""
+        self._incoming.stop()
 
     def _pass_over(self, error: SlimError) -> None:
         """The receive loop met an error: tell it as an event, unless it is told elsewhere.

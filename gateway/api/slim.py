@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, ClassVar, Self
-from weakref import WeakValueDictionary
+from typing import Any, ClassVar, Self, TypeVar, Unpack, overload
+from weakref import WeakSet, WeakValueDictionary
 
 from loguru import logger
 
-from actors.errors import ConnectionLost, NotConnected, SessionClosed, SlimTimeout
+from actors.errors import ConnectionLost, NotConnected, SessionClosed
 from actors.messages.routing import ConnectionState
 from actors.messages.session import (
     Adopt,
@@ -33,18 +32,23 @@ from actors.messages.session import (
 from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
+from gateway.api.accepting import Arrivals
 from gateway.api.arguments import grace_of, instance_of, name_of, names_of, number_of, seconds, settings_of
 from gateway.api.completion import CompletionHandle, next_handle
-from gateway.api.life import Life, State
+from gateway.api.life import AppState, Life
+from gateway.api.opening import Opening
+from gateway.api.payloads import BYTES, PayloadCodec
+from gateway.api.serving import Bounds, Handler, Service
 from gateway.api.session import Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.session_inbox import SessionInbox
-from gateway.api.waiters import Waiters
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import acquire, identity_id, release
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
+
+T = TypeVar("T")
 
 DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
@@ -103,13 +107,10 @@ class Slim:
             plane=data_plane,
         )
         self._handles: dict[int, asyncio.Future[Any]] = {}
-        self._announced: deque[SessionAnnounced] = deque()
-        self._taken_up: deque[Session] = deque()
-        """Of these, what a listener took up and was cancelled before it had it."""
+        self._arrivals = Arrivals(self._adopt, self._turn_away)
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         """By id: those that somebody still holds."""
-        self._mls_required = False
-        self._listeners = Waiters()
+        self._services: WeakSet[Service[Any]] = WeakSet()
         self._lost: ConnectionLost | None = None
         """The latest of our connections that was lost for good."""
         self._connections: dict[str, int] = {}
@@ -207,7 +208,7 @@ class Slim:
                 del self._connections[endpoint]
                 self._lost = ConnectionLost(endpoint, state.detail)
                 if not self._connections:
-                    self._listeners.wake_all()
+                    self._arrivals.wake_all()
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
@@ -369,13 +370,15 @@ class Slim:
         Entering waits until it stands, leaving closes it. With `timeout=None` it is best effort.
         """
         config = SessionConfiguration.PointToPoint(timeout, max_retries, mls, metadata)
-        return Opening(self, name_of(peer, "peer"), config, ())
+        destination = name_of(peer, "peer")
+        return Opening(lambda: self.create_session(destination, config))
 
     def group(
         self,
         channel: Name | str,
         invite: Iterable[Name | str] = (),
         *,
+        all_or_nothing: bool = False,
         timeout: timedelta | float | None = DEFAULT_INTERVAL,
         max_retries: int | None = DEFAULT_RETRIES,
         mls: bool = False,
@@ -383,10 +386,14 @@ class Slim:
     ) -> Opening:
         """A group on `channel`, led by this application; `async with` or `await` it.
 
-        Entering waits until everybody in `invite` has joined, leaving closes the group for all.
+        Entering waits until everybody in `invite` has joined or does not come: `Session.invited` tells,
+        and with `all_or_nothing` the first who does not come raises. Leaving closes the group for all.
         """
         config = SessionConfiguration.Group(timeout, max_retries, mls, metadata)
-        return Opening(self, name_of(channel, "channel"), config, names_of(invite, "invite"))
+        destination, guests = name_of(channel, "channel"), names_of(invite, "invite")
+        return Opening(
+            lambda: self.create_session(destination, config), guests, all_or_nothing=all_or_nothing
+        )
 
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
         """The next session that somebody opened with us.
@@ -395,47 +402,17 @@ class Slim:
         ConnectionLost when its last connection is lost for good.
         """
         limit = seconds(timeout)
-        plane = await self._ready()
-        loop = plane.system.loop
-        deadline = None if limit is None else loop.time() + limit
+        loop = (await self._ready()).system.loop
         lost_before = self._lost
-        while True:
-            while not self._announced and not self._taken_up:
-                self._life.check()
-                if self._lost is not None and self._lost is not lost_before and not self._connections:
-                    raise ConnectionLost(self._lost.endpoint, self._lost.cause)
-                try:
-                    await self._listeners.wait(deadline)
-                except TimeoutError as exc:
-                    raise SlimTimeout("listen_for_session timed out") from exc
-            session = self._taken_up.popleft() if self._taken_up else self._take_up(self._announced.popleft())
-            if session is None:
-                continue
-            try:
-                await session.introduced()
-            except BaseException:
-                # Whoever listens next gets it.
-                self._taken_up.appendleft(session)
-                self._listeners.wake(1)
-                raise
-            if not session.spent:
-                return session
 
-    def _take_up(self, announced: SessionAnnounced) -> Session | None:
-        """A session that others opened; None if it is of no use. Nothing they send makes this raise."""
-        if self._mls_required and not announced.config.mls:
-            # Announced before `require`; later ones the App refuses.
-            self._turn_away(announced, "it is not encrypted")
-            return None
-        try:
-            return self._adopt(announced)
-        except Exception as exc:
-            self._turn_away(announced, f"it cannot be used: {type(exc).__name__}")
-            return None
+        def check() -> None:
+            self._life.check()
+            if self._lost is not None and self._lost is not lost_before and not self._connections:
+                raise ConnectionLost(self._lost.endpoint, self._lost.cause)
 
-    def _turn_away(self, announced: SessionAnnounced, why: str) -> None:
-        """End a session that nobody will use, and free its place."""
-        logger.warning("turned a session away: {}", why, session=announced.session_id)
+        return await self._arrivals.next(None if limit is None else loop.time() + limit, check)
+
+    def _turn_away(self, announced: SessionAnnounced) -> None:
         place = self._life.placed()
         for message in (Adopt(place.inbox), CloseSession(None, 0.0)):
             place.plane.system.tell(announced.address, message, place.inbox)
@@ -453,7 +430,7 @@ class Slim:
 
     async def sessions(self) -> AsyncIterator[Session]:
         """Sessions that others open with us, as they come, until the application is closed."""
-        while self._life.state is not State.CLOSED:
+        while self._life.state is not AppState.CLOSED:
             try:
                 session = await self.listen_for_session()
             except SessionClosed:
@@ -481,9 +458,46 @@ class Slim:
 
         An invitation to a session without MLS is refused. What is running goes on.
         """
-        self._mls_required = instance_of(mls, bool, "mls")
+        self._arrivals.mls_required = instance_of(mls, bool, "mls")
         place = self._life.placed()
         place.plane.system.tell(place.actor, Require(mls), place.inbox)
+
+    @overload
+    def serve(self, handler: Handler[bytes], **bounds: Unpack[Bounds]) -> Service[bytes]: ...
+
+    @overload
+    def serve(
+        self, handler: Handler[T], *, codec: PayloadCodec[T], **bounds: Unpack[Bounds]
+    ) -> Service[T]: ...
+
+    @overload
+    def serve(
+        self, handler: None = None, *, codec: PayloadCodec[T], **bounds: Unpack[Bounds]
+    ) -> Callable[[Handler[T]], Service[T]]: ...
+
+    @overload
+    def serve(
+        self, handler: None = None, **bounds: Unpack[Bounds]
+    ) -> Callable[[Handler[bytes]], Service[bytes]]: ...
+
+    def serve(self, handler: Any = None, *, codec: Any = BYTES, **bounds: Unpack[Bounds]) -> Any:
+        """Answer what others say in the sessions that they open: `handler(request)` returns the answer.
+
+        The result is awaited, to serve until the application is closed, or entered, to serve meanwhile.
+        Without `handler` it is a decorator. Each session has a task of its own; what the handler raises is
+        logged and ends that session only. `codec` reads and writes payloads (`gateway.api.payloads`).
+
+        Bounds: `sessions` (128) open at a time, `messages` (1,024) in the handler's hands at a time,
+        `at_once` (1) of these of one session; above 1 their order is lost. `drain` (5.0) is how many seconds
+        the end waits for what is in work.
+        """
+
+        def made(handler: Any) -> Service[Any]:
+            service = Service(self, handler, codec, **bounds)
+            self._services.add(service)
+            return service
+
+        return made if handler is None else made(handler)
 
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
@@ -499,7 +513,8 @@ class Slim:
             return
         plane = place.plane
         plane.unobserve(self._connection_changed)
-        self._listeners.wake_all()
+        self._arrivals.wake_all()
+        await asyncio.gather(*(service.stop(limit) for service in list(self._services)))
         if not plane.closed:
             try:
                 await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
@@ -544,8 +559,7 @@ class Slim:
     def _receive(self, message: Any) -> None:
         match message:
             case SessionAnnounced():
-                self._announced.append(message)
-                self._listeners.wake(1)
+                self._arrivals.add(message)
             case Completed():
                 for number in message.done:
                     self._finish(number, None)
@@ -560,38 +574,3 @@ class Slim:
             outcome.set_result(None)
         else:
             outcome.set_exception(failure.error)
-
-
-class Opening(Awaitable[Session]):
-    """A session being opened by the short spelling: await it, or enter it."""
-
-    def __init__(
-        self, app: Slim, destination: Name, config: SessionConfiguration, invite: tuple[Name, ...]
-    ) -> None:
-        self._app, self._destination, self._config, self._invite = app, destination, config, invite
-        self._session: Session | None = None
-
-    def __await__(self) -> Generator[Any, Any, Session]:
-        return self._open().__await__()
-
-    async def _open(self) -> Session:
-        session = await self._app.create_session(self._destination, self._config)
-        try:
-            await session.established
-            for handle in [await session.invite(name) for name in self._invite]:
-                await handle
-        except BaseException:
-            if not session.closed:
-                session.close()
-            raise
-        return session
-
-    async def __aenter__(self) -> Session:
-        self._session = await self._open()
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._session is not None
-        await self._session.__aexit__(kind, error, trace)

@@ -6,7 +6,7 @@ awaited once (`api.md` 10).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,9 @@ class OneTimeHandle(CompletionHandle):
 
     def done(self) -> bool:
         return self._inner.done()
+
+    def when_failed(self, tell: Callable[[BaseException], object]) -> None:
+        self._inner.when_failed(tell)
 
     def __await__(self) -> Generator[object, None, None]:
         if self._awaited:

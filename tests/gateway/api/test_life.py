@@ -9,7 +9,7 @@ import pytest
 
 from actors.errors import SessionClosed
 from actors.messages.session import AppSettings
-from gateway.api.life import Life, State
+from gateway.api.life import AppState, Life
 from gateway.node.data_plane import DataPlane
 from identity.errors import AuthError
 from tests.gateway.worlds import identity, name
@@ -52,7 +52,7 @@ def life(provider: Slow, plane: DataPlane) -> Life:
     return Life(Nobody(), full, parts, AppSettings(), lambda _: None, alone=False, plane=plane)
 
 
-def state(made: Life) -> State:
+def state(made: Life) -> AppState:
     return made.state
 
 
@@ -60,18 +60,18 @@ async def test_it_opens_once_for_all_who_wait() -> None:
     plane = DataPlane(strict=True)
     provider = Slow()
     made = life(provider, plane)
-    assert (state(made), made.place) == (State.NEW, None)
+    assert (state(made), made.place) == (AppState.NEW, None)
     waits = [asyncio.ensure_future(made.ready()) for _ in range(3)]
     await provider.asked.wait()
-    assert state(made) is State.OPENING
+    assert state(made) is AppState.OPENING
     provider.go_on.set()
     places = await asyncio.gather(*waits)
-    assert state(made) is State.OPEN
+    assert state(made) is AppState.OPEN
     assert places == [made.place] * 3
     assert provider.opened == 1
     assert made.end() is made.place
     assert made.end() is None
-    assert state(made) is State.CLOSED
+    assert state(made) is AppState.CLOSED
     await made.release()
     await made.release()
     assert provider.closed == 1
@@ -87,9 +87,9 @@ async def test_what_failed_to_open_may_be_tried_again() -> None:
     made = life(provider, plane)
     with pytest.raises(AuthError, match="not yet"):
         await made.ready()
-    assert state(made) is State.PLACED
+    assert state(made) is AppState.PLACED
     assert await made.ready() is made.place
-    assert state(made) is State.OPEN
+    assert state(made) is AppState.OPEN
     made.end()
     await made.release()
     await plane.close(0.1)
