@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.names import Name
+from gateway.cli.environment import refuse_idle
 from identity.errors import ConfigError
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
@@ -56,6 +57,9 @@ def identity(arguments: argparse.Namespace, name: Name) -> tuple[IdentityProvide
             f"{flag} needs a way to verify the tokens of others: {_ways(checking)}",
             field=flag.removeprefix("--").replace("-", "_"),
         )
+    used = {*_flags(line), *_flags(checking)}
+    lines = (*IdentityProvider.lines(), *IdentityVerifier.lines())
+    refuse_idle(arguments, [f for one in lines for f in _flags(one) if f not in used], f"beside {flag}")
     who = {"identity": "/".join(name.strings)}
     verifier = made(arguments, IdentityVerifier, checking, **who)
     return made(arguments, IdentityProvider, line, **who), verifier
