@@ -25,6 +25,12 @@ def split(address: str, where: str = "endpoint") -> tuple[SplitResult, int | Non
     return parts, port
 
 
+def no_credentials(parts: SplitResult, where: str) -> None:
+    """Refuse user and password in an endpoint, which logs and lists show. Raises ConfigError."""
+    if parts.username is not None:
+        raise ConfigError(f"{where}: user and password do not stand here: use auth", field=where)
+
+
 def unix_path(parts: SplitResult) -> str:
     """The path of a unix socket; empty for anything else."""
     return (parts.path or parts.netloc) if parts.scheme == "unix" else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from gateway.config.keys import Key, Kind, Table
@@ -160,6 +161,7 @@ JWT_KEY = Table(
 )
 
 
+@cache
 def auth_table() -> Table:
     """The keys of an `auth` section, as the registered providers and verifiers have them."""
     basic = Table("basic", Key("username", "the user"), Key("password", "the password", Kind.SECRET))

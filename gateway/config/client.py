@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.names import Name
-from gateway.config.address import required, split, unix_path
+from gateway.config.address import no_credentials, required, split, unix_path
 from gateway.config.auth import AuthConfig, auth_table
 from gateway.config.backoff import BACKOFF, Backoff
 from gateway.config.keys import Key, Kind, Table
@@ -49,7 +49,8 @@ def _keepalive(section: Section | None) -> Keepalive | None:
 
 CLIENT = Table(
     "client",
-    Key("endpoint", "http://HOST:PORT, https://HOST:PORT or unix:///PATH; required", example="http://127.0.0.1:46358"),
+    Key("endpoint", "http://HOST:PORT, https://HOST:PORT or unix:///PATH", required=True,
+        example="http://127.0.0.1:46358"),
     Key("tls", "encryption; absent: TLS with the authorities of the system", Kind.SECTION, inner=TLS,
         reader=TlsConfig.read),
     Key("auth", "what is shown when connecting", Kind.SECTION, inner=auth_table(), reader=AuthConfig.read),
@@ -156,6 +157,7 @@ class ClientConfig:
 
 def _target(endpoint: str, where: str) -> tuple[str, int] | str:
     parts, port = split(endpoint, where)
+    no_credentials(parts, where)
     if path := unix_path(parts):
         return path
     if parts.scheme not in ("", "http", "https") or not parts.hostname:

@@ -58,6 +58,7 @@ class Key:
     """The keys of a section."""
     reader: Callable[[Section | None], Any] | None = None
     """Makes the value of a section; by default a dict of its keys, or None."""
+    required: bool = False
     shown: str = ""
     """The default in words, where the value itself says little."""
     example: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.config.address import required, split, unix_path
+from gateway.config.address import no_credentials, required, split, unix_path
 from gateway.config.auth import AuthConfig, auth_table
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.section import Section
@@ -41,7 +41,8 @@ _UNBUFFERED = "sizes of buffers are those of the windows, by the original too"
 
 SERVER = Table(
     "server",
-    Key("endpoint", "HOST:PORT or unix:///PATH; port 0 takes a free one", example="127.0.0.1:46357"),
+    Key("endpoint", "HOST:PORT or unix:///PATH; port 0 takes a free one", required=True,
+        example="127.0.0.1:46357"),
     Key("tls", "encryption: a certificate, or insecure", Kind.SECTION, inner=TLS, reader=TlsConfig.read),
     Key("auth", "what is demanded of who connects", Kind.SECTION, inner=auth_table(), reader=AuthConfig.read),
     Key("keepalive", "pings, and the life of connections", Kind.SECTION, inner=KEEPALIVE, reader=_keepalive),
@@ -112,6 +113,7 @@ class ServerConfig:
 
 def _target(endpoint: str, where: str) -> tuple[str, int] | str:
     parts, port = split(endpoint, where)
+    no_credentials(parts, where)
     if path := unix_path(parts):
         return path
     if parts.scheme == "unix" or not parts.hostname or port is None:

@@ -20,8 +20,17 @@ from actors.app.actor import AppActor, Collaborators
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
-from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.routing import (
+    Close,
+    ConnectionState,
+    Gather,
+    Opened,
+    Status,
+    StatusReport,
+    Subscribing,
+)
 from actors.messages.session import AppSettings
+from actors.messages.wire import Subscription
 from actors.names import Name
 from actors.routing.control import RouteControl
 from actors.routing.outbox import HIGH, PATIENCE
@@ -111,7 +120,7 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`; `clock` gives seconds
-    that only grow.
+    that only grow; `control` is the core of the route table.
     """
 
     def __init__(
@@ -121,11 +130,12 @@ class DataPlane:
         high_water: int = HIGH,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
+        control: RouteControl | None = None,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
-        control = RouteControl()
+        control = control or RouteControl()
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -311,6 +321,11 @@ class DataPlane:
             made.link.close("connecting was given up")
         else:
             await self._release(made)
+
+    def set_route(self, name: Name, connection: int) -> None:
+        """Messages for `name` leave by a dialled connection, for as long as it is not closed for good."""
+        route = Subscription(subscribe=True, source=name, destination=name)
+        self.system.tell(self.route_table, Subscribing(connection, route))
 
     async def disconnect(self, endpoint: str) -> None:
         """Close the connection that was dialled to `endpoint`; what was accepted is written out before.
