@@ -27,13 +27,12 @@ def read_bounded(path: str, bound: int, where: str) -> bytes:
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "no path"
         raise ConfigError(f"cannot read {path!r}: {reason}", field=where) from exc
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        what = _KINDS.get(kind, "something else")
+        raise ConfigError(f"cannot read {path!r}: it is {what}, not an ordinary file", field=where)
     with open(descriptor, "rb") as file:
-        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
-        if kind != stat.S_IFREG:
-            raise ConfigError(
-                f"cannot read {path!r}: it is {_KINDS.get(kind, 'no file')}, not an ordinary file",
-                field=where,
-            )
         # One byte more, since a file may grow, or not say its size (as those of /proc).
         data = file.read(bound + 1)
     if len(data) > bound:

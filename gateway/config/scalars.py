@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,18})|0o[0-7]{1,21}|0x[0-9a-fA-F]{1,16}")
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,19})|0o[0-7]{1,21}|0x[0-9a-fA-F]{1,16}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _WORDS: dict[str, object] = {

@@ -12,7 +12,7 @@ _MEMBERS = {"type": "integer", "minimum": 0}
 _DURATION: dict[str, Any] = {
     "anyOf": [
         _TEXT,
-        {"type": "number", "minimum": 0},
+        {"type": ["number", "null"], "minimum": 0},
         {
             "type": "object",
             "properties": {"secs": _MEMBERS, "nanos": _MEMBERS},
@@ -54,21 +54,19 @@ class _Schema:
     def _section(self, table: Table) -> dict[str, Any]:
         """A section, or one of several that its `type` tells apart."""
         if table.variants:
-            return {"anyOf": [self._with_type(table, kind, keys) for kind, keys in table.variants.items()]}
+            return {"anyOf": [self._with_type(kind, keys) for kind, keys in table.variants.items()]}
         return self._object(table.keys)
 
-    def _with_type(self, table: Table, kind: str, keys: Table) -> dict[str, Any]:
+    def _with_type(self, kind: str, keys: Table) -> dict[str, Any]:
         made = self._object(keys.keys)
         made["properties"] = {"type": {"const": kind}, **made["properties"]}
-        if table.key("type").default != kind:
-            made["required"] = ["type", *made.get("required", [])]
         return made
 
     def _object(self, keys: tuple[Key, ...]) -> dict[str, Any]:
         properties: dict[str, Any] = {}
-        for key in (key for key in keys if not key.not_ours):
+        for key in keys:
             described = self._value(key)
-            if words := key.help or key.without_effect:
+            if words := key.help or key.without_effect or key.not_ours:
                 described = {**described, "description": words}
             if isinstance(key.default, str | int | float) and not key.without_effect:
                 described = {**described, "default": key.default}
@@ -84,9 +82,11 @@ class _Schema:
     def _value(self, key: Key) -> dict[str, Any]:
         if key.without_effect:
             return {}
+        if key.not_ours:
+            return {"type": "null"}
         match key.kind:
             case Kind.TEXT | Kind.SECRET:
-                return {"enum": list(key.choices)} if key.choices else {"type": ["string", "null"]}
+                return {"enum": [*key.choices, None]} if key.choices else {"type": ["string", "null"]}
             case Kind.SWITCH:
                 return _or_reference({"type": ["boolean", "null"]})
             case Kind.COUNT:
