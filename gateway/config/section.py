@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from identity.authorities import MAX_PEM_BYTES
+from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.files import read_file
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -124,7 +127,6 @@ class Material:
             return self.text.encode()
         assert self.path is not None
         try:
-            with open(self.path, "rb") as file:
-                return file.read()
-        except OSError as exc:
-            raise ConfigError(f"{where}: cannot read {self.path}: {exc.strerror}", field=where) from exc
+            return read_file(self.path, max_bytes=MAX_PEM_BYTES).data
+        except Malformed as error:
+            raise ConfigError(f"{where}: {self.path}: {error}", field=where) from None

@@ -120,7 +120,7 @@ def _authorities(
     section: Section, key: str, file_key: str, pem_key: str
 ) -> tuple[Material | None, SpireSource | None, SpiffePeers | None]:
     """Authorities to check peers by. Those of a SPIFFE trust domain check SPIFFE IDs: what an agent gives,
-    and a file or text with `trust_domains` (one: PEM does not say whose authorities it holds)."""
+    and a file or text with `trust_domains` (several, if each authority in it names its own)."""
     nested = section.section(key)
     flat = _material(section, file_key, pem_key)
     if nested is None:
@@ -136,11 +136,6 @@ def _authorities(
         if material is None:
             raise ConfigError(f"{nested.at(member)}: required", field=nested.at(member))
         domains = texts(nested, "trust_domains")
-        if len(domains) > 1:
-            raise ConfigError(
-                f'{nested.at("trust_domains")}: one at most; "type": "spire" knows several',
-                field=nested.at("trust_domains"),
-            )
         expected = nested.take("target_spiffe_id", str, None)
         if domains:
             peers = SpiffePeers(domains, expected)

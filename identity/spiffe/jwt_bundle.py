@@ -64,7 +64,7 @@ class JwtBundle:
         """A bundle from a file with a JWK set. Raises ParseJWTBundleError."""
         try:
             data = read_bounded(bundle_path)
-        except (OSError, ValueError) as exc:
+        except Malformed as exc:
             raise ParseJWTBundleError(f"cannot read a bundle from {str(bundle_path)!r}: {exc}") from exc
         return cls.parse(trust_domain, data)
 
