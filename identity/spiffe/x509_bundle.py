@@ -189,8 +189,8 @@ def bundles_of_pem(data: bytes, trust_domains: Sequence[TrustDomain]) -> X509Bun
         if len(trust_domains) > 1 or others:
             raise ParseX509BundleError(
                 f"X.509 bundle of {wanted}: {len(nameless)} of its authorities name no trust domain, so whom "
-                "they may vouch for cannot be told; give a file with the authorities of one trust domain, or have "
-                "them from the SPIFFE agent"
+                "they may vouch for cannot be told; give a file with the authorities of one trust domain, or "
+                "have them from the SPIFFE agent"
             )
         by_name.setdefault(trust_domains[0].name, []).extend(nameless)
     for domain in trust_domains:
