@@ -216,6 +216,6 @@ def _trust_domains(peers: SpiffePeers | None) -> tuple[TrustDomain, ...]:
     if peers is None:
         return ()
     try:
-        return tuple(TrustDomain(name) for name in peers.trust_domains)
+        return tuple(TrustDomain.named(name) for name in peers.trust_domains)
     except PySpiffeError as error:
         raise ConfigError(f"tls trust_domains: {error}", field="tls.trust_domains") from error

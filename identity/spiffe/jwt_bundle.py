@@ -117,6 +117,10 @@ class JwtBundleSet:
         """A set of these bundles; of two for one trust domain the later counts."""
         return cls({bundle.trust_domain: bundle for bundle in bundle_list})
 
+    def copy(self) -> JwtBundleSet:
+        """One that can be changed without changing this one; bundles cannot be changed."""
+        return JwtBundleSet(self._bundles)
+
     @property
     def bundles(self) -> set[JwtBundle]:
         return set(self._bundles.values())

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from copy import deepcopy
 from typing import Any
 
 from loguru import logger
@@ -249,8 +249,8 @@ class SpireVerifier(Variant):
         self._check(token, now)
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        # Fresh containers: what is remembered must not change in the hands of a caller.
-        return {name: copy(value) for name, value in self._check(token, now).items()}
+        # Fresh containers at every depth: what is remembered must not change in the hands of a caller.
+        return deepcopy(self._check(token, now))
 
     async def verify(self, token: str, now: float) -> None:
         await self._ready()

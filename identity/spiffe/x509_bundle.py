@@ -54,6 +54,10 @@ class X509Bundle:
     def x509_authorities(self) -> frozenset[x509.Certificate]:
         return self._authorities
 
+    def copy(self) -> X509Bundle:
+        """One that can be changed without changing this one."""
+        return X509Bundle(self._trust_domain, self._authorities)
+
     def add_authority(self, x509_authority: x509.Certificate) -> None:
         self._authorities |= {x509_authority}
 
@@ -127,6 +131,10 @@ class X509BundleSet:
     def of(cls, bundle_list: Iterable[X509Bundle]) -> X509BundleSet:
         """A set of these bundles; of two for one trust domain the later counts."""
         return cls({bundle.trust_domain: bundle for bundle in bundle_list})
+
+    def copy(self) -> X509BundleSet:
+        """One that can be changed, its bundles too, without changing this one."""
+        return X509BundleSet.of(bundle.copy() for bundle in self._bundles.values())
 
     @property
     def bundles(self) -> set[X509Bundle]:
