@@ -267,7 +267,7 @@ class AppActor(LoopActor):
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
-            for admitted in self._admission.fetched(message.source, resolved.error, self._with.wall()):
+            for admitted in self._admission.fetched(message.identity, resolved.error, self._with.wall()):
                 self._dispatch(admitted)
             self._admission_effects()
 

@@ -214,6 +214,7 @@ class SpireVerifier(Variant):
         self._source: AsyncJwtSource | None = None
         self._starting: asyncio.Task[None] | None = None
         self._verified: VerifiedTokens[Claims] = VerifiedTokens()
+        self._generation = 0
 
     async def initialize(self) -> None:
         """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError).
@@ -237,13 +238,18 @@ class SpireVerifier(Variant):
         if starting is not None:
             starting.cancel()
             await asyncio.wait([starting])
-        self._verified.clear()
+        self._forget()
         source, self._source = self._source, None
         if source is not None:
             await source.close()
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever the bundles change."""
+        return self._generation
 
     def try_verify(self, token: str, now: float) -> None:
         self._check(token, now)
@@ -269,8 +275,13 @@ class SpireVerifier(Variant):
     async def _start(self) -> None:
         self._client = self._client or self._new_client()
         source = AsyncJwtSource(self._client)
-        source.subscribe_for_updates(self._verified.clear)
+        source.subscribe_for_updates(self._forget)
         self._source = await source.start(self._start_timeout)
+
+    def _forget(self) -> None:
+        """The bundles have changed."""
+        self._verified.clear()
+        self._generation += 1
 
     def _is_open(self) -> bool:
         return self._source is not None and not self._source.is_closed()

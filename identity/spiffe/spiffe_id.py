@@ -46,7 +46,7 @@ class TrustDomain:
     def named(cls, name: str) -> TrustDomain:
         """Take a bare name and no SPIFFE ID. Raises TrustDomainError.
 
-        For maps and settings: an ID with a path would promise there to trust one workload, and trust them all.
+        For maps and settings: an ID with a path would promise there to trust one workload, not all of them.
         """
         if isinstance(name, str) and "://" in name:
             raise TrustDomainError("a trust domain is given by its bare name, such as example.org")

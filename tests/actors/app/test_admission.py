@@ -53,31 +53,33 @@ def test_what_must_wait_keeps_its_order_and_holds_up_nobody_else() -> None:
     door, verifier = admission()
     verifier.answers["far"] = KeysMissing()
     assert not door.admits(message(BOB, 1, "far"), 100.0)
-    assert not door.admits(message(BOB, 2, "good"), 100.0)
+    assert not door.admits(message(BOB, 2, "far"), 100.0)
     assert door.admits(message(CAROL, 1), 100.0)
     assert [m.message_id for m in door.fetching] == [1]
-    assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [1, 2]
+    del verifier.answers["far"]
+    assert [m.message_id for m in door.fetched("far", None, 100.0)] == [1, 2]
     assert door.parked == 0
 
 
-def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
+def test_each_token_is_fetched_for_itself() -> None:
     door, verifier = admission()
     verifier.answers = {"far": KeysMissing(), "farther": KeysMissing()}
-    for id, token in ((1, "far"), (2, "farther"), (3, "good")):
+    for id, token in ((1, "far"), (2, "farther"), (3, "farther")):
         door.admits(message(BOB, id, token), 100.0)
-    assert door.fetched(BOB, InvalidToken("no"), 100.0) == []
     assert [m.message_id for m in door.fetching] == [1, 2]
+    assert door.fetched("far", InvalidToken("no"), 100.0) == []
     assert (door.parked, door.unverified) == (2, 1)
-    assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [2, 3]
+    del verifier.answers["farther"]
+    assert [m.message_id for m in door.fetched("farther", None, 100.0)] == [2, 3]
 
 
 def test_parking_is_bounded() -> None:
-    door, verifier = admission(parked=3)
-    verifier.answers["far"] = KeysMissing()
-    for id in range(5):
-        door.admits(message(BOB, id, "far"), 100.0)
-        door.admits(message(CAROL, id, "far"), 100.0)
-    assert (door.parked, door.overflowed) == (3, 7)
+    door, verifier = admission(parked=8)
+    for number in range(20):
+        verifier.answers[f"far {number}"] = KeysMissing()
+        for id in range(2):
+            door.admits(message(BOB, id, f"far {number}")._replace(connection=number), 100.0)
+    assert (door.parked, door.overflowed) == (8, 32)
 
 
 def test_the_memory_of_tokens_is_bounded() -> None:
