@@ -21,7 +21,7 @@ class FileContent(NamedTuple):
 
 
 def read_file(path: str | os.PathLike[str], *, max_bytes: int) -> FileContent:
-    """Read a regular file of 1 to `max_bytes` bytes; waits for nobody.
+    """Read a regular file of at most `max_bytes` bytes; waits for nobody.
 
     Raises Malformed, which says why in a few words and quotes nothing of the content.
     """
@@ -44,8 +44,6 @@ def read_file(path: str | os.PathLike[str], *, max_bytes: int) -> FileContent:
         raise Malformed("not a path") from None
     if len(data) > max_bytes:
         raise Malformed(f"larger than {max_bytes} bytes")
-    if not data:
-        raise Malformed("the file is empty")
     return FileContent(data, status)
 
 

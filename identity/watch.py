@@ -82,6 +82,8 @@ class WatchedFile(Generic[T]):
     def _load(self) -> tuple[_Version, T]:
         """Read and parse the file; the version is of the very file that was read. Raises Malformed."""
         content = read_file(self.path, max_bytes=self._max_bytes)
+        if not content.data:
+            raise Malformed("the file is empty")
         return _version(content.status), self._parse(content.data)
 
 
