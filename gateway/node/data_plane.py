@@ -111,7 +111,7 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`; `clock` gives seconds
-    that only grow.
+    that only grow, `wall` Unix seconds, by which tokens are made and judged.
     """
 
     def __init__(
@@ -121,9 +121,10 @@ class DataPlane:
         high_water: int = HIGH,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._high = high_water
         control = RouteControl()
         self.routes = control.table.view
@@ -174,10 +175,10 @@ class DataPlane:
             provider=provider,
             verifier=verifier,
             clock=self._clock,
-            wall=time.time,
+            wall=self._wall,
             draw=self._draw,
             spawn_task=self._tasks,
-            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
             threads=asyncio.to_thread,
         )
         return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
