@@ -32,10 +32,10 @@ from actors.errors import (
     SlimTimeout,
 )
 from actors.messages.session import AppSettings, EpochChanged, IdentityRotated, MemberJoined, MemberLeft
-from actors.names import Name
 from gateway.api.completion import CompletionHandle
-from gateway.api.message import Message, MessageContext
-from gateway.api.session import Session
+from gateway.api.message import MessageContext
+from gateway.api.name import Name
+from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from gateway.api.version import get_build_info, get_build_profile, get_version

@@ -14,18 +14,30 @@ many connections they leave by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
-from actors.app.admission import KNOWN_TOKENS, Admission
-from actors.app.invitations import Invitation, Invitations
+from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
+from actors.app.collaborators import Collaborators
+from actors.app.effects import (
+    Awaited,
+    Dropped,
+    Invitation,
+    Released,
+    Subscribed,
+    VerificationNeeded,
+)
+from actors.app.invitations import Invitations
+from actors.app.outbound import departures
+from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
-from actors.app.subscriptions import Awaited, Subscriptions
-from actors.errors import MessageTooLarge, NoRoute, ProtocolError, SessionClosed, SessionError
-from actors.messages.codec import Codec
+from actors.app.subscriptions import Subscriptions
+from actors.app.turn import AppTurn
+from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
+from actors.memo import Memo
 from actors.messages.routing import (
     Attach,
     Attached,
@@ -75,7 +87,6 @@ from actors.messages.session import (
     VerificationWanted,
 )
 from actors.messages.wire import (
-    ONE,
     DiscoveryRequest,
     Frame,
     MessageType,
@@ -85,19 +96,16 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
-from actors.routing.view import RouteView
 from actors.session.actor import SessionActor
-from actors.session.controlled import ControlledModerator
-from actors.session.conversation import WINDOW, Draw, Setting
-from actors.session.crypto import Crypto, CryptoFactory
+from actors.session.conversation import Setting
+from actors.session.core import SessionCore, controlled_moderator, moderator, participant
+from actors.session.crypto import Crypto
+from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
-from actors.system import Cancellable, LoopActor
-from actors.system.tasks import SpawnTask
+from actors.system import Cancellable, LoopActor, handles
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import KeysMissing, Provider, RotatingProvider, Verifier
+from identity.protocols import KeysMissing, RotatingProvider
 
 EARLY = 4096
 """Messages that may wait until others can answer them."""
@@ -105,27 +113,6 @@ CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
-
-
-class Collaborators(NamedTuple):
-    """What an App needs beside messages."""
-
-    route_table: ActorAddress
-    routes: RouteView
-    """The table that this actor writes, to read."""
-    codec: Codec
-    provider: Provider
-    verifier: Verifier
-    clock: Callable[[], float]
-    """Seconds that only grow."""
-    wall: Callable[[], float]
-    """Unix seconds."""
-    draw: Draw
-    spawn_task: SpawnTask
-    crypto: CryptoFactory | None = None
-    """None: sessions with MLS are refused."""
-    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
-    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
 
 
 class AppActor(LoopActor):
@@ -153,15 +140,17 @@ class AppActor(LoopActor):
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._turn = AppTurn()
         self._admission = Admission(collaborators.verifier)
         self._subscriptions = Subscriptions(
             local, collaborators.draw(2**64), self._settings.subscription_timeout
         )
         self._token = ""
         self._generation: int | None = None
-        self._tags = 0
-        self._resolving: dict[int, Callable[[Resolved], None]] = {}
-        self._generations: dict[str, PeerGeneration] = {}
+        self._resolving = Resolving(
+            collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
+        )
+        self._generations: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
         """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
@@ -169,58 +158,31 @@ class AppActor(LoopActor):
         self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
-        self._handlers: dict[type, Callable[[Any, ActorAddress], None]] = {
-            Forward: self._on_forward,
-            Outbound: lambda message, sender: self._put_out(message.messages, sender),
-            Attached: lambda *_: self._on_attached(),
-            TooLarge: self._on_too_large,
-            ConnectionGone: self._on_connection_gone,
-            Transmit: self._on_transmit,
-            OpenSession: self._on_open,
-            Listen: self._on_listen,
-            Announce: self._on_announce,
-            Adopted: self._on_adopted,
-            Bind: self._on_bind,
-            Unbind: self._on_unbind,
-            SessionGone: self._on_gone,
-            SubscribeName: self._on_subscribe,
-            UnsubscribeName: self._on_unsubscribe,
-            SetRoute: self._on_set_route,
-            RemoveRoute: self._on_remove_route,
-            CredentialWanted: self._on_credential_wanted,
-            VerificationWanted: self._on_verification_wanted,
-            Resolved: self._on_resolved,
-            Congested: lambda message, _: self._congestion(message.connection, congested=True),
-            Drained: lambda message, _: self._congestion(message.connection, congested=False),
-            CloseApp: self._on_close,
-            WakeupMessage: lambda *_: self._expire(),
-            ChildActorExited: self._on_child_exited,
-            Status: self._on_status,
-        }
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        if not self._begun and not isinstance(message, ActorExitRequest):
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
+        if not self._begun and not isinstance(msg, ActorExitRequest):
             self._begun = True
             self._begin()
-        handler = self._handlers.get(type(message))
-        if handler is not None:
-            handler(message, sender)
-        elif isinstance(message, ActorExitRequest):
-            # Our Sessions end with us; their exits are no news.
-            self._sessions.clear()
-            self.send(self._with.route_table, Detach(self._connection, "application closed"))
+        return super().receiveMessage(msg, sender)
 
     def _begin(self) -> None:
         """Become a connection of the node, and reachable by our own name within it."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
         self._tell_node(self._subscriptions.own())
 
+    @handles(ActorExitRequest)
+    def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
+        # Our Sessions end with us; their exits are no news.
+        self._sessions.clear()
+        self.send(self._with.route_table, Detach(self._connection, "application closed"))
+
     # Inbound
 
+    @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
         decode, admits = self._with.codec.decode, self._admission.admits
-        sessions, now = self._sessions, self._with.wall()
+        sessions, turn = self._sessions, self._begin_turn()
         batches: dict[int, list[SessionMessage]] = {}
         for frame in message.frames:
             if type(frame) is Frame:
@@ -236,7 +198,7 @@ class AppActor(LoopActor):
                 assert isinstance(frame, SessionMessage)
                 received = frame
                 self._routes.met(connection)
-            if admits(received, now):
+            if admits(received, turn):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
                     batch = batches.get(session_id)
@@ -245,58 +207,72 @@ class AppActor(LoopActor):
                     else:
                         batch.append(received)
                 else:
-                    self._unclaimed(received)
+                    self._unclaimed(received, turn)
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
                 self.send(address, Received(tuple(batch)))
-        self._admission_effects()
+        if turn.effects:
+            self._perform(turn)
 
-    def _admission_effects(self) -> None:
-        admission = self._admission
-        if admission.refused:
-            for refused in admission.refused:
-                self._log.log("WARNING" if refused.alarming else "INFO", "dropped {}", refused.reason)
-            admission.refused.clear()
-        if admission.fetching:
-            for message in admission.fetching:
-                self._fetch(message)
-            admission.fetching.clear()
+    def _begin_turn(self) -> AppTurn:
+        return self._turn.at(self._with.clock(), self._with.wall())
+
+    def _perform(self, turn: AppTurn) -> None:
+        """Do what the cores said. It may come to further turns: the effects are taken first."""
+        effects = turn.effects.copy()
+        turn.effects.clear()
+        for effect in effects:
+            match effect:
+                case SessionMessage():
+                    self._put_out((effect,), None)
+                case Invitation():
+                    self._invited(effect)
+                case Refused():
+                    self._count("refused")
+                    self._log.warning("refused {}", effect.reason)
+                case Dropped():
+                    self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
+                case VerificationNeeded():
+                    self._fetch(effect.message)
+                case Released():
+                    self._dispatch(effect.message, turn)
+                case Subscribed():
+                    self._subscribed(effect.awaited, effect.error)
 
     def _fetch(self, message: SessionMessage) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
-            for admitted in self._admission.fetched(message.identity, resolved.error, self._with.wall()):
-                self._dispatch(admitted)
-            self._admission_effects()
+            turn = self._begin_turn()
+            self._admission.handle(TokenVerified(message.identity, resolved.error), turn)
+            self._perform(turn)
 
-        self._resolve(self._with.verifier.verify(message.identity, self._with.wall()), then)
+        self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
-    def _dispatch(self, message: SessionMessage) -> None:
+    def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         if address is not None and message.kind is not _DISCOVERY:
             self.send(address, Received((message,)))
         else:
-            self._unclaimed(message)
+            self._unclaimed(message, turn)
 
-    def _unclaimed(self, message: SessionMessage) -> None:
+    def _unclaimed(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         content = message.content
         if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        decision = self._invitations.unclaimed(message, self._with.clock())
-        if isinstance(decision, SessionMessage):
-            self._put_out((decision,), None)
-        elif isinstance(decision, Invitation):
-            self._invited(decision)
-        elif isinstance(decision, Refused):
-            self._count("refused")
-            self._log.warning("refused {}", decision.reason)
+        self._invitations.handle(message, turn)
+        # At once: what follows in the same batch may be for the session that this one begins.
+        self._perform(turn)
 
     # Outbound
+
+    @handles(Outbound)
+    def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
+        self._put_out(message.messages, sender)
 
     def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
         if self._early is not None:
@@ -313,39 +289,12 @@ class AppActor(LoopActor):
         if token is not self._token:
             self._token = token
             self._look_for_rotation()
-        routes, own, encode = self._routes, self._connection, self._with.codec.encode
-        batches: dict[int, list[Frame | SessionMessage]] = {}
-        last: Any = None
-        targets: tuple[int, ...] = ()
-        for message in messages:
-            destination, fanout, pinned = message.destination, message.fanout, message.connection
-            # Messages of one batch mostly go the same way; anycast takes a turn for each.
-            route = (destination, fanout, pinned) if fanout != ONE or destination.has_id else None
-            if route is None or route != last:
-                targets, last = routes.find(message), route
-            if not targets:
-                self._unroutable(session, (message,), NoRoute(str(destination)))
-                continue
-            item: Frame | SessionMessage | None = None
-            frame: Frame | None = None
-            for target in targets:
-                if routes.is_local(target, destination.key):
-                    item = message._replace(identity=token, connection=own)
-                else:
-                    if frame is None:
-                        try:
-                            frame = encode(message, token)
-                        except SlimError as refused:
-                            self._unroutable(session, (message,), refused)
-                            break
-                    item = frame
-                batch = batches.get(target)
-                if batch is None:
-                    batches[target] = [item]
-                else:
-                    batch.append(item)
+        batches, refused = departures(messages, token, self._routes, self._connection, self._with.codec)
+        for message, why in refused:
+            self._unroutable(session, (message,), why)
         for target, batch in batches.items():
-            self.send(routes.address(target), Forward(tuple(batch), own, self.myAddress))
+            forward = Forward(tuple(batch), self._connection, self.myAddress)
+            self.send(self._routes.address(target), forward)
 
     def _look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
@@ -366,17 +315,27 @@ class AppActor(LoopActor):
         if session is not None:
             self.send(session, Unroutable(messages, error))
 
+    @handles(TooLarge)
     def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
         for frame in message.frames:
             refused = self._with.codec.decode(frame)
             error = MessageTooLarge(frame.size, message.limit)
             self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
 
+    @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
         for session_id in self._routes.stranded(message.connection):
             address = self._sessions.get(session_id)
             if address is not None:
                 self.send(address, Stranded(message.error))
+
+    @handles(Congested)
+    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=True)
+
+    @handles(Drained)
+    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=False)
 
     def _congestion(self, connection: int, *, congested: bool) -> None:
         before = bool(self._congested)
@@ -388,7 +347,8 @@ class AppActor(LoopActor):
 
     # Routes and subscriptions
 
-    def _on_attached(self) -> None:
+    @handles(Attached)
+    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
         early, self._early = self._early, None
         for session, messages in early or ():
             self._put_out(messages, session)
@@ -397,16 +357,17 @@ class AppActor(LoopActor):
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
 
     def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any) -> None:
-        self._subscriptions.await_answer(subscription, handle, asker, self._with.clock())
+        self._subscriptions.await_answer(subscription, handle, asker, self._begin_turn())
         self._tell_node(subscription)
         self._arm()
 
+    @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        turn = self._begin_turn()
         for record in message.records:
             if isinstance(record, SubscriptionAck):
-                outcome = self._subscriptions.acknowledged(record)
-                if outcome is not None:
-                    self._subscribed(*outcome)
+                self._subscriptions.handle(record, turn)
+        self._perform(turn)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         if awaited.handle is not None:
@@ -414,10 +375,12 @@ class AppActor(LoopActor):
         else:
             self.send(awaited.asker, Bound(awaited.name, error))
 
-    def _expire(self) -> None:
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
-        for awaited, error in self._subscriptions.expire(self._with.clock()):
-            self._subscribed(awaited, error)
+        turn = self._begin_turn()
+        self._subscriptions.expire(turn)
+        self._perform(turn)
         for gone in [c for c in self._congested if self._routes.address(c) is None]:
             self._congestion(gone, congested=False)
         self._arm()
@@ -431,6 +394,7 @@ class AppActor(LoopActor):
         if deadline is not None:
             self._timer = self.after(max(0.0, deadline - now))
 
+    @handles(SubscribeName)
     def _on_subscribe(self, message: SubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
         try:
@@ -441,6 +405,7 @@ class AppActor(LoopActor):
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
 
+    @handles(UnsubscribeName)
     def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
         try:
@@ -451,10 +416,12 @@ class AppActor(LoopActor):
         self._invitations.give_up_name(name)
         self._subscribe(undo, message.handle, sender)
 
+    @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         route = self._subscriptions.route(message.name, message.connection)
         self._subscribe(route, message.handle, sender)
 
+    @handles(RemoveRoute)
     def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
         try:
             undo = self._subscriptions.undo_route(message.name, message.connection)
@@ -463,6 +430,7 @@ class AppActor(LoopActor):
             return
         self._subscribe(undo, message.handle, sender)
 
+    @handles(Bind)
     def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
         if session_id is None:
@@ -472,6 +440,7 @@ class AppActor(LoopActor):
             channel = self._subscriptions.channel(session_id, message.name, message.connection)
             self._subscribe(channel, None, sender)
 
+    @handles(Unbind)
     def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
         session_id = self._session_ids.get(sender)
         if session_id is None:
@@ -483,6 +452,7 @@ class AppActor(LoopActor):
 
     # Sessions
 
+    @handles(OpenSession)
     def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
         config = message.config
         if self._closing is not None:
@@ -501,7 +471,7 @@ class AppActor(LoopActor):
         if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
-        core = Moderator(
+        core = moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
             message.handle,
@@ -531,11 +501,11 @@ class AppActor(LoopActor):
         self._invitations.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
-            moderator = ControlledModerator(setting, destination, message, now)
-            self.send(self._spawn(moderator, None), BeginSession())
+            core = controlled_moderator(setting, destination, message, now)
+            self.send(self._spawn(core, None), BeginSession())
         else:
-            participant = Participant(setting, destination, message, now)
-            self.send(self._spawn(participant, None), Received((message,)))
+            core = participant(setting, destination, message, now)
+            self.send(self._spawn(core, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
@@ -549,12 +519,10 @@ class AppActor(LoopActor):
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
             except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
-            if len(self._generations) >= KNOWN_TOKENS:
-                self._generations.clear()
-            self._generations[token] = known
+            self._generations.remember(token, known)
         return known
 
-    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
+    def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
         address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
         self._sessions[core.session_id] = address
@@ -565,18 +533,21 @@ class AppActor(LoopActor):
             self.send(address, Congestion(True))
         return address
 
+    @handles(Listen)
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
         self._listener = message.inbox
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
 
+    @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
         self._invitations.invited.discard(message.session_id)
         self._announced.discard(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
 
+    @handles(Announce)
     def _on_announce(self, message: Announce, _: ActorAddress) -> None:
         self._announced.add(message.opened.session_id)
         if self._listener is not None:
@@ -584,10 +555,12 @@ class AppActor(LoopActor):
         else:
             self._unheard.append(message.opened)
 
+    @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
-        self._invitations.gone(message.session_id, message.farewells, self._with.clock())
+        self._invitations.handle(message, self._begin_turn())
         self._forget(message.session_id, sender)
 
+    @handles(ChildActorExited)
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
@@ -614,41 +587,29 @@ class AppActor(LoopActor):
             self._invitations.invited.discard(session_id)
         self._try_to_end()
 
+    @handles(CredentialWanted)
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
         token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
-        self._resolve(
+        self._resolving.start(
             token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
         )
 
+    @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
-        coroutine = _look_at(self._with.verifier, message.tokens)
-        self._resolve(coroutine, lambda _: self.send(sender, Verification()))
+        coroutine = look_at(self._with.verifier, message.tokens)
+        self._resolving.start(coroutine, lambda _: self.send(sender, Verification()))
 
     def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
         assert self._with.threads is not None
         self._with.spawn_task(self._with.threads(function), lambda *_: then())
 
-    def _resolve(self, coroutine: Any, then: Callable[[Resolved], None]) -> None:
-        """Run what must be awaited; `then` is called in a turn of this actor."""
-        self._tags += 1
-        tag = self._tags
-        self._resolving[tag] = then
-
-        def done(result: Any, error: Exception | None) -> None:
-            if error is not None and not isinstance(error, SlimError):
-                self._log.warning("the identity provider or verifier failed: {}", type(error).__name__)
-                error = AuthError(f"the identity provider or verifier failed: {type(error).__name__}")
-            self.send(self.myAddress, Resolved(tag, result if isinstance(result, str) else "", error))
-
-        self._with.spawn_task(coroutine, done)
-
+    @handles(Resolved)
     def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
-        then = self._resolving.pop(message.tag, None)
-        if then is not None:
-            then(message)
+        self._resolving.resolved(message)
 
     # Ending, and looking
 
+    @handles(CloseApp)
     def _on_close(self, message: CloseApp, sender: ActorAddress) -> None:
         if self._closing is not None:
             self._complete(sender, message.handle, None)
@@ -673,6 +634,7 @@ class AppActor(LoopActor):
     def _count(self, what: str) -> None:
         self._figures[what] += 1
 
+    @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         admission = self._admission
         figures = {
@@ -683,17 +645,3 @@ class AppActor(LoopActor):
             "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))
-
-
-async def _look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> None:
-    """Make a verifier fetch what it needs to judge these tokens. What it thinks of them is asked later."""
-    for token, at in tokens:
-        try:
-            verifier.try_verify(token, at)
-        except InvalidToken:
-            continue
-        except KeysMissing:
-            try:
-                await verifier.verify(token, at)
-            except AuthError:
-                continue

@@ -14,10 +14,13 @@ connection, has as many waiting as there are places left: nobody takes the place
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
+from actors.app.turn import AppTurn
+from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
-from actors.session.effects import Refused
+from actors.record import record
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, RotatingVerifier, Verifier
 
@@ -30,26 +33,33 @@ TOKEN_TRUST = 1.0
 _NEVER = float("-inf")
 
 
+@record
+class TokenVerified(NamedTuple):
+    """A token for which messages were parked was verified, or was not. The repr does not show it."""
+
+    token: str
+    error: SlimError | None
+
+    def __repr__(self) -> str:
+        return f"TokenVerified(error={self.error!r})"
+
+
 class Admission:
-    """Verifies senders. `fetching` gathers the messages whose tokens must be verified by awaiting; the
-    owner takes them away, and calls `fetched` for each."""
+    """Verifies senders, by the wall clock of the turn."""
 
     def __init__(self, verifier: Verifier, *, parked: int = PARKED) -> None:
-        self.fetching: list[SessionMessage] = []
-        self.refused: list[Refused] = []
-        """Why messages were dropped, for the log, until the owner takes it away."""
         self.unverified = 0
         self.overflowed = 0
         self._verifier = verifier
         self._rotating = verifier if isinstance(verifier, RotatingVerifier) else None
         self._generation = 0
         self._bound = parked
-        self._verified: dict[str, float] = {}
+        self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
         self._parked: dict[str, deque[SessionMessage]] = {}
         """By token."""
         self._of_connections: dict[int | None, int] = {}
         """How many of them came over which connection."""
-        self._strangers: set[Name] = set()
+        self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
 
@@ -58,10 +68,11 @@ class Admission:
         """Messages that wait for keys."""
         return self._count
 
-    def admits(self, message: SessionMessage, now: float) -> bool:
-        """Whether `message` may be handled at `now` (Unix seconds). If not, it was dropped or parked."""
+    def admits(self, message: SessionMessage, turn: AppTurn) -> bool:
+        """Whether `message` may be handled now. If not, it was dropped or parked."""
+        now = turn.wall
         if self._parked and message.identity in self._parked:
-            self._park(message)
+            self._park(message, turn)
             return False
         rotating = self._rotating
         generation = 0 if rotating is None else rotating.generation
@@ -74,34 +85,32 @@ class Admission:
         try:
             self._verifier.try_verify(message.identity, now)
         except InvalidToken as error:
-            self._refuse(message, error)
+            self._refuse(message, error, turn)
             return False
         except KeysMissing:
-            self._park(message)
+            self._park(message, turn)
             return False
-        if rotating is not None and rotating.generation != generation:
-            # Keys were found changed, or each verification counts: this one tells nothing of the next.
-            return True
-        if len(self._verified) >= KNOWN_TOKENS:
-            self._verified.clear()
-        self._verified[message.identity] = now
+        if rotating is None or rotating.generation == generation:
+            # Otherwise keys were found changed, or each verification counts: it says nothing of the next.
+            self._verified.remember(message.identity, now)
         return True
 
-    def fetched(self, token: str, error: SlimError | None, now: float) -> list[SessionMessage]:
-        """A token for which messages were parked was verified, or not. Returns what may be handled now."""
-        waiting = self._parked.pop(token)
+    def handle(self, event: TokenVerified, turn: AppTurn) -> None:
+        """Release what may be handled now; what follows in the queue is judged in its turn."""
+        waiting = self._parked.pop(event.token)
         self._count -= len(waiting)
         for message in waiting:
             self._left(message.connection)
         first = waiting.popleft()
-        admitted = []
-        if error is None:
-            admitted.append(first)
+        if event.error is None:
+            turn.release(first)
         else:
-            self._refuse(first, error)
-        return admitted + [message for message in waiting if self.admits(message, now)]
+            self._refuse(first, event.error, turn)
+        for message in waiting:
+            if self.admits(message, turn):
+                turn.release(message)
 
-    def _park(self, message: SessionMessage) -> None:
+    def _park(self, message: SessionMessage, turn: AppTurn) -> None:
         left = self._bound - self._count
         waiting = self._parked.get(message.identity)
         of_token = 0 if waiting is None else len(waiting)
@@ -113,7 +122,7 @@ class Admission:
         self._of_connections[message.connection] = of_connection + 1
         if waiting is None:
             self._parked[message.identity] = deque((message,))
-            self.fetching.append(message)
+            turn.verify(message)
         else:
             waiting.append(message)
 
@@ -125,12 +134,10 @@ class Admission:
         else:
             del self._of_connections[connection]
 
-    def _refuse(self, message: SessionMessage, error: SlimError) -> None:
+    def _refuse(self, message: SessionMessage, error: SlimError, turn: AppTurn) -> None:
         self.unverified += 1
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:
-            if len(self._strangers) >= STRANGERS:
-                self._strangers.clear()
-            self._strangers.add(message.source)
-        self.refused.append(Refused(f"{message.kind.name} of {message.source}: {error}", alarming=first))
+            self._strangers.remember(message.source, None)
+        turn.drop(f"{message.kind.name} of {message.source}: {error}", alarming=first)

@@ -49,7 +49,7 @@ from actors.routing.negotiation import Negotiator
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
 from actors.routing.view import RouteView
-from actors.system import Cancellable, LoopActor
+from actors.system import Cancellable, LoopActor, handles
 
 ASKED_BOUND = 1024
 """Subscriptions and acknowledgements of one peer that may wait at the route table before its next read."""
@@ -95,22 +95,17 @@ class Connection(LoopActor):
         self._closed = False
         self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        handler = _HANDLERS.get(type(message))
-        if handler is not None:
-            handler(self, message, sender)
-        elif isinstance(message, ActorExitRequest):
-            self._link.close("node is shutting down")
-
     # Life
 
-    def _on_start(self) -> None:
+    @handles(Start)
+    def _on_start(self, _: Start, __: ActorAddress) -> None:
         attach = Attach(
             self._index, self.myAddress, local=False, dialled=self._dialled, peer=_shared(self._link.peer)
         )
         self.send(self._route_table, attach)
 
-    def _on_attached(self) -> None:
+    @handles(Attached)
+    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
         self._open()
         self._link.start()
         self._observe("attached", self._link.peer)
@@ -120,20 +115,32 @@ class Connection(LoopActor):
         if opening is not None:
             self._link.transmit((opening,))
 
-    def _on_lost(self, cause: str) -> None:
+    @handles(LinkLost)
+    def _on_lost(self, message: LinkLost, _: ActorAddress) -> None:
         """The stream of a link that we dialled broke; the link dials again, the routes stay."""
         self._release()
-        self._observe("lost", cause)
+        self._observe("lost", message.cause)
 
-    def _on_restored(self) -> None:
+    @handles(LinkRestored)
+    def _on_restored(self, _: LinkRestored, __: ActorAddress) -> None:
         self._open()
         self.send(self._route_table, Reattach(self._index))
         self._observe("restored")
 
-    def _on_closed(self, cause: str) -> None:
+    @handles(Close)
+    def _on_close(self, message: Close, _: ActorAddress) -> None:
+        self._link.close(message.cause)
+
+    @handles(ActorExitRequest)
+    def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
+        self._link.close("node is shutting down")
+
+    @handles(LinkClosed)
+    def _on_closed(self, message: LinkClosed, _: ActorAddress) -> None:
         if self._closed:
             return
         self._closed = True
+        cause = message.cause
         self._release()
         error = ConnectionLost(self._link.peer, cause) if self._dialled else None
         self.send(self._route_table, Detach(self._index, cause, error))
@@ -146,6 +153,7 @@ class Connection(LoopActor):
 
     # From the peer
 
+    @handles(FramesIn)
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
         route, addresses = self._router.route, self._router.addresses
@@ -153,7 +161,7 @@ class Connection(LoopActor):
             if type(frame) is not Frame:
                 self._on_record(frame)
                 continue
-            targets = route(frame.key, frame.id, frame.fanout)
+            targets = route(frame.key, frame.instance, frame.fanout)
             if not targets:
                 self._unrouted += 1
             for target in targets:
@@ -190,6 +198,7 @@ class Connection(LoopActor):
 
     # To the peer
 
+    @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         frames: Any = message.frames
         backlog = self._link.backlog
@@ -209,6 +218,7 @@ class Connection(LoopActor):
         if overwhelmed:
             self._give_up()
 
+    @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
         self._link.transmit(message.records)
         if self._outbox.admit((), self._link.backlog, self._clock()).overwhelmed:
@@ -216,6 +226,10 @@ class Connection(LoopActor):
 
     def _give_up(self) -> None:
         self._link.close("the peer takes nothing: outbox over its hard limit")
+
+    @handles(LinkDrained)
+    def _on_link_drained(self, _: LinkDrained, __: ActorAddress) -> None:
+        self._release()
 
     def _release(self) -> None:
         """There is room again, or nobody left to wait for."""
@@ -226,6 +240,7 @@ class Connection(LoopActor):
 
     # Credit of others, as the sender
 
+    @handles(Congested)
     def _on_congested(self, message: Congested, _: ActorAddress) -> None:
         if not self._blocked_by:
             self._pauses += 1
@@ -233,10 +248,15 @@ class Connection(LoopActor):
             self._blocked_timer = self.after(self._patience)
         self._blocked_by.add(message.connection)
 
+    @handles(Drained)
     def _on_drained(self, message: Drained, _: ActorAddress) -> None:
         self._blocked_by.discard(message.connection)
         if not self._blocked_by:
             self._unblock()
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._unblock()
 
     def _unblock(self) -> None:
         """Read again: all have room, or their time is over and their own outboxes drop."""
@@ -246,7 +266,8 @@ class Connection(LoopActor):
             self._blocked_timer = None
             self._read_on()
 
-    def _on_echo(self) -> None:
+    @handles(Echo)
+    def _on_echo(self, _: Echo, __: ActorAddress) -> None:
         self._asked = 0
         self._echo_awaited = False
         self._read_on()
@@ -255,6 +276,7 @@ class Connection(LoopActor):
         if self._blocked_timer is None and not self._echo_awaited:
             self._link.resume()
 
+    @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         version = self._negotiator.peer_version
         figures = {
@@ -275,23 +297,3 @@ class Connection(LoopActor):
 def _shared(peer: str) -> str:
     """What the streams of one TCP connection have in common: host and port. Others have nothing."""
     return peer if peer.rpartition(":")[2].isdigit() else ""
-
-
-# Shared by all connections: one of its own would cost each of them 3 KiB.
-_HANDLERS: dict[type, Callable[[Any, Any, ActorAddress], None]] = {
-    FramesIn: Connection._on_frames_in,
-    Forward: Connection._on_forward,
-    Attached: lambda self, *_: self._on_attached(),
-    Transmit: Connection._on_transmit,
-    Congested: Connection._on_congested,
-    Drained: Connection._on_drained,
-    Echo: lambda self, *_: self._on_echo(),
-    LinkDrained: lambda self, *_: self._release(),
-    LinkLost: lambda self, message, _: self._on_lost(message.cause),
-    LinkRestored: lambda self, *_: self._on_restored(),
-    LinkClosed: lambda self, message, _: self._on_closed(message.cause),
-    Start: lambda self, *_: self._on_start(),
-    Close: lambda self, message, _: self._link.close(message.cause),
-    WakeupMessage: lambda self, *_: self._unblock(),
-    Status: Connection._on_status,
-}

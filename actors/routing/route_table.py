@@ -12,10 +12,23 @@ from typing import Any
 
 from thespian.actors import ActorAddress, WakeupMessage
 
-from actors.messages.routing import Echo, Status, StatusReport, Sweep, Transmit
+from actors.messages.routing import (
+    Acknowledged,
+    Attach,
+    Detach,
+    Echo,
+    Negotiated,
+    Reattach,
+    Status,
+    StatusReport,
+    Subscribing,
+    Sweep,
+    Transmit,
+    WatchRoutes,
+)
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.routing.control import RouteControl, RouteTurn
-from actors.system import Cancellable, LoopActor
+from actors.system import Cancellable, LoopActor, handles
 
 Clock = Callable[[], float]
 
@@ -32,29 +45,37 @@ class RouteTable(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        match message:
-            case Sweep():
-                self._flush()
-                return
-            case Echo():
-                self.send(sender, message)
-                return
-            case Status():
-                self.send(sender, StatusReport(dict(self._core.status()), message.tag))
-                return
+    @handles(Acknowledged, Attach, Detach, Negotiated, Reattach, Subscribing, WatchRoutes)
+    def _on_report(self, message: Any, _: ActorAddress) -> None:
+        """What connections and applications report is the core's."""
         self._turn.now = self._clock()
-        if isinstance(message, WakeupMessage):
-            self._timer = self._timer_at = None
-            self._core.expire(self._turn)
-        else:
-            self._core.handle(message, self._turn)
+        self._core.handle(message, self._turn)
+        self._sweep()
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._timer = self._timer_at = None
+        self._turn.now = self._clock()
+        self._core.expire(self._turn)
+        self._sweep()
+
+    @handles(Echo)
+    def _on_echo(self, message: Echo, sender: ActorAddress) -> None:
+        self.send(sender, message)
+
+    @handles(Status)
+    def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        self.send(sender, StatusReport(dict(self._core.status()), message.tag))
+
+    def _sweep(self) -> None:
+        """Have the effects leave once the mailbox has come round."""
         if not self._sweeping:
             self._sweeping = True
             self.send(self.myAddress, Sweep())
         self._arm()
 
-    def _flush(self) -> None:
+    @handles(Sweep)
+    def _on_sweep(self, _: Sweep, __: ActorAddress) -> None:
         self._sweeping = False
         self._core.announce(self._turn)
         turn, self._turn = self._turn, RouteTurn(self._turn.now)

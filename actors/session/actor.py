@@ -22,7 +22,6 @@ from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
-    BeginSession,
     Bind,
     Completed,
     Computed,
@@ -46,12 +45,12 @@ from actors.messages.session import (
     Watch,
 )
 from actors.messages.wire import SessionMessage
-from actors.session.conversation import WINDOW
+from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
+from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
-from actors.system import Cancellable, LoopActor
+from actors.session.turn import Turn
+from actors.system import Cancellable, LoopActor, handles
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -59,8 +58,6 @@ if TYPE_CHECKING:
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
-_TRAFFIC = frozenset((Received, Publish, Taken))
-"""What a session mostly gets: not worth a walk through all the rest."""
 _TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
@@ -75,13 +72,14 @@ class SessionActor(LoopActor):
 
     def __init__(
         self,
-        core: Moderator | Participant,
+        core: SessionCore,
         app: ActorAddress,
         clock: Callable[[], float],
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
         self._core = core
+        self._turn = Turn()
         self._app = app
         self._clock = clock
         self._inbox = inbox
@@ -96,56 +94,69 @@ class SessionActor(LoopActor):
         self._rotations = 0
         self._lingering = False
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        core = self._core
-        if type(message) in _TRAFFIC:
-            self._perform(core.handle(message, self._clock()))
-            self._arm()
-            return
-        match message:
-            case WakeupMessage():
-                self._timer = self._timer_at = None
-                if self._lingering:
-                    self.send(self.myAddress, ActorExitRequest())
-                    return
-                self._perform(core.tick(self._clock()))
-            case Watch():
-                self._watchers[message.inbox] = None
-                membership = Membership(core.session_id, core.members, core.epoch, core.fingerprint)
-                self.send(message.inbox, membership)
-                return
-            case Unwatch():
-                self._watchers.pop(message.inbox, None)
-                return
-            case Adopt():
-                self._adopt(message.inbox)
-            case BeginSession():
-                if isinstance(core, Moderator):
-                    self._perform(core.start(self._clock()))
-            case IdentityRotated():
-                self._rotations += 1
-                for watcher in self._watchers:
-                    self.send(watcher, message)
-                return
-            case Status():
-                figures = {
-                    **core.figures(),
-                    "refused": self._refused,
-                    "rotations": self._rotations,
-                    "members": len(core.members),
-                }
-                self.send(sender, StatusReport(figures, message.tag))
-                return
-            case ActorExitRequest():
-                return
-            case _:
-                self._perform(core.handle(message, self._clock()))
+    # Traffic first: it is what a session mostly gets.
+
+    @handles(Received, Publish, Taken)
+    def _on_event(self, message: Any, _: ActorAddress) -> None:
+        turn = self._turn.at(self._clock())
+        self._core.handle(message, turn)
+        if turn.effects:
+            self._perform(turn.effects)
         self._arm()
+
+    def unhandled(self, message: Any, sender: ActorAddress) -> None:
+        """All other events are the core's too."""
+        self._on_event(message, sender)
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._timer = self._timer_at = None
+        if self._lingering:
+            self.send(self.myAddress, ActorExitRequest())
+            return
+        turn = self._turn.at(self._clock())
+        self._core.expire(turn)
+        self._perform(turn.effects)
+        self._arm()
+
+    @handles(Adopt)
+    def _on_adopt(self, message: Adopt, _: ActorAddress) -> None:
+        inbox = message.inbox
+        if self._inbox is None:
+            self.send(self._app, Adopted(self._core.session_id, inbox))
+        self._inbox = inbox
+        for kept in self._kept:
+            self.send(inbox, kept)
+        self._kept.clear()
+        self._arm()
+
+    @handles(Watch)
+    def _on_watch(self, message: Watch, _: ActorAddress) -> None:
+        core = self._core
+        self._watchers[message.inbox] = None
+        self.send(message.inbox, Membership(core.session_id, core.members, core.epoch, core.fingerprint))
+
+    @handles(Unwatch)
+    def _on_unwatch(self, message: Unwatch, _: ActorAddress) -> None:
+        self._watchers.pop(message.inbox, None)
+
+    @handles(IdentityRotated)
+    def _on_rotated(self, message: IdentityRotated, _: ActorAddress) -> None:
+        self._rotations += 1
+        for watcher in self._watchers:
+            self.send(watcher, message)
+
+    @handles(Status)
+    def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        figures = {**self._core.figures(), "refused": self._refused, "rotations": self._rotations}
+        self.send(sender, StatusReport(figures, message.tag))
+
+    @handles(ActorExitRequest)
+    def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
+        """Nothing to write out: what is under way is the peers' to send again."""
 
     def _perform(self, effects: list[Effect]) -> None:
         """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
-        if not effects:
-            return
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
@@ -212,23 +223,14 @@ class SessionActor(LoopActor):
         )
         self.send(self._app, Announce(announced))
 
-    def _adopt(self, inbox: Any) -> None:
-        if self._inbox is None:
-            self.send(self._app, Adopted(self._core.session_id, inbox))
-        self._inbox = inbox
-        for kept in self._kept:
-            self.send(inbox, kept)
-        self._kept.clear()
-
     def _arm(self) -> None:
         """One timer for the core's deadline; one that goes off too early just asks again."""
-        if self._core.ended:
-            self._linger()
-            return
         deadline = self._core.next_deadline()
-        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
-            return
-        self._wake_at(deadline)
+        if deadline is None:
+            if self._core.ended:
+                self._linger()
+        elif self._timer_at is None or self._timer_at > deadline:
+            self._wake_at(deadline)
 
     def _linger(self) -> None:
         """Stay for a while; as long as it takes if the application, about to adopt us, knows nothing yet."""

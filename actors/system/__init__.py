@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from actors.system.actor import Cancellable, LoopActor
+from actors.system.actor import Cancellable, LoopActor, handles
 from actors.system.address import Address, address_from_text, address_to_text
 from actors.system.errors import (
     ActorFailed,
@@ -31,7 +31,7 @@ from actors.system.errors import (
 )
 from actors.system.loop import LoopSystem
 from actors.system.status import ActorStatus, State, SystemStatus
-from actors.system.supervision import Supervision
+from actors.system.supervision import Directive, Supervision
 from actors.system.thespian_base import LoopSystemBase, actor_system
 from actors.system.vocabulary import MessageCodec
 
@@ -46,6 +46,7 @@ __all__ = [
     "BadFrame",
     "BlockingCall",
     "Cancellable",
+    "Directive",
     "KeyedError",
     "LoopActor",
     "LoopSystem",
@@ -62,4 +63,5 @@ __all__ = [
     "actor_system",
     "address_from_text",
     "address_to_text",
+    "handles",
 ]

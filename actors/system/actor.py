@@ -1,21 +1,46 @@
-"""The base class for actors that use what the loop adds to Thespian.
+"""The base class of our actors: a table of messages, and what the loop adds to Thespian.
 
-A plain `thespian.actors.Actor` runs in the loop too. This class adds children made with arguments, named
-actors and timers that can be cancelled, and it still runs on Thespian's other bases, where `after` works
-without cancelling and the other two say what to do instead.
+    class Greeter(LoopActor):
+        @handles(Hello, Goodbye)
+        def _on_greeting(self, message: Hello | Goodbye, sender: ActorAddress) -> None:
+            self.send(sender, Seen(message))
+
+*Dispatch.* All our actors are written like that: a method per kind of message, marked with the classes that
+it takes. Each class of actors has one table for all its instances (a table of its own would cost an actor
+3 KiB), looked up by the exact class of the message: the twentieth kind costs what the first does, where a
+`match` walks through them. What is in no table goes to `unhandled`.
+
+*Beside Thespian's own methods* there are children made with arguments, named actors, timers that can be
+cancelled, and two hooks of the actor's life. A plain `thespian.actors.Actor` runs in the loop too, and this
+class runs on Thespian's other bases, where `after` works without cancelling, `spawn` and `lookup` say what to
+do instead, and nobody calls the hooks: an actor for every base begins with its first message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from thespian.actors import Actor, ActorAddress
 
 from actors.system.address import Address
 from actors.system.errors import NotOnThisBase
-from actors.system.supervision import Supervision
+from actors.system.supervision import Directive, Supervision
+
+Handler = Callable[[Any, Any, ActorAddress], object]
+"""A method of an actor: the actor, the message, its sender."""
+H = TypeVar("H", bound=Handler)
+
+
+def handles(*kinds: type) -> Callable[[H], H]:
+    """Mark a method of a LoopActor as the one that takes messages of exactly these classes."""
+
+    def mark(method: H) -> H:
+        method.handled_kinds = kinds  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 class Cancellable(Protocol):
@@ -35,7 +60,43 @@ class _Uncancelled:
 
 
 class LoopActor(Actor):  # type: ignore[misc]
-    """An actor with `spawn`, `lookup` and `after` beside Thespian's own methods."""
+    """An actor that takes messages by `handles`; beside Thespian's: `spawn`, `lookup`, `after`."""
+
+    _handlers: ClassVar[dict[type, Handler]] = {}
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        marked = [method for method in vars(cls).values() if hasattr(method, "handled_kinds")]
+        cls._handlers = cls._handlers | {kind: method for method in marked for kind in method.handled_kinds}
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
+        """Thespian's entry: give the message to the method that takes its class."""
+        handler = self._handlers.get(type(msg))
+        if handler is not None:
+            return handler(self, msg, sender)
+        return self.unhandled(msg, sender)
+
+    def unhandled(self, message: Any, sender: ActorAddress) -> Any:
+        """A message of a class that no method takes: a further base class may know it, or it is dropped."""
+        following = super().receiveMessage
+        if following.__func__ is not Actor.receiveMessage:
+            return following(message, sender)
+        return None
+
+    def started(self) -> None:
+        """Called once the actor has its address, before its first message; after a restart again.
+
+        Whoever spawns it gets what this raises; after a restart that is one more failure.
+        """
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """Called when `message` made this actor raise twice: tell whom it concerns, and say what comes next.
+
+        The sender is told by the system: it gets the message back as a PoisonMessage. By default the actor is
+        restarted if it is supervised, and else goes on. What this raises itself restarts the actor, or stops
+        it where it is not supervised.
+        """
+        return Directive.RESTART
 
     def send(self, targetAddr: ActorAddress, msg: Any) -> None:
         """Thespian's `send`, less one check: the loop turns what is no address into a dead letter."""

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from thespian.actors import ActorAddress
 from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
 
-if TYPE_CHECKING:
-    from actors.system.endpoints import Target
-
 _PREFIX = "loop:"
 _TCP_PREFIX = "tcp:"
 _numbers = count(1)
+
+
+class Target(Protocol):
+    """What stands behind an address: the mailbox of an actor, an inbox, a waiting `ask`, nobody."""
+
+    def deliver(self, message: Any, sender: ActorAddress) -> bool:
+        """Take a message. False when it was refused, or there is nobody to take it."""
 
 
 class Address(ActorAddress):  # type: ignore[misc]

@@ -23,7 +23,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from loguru import logger
 from thespian.actors import (
@@ -40,14 +40,13 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.system.actor import LoopActor
 from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
+from actors.system.host import Host
 from actors.system.status import ActorStatus, State
-from actors.system.supervision import Restarts, Supervision
+from actors.system.supervision import Directive, Restarts, Supervision
 from actors.system.watch import FileWatch
-
-if TYPE_CHECKING:
-    from actors.system.loop import LoopSystem
 
 _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessage)
 # What an actor (or a callback) may throw without harm to the loop; a stray CancelledError included.
@@ -110,7 +109,7 @@ class Cell:
         "watch",
     )
 
-    def __init__(self, system: LoopSystem, bound: int, parent: Cell | None = None) -> None:
+    def __init__(self, system: Host, bound: int, parent: Cell | None = None) -> None:
         self.system = system
         self.address = new_address(self)
         self.inbox: list[tuple[Any, ActorAddress]] = []
@@ -149,6 +148,11 @@ class Cell:
         self.actor = actor
         actor._myRef = self
 
+    def begin(self) -> None:
+        """The new instance has its address: let it begin."""
+        if isinstance(self.actor, LoopActor):
+            self.actor.started()
+
     def add_child(self, child: Cell) -> None:
         """Be the parent of `child`. One made while this actor exits is asked to exit too."""
         if self.children is None:
@@ -156,6 +160,12 @@ class Cell:
         self.children[child] = None
         if self.state is State.EXITING:
             child.deliver(ActorExitRequest(), self.address)
+
+    def disown(self) -> None:
+        """Be nobody's child any more: the parent never learned of this one."""
+        if self.parent is not None and self.parent.children is not None:
+            self.parent.children.pop(self, None)
+        self.parent = None
 
     # Messages in.
 
@@ -285,14 +295,28 @@ class Cell:
             result = self.actor.receiveMessage(message, sender)
         except FAILURES as again:
             self._log_failure(type(message).__name__, again)
+            details = traceback.format_exc()
+            directive = self._directive(message, sender, again)
             if not isinstance(message, (PoisonMessage, ChildActorExited)):
-                poison = PoisonMessage(message, traceback.format_exc())
-                self.system.cell_of(sender).deliver(poison, self.address)
-            if self.plan is not None:
+                self.system.cell_of(sender).deliver(PoisonMessage(message, details), self.address)
+            if directive is Directive.STOP:
+                self.stop()
+            elif directive is Directive.RESTART and self.plan is not None:
                 self._crashed(self.plan)
         else:
             if result is not None or self.watch is not None:
                 self._set_watch(result)
+
+    def _directive(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """Let the actor tell whom it concerns, and say what becomes of it."""
+        if not isinstance(self.actor, LoopActor):
+            return Directive.RESTART
+        try:
+            directive = self.actor.failed(message, sender, error)
+        except FAILURES as again:
+            self._log_failure(f"its own failure on {type(message).__name__}", again)
+            return Directive.STOP if self.plan is None else Directive.RESTART
+        return directive
 
     def _log_failure(self, message: str, error: BaseException) -> None:
         self.failures += 1
@@ -312,10 +336,12 @@ class Cell:
         if delay is None:
             logger.error("{} {} fails too often and is stopped", self.kind, self.address)
             self.stop()
+            if plan.restarts.rule.gave_up is not None:
+                plan.restarts.rule.gave_up()
             return
         self._release()
         # The children belonged to the state that is given up; the next instance does not know them.
-        for child in self._disown():
+        for child in self._disown_children():
             child.deliver(ActorExitRequest(), self.address)
         self.actor = None
         self.state = State.WAITING
@@ -331,15 +357,16 @@ class Cell:
         self.system.restarts += 1
         try:
             self.adopt(self.plan.factory(*self.plan.args))
+            self.state = State.RUNNING
+            self.room = self.bound
+            self.scheduled = False
+            self.begin()
         except FAILURES as error:
             self._log_failure("its restart", error)
             self._crashed(self.plan)
             return
         logger.info("{} {} restarted ({} times)", self.kind, self.address, self.restarts)
-        self.state = State.RUNNING
-        self.room = self.bound
-        self.scheduled = False
-        if self.depth:
+        if self.depth and not self.scheduled:
             self._schedule()
 
     # Ending.
@@ -355,7 +382,7 @@ class Cell:
         self._release()
         self._empty_mailbox()
         if not recursive:
-            self._disown()
+            self._disown_children()
         for child in list(self.children or ()):
             child.deliver(ActorExitRequest(), self.address)
         if not self.scheduled:
@@ -386,7 +413,7 @@ class Cell:
         self.room = 0
         self._release()
         self._empty_mailbox()
-        self._disown()
+        self._disown_children()
         parent, self.parent = self.parent, None
         self.actor = self.plan = None
         self.system.forget(self)
@@ -402,7 +429,7 @@ class Cell:
             self.watch.close()
             self.watch = None
 
-    def _disown(self) -> list[Cell]:
+    def _disown_children(self) -> list[Cell]:
         children = list(self.children or ())
         for child in children:
             child.parent = None

@@ -1,19 +1,17 @@
-"""What else stands behind an address: a inbox, a waiting `ask`, nobody; and the strict forms of all."""
+"""What else stands behind an address: an inbox, a waiting `ask`, nobody; and the strict forms of all."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thespian.actors import ActorAddress, ActorSystemMessage, PoisonMessage
 
 from actors.system.address import new_address
 from actors.system.cell import FAILURES, Cell
 from actors.system.errors import ActorFailed, AskTimeout
-
-if TYPE_CHECKING:
-    from actors.system.loop import LoopSystem
+from actors.system.host import Host
 
 
 class Callee:
@@ -57,7 +55,7 @@ class Reply:
 
     __slots__ = ("actor", "address", "future", "message", "system")
 
-    def __init__(self, system: LoopSystem, actor: ActorAddress, message: Any) -> None:
+    def __init__(self, system: Host, actor: ActorAddress, message: Any) -> None:
         self.system = system
         self.address = new_address(self)
         self.actor = str(actor)
@@ -87,17 +85,13 @@ class Nobody:
 
     __slots__ = ("address", "system")
 
-    def __init__(self, system: LoopSystem, address: ActorAddress | None = None) -> None:
+    def __init__(self, system: Host, address: ActorAddress | None = None) -> None:
         self.system = system
         self.address = address if address is not None else new_address(self)
 
     def deliver(self, message: Any, sender: ActorAddress) -> bool:
         self.system.dead_letter(self.address, message, sender)
         return False
-
-
-Target = Cell | Reply | Nobody
-"""Whatever can stand behind an address."""
 
 
 class _Strict:

@@ -30,10 +30,11 @@ from thespian.actors import (
 )
 from thespian.system.utilis import actualActorClass
 
-from actors.system.address import Address
+from actors.system.address import Address, Target
 from actors.system.cell import Cell, RestartSpec
-from actors.system.endpoints import Callee, Inbox, Nobody, Reply, StrictCell, StrictInbox, StrictReply, Target
+from actors.system.endpoints import Callee, Inbox, Nobody, Reply, StrictCell, StrictInbox, StrictReply
 from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemStopped
+from actors.system.host import Runnable
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
 from actors.system.vocabulary import MessageCodec
@@ -82,7 +83,7 @@ class LoopSystem:
         self._asks: dict[int, Reply] = {}
         self._names: dict[str, Cell] = {}
         self._dead_letter_handlers: dict[Cell, None] = {}
-        self.ready: deque[Cell] = deque()
+        self.ready: deque[Runnable] = deque()
         self.armed = False
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._before: list[Callable[[], object]] = []
@@ -114,7 +115,7 @@ class LoopSystem:
         With `supervision` the actor is made anew by the same call after it failed twice on a message; the
         back-off passes first, mailbox and address stay, its children and timers end.
 
-        Raises SystemStopped, and whatever the factory raises.
+        Raises SystemStopped, and whatever the factory and the actor's `started` raise.
         """
         return self.create(factory, args, parent=None, name=name, mailbox=mailbox, supervision=supervision)
 
@@ -144,6 +145,12 @@ class LoopSystem:
             self._names[name] = cell
         if parent is not None:
             parent.add_child(cell)
+        try:
+            cell.begin()
+        except BaseException:
+            cell.disown()
+            cell.end()
+            raise
         return cell.address
 
     def create_primary(
@@ -217,7 +224,7 @@ class LoopSystem:
         return inbox.address
 
     def close_inbox(self, address: Address) -> None:
-        """Close a inbox: what waits in it and what comes later are dead letters. Idempotent."""
+        """Close an inbox: what waits in it and what comes later are dead letters. Idempotent."""
         inbox = self._inboxes.get(address.number)
         if inbox is not None:
             inbox.end()

@@ -1,14 +1,35 @@
-"""When a failed actor is started again, and when its supervisor gives up.
+"""What becomes of an actor that raised twice on a message.
 
-The rule is Erlang's: at most `max_restarts` restarts within any `period` seconds; one more failure and the
-actor is stopped, which its parent learns as `ChildActorExited`. Between failure and restart lies a back-off
-that doubles with each restart still remembered and starts afresh after a quiet period.
+    raised twice ──► LoopActor.failed: tell whom it concerns, choose ──┬─► RESUME   go on, without the message
+            │                                                          ├─► RESTART  be made anew
+            └──► the sender gets a PoisonMessage                       └─► STOP     the parent is told
+
+A restarted actor is made by the call that spawned it. What must outlive it (a core, a registry) is among the
+arguments of that call, so the next instance finds it; what else it knew is gone, and `failed` has told those
+who depend on it. Address and mailbox stay, children and timers end.
+
+How often follows Erlang's rule: at most `max_restarts` restarts within any `period` seconds; one more failure
+and the actor is stopped. Between failure and restart lies a back-off that doubles with each restart still
+remembered and starts afresh after a quiet period.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+
+
+class Directive(enum.Enum):
+    """What an actor that failed wants to become."""
+
+    RESUME = "resume"
+    """Go on as it is, without the message."""
+    RESTART = "restart"
+    """Be made anew. Without a Supervision it goes on as it is, as Thespian's actors do."""
+    STOP = "stop"
+    """Exit, and its children before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +40,27 @@ class Supervision:
     for numbers that make no sense.
     """
 
-    max_restarts: int = 5
-    """Restarts allowed within one period; 0 stops the actor at its first failure."""
+    max_restarts: int | None = 5
+    """Restarts allowed within one period; 0 stops the actor at its first failure; None allows any number."""
     period: float = 30.0
     """Seconds for which a restart is remembered."""
     backoff: float = 0.1
     """Seconds before the first restart; 0 restarts at once, always."""
     backoff_max: float = 5.0
     """Seconds that no back-off exceeds."""
+    gave_up: Callable[[], object] | None = None
+    """Called when the actor is stopped because it failed too often."""
 
     def __post_init__(self) -> None:
-        if self.max_restarts < 0 or self.period <= 0 or self.backoff < 0 or self.backoff_max < self.backoff:
+        restarts = 0 if self.max_restarts is None else self.max_restarts
+        if restarts < 0 or self.period <= 0 or self.backoff < 0 or self.backoff_max < self.backoff:
             raise ValueError(
                 "supervision needs max_restarts >= 0, period > 0 and 0 <= backoff <= backoff_max"
             )
+
+
+_DOUBLINGS = 64
+"""2.0 ** 64 is past any cap already; larger powers would overflow, and more need not be remembered."""
 
 
 class Restarts:
@@ -49,8 +77,10 @@ class Restarts:
         recent, rule = self._recent, self.rule
         while recent and now - recent[0] >= rule.period:
             recent.popleft()
-        if len(recent) >= rule.max_restarts:
+        if rule.max_restarts is None:
+            if len(recent) > _DOUBLINGS:
+                recent.popleft()
+        elif len(recent) >= rule.max_restarts:
             return None
         recent.append(now)
-        # 2.0 ** 64 is past any cap already, and larger powers would overflow.
-        return min(rule.backoff_max, rule.backoff * 2.0 ** min(len(recent) - 1, 64))
+        return min(rule.backoff_max, rule.backoff * 2.0 ** min(len(recent) - 1, _DOUBLINGS))

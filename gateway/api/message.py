@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from actors.messages.wire import UNSET_PAYLOAD_TYPE, Payload, SessionMessage
 from actors.names import Name
 
 if TYPE_CHECKING:
     from gateway.api.completion import CompletionHandle
-    from gateway.api.session import Session
 
 REQUEST_KEY = "callboard-request"
 """Metadata key that marks a request and, in its reply, names it (`Session.request`)."""
@@ -72,17 +71,29 @@ class MessageContext:
         return f"<MessageContext from {self.source_name}, {self.payload_type}>"
 
 
-class Message(tuple[MessageContext, bytes]):
-    """A received message: unpacks as `context, payload`, and can be answered.
+class Answering(Protocol):
+    """What a message needs of the session that it came in."""
 
-    async for message in session:
-        await message.reply(b"echo: " + message.payload)
-    """
+    async def publish_to(
+        self,
+        message_ctx: MessageContext,
+        msg: bytes,
+        payload_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> CompletionHandle:
+        """Answer the sender of a message alone."""
 
-    _session: Session
+
+S = TypeVar("S", bound=Answering)
+
+
+class ReceivedMessage(tuple[MessageContext, bytes], Generic[S]):
+    """A message that a session of type `S` received; `Message` is the one of `Session`."""
+
+    _session: S
 
     @classmethod
-    def of(cls, message: SessionMessage, session: Session) -> Message:
+    def of(cls, message: SessionMessage, session: S) -> Self:
         content = message.content
         blob = content.blob if isinstance(content, Payload) else b""
         made = tuple.__new__(cls, (MessageContext.of(message), blob))
@@ -98,7 +109,7 @@ class Message(tuple[MessageContext, bytes]):
         return self[1]
 
     @property
-    def session(self) -> Session:
+    def session(self) -> S:
         """The session it came in."""
         return self._session
 

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from actors.names import Name
-from gateway.api.message import Message
-from gateway.api.session import Session
+from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionType
 from gateway.api.slim import Slim
 from gateway.cli.application import (

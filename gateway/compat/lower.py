@@ -13,8 +13,8 @@ from typing import Any
 from actors.errors import SessionError
 from actors.names import Name
 from gateway.api.completion import CompletionHandle
-from gateway.api.message import Message, MessageContext
-from gateway.api.session import Session
+from gateway.api.message import MessageContext
+from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from identity.protocols import Provider, Verifier

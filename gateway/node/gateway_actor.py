@@ -24,7 +24,7 @@ from actors.messages.routing import (
 )
 from actors.routing.connection import Connection
 from actors.routing.view import RouteView
-from actors.system import LoopActor, LoopSystem
+from actors.system import LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
 
 
@@ -65,28 +65,22 @@ class Gateway(LoopActor):
         self._closing: Close | None = None
         self._close_asker: ActorAddress | None = None
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        match message:
-            case Opened():
-                self._open(message)
-            case ConnectionState():
-                if message.state == "attached":
-                    logger.info("connection attached", conn=message.connection, peer=message.detail)
-                else:
-                    logger.info("connection {}", message.state, conn=message.connection, cause=message.detail)
-            case ChildActorExited():
-                self._gone(message.childAddress)
-            case Close():
-                self._closing, self._close_asker = message, sender
-                for address in self._connections.values():
-                    self.send(address, message)
-                self._report_closed()
-            case Gather():
-                self._gather(sender)
-            case StatusReport():
-                self._gathered(message.tag, sender, message.figures)
+    @handles(ConnectionState)
+    def _on_state(self, message: ConnectionState, _: ActorAddress) -> None:
+        if message.state == "attached":
+            logger.info("connection attached", conn=message.connection, peer=message.detail)
+        else:
+            logger.info("connection {}", message.state, conn=message.connection, cause=message.detail)
 
-    def _open(self, message: Opened) -> None:
+    @handles(Close)
+    def _on_close(self, message: Close, sender: ActorAddress) -> None:
+        self._closing, self._close_asker = message, sender
+        for address in self._connections.values():
+            self.send(address, message)
+        self._report_closed()
+
+    @handles(Opened)
+    def _on_opened(self, message: Opened, _: ActorAddress) -> None:
         index = message.connection
         link = self._links.get(index)
         if link is None:
@@ -114,7 +108,9 @@ class Gateway(LoopActor):
         if self._closing is not None:
             self.send(address, self._closing)
 
-    def _gone(self, address: ActorAddress) -> None:
+    @handles(ChildActorExited)
+    def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
+        address = message.childAddress
         index = self._indices.pop(address, None)
         if index is None:
             return
@@ -130,7 +126,8 @@ class Gateway(LoopActor):
             self.send(self._close_asker, StatusReport({}))
             self._close_asker = None
 
-    def _gather(self, asker: ActorAddress) -> None:
+    @handles(Gather)
+    def _on_gather(self, _: Gather, asker: ActorAddress) -> None:
         if not self._connections:
             self.send(asker, StatusReport({}))
             return
@@ -138,6 +135,10 @@ class Gateway(LoopActor):
         self._gatherings[self._tags] = _Gathering(asker, set(self._indices), {})
         for address in self._connections.values():
             self.send(address, Status(self._tags))
+
+    @handles(StatusReport)
+    def _on_report(self, message: StatusReport, sender: ActorAddress) -> None:
+        self._gathered(message.tag, sender, message.figures)
 
     def _gathered(self, tag: int, by: ActorAddress, figures: dict[str, Any]) -> None:
         """A connection told its figures, or has ended and never will."""

@@ -36,6 +36,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
+from actors.routing.budget import ByteBudget
 from actors.routing.router import Router
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
@@ -245,12 +246,12 @@ class Local(News):
         """What goes to `name` leaves by `connection`."""
         ack = await self.order(name, recv_from=connection)
         assert ack.success, ack.error
-        await self.table(lambda: bool(self.router.route(name.key, name.id, ALL)))
+        await self.table(lambda: bool(self.router.route(name.key, name.instance, ALL)))
         return self
 
     def publish(self, destination: Name, *blobs: bytes, fanout: int = ONE) -> None:
         frames = tuple(_codec.encode(message(destination, blob, fanout=fanout), "") for blob in blobs)
-        for target in self.router.route(destination.key, destination.id, fanout):
+        for target in self.router.route(destination.key, destination.instance, fanout):
             forward = Forward(frames, self.index, self.port)
             self.plane.system.tell(self.router.addresses.get(target), forward)
 
@@ -304,7 +305,7 @@ class Stage:
 
     def dial(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         if self.transport != "memory":
-            return dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1024 * 1024)
+            return dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1024 * 1024, ByteBudget())
 
         async def in_memory() -> Stream:
             if not self.up:

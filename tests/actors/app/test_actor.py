@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest_asyncio
 
-from actors.app.actor import AppActor, Collaborators
+from actors.app.actor import AppActor
+from actors.app.collaborators import Collaborators
 from actors.errors import NotModerator, SessionClosed
 from actors.messages import VOCABULARY
 from actors.messages.routing import Attach, Congested, Drained, Forward, Status, StatusReport, Subscribing

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from thespian.actors import Actor, ActorAddress, ActorSystem, ActorTypeDispatcher, WakeupMessage
 
-from actors.system import LoopActor, LoopSystem, NotOnThisBase, Supervision
+from actors.system import AskTimeout, LoopActor, LoopSystem, NotOnThisBase, Supervision, handles
 from tests.actors.system.cast import Add, Counter, Echo, Events, Get, Made, Make, Number, Said, Say
 
 PATIENCE = 20.0
@@ -71,6 +72,32 @@ async def test_it_mixes_with_thespians_dispatcher() -> None:
 
     system = LoopSystem()
     assert await system.ask(system.spawn(Dispatching), Say("hello"), PATIENCE) == Said("hello")
+    await system.shutdown(PATIENCE)
+
+
+async def test_a_message_goes_to_the_method_that_handles_its_class() -> None:
+    class Polite(LoopActor):
+        @handles(Say, Get)
+        def _on_word(self, message: Say | Get, sender: ActorAddress) -> None:
+            self.send(sender, Said(type(message).__name__))
+
+    class Politer(Polite):
+        @handles(Say)
+        def _on_say(self, message: Say, sender: ActorAddress) -> None:
+            self.send(sender, Said(f"{message.text}, thank you"))
+
+        def unhandled(self, message: Any, sender: ActorAddress) -> None:
+            self.send(sender, Said("pardon?"))
+
+    system = LoopSystem()
+    polite, politer = system.spawn(Polite), system.spawn(Politer)
+    assert await system.ask(polite, Say("hello"), PATIENCE) == Said("Say")
+    assert await system.ask(politer, Say("hello"), PATIENCE) == Said("hello, thank you")
+    assert await system.ask(politer, Get(), PATIENCE) == Said("Get")
+    assert await system.ask(politer, Make(), PATIENCE) == Said("pardon?")
+    with pytest.raises(AskTimeout):
+        await system.ask(polite, Make(), 0.01)
+    assert system.failures == 0
     await system.shutdown(PATIENCE)
 
 

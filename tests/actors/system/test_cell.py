@@ -20,7 +20,7 @@ from thespian.actors import (
     WakeupMessage,
 )
 
-from actors.system import LoopActor, LoopSystem, State, Supervision
+from actors.system import Directive, LoopActor, LoopSystem, State, Supervision, handles
 from actors.system.errors import NotOnThisBase
 from tests.actors.system.cast import (
     Add,
@@ -240,6 +240,120 @@ async def test_a_restart_ends_children_and_timers(system: LoopSystem) -> None:
     status = system.status(fragile)
     assert status is not None
     assert (status.children, status.timers, diary) == (0, 0, ["ActorExitRequest"])
+
+
+class Choosy(LoopActor):
+    """Fails on Fail, and becomes what the text of the Say before it names; told of both in its diary."""
+
+    def __init__(self, diary: list[str], core: dict[str, int]) -> None:
+        self.diary, self.core = diary, core
+        self.wanted = Directive.RESTART
+
+    def started(self) -> None:
+        self.diary.append(f"started with {self.core.get('value', 0)}")
+        self.send(self.myAddress, Get())
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        self.diary.append(f"failed on {type(message).__name__}: {type(error).__name__}")
+        if self.wanted is Directive.STOP and self.core.get("value") == 13:
+            raise LookupError
+        return self.wanted
+
+    @handles(Say)
+    def _on_say(self, message: Say, _: ActorAddress) -> None:
+        self.wanted = Directive(message.text)
+
+    @handles(Add)
+    def _on_add(self, message: Add, _: ActorAddress) -> None:
+        self.core["value"] = message.amount
+
+    @handles(Fail)
+    def _on_fail(self, message: Fail, _: ActorAddress) -> None:
+        raise RuntimeError
+
+    @handles(Get)
+    def _on_get(self, message: Get, sender: ActorAddress) -> None:
+        self.diary.append("told")
+
+
+async def test_a_restarted_actor_has_what_it_was_spawned_with_and_begins_again(system: LoopSystem) -> None:
+    diary: list[str] = []
+    choosy = system.spawn(Choosy, diary, {}, supervision=AT_ONCE)
+    asked = Asked(system)
+    system.tell(choosy, Add(7))
+    system.tell(choosy, Fail(2), asked.address)
+    assert isinstance(await asked.next(), PoisonMessage)
+    await restarted(system, choosy)
+    await system.idle()
+    assert diary == ["started with 0", "told", "failed on Fail: RuntimeError", "started with 7", "told"]
+
+
+@pytest.mark.parametrize("supervision", [None, AT_ONCE])
+async def test_an_actor_that_resumes_is_the_same_one(
+    system: LoopSystem, supervision: Supervision | None
+) -> None:
+    diary: list[str] = []
+    choosy = system.spawn(Choosy, diary, {}, supervision=supervision)
+    for message in (Say("resume"), Fail(2), Add(1), Get()):
+        system.tell(choosy, message)
+    await system.idle()
+    assert diary == ["started with 0", "told", "failed on Fail: RuntimeError", "told"]
+    assert system.restarts == 0
+
+
+@pytest.mark.parametrize("supervision", [None, AT_ONCE])
+async def test_an_actor_that_stops_is_missed_by_its_parent(
+    system: LoopSystem, supervision: Supervision | None
+) -> None:
+    diary: list[str] = []
+
+    class Mother(LoopActor):
+        @handles(Make)
+        def _on_make(self, _: Make, sender: ActorAddress) -> None:
+            self.send(sender, Made(self.spawn(Choosy, [], {}, supervision=supervision)))
+
+        @handles(ChildActorExited)
+        def _on_exit(self, _: ChildActorExited, sender: ActorAddress) -> None:
+            diary.append("child exited")
+
+    made = await system.ask(system.spawn(Mother), Make(), PATIENCE)
+    for message in (Say("stop"), Fail(2), Get()):
+        system.tell(made.child, message)
+    await system.idle()
+    assert diary == ["child exited"]
+    assert system.status(made.child) is None
+
+
+async def test_an_actor_that_fails_at_failing_stops(system: LoopSystem) -> None:
+    choosy = system.spawn(Choosy, [], {})
+    for message in (Add(13), Say("stop"), Fail(2)):
+        system.tell(choosy, message)
+    await system.idle()
+    assert system.status(choosy) is None
+
+
+async def test_who_gave_an_actor_up_is_told_once(system: LoopSystem) -> None:
+    given_up: list[bool] = []
+    rule = Supervision(max_restarts=1, period=3600, backoff=0, gave_up=lambda: given_up.append(True))
+    choosy = system.spawn(Choosy, [], {}, supervision=rule)
+    system.tell(choosy, Fail(2))
+    await system.idle()
+    await restarted(system, choosy)
+    assert given_up == []
+    system.tell(choosy, Fail(2))
+    await system.idle()
+    assert given_up == [True]
+    assert system.status(choosy) is None
+
+
+async def test_what_started_raises_reaches_who_spawned_and_leaves_nothing(system: LoopSystem) -> None:
+    class Stuck(LoopActor):
+        def started(self) -> None:
+            raise RuntimeError("no start")
+
+    with pytest.raises(RuntimeError, match="no start"):
+        system.spawn(Stuck)
+    assert system.system_status().actors == 0
 
 
 # Timers.

@@ -17,6 +17,7 @@ def test_the_public_names() -> None:
         "BadFrame",
         "BlockingCall",
         "Cancellable",
+        "Directive",
         "KeyedError",
         "LoopActor",
         "LoopSystem",
@@ -33,5 +34,6 @@ def test_the_public_names() -> None:
         "actor_system",
         "address_from_text",
         "address_to_text",
+        "handles",
     ]
     assert all(hasattr(system, name) for name in system.__all__)

@@ -35,6 +35,12 @@ def test_very_many_restarts_overflow_nothing() -> None:
     assert [restarts.failed(0.0) for _ in range(3000)][-1] == 5.0
 
 
+def test_any_number_may_be_allowed_and_few_are_remembered() -> None:
+    restarts = Restarts(Supervision(max_restarts=None, period=60, backoff=0.1, backoff_max=1.0))
+    assert [restarts.failed(0.0) for _ in range(3000)][-1] == 1.0
+    assert len(restarts._recent) < 100
+
+
 @pytest.mark.parametrize(
     "numbers", [{"max_restarts": -1}, {"period": 0}, {"backoff": -1}, {"backoff": 2, "backoff_max": 1}]
 )

@@ -1,0 +1,36 @@
+"""What an application's actor is given beside messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from thespian.actors import ActorAddress
+
+from actors.messages.codec import Codec
+from actors.routing.view import RouteView
+from actors.session.conversation import Draw
+from actors.session.crypto import CryptoFactory
+from actors.system.tasks import SpawnTask
+from identity.protocols import Provider, Verifier
+
+
+class Collaborators(NamedTuple):
+    """The parts of the process that an App works with."""
+
+    route_table: ActorAddress
+    routes: RouteView
+    """The table that this actor writes, to read."""
+    codec: Codec
+    provider: Provider
+    verifier: Verifier
+    clock: Callable[[], float]
+    """Seconds that only grow."""
+    wall: Callable[[], float]
+    """Unix seconds."""
+    draw: Draw
+    spawn_task: SpawnTask
+    crypto: CryptoFactory | None = None
+    """None: sessions with MLS are refused."""
+    threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
+    """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""
