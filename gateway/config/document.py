@@ -90,8 +90,8 @@ class Document:
     def at(self, field: str | None, text: str) -> str:
         """A text about a place, with the file and line, or the option, that said it."""
         origin = self.origin(field)
-        if origin.startswith("--"):
-            return f"{origin}: {text.removeprefix(f'{field}: ')}"
+        if origin and not origin.startswith("line "):
+            return f"{origin}: {text.removeprefix(f'{field}: ') if field in self.origins else text}"
         return ", ".join(filter(None, (self.name, origin))) + f": {text}" if self.name else text
 
 
