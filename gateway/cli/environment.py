@@ -6,14 +6,10 @@ import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.config.options import variable
 from identity.errors import ConfigError
 
 _NO = frozenset({"", "0", "false", "no", "off"})
-
-
-def variable(flag: str) -> str:
-    """The variable of an option: SLIM_SOME_OPTION for --some-option."""
-    return "SLIM_" + flag.removeprefix("--").replace("-", "_").upper()
 
 
 def said(argv: Sequence[str]) -> frozenset[str]:
