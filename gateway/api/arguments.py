@@ -98,6 +98,13 @@ def texts_of(value: Mapping[str, str] | None, argument: str) -> dict[str, str]:
         raise ConfigError(f"{argument}: expected a dict of texts ({exc})", field=argument) from None
 
 
+def mapping_of(value: object, argument: str) -> Mapping[str, Any]:
+    """A configuration; what stands in it, its reader checks."""
+    if not isinstance(value, Mapping):
+        raise refused(argument, "a dict", value)
+    return value
+
+
 def number_of(value: int | None, argument: str) -> int | None:
     """A whole number, or None."""
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):

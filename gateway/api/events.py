@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Self
 from weakref import WeakSet
 
@@ -62,10 +62,11 @@ class EventReader(AsyncIterator[Event]):
 
 
 class Events:
-    """Those of one session; `dropped()` is called for each that a reader does not get."""
+    """Those of one session."""
 
-    def __init__(self, dropped: Callable[[], None]) -> None:
-        self._dropped = dropped
+    def __init__(self) -> None:
+        self.dropped = 0
+        """How many did not get to a reader that was full."""
         self._over = False
         self._readers: WeakSet[EventReader] = WeakSet()
         """A reader that nobody holds any more is gone."""
@@ -85,7 +86,7 @@ class Events:
         """Tell everybody who reads."""
         for reader in self._readers:
             if not reader.put(event):
-                self._dropped()
+                self.dropped += 1
 
     def end(self) -> None:
         """The session is over."""

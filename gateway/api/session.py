@@ -50,6 +50,7 @@ from gateway.api.incoming import Incoming
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
 from gateway.api.publishing import Publishing
 from gateway.api.renamed import renamed
+from gateway.api.requests import Requests
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.session_inbox import SessionInbox
 from identity.errors import ConfigError, SlimError
@@ -107,10 +108,10 @@ class Session:
         self._handles: dict[int, CompletionHandle] = {}
         self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
         self._incoming = Incoming(lambda items: self._tell(Taken(items)), bound)
-        self._events = Events(self._event_dropped)
+        self._events = Events()
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._requests: dict[str, asyncio.Future[Message]] = {}
+        self._requests = Requests[Message](marked_only=self._config.session_type is SessionType.Group)
         self.invited: dict[Name, SlimError | None] = {}
         """What became of those who were invited by `Slim.group`: None, or why one is not in."""
         self._members: tuple[Name, ...] = ()
@@ -288,9 +289,8 @@ class Session:
         one counts. Raises SlimTimeout, SessionClosed, MessageUndelivered.
         """
         limit = seconds(timeout)
-        key = str(next_handle())
         answer: asyncio.Future[Message] = self._system.loop.create_future()
-        self._requests[key] = answer
+        key = self._requests.add(answer)
         try:
             marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
             handle = await self.publish(msg, payload_type, marks)
@@ -311,7 +311,7 @@ class Session:
                 raise SlimTimeout(f"timed out waiting for the answer to request {key}", session_id=self._id)
             return answer.result()
         finally:
-            self._requests.pop(key, None)
+            self._requests.discard(key)
 
     # Receiving
 
@@ -425,9 +425,6 @@ class Session:
         """
         return self._events.reader()
 
-    def _event_dropped(self) -> None:
-        """A reader was too slow for an event."""
-
     # The end
 
     def close(self, grace: timedelta | float = 60.0) -> CompletionHandle:
@@ -498,13 +495,8 @@ class Session:
 
     def _answers(self, item: SessionMessage | SlimError) -> bool:
         """Whether a message is the answer to a request; if so, it is handed to who asked."""
-        if isinstance(item, SlimError) or not self._requests:
-            return False
-        mark = (item.metadata or {}).get(REQUEST_KEY)
-        if mark is None and self._config.session_type is SessionType.PointToPoint:
-            mark = "re:" + next(iter(self._requests))
-        answer = self._requests.pop(mark.removeprefix("re:"), None) if mark and mark[:3] == "re:" else None
-        if answer is None or answer.done():
+        answer = self._requests.answered(item)
+        if answer is None or isinstance(item, SlimError):
             return False
         answer.set_result(self._taken_message(item))
         self._tell(Taken(1))
@@ -541,9 +533,7 @@ class Session:
             handle.finish(None if handle is self._closing else error)
         self._handles.clear()
         self._publishing.end()
-        for answer in self._requests.values():
-            if not answer.done():
-                answer.set_exception(error)
+        self._requests.end(error)
         self._events.end()
         self._inbox.close()
 

@@ -33,7 +33,17 @@ from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
 from gateway.api.accepting import Arrivals
-from gateway.api.arguments import grace_of, instance_of, name_of, names_of, number_of, seconds, settings_of
+from gateway.api.arguments import (
+    grace_of,
+    instance_of,
+    mapping_of,
+    name_of,
+    names_of,
+    number_of,
+    refused,
+    seconds,
+    settings_of,
+)
 from gateway.api.completion import CompletionHandle, next_handle
 from gateway.api.life import AppState, Life
 from gateway.api.opening import Opening
@@ -168,8 +178,8 @@ class Slim:
 
         Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
         """
+        config = ClientConfig.read(mapping_of(client_config, "client_config"))
         plane = await self._ready()
-        config = ClientConfig.read(client_config)
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
         await plane.connect(config)
@@ -192,6 +202,8 @@ class Slim:
 
     async def disconnect(self, endpoint: str | int) -> None:
         """Close the connection to `endpoint` (or with that id). Raises NotConnected."""
+        if not isinstance(endpoint, str | int):
+            raise refused("endpoint", "an endpoint, or a connection's id", endpoint)
         plane = await self._ready()
         if isinstance(endpoint, int):
             found = [known for known, index in plane.dialled().items() if index == endpoint]
@@ -232,8 +244,8 @@ class Slim:
 
         Raises ConfigError, and OSError when the address cannot be had.
         """
-        plane = await self._ready()
-        return await plane.serve(ServerConfig.read(server_config))
+        config = ServerConfig.read(mapping_of(server_config, "server_config"))
+        return await (await self._ready()).serve(config)
 
     async def stop_server(self, endpoint: str) -> None:
         """Stop serving at `endpoint`.
@@ -241,6 +253,7 @@ class Slim:
         Raises NotConnected ("server not found") when servers run here and none of them is there; where
         none was ever run it only says so in the log, so that a program may end with it in any case.
         """
+        instance_of(endpoint, str, "endpoint", "an endpoint")
         plane = await self._ready()
         if plane.never_served:
             logger.warning("server not found: {}; no server was run here", endpoint)

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Self
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.arguments import Blob, name_of, seconds
+from gateway.api.arguments import Blob, mapping_of, name_of, seconds
 from gateway.api.completion import CompletionHandle
 from gateway.api.name import settled
 from gateway.api.session import Message, Session, SessionNotFound
@@ -188,7 +188,7 @@ class Slim(CurrentSlim):
 
     async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
         """As `gateway.Slim`; a node that another application of the process dialled is joined."""
-        endpoint = ClientConfig.read(client_config).endpoint
+        endpoint = ClientConfig.read(mapping_of(client_config, "client_config")).endpoint
         plane = await self._ready()
 
         def dial() -> Awaitable[int]:

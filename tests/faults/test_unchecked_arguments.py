@@ -101,6 +101,16 @@ WRONG: dict[str, tuple[str, Callable[[Pair], Awaitable[Any]]]] = {
     "half a name as channel": ("channel", lambda p: now(lambda: p.alice.group("channel"))),
     "one guest instead of several": ("invite", lambda p: now(lambda: p.alice.group("a/b/c", "a/b/d"))),
     "a guest without a name": ("invite", lambda p: now(lambda: p.alice.group("a/b/c", ["a/b/d", "e"]))),
+    "a text as configuration of a connection": ("client_config", lambda p: p.alice.connect("http://a:1")),  # type: ignore[arg-type]
+    "a text as configuration of a server": ("server_config", lambda p: p.alice.run_server("a:1")),  # type: ignore[arg-type]
+    "no endpoint to leave": ("endpoint", lambda p: p.alice.disconnect(ANY)),
+    "no endpoint to stop": ("endpoint", lambda p: p.alice.stop_server(5)),  # type: ignore[arg-type]
+    "no handler": ("handler", lambda p: now(lambda: p.bob.serve("echo"))),  # type: ignore[call-overload]
+    "a word for what is required": ("mls", lambda p: now(lambda: p.bob.require(mls="no"))),  # type: ignore[arg-type]
+    "an id that is no session": (
+        "session",
+        lambda p: now(lambda: p.bob.set_session_config("5", Config())),  # type: ignore[arg-type]
+    ),
     "an id as session": ("session", lambda p: p.alice.delete_session(p.here.id)),  # type: ignore[arg-type]
     "a word for MLS": ("mls_enabled", lambda p: now(lambda: p.alice.session("a/b/c", mls="no"))),  # type: ignore[arg-type]
     "too short a time": ("timeout", lambda p: now(lambda: Config(timedelta(microseconds=1), 1))),
