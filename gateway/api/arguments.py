@@ -114,8 +114,8 @@ def number_of(value: int | None, argument: str) -> int | None:
 
 def seconds(timeout: timedelta | float | None, argument: str = "timeout") -> float | None:
     """A timeout as seconds; None is without end, and so is infinity."""
-    if timeout is None:
-        return None
+    if timeout is None or (type(timeout) is float and -math.inf < timeout < math.inf):
+        return timeout
     if isinstance(timeout, timedelta):
         return timeout.total_seconds()
     if not isinstance(timeout, int | float) or isinstance(timeout, bool):

@@ -45,6 +45,14 @@ class Publishing:
     def _room(self) -> bool:
         return self._over or (self._credit > 0 and self._unfinished <= BYTES_UNDER_WAY)
 
+    @property
+    def free(self) -> bool:
+        """Whether the next message may be put without waiting for a turn."""
+        turns = self._turns
+        return (
+            self._credit > 0 and self._unfinished <= BYTES_UNDER_WAY and not turns.waiting and not turns.woken
+        )
+
     async def turn(self) -> None:
         """Wait until there is room and everybody who came before has gone on. `put` must follow at once."""
         await self._turns.take()
@@ -55,7 +63,8 @@ class Publishing:
         self._credit -= 1
         self._unfinished += size
         self._sizes.append(size)
-        self._turns.pass_on()
+        if self._turns.waiting:
+            self._turns.pass_on()
         if lone:
             self._tell_now(Publish((outgoing,)))
             return
@@ -77,7 +86,8 @@ class Publishing:
         sizes = self._sizes
         for _ in range(min(credit, len(sizes))):
             self._unfinished -= sizes.popleft()
-        self._turns.wake(credit)
+        if self._turns.waiting:
+            self._turns.wake(credit)
 
     def end(self) -> None:
         """Nothing can be published any more: who waits goes on, and is told so by its caller."""

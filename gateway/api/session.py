@@ -255,11 +255,14 @@ class Session:
         metadata: Mapping[str, str] | None,
         to: MessageContext | None,
     ) -> CompletionHandle:
-        blob = payload_of(msg, "msg")
+        blob = msg if type(msg) is bytes else payload_of(msg, "msg")
         kind = "" if payload_type is None else text_of(payload_type, "payload_type")
         marks: dict[str, str] | None = texts_of(metadata, "metadata") if metadata is not None else None
-        await self._publishing.turn()
-        self._check_open()
+        publishing = self._publishing
+        if not publishing.free:
+            await publishing.turn()
+        if self.closed:
+            self._check_open()
         # Alone under way, it need not wait for others that might leave with it.
         lone = not self._handles and self._config.reliable
         number = next_handle()
@@ -273,7 +276,7 @@ class Session:
             outgoing = Outgoing(blob, kind, marks or None, number)
         else:
             outgoing = Outgoing(blob, kind, marks or None, number, to.source_name, to.input_connection)
-        self._publishing.put(outgoing, lone=lone)
+        publishing.put(outgoing, lone=lone)
         return handle
 
     async def request(

@@ -59,55 +59,55 @@ class Turns:
     def __init__(self, room: Callable[[], bool]) -> None:
         self._room = room
         self._tickets = itertools.count()
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self.waiting: list[tuple[int, asyncio.Future[None]]] = []
         """A heap: who came first has the lowest ticket. Cancelled futures leave when their turn comes."""
-        self._woken = 0
+        self.woken = 0
         """Of these, how many were woken and have not gone on yet."""
 
     async def take(self) -> None:
         """Return when it is the caller's turn. It takes the room without awaiting, and then passes on."""
-        if not self._woken and self._next() is None and self._room():
+        if not self.woken and self._next() is None and self._room():
             return
         ticket = next(self._tickets)
         while True:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (ticket, waiter))
-            if self._room() and not self._woken:
+            heapq.heappush(self.waiting, (ticket, waiter))
+            if self._room() and not self.woken:
                 # Found while going back into the queue behind somebody who came before.
                 self.wake(1)
             try:
                 await waiter
             except BaseException:
                 if waiter.done() and not waiter.cancelled():
-                    self._woken -= 1
+                    self.woken -= 1
                     self.wake(1)
                 raise
-            self._woken -= 1
+            self.woken -= 1
             first = self._next()
             if self._room() and (first is None or first > ticket):
                 return
 
     def _next(self) -> int | None:
         """The ticket of who is next."""
-        while self._waiting and self._waiting[0][1].done():
-            heapq.heappop(self._waiting)
-        return self._waiting[0][0] if self._waiting else None
+        while self.waiting and self.waiting[0][1].done():
+            heapq.heappop(self.waiting)
+        return self.waiting[0][0] if self.waiting else None
 
     def pass_on(self) -> None:
         """The room was taken; whoever is next may find some too."""
-        if self._waiting and not self._woken and self._room():
+        if not self.woken and self._room():
             self.wake(1)
 
     def wake(self, count: int) -> None:
         """Let the next `count` of them see whether there is room."""
-        waiting = self._waiting
+        waiting = self.waiting
         while waiting and count > 0:
             _, waiter = heapq.heappop(waiting)
             if not waiter.done():
                 waiter.set_result(None)
-                self._woken += 1
+                self.woken += 1
                 count -= 1
 
     def wake_all(self) -> None:
         """Let all of them see."""
-        self.wake(len(self._waiting))
+        self.wake(len(self.waiting))

@@ -141,3 +141,20 @@ async def test_what_is_announced_of_nobody_does_no_harm(process: World) -> None:
         await bob.listen_for_session(0.05)
     async with alice.session(BOB) as session:
         assert (await bob.listen_for_session(5)).id == session.id
+
+
+@pytest.mark.parametrize(("interval", "retries"), [(0.0, 3), (0.0004, 2), (4_000_000.0, 2**32 - 1)])
+async def test_odd_timers_of_an_inviter_do_not_end_it(world: World, interval: float, retries: int) -> None:
+    alice, bob = await accepted(world)
+    odd = of_record(SessionConfig(SessionKind.POINT_TO_POINT, interval, retries))
+    stranger = await alice.create_session(BOB, odd)
+    loop = bob.sessions()
+    async with alice.session(BOB) as session:
+        async with asyncio.timeout(5):
+            async for there in loop:
+                if there.id == session.id:
+                    break
+        await (await session.publish(b"hello"))
+        assert (await there.get_message(5)).payload == b"hello"
+    if not stranger.closed:
+        stranger.close(0.0)
