@@ -34,6 +34,8 @@ from typing import Any
 import yaml
 
 from gateway.config import AuthConfig, ServerConfig
+from gateway.config.bounded import read_bounded, text_of
+from gateway.config.document import FILE_BOUND
 from gateway.config.section import Section
 from gateway.controller.access import AccessRole
 from identity.errors import ConfigError
@@ -108,10 +110,7 @@ class ControllerConfig:
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> ControllerConfig:
     """The configuration in a file. Raises ConfigError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", field="config") from error
+    text = text_of(read_bounded(str(path), FILE_BOUND, "config"), str(path), "config")
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from gateway.config.bounded import read_bounded, text_of
+from gateway.config.document import FILE_BOUND
 from identity.errors import ConfigError
 
 KEYS = (
@@ -34,10 +36,11 @@ def read() -> dict[str, str]:
     if not file.exists():
         return {}
     try:
-        value: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        text = text_of(read_bounded(str(file), FILE_BOUND, "config"), str(file), "config")
+        value: Any = yaml.safe_load(text) or {}
         options = value.get("common_opts") or {}
         return {key: str(options[name]) for key in KEYS if (name := key.replace("-", "_")) in options}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
+    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise ConfigError(f"{file}: not the settings of ctl: {error}", field="config") from error
 
 
