@@ -31,7 +31,7 @@ SOURCE = Table(
     },
 )
 _BY_ID = (
-    Key("trust_domains", "peers show SPIFFE IDs of this domain instead of host names", Kind.TEXTS),
+    Key("trust_domains", "peers show SPIFFE IDs of these domains instead of host names", Kind.TEXTS),
     Key("target_spiffe_id", "and this ID", shown="any"),
 )
 AUTHORITIES = Table(
