@@ -96,7 +96,7 @@ from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
 from actors.system import Cancellable, LoopActor, handles
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import RotatingProvider, WouldBlock
+from identity.protocols import KeysMissing, RotatingProvider
 
 EARLY = 4096
 """Messages that may wait until others can answer them."""
@@ -496,7 +496,7 @@ class AppActor(LoopActor):
         if known is None:
             try:
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
-            except (InvalidToken, WouldBlock):
+            except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
             if len(self._generations) >= KNOWN_TOKENS:
                 self._generations.clear()
