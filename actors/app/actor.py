@@ -22,7 +22,7 @@ from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, Wa
 
 from actors.app.admission import KNOWN_TOKENS, Admission
 from actors.app.collaborators import Collaborators
-from actors.app.invitations import Invitation, Invitations
+from actors.app.invitations import Invitation, InvitationCounts, Invitations
 from actors.app.outbound import departures
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
@@ -94,7 +94,9 @@ from actors.session.effects import Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
+from actors.session.receiver import SessionCounts
 from actors.system import Cancellable, LoopActor, handles
+from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.protocols import KeysMissing, RotatingProvider
 
@@ -104,6 +106,16 @@ CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
+
+
+class AppCounts(Counts, part="app"):
+    undecodable: int = counter("Frames for applications that could not be read.")
+    unroutable: int = counter("Messages of applications that could not leave.")
+    overflowed: int = counter(
+        "Batches dropped because too many were sent before the node knew the application."
+    )
+    refused: int = counter("Invitations and other requests that an application refused.")
+    rotations: int = counter("How often an application's identity was replaced.")
 
 
 class AppActor(LoopActor):
@@ -121,6 +133,7 @@ class AppActor(LoopActor):
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
+            counts=collaborators.telemetry.shared(InvitationCounts),
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
@@ -131,7 +144,10 @@ class AppActor(LoopActor):
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._counts = collaborators.telemetry.register(AppCounts())
+        self._session_counts = collaborators.telemetry.shared(SessionCounts)
         self._admission = Admission(collaborators.verifier)
+        collaborators.telemetry.register(self._admission.counts)
         self._subscriptions = Subscriptions(
             local, collaborators.draw(2**64), self._settings.subscription_timeout
         )
@@ -145,7 +161,6 @@ class AppActor(LoopActor):
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
         self._begun = False
 
@@ -164,6 +179,8 @@ class AppActor(LoopActor):
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         # Our Sessions end with us; their exits are no news.
         self._sessions.clear()
+        for counts in (self._counts, self._admission.counts):
+            self._with.telemetry.close(counts)
         self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
     # Inbound
@@ -179,7 +196,7 @@ class AppActor(LoopActor):
                 try:
                     received = decode(frame)
                 except ProtocolError as error:
-                    self._count("undecodable")
+                    self._counts.undecodable += 1
                     self._log.debug("dropped a frame: {}", error)
                     continue
                 if received.connection != connection:
@@ -245,7 +262,7 @@ class AppActor(LoopActor):
         elif isinstance(decision, Invitation):
             self._invited(decision)
         elif isinstance(decision, Refused):
-            self._count("refused")
+            self._counts.refused += 1
             self._log.warning("refused {}", decision.reason)
 
     # Outbound
@@ -259,7 +276,7 @@ class AppActor(LoopActor):
             if len(self._early) < EARLY:
                 self._early.append((session, messages))
             else:
-                self._count("overflowed")
+                self._counts.overflowed += 1
             return
         try:
             token = self._with.provider.get_token(self._with.wall())
@@ -284,14 +301,14 @@ class AppActor(LoopActor):
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:
             self._log.info("the identity was rotated")
-            self._count("rotations")
+            self._counts.rotations += 1
             for address in self._sessions.values():
                 self.send(address, IdentityRotated(self._generation))
 
     def _unroutable(
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
     ) -> None:
-        self._figures["unroutable"] += len(messages)
+        self._counts.unroutable += len(messages)
         if session is not None:
             self.send(session, Unroutable(messages, error))
 
@@ -468,7 +485,7 @@ class AppActor(LoopActor):
             return
         message, config, destination, leads = invitation
         if len(self._sessions) >= self._settings.sessions:
-            self._count("refused")
+            self._counts.refused += 1
             self._log.warning(
                 "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
             )
@@ -488,7 +505,14 @@ class AppActor(LoopActor):
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
-            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
+            local,
+            session_id,
+            config,
+            self._settings,
+            self._with.draw,
+            self._peer_generation,
+            crypto,
+            self._session_counts,
         )
 
     def _peer_generation(self, token: str) -> PeerGeneration:
@@ -612,17 +636,13 @@ class AppActor(LoopActor):
         else:
             self.send(inbox, Completed(None, (), (Failure(handle, error),)))
 
-    def _count(self, what: str) -> None:
-        self._figures[what] += 1
-
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         admission = self._admission
         figures = {
-            **self._figures,
+            **self._counts.figures(),
+            **admission.counts.figures(),
             "sessions": len(self._sessions),
-            "unverified": admission.unverified,
             "parked": admission.parked,
-            "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))

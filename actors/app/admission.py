@@ -14,6 +14,7 @@ from collections import deque
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.session.effects import Refused
+from actors.telemetry import Counts, counter
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, Verifier
 
@@ -24,6 +25,11 @@ TOKEN_TRUST = 1.0
 """Seconds for which a token that was verified is not verified again."""
 
 
+class AdmissionCounts(Counts, part="admission"):
+    unverified: int = counter("Messages of senders whose tokens were refused.")
+    parking_overflowed: int = counter("Messages dropped because too many waited for keys.")
+
+
 class Admission:
     """Verifies senders. `fetching` gathers the messages whose tokens must be verified by awaiting; the
     owner takes them away, and calls `fetched` for each."""
@@ -32,8 +38,7 @@ class Admission:
         self.fetching: list[SessionMessage] = []
         self.refused: list[Refused] = []
         """Why messages were dropped, for the log, until the owner takes it away."""
-        self.unverified = 0
-        self.overflowed = 0
+        self.counts = AdmissionCounts()
         self._verifier = verifier
         self._bound = parked
         self._verified: dict[str, float] = {}
@@ -81,7 +86,7 @@ class Admission:
 
     def _park(self, message: SessionMessage) -> None:
         if self._count >= self._bound:
-            self.overflowed += 1
+            self.counts.parking_overflowed += 1
             return
         self._count += 1
         waiting = self._parked.setdefault(message.source, deque())
@@ -90,7 +95,7 @@ class Admission:
             self.fetching.append(message)
 
     def _refuse(self, message: SessionMessage, error: SlimError) -> None:
-        self.unverified += 1
+        self.counts.unverified += 1
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:

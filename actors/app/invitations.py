@@ -22,6 +22,7 @@ from actors.messages.wire import (
 )
 from actors.names import Key, Name
 from actors.session.effects import Refused
+from actors.telemetry import Counts, counter
 
 SESSION_IDS = 2**32 - 1 - 1000
 """Session ids are drawn below this number; those above are reserved."""
@@ -41,10 +42,15 @@ class Invitation(NamedTuple):
     """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
 
 
+class InvitationCounts(Counts, part="invitation"):
+    tombstones_dropped: int = counter("Ended sessions forgotten before their time: too many had ended.")
+
+
 class Tombstones:
     """Last words of ended sessions, by session id; bounded in number and time."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: InvitationCounts) -> None:
+        self._counts = counts
         self._farewells: OrderedDict[int, tuple[float, tuple[SessionMessage, ...]]] = OrderedDict()
 
     def bury(self, session_id: int, farewells: tuple[SessionMessage, ...], now: float) -> None:
@@ -53,7 +59,9 @@ class Tombstones:
         self._farewells[session_id] = (now + TOMBSTONE_TIME, farewells)
         self._farewells.move_to_end(session_id)
         if len(self._farewells) > TOMBSTONES:
-            self._farewells.popitem(last=False)
+            _, (until, _) = self._farewells.popitem(last=False)
+            if until > now:
+                self._counts.tombstones_dropped += 1
 
     def answer(self, message: SessionMessage, now: float) -> SessionMessage | None:
         """What we said when this request came for the first time."""
@@ -70,7 +78,15 @@ class Tombstones:
 class Invitations:
     """The names of one application, and the decisions above. `draw(bound)` is a random number below it."""
 
-    def __init__(self, local: Name, draw: Callable[[int], int], *, mls: bool, backlog: int) -> None:
+    def __init__(
+        self,
+        local: Name,
+        draw: Callable[[int], int],
+        *,
+        mls: bool,
+        backlog: int,
+        counts: InvitationCounts | None = None,
+    ) -> None:
         self.local = local
         self.invited: set[int] = set()
         """Sessions that were invited and not adopted yet: the backlog."""
@@ -78,7 +94,7 @@ class Invitations:
         self._draw = draw
         self._mls = mls
         self._backlog = backlog
-        self._tombstones = Tombstones()
+        self._tombstones = Tombstones(counts or InvitationCounts())
 
     def take_name(self, name: Name) -> None:
         """Answer for `name` too; counted."""

@@ -54,8 +54,9 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.crypto import ClearText, Computation, Computing, Crypto, KeysWanted, Place
 from actors.session.effects import Answer, Compute, Effect, Event, Refused
+from actors.session.farewells import Farewells
 from actors.session.peers import PeerGeneration
-from actors.session.receiver import DataReceiver
+from actors.session.receiver import DataReceiver, SessionCounts
 from actors.session.requests import Requests
 from actors.session.sender import RING, DataSender
 from identity.errors import CryptoError, SlimError
@@ -63,8 +64,6 @@ from identity.errors import CryptoError, SlimError
 WINDOW = RING
 """Messages of one application that may be under way in one session: its credit at the start."""
 MESSAGE_IDS = 2**32
-FAREWELLS = 256
-"""Last answers that are kept for those who ask again after the end."""
 CREDENTIAL_PATIENCE = 30.0
 """Seconds to wait for a token with claims, which may need I/O."""
 KEYS_PATIENCE = 30.0
@@ -88,6 +87,8 @@ class Setting(NamedTuple):
     draw: Draw
     peer_generation: Judge
     crypto: Crypto | None = None
+    counts: SessionCounts | None = None
+    """Numbers of all sessions; None: of this one alone."""
 
 
 Step = Callable[[float, list[Effect]], None]
@@ -120,6 +121,7 @@ class Conversation:
         self._draw = setting.draw
         self._peer_generation = setting.peer_generation
         self._settings = setting.settings
+        counts = setting.counts or SessionCounts()
         self._sender = DataSender(
             self.local,
             destination,
@@ -137,13 +139,14 @@ class Conversation:
             interval=config.interval,
             max_retries=config.max_retries,
             open=self._decrypt if setting.crypto is not None else None,
+            counts=counts,
         )
         self._requests = Requests(config.interval, config.max_retries)
         self._kept: deque[Outgoing] = deque()
         self._draining = False
         self._congested = False
         self._withheld = 0
-        self._farewells: deque[SessionMessage] = deque(maxlen=FAREWELLS)
+        self._farewells = Farewells(counts)
         self._answers: list[Effect] = []
         """Outcomes that go elsewhere than to the application, gathered until the turn ends."""
         self._credential_waits: Step | None = None

@@ -32,6 +32,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.serial import HALF, MASK, ahead
+from actors.telemetry import Counts, counter
 from identity.errors import CryptoError, SlimError
 
 REORDER = 1024
@@ -90,11 +91,17 @@ class _Held(NamedTuple):
     """Where to strike out the id once the acknowledgement leaves; None: nothing is owed."""
 
 
+class SessionCounts(Counts, part="session"):
+    dropped: int = counter("Data messages dropped: of no member, or without room for them.")
+    undecryptable: int = counter("Data messages that could not be decrypted.")
+    farewells_dropped: int = counter("Last answers forgotten because a session gave too many.")
+
+
 class DataReceiver:
     """Everybody's data messages towards one application.
 
     `items` gathers what is to be delivered, in order, until the owner takes it away; `space` is how many
-    more items the application takes.
+    more items the application takes. `counts` are numbers of many sessions.
     """
 
     def __init__(
@@ -107,12 +114,14 @@ class DataReceiver:
         interval: float | None = None,
         max_retries: int | None = None,
         open: Open | None = None,
+        counts: SessionCounts | None = None,
     ) -> None:
         self.items: list[SessionMessage | SlimError] = []
         self.space = space
         self.dropped = 0
         """Messages dropped because they came from no member or there was no room."""
         self.undecryptable = 0
+        self._counts = counts or SessionCounts()
         self._local = local
         self._session_type = session_type
         self._session_id = session_id
@@ -162,7 +171,7 @@ class DataReceiver:
         """A MSG arrived. Acknowledgements and requests go to `out`."""
         stream = self._streams.get(message.source)
         if stream is None or self._kept >= HELD_BYTES:
-            self.dropped += 1
+            self._drop()
         elif not self.reliable:
             self._unordered(message)
         elif message.message_id > MASK or (message.metadata and PUBLISH_TO in message.metadata):
@@ -236,7 +245,7 @@ class DataReceiver:
         distance = (id - last) & MASK
         if distance == 1 and not stream.buffer:
             if len(self._held) >= HELD and not self._room():
-                self.dropped += 1
+                self._drop()
                 return
             opened = message if self._open is None else self._opened(message)
             if opened is None:
@@ -267,7 +276,7 @@ class DataReceiver:
         self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
     ) -> None:
         if len(self._held) >= HELD:
-            self.dropped += 1
+            self._drop()
             return
         opened = message if self._open is None else self._opened(message)
         if opened is None:
@@ -297,7 +306,7 @@ class DataReceiver:
                 out.append(self._ack(message))
             return
         if len(self._held) >= HELD and not self._room():
-            self.dropped += 1
+            self._drop()
             return
         opened = self._opened(message)
         if opened is None:
@@ -319,7 +328,7 @@ class DataReceiver:
             return
         if len(self._held) >= HELD:
             self._kept -= _size(self._held.popleft().item)
-            self.dropped += 1
+            self._drop()
         self._place(opened)
 
     # Private: holes.
@@ -423,7 +432,12 @@ class DataReceiver:
             # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
             # acknowledgement its sender will send it again.
             self.undecryptable += 1
+            self._counts.undecryptable += 1
             return None
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self._counts.dropped += 1
 
     def _before_us(self, stream: _Stream, id: int) -> bool:
         """Sent before the first message that reached us: acknowledging it would claim that we had it."""

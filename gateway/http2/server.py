@@ -36,11 +36,13 @@ class StreamHandler(Protocol):
 class Server:
     """Listens, and keeps the connections. Made by `serve`; an asynchronous context manager that closes."""
 
-    def __init__(self, handler: StreamHandler, method: str, limits: Limits) -> None:
+    def __init__(
+        self, handler: StreamHandler, method: str, limits: Limits, counters: Counters | None = None
+    ) -> None:
         self._handler = handler
         self._method = method
         self._limits = limits
-        self._counters = Counters()
+        self._counters = counters or Counters()
         self._loop = asyncio.get_running_loop()
         self._wires: set[Wire] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,15 +201,16 @@ async def serve(
     path: str | None = None,
     ssl: tls.SSLContext | None = None,
     limits: Limits = SERVER,
+    counters: Counters | None = None,
 ) -> Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method".
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
-    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. Raises OSError
-    when the address cannot be had.
+    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `counters` may be
+    those of other servers and clients, too. Raises OSError when the address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])
-    server = Server(handler, method, limits)
+    server = Server(handler, method, limits, counters)
     await server._listen(host, port, path, ssl)
     return server

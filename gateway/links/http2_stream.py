@@ -13,6 +13,7 @@ from actors.errors import CannotConnect
 from gateway import http2
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.http2.errors import Cause, Http2Error, Status
+from gateway.http2.limits import Counters
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
@@ -87,6 +88,7 @@ class FastServer:
         authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
         context: ssl.SSLContext | None,
         high_water: int,
+        counters: Counters | None = None,
     ) -> None:
         keepalive = config.keepalive
         self._limits = replace(
@@ -108,16 +110,22 @@ class FastServer:
         self._target = config.target()
         self._accept, self._authenticate = accept, authenticate
         self._context = context
+        self._counters = counters
         self._server: http2.Server | None = None
 
     async def start(self) -> str:
         """Listen. Returns the address with the port in use. Raises OSError."""
-        target, limits, context = self._target, self._limits, self._context
+        target, context = self._target, self._context
+        limits, counters = self._limits, self._counters
         if isinstance(target, str):
-            self._server = await http2.serve(self, METHOD_PATH, path=target, ssl=context, limits=limits)
+            self._server = await http2.serve(
+                self, METHOD_PATH, path=target, ssl=context, limits=limits, counters=counters
+            )
             return f"unix:{target}"
         host, port = target
-        self._server = await http2.serve(self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits)
+        self._server = await http2.serve(
+            self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits, counters=counters
+        )
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
 
@@ -164,10 +172,12 @@ class FastDialler:
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
         context: Callable[[], ssl.SSLContext] | None,
         high_water: int,
+        counters: Counters | None = None,
     ) -> None:
         self._config = config
         self._headers = headers
         self._context = context
+        self._counters = counters
         keepalive = config.keepalive
         self._limits = replace(
             http2.CLIENT,
@@ -213,6 +223,7 @@ class FastDialler:
             sock=sock,
             limits=self._limits,
             timeout=config.dial_timeout,
+            counters=self._counters,
         )
 
 

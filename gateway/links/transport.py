@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from gateway.config import ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
 from gateway.links.http2_stream import FastDialler, FastServer
 from gateway.links.stream import Stream
@@ -36,17 +37,18 @@ def listener(
     auth: ServerAuth | None,
     source: TlsSource,
     high_water: int,
+    counters: Counters | None = None,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
     Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
-    writer waits.
+    writer waits, `counters` what our own HTTP/2 counts in.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None
     if config.transport == "fast":
         context = None if tls.insecure else server_context(tls, source)
-        return FastServer(config, accept, authenticate, context, high_water)
+        return FastServer(config, accept, authenticate, context, high_water, counters)
     credentials, check_peer = None, None
     if not tls.insecure:
         credentials = grpc_server_credentials(source)
@@ -55,7 +57,11 @@ def listener(
 
 
 def dialler(
-    config: ClientConfig, auth: ClientAuth | None, source: TlsSource, high_water: int
+    config: ClientConfig,
+    auth: ClientAuth | None,
+    source: TlsSource,
+    high_water: int,
+    counters: Counters | None = None,
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
 
@@ -70,7 +76,7 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water).dial
+        return FastDialler(config, headers, context, high_water, counters).dial
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()

@@ -31,6 +31,7 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
@@ -126,7 +127,13 @@ class DataPlane:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
-        control = RouteControl()
+        self.telemetry = self.system.telemetry
+        """What is counted here."""
+        self._http2 = self.telemetry.shared(Counters)
+        self.telemetry.read_by(
+            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: self._http2.refusals
+        )
+        control = RouteControl(telemetry=self.telemetry)
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -178,6 +185,7 @@ class DataPlane:
             wall=time.time,
             draw=self._draw,
             spawn_task=self._tasks,
+            telemetry=self.telemetry,
             crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
             threads=asyncio.to_thread,
         )
@@ -201,7 +209,7 @@ class DataPlane:
             async with AsyncExitStack() as held:
                 await _open(held, auth, source)
                 accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high)
+                server = listener(config, accept, auth, source, self._high, self._http2)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -214,13 +222,21 @@ class DataPlane:
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
-        self._links[index] = AcceptedLink(
+        link = AcceptedLink(
             index, stream, listener=listener, high=self._high, max_message_size=max_message_size
         )
-        self.system.tell(self._gateway, Opened(index))
+        self._take(link, Opened(index))
+
+    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+        """A stream is there: give its link to the actors."""
+        self._links[link.index] = link
+        self.telemetry.register(link.counts)
+        self.system.tell(self._gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        self._links.pop(index, None)
+        link = self._links.pop(index, None)
+        if link is not None:
+            self.telemetry.close(link.counts)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -281,7 +297,7 @@ class DataPlane:
         if dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high)
+            dial = dialler(config, auth, source, self._high, self._http2)
         link = DialledLink(
             made.index,
             dial,
@@ -301,8 +317,8 @@ class DataPlane:
             raise
         finally:
             made.dialling = None
-        made.link = self._links[made.index] = link
-        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox))
+        made.link = link
+        self._take(link, Opened(made.index, config.link_id, self._inbox))
 
     async def _give_up(self, made: _Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
@@ -360,13 +376,14 @@ class DataPlane:
         return self._closed
 
     async def status(self) -> dict[str, Any]:
-        """Figures of the route table, of each connection by index, and of the actor system."""
+        """Figures of the route table, of each connection by index, of the actor system, and all counters."""
         table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
         connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
         return {
             "routes": table.figures,
             "connections": connections.figures,
             "actors": self.system.system_status(),
+            "counters": self.telemetry.figures(),
         }
 
     async def close(self, grace: float = 5.0) -> None:

@@ -44,7 +44,7 @@ def test_a_bad_token_costs_the_message_and_is_not_shown() -> None:
     door, verifier = admission()
     verifier.answers["s3cret"] = InvalidToken("wrong signature")
     assert not door.admits(message(BOB, 1, "s3cret"), 100.0)
-    assert door.unverified == 1
+    assert door.counts.unverified == 1
     assert "wrong signature" in door.refused[0].reason
     assert "s3cret" not in door.refused[0].reason
 
@@ -67,7 +67,7 @@ def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
         door.admits(message(BOB, id, token), 100.0)
     assert door.fetched(BOB, InvalidToken("no"), 100.0) == []
     assert [m.message_id for m in door.fetching] == [1, 2]
-    assert (door.parked, door.unverified) == (2, 1)
+    assert (door.parked, door.counts.unverified) == (2, 1)
     assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [2, 3]
 
 
@@ -77,7 +77,7 @@ def test_parking_is_bounded() -> None:
     for id in range(5):
         door.admits(message(BOB, id, "far"), 100.0)
         door.admits(message(CAROL, id, "far"), 100.0)
-    assert (door.parked, door.overflowed) == (3, 7)
+    assert (door.parked, door.counts.parking_overflowed) == (3, 7)
 
 
 def test_the_memory_of_tokens_is_bounded() -> None:
