@@ -49,17 +49,24 @@ def counter(help: str) -> Any:
     return _Counter(help)
 
 
-class Counts:
+class _Declared(type):
+    """Makes a slot of each declared counter: adding to one is on the path of every message."""
+
+    def __new__(
+        meta, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, part: str = ""
+    ) -> _Declared:
+        helps = {key: value.help for key, value in namespace.items() if isinstance(value, _Counter)}
+        kept = {key: value for key, value in namespace.items() if key not in helps}
+        slots = (*namespace.get("__slots__", ()), *helps)
+        return super().__new__(meta, name, bases, {**kept, "__slots__": slots, "part": part, "helps": helps})
+
+
+class Counts(metaclass=_Declared):
     """The numbers of one part, which its owner adds to. Subclasses declare them with `counter`."""
 
     part: ClassVar[str]
     helps: ClassVar[dict[str, str]]
     """The counters, by attribute."""
-
-    def __init_subclass__(cls, *, part: str, **more: Any) -> None:
-        super().__init_subclass__(**more)
-        cls.part = part
-        cls.helps = {name: value.help for name, value in vars(cls).items() if isinstance(value, _Counter)}
 
     def __init__(self) -> None:
         for name in self.helps:
@@ -79,7 +86,7 @@ class Registry:
     """All that is counted in one loop."""
 
     def __init__(self) -> None:
-        self._owned: dict[type[Counts], dict[int, Counts]] = {}
+        self._owned: dict[type[Counts], dict[Counts, None]] = {}
         """By kind, the objects of owners that live."""
         self._past: dict[type[Counts], Counts] = {}
         """What owners that are gone had counted."""
@@ -89,13 +96,15 @@ class Registry:
 
     def register(self, counts: C) -> C:
         """Take the numbers of one more owner into the sum, where they stay after `close`. Returns them."""
-        self._owned.setdefault(type(counts), {})[id(counts)] = counts
+        self._owned.setdefault(type(counts), {})[counts] = None
         return counts
 
     def close(self, counts: Counts) -> None:
         """The owner is gone. Idempotent."""
         kind = type(counts)
-        if self._owned.get(kind, {}).pop(id(counts), None) is not None:
+        owners = self._owned.get(kind, {})
+        if counts in owners:
+            del owners[counts]
             past = self._past.setdefault(kind, kind())
             for name in kind.helps:
                 setattr(past, name, getattr(past, name) + getattr(counts, name))
@@ -119,7 +128,7 @@ class Registry:
     def samples(self) -> Iterator[Sample]:
         """Everything as it is now, those of one name together."""
         for kind in self._owned:
-            owners = [*self._owned[kind].values(), *filter(None, (self._past.get(kind),))]
+            owners = [*self._owned[kind], *filter(None, (self._past.get(kind),))]
             for name, help in kind.helps.items():
                 total = sum(getattr(counts, name) for counts in owners)
                 yield Sample(f"{PREFIX}_{kind.part}_{name}{TOTAL}", help, total)

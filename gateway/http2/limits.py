@@ -141,6 +141,8 @@ class Counters(Counts, part="http2"):
     bytes_received: int = counter("Bytes that came in, framing included.")
     bytes_sent: int = counter("Bytes that went out, framing included.")
 
+    __slots__ = ("refusals",)
+
     def __init__(self) -> None:
         super().__init__()
         self.refusals: dict[str, int] = {}
