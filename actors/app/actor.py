@@ -60,6 +60,7 @@ from actors.messages.session import (
     Listen,
     OpenSession,
     Outbound,
+    PutOut,
     Received,
     RemoveRoute,
     Resolved,
@@ -70,6 +71,7 @@ from actors.messages.session import (
     SetRoute,
     Stranded,
     SubscribeName,
+    TokenRenewed,
     Unbind,
     Unroutable,
     UnsubscribeName,
@@ -92,6 +94,7 @@ from actors.session.conversation import WINDOW, Setting
 from actors.session.crypto import Crypto
 from actors.session.effects import Refused
 from actors.session.moderator import Moderator
+from actors.session.outbound import WayOut
 from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
 from actors.session.receiver import SessionCounts
@@ -277,11 +280,15 @@ class AppActor(LoopActor):
                 self._early.append((session, messages))
             else:
                 self._counts.overflowed += 1
+                if session is not None:
+                    self.send(session, PutOut())
             return
         try:
             token = self._with.provider.get_token(self._with.wall())
         except (AuthError, ConfigError) as error:
             self._unroutable(session, messages, error)
+            if session is not None:
+                self.send(session, PutOut())
             return
         if token is not self._token:
             self._token = token
@@ -292,6 +299,15 @@ class AppActor(LoopActor):
         for target, batch in batches.items():
             forward = Forward(tuple(batch), self._connection, self.myAddress)
             self.send(self._routes.address(target), forward)
+        if session is not None:
+            self.send(session, PutOut())
+
+    def _current_token(self) -> str:
+        return self._with.provider.get_token(self._with.wall())
+
+    @handles(TokenRenewed)
+    def _on_token_renewed(self, _: TokenRenewed, __: ActorAddress) -> None:
+        self._look_for_rotation()
 
     def _look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
@@ -529,7 +545,8 @@ class AppActor(LoopActor):
 
     def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
-        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
+        way = WayOut(self._connection, self._with.routes, self._with.codec, self._current_token, self._token)
+        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread, way)
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox

@@ -394,6 +394,14 @@ class Outbound(NamedTuple):
     messages: tuple[SessionMessage, ...]
 
 
+class PutOut(NamedTuple):
+    """App to a session: all of one Outbound has left."""
+
+
+class TokenRenewed(NamedTuple):
+    """Session to its App: its messages leave with another token than before."""
+
+
 class Bind(NamedTuple):
     """Routes and channel subscriptions of a session, kept by the App until Unbind or the session's end."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
-from actors.messages.routing import Status, StatusReport
+from actors.messages.routing import Forward, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     Adopted,
@@ -35,11 +35,13 @@ from actors.messages.session import (
     Membership,
     Outbound,
     Publish,
+    PutOut,
     Received,
     SessionAnnounced,
     SessionEnded,
     SessionGone,
     Taken,
+    TokenRenewed,
     Unbind,
     Unwatch,
     VerificationWanted,
@@ -50,6 +52,7 @@ from actors.session.conversation import WINDOW
 from actors.session.crypto import Computation, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.moderator import Moderator
+from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.participant import Participant
 from actors.system import Cancellable, LoopActor, handles
 
@@ -78,12 +81,17 @@ class SessionActor(LoopActor):
         clock: Callable[[], float],
         inbox: Any = None,
         in_thread: InThread | None = None,
+        way: WayOut | None = None,
     ) -> None:
         self._core = core
         self._app = app
         self._clock = clock
         self._inbox = inbox
         self._in_thread = in_thread
+        self._direct = DirectOutbound(way) if way is not None else None
+        self._own = way.own if way is not None else 0
+        self._asked = 0
+        """Batches at the App that it has not put out yet."""
         self._kept: list[Delivered | Completed | SessionEnded] = []
         """For the application, which has not adopted the session yet."""
         self._announced = False
@@ -174,6 +182,8 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
+                if self._direct is not None:
+                    self._direct.bind(effect.name, effect.connection)
             else:
                 others.append(effect)
         self._send_out(sends)
@@ -181,9 +191,25 @@ class SessionActor(LoopActor):
             self._perform_one(effect)
 
     def _send_out(self, sends: list[SessionMessage]) -> None:
-        if sends:
+        if not sends:
+            return
+        direct = self._direct if not self._asked else None
+        batches = direct.batches(sends) if direct is not None else None
+        if direct is None or batches is None:
+            self._asked += 1
             self.send(self._app, Outbound(tuple(sends)))
-            sends.clear()
+        else:
+            own, app = self._own, self._app
+            for address, batch in batches:
+                self.send(address, Forward(tuple(batch), own, app))
+            if direct.renewed:
+                direct.renewed = False
+                self.send(app, TokenRenewed())
+        sends.clear()
+
+    @handles(PutOut)
+    def _on_put_out(self, _: PutOut, __: ActorAddress) -> None:
+        self._asked -= 1
 
     def _perform_one(self, effect: Effect) -> None:
         if isinstance(effect, _TO_PORT):
@@ -195,6 +221,8 @@ class SessionActor(LoopActor):
             for watcher in self._watchers:
                 self.send(watcher, effect)
         elif isinstance(effect, _TO_APP):
+            if isinstance(effect, Unbind) and self._direct is not None:
+                self._direct.unbind(effect.name)
             self.send(self._app, effect)
         elif isinstance(effect, Answer):
             self.send(effect.inbox, effect.completed)
