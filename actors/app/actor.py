@@ -221,7 +221,7 @@ class AppActor(LoopActor):
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
-                self.send(address, Received(tuple(batch)))
+                self.share(address, Received(tuple(batch)))
         self._admission_effects()
 
     def _admission_effects(self) -> None:
