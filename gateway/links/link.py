@@ -15,8 +15,9 @@ from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost,
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, Subscription, SubscriptionAck
 from actors.routing.outbox import HIGH
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, encode_record, frame_bytes
+from gateway.codec import InboundParser, encode_record, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
+from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Stream, StreamStatus
 from identity.errors import SlimError
 
@@ -97,7 +98,10 @@ class AcceptedLink:
         if stream is None:
             self.counts.lost_while_down += len(frames)
             return ()
-        data = [frame_bytes(frame) for frame in frames]
+        data: list[Message] = [
+            frame_bytes(frame) if len(frame.body) < SHARED_SIZE or frame.control else _shared(frame)
+            for frame in frames
+        ]
         size = sum(map(len, data))
         refused: Sequence[Frame] = ()
         if size > self._limit:
@@ -112,7 +116,7 @@ class AcceptedLink:
         if self._stream is None:
             self.counts.lost_while_down += len(records)
             return
-        data = [encode_record(record) for record in records]
+        data: list[Message] = [encode_record(record) for record in records]
         self._write(self._stream, data, sum(map(len, data)))
 
     def pause(self) -> None:
@@ -178,7 +182,7 @@ class AcceptedLink:
 
     # Private.
 
-    def _write(self, stream: Stream, data: list[bytes], size: int) -> None:
+    def _write(self, stream: Stream, data: list[Message], size: int) -> None:
         self.counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:
@@ -202,6 +206,12 @@ class AcceptedLink:
         if not self._done:
             self._done = True
             self._notify(LinkClosed(cause))
+
+
+def _shared(frame: Frame) -> SharedMessage:
+    """A large data frame: its body is one object for all receivers, and is not copied for any."""
+    prefix, header, body = frame_pieces(frame)
+    return SharedMessage(prefix + header, body)
 
 
 class DialledLink(AcceptedLink):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
+from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.limits import Counters
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
@@ -37,23 +38,25 @@ def listener(
     auth: ServerAuth | None,
     source: TlsSource,
     high_water: int,
-    counters: Counters | None = None,
+    budget: ByteBudget,
+    counters: Counters,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
     Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
-    writer waits, `counters` what our own HTTP/2 counts in.
+    writer waits, `budget` bounds what all of them have waiting, `counters` count for our own
+    HTTP/2.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None
     if config.transport == "fast":
         context = None if tls.insecure else server_context(tls, source)
-        return FastServer(config, accept, authenticate, context, high_water, counters)
+        return FastServer(config, accept, authenticate, context, high_water, budget, counters)
     credentials, check_peer = None, None
     if not tls.insecure:
         credentials = grpc_server_credentials(source)
         check_peer = source.check_peer if source.checks_spiffe_ids else None
-    return GrpcServer(config, accept, authenticate, credentials, check_peer)
+    return GrpcServer(config, accept, authenticate, credentials, check_peer, budget=budget)
 
 
 def dialler(
@@ -61,7 +64,8 @@ def dialler(
     auth: ClientAuth | None,
     source: TlsSource,
     high_water: int,
-    counters: Counters | None = None,
+    budget: ByteBudget,
+    counters: Counters,
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
 
@@ -76,8 +80,8 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water, counters).dial
+        return FastDialler(config, headers, context, high_water, budget, counters).dial
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()
-    return GrpcDialler(config, headers, credentials).dial
+    return GrpcDialler(config, headers, credentials, budget=budget).dial

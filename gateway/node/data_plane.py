@@ -24,6 +24,7 @@ from actors.messages.codec import Codec
 from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
 from actors.messages.session import AppSettings
 from actors.names import Name
+from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
@@ -112,8 +113,8 @@ class _Dialled:
 class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
-    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`; `clock` gives seconds
-    that only grow.
+    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
+    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow.
     """
 
     def __init__(
@@ -122,17 +123,17 @@ class DataPlane:
         strict: bool = False,
         high_water: int = HIGH,
         patience: float = PATIENCE,
+        waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
+        self._waiting = ByteBudget(waiting_limit)
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        self.telemetry.read_by(
-            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: self._http2.refusals
-        )
+        self._register()
         control = RouteControl(telemetry=self.telemetry)
         self.routes = control.table.view
         """Where messages go, to read."""
@@ -209,7 +210,7 @@ class DataPlane:
             async with AsyncExitStack() as held:
                 await _open(held, auth, source)
                 accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high, self._http2)
+                server = listener(config, accept, auth, source, self._high, self._waiting, self._http2)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -297,7 +298,7 @@ class DataPlane:
         if dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high, self._http2)
+            dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
         link = DialledLink(
             made.index,
             dial,
@@ -375,6 +376,15 @@ class DataPlane:
     def closed(self) -> bool:
         return self._closed
 
+    def _register(self) -> None:
+        waiting, http2 = self._waiting, self._http2
+        read = self.telemetry.read
+        read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
+        read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
+        self.telemetry.read_by(
+            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
+        )
+
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, of the actor system, and all counters."""
         table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
@@ -382,6 +392,11 @@ class DataPlane:
         return {
             "routes": table.figures,
             "connections": connections.figures,
+            "waiting": {
+                "bytes": self._waiting.size,
+                "limit": self._waiting.limit,
+                "dropped": self._waiting.dropped,
+            },
             "actors": self.system.system_status(),
             "counters": self.telemetry.figures(),
         }
