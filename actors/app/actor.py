@@ -546,7 +546,7 @@ class AppActor(LoopActor):
     def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
         way = WayOut(self._connection, self._with.routes, self._with.codec, self._current_token, self._token)
-        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread, way)
+        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, way, inbox, in_thread)
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox

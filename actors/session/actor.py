@@ -1,9 +1,11 @@
 """The Session actor: a shell around a session's core, and its one timer.
 
-                  Publish, Taken, Invite ...                     Outbound, Bind ...
-    application ──────────────────────────────►  Session  ──────────────────────────►  App
-                ◄──────────────────────────────           ◄──────────────────────────
-                  Delivered, Completed ...                       Received, Bound ...
+                  Publish, Taken, Invite ...                     Forward
+    application ──────────────────────────────►  Session  ──────────────────────────►  Connection
+                ◄──────────────────────────────     │  ▲
+                  Delivered, Completed ...          │  │ Received, Bound, PutOut ...
+                                     Outbound, Bind ▼  │
+                                                     App
 
 A Session of our own has its inbox from the start. An invited one keeps what is for the application until it
 is adopted; the core's `inbox` bounds that.
@@ -79,17 +81,18 @@ class SessionActor(LoopActor):
         core: Moderator | Participant,
         app: ActorAddress,
         clock: Callable[[], float],
+        way: WayOut,
         inbox: Any = None,
         in_thread: InThread | None = None,
-        way: WayOut | None = None,
     ) -> None:
         self._core = core
         self._app = app
         self._clock = clock
         self._inbox = inbox
         self._in_thread = in_thread
-        self._direct = DirectOutbound(way) if way is not None else None
-        self._own = way.own if way is not None else 0
+        self._direct = DirectOutbound(way)
+        self._own = way.own
+        """Our App's connection."""
         self._asked = 0
         """Batches at the App that it has not put out yet."""
         self._kept: list[Delivered | Completed | SessionEnded] = []
@@ -182,8 +185,7 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
-                if self._direct is not None:
-                    self._direct.bind(effect.name, effect.connection)
+                self._direct.bind(effect.name, effect.connection)
             else:
                 others.append(effect)
         self._send_out(sends)
@@ -193,9 +195,10 @@ class SessionActor(LoopActor):
     def _send_out(self, sends: list[SessionMessage]) -> None:
         if not sends:
             return
-        direct = self._direct if not self._asked else None
-        batches = direct.batches(sends) if direct is not None else None
-        if direct is None or batches is None:
+        direct = self._direct
+        # Behind what the App has not put out yet, so that nothing overtakes it.
+        batches = direct.batches(sends) if not self._asked else None
+        if batches is None:
             self._asked += 1
             self.send(self._app, Outbound(tuple(sends)))
         else:
@@ -221,7 +224,7 @@ class SessionActor(LoopActor):
             for watcher in self._watchers:
                 self.send(watcher, effect)
         elif isinstance(effect, _TO_APP):
-            if isinstance(effect, Unbind) and self._direct is not None:
+            if isinstance(effect, Unbind):
                 self._direct.unbind(effect.name)
             self.send(self._app, effect)
         elif isinstance(effect, Answer):

@@ -19,7 +19,6 @@ from actors.messages.codec import Codec
 from actors.messages.wire import ONE, Frame, SessionMessage
 from actors.names import Name
 from actors.routing.view import RouteView, Targets
-from identity.errors import SlimError
 
 
 class WayOut(NamedTuple):
@@ -35,17 +34,27 @@ class WayOut(NamedTuple):
     """The one that the App sent with last."""
 
 
+_NOWHERE = -1
+"""No connection has this index."""
+
 Batch = tuple[ActorAddress, list[Frame | SessionMessage]]
 """What leaves by one connection, in order."""
-
-_Route = tuple[Name, int, int | None]
-"""Destination, fan-out, and the connection that a message is pinned to."""
 
 
 class DirectOutbound:
     """One session's choice of connections. `renewed`: the latest token is another one than before."""
 
-    __slots__ = ("_bound", "_chosen", "_route", "_targets", "_token", "_way", "renewed")
+    __slots__ = (
+        "_bound",
+        "_chosen",
+        "_destination",
+        "_fanout",
+        "_pinned",
+        "_targets",
+        "_token",
+        "_way",
+        "renewed",
+    )
 
     def __init__(self, way: WayOut) -> None:
         self.renewed = False
@@ -53,18 +62,20 @@ class DirectOutbound:
         self._token = way.last_token
         self._bound: dict[Name, int] = {}
         # The latest choice, which holds as long as the table leads that name to the same connections.
-        self._route: _Route | None = None
+        self._destination: Name | None = None
+        self._fanout = ONE
+        self._pinned: int | None = None
         self._targets: Targets | None = None
         self._chosen: tuple[tuple[int, bool], ...] = ()
 
     def bind(self, name: Name, connection: int) -> None:
         """A peer or channel is reached by `connection`, as the session learned on the way."""
         self._bound[name] = connection
-        self._route = None
+        self._destination = None
 
     def unbind(self, name: Name) -> None:
         self._bound.pop(name, None)
-        self._route = None
+        self._destination = None
 
     def batches(self, messages: list[SessionMessage]) -> list[Batch] | None:
         """What leaves, by connection; None when it is the App's to put these out, all of them."""
@@ -72,68 +83,62 @@ class DirectOutbound:
         addresses, by_name = view.addresses, view.by_name
         if own not in addresses:
             return None
+        found: dict[int, list[Frame | SessionMessage]] = {}
         try:
             token = current()
-        except SlimError:
+            for message in messages:
+                destination, fanout, pinned = message.destination, message.fanout, message.connection
+                targets = by_name.get(destination.key)
+                if (
+                    destination is not self._destination
+                    or targets is not self._targets
+                    or pinned != self._pinned
+                    or fanout != self._fanout
+                ):
+                    self._choose(destination, fanout, pinned, targets)
+                if not self._chosen:
+                    return None
+                frame: Frame | None = None
+                for connection, local in self._chosen:
+                    item: Frame | SessionMessage
+                    if local:
+                        item = message._replace(identity=token, connection=own)
+                    else:
+                        item = frame = frame or codec.encode(message, token)
+                    batch = found.get(connection)
+                    if batch is None:
+                        found[connection] = [item]
+                    else:
+                        batch.append(item)
+            batches = [(addresses[connection], batch) for connection, batch in found.items()]
+        except Exception:
+            # No token, no encoding, a connection that is gone: the App meets it too, and says so.
+            self._destination = None
             return None
         if token is not self._token:
-            self._token, self.renewed = token, True
-        found: dict[int, list[Frame | SessionMessage]] = {}
-        for message in messages:
-            destination, fanout = message.destination, message.fanout
-            route = (destination, fanout, message.connection)
-            targets = by_name.get(destination.key)
-            if route != self._route or targets is not self._targets:
-                self._chosen = self._choose(route, targets)
-                self._route, self._targets = route, targets
-            if not self._chosen:
-                return None
-            frame: Frame | None = None
-            for connection, local in self._chosen:
-                item: Frame | SessionMessage
-                if local:
-                    item = message._replace(identity=token, connection=own)
-                else:
-                    if frame is None:
-                        try:
-                            frame = codec.encode(message, token)
-                        except SlimError:
-                            return None
-                    item = frame
-                batch = found.get(connection)
-                if batch is None:
-                    found[connection] = [item]
-                else:
-                    batch.append(item)
-        out: list[Batch] = []
-        for connection, batch in found.items():
-            address = addresses.get(connection)
-            if address is None:
-                self._route = None
-                return None
-            out.append((address, batch))
-        return out
+            self.renewed = token != self._token
+            self._token = token
+        return batches
 
-    def _choose(self, route: _Route, of_name: Targets | None) -> tuple[tuple[int, bool], ...]:
-        """The connections, and whether each is an application of this process; none: let the App decide."""
+    def _choose(self, destination: Name, fanout: int, pinned: int | None, of_name: Targets | None) -> None:
+        """Find the connections, and whether each is an application of this process; none: the App decides."""
+        self._destination, self._fanout, self._pinned, self._targets = destination, fanout, pinned, of_name
         own, view = self._way.own, self._way.view
-        destination, fanout, pinned = route
+        addresses = view.addresses
         local = of_name.local if of_name is not None else ()
-        if pinned is not None and pinned in view.addresses:
-            return ((pinned, pinned in local),)
-        targets = view.find(destination.key, destination.id)
-        bound = self._bound.get(destination)
-        if bound is not None and bound not in view.addresses:
-            bound = None
-        if fanout == ONE:
-            if not destination.has_id:
-                return ()
-            several = targets.local or targets.remote if targets is not None else ()
-            if len(several) > 1:
-                return ()
-            chosen: list[int | None] = [c for c in several if c != own] or [bound]
-        else:
-            chosen = [c for c in targets.all if c != own] if targets is not None else []
-            if bound not in chosen:
-                chosen.append(bound)
-        return tuple((c, c in local) for c in chosen if c is not None)
+        found: list[int] = []
+        if pinned is not None and pinned in addresses:
+            found.append(pinned)
+        elif fanout != ONE or destination.has_id:
+            targets = view.find(destination.key, destination.id)
+            bound = self._bound.get(destination, _NOWHERE)
+            if targets is not None:
+                found += targets.all if fanout != ONE else targets.local or targets.remote
+            if bound in addresses and bound not in found and (fanout != ONE or not found):
+                found.append(bound)
+            if own in found:
+                found.remove(own)
+            if fanout == ONE and len(found) > 1:
+                # Each in turn, for all sessions of the application together.
+                found.clear()
+        self._chosen = tuple((connection, connection in local) for connection in found)
