@@ -28,6 +28,7 @@ from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.subscriptions import Awaited, Subscriptions
 from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
+from actors.memo import Memo
 from actors.messages.routing import (
     Attach,
     Attached,
@@ -159,7 +160,7 @@ class AppActor(LoopActor):
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
-        self._generations: dict[str, PeerGeneration] = {}
+        self._generations: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
         """What the tokens of peers told, which stays as it is."""
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
@@ -538,9 +539,7 @@ class AppActor(LoopActor):
                 known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
             except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
-            if len(self._generations) >= KNOWN_TOKENS:
-                self._generations.clear()
-            self._generations[token] = known
+            self._generations.remember(token, known)
         return known
 
     def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:

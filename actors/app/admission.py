@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.session.effects import Refused
@@ -41,9 +42,9 @@ class Admission:
         self.counts = AdmissionCounts()
         self._verifier = verifier
         self._bound = parked
-        self._verified: dict[str, float] = {}
+        self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
         self._parked: dict[Name, deque[SessionMessage]] = {}
-        self._strangers: set[Name] = set()
+        self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
 
@@ -67,9 +68,7 @@ class Admission:
         except KeysMissing:
             self._park(message)
             return False
-        if len(self._verified) >= KNOWN_TOKENS:
-            self._verified.clear()
-        self._verified[message.identity] = now
+        self._verified.remember(message.identity, now)
         return True
 
     def fetched(self, source: Name, error: SlimError | None, now: float) -> list[SessionMessage]:
@@ -99,7 +98,5 @@ class Admission:
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:
-            if len(self._strangers) >= STRANGERS:
-                self._strangers.clear()
-            self._strangers.add(message.source)
+            self._strangers.remember(message.source, None)
         self.refused.append(Refused(f"{message.kind.name} of {message.source}: {error}", alarming=first))

@@ -59,6 +59,7 @@ from actors.session.peers import PeerGeneration
 from actors.session.receiver import DataReceiver, SessionCounts
 from actors.session.requests import Requests
 from actors.session.sender import RING, DataSender
+from actors.system import Address
 from identity.errors import CryptoError, SlimError
 
 WINDOW = RING
@@ -477,7 +478,7 @@ class Conversation:
 
     # Outcomes and the end.
 
-    def _answer(self, handle: int | None, inbox: object, error: SlimError | None) -> None:
+    def _answer(self, handle: int | None, inbox: Address | None, error: SlimError | None) -> None:
         """The outcome of an operation, to its own inbox or with the session's others. None: nobody asked."""
         if handle is None:
             return

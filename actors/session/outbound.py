@@ -130,7 +130,7 @@ class DirectOutbound:
         if pinned is not None and pinned in addresses:
             found.append(pinned)
         elif fanout != ONE or destination.has_id:
-            targets = view.find(destination.key, destination.id)
+            targets = view.find(destination.key, destination.instance)
             bound = self._bound.get(destination, _NOWHERE)
             if targets is not None:
                 found += targets.all if fanout != ONE else targets.local or targets.remote

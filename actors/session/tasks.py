@@ -6,6 +6,7 @@ from enum import Enum
 
 from actors.messages.wire import SessionMessage
 from actors.names import Name
+from actors.system import Address
 from identity.errors import SlimError
 
 
@@ -36,7 +37,9 @@ class Task:
         "welcomed",
     )
 
-    def __init__(self, kind: Kind, name: Name, handle: int | None = None, inbox: object = None) -> None:
+    def __init__(
+        self, kind: Kind, name: Name, handle: int | None = None, inbox: Address | None = None
+    ) -> None:
         self.kind = kind
         self.name = name
         self.handle = handle

@@ -29,6 +29,7 @@ from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimT
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.completion import CompletionHandle, seconds
+from gateway.api.name import settled
 from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
@@ -233,7 +234,7 @@ class Slim(CurrentSlim):
 
     def _add(self, conversation: Conversation, peer: Name, session: Session) -> None:
         conversation.sessions = [entry for entry in conversation.sessions if not entry[1].over]
-        conversation.sessions.append((peer, session))
+        conversation.sessions.append((settled(peer), session))
         if self._receiving:
             self._start(self._read(conversation, session))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -95,8 +95,10 @@ class FastServer:
         high_water: int,
         budget: ByteBudget,
         counters: Counters,
+        methods: str | Collection[str] = METHOD_PATH,
     ) -> None:
         keepalive = config.keepalive
+        self._methods = methods
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
@@ -126,7 +128,7 @@ class FastServer:
         serve = partial(
             http2.serve,
             self,
-            METHOD_PATH,
+            self._methods,
             ssl=self._context,
             limits=self._limits,
             budget=self._budget,
@@ -185,8 +187,10 @@ class FastDialler:
         high_water: int,
         budget: ByteBudget,
         counters: Counters,
+        method: str = METHOD_PATH,
     ) -> None:
         self._config = config
+        self._method = method
         self._headers = headers
         self._context = context
         self._budget, self._counters = budget, counters
@@ -228,7 +232,7 @@ class FastDialler:
             sock = await tunnel(config.proxy, *target)
         return await http2.connect(
             where,
-            METHOD_PATH,
+            self._method,
             headers,
             ssl=context,
             server_hostname=config.server_name,

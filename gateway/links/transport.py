@@ -11,7 +11,7 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.limits import Counters
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
 from gateway.links.http2_stream import FastDialler, FastServer
-from gateway.links.stream import Stream
+from gateway.links.stream import METHOD_PATH, Stream
 from gateway.security.auth import ClientAuth, ServerAuth
 from gateway.security.contexts import (
     client_context,
@@ -66,10 +66,11 @@ def dialler(
     high_water: int,
     budget: ByteBudget,
     counters: Counters,
+    method: str = METHOD_PATH,
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
 
-    `auth` and `source` are started; both are asked again for each stream.
+    `auth` and `source` are started; both are asked again for each stream. `method` is the gRPC method called.
     """
 
     async def headers() -> list[tuple[str, str]]:
@@ -80,8 +81,8 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water, budget, counters).dial
+        return FastDialler(config, headers, context, high_water, budget, counters, method).dial
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()
-    return GrpcDialler(config, headers, credentials, budget=budget).dial
+    return GrpcDialler(config, headers, credentials, method, budget=budget).dial
