@@ -303,9 +303,6 @@ class AppActor(LoopActor):
         if session is not None:
             self.send(session, PutOut())
 
-    def _current_token(self) -> str:
-        return self._with.provider.get_token(self._with.wall())
-
     @handles(TokenRenewed)
     def _on_token_renewed(self, _: TokenRenewed, __: ActorAddress) -> None:
         self._look_for_rotation()
@@ -544,7 +541,10 @@ class AppActor(LoopActor):
 
     def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
-        way = WayOut(self._connection, self._with.routes, self._with.codec, self._current_token, self._token)
+        told = self._with
+        way = WayOut(
+            self._connection, told.routes, told.codec, told.provider.get_token, told.wall, self._token
+        )
         address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, way, inbox, in_thread)
         self._sessions[core.session_id] = address
         if inbox is not None:

@@ -28,8 +28,10 @@ class WayOut(NamedTuple):
     """The App's connection."""
     view: RouteView
     codec: Codec
-    token: Callable[[], str]
-    """The token to send with now. Raises AuthError or ConfigError."""
+    token: Callable[[float], str]
+    """The token to send with at a time. Raises AuthError or ConfigError."""
+    wall: Callable[[], float]
+    """Unix seconds."""
     last_token: str
     """The one that the App sent with last."""
 
@@ -79,13 +81,13 @@ class DirectOutbound:
 
     def batches(self, messages: list[SessionMessage]) -> list[Batch] | None:
         """What leaves, by connection; None when it is the App's to put these out, all of them."""
-        own, view, codec, current, _ = self._way
+        own, view, codec, token_at, wall, _ = self._way
         addresses, by_name = view.addresses, view.by_name
         if own not in addresses:
             return None
         found: dict[int, list[Frame | SessionMessage]] = {}
         try:
-            token = current()
+            token = token_at(wall())
             for message in messages:
                 destination, fanout, pinned = message.destination, message.fanout, message.connection
                 targets = by_name.get(destination.key)

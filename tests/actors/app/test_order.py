@@ -132,7 +132,7 @@ class Stage:
             self.system.telemetry,
         )
         self.app = self.system.spawn(AppActor, local, 1, collaborators, None)
-        way = WayOut(1, control.table.view, self.codec, lambda: self.identity.get_token(0.0), "")
+        way = WayOut(1, control.table.view, self.codec, self.identity.get_token, time.time, "")
         self.cores = [Numbering(100 + number, local) for number in range(SESSIONS)]
         self.sessions = [
             self.system.spawn(SessionActor, core, self.app, time.monotonic, way) for core in self.cores

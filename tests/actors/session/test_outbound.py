@@ -28,9 +28,11 @@ class Stage:
         for index, address in self.addresses.items():
             self.table.attach(index, address, local=index in (OURS, LOCAL))
         self.tokens: list[Any] = ["token"]
-        self.direct = DirectOutbound(WayOut(OURS, self.table.view, WireCodec(), self._token, "token"))
+        self.direct = DirectOutbound(
+            WayOut(OURS, self.table.view, WireCodec(), self._token, lambda: 0.0, "token")
+        )
 
-    def _token(self) -> str:
+    def _token(self, _: float) -> str:
         token = self.tokens[-1]
         if isinstance(token, Exception):
             raise token
@@ -156,5 +158,5 @@ def test_what_cannot_be_encoded_is_the_apps_to_refuse(stage: Stage) -> None:
             raise MessageTooLarge(2, 1)
 
     stage.table.add(BOB, FAR, 1)
-    direct = DirectOutbound(WayOut(OURS, stage.table.view, Narrow(), lambda: "token", ""))
+    direct = DirectOutbound(WayOut(OURS, stage.table.view, Narrow(), lambda _: "token", lambda: 0.0, ""))
     assert direct.batches([message(BOB)]) is None
