@@ -20,13 +20,22 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
-from actors.app.admission import KNOWN_TOKENS, Admission
+from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
-from actors.app.invitations import Invitation, InvitationCounts, Invitations
+from actors.app.effects import (
+    Awaited,
+    Dropped,
+    Invitation,
+    Released,
+    Subscribed,
+    VerificationNeeded,
+)
+from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.outbound import departures
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
-from actors.app.subscriptions import Awaited, Subscriptions
+from actors.app.subscriptions import Subscriptions
+from actors.app.turn import AppTurn
 from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.memo import Memo
 from actors.messages.routing import (
@@ -90,13 +99,12 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.actor import SessionActor
-from actors.session.controlled import ControlledModerator
-from actors.session.conversation import WINDOW, Setting
+from actors.session.conversation import Setting
+from actors.session.core import SessionCore, controlled_moderator, moderator, participant
 from actors.session.crypto import Crypto
+from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
-from actors.session.moderator import Moderator
 from actors.session.outbound import WayOut
-from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
 from actors.session.receiver import SessionCounts
 from actors.system import Cancellable, LoopActor, handles
@@ -148,6 +156,7 @@ class AppActor(LoopActor):
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._turn = AppTurn()
         self._counts = collaborators.telemetry.register(AppCounts())
         self._session_counts = collaborators.telemetry.shared(SessionCounts)
         self._admission = Admission(collaborators.verifier)
@@ -193,7 +202,7 @@ class AppActor(LoopActor):
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
         decode, admits = self._with.codec.decode, self._admission.admits
-        sessions, now = self._sessions, self._with.wall()
+        sessions, turn = self._sessions, self._begin_turn()
         batches: dict[int, list[SessionMessage]] = {}
         for frame in message.frames:
             if type(frame) is Frame:
@@ -209,7 +218,7 @@ class AppActor(LoopActor):
                 assert isinstance(frame, SessionMessage)
                 received = frame
                 self._routes.met(connection)
-            if admits(received, now):
+            if admits(received, turn):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
                     batch = batches.get(session_id)
@@ -218,56 +227,66 @@ class AppActor(LoopActor):
                     else:
                         batch.append(received)
                 else:
-                    self._unclaimed(received)
+                    self._unclaimed(received, turn)
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
                 self.share(address, Received(tuple(batch)))
-        self._admission_effects()
+        if turn.effects:
+            self._perform(turn)
 
-    def _admission_effects(self) -> None:
-        admission = self._admission
-        if admission.refused:
-            for refused in admission.refused:
-                self._log.log("WARNING" if refused.alarming else "INFO", "dropped {}", refused.reason)
-            admission.refused.clear()
-        if admission.fetching:
-            for message in admission.fetching:
-                self._fetch(message)
-            admission.fetching.clear()
+    def _begin_turn(self) -> AppTurn:
+        return self._turn.at(self._with.clock(), self._with.wall())
+
+    def _perform(self, turn: AppTurn) -> None:
+        """Do what the cores said. It may come to further turns: the effects are taken first."""
+        effects = turn.effects.copy()
+        turn.effects.clear()
+        for effect in effects:
+            match effect:
+                case SessionMessage():
+                    self._put_out((effect,), None)
+                case Invitation():
+                    self._invited(effect)
+                case Refused():
+                    self._counts.refused += 1
+                    self._log.warning("refused {}", effect.reason)
+                case Dropped():
+                    self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
+                case VerificationNeeded():
+                    self._fetch(effect.message)
+                case Released():
+                    self._dispatch(effect.message, turn)
+                case Subscribed():
+                    self._subscribed(effect.awaited, effect.error)
 
     def _fetch(self, message: SessionMessage) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
-            for admitted in self._admission.fetched(message.source, resolved.error, self._with.wall()):
-                self._dispatch(admitted)
-            self._admission_effects()
+            turn = self._begin_turn()
+            self._admission.handle(TokenVerified(message.source, resolved.error), turn)
+            self._perform(turn)
 
         self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
-    def _dispatch(self, message: SessionMessage) -> None:
+    def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         if address is not None and message.kind is not _DISCOVERY:
             self.send(address, Received((message,)))
         else:
-            self._unclaimed(message)
+            self._unclaimed(message, turn)
 
-    def _unclaimed(self, message: SessionMessage) -> None:
+    def _unclaimed(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         content = message.content
         if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        decision = self._invitations.unclaimed(message, self._with.clock())
-        if isinstance(decision, SessionMessage):
-            self._put_out((decision,), None)
-        elif isinstance(decision, Invitation):
-            self._invited(decision)
-        elif isinstance(decision, Refused):
-            self._counts.refused += 1
-            self._log.warning("refused {}", decision.reason)
+        self._invitations.handle(message, turn)
+        # At once: what follows in the same batch may be for the session that this one begins.
+        self._perform(turn)
 
     # Outbound
 
@@ -368,17 +387,17 @@ class AppActor(LoopActor):
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
 
     def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any) -> None:
-        self._subscriptions.await_answer(subscription, handle, asker, self._with.clock())
+        self._subscriptions.await_answer(subscription, handle, asker, self._begin_turn())
         self._tell_node(subscription)
         self._arm()
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        turn = self._begin_turn()
         for record in message.records:
             if isinstance(record, SubscriptionAck):
-                outcome = self._subscriptions.acknowledged(record)
-                if outcome is not None:
-                    self._subscribed(*outcome)
+                self._subscriptions.handle(record, turn)
+        self._perform(turn)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         if awaited.handle is not None:
@@ -389,8 +408,9 @@ class AppActor(LoopActor):
     @handles(WakeupMessage)
     def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
-        for awaited, error in self._subscriptions.expire(self._with.clock()):
-            self._subscribed(awaited, error)
+        turn = self._begin_turn()
+        self._subscriptions.expire(turn)
+        self._perform(turn)
         for gone in [c for c in self._congested if self._routes.address(c) is None]:
             self._congestion(gone, congested=False)
         self._arm()
@@ -481,7 +501,7 @@ class AppActor(LoopActor):
         if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
-        core = Moderator(
+        core = moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
             message.handle,
@@ -511,11 +531,11 @@ class AppActor(LoopActor):
         self._invitations.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
-            moderator = ControlledModerator(setting, destination, message, now)
-            self.send(self._spawn(moderator, None), BeginSession())
+            core = controlled_moderator(setting, destination, message, now)
+            self.send(self._spawn(core, None), BeginSession())
         else:
-            participant = Participant(setting, destination, message, now)
-            self.send(self._spawn(participant, None), Received((message,)))
+            core = participant(setting, destination, message, now)
+            self.send(self._spawn(core, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
@@ -539,7 +559,7 @@ class AppActor(LoopActor):
             self._generations.remember(token, known)
         return known
 
-    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
+    def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
         told = self._with
         way = WayOut(
@@ -578,7 +598,7 @@ class AppActor(LoopActor):
 
     @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
-        self._invitations.gone(message.session_id, message.farewells, self._with.clock())
+        self._invitations.handle(message, self._begin_turn())
         self._forget(message.session_id, sender)
 
     @handles(ChildActorExited)

@@ -31,6 +31,7 @@ from actors.routing.control import RouteControl
 from actors.routing.route_table import RouteTable
 from actors.session.actor import SessionActor
 from actors.session.outbound import WayOut
+from actors.session.turn import Turn
 from actors.system import LoopSystem
 from actors.system.tasks import Tasks
 from gateway.codec import WireCodec
@@ -64,10 +65,10 @@ class Numbering:
         self.local = local
         self.sent = 0
 
-    def handle(self, event: Any, now: float) -> list[Any]:
-        if not isinstance(event, Publish):
-            return []
-        return [self._next(item.to or BOB) for item in event.items]
+    def handle(self, event: Any, turn: Turn) -> None:
+        if isinstance(event, Publish):
+            for item in event.items:
+                turn.send(self._next(item.to or BOB))
 
     def _next(self, to: Name) -> SessionMessage:
         self.sent += 1

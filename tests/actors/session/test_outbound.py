@@ -28,9 +28,8 @@ class Stage:
         for index, address in self.addresses.items():
             self.table.attach(index, address, local=index in (OURS, LOCAL))
         self.tokens: list[Any] = ["token"]
-        self.direct = DirectOutbound(
-            WayOut(OURS, self.table.view, WireCodec(), self._token, lambda: 0.0, "token")
-        )
+        way = WayOut(OURS, self.table.view, WireCodec(), self._token, lambda: 0.0, "token")
+        self.direct = DirectOutbound(way)
 
     def _token(self, _: float) -> str:
         token = self.tokens[-1]
