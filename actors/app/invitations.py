@@ -83,7 +83,8 @@ class Invitations:
         self._draw = draw
         self._mls = mls
         self._backlog = backlog
-        self._tombstones = Tombstones(counts or InvitationCounts())
+        self.counts = counts or InvitationCounts()
+        self._tombstones = Tombstones(self.counts)
 
     def take_name(self, name: Name) -> None:
         """Answer for `name` too; counted."""

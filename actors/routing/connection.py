@@ -298,7 +298,7 @@ class Connection(LoopActor):
             "frames_in": self._counts.frames_received,
             "frames_out": self._counts.frames_sent,
             "unrouted": self._counts.unrouted,
-            "dropped": self._outbox.dropped,
+            "dropped": self._counts.dropped,
             "congested": self._outbox.congested,
             "backlog": self._link.backlog,
             "pauses": self._counts.pauses,
