@@ -111,13 +111,7 @@ class RouteCounts(Counts, part="routes"):
 class RouteControl:
     """Owns the subscription table and everything remembered about connections."""
 
-    def __init__(
-        self,
-        *,
-        recovery_time: float = RECOVERY_TIME,
-        shares: Shares | None = None,
-        telemetry: Registry | None = None,
-    ) -> None:
+    def __init__(self, *, recovery_time: float = RECOVERY_TIME, shares: Shares | None = None) -> None:
         self.table = SubscriptionTable()
         self.connections: dict[int, KnownConnection] = {}
         self.shares = shares or Shares()
@@ -135,9 +129,7 @@ class RouteControl:
         self._remembered = 0
         """Places that lost connections keep."""
         self._watchers: dict[ActorAddress, None] = {}
-        telemetry = telemetry or Registry()
-        self.counts = telemetry.register(RouteCounts())
-        self._register(telemetry)
+        self.counts = RouteCounts()
 
     def handle(self, event: Any, turn: RouteTurn) -> None:
         """Take what a connection, an application or a watcher reports."""
@@ -389,7 +381,9 @@ class RouteControl:
         while self._lost and next(iter(self._lost.values())).deadline <= turn.now:
             self._forget(self._lost.popitem(last=False)[1])
 
-    def _register(self, telemetry: Registry) -> None:
+    def register(self, telemetry: Registry) -> None:
+        """Count in `telemetry`."""
+        telemetry.register(self.counts)
         read, shares = telemetry.read, self.shares
         read("routes_names", "Names in the subscription table.", lambda: len(self.table))
         read("routes_places", "Places of the table that are taken.", lambda: shares.total)
