@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Self
 from weakref import WeakSet
 
 from actors.errors import DeliveryError
 from actors.messages.session import EpochChanged, IdentityRotated, MemberJoined, MemberLeft
+from gateway.telemetry import Counts, counter
 
 Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated | DeliveryError
 """A DeliveryError (MessageLost, above all) is told here when no message's handle tells it."""
 
 EVENTS = 1024
+
+
+class EventCounts(Counts, part="session"):
+    events_dropped: int = counter("Events that readers of Session.events did not get.")
 
 
 class EventReader(AsyncIterator[Event]):
@@ -62,11 +67,10 @@ class EventReader(AsyncIterator[Event]):
 
 
 class Events:
-    """Those of one session."""
+    """Those of one session; `counts()` are those in which is counted what a reader does not get."""
 
-    def __init__(self) -> None:
-        self.dropped = 0
-        """How many did not get to a reader that was full."""
+    def __init__(self, counts: Callable[[], EventCounts]) -> None:
+        self._counts = counts
         self._over = False
         self._readers: WeakSet[EventReader] = WeakSet()
         """A reader that nobody holds any more is gone."""
@@ -86,7 +90,7 @@ class Events:
         """Tell everybody who reads."""
         for reader in self._readers:
             if not reader.put(event):
-                self.dropped += 1
+                self._counts().events_dropped += 1
 
     def end(self) -> None:
         """The session is over."""

@@ -1,4 +1,4 @@
-"""Requests of a session that are not answered yet (`Session.request`).
+"""OpenRequests of a session that are not answered yet (`Session.request`).
 
 A request carries a number under REQUEST_KEY in its metadata; the answer carries "re:" and that number. A peer
 that does not know of this answers with an ordinary message.
@@ -17,7 +17,7 @@ from identity.errors import SlimError
 M = TypeVar("M")
 
 
-class Requests(Generic[M]):
+class OpenRequests(Generic[M]):
     """Those of one session; `marked_only` when an answer without a mark could be anybody's."""
 
     def __init__(self, *, marked_only: bool) -> None:

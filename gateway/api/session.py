@@ -45,12 +45,12 @@ from gateway.api.arguments import (
     texts_of,
 )
 from gateway.api.completion import CompletionHandle, next_handle
-from gateway.api.events import EventReader, Events
+from gateway.api.events import EventCounts, EventReader, Events
 from gateway.api.incoming import Incoming
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
 from gateway.api.publishing import Publishing
 from gateway.api.renamed import renamed
-from gateway.api.requests import Requests
+from gateway.api.requests import OpenRequests
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.session_inbox import SessionInbox
 from identity.errors import ConfigError, SlimError
@@ -108,10 +108,10 @@ class Session:
         self._handles: dict[int, CompletionHandle] = {}
         self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
         self._incoming = Incoming(lambda items: self._tell(Taken(items)), bound)
-        self._events = Events()
+        self._events = Events(lambda: system.telemetry.shared(EventCounts))
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._requests = Requests[Message](marked_only=self._config.session_type is SessionType.Group)
+        self._requests = OpenRequests[Message](marked_only=self._config.session_type is SessionType.Group)
         self.invited: dict[Name, SlimError | None] = {}
         """What became of those who were invited by `Slim.group`: None, or why one is not in."""
         self._members: tuple[Name, ...] = ()

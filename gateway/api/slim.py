@@ -12,7 +12,7 @@ from weakref import WeakSet, WeakValueDictionary
 from loguru import logger
 
 from actors.errors import ConnectionLost, NotConnected, SessionClosed
-from actors.messages.routing import ConnectionState
+from actors.messages.routing import ConnectionState, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     AppSettings,
@@ -55,6 +55,7 @@ from gateway.api.session_inbox import SessionInbox
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import acquire, identity_id, release
+from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -64,7 +65,13 @@ DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 """Timers of sessions made by the short spelling, `Slim.session` and `Slim.group`."""
 _STATES = 1024
-"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way."""
+"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way, counted."""
+
+
+class StateCounts(Counts, part="app"):
+    connection_states_dropped: int = counter(
+        "Changes of connections that readers of Slim.connection_states did not get."
+    )
 
 
 class Slim:
@@ -230,6 +237,7 @@ class Slim:
         def note(state: ConnectionState) -> None:
             if queue.full():
                 queue.get_nowait()
+                plane.telemetry.shared(StateCounts).connection_states_dropped += 1
             queue.put_nowait(state)
 
         plane.observe(note)
@@ -310,10 +318,9 @@ class Slim:
             raise NotConnected
 
     def _chosen(self, connection: int | None) -> int | None:
-        return self._default_connection() if connection is None else connection
-
-    def _default_connection(self) -> int | None:
-        """The connection made last: by this application, or in its process."""
+        """`connection`, or else the one made last: by this application, or in its process."""
+        if connection is not None:
+            return connection
         mine = list(self._connections.values())
         if mine:
             return mine[-1]
@@ -457,13 +464,12 @@ class Slim:
 
         Raises SessionNotFound ("session not found") for an id that is not known.
         """
-        if isinstance(session, int) and not isinstance(session, bool):
+        if isinstance(session, int):
             found = self._sessions.get(session)
             if found is None:
                 raise SessionNotFound(f"session not found: {session}", session_id=session)
-        else:
-            found = instance_of(session, Session, "session")
-        found.set_session_config(session_config)
+            session = found
+        instance_of(session, Session, "session").set_session_config(session_config)
         return CompletionHandle.completed()
 
     def require(self, *, mls: bool) -> None:
@@ -516,6 +522,12 @@ class Slim:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
         return instance_of(session, Session, "session").close()
 
+    async def status(self) -> dict[str, Any]:
+        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`)."""
+        plane = await self._ready()
+        report: StatusReport = await plane.system.ask(self.actor, Status(), 5.0)
+        return {"application": report.figures, **await plane.status()}
+
     # The end
 
     async def close(self, grace: timedelta | float = 5.0) -> None:
@@ -553,7 +565,6 @@ class Slim:
     # Between it and its actor
 
     async def _ready(self) -> DataPlane:
-        """The data plane, with identity initialized. Raises SessionClosed."""
         return (await self._life.ready()).plane
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
