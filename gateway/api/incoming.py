@@ -29,10 +29,11 @@ class Incoming:
         self.items: deque[Item] = deque()
         self.over = False
         self._stopped = False
-        self._report = taken
-        self._taken = 0
-        # Half of it at most: what is not reported yet must never fill it.
-        self._batch = min(TAKEN_BATCH, max(1, bound // 2))
+        self._tell_taken = taken
+        self.taken = 0
+        """Items received since the last report."""
+        self.batch = min(TAKEN_BATCH, max(1, bound // 2))
+        """When to report: at half of the bound at most, which what is not reported yet must never fill."""
         self._receivers = Waiters()
 
     def add(self, items: Iterable[Item], count: int) -> None:
@@ -64,8 +65,12 @@ class Incoming:
     def take(self) -> Item:
         """The next item; there must be one."""
         item = self.items.popleft()
-        self._taken += 1
-        if self._taken >= self._batch:
-            self._report(self._taken)
-            self._taken = 0
+        self.taken += 1
+        if self.taken >= self.batch:
+            self.report()
         return item
+
+    def report(self) -> None:
+        """Give the places of what was received back."""
+        self._tell_taken(self.taken)
+        self.taken = 0

@@ -47,10 +47,12 @@ class Publishing:
 
     @property
     def free(self) -> bool:
-        """Whether the next message may be put without waiting for a turn."""
+        """Whether the next message may be put without waiting for a turn; not once it is over."""
         turns = self._turns
         return (
-            self._credit > 0 and self._unfinished <= BYTES_UNDER_WAY and not turns.waiting and not turns.woken
+            self._credit > 0
+            and self._unfinished <= BYTES_UNDER_WAY
+            and not (turns.waiting or turns.woken or self._over)
         )
 
     async def turn(self) -> None:

@@ -261,7 +261,6 @@ class Session:
         publishing = self._publishing
         if not publishing.free:
             await publishing.turn()
-        if self.closed:
             self._check_open()
         # Alone under way, it need not wait for others that might leave with it.
         lone = not self._handles and self._config.reliable
@@ -325,15 +324,21 @@ class Session:
         message's place: MessageLost, MessageUndelivered, ParticipantDisconnected. The receive loop,
         `async for message in session`, goes on over these.
         """
-        incoming, limit = self._incoming, seconds(timeout)
-        if not incoming.items:
+        incoming = self._incoming
+        items = incoming.items
+        if type(timeout) is not float or not items:
+            limit = seconds(timeout)
+        if not items:
             deadline = None if limit is None else self._system.loop.time() + limit
             try:
                 if not await incoming.wait(deadline):
                     raise self._end_error("session channel closed")
             except TimeoutError as exc:
                 raise SlimTimeout("timeout waiting for message (timed out)", session_id=self._id) from exc
-        item = incoming.take()
+        item = items.popleft()
+        incoming.taken += 1
+        if incoming.taken >= incoming.batch:
+            incoming.report()
         if isinstance(item, SlimError):
             self._saw(item)
             raise item
