@@ -14,6 +14,10 @@ next_handle = itertools.count(1).__next__
 """Numbers by which actors name operations of this process."""
 
 
+Told = Callable[[BaseException], object]
+"""Is called with an error."""
+
+
 class CompletionHandle:
     """Await it for the outcome: None, or the error raised. It may be awaited often and by several tasks.
 
@@ -21,13 +25,12 @@ class CompletionHandle:
     messages `get_message` raises it too.
     """
 
-    __slots__ = ("_done", "_error", "_told", "_waiters")
+    __slots__ = ("_done", "_error", "_waiters")
 
     def __init__(self) -> None:
         self._done = False
         self._error: BaseException | None = None
-        self._waiters: list[asyncio.Future[None]] | None = None
-        self._told: Callable[[BaseException], object] | None = None
+        self._waiters: list[asyncio.Future[None] | Told] | None = None
 
     @classmethod
     def completed(cls, error: BaseException | None = None) -> CompletionHandle:
@@ -42,21 +45,26 @@ class CompletionHandle:
             return
         self._done, self._error = True, error
         waiters, self._waiters = self._waiters, None
-        if error is not None and self._told is not None:
-            self._told(error)
         for waiter in waiters or ():
-            if not waiter.done():
+            if not asyncio.isfuture(waiter):
+                if error is not None:
+                    waiter(error)
+            elif not waiter.done():
                 waiter.set_result(None)
 
     def done(self) -> bool:
         """Whether the outcome is known."""
         return self._done
 
-    def when_failed(self, tell: Callable[[BaseException], object]) -> None:
-        """Call `tell` with the error if it fails, or has failed. One function at most; it must not raise."""
-        self._told = tell
-        if self._done and self._error is not None:
-            tell(self._error)
+    def when_failed(self, tell: Told) -> None:
+        """Call `tell` with the error if it fails, or has failed; it must not raise."""
+        if self._done:
+            if self._error is not None:
+                tell(self._error)
+            return
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(tell)
 
     def __await__(self) -> Generator[object, None, None]:
         if not self._done:

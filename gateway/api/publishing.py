@@ -41,32 +41,24 @@ class Publishing:
         self._gathered: list[Outgoing] = []
         self._armed = False
         self._over = False
+        self.free = credit > 0
+        """Whether the next message may be put without waiting for a turn."""
 
     def _room(self) -> bool:
         return self._over or (self._credit > 0 and self._unfinished <= BYTES_UNDER_WAY)
-
-    @property
-    def free(self) -> bool:
-        """Whether the next message may be put without waiting for a turn; not once it is over."""
-        turns = self._turns
-        return (
-            self._credit > 0
-            and self._unfinished <= BYTES_UNDER_WAY
-            and not (turns.waiting or turns.woken or self._over)
-        )
 
     async def turn(self) -> None:
         """Wait until there is room and everybody who came before has gone on. `put` must follow at once."""
         await self._turns.take()
 
-    def put(self, outgoing: Outgoing, *, lone: bool) -> None:
+    def put(self, outgoing: Outgoing, lone: bool) -> None:
         """Send it: at once if it is alone under way, else with what others send in this turn."""
         size = len(outgoing.blob)
         self._credit -= 1
         self._unfinished += size
         self._sizes.append(size)
-        if self._turns.waiting:
-            self._turns.pass_on()
+        if not self.free or self._credit <= 0 or self._unfinished > BYTES_UNDER_WAY:
+            self._look()
         if lone:
             self._tell_now(Publish((outgoing,)))
             return
@@ -74,6 +66,13 @@ class Publishing:
         if not self._armed:
             self._armed = True
             self._before_turn(self.flush)
+
+    def _look(self) -> None:
+        """Whoever is next goes on if there is room; with nobody there, whoever comes."""
+        turns = self._turns
+        if turns.waiting:
+            turns.pass_on()
+        self.free = self._room() and not (turns.waiting or turns.woken or self._over)
 
     def flush(self) -> None:
         """What gathered leaves in one message."""
@@ -90,8 +89,10 @@ class Publishing:
             self._unfinished -= sizes.popleft()
         if self._turns.waiting:
             self._turns.wake(credit)
+        self._look()
 
     def end(self) -> None:
         """Nothing can be published any more: who waits goes on, and is told so by its caller."""
         self._over = True
+        self.free = False
         self._turns.wake_all()

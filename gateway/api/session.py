@@ -275,7 +275,7 @@ class Session:
             outgoing = Outgoing(blob, kind, marks or None, number)
         else:
             outgoing = Outgoing(blob, kind, marks or None, number, to.source_name, to.input_connection)
-        publishing.put(outgoing, lone=lone)
+        publishing.put(outgoing, lone)
         return handle
 
     async def request(
