@@ -24,6 +24,7 @@ from actors.session.encryption import Encryption
 from actors.session.membership.requests import Requests
 from actors.session.peers import PeerGeneration
 from actors.session.retry import control_policy, data_policy
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
@@ -48,6 +49,8 @@ class Setting(NamedTuple):
     """Randomness: `draw(bound)` is 0 .. bound-1."""
     peer_generation: Judge
     crypto: Crypto | None = None
+    senders: Senders | None = None
+    """What is known of the senders of tokens; None: nothing yet."""
 
 
 class Ending:
@@ -88,6 +91,7 @@ class Conversation:
         "local",
         "peer_generation",
         "requests",
+        "senders",
         "session_id",
         "settings",
     )
@@ -101,7 +105,8 @@ class Conversation:
         self.peer_generation = setting.peer_generation
         self.destination = destination
         self.group = config.session_type is SessionKind.MULTICAST
-        self.encryption = Encryption(setting.crypto) if setting.crypto is not None else None
+        self.senders = setting.senders or Senders()
+        self.encryption = Encryption(setting.crypto, self.senders) if setting.crypto is not None else None
         self.data = DataPath(
             self.local, destination, self.session_id, config, setting.settings, setting.draw, self.encryption
         )

@@ -50,8 +50,14 @@ EMPTY = Payload()
 _DIRECT = {PUBLISH_TO: TRUE}
 _ACK = MessageType.MSG_ACK
 
-Open = Callable[[SessionMessage, Turn], Payload]
-"""Decrypts a message's payload; raises CryptoError."""
+
+class Opening(NamedTuple):
+    """What an encrypted session does to the messages of its members."""
+
+    decrypt: Callable[[SessionMessage, Turn], Payload]
+    """The payload in clear; raises CryptoError."""
+    repeats: Callable[[SessionMessage], bool]
+    """Whether a message with a known id is a copy, of the same member; else it says nothing of what came."""
 
 
 class _Requested(Attempt):
@@ -103,7 +109,7 @@ class DataReceiver:
         "_held",
         "_kept",
         "_local",
-        "_open",
+        "_opening",
         "_session_id",
         "_session_type",
         "_sizes",
@@ -123,7 +129,7 @@ class DataReceiver:
         *,
         space: int,
         policy: ResendPolicy | None,
-        open: Open | None = None,
+        opening: Opening | None = None,
     ) -> None:
         self.policy = policy
         """How missing messages are asked for; None: best effort."""
@@ -134,7 +140,7 @@ class DataReceiver:
         self._local = local
         self._session_type = session_type
         self._session_id = session_id
-        self._open = open
+        self._opening = opening
         self._streams: dict[Name, _Stream] = {}
         self._held: deque[_Held] = deque()
         self._sizes: deque[int] = deque()
@@ -245,7 +251,7 @@ class DataReceiver:
             if len(self._held) >= HELD and not self._room():
                 self.dropped += 1
                 return
-            opened = message if self._open is None else self._opened(message, turn)
+            opened = message if self._opening is None else self._opened(message, turn)
             if opened is None:
                 if unknown:
                     # Of an epoch before ours, say: our place in the sequence is not known by it.
@@ -265,8 +271,8 @@ class DataReceiver:
                 if message.destination == self._local:
                     # A re-send to us of what we missed while coming in: too late for its place in the order.
                     self._direct(stream, message, turn)
-            elif id not in stream.held:
-                turn.send(self._ack(message))
+            else:
+                self._again(stream, message, turn)
         else:
             self._after_a_hole(stream, message, policy, turn)
 
@@ -276,7 +282,7 @@ class DataReceiver:
         if len(self._held) >= HELD:
             self.dropped += 1
             return
-        opened = message if self._open is None else self._opened(message, turn)
+        opened = message if self._opening is None else self._opened(message, turn)
         if opened is None:
             return
         assert stream.last is not None
@@ -300,8 +306,7 @@ class DataReceiver:
         """Without order: publish_to, which has its own ids (`session.md` 7.6), and stragglers."""
         id = message.message_id
         if id in stream.direct:
-            if id not in stream.held:
-                turn.send(self._ack(message))
+            self._again(stream, message, turn)
             return
         if len(self._held) >= HELD and not self._room():
             self.dropped += 1
@@ -321,7 +326,7 @@ class DataReceiver:
 
     def _unordered(self, message: SessionMessage, turn: Turn) -> None:
         """Best effort: no acknowledgement, no order; without room the oldest makes way."""
-        opened = message if self._open is None else self._opened(message, turn)
+        opened = message if self._opening is None else self._opened(message, turn)
         if opened is None:
             return
         if len(self._held) >= HELD:
@@ -404,6 +409,15 @@ class DataReceiver:
 
     # Private: small things.
 
+    def _again(self, stream: _Stream, message: SessionMessage, turn: Turn) -> None:
+        """A message with an id that came before: a copy is acknowledged again, unless it waits for room."""
+        if message.message_id in stream.held:
+            return
+        if self._opening is None or self._opening.repeats(message):
+            turn.send(self._ack(message))
+        else:
+            self.undecryptable += 1
+
     def _ack(self, message: SessionMessage) -> SessionMessage:
         metadata = message.metadata
         return SessionMessage(
@@ -422,10 +436,10 @@ class DataReceiver:
         )
 
     def _opened(self, message: SessionMessage, turn: Turn) -> SessionMessage | None:
-        if self._open is None:
+        if self._opening is None:
             return message
         try:
-            return message._replace(content=self._open(message, turn))
+            return message._replace(content=self._opening.decrypt(message, turn))
         except CryptoError:
             # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
             # acknowledgement its sender will send it again.

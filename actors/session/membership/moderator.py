@@ -127,6 +127,10 @@ class Moderator:
         else:
             self._agenda.close(turn.now + event.grace, AskedByNobody())
 
+    def obeys(self, message: SessionMessage) -> bool:
+        """Nobody orders a moderator that no controller made one."""
+        return False
+
     # Tasks
 
     def progress(self, turn: Turn) -> None:

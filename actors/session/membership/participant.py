@@ -40,7 +40,7 @@ from actors.messages.wire import (
 )
 from actors.names import Key, Name
 from actors.session.conversation import Conversation
-from actors.session.crypto import CommitOrder, at_once
+from actors.session.crypto import at_once
 from actors.session.effects import Event
 from actors.session.encryption import Encryption, Phase
 from actors.session.membership.failures import disconnected, not_moderator
@@ -98,14 +98,6 @@ class _Removed(NamedTuple):
 _State = _Invited | _Accepted | _Welcomed | _Joined | _Leaving | _Removed
 
 
-class _Change(NamedTuple):
-    """A membership change that comes with the commit `commit_id`."""
-
-    message: SessionMessage
-    content: GroupAdd | GroupRemove
-    commit_id: int
-
-
 class Participant:
     """The invited side. `invitation` is the JOIN_REQUEST, which comes to `control` too, as the first message.
 
@@ -114,7 +106,7 @@ class Participant:
 
     __slots__ = (
         "_carried_out",
-        "_commits",
+        "_commit_id",
         "_connection",
         "_conversation",
         "_generation",
@@ -138,7 +130,8 @@ class Participant:
         """While the session is draining: until when to wait for acknowledgements."""
         self._others: dict[Key, Name] = {}
         self._carried_out: OrderedDict[int, None] = OrderedDict()
-        self._commits = CommitOrder()
+        self._commit_id = 0
+        """The number of the newest commit that is in force; 0: no Welcome yet."""
         self._watchdog = Watchdog(conversation.settings.ping_interval)
 
     @property
@@ -196,6 +189,10 @@ class Participant:
     def _left(self, error: SlimError | None, turn: Turn) -> None:
         self._conversation.ending.answer(error, turn)
         self._conversation.end(None, turn)
+
+    def obeys(self, message: SessionMessage) -> bool:
+        """Whoever is not the moderator orders nothing here, and the moderator is known like all members."""
+        return False
 
     # Control messages
 
@@ -294,9 +291,9 @@ class Participant:
         elif mls is None:
             turn.refuse(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome")
         elif not encryption.busy:
-            crypto = encryption.crypto
+            crypto, subject = encryption.crypto, self._conversation.senders.subject(message.identity)
             encryption.start(
-                lambda: crypto.join(mls.content),
+                lambda: crypto.join(mls.content, self._moderator, subject),
                 lambda _, turn: self._enter(message, content, turn),
                 lambda _, error, turn: turn.refuse(
                     f"GROUP_WELCOME from {self._moderator}: {error}", alarming=True
@@ -308,7 +305,7 @@ class Participant:
         """The Welcome is good, if there was one."""
         conversation = self._conversation
         if content.mls is not None:
-            self._commits.last = content.mls.commit_id
+            self._commit_id = content.mls.commit_id
         if message.connection is not None:
             self._connection = message.connection
         known = {name.key: name for name in content.participants if name.key != conversation.local.key}
@@ -355,11 +352,11 @@ class Participant:
             self._carry_out(message, content, turn)
         elif mls is None:
             turn.refuse(f"a membership change of {self._moderator} lacks its commit")
-        elif self._commits.knows(mls.commit_id):
+        elif mls.commit_id <= self._commit_id:
             self._conversation.acknowledge(message, turn)
-        elif not encryption.busy:
-            self._commits.hold(mls.commit_id, mls.content)
-            self._commit(encryption, _Change(message, content, mls.commit_id), turn)
+        elif mls.commit_id == self._commit_id + 1 and not encryption.busy:
+            self._commit(encryption, message, content, mls.content, turn)
+        # One that is ahead of its turn changes nothing and is not acknowledged: it comes again (11.5).
 
     def _carry_out(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
         """The change counts: keep the list, and tell the moderator."""
@@ -372,42 +369,29 @@ class Participant:
             self._remove(content.removed_participant, turn)
         self._conversation.acknowledge(message, turn)
 
-    def _commit(self, encryption: Encryption, change: _Change, turn: Turn) -> None:
-        """Apply the commits that are in order (11.5), then carry out the change that came last.
+    def _commit(
+        self,
+        encryption: Encryption,
+        message: SessionMessage,
+        content: GroupAdd | GroupRemove,
+        commit: bytes,
+        turn: Turn,
+    ) -> None:
+        """Apply the commit that follows the last one, then carry out the change that it is of."""
+        crypto, before = encryption.crypto, encryption.crypto.epoch
+        added = content.new_participant if isinstance(content, GroupAdd) else None
 
-        Also when its commit must wait for a predecessor, but not when it is refused or too far ahead.
-        """
-        crypto, commit = encryption.crypto, self._commits.next()
-        if commit is None:
-            self._carry_out_known(change, turn)
-            return
-        before = crypto.epoch
-        encryption.start(
-            lambda: at_once(lambda: crypto.process(commit)),
-            lambda _, turn: self._applied(encryption, before, change, turn),
-            lambda _, error, turn: self._not_applied(error, change, turn),
-            turn,
-        )
+        def applied(_: None, turn: Turn) -> None:
+            self._commit_id += 1
+            self._carry_out(message, content, turn)
+            if crypto.epoch != before:
+                self._conversation.tell_epoch(self.members, f"commit {self._commit_id}", turn)
 
-    def _applied(self, encryption: Encryption, before: int | None, change: _Change, turn: Turn) -> None:
-        self._commits.applied()
-        number, last = self._commits.last, self._commits.next() is None
-        if last:
-            # Its members are those after the change.
-            self._commit(encryption, change, turn)
-        if encryption.crypto.epoch != before:
-            self._conversation.tell_epoch(self.members, f"commit {number}", turn)
-        if not last:
-            self._commit(encryption, change, turn)
+        def refused(_: Phase, error: SlimError, turn: Turn) -> None:
+            reason = f"commit {self._commit_id + 1} of {self._moderator}: {error}"
+            turn.refuse(reason, alarming=True)
 
-    def _not_applied(self, error: SlimError, change: _Change, turn: Turn) -> None:
-        turn.refuse(f"commit {self._commits.last + 1} of {self._moderator}: {error}", alarming=True)
-        self._commits.refused()
-        self._carry_out_known(change, turn)
-
-    def _carry_out_known(self, change: _Change, turn: Turn) -> None:
-        if self._commits.knows(change.commit_id):
-            self._carry_out(change.message, change.content, turn)
+        encryption.start(lambda: at_once(lambda: crypto.process(commit, added)), applied, refused, turn)
 
     def _add(self, name: Name, turn: Turn) -> None:
         conversation = self._conversation

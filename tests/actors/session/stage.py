@@ -93,7 +93,7 @@ class FakeCrypto:
     def key_package(self) -> bytes:
         return json.dumps(self.name).encode()
 
-    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
+    def add(self, name: Name, key_package: bytes, subject: str | None = None) -> Computing[Addition]:
         yield from ()
         joiner = json.loads(key_package)
         self.members.append(joiner)
@@ -107,12 +107,12 @@ class FakeCrypto:
         self._advance()
         return json.dumps([self.current, "remove", str(name)]).encode()
 
-    def join(self, welcome: bytes) -> Computing[None]:
+    def join(self, welcome: bytes, moderator: Name, subject: str | None = None) -> Computing[None]:
         yield from ()
         self.current, self.members = json.loads(welcome)
         self.epochs = {self.current}
 
-    def process(self, commit: bytes) -> None:
+    def process(self, commit: bytes, added: Name | None = None) -> None:
         epoch, what, who = json.loads(commit)
         if epoch != self.current + 1:
             raise CryptoError("a commit of another epoch")
@@ -129,7 +129,7 @@ class FakeCrypto:
         self.sent += 1
         return json.dumps([self.current, self.name, self.sent, blob.hex()]).encode()
 
-    def decrypt(self, source: Name, blob: bytes) -> bytes:
+    def decrypt(self, source: Name, blob: bytes, subject: str | None = None) -> bytes:
         if blob in self.opened:
             raise CryptoError("the key of this message was used")
         try:
@@ -140,6 +140,9 @@ class FakeCrypto:
             raise CryptoError("not an epoch of ours")
         self.opened.add(blob)
         return bytes.fromhex(text)
+
+    def wrote(self, source: Name, blob: bytes) -> bool:
+        return bool(json.loads(blob)[1] == str(source))
 
     def _advance(self) -> None:
         self.current += 1

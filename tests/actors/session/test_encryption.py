@@ -13,6 +13,7 @@ from actors.names import Name
 from actors.session.crypto import ClearText, Computing, KeysWanted, Place, at_once
 from actors.session.effects import Compute, Refused
 from actors.session.encryption import ATTEMPTS, CREDENTIAL_PATIENCE, KEYS_PATIENCE, Encryption, Phase
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 from tests.actors.session.stage import FakeCrypto
@@ -26,7 +27,7 @@ class Asker:
     def __init__(self, *, token: str = "") -> None:
         self.crypto = FakeCrypto(ME)
         self.crypto.token = token
-        self.encryption = Encryption(self.crypto)
+        self.encryption = Encryption(self.crypto, Senders())
         self.turn = Turn(100.0)
         self.results: list[Any] = []
         self.failures: list[tuple[Phase, str]] = []
