@@ -23,6 +23,7 @@ from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, Wa
 from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
+    Alive,
     Awaited,
     Dropped,
     Invitation,
@@ -32,6 +33,7 @@ from actors.app.effects import (
 )
 from actors.app.invitations import Invitations
 from actors.app.outbound import departures
+from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.subscriptions import Subscriptions
@@ -56,6 +58,7 @@ from actors.messages.session import (
     Adopted,
     Announce,
     AppSettings,
+    AskPeer,
     BeginSession,
     Bind,
     Bound,
@@ -70,6 +73,7 @@ from actors.messages.session import (
     Listen,
     OpenSession,
     Outbound,
+    PeerAlive,
     Received,
     RemoveRoute,
     Resolved,
@@ -100,9 +104,10 @@ from actors.session.actor import SessionActor
 from actors.session.conversation import Setting
 from actors.session.core import SessionCore, controlled_moderator, moderator, participant
 from actors.session.crypto import Crypto
-from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
 from actors.session.peers import PeerGeneration, generation
+from actors.session.sender import WINDOW
+from actors.session.senders import Senders
 from actors.system import Cancellable, LoopActor, handles
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.protocols import KeysMissing, RotatingProvider
@@ -125,19 +130,22 @@ class AppActor(LoopActor):
         self._connection = connection
         self._with = collaborators
         self._settings = settings or AppSettings()
+        self._senders = Senders()
         self._invitations = Invitations(
             local,
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
+            senders=self._senders,
+        )
+        self._questions = Questions(
+            local, lambda: self._invitations.draw_session_id(self._sessions.__contains__), self._senders
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
         self._listener: Any = None
         self._unheard: list[SessionAnnounced] = []
-        self._announced: set[int] = set()
-        """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
         self._turn = AppTurn()
@@ -155,7 +163,9 @@ class AppActor(LoopActor):
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
+        self._figures = dict.fromkeys(
+            ("undecodable", "unroutable", "overflowed", "refused", "rotations", "displaced"), 0
+        )
         self._log = logger.bind(name=str(local))
         self._begun = False
 
@@ -239,6 +249,10 @@ class AppActor(LoopActor):
                     self._dispatch(effect.message, turn)
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
+                case Alive():
+                    for session_id in effect.session_ids:
+                        if (address := self._sessions.get(session_id)) is not None:
+                            self.send(address, PeerAlive(effect.peer))
 
     def _fetch(self, message: SessionMessage) -> None:
         """Verify a token by awaiting its keys."""
@@ -264,7 +278,10 @@ class AppActor(LoopActor):
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        self._invitations.handle(message, turn)
+        if message.kind is MessageType.DISCOVERY_REPLY:
+            self._questions.answered(message, turn)
+        else:
+            self._invitations.handle(message, turn)
         # At once: what follows in the same batch may be for the session that this one begins.
         self._perform(turn)
 
@@ -471,6 +488,8 @@ class AppActor(LoopActor):
         if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
+        if config.mls:
+            self._invitations.encrypts(session_id)
         core = moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
@@ -487,7 +506,7 @@ class AppActor(LoopActor):
     def _invited(self, invitation: Invitation) -> None:
         if self._closing is not None:
             return
-        message, config, destination, leads = invitation
+        message, config, destination, leads, instead_of = invitation
         if len(self._sessions) >= self._settings.sessions:
             self._count("refused")
             self._log.warning(
@@ -498,7 +517,11 @@ class AppActor(LoopActor):
         # Under the name that was invited, which need not be the first one of this application.
         local = message.destination.with_id(self._local.id)
         setting = self._setting(local, message.session_id, config, crypto)
-        self._invitations.invited.add(message.session_id)
+        if instead_of is not None:
+            self._give_up(instead_of)
+        self._invitations.begun(message.session_id, message.source)
+        if crypto is not None:
+            self._invitations.encrypts(message.session_id)
         now = self._with.clock()
         if leads:
             core = controlled_moderator(setting, destination, message, now)
@@ -507,9 +530,32 @@ class AppActor(LoopActor):
             core = participant(setting, destination, message, now)
             self.send(self._spawn(core, None), Received((message,)))
 
+    @handles(AskPeer)
+    def _on_ask_peer(self, message: AskPeer, sender: ActorAddress) -> None:
+        session_id = self._session_ids.get(sender)
+        if session_id is not None:
+            turn = self._begin_turn()
+            self._questions.ask(message.peer, session_id, turn)
+            self._perform(turn)
+
+    def _give_up(self, session_id: int) -> None:
+        """End a session that was not announced, without a word: its initiator went no further with it."""
+        address = self._sessions[session_id]
+        self._count("displaced")
+        self._invitations.over(session_id)
+        self._forget(session_id, address)
+        self.send(address, ActorExitRequest())
+
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
-            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
+            local,
+            session_id,
+            config,
+            self._settings,
+            self._with.draw,
+            self._peer_generation,
+            crypto,
+            self._senders,
         )
 
     def _peer_generation(self, token: str) -> PeerGeneration:
@@ -542,14 +588,16 @@ class AppActor(LoopActor):
 
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
-        self._invitations.invited.discard(message.session_id)
-        self._announced.discard(message.session_id)
+        self._invitations.adopted(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
 
     @handles(Announce)
-    def _on_announce(self, message: Announce, _: ActorAddress) -> None:
-        self._announced.add(message.opened.session_id)
+    def _on_announce(self, message: Announce, sender: ActorAddress) -> None:
+        if self._sessions.get(message.opened.session_id) != sender:
+            # It had made way for another one.
+            return
+        self._invitations.announced(message.opened.session_id)
         if self._listener is not None:
             self.send(self._listener, message.opened)
         else:
@@ -565,7 +613,7 @@ class AppActor(LoopActor):
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
             self._log.warning("session {} ended without a word", session_id)
-            self._invitations.invited.discard(session_id)
+            self._invitations.adopted(session_id)
             inbox = self._inboxes.get(session_id)
             if inbox is not None:
                 self.send(
@@ -582,9 +630,7 @@ class AppActor(LoopActor):
         for undo in self._subscriptions.undo_session(session_id):
             self._tell_node(undo)
         self._routes.forget(session_id)
-        if session_id not in self._announced:
-            # What was never announced is nobody's to adopt.
-            self._invitations.invited.discard(session_id)
+        self._invitations.over(session_id)
         self._try_to_end()
 
     @handles(CredentialWanted)
@@ -640,6 +686,7 @@ class AppActor(LoopActor):
         figures = {
             **self._figures,
             "sessions": len(self._sessions),
+            "clamped": self._invitations.clamped,
             "unverified": admission.unverified,
             "parked": admission.parked,
             "parking_overflowed": admission.overflowed,

@@ -22,6 +22,8 @@ class Invitation(NamedTuple):
     """The channel, or the initiator point to point."""
     leads: bool = False
     """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
+    instead_of: int | None = None
+    """The session that is given up for it: an invitation that nobody went on with."""
 
 
 @record
@@ -66,4 +68,14 @@ class Subscribed(NamedTuple):
     error: SlimError | None
 
 
-AppEffect = SessionMessage | Invitation | Refused | Dropped | VerificationNeeded | Released | Subscribed
+@record
+class Alive(NamedTuple):
+    """`peer` answered that it is there, which these sessions want to know."""
+
+    peer: Name
+    session_ids: tuple[int, ...]
+
+
+AppEffect = (
+    SessionMessage | Invitation | Refused | Dropped | VerificationNeeded | Released | Subscribed | Alive
+)

@@ -6,6 +6,7 @@ Two clocks, because tokens are judged by the world's time and everything else by
 from __future__ import annotations
 
 from actors.app.effects import (
+    Alive,
     AppEffect,
     Awaited,
     Dropped,
@@ -15,6 +16,7 @@ from actors.app.effects import (
     VerificationNeeded,
 )
 from actors.messages.wire import SessionMessage
+from actors.names import Name
 from actors.session.effects import Refused
 from identity.errors import SlimError
 
@@ -60,6 +62,10 @@ class AppTurn:
     def release(self, message: SessionMessage) -> None:
         """Handle what was parked."""
         self.effects.append(Released(message))
+
+    def tell_alive(self, peer: Name, session_ids: tuple[int, ...]) -> None:
+        """Tell sessions that `peer` is there."""
+        self.effects.append(Alive(peer, session_ids))
 
     def subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         """Tell who waited for a subscription."""

@@ -22,6 +22,7 @@ from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
+    AskPeer,
     Bind,
     Completed,
     Computed,
@@ -47,8 +48,8 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
-from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.sender import WINDOW
 from actors.session.turn import Turn
 from actors.system import Cancellable, LoopActor, handles
 
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
-_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted)
+_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted, AskPeer)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
 

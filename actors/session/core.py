@@ -20,6 +20,7 @@ from actors.messages.session import (
     Congestion,
     CredentialGranted,
     Failure,
+    PeerAlive,
     Publish,
     Received,
     SessionConfig,
@@ -180,9 +181,9 @@ class SessionCore:
     def _received(self, messages: tuple[SessionMessage, ...], turn: Turn) -> None:
         sender, receiver = self._data.sender, self._data.receiver
         for message in messages:
-            if message.identity is not self._identity or message.source is not self._source:
-                if not self._believed(message, turn):
-                    continue
+            goes_on = message.identity is self._identity and message.source is self._source
+            if not goes_on and not self._believed(message, turn):
+                continue
             kind = message.kind
             if kind is _MSG:
                 if isinstance(message.content, Payload):
@@ -264,6 +265,7 @@ class SessionCore:
 
 _UNANSWERED = (
     BeginSession, Received, Taken, Unroutable, Bound, Congestion, CredentialGranted, Computed, Verification,
+    PeerAlive,
 )  # fmt: skip
 """Events that nobody awaits the outcome of."""
 

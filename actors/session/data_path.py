@@ -20,12 +20,9 @@ from actors.names import Name
 from actors.session.encryption import Encryption
 from actors.session.receiver import DataReceiver, Opening
 from actors.session.retry import ResendPolicy, data_policy
-from actors.session.sender import RING, DataSender
+from actors.session.sender import WINDOW, DataSender
 from actors.session.turn import Turn
 from identity.errors import SlimError
-
-WINDOW = RING
-"""Messages of one application that may be under way in one session: its credit at the start."""
 
 
 class DataPath:

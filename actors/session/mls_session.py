@@ -22,8 +22,8 @@ from dataclasses import replace
 from typing import Any
 
 from actors.names import Name
-from actors.session.credentials import Credentials, Survey, half_life
 from actors.session.commit_shape import check_commit
+from actors.session.credentials import Credentials, Survey, half_life
 from actors.session.crypto import Addition, ClearText, Computing, CryptoFactory, Place
 from actors.session.speakers import Speakers, check_subject
 from identity.errors import AuthError, CryptoError

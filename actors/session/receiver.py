@@ -7,7 +7,7 @@
                                           the holes are
                                           asked for
 
-Bounds, per session: REORDER ids between what was delivered last and the newest (beyond it the oldest holes
+Bounds, per session: WIDEST_GAP ids between what was delivered last and the newest (beyond it the oldest holes
 are given up as lost), HELD messages that wait for room (beyond it a reliable message is dropped without
 acknowledgement, so that its sender keeps it; a best-effort one pushes out the oldest), and one stream per
 member. There is room while the application has less than `space` items and INBOX_BYTES to take; what is held
@@ -31,12 +31,12 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 
-REORDER = 1024
 HELD = 512
 INBOX_BYTES = 64 * 1024 * 1024
 """Payload delivered and not taken at which there is no room. More than senders of ours have under way (2 MiB
@@ -155,6 +155,11 @@ class DataReceiver:
     def bytes(self) -> int:
         """Payload that is kept, or was delivered and not taken yet."""
         return self._kept + self._untaken
+
+    def progress(self, member: Name) -> object:
+        """Something that changes whenever a member says something new; None of one that is not in."""
+        stream = self._streams.get(member)
+        return None if stream is None else (stream.newest, len(stream.direct))
 
     @property
     def held(self) -> int:
@@ -288,7 +293,7 @@ class DataReceiver:
         assert stream.last is not None
         assert stream.newest is not None
         id, source = message.message_id, message.source
-        while ahead(stream.last, id) > REORDER:
+        while ahead(stream.last, id) > WIDEST_GAP:
             self._give_up_oldest(stream, source, id, turn)
         if ahead(stream.newest, stream.last) > 0:
             stream.newest = stream.last
@@ -349,7 +354,7 @@ class DataReceiver:
             EMPTY,
             connection=message.connection,
         )
-        requested = _Requested(request, policy, turn.now)
+        requested = _Requested(request, paced(policy, len(stream.requests)), turn.now)
         stream.requests[id] = requested
         self._due(requested.deadline)
         turn.send(request)
@@ -362,7 +367,7 @@ class DataReceiver:
         """Make room in the reorder buffer: the hole in front is lost; far ones all at once."""
         assert stream.last is not None
         if not stream.buffer:
-            skipped = ahead(stream.last, newest) - REORDER
+            skipped = ahead(stream.last, newest) - WIDEST_GAP
             stream.last = (stream.last + skipped) & MASK
             for id in [id for id in stream.requests if ahead(stream.last, id) <= 0]:
                 del stream.requests[id]
@@ -450,7 +455,7 @@ class DataReceiver:
         """Sent before the first message that reached us: acknowledging it would claim that we had it."""
         if stream.first is None or stream.last is None:
             return False
-        if ahead(stream.first, stream.last) > 2 * REORDER:
+        if ahead(stream.first, stream.last) > 2 * WIDEST_GAP:
             stream.first = None
             return False
         return ahead(stream.first, id) <= 0

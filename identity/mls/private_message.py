@@ -264,7 +264,9 @@ class EpochKeys:
         ratchet = ratchets.application if application else ratchets.handshake
         found = ratchet.find(suite, int.from_bytes(data[4:8], "big"))
         aad = header + opaque(message.authenticated_data)
-        content = suite.open(found.key, _guarded(found.nonce, data[8:]), message.ciphertext, aad, "message content")
+        content = suite.open(
+            found.key, _guarded(found.nonce, data[8:]), message.ciphertext, aad, "message content"
+        )
         return _Opened(content, sender, leaf, ratchet, found)
 
     def _sender_data(self, message: PrivateMessage) -> tuple[int, bytes, bytes]:

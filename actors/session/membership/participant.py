@@ -22,6 +22,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    PeerAlive,
     RemoveMember,
 )
 from actors.messages.wire import (
@@ -32,6 +33,7 @@ from actors.messages.wire import (
     GroupRemove,
     GroupWelcome,
     JoinReply,
+    JoinRequest,
     LeaveReply,
     LeaveRequest,
     MessageType,
@@ -39,19 +41,18 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
+from actors.session.bounds import JOIN_TIME
 from actors.session.conversation import Conversation
 from actors.session.crypto import at_once
 from actors.session.effects import Event
 from actors.session.encryption import Encryption, Phase
 from actors.session.membership.failures import disconnected, not_moderator
-from actors.session.membership.liveness import Watchdog
+from actors.session.membership.liveness import Verdict, Watchdog
 from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
-JOIN_PATIENCE = 60.0
-"""Seconds to wait for the moderator's next step: the welcome after a join, the leave after a removal."""
 MEMBERS = 10_000
 """Members that a list may name."""
 _CARRIED_OUT = 64
@@ -123,7 +124,7 @@ class Participant:
         self._moderator = invitation.source
         self._connection = invitation.connection
         self._generation = PeerGeneration.UNKNOWN
-        self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_PATIENCE)
+        self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_TIME)
         self._join_replies: dict[int, SessionMessage] = {}
         """Our answer, by the invitation's id, for copies of it; no more than one."""
         self._grace = 0.0
@@ -132,7 +133,9 @@ class Participant:
         self._carried_out: OrderedDict[int, None] = OrderedDict()
         self._commit_id = 0
         """The number of the newest commit that is in force; 0: no Welcome yet."""
-        self._watchdog = Watchdog(conversation.settings.ping_interval)
+        self._watchdog = Watchdog(
+            conversation.settings.ping_interval, self._moderator, conversation.data.receiver.progress
+        )
 
     @property
     def members(self) -> tuple[Name, ...]:
@@ -150,6 +153,9 @@ class Participant:
                 self._close(event, turn)
             case Bound():
                 self._bound(event, turn)
+            case PeerAlive():
+                if event.peer == self._moderator:
+                    self._watchdog.alive()
             case _:
                 pass
 
@@ -223,7 +229,7 @@ class Participant:
             turn.refuse(f"{kind.name} from {message.source}: this side is not the moderator")
 
     def _pinged(self, message: SessionMessage, turn: Turn) -> None:
-        self._watchdog.pinged(turn.now)
+        self._watchdog.pinged()
         if self._generation is PeerGeneration.UNKNOWN:
             self._generation = PeerGeneration.PINGING
         local = self._conversation.local
@@ -244,7 +250,11 @@ class Participant:
         if reply is not None:
             turn.send(reply._replace(connection=message.connection))
             return
-        state = self._state
+        state, content = self._state, message.content
+        weaker = not (isinstance(content, JoinRequest) and content.enable_mls)
+        if weaker and self._conversation.encryption is not None:
+            turn.refuse(f"JOIN_REQUEST from {message.source}: it asks for clear text", alarming=True)
+            return
         if not isinstance(state, _Invited | _Accepted):
             # A moderator that invites a member it has already lost it: begin again with its next attempt.
             self._end("invited anew", turn)
@@ -333,6 +343,7 @@ class Participant:
     def _stand(self, welcome: SessionMessage, turn: Turn) -> None:
         """We can receive: acknowledge the welcome, and the session is there."""
         self._state = _Joined()
+        self._watchdog.start(turn.now, self._generation)
         self._conversation.acknowledge(welcome, turn)
         turn.announce()
         for name in self._others.values():
@@ -408,7 +419,7 @@ class Participant:
         if name == conversation.local:
             # LEAVE_REQUEST follows; until then nothing new can be said.
             conversation.data.draining = True
-            self._state = _Removed(turn.now + JOIN_PATIENCE)
+            self._state = _Removed(turn.now + JOIN_TIME)
             return
         if self._others.get(name.key) != name or name == self._moderator:
             return
@@ -429,15 +440,23 @@ class Participant:
         for request in conversation.requests.expire(turn):
             self._failed(request, turn)
         due = self._watchdog.next_deadline()
-        if due is not None and turn.now >= due and self._watchdog.expire(turn.now) and not conversation.ended:
-            error = disconnected(conversation, self._moderator, "the moderator stopped asking")
-            turn.report(error)
-            conversation.end(error, turn)
+        if due is not None and turn.now >= due and not conversation.ended:
+            self._watch(turn)
         match self._state:
             case _Invited(until=until) | _Accepted(until) if turn.now >= until:
                 self._end("the invitation had no welcome", turn)
             case _Removed(until) if turn.now >= until:
                 self._end("removed by the moderator", turn)
+
+    def _watch(self, turn: Turn) -> None:
+        """Another interval went by: is the moderator still there?"""
+        match self._watchdog.expire(turn.now):
+            case Verdict.ASK:
+                turn.ask_peer(self._moderator)
+            case Verdict.GONE:
+                error = disconnected(self._conversation, self._moderator, "the moderator fell silent")
+                turn.report(error)
+                self._conversation.end(error, turn)
 
     def _failed(self, request: PendingRequest, turn: Turn) -> None:
         """Nobody answered our goodbye; older moderators never do."""

@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.app.effects import Invitation
+from actors.app.effects import Alive, Invitation
 from actors.app.invitations import Invitations
+from actors.app.questions import Questions
 from actors.app.turn import AppTurn
 from actors.errors import NoRoute
 from actors.messages.session import (
     AppSettings,
+    AskPeer,
     BeginSession,
     Bind,
     Bound,
@@ -28,6 +30,7 @@ from actors.messages.session import (
     MemberJoined,
     MemberLeft,
     Outgoing,
+    PeerAlive,
     Publish,
     Received,
     RemoveMember,
@@ -47,6 +50,7 @@ from actors.session.core import SessionCore, controlled_moderator, moderator, pa
 from actors.session.crypto import Addition, Computing, Crypto, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.peers import PeerGeneration
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 
@@ -169,6 +173,7 @@ class Player:
         self.settings = settings
         self.draw = random.Random(id).randrange
         self.invitations = Invitations(self.name, self.draw, mls=mls, backlog=settings.backlog)
+        self.questions = Questions(self.name, lambda: self.draw(2**31), Senders())
         self.core: SessionCore | None = None
         self.crypto: FakeCrypto | None = None
         self.make_crypto: Callable[[], Crypto] = lambda: FakeCrypto(self.name)
@@ -223,10 +228,15 @@ class Player:
             self.event(Received((message,)))
             return
         turn = AppTurn(self.stage.now)
-        self.invitations.handle(message, turn)
+        if message.kind is MessageType.DISCOVERY_REPLY:
+            self.questions.answered(message, turn)
+        else:
+            self.invitations.handle(message, turn)
         decision = next(iter(turn.effects), None)
         if isinstance(decision, SessionMessage):
             self._perform([decision])
+        elif isinstance(decision, Alive):
+            self.event(PeerAlive(decision.peer))
         elif isinstance(decision, Refused):
             self.refused.append(decision.reason)
         elif isinstance(decision, Invitation):
@@ -323,6 +333,14 @@ class Player:
                     later.append(Computed())
                 case Refused():
                     self.refused.append(effect.reason)
+                case AskPeer():
+                    asked = AppTurn(self.stage.now)
+                    assert self.core is not None
+                    self.questions.ask(effect.peer, self.core.session_id, asked)
+                    for question in asked.effects:
+                        if isinstance(question, SessionMessage):
+                            self.sent.append(question)
+                            self.stage.put(self, question)
                 case Answer():
                     self.answers.append(effect)
         for event in later:

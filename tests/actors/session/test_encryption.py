@@ -139,7 +139,7 @@ def test_what_was_cancelled_is_heard_of_no_more() -> None:
 def test_clear_text_is_complained_of_once_while_its_author_is_a_member() -> None:
     asker = Asker()
 
-    def clear(source: Name, blob: bytes) -> bytes:
+    def clear(source: Name, blob: bytes, subject: str | None) -> bytes:
         raise ClearText(source)
 
     asker.crypto.decrypt = clear  # type: ignore[method-assign]

@@ -10,8 +10,8 @@ import pytest
 
 from actors.messages.wire import Frame, GroupAdd, GroupRemove, GroupWelcome, JoinReply, MessageType, Payload
 from actors.names import Name
-from actors.session.crypto import ClearText
 from actors.session.commit_shape import check_commit
+from actors.session.crypto import ClearText
 from actors.session.mls_session import MODERATOR, MlsSession
 from gateway.codec import InboundParser, WireCodec
 from identity.mls import KeyUnavailable

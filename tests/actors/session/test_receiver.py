@@ -5,12 +5,12 @@ import pytest
 from actors.errors import MessageLost
 from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
+from actors.session.bounds import WIDEST_GAP
 from actors.session.receiver import (
     DIRECT_KNOWN,
     HELD,
     HELD_BYTES,
     INBOX_BYTES,
-    REORDER,
     DataReceiver,
     Opening,
 )
@@ -166,12 +166,12 @@ def test_ids_wrap() -> None:
 
 
 def test_a_jump_beyond_the_reorder_bound_costs_the_oldest_holes() -> None:
-    ear = Ear().hear(1, 3, 2 + REORDER + 1)
+    ear = Ear().hear(1, 3, 2 + WIDEST_GAP + 1)
     assert ear.heard[:3] == [1, "MessageLost", 3]
-    assert len(ear.receiver._streams[BOB].requests) < REORDER
+    assert len(ear.receiver._streams[BOB].requests) < WIDEST_GAP
     far = Ear().hear(1, 2**29)
     assert far.heard == [1, "MessageLost"]
-    assert len(far.sent(RTX)) == REORDER - 1
+    assert len(far.sent(RTX)) == WIDEST_GAP - 1
 
 
 def test_strangers_are_not_answered() -> None:
