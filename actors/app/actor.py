@@ -24,6 +24,7 @@ from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
     Alive,
+    Arrival,
     Awaited,
     Dropped,
     Invitation,
@@ -40,6 +41,7 @@ from actors.app.subscriptions import Subscriptions
 from actors.app.turn import AppTurn
 from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.memo import Memo
+from actors.messages.codec import TokenFirst, Unread
 from actors.messages.routing import (
     Attach,
     Attached,
@@ -197,10 +199,15 @@ class AppActor(LoopActor):
         for frame in message.frames:
             if type(frame) is Frame:
                 try:
-                    received = decode(frame)
+                    received = decode(frame, verified=False)
+                except TokenFirst as first:
+                    unread = first.unread._replace(connection=connection)
+                    known = self._read(unread) if admits(unread, turn) else None
+                    if known is None:
+                        continue
+                    received = known
                 except ProtocolError as error:
-                    self._count("undecodable")
-                    self._log.debug("dropped a frame: {}", error)
+                    self._undecodable(error)
                     continue
                 if received.connection != connection:
                     received = received._replace(connection=connection)
@@ -225,6 +232,19 @@ class AppActor(LoopActor):
         if turn.effects:
             self._perform(turn)
 
+    def _read(self, unread: Unread) -> SessionMessage | None:
+        """A message whose sender is known by now; None for what is not to be read."""
+        try:
+            message = self._with.codec.decode(unread.frame)
+        except ProtocolError as error:
+            self._undecodable(error)
+            return None
+        return message._replace(connection=unread.connection)
+
+    def _undecodable(self, error: ProtocolError) -> None:
+        self._count("undecodable")
+        self._log.debug("dropped a frame: {}", error)
+
     def _begin_turn(self) -> AppTurn:
         return self._turn.at(self._with.clock(), self._with.wall())
 
@@ -246,7 +266,10 @@ class AppActor(LoopActor):
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
-                    self._dispatch(effect.message, turn)
+                    released = effect.message
+                    message = self._read(released) if isinstance(released, Unread) else released
+                    if message is not None:
+                        self._dispatch(message, turn)
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
                 case Alive():
@@ -254,7 +277,7 @@ class AppActor(LoopActor):
                         if (address := self._sessions.get(session_id)) is not None:
                             self.send(address, PeerAlive(effect.peer))
 
-    def _fetch(self, message: SessionMessage) -> None:
+    def _fetch(self, message: Arrival) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from actors.messages.codec import Unread
 from actors.messages.session import SessionConfig
 from actors.messages.wire import SessionMessage
 from actors.names import Name
@@ -46,18 +47,22 @@ class Dropped(NamedTuple):
     alarming: bool
 
 
+Arrival = SessionMessage | Unread
+"""What came in: large commands are read when their sender is known."""
+
+
 @record
 class VerificationNeeded(NamedTuple):
     """Whoever sent this can be verified only by waiting; TokenVerified says how it went."""
 
-    message: SessionMessage
+    message: Arrival
 
 
 @record
 class Released(NamedTuple):
     """A message that was parked may be handled now."""
 
-    message: SessionMessage
+    message: Arrival
 
 
 @record

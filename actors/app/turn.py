@@ -8,6 +8,7 @@ from __future__ import annotations
 from actors.app.effects import (
     Alive,
     AppEffect,
+    Arrival,
     Awaited,
     Dropped,
     Invitation,
@@ -55,11 +56,11 @@ class AppTurn:
         """Somebody is not believed."""
         self.effects.append(Dropped(reason, alarming))
 
-    def verify(self, message: SessionMessage) -> None:
+    def verify(self, message: Arrival) -> None:
         """Have the sender of this verified by waiting."""
         self.effects.append(VerificationNeeded(message))
 
-    def release(self, message: SessionMessage) -> None:
+    def release(self, message: Arrival) -> None:
         """Handle what was parked."""
         self.effects.append(Released(message))
 

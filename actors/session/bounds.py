@@ -27,6 +27,11 @@ WIDEST_GAP = 512
 REQUESTS_A_SECOND = 100
 """Requests for missing messages to one sender, after the first of each."""
 
+MEMBERS = 10_000
+"""Names that a list of members may hold."""
+METADATA = 1024
+"""Entries of metadata that a message may have."""
+
 JOIN_TIME = 60.0
 """Seconds for which a session waits for its initiator's next step: the welcome after a join, the leave after
 a removal."""

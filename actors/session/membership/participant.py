@@ -41,7 +41,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
-from actors.session.bounds import JOIN_TIME
+from actors.session.bounds import JOIN_TIME, MEMBERS
 from actors.session.conversation import Conversation
 from actors.session.crypto import at_once
 from actors.session.effects import Event
@@ -53,8 +53,6 @@ from actors.session.peers import TRAITS, PeerGeneration
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
-MEMBERS = 10_000
-"""Members that a list may name."""
 _CARRIED_OUT = 64
 """Membership changes whose ids are remembered, to answer copies without applying them again."""
 _NO_MESSAGE = -1
