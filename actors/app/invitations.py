@@ -33,6 +33,7 @@ from actors.messages.wire import (
 from actors.names import Key, Name
 from actors.session.bounds import bounded
 from actors.session.senders import Senders
+from actors.telemetry import Counts, counter
 
 SESSION_IDS = 2**32 - 1 - 1000
 """Session ids are drawn below this number; those above are reserved."""
@@ -43,10 +44,17 @@ ENCRYPTED_KNOWN = 16_384
 """Ids of encrypted sessions that are remembered."""
 
 
+class InvitationCounts(Counts, part="invitation"):
+    clamped: int = counter("Invitations whose timers had to be brought within bounds.")
+    displaced: int = counter("Invitations that nobody went on with and that made way for another one.")
+    tombstones_dropped: int = counter("Ended sessions forgotten before their time: too many had ended.")
+
+
 class Tombstones:
     """Last words of ended sessions, by session id; bounded in number and time."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: InvitationCounts) -> None:
+        self._counts = counts
         self._farewells: OrderedDict[int, tuple[float, tuple[SessionMessage, ...]]] = OrderedDict()
 
     def bury(self, session_id: int, farewells: tuple[SessionMessage, ...], now: float) -> None:
@@ -55,7 +63,9 @@ class Tombstones:
         self._farewells[session_id] = (now + TOMBSTONE_TIME, farewells)
         self._farewells.move_to_end(session_id)
         if len(self._farewells) > TOMBSTONES:
-            self._farewells.popitem(last=False)
+            _, (until, _) = self._farewells.popitem(last=False)
+            if until > now:
+                self._counts.tombstones_dropped += 1
 
     def answer(self, message: SessionMessage, now: float) -> SessionMessage | None:
         """What we said when this request came for the first time."""
@@ -80,10 +90,9 @@ class Invitations:
         mls: bool,
         backlog: int,
         senders: Senders | None = None,
+        counts: InvitationCounts | None = None,
     ) -> None:
         self.local = local
-        self.clamped = 0
-        """Invitations whose timers had to be brought within bounds."""
         self._unfinished: dict[int, Name] = {}
         """By whom we were invited to sessions that do not stand yet, oldest first."""
         self._announced: set[int] = set()
@@ -95,7 +104,8 @@ class Invitations:
         self._draw = draw
         self._mls = mls
         self._backlog = backlog
-        self._tombstones = Tombstones()
+        self.counts = counts or InvitationCounts()
+        self._tombstones = Tombstones(self.counts)
 
     def take_name(self, name: Name) -> None:
         """Answer for `name` too; counted."""
@@ -204,7 +214,7 @@ class Invitations:
             if within is None:
                 return f"{who}: its interval is {timers.timeout:g} s"
             timers, changed = within
-            self.clamped += changed
+            self.counts.clamped += changed
         leads = metadata is not None and IS_MODERATOR in metadata
         if not leads and not self._senders.believes(message):
             return f"{who}: its token is somebody else's"
@@ -225,5 +235,6 @@ class Invitations:
         """The unfinished session whose place another one needs, if one does."""
         if len(self._unfinished) + len(self._announced) < self._backlog:
             return None
+        self.counts.displaced += 1
         inviter, _ = Counter(self._unfinished.values()).most_common(1)[0]
         return next(id for id, whose in self._unfinished.items() if whose == inviter)

@@ -41,6 +41,7 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
@@ -141,7 +142,12 @@ class DataPlane:
         self._clock, self._wall = clock, wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
+        self.telemetry = self.system.telemetry
+        """What is counted here."""
+        self._http2 = self.telemetry.shared(Counters)
         control = control or RouteControl()
+        control.register(self.telemetry)
+        self._register()
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -193,6 +199,7 @@ class DataPlane:
             wall=self._wall,
             draw=self._draw,
             spawn_task=self._tasks,
+            telemetry=self.telemetry,
             crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
             threads=asyncio.to_thread,
         )
@@ -216,7 +223,7 @@ class DataPlane:
             async with AsyncExitStack() as held:
                 await _open(held, auth, source)
                 accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high, self._waiting)
+                server = listener(config, accept, auth, source, self._high, self._waiting, self._http2)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -229,13 +236,21 @@ class DataPlane:
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
-        self._links[index] = AcceptedLink(
+        link = AcceptedLink(
             index, stream, listener=listener, high=self._high, max_message_size=max_message_size
         )
-        self.system.tell(self._gateway, Opened(index))
+        self._take(link, Opened(index))
+
+    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+        """A stream is there: give its link to the actors."""
+        self._links[link.index] = link
+        self.telemetry.register(link.counts)
+        self.system.tell(self._gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        self._links.pop(index, None)
+        link = self._links.pop(index, None)
+        if link is not None:
+            self.telemetry.close(link.counts)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -296,7 +311,7 @@ class DataPlane:
         if dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high, self._waiting)
+            dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
         link = DialledLink(
             made.index,
             dial,
@@ -316,8 +331,8 @@ class DataPlane:
             raise
         finally:
             made.dialling = None
-        made.link = self._links[made.index] = link
-        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox))
+        made.link = link
+        self._take(link, Opened(made.index, config.link_id, self._inbox))
 
     async def _give_up(self, made: _Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
@@ -379,8 +394,17 @@ class DataPlane:
     def closed(self) -> bool:
         return self._closed
 
+    def _register(self) -> None:
+        waiting, http2 = self._waiting, self._http2
+        read = self.telemetry.read
+        read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
+        read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
+        self.telemetry.read_by(
+            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
+        )
+
     async def status(self) -> dict[str, Any]:
-        """Figures of the route table, of each connection by index, and of the actor system."""
+        """Figures of the route table, of each connection by index, of the actor system, and all counters."""
         table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
         connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
         return {
@@ -392,6 +416,7 @@ class DataPlane:
                 "dropped": self._waiting.dropped,
             },
             "actors": self.system.system_status(),
+            "counters": self.telemetry.figures(),
         }
 
     async def close(self, grace: float = 5.0) -> None:
