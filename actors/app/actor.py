@@ -147,7 +147,10 @@ class AppActor(LoopActor):
             counts=collaborators.telemetry.shared(InvitationCounts),
         )
         self._questions = Questions(
-            local, lambda: self._invitations.draw_session_id(self._sessions.__contains__), self._senders
+            local,
+            lambda: self._invitations.draw_session_id(self._sessions.__contains__),
+            self._senders,
+            self._settings.ping_interval,
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}

@@ -4,8 +4,8 @@
                                 │ yes                        │ DISCOVERY_REPLY of that very name
                                 └► it waits with others ─────┴──► PeerAlive to all who asked
 
-All sessions with a peer share one question and its answer. A question that is QUESTION_TIME old is over; one
-peer is asked at most once in ASK_AGAIN seconds.
+All sessions with a peer share one question and its answer. A peer is asked at most twice in the interval of
+liveness rounds; after that time a question is over.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from actors.app.turn import AppTurn
 from actors.messages.wire import DiscoveryRequest, MessageType, SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.senders import Senders
-
-ASK_AGAIN = 1.0
-QUESTION_TIME = 10.0
 
 
 class _Question:
@@ -34,20 +31,22 @@ class _Question:
 
 
 class Questions:
-    """The questions of the application `local`. `draw_id` gives a session id that no session has."""
+    """The questions of the application `local`. `draw_id` gives a session id that no session has, `interval`
+    is that of liveness rounds in seconds."""
 
-    def __init__(self, local: Name, draw_id: Callable[[], int], senders: Senders) -> None:
+    def __init__(self, local: Name, draw_id: Callable[[], int], senders: Senders, interval: float) -> None:
+        self._interval = interval
         self._local = local
         self._draw_id = draw_id
         self._senders = senders
         self._asked: dict[Name, _Question] = {}
-        """Oldest first: no more than there were sessions to ask in the last QUESTION_TIME."""
+        """Oldest first: no more than there were sessions to ask in the last interval."""
 
     def ask(self, peer: Name, session_id: int, turn: AppTurn) -> None:
         """A session wants to know whether `peer` is there."""
         self._expire(turn.now)
         question = self._asked.get(peer)
-        if question is None or turn.now - question.asked >= ASK_AGAIN:
+        if question is None or turn.now - question.asked >= self._interval / 2:
             before = self._asked.pop(peer, None)
             question = self._asked[peer] = _Question(self._draw_id(), turn.now)
             if before is not None and not before.answered:
@@ -73,6 +72,6 @@ class Questions:
     def _expire(self, now: float) -> None:
         while self._asked:
             peer, question = next(iter(self._asked.items()))
-            if now - question.asked < QUESTION_TIME:
+            if now - question.asked < self._interval:
                 return
             del self._asked[peer]

@@ -56,11 +56,8 @@ def bounded(timers: TimerSettings) -> Bounded | None:
 
 
 def paced(policy: ResendPolicy, under_way: int) -> ResendPolicy:
-    """How to ask for one more message while `under_way` others are asked for: as often, spread over time.
-
-    A single missing message is asked for as `policy` says. All together are never asked for at a higher pace
-    than REQUESTS_A_SECOND, and not for longer.
-    """
+    """How to ask for each of `under_way` messages: as `policy` says if they are few, else so that all of
+    them together are asked for at a pace of REQUESTS_A_SECOND, and not for longer."""
     interval = max(policy.interval, under_way / REQUESTS_A_SECOND)
     if interval == policy.interval:
         return policy

@@ -307,7 +307,9 @@ class DataReceiver:
             self._give_up_oldest(stream, source, id, turn)
         if ahead(stream.newest, stream.last) > 0:
             stream.newest = stream.last
-        for step in range(1, ahead(stream.newest, id)):
+        missing = ahead(stream.newest, id) - 1
+        policy = paced(policy, len(stream.requests) + missing)
+        for step in range(1, missing + 1):
             self._request(stream, message, (stream.newest + step) & MASK, policy, turn)
         if ahead(stream.newest, id) > 0:
             stream.newest = id
@@ -364,7 +366,7 @@ class DataReceiver:
             EMPTY,
             connection=message.connection,
         )
-        requested = _Requested(request, paced(policy, len(stream.requests)), turn.now)
+        requested = _Requested(request, policy, turn.now)
         stream.requests[id] = requested
         self._due(requested.deadline)
         turn.send(request)

@@ -173,7 +173,7 @@ class Player:
         self.settings = settings
         self.draw = random.Random(id).randrange
         self.invitations = Invitations(self.name, self.draw, mls=mls, backlog=settings.backlog)
-        self.questions = Questions(self.name, lambda: self.draw(2**31), Senders())
+        self.questions = Questions(self.name, lambda: self.draw(2**31), Senders(), settings.ping_interval)
         self.core: SessionCore | None = None
         self.crypto: FakeCrypto | None = None
         self.make_crypto: Callable[[], Crypto] = lambda: FakeCrypto(self.name)
