@@ -194,7 +194,7 @@ class Invitations:
     def _judged(self, message: SessionMessage, request: JoinRequest) -> Invitation | str:
         """What the invitation asks for, or why it cannot be taken."""
         who = f"invitation of {message.source} to session {message.session_id}"
-        if request.enable_mls and not self._mls:
+        if request.mls and not self._mls:
             return f"{who}: it asks for MLS, which this application is not set up for"
         if not request.enable_mls and message.session_id in self._encrypted:
             return f"{who}: it asks for clear text where there was encryption"
@@ -226,7 +226,7 @@ class Invitations:
             message.session_type,
             timers.timeout if timers is not None else None,
             timers.max_retries if timers is not None else None,
-            request.enable_mls,
+            request.mls,
             metadata,
         )
         return Invitation(message, config, destination, leads, self._makes_way())
