@@ -196,7 +196,7 @@ class Invitations:
         who = f"invitation of {message.source} to session {message.session_id}"
         if request.mls and not self._mls:
             return f"{who}: it asks for MLS, which this application is not set up for"
-        if not request.enable_mls and message.session_id in self._encrypted:
+        if not request.mls and message.session_id in self._encrypted:
             return f"{who}: it asks for clear text where there was encryption"
         if len(self._announced) >= self._backlog:
             return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"

@@ -249,7 +249,7 @@ class Participant:
             turn.send(reply._replace(connection=message.connection))
             return
         state, content = self._state, message.content
-        weaker = not (isinstance(content, JoinRequest) and content.enable_mls)
+        weaker = not (isinstance(content, JoinRequest) and content.mls)
         if weaker and self._conversation.encryption is not None:
             turn.refuse(f"JOIN_REQUEST from {message.source}: it asks for clear text", alarming=True)
             return
