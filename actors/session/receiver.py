@@ -52,7 +52,7 @@ _DIRECT = {PUBLISH_TO: TRUE}
 _ACK = MessageType.MSG_ACK
 
 
-class Opening(NamedTuple):
+class PayloadCipher(NamedTuple):
     """What an encrypted session does to the messages of its members."""
 
     decrypt: Callable[[SessionMessage, Turn], Payload]
@@ -117,7 +117,7 @@ class DataReceiver:
         "_held",
         "_kept",
         "_local",
-        "_opening",
+        "_cipher",
         "_session_id",
         "_session_type",
         "_sizes",
@@ -137,7 +137,7 @@ class DataReceiver:
         *,
         space: int,
         policy: ResendPolicy | None,
-        opening: Opening | None = None,
+        cipher: PayloadCipher | None = None,
         counts: SessionCounts | None = None,
     ) -> None:
         self.policy = policy
@@ -150,7 +150,7 @@ class DataReceiver:
         self._local = local
         self._session_type = session_type
         self._session_id = session_id
-        self._opening = opening
+        self._cipher = cipher
         self._streams: dict[Name, _Stream] = {}
         self._held: deque[_Held] = deque()
         self._sizes: deque[int] = deque()
@@ -266,7 +266,7 @@ class DataReceiver:
             if len(self._held) >= HELD and not self._room():
                 self._drop()
                 return
-            opened = message if self._opening is None else self._opened(message, turn)
+            opened = message if self._cipher is None else self._opened(message, turn)
             if opened is None:
                 if unknown:
                     # Of an epoch before ours, say: our place in the sequence is not known by it.
@@ -297,7 +297,7 @@ class DataReceiver:
         if len(self._held) >= HELD:
             self._drop()
             return
-        opened = message if self._opening is None else self._opened(message, turn)
+        opened = message if self._cipher is None else self._opened(message, turn)
         if opened is None:
             return
         assert stream.last is not None
@@ -343,7 +343,7 @@ class DataReceiver:
 
     def _unordered(self, message: SessionMessage, turn: Turn) -> None:
         """Best effort: no acknowledgement, no order; without room the oldest makes way."""
-        opened = message if self._opening is None else self._opened(message, turn)
+        opened = message if self._cipher is None else self._opened(message, turn)
         if opened is None:
             return
         if len(self._held) >= HELD:
@@ -430,7 +430,7 @@ class DataReceiver:
         """A message with an id that came before: a copy is acknowledged again, unless it waits for room."""
         if message.message_id in stream.held:
             return
-        if self._opening is None or self._opening.repeats(message):
+        if self._cipher is None or self._cipher.repeats(message):
             turn.send(self._ack(message))
         else:
             self.undecryptable += 1
@@ -454,10 +454,10 @@ class DataReceiver:
         )
 
     def _opened(self, message: SessionMessage, turn: Turn) -> SessionMessage | None:
-        if self._opening is None:
+        if self._cipher is None:
             return message
         try:
-            return message._replace(content=self._opening.decrypt(message, turn))
+            return message._replace(content=self._cipher.decrypt(message, turn))
         except CryptoError:
             # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
             # acknowledgement its sender will send it again.
