@@ -112,12 +112,12 @@ class DataReceiver:
     """
 
     __slots__ = (
+        "_cipher",
         "_counts",
         "_deadline",
         "_held",
         "_kept",
         "_local",
-        "_cipher",
         "_session_id",
         "_session_type",
         "_sizes",
