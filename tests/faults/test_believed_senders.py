@@ -13,7 +13,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from actors.messages.session import Received
-from actors.messages.wire import JoinRequest, MessageType, Payload, SessionKind, SessionMessage, TimerSettings
+from actors.messages.wire import (
+    DELETE_GROUP,
+    IS_MODERATOR,
+    TRUE,
+    DiscoveryRequest,
+    JoinRequest,
+    LeaveRequest,
+    MessageType,
+    Payload,
+    SessionKind,
+    SessionMessage,
+    TimerSettings,
+)
 from actors.names import Name, instance_id
 from actors.session.mls_session import MlsSession
 from actors.session.senders import Senders
@@ -26,7 +38,7 @@ from identity.protocols import Claims
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.shared_secret import make_token
 from tests.actors.session.mls_stage import run
-from tests.actors.session.stage import Stage, make_group
+from tests.actors.session.stage import ROOM, Stage, make_group
 from tests.faults.forger import Forger
 from tests.gateway.worlds import World, name
 
@@ -199,6 +211,31 @@ def test_a_session_hears_nobody_in_anothers_name() -> None:
     bob.event(Received((close,)))
     assert bob.ended is None
     assert "somebody else's" in bob.refused[-1]
+
+
+def test_orders_are_judged_by_who_may_order() -> None:
+    """A controller's name need not be one that an application of its subject has."""
+    stage = Stage()
+    alice, bob = stage.player("alice"), stage.player("bob")
+    plane = Name("org", "control", "plane", 9)
+
+    def order(subject: str, id: int, kind: MessageType, content: object, **metadata: str) -> None:
+        made = SessionMessage(
+            plane, alice.name, SessionKind.MULTICAST, kind, 7, id, content,  # type: ignore[arg-type]
+            metadata=metadata or None, identity=token(subject), connection=1,
+        )  # fmt: skip
+        alice.receive(made)
+        stage.transfer()
+
+    join = JoinRequest(False, TimerSettings(1.0, 5), ROOM)
+    order("plane", 1, MessageType.JOIN_REQUEST, join, **{IS_MODERATOR: TRUE})
+    order("mallory", 2, MessageType.LEAVE_REQUEST, LeaveRequest(), **{DELETE_GROUP: TRUE})
+    order("mallory", 3, MessageType.DISCOVERY_REQUEST, DiscoveryRequest(bob.name.without_id()))
+    assert (alice.ended, bob.core) == (None, None)
+    order("plane", 4, MessageType.DISCOVERY_REQUEST, DiscoveryRequest(bob.name.without_id()))
+    assert bob.joined == 1
+    order("plane", 5, MessageType.LEAVE_REQUEST, LeaveRequest(), **{DELETE_GROUP: TRUE})
+    assert alice.ended is not None
 
 
 async def test_on_the_wire_a_jwt_speaks_for_its_own_instance_only() -> None:
