@@ -61,6 +61,8 @@ from actors.system import Cancellable, LoopActor, handles
 if TYPE_CHECKING:
     from loguru import Logger
 
+ALARM_PAUSE = 10.0
+"""Seconds between two warnings of one session that messages were refused."""
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
@@ -103,6 +105,8 @@ class SessionActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
+        self._alarmed = float("-inf")
+        """When a refusal was last worth a warning."""
         self._rotations = 0
         self._lingering = False
 
@@ -225,13 +229,21 @@ class SessionActor(LoopActor):
         elif isinstance(effect, Joined):
             self._announce()
         elif isinstance(effect, Refused):
-            self._refused += 1
-            self._log().log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+            self._refuse(effect)
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):
             self._log().info("session over")
             self.send(self._app, effect)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
+        self._refused += 1
+        now = self._clock()
+        alarm = refused.alarming and now - self._alarmed >= ALARM_PAUSE
+        if alarm:
+            self._alarmed = now
+        self._log().log("WARNING" if alarm else "DEBUG", "refused: {}", refused.reason)
 
     def _log(self) -> Logger:
         # Bound when there is something to say, which for most sessions is little.

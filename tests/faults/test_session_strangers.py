@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from loguru import logger
 
 from actors.messages.session import AppSettings
 from actors.messages.wire import DiscoveryReply, JoinRequest, MessageType, Payload, TimerSettings
@@ -226,3 +227,29 @@ async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(wo
         alice = await world.app("alice")
         with pytest.raises(Exception, match="handshake"):
             await alice.session(Name("org", "default", "slow"), timeout=0.1, max_retries=1)
+
+
+# The log
+
+
+async def test_whoever_is_refused_does_not_fill_the_log(world: World) -> None:
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", filter="actors.session")
+    try:
+        bob, alice = await world.app("bob"), await world.app("alice")
+        await world.route(alice, "bob")
+        async with forger(world) as mallory, alice.session(name("bob"), mls=True) as session:
+            await bob.listen_for_session(10.0)
+            request = mallory.says(
+                bob.local_name,
+                K.JOIN_REQUEST,
+                JoinRequest(False),
+                source=alice.local_name,
+                session_id=session.id,
+            )
+            for number in range(50):
+                await mallory.say(request._replace(message_id=number))
+            await (await session.publish(b"behind them"))
+        assert len([line for line in lines if "asks for clear text" in line]) == 1
+    finally:
+        logger.remove(sink)
