@@ -21,6 +21,7 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
+from actors.alarm import Alarm
 from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
@@ -174,6 +175,7 @@ class AppActor(LoopActor):
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
+        self._alarm = Alarm()
         self._outbound = AppOutbound(
             connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
         )
@@ -271,7 +273,8 @@ class AppActor(LoopActor):
                     self._invited(effect)
                 case Refused():
                     self._counts.refused += 1
-                    self._log.warning("refused {}", effect.reason)
+                    level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
+                    self._log.log(level, "refused {}", effect.reason)
                 case Dropped():
                     self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
                 case VerificationNeeded():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
+from actors.alarm import Alarm
 from actors.messages.routing import Forward, Status, StatusReport
 from actors.messages.session import (
     Adopt,
@@ -61,8 +62,6 @@ from actors.system import Cancellable, LoopActor, handles
 if TYPE_CHECKING:
     from loguru import Logger
 
-ALARM_PAUSE = 10.0
-"""Seconds between two warnings of one session that messages were refused."""
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
@@ -105,8 +104,7 @@ class SessionActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
-        self._alarmed = float("-inf")
-        """When a refusal was last worth a warning."""
+        self._alarm = Alarm()
         self._rotations = 0
         self._lingering = False
 
@@ -239,10 +237,7 @@ class SessionActor(LoopActor):
     def _refuse(self, refused: Refused) -> None:
         """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
         self._refused += 1
-        now = self._clock()
-        alarm = refused.alarming and now - self._alarmed >= ALARM_PAUSE
-        if alarm:
-            self._alarmed = now
+        alarm = refused.alarming and self._alarm.is_due(self._clock())
         self._log().log("WARNING" if alarm else "DEBUG", "refused: {}", refused.reason)
 
     def _log(self) -> Logger:
