@@ -158,9 +158,9 @@ class WireCodec:
             found = head(frame.body, frame.inner)
             if found is not None:
                 scanned, message_id = payload(frame.body, frame.inner, found), found.message_id
-        if not verified and (scanned is None or len(frame.body) - frame.inner > LARGE):
-            self._demand_token(frame)
         if scanned is None:
+            if not verified and len(frame.body) > LARGE:
+                raise TokenFirst(self._unread(frame))
             return self._decode(frame, found)
         if scanned is not self._last_scanned:
             if scanned.kind >= len(_KINDS) or scanned.session_type >= len(_TYPES):
@@ -176,23 +176,17 @@ class WireCodec:
         session_type, kind, session_id, payload_type, blob = self._last_read
         body, inner = frame.body, frame.inner
         content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
+        if len(body) - inner > LARGE and not verified:
+            raise TokenFirst(self._unread(frame))
         return self._read(frame, session_type, kind, session_id, message_id, content)
 
-    def _demand_token(self, frame: Frame) -> None:
-        if len(frame.body) <= LARGE:
-            return
+    def _unread(self, frame: Frame) -> Unread:
+        """What the header of a message tells, and its kind if that is where it mostly is."""
         header = self._reader.read(frame.header)
         found = head(frame.body, frame.inner)
-        kind = found.kind if found is not None else 0
-        raise TokenFirst(
-            Unread(
-                header.source,
-                header.identity,
-                _KINDS[kind] if kind < len(_KINDS) else MessageType.UNSPECIFIED,
-                header.incoming_conn,
-                frame,
-            )
-        )
+        number = found.kind if found is not None else 0
+        kind = _KINDS[number] if number < len(_KINDS) else MessageType.UNSPECIFIED
+        return Unread(header.source, header.identity, kind, header.incoming_conn, frame)
 
     def _metadata(self, data: bytes) -> dict[str, str] | None:
         metadata = self._schema.Message.FromString(data).metadata
