@@ -176,7 +176,7 @@ class WireCodec:
         session_type, kind, session_id, payload_type, blob = self._last_read
         body, inner = frame.body, frame.inner
         content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
-        if len(body) - inner > LARGE and not verified:
+        if not verified and len(body) - inner > LARGE:
             raise TokenFirst(self._unread(frame))
         return self._read(frame, session_type, kind, session_id, message_id, content)
 
