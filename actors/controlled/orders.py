@@ -147,13 +147,14 @@ class ModeratorOrders:
     def expire(self, turn: OrderTurn) -> None:
         """Answer those whose time is over."""
         for channel, line in list(self._lines.items()):
-            if line.sent is not None and line.deadline <= turn.now:
-                self._unreported(channel, line, turn)
-            for place, waiting in list(enumerate(line.waiting)):
-                if (place or line.sent is None) and waiting.deadline <= turn.now:
+            # First those that wait too long: none of them is begun any more.
+            for place, waiting in list(enumerate(line.waiting))[1:]:
+                if waiting.deadline <= turn.now:
                     line.waiting.remove(waiting)
                     text = f"number {place + 1} in the queue of {channel} after {QUEUE_TIME:g} s"
                     _answer(waiting.ticket, waiting.order, "DEADLINE_EXCEEDED", text, turn)
+            if line.sent is not None and line.deadline <= turn.now:
+                self._unreported(channel, line, turn)
 
     def _deadlines(self) -> Iterator[float]:
         for line in self._lines.values():

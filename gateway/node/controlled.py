@@ -265,6 +265,8 @@ class ControlledNode:
         """
         config = ClientConfig.read(json.loads(text))
         endpoint = config.endpoint
+        if config.peer or config.announce:
+            return "this node does not join peers, and announces no names"
         if endpoint in self._plane.dialled():
             if self._drawn.get(endpoint, text) == text:
                 return ""
