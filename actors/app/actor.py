@@ -18,15 +18,17 @@ from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
-from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
+from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.app.admission import KNOWN_TOKENS, Admission
+from actors.app.admission import Admission
 from actors.app.collaborators import Collaborators
 from actors.app.invitations import Invitation, Invitations
+from actors.app.lasting import Lasting
 from actors.app.outbound import departures
+from actors.app.peer_generations import PeerGenerations
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
-from actors.app.subscriptions import Awaited, Subscriptions
+from actors.app.subscriptions import Awaited
 from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
@@ -93,10 +95,9 @@ from actors.session.crypto import Crypto
 from actors.session.effects import Refused
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
-from actors.session.peers import PeerGeneration, generation
-from actors.system import Cancellable, LoopActor, handles
-from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import RotatingProvider, WouldBlock
+from actors.system import Cancellable, Directive, LoopActor, handles
+from identity.errors import AuthError, ConfigError, SlimError
+from identity.protocols import RotatingProvider
 
 EARLY = 4096
 """Messages that may wait until others can answer them."""
@@ -110,7 +111,12 @@ class AppActor(LoopActor):
     """One application: `local` is its full name, `connection` its index in the node."""
 
     def __init__(
-        self, local: Name, connection: int, collaborators: Collaborators, settings: AppSettings | None = None
+        self,
+        local: Name,
+        connection: int,
+        collaborators: Collaborators,
+        settings: AppSettings | None = None,
+        lasting: Lasting | None = None,
     ) -> None:
         self._local = local
         self._connection = connection
@@ -125,44 +131,77 @@ class AppActor(LoopActor):
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
-        self._listener: Any = None
         self._unheard: list[SessionAnnounced] = []
         self._announced: set[int] = set()
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
         self._admission = Admission(collaborators.verifier)
-        self._subscriptions = Subscriptions(
-            local, collaborators.draw(2**64), self._settings.subscription_timeout
-        )
+        self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
+        self._subscriptions = self._lasting.subscriptions
         self._token = ""
         self._generation: int | None = None
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
-        self._generations: dict[str, PeerGeneration] = {}
-        """What the tokens of peers told, which stays as it is."""
+        self._peer_generation = PeerGenerations(collaborators.verifier, collaborators.wall)
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
+        self._figures = self._lasting.figures
         self._log = logger.bind(name=str(local))
-        self._begun = False
 
-    def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
-        if not self._begun and not isinstance(msg, ActorExitRequest):
-            self._begun = True
-            self._begin()
-        return super().receiveMessage(msg, sender)
-
-    def _begin(self) -> None:
-        """Become a connection of the node, and reachable by our own name within it."""
+    def started(self) -> None:
+        """Become a connection of the node, and reachable: by our own name, and by what outlived a failure."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
         self._tell_node(self._subscriptions.own())
+        names = self._subscriptions.names()
+        for name in names:
+            self._invitations.take_name(name)
+        try:
+            token = self._with.provider.get_token(self._with.wall()) if names else ""
+        except (AuthError, ConfigError):
+            token = ""
+        for subscription in self._subscriptions.standing(token):
+            self._tell_node(subscription)
+        self._arm()
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """Our sessions end with the reason; the next instance begins with our names and routes alone."""
+        cause = f"the application's actor failed: {type(error).__name__} on {type(message).__name__}"
+        for session_id in self._sessions:
+            inbox = self._inboxes.get(session_id)
+            if inbox is None:
+                self._lasting.unadopted.add(session_id)
+            else:
+                self._say_over(inbox, session_id, cause)
+            for undo in self._subscriptions.undo_session(session_id):
+                self._tell_node(undo)
+        handle = getattr(message, "handle", None)
+        if handle is not None:
+            self._complete(getattr(message, "inbox", sender), handle, SessionError(cause))
+        if self._closing is None:
+            return Directive.RESTART
+        self._complete(self._closing[1], self._closing[0], None)
+        self.send(self._with.route_table, Detach(self._connection, cause))
+        return Directive.STOP
+
+    def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
+        self.send(inbox, SessionEnded(session_id, SessionClosed(cause, session_id=session_id)))
+
+    @handles(PoisonMessage)
+    def _on_poison(self, message: PoisonMessage, _: ActorAddress) -> None:
+        """The route table could not take a subscription: whoever waits for it is answered."""
+        refused = message.poisonMessage
+        if isinstance(refused, Subscribing):
+            ack = SubscriptionAck(refused.subscription.subscription_id, False, "the route table failed on it")
+            self._acknowledged(ack)
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         # Our Sessions end with us; their exits are no news.
+        for session_id, inbox in self._inboxes.items():
+            self._say_over(inbox, session_id, "the application's actor has ended")
         self._sessions.clear()
         self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
@@ -309,13 +348,9 @@ class AppActor(LoopActor):
             if address is not None:
                 self.send(address, Stranded(message.error))
 
-    @handles(Congested)
-    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
-        self._congestion(message.connection, congested=True)
-
-    @handles(Drained)
-    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
-        self._congestion(message.connection, congested=False)
+    @handles(Congested, Drained)
+    def _on_credit(self, message: Congested | Drained, _: ActorAddress) -> None:
+        self._congestion(message.connection, congested=isinstance(message, Congested))
 
     def _congestion(self, connection: int, *, congested: bool) -> None:
         before = bool(self._congested)
@@ -345,9 +380,12 @@ class AppActor(LoopActor):
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
         for record in message.records:
             if isinstance(record, SubscriptionAck):
-                outcome = self._subscriptions.acknowledged(record)
-                if outcome is not None:
-                    self._subscribed(*outcome)
+                self._acknowledged(record)
+
+    def _acknowledged(self, ack: SubscriptionAck) -> None:
+        outcome = self._subscriptions.acknowledged(ack)
+        if outcome is not None:
+            self._subscribed(*outcome)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         if awaited.handle is not None:
@@ -491,18 +529,6 @@ class AppActor(LoopActor):
             local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
         )
 
-    def _peer_generation(self, token: str) -> PeerGeneration:
-        known = self._generations.get(token)
-        if known is None:
-            try:
-                known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
-            except (InvalidToken, WouldBlock):
-                return PeerGeneration.UNKNOWN
-            if len(self._generations) >= KNOWN_TOKENS:
-                self._generations.clear()
-            self._generations[token] = known
-        return known
-
     def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
         address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
@@ -516,7 +542,7 @@ class AppActor(LoopActor):
 
     @handles(Listen)
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
-        self._listener = message.inbox
+        self._lasting.listener = message.inbox
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
@@ -527,12 +553,15 @@ class AppActor(LoopActor):
         self._announced.discard(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
+        elif message.session_id in self._lasting.unadopted:
+            self._lasting.unadopted.discard(message.session_id)
+            self._say_over(message.inbox, message.session_id, "its application's actor failed")
 
     @handles(Announce)
     def _on_announce(self, message: Announce, _: ActorAddress) -> None:
         self._announced.add(message.opened.session_id)
-        if self._listener is not None:
-            self.send(self._listener, message.opened)
+        if self._lasting.listener is not None:
+            self.send(self._lasting.listener, message.opened)
         else:
             self._unheard.append(message.opened)
 
@@ -545,13 +574,11 @@ class AppActor(LoopActor):
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
-            self._log.warning("session {} ended without a word", session_id)
+            self._log.warning("session ended without a word", session=session_id)
             self._invitations.invited.discard(session_id)
             inbox = self._inboxes.get(session_id)
             if inbox is not None:
-                self.send(
-                    inbox, SessionEnded(session_id, SessionClosed("its actor failed", session_id=session_id))
-                )
+                self._say_over(inbox, session_id, "its actor failed")
             self._forget(session_id, message.childAddress)
         self._session_ids.pop(message.childAddress, None)
 
@@ -617,12 +644,5 @@ class AppActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        admission = self._admission
-        figures = {
-            **self._figures,
-            "sessions": len(self._sessions),
-            "unverified": admission.unverified,
-            "parked": admission.parked,
-            "parking_overflowed": admission.overflowed,
-        }
+        figures = {**self._figures, "sessions": len(self._sessions), **self._admission.figures()}
         self.send(sender, StatusReport(figures, message.tag))

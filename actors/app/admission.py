@@ -47,6 +47,14 @@ class Admission:
         """Messages that wait for keys."""
         return self._count
 
+    def figures(self) -> dict[str, int]:
+        """Messages that were refused, that wait for keys, and for which there was no place to wait."""
+        return {
+            "unverified": self.unverified,
+            "parked": self.parked,
+            "parking_overflowed": self.overflowed,
+        }
+
     def admits(self, message: SessionMessage, now: float) -> bool:
         """Whether `message` may be handled at `now` (Unix seconds). If not, it was dropped or parked."""
         if self._parked and message.source in self._parked:

@@ -49,9 +49,10 @@ from actors.messages.wire import SessionMessage
 from actors.session.conversation import WINDOW
 from actors.session.crypto import Computation, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.failed import FailedSession
 from actors.session.moderator import Moderator
 from actors.session.participant import Participant
-from actors.system import Cancellable, LoopActor, handles
+from actors.system import Cancellable, Directive, LoopActor, handles
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -79,7 +80,7 @@ class SessionActor(LoopActor):
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
-        self._core = core
+        self._core: Moderator | Participant | FailedSession = core
         self._app = app
         self._clock = clock
         self._inbox = inbox
@@ -93,6 +94,17 @@ class SessionActor(LoopActor):
         self._refused = 0
         self._rotations = 0
         self._lingering = False
+
+    def failed(self, message: Any, _: ActorAddress, error: BaseException) -> Directive:
+        """The session is over, and says so to the application, at once or when it is adopted."""
+        core = self._core
+        if isinstance(core, FailedSession):
+            return Directive.STOP
+        cause = f"its actor failed: {type(error).__name__} on {type(message).__name__}"
+        self._core = over = FailedSession(core.session_id, core.local, core.destination, core.config, cause)
+        self._perform(over.last_words())
+        self._arm()
+        return Directive.RESUME
 
     # Traffic first: it is what a session mostly gets.
 

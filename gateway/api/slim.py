@@ -23,6 +23,7 @@ from actors.messages.session import (
     OpenSession,
     RemoveRoute,
     SessionAnnounced,
+    SessionEnded,
     SessionOpened,
     SetRoute,
     SubscribeName,
@@ -396,7 +397,9 @@ class Slim:
         completed = CompletionHandle.completed()
         session = Session(system, inbox, announced, completed, self._settings.inbox)
         # Behind its making: what was kept for us comes at once.
-        system.tell_now(announced.address, Adopt(inbox.address), inbox.address)
+        if not system.tell_now(announced.address, Adopt(inbox.address), inbox.address):
+            over = SessionClosed("it ended before it was adopted", session_id=announced.session_id)
+            system.tell(inbox.address, SessionEnded(announced.session_id, over))
         return session
 
     async def sessions(self) -> AsyncIterator[Session]:

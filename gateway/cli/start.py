@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from gateway.config import TRANSPORTS, ServerConfig, duration
@@ -69,21 +71,30 @@ def run_node(arguments: argparse.Namespace) -> int:
     return run(serve(configuration(arguments), duration(arguments.drain, "--drain")))
 
 
-async def serve(config: ServerConfig, drain: float) -> int:
-    """Listen until told to stop, then drain for at most `drain` seconds."""
+async def serve(config: ServerConfig, drain: float, make: Callable[[], DataPlane] = DataPlane) -> int:
+    """Listen until told to stop, then drain for at most `drain` seconds. Returns the exit code.
+
+    It is 1 when the node failed: whoever runs it may start another.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    node = DataPlane()
+    node = make()
     try:
         address = await node.serve(config)
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise OSError(f"cannot listen on {config.endpoint}: {reason}; choose another --listen") from exc
     print(f"listening on {address}", flush=True)
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, node.failed)]
     try:
-        await stop.wait()
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        for wait in waits:
+            wait.cancel()
         await node.close(drain)
+    if node.failed.is_set():
+        print("callboard: the node failed; its log says why", file=sys.stderr)
+        return 1
     return 0
