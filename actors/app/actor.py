@@ -219,7 +219,7 @@ class AppActor(LoopActor):
                     received = decode(frame)
                 except ProtocolError as error:
                     self._count("undecodable")
-                    self._log.debug("dropped a frame: {}", error)
+                    self._log.debug("frame dropped", conn=connection, cause=str(error))
                     continue
                 if received.connection != connection:
                     received = received._replace(connection=connection)
@@ -247,7 +247,9 @@ class AppActor(LoopActor):
         admission = self._admission
         if admission.refused:
             for refused in admission.refused:
-                self._log.log("WARNING" if refused.alarming else "INFO", "dropped {}", refused.reason)
+                self._log.log(
+                    "WARNING" if refused.alarming else "INFO", "message dropped", cause=refused.reason
+                )
             admission.refused.clear()
         if admission.fetching:
             for message in admission.fetching:
@@ -285,7 +287,7 @@ class AppActor(LoopActor):
             self._invited(decision)
         elif isinstance(decision, Refused):
             self._count("refused")
-            self._log.warning("refused {}", decision.reason)
+            self._log.warning("invitation refused", cause=decision.reason)
 
     # Outbound
 
@@ -322,7 +324,7 @@ class AppActor(LoopActor):
             return
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:
-            self._log.info("the identity was rotated")
+            self._log.info("identity rotated")
             self._count("rotations")
             for address in self._sessions.values():
                 self.send(address, IdentityRotated(self._generation))
@@ -507,9 +509,8 @@ class AppActor(LoopActor):
         message, config, destination, leads = invitation
         if len(self._sessions) >= self._settings.sessions:
             self._count("refused")
-            self._log.warning(
-                "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
-            )
+            cause = f"{len(self._sessions)} sessions are open"
+            self._log.warning("invitation refused", peer=str(message.source), cause=cause)
             return
         crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
         # Under the name that was invited, which need not be the first one of this application.
@@ -574,7 +575,7 @@ class AppActor(LoopActor):
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
-            self._log.warning("session ended without a word", session=session_id)
+            self._log.warning("session over", session=session_id, cause="its actor failed")
             self._invitations.invited.discard(session_id)
             inbox = self._inboxes.get(session_id)
             if inbox is not None:

@@ -214,7 +214,7 @@ class SessionActor(LoopActor):
             self._announce()
         elif isinstance(effect, Refused):
             self._refused += 1
-            self._log().log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+            self._log().log("WARNING" if effect.alarming else "DEBUG", "message refused", cause=effect.reason)
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):

@@ -223,7 +223,7 @@ class DataPlane:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
-        logger.info("listening on {}", address)
+        logger.info("listening", endpoint=address)
         return address
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
@@ -281,7 +281,7 @@ class DataPlane:
                 async with asyncio.timeout(NEGOTIATION_WAIT):
                     await made.introduced.wait()
             except TimeoutError:
-                logger.debug("the peer tells no version", conn=made.index)
+                logger.debug("peer tells no version", conn=made.index)
             if made.over.is_set():
                 raise ConnectionLost(endpoint, made.cause)
         except BaseException:
@@ -370,7 +370,7 @@ class DataPlane:
 
     def _route_table_failed(self) -> None:
         """Nobody routes any more: end, so that who runs the node may start another."""
-        logger.error("the node ends", cause="its route table failed twice within a second")
+        logger.error("node ends", cause="its route table failed twice within a second")
         self.failed.set()
         self._ending = asyncio.ensure_future(self.close(0.0))
 
@@ -427,7 +427,7 @@ class DataPlane:
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
         if isinstance(outcomes[0], AskTimeout):
-            logger.warning("connections are cut: they did not end in time", count=len(self._links))
+            logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -98,10 +98,8 @@ class Gateway(LoopActor):
     def _on_state(self, message: ConnectionState, _: ActorAddress) -> None:
         if message.state == "closed":
             self._observers.pop(message.connection, None)
-        if message.state == "attached":
-            logger.info("connection attached", conn=message.connection, peer=message.detail)
-        else:
-            logger.info("connection {}", message.state, conn=message.connection, cause=message.detail)
+        key = "peer" if message.state == "attached" else "cause"
+        logger.info(f"connection {message.state}", conn=message.connection, **{key: message.detail})
 
     @handles(Close)
     def _on_close(self, message: Close, sender: ActorAddress) -> None:
