@@ -51,7 +51,7 @@ from identity.errors import (
     SlimError,
     UntrustedPeer,
 )
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SLIMTimeoutError = SlimTimeout

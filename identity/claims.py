@@ -16,7 +16,7 @@ LEEWAY = 60.0
 """Seconds by which the clocks of issuer and verifier may differ, for `exp` and `nbf`."""
 
 
-class Lifetime(NamedTuple):
+class TokenLifetime(NamedTuple):
     """The time in which a token is good, in Unix seconds, both ends inclusive, leeway included."""
 
     first: float
@@ -44,7 +44,7 @@ class ClaimRules:
     require_sub: bool = False
     leeway: float = LEEWAY
 
-    def check(self, claims: Mapping[str, Any]) -> Lifetime:
+    def check(self, claims: Mapping[str, Any]) -> TokenLifetime:
         """The time in which a token with these claims is good.
 
         Raises InvalidToken; `rule` is the claim at fault ("exp", "nbf", "iat", "iss", "aud" or "sub").
@@ -57,7 +57,7 @@ class ClaimRules:
             raise InvalidToken("the token has no exp: it would never expire", rule="exp")
         begins = _numeric_date(claims, "nbf")
         _numeric_date(claims, "iat")
-        return Lifetime(-math.inf if begins is None else begins - self.leeway, expires + self.leeway)
+        return TokenLifetime(-math.inf if begins is None else begins - self.leeway, expires + self.leeway)
 
     def check_issuer(self, claims: Mapping[str, Any]) -> None:
         """Raise InvalidToken unless `iss` is as configured. Keys are fetched only after this."""

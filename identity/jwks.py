@@ -10,19 +10,29 @@ import asyncio
 import ssl
 import time
 from collections.abc import Iterable
-from functools import cache
+from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import httpx
 from loguru import logger
 
-from identity import fetch
+from identity import http
 from identity.encoding import Malformed, parse_object
 from identity.errors import AuthError, ConfigError
-from identity.fetch import Document, FetchFailed, FetchLimits
+from identity.http import FetchFailed, HttpAnswer
+from identity.jose.key_set import KeySet, key_set
 from identity.key_cache import KeyCache, RefreshPolicy
-from identity.key_set import KeySet, key_set
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """How long, in seconds, and how much, in bytes, an issuer may take."""
+
+    connect: float = 3.0
+    total: float = 10.0
+    """For one refresh: discovery and key set together."""
+    max_bytes: int = 512 * 1024
 
 
 class _Where(NamedTuple):
@@ -75,7 +85,7 @@ class IssuerKeys:
         if self._fetcher is not None:
             return
         if self._tls is None:
-            self._tls = await asyncio.to_thread(_public_authorities)
+            self._tls = await asyncio.to_thread(http.public_authorities)
         if self._fetcher is None:  # still: another call may have come first
             running = _FETCHERS.setdefault(asyncio.get_running_loop(), {})
             if self._where not in running:
@@ -155,9 +165,9 @@ class _Fetcher:
 
     async def _keep_fresh(self, tls: ssl.SSLContext) -> None:
         try:
-            async with fetch.client(self._limits, tls) as http:
+            async with http.client(tls, connect=self._limits.connect) as client:
                 while True:
-                    await self._refresh(http)
+                    await self._refresh(client)
                     self._end_round()
                     try:
                         async with asyncio.timeout(self._cache.next_fetch - time.monotonic()):
@@ -175,11 +185,11 @@ class _Fetcher:
             self._round.set_result(None)
             self._round = None
 
-    async def _refresh(self, http: httpx.AsyncClient) -> None:
+    async def _refresh(self, client: httpx.AsyncClient) -> None:
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._limits.total):
-                document = await self._fetch(http)
+                document = await self._fetch(client)
             # Reading 256 keys takes some 20 ms: not in the loop that serves everybody.
             keys = await asyncio.to_thread(_read_keys, document.body)
         except TimeoutError:
@@ -201,14 +211,14 @@ class _Fetcher:
             self._complained = reason
             logger.warning("keys of {} cannot be fetched: {}", self._issuer, reason)
 
-    async def _fetch(self, http: httpx.AsyncClient) -> Document:
+    async def _fetch(self, client: httpx.AsyncClient) -> HttpAnswer:
         """The key set, from where discovery says, else from the usual place beside it."""
         try:
-            answer = await fetch.get(http, self._well_known("openid-configuration"), self._limits.max_bytes)
+            answer = await http.get(client, self._well_known("openid-configuration"), self._limits.max_bytes)
             location = await asyncio.to_thread(self._jwks_uri, answer.body)
         except (FetchFailed, Malformed):
             location = self._well_known("jwks.json")
-        return await fetch.get(http, location, self._limits.max_bytes)
+        return await http.get(client, location, self._limits.max_bytes)
 
     def _well_known(self, name: str) -> httpx.URL:
         return httpx.URL(f"{str(self._base).rstrip('/')}/.well-known/{name}")
@@ -227,11 +237,11 @@ class _Fetcher:
         ):
             raise _Untrusted("the discovery document is of another issuer")
         try:
-            url = fetch.trusted_url(location)
+            url = http.trusted_url(location)
         except ValueError as error:
             raise _Untrusted(f"the jwks_uri is unusable: {error}") from None
         host = url.host if url.port is None else f"{url.host}:{url.port}"
-        if fetch.origin(url) != fetch.origin(self._base) and host not in self._hosts:
+        if http.origin(url) != http.origin(self._base) and host not in self._hosts:
             raise _Untrusted(f"its keys are on {host}; name it in jwks_hosts to allow that")
         return url
 
@@ -242,21 +252,12 @@ def _read_keys(body: bytes) -> KeySet:
 
 def _issuer_url(issuer: str) -> httpx.URL:
     try:
-        url = fetch.trusted_url(issuer)
+        url = http.trusted_url(issuer)
         if url.query:
             raise ValueError("a query does not belong there")
     except ValueError as error:
         raise ConfigError(f"issuer cannot be resolved to keys: {error}", field="issuer") from None
     return url
-
-
-@cache
-def _public_authorities() -> ssl.SSLContext:
-    """A context for the public authorities, or for those of SSL_CERT_FILE. Takes some 20 ms, once."""
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:  # SSLError is one
-        raise ConfigError(f"the certificate authorities cannot be loaded: {error}", field="ca_file") from None
 
 
 def _authorities_of(ca_file: str) -> ssl.SSLContext:

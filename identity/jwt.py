@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
-from identity import jws
-from identity.claims import ClaimRules, Lifetime
+from identity.claims import ClaimRules
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
-from identity.key_set import KeySet, read_signing_key
-from identity.key_source import KeyContent, KeySource
-from identity.keys import Key
+from identity.jose import jws
+from identity.jose.key_set import KeySet, read_signing_key
+from identity.jose.keys import Key
+from identity.jwks import IssuerKeys
+from identity.key_source import ConfiguredKeys, KeyContent, KeySource
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import optional_text, seconds, text, texts
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
+from identity.variant import Variant
+from identity.verified import VerifiedTokens
 
 TOKEN_REUSE = 5.0
 """Seconds a provider hands out one token before it signs the next (`identity.md` 1.1)."""
-VERIFIED_TOKENS = 4096
-"""Verified tokens a verifier remembers, as a hash and two numbers; the least recently used goes first."""
+
+SUBJECT = "callboard"
+"""The subject of the tokens that a link signs when its configuration names none."""
 
 REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf"})
 
 
-class JwtProvider:
-    """Signs tokens with a private key.
+class JwtProvider(Variant):
+    """Tokens signed with a private key (`identity.md` 3.1).
 
     A token is handed out again for up to `token_reuse` seconds, never past 2/3 of `duration`, and
-    not after the key file changed. `key_id` goes into the header as `kid`. Raises ConfigError.
+    not after the key file changed. `key_id` goes into the header as `kid`, for verifiers with a key set.
+    Raises ConfigError.
     """
+
+    private_key: Key
+    duration: timedelta
+    issuer: str | None
+    audience: Sequence[str] | None
+    subject: str | None
+    key_id: str | None
+    token_reuse: float
 
     def __init__(
         self,
         private_key: Key,
         duration: timedelta,
-        *,
         issuer: str | None = None,
         audience: Sequence[str] | None = None,
         subject: str | None = None,
+        *,
         key_id: str | None = None,
         token_reuse: float = TOKEN_REUSE,
     ) -> None:
@@ -58,6 +69,12 @@ class JwtProvider:
         self._token = ""
         self._token_made = 0.0
         self._token_generation = 0
+
+    @classmethod
+    def configured(cls, **given: Any) -> Self:
+        """`duration` is in seconds here, by default an hour; the subject is by default SUBJECT."""
+        lifetime = timedelta(seconds=given.pop("duration", 3600.0))
+        return cls(duration=lifetime, **{"subject": SUBJECT, **given})
 
     async def initialize(self) -> None:
         """Nothing to open: the key was read at construction."""
@@ -113,9 +130,6 @@ class JwtProvider:
         except Malformed as error:
             raise ConfigError(f"the claims are {error}", field="claims") from error
 
-    def __repr__(self) -> str:
-        return f"JwtProvider(id={self._id!r})"
-
 
 class JwtVerifier:
     """Checks signed tokens with the keys of a source and the rules for claims.
@@ -128,7 +142,7 @@ class JwtVerifier:
     def __init__(self, keys: KeySource, rules: ClaimRules) -> None:
         self._source = keys
         self._rules = rules
-        self._verified: OrderedDict[bytes, Lifetime] = OrderedDict()
+        self._verified: VerifiedTokens[bool] = VerifiedTokens()
         self._generation = keys.generation
 
     async def initialize(self) -> None:
@@ -143,21 +157,21 @@ class JwtVerifier:
     def try_verify(self, token: str, now: float) -> None:
         """Check a token at `now`.
 
-        Raises InvalidToken, or WouldBlock when keys that could tell have to be fetched first.
+        Raises InvalidToken, or KeysMissing when keys that could tell have to be fetched first.
         """
         keys = self._keys(now)
-        if keys is not None and self._is_known(token, now):
+        if keys is not None and self._verified.get(token, now):
             return
         opened, claims = self._open(token)
         if keys is None:
             if self._source.may_refresh():
-                raise WouldBlock
+                raise KeysMissing
             raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
         try:
             self._accept(token, opened, claims, keys, now)
         except InvalidToken as refusal:
             if refusal.rule == "unknown_key" and self._source.may_refresh():
-                raise WouldBlock from None
+                raise KeysMissing from None
             raise
 
     def try_get_claims(self, token: str, now: float) -> Claims:
@@ -170,7 +184,7 @@ class JwtVerifier:
         try:
             self.try_verify(token, now)
             return
-        except WouldBlock:
+        except KeysMissing:
             await self._source.refreshed(now)
         keys = self._keys(now)
         if keys is None:
@@ -190,19 +204,6 @@ class JwtVerifier:
             self._verified.clear()
         return keys
 
-    def _is_known(self, token: str, now: float) -> bool:
-        if not self._verified or len(token) > jws.MAX_TOKEN_CHARACTERS:
-            return False
-        name = _name(token)
-        lifetime = self._verified.get(name)
-        if lifetime is None:
-            return False
-        if not lifetime.first <= now <= lifetime.last:
-            del self._verified[name]
-            return False
-        self._verified.move_to_end(name)
-        return True
-
     def _open(self, token: str) -> tuple[jws.Jws, Claims]:
         """The parts of a token; nobody's keys are fetched for the token of another issuer."""
         opened = jws.parse(token)
@@ -214,12 +215,80 @@ class JwtVerifier:
         jws.check_signature(opened, keys.candidates(opened.algorithm, opened.kid, claims))
         lifetime = self._rules.check(claims)
         lifetime.check(now)
-        self._verified[_name(token)] = lifetime
-        if len(self._verified) > VERIFIED_TOKENS:
-            self._verified.popitem(last=False)
+        self._verified.remember(token, *lifetime, True)
 
     def __repr__(self) -> str:
         return f"JwtVerifier(issuer={self._rules.issuer!r}, verified={len(self._verified)})"
+
+
+class ConfiguredJwtVerifier(JwtVerifier, Variant):
+    """Checks tokens signed with a private key (`identity.md` 3.2, 3.3).
+
+    With `public_key` the key, or the key set, is configured; otherwise `autoresolve` fetches the keys of
+    `issuer`, which is then needed, and each token must name it. What `issuer`, `audience` and `subject` say
+    is compared where a token has the claim; `require_*` refuses tokens without it.
+
+    Keyword arguments: `jwks_hosts` names other servers an issuer's keys may be on; `ca_file` is a PEM
+    of the authorities to trust in place of the public ones. Raises ConfigError.
+    """
+
+    public_key: Key | None
+    autoresolve: bool
+    issuer: str | None
+    audience: Sequence[str] | None
+    subject: str | None
+    require_iss: bool
+    require_aud: bool
+    require_sub: bool
+    jwks_hosts: Sequence[str]
+    ca_file: str | None
+
+    def __init__(
+        self,
+        public_key: Key | None = None,
+        autoresolve: bool = False,
+        issuer: str | None = None,
+        audience: Sequence[str] | None = None,
+        subject: str | None = None,
+        require_iss: bool = False,
+        require_aud: bool = False,
+        require_sub: bool = False,
+        *,
+        jwks_hosts: Sequence[str] = (),
+        ca_file: str | None = None,
+    ) -> None:
+        rules = ClaimRules(
+            issuer=optional_text(issuer, "issuer"),
+            audience=texts(audience, "audience"),
+            subject=optional_text(subject, "subject"),
+            # Keys that were fetched for an issuer check that issuer's tokens and no others.
+            require_iss=require_iss or public_key is None,
+            require_aud=require_aud,
+            require_sub=require_sub,
+        )
+        super().__init__(self._key_source(), rules)
+
+    @classmethod
+    def configured(cls, **given: Any) -> Self:
+        """What is named is demanded too: a token that leaves it out is refused. No keys: the issuer's."""
+        return cls(
+            autoresolve="public_key" not in given,
+            require_iss="issuer" in given,
+            require_aud="audience" in given,
+            require_sub="subject" in given,
+            **given,
+        )
+
+    def _key_source(self) -> KeySource:
+        if self.public_key is not None:
+            return ConfiguredKeys(self.public_key, "public_key")
+        if not self.autoresolve:
+            raise ConfigError("give public_key, or autoresolve=True with an issuer", field="public_key")
+        if self.issuer is None:
+            raise ConfigError("autoresolve needs the issuer whose keys are to be fetched", field="issuer")
+        return IssuerKeys(self.issuer, jwks_hosts=texts(self.jwks_hosts, "jwks_hosts"), ca_file=self.ca_file)
+
+    __repr__ = Variant.__repr__
 
 
 def _subject_of(subject: str | None) -> str:
@@ -227,8 +296,3 @@ def _subject_of(subject: str | None) -> str:
     if subject is None:
         raise ConfigError("missing subject claim: a Jwt provider needs subject=...", field="subject")
     return text(subject, "subject")
-
-
-def _name(token: str) -> bytes:
-    """What a verified token is remembered by. Not an identity: one statement can be signed as many texts."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

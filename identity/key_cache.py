@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from identity.key_set import KeySet
+from identity.jose.key_set import KeySet
+from identity.renewal import backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class KeyCache:
         self._good_until = float("-inf")
         self._next_fetch = float("-inf")
         self._next_forced = float("-inf")
-        self._retry = policy.first_retry
+        self._failures = 0
 
     def fetched(self, keys: KeySet, max_age: float | None, at: float) -> None:
         """A fetch that began at `at` brought `keys`, which the issuer lets us keep for `max_age`."""
@@ -50,13 +51,14 @@ class KeyCache:
         self.generation += 1
         self._good_until = at + 2 * lifetime
         self._next_fetch = at + 0.8 * lifetime
-        self._retry = policy.first_retry
+        self._failures = 0
 
     def failed(self, at: float) -> None:
         """A fetch failed at `at`. The keys we have stay for what is left of their second life time."""
-        self._next_fetch = at + self._retry
+        self._failures += 1
+        pause = backoff(self._failures, self._policy.first_retry, self._policy.last_retry)
+        self._next_fetch = at + pause
         self._next_forced = max(self._next_forced, self._next_fetch)
-        self._retry = min(2 * self._retry, self._policy.last_retry)
 
     def current(self, at: float) -> KeySet | None:
         """The keys, unless there are none or they are too old to be trusted."""

@@ -9,8 +9,8 @@ from loguru import logger
 
 from identity.encoding import Malformed
 from identity.errors import ConfigError
-from identity.key_set import KeySet, read_keys
-from identity.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat, check_key
+from identity.jose.key_set import KeySet, read_keys
+from identity.jose.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat, check_key
 from identity.watch import WatchedFile
 
 T = TypeVar("T")

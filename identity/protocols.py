@@ -1,20 +1,21 @@
 """The two roles every identity system plays towards the rest: provider and verifier (`identity.md` 1).
 
 Sessions use these protocols and nothing else of this floor. The `try_` forms never do I/O and never
-wait: a verifier whose keys are not at hand raises `WouldBlock`, and the caller parks the message and
+wait: a verifier whose keys are not at hand raises `KeysMissing`, and the caller parks the message and
 awaits the form without `try_`.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 Claims = dict[str, Any]
 
 
-class WouldBlock(Exception):
-    """The answer needs I/O (a key set must be fetched): await the asynchronous form instead."""
+class KeysMissing(Exception):
+    """Keys must be fetched before the answer is known: await the asynchronous form instead."""
 
 
 @runtime_checkable
@@ -66,13 +67,23 @@ class Verifier(Protocol):
         """Release files, sockets and tasks. Idempotent."""
 
     def try_verify(self, token: str, now: float) -> None:
-        """Check a token at `now` (Unix seconds) without I/O. Raises InvalidToken or WouldBlock."""
+        """Check a token at `now` (Unix seconds) without I/O. Raises InvalidToken or KeysMissing."""
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        """Check a token and return its claims, without I/O. Raises InvalidToken or WouldBlock."""
+        """Check a token and return its claims, without I/O. Raises InvalidToken or KeysMissing."""
 
     async def verify(self, token: str, now: float) -> None:
         """Check a token; may fetch keys. Raises InvalidToken."""
 
     async def get_claims(self, token: str, now: float) -> Claims:
         """Check a token and return its claims; may fetch keys. Raises InvalidToken."""
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """`WouldBlock`, the name of KeysMissing up to 0.1; gone in 0.3."""
+        if name == "WouldBlock":
+            warnings.warn("WouldBlock is now called KeysMissing", DeprecationWarning, stacklevel=2)
+            return KeysMissing
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,6 +27,8 @@ from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import seconds, utf8
 from identity.protocols import Claims
+from identity.variant import Variant
+from identity.verified import VerifiedTokens
 
 MIN_SECRET_BYTES = 32
 VALIDITY_WINDOW = 3600.0
@@ -38,10 +40,6 @@ TOKEN_REUSE = 5.0
 NONCE_BYTES = 12
 SUFFIX_CHARACTERS = 8
 MAX_TOKEN_CHARACTERS = 64 * 1024
-VERIFIED_TOKENS = 4096
-"""Verified tokens a verifier remembers; the least recently used is forgotten first."""
-MAX_REMEMBERED_CHARACTERS = 2048
-"""Longer tokens are checked each time, so that the memory stays under 8 MiB. Real ones have about 200."""
 
 _SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _IDENTITY = re.compile(r"[^:\s]+")
@@ -50,17 +48,21 @@ _TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
 RandomBytes = Callable[[int], bytes]
 
 
-class SharedSecretProvider:
-    """Makes shared secret tokens for one application.
+class SharedSecretProvider(Variant, secrets=("shared_secret",)):
+    """Tokens made with a secret that all applications share (`identity.md` 2).
 
     `strict` refuses secrets under 32 bytes (otherwise they work, with one warning per process). A token is
     handed out again for up to `token_reuse` seconds, never past 2/3 of `validity_window`; peers
-    that keep a replay cache need `token_reuse=0`. Raises ConfigError.
+    that keep a replay cache need `token_reuse=0`. `clock_skew` says nothing here: it is taken so that one set
+    of options serves both halves. Raises ConfigError.
     """
 
-    __slots__ = (
-        "_generation", "_id", "_key", "_pubkey", "_random", "_reuse", "_strict", "_token", "_token_made",
-    )  # fmt: skip
+    identity: str
+    shared_secret: str
+    strict: bool
+    validity_window: float
+    clock_skew: float
+    token_reuse: float
 
     def __init__(
         self,
@@ -69,10 +71,12 @@ class SharedSecretProvider:
         *,
         strict: bool = False,
         validity_window: float = VALIDITY_WINDOW,
+        clock_skew: float = CLOCK_SKEW,
         token_reuse: float = TOKEN_REUSE,
         random: RandomBytes = secrets.token_bytes,
     ) -> None:
         check_identity(identity)
+        seconds(clock_skew, "clock_skew")
         self._strict = strict
         self._key = _secret_key(shared_secret, strict=strict)
         window = seconds(validity_window, "validity_window", positive=True)
@@ -117,18 +121,19 @@ class SharedSecretProvider:
     def replace_secret(self, shared_secret: str) -> None:
         """Make every further token with another secret. Raises ConfigError."""
         self._key = _secret_key(shared_secret, strict=self._strict)
+        self._arguments["shared_secret"] = shared_secret
         self._token = ""
         self._generation += 1
 
     def _make(self, claims: Mapping[str, Any], now: float) -> str:
         return make_token(self._key, self._id, int(now), self._random(NONCE_BYTES), claims)
 
-    def __repr__(self) -> str:
-        return f"SharedSecretProvider(id={self._id!r})"
 
+class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
+    """Checks tokens made with a secret that all applications share (`identity.md` 2).
 
-class SharedSecretVerifier:
-    """Checks shared secret tokens.
+    `identity` is compared with nothing: whoever holds the secret is accepted. `strict` refuses secrets under
+    32 bytes; a token is good from `clock_skew` seconds before its time to `validity_window` seconds after.
 
     Verified tokens are remembered by their text (bounded), so that checking the token of a stream of messages
     costs one look-up and the time window. `replay_cache` is the number of (nonce, timestamp) pairs kept to
@@ -138,10 +143,16 @@ class SharedSecretVerifier:
     Not thread-safe: one event loop owns it.
     """
 
-    __slots__ = ("_key", "_previous", "_replay", "_skew", "_strict", "_verified", "_window")
+    identity: str
+    shared_secret: str
+    strict: bool
+    validity_window: float
+    clock_skew: float
+    replay_cache: int
 
     def __init__(
         self,
+        identity: str,
         shared_secret: str,
         *,
         strict: bool = False,
@@ -149,6 +160,7 @@ class SharedSecretVerifier:
         clock_skew: float = CLOCK_SKEW,
         replay_cache: int = 0,
     ) -> None:
+        check_identity(identity)
         self._strict = strict
         self._key = _secret_key(shared_secret, strict=strict)
         self._previous: _PreviousKey | None = None
@@ -157,7 +169,7 @@ class SharedSecretVerifier:
         if isinstance(replay_cache, bool) or not isinstance(replay_cache, int) or replay_cache < 0:
             raise ConfigError("replay_cache is a number of entries, 0 or more", field="replay_cache")
         self._replay = _ReplayCache(replay_cache) if replay_cache else None
-        self._verified: OrderedDict[str, _Lifetime] = OrderedDict()
+        self._verified: VerifiedTokens[bool] = VerifiedTokens()
 
     async def initialize(self) -> None:
         """Nothing to open."""
@@ -166,15 +178,9 @@ class SharedSecretVerifier:
         """Nothing to release."""
 
     def try_verify(self, token: str, now: float) -> None:
-        """Check a token at `now`. Raises InvalidToken; never WouldBlock."""
-        lifetime = self._verified.get(token)
-        if lifetime is not None:
-            clock = int(now)
-            if lifetime[0] <= clock <= lifetime[1]:
-                self._verified.move_to_end(token)
-                return
-            del self._verified[token]
-        self._check(token, int(now))
+        """Check a token at `now`. Raises InvalidToken; never KeysMissing."""
+        if self._verified.get(token, now) is None:
+            self._check(token, int(now))
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         """Check a token and return `sub`, `iat`, `exp` and `custom_claims`.
@@ -209,6 +215,7 @@ class SharedSecretVerifier:
         until = int(now + seconds(overlap, "overlap"))
         self._previous = _PreviousKey(self._key, until) if overlap else None
         self._key = key
+        self._arguments["shared_secret"] = shared_secret
         self._verified.clear()
 
     def _check(self, token: str, clock: int) -> None:
@@ -237,10 +244,8 @@ class SharedSecretVerifier:
             # No memory of verified tokens beside it: every verification must reach the replay cache.
             self._replay.admit(nonce, issued, clock, self._window)
             return
-        if len(token) <= MAX_REMEMBERED_CHARACTERS:
-            self._verified[token] = _Lifetime(math.ceil(issued - self._skew), last)
-            if len(self._verified) > VERIFIED_TOKENS:
-                self._verified.popitem(last=False)
+        # To the end of the last second: times are compared in whole seconds here.
+        self._verified.remember(token, math.ceil(issued - self._skew), math.nextafter(last + 1, 0), True)
 
     def _last_second(self, signed: bytes, mac: bytes, issued: int, clock: int) -> int:
         """The last second the token is good for, by the key that fits its MAC. Raises InvalidToken.
@@ -260,9 +265,6 @@ class SharedSecretVerifier:
             return min(expires, previous.until)
         raise InvalidToken("the MAC does not fit: another secret, or a changed token", rule="signature")
 
-    def __repr__(self) -> str:
-        return f"SharedSecretVerifier(verified={len(self._verified)})"
-
 
 def make_token(key: bytes, identity: str, timestamp: int, nonce: bytes, claims: Mapping[str, Any]) -> str:
     """One token; no claims leave their part empty. Raises ConfigError for claims without a JSON form."""
@@ -279,13 +281,6 @@ def check_identity(identity: str) -> None:
     if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
         raise ConfigError("identity must be a text without colons and white space", field="identity")
     utf8(identity, "identity")
-
-
-class _Lifetime(NamedTuple):
-    """The seconds, both inclusive, in which a token whose MAC is known to fit is good."""
-
-    first: int
-    last: int
 
 
 class _PreviousKey(NamedTuple):

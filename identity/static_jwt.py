@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from loguru import logger
 
-from identity import jws
 from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
+from identity.jose import jws
 from identity.options import text
+from identity.variant import Variant
 from identity.watch import WatchedFile
 
 
@@ -24,12 +25,16 @@ class _FileToken(NamedTuple):
         return f"_FileToken(subject={self.subject!r}, expires={self.expires})"
 
 
-class StaticJwtProvider:
-    """Hands out the token in a file, as new as the file's last good content.
+class StaticJwtProvider(Variant):
+    """The token in a file that somebody else keeps fresh (`identity.md` 3.4).
+
+    Hands out the token in the file, as new as the file's last good content.
 
     Makes no signature and cannot add claims. Raises ConfigError when the file holds no token with a
     subject at construction.
     """
+
+    path: str
 
     def __init__(self, path: str) -> None:
         self._file = WatchedFile(
@@ -79,9 +84,6 @@ class StaticJwtProvider:
         if self._warned_of != self._file.generation:
             self._warned_of = self._file.generation
             logger.warning("{}: {}", self._file.path, what)
-
-    def __repr__(self) -> str:
-        return f"StaticJwtProvider(path={self._file.path!r}, id={self._id!r})"
 
 
 def _read_token(content: bytes) -> _FileToken:

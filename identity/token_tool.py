@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from identity import jws
 from identity.encoding import Malformed, b64url_decode, parse_object
 from identity.errors import InvalidToken
+from identity.jose import jws
 from identity.protocols import Claims, Provider, Verifier
 
 

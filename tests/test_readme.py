@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ClientConfig
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.identity.key_samples import jwk, jwks, private_pem
 
 ROOT = Path(__file__).resolve().parents[1]

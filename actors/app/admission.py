@@ -15,7 +15,7 @@ from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.session.effects import Refused
 from identity.errors import InvalidToken, SlimError
-from identity.protocols import Verifier, WouldBlock
+from identity.protocols import KeysMissing, Verifier
 
 PARKED = 1024
 KNOWN_TOKENS = 1024
@@ -67,7 +67,7 @@ class Admission:
         except InvalidToken as error:
             self._refuse(message, error)
             return False
-        except WouldBlock:
+        except KeysMissing:
             self._park(message)
             return False
         if len(self._verified) >= KNOWN_TOKENS:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from actors.app.admission import KNOWN_TOKENS
 from actors.session.peers import PeerGeneration, generation
 from identity.errors import InvalidToken
-from identity.protocols import Verifier, WouldBlock
+from identity.protocols import KeysMissing, Verifier
 
 
 class PeerGenerations:
@@ -23,7 +23,7 @@ class PeerGenerations:
         if known is None:
             try:
                 known = generation(self._verifier.try_get_claims(token, self._wall()))
-            except (InvalidToken, WouldBlock):
+            except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
             if len(self._known) >= KNOWN_TOKENS:
                 self._known.clear()

@@ -11,7 +11,7 @@ from loguru import logger
 from actors.messages.session import Resolved
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, InvalidToken, SlimError
-from identity.protocols import Verifier, WouldBlock
+from identity.protocols import KeysMissing, Verifier
 
 Then = Callable[[Resolved], None]
 
@@ -56,7 +56,7 @@ async def look_at(verifier: Verifier, tokens: tuple[tuple[str, float], ...]) -> 
             verifier.try_verify(token, at)
         except InvalidToken:
             continue
-        except WouldBlock:
+        except KeysMissing:
             try:
                 await verifier.verify(token, at)
             except AuthError:

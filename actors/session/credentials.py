@@ -13,11 +13,12 @@ remembered for the operation at hand, which can then run in a thread, and what t
 from __future__ import annotations
 
 from actors.session.crypto import KeysWanted
-from identity.jws import payload_of
+from identity.jose.jws import payload_of
 from identity.mls import Group, Occasion, SlimIdentity
+from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode, LeafNodeSource
 from identity.mls.slim_identity import issue_time
-from identity.protocols import Claims, Verifier, WouldBlock
+from identity.protocols import Claims, KeysMissing, Verifier
 from identity.shared_secret import VALIDITY_WINDOW
 
 _Pair = tuple[bytes, bytes]
@@ -25,11 +26,11 @@ _Pair = tuple[bytes, bytes]
 
 
 class Credentials:
-    """The identity policy of one group (`identity.mls.IdentityProvider`), with a memory."""
+    """The identity policy of one group (`identity.mls.AuthenticationService`), with a memory."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._peer_generation = SlimIdentity(self)
+        self._judge = SlimIdentity(self)
         self._members: dict[_Pair, bytes] = {}
         """Subjects of the present members, and of some who went."""
         self._room = 64
@@ -60,7 +61,7 @@ class Credentials:
         return KeysWanted(tuple(self._wanted)) if self._wanted else None
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
-        """The subject of a leaf. Raises ValidationError; WouldBlock for a leaf that enters."""
+        """The subject of a leaf. Raises ValidationError; KeysMissing for a leaf that enters."""
         pair = leaf.signature_key, leaf.credential.data
         known = self._new.get(pair)
         if known is None and leaf.source is LeafNodeSource.COMMIT:
@@ -68,8 +69,8 @@ class Credentials:
         if known is not None:
             return known
         try:
-            subject = self._peer_generation.identify(leaf, occasion, now)
-        except WouldBlock:
+            subject = self._judge.identify(leaf, occasion, now)
+        except KeysMissing:
             if occasion is Occasion.IN_TREE:
                 # See what else is lacking; whoever joins looks at `keys_wanted` afterwards.
                 return b"?" + leaf.signature_key
@@ -77,14 +78,17 @@ class Credentials:
         self._new[pair] = subject
         return subject
 
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        self._judge.accept_external_sender(sender, occasion, now)
+
     def is_successor(self, before: bytes, after: bytes) -> bool:
-        return self._peer_generation.is_successor(before, after)
+        return self._judge.is_successor(before, after)
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         """For the judge: the application's verifier, and a note of what it could not tell."""
         try:
             return self._verifier.try_get_claims(token, now)
-        except WouldBlock:
+        except KeysMissing:
             self._wanted[token, now] = None
             raise
 
@@ -98,6 +102,9 @@ class Survey:
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
         self.leaves.append(leaf)
         return leaf.signature_key
+
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        """Left to the policy that judges in earnest."""
 
     def is_successor(self, before: bytes, after: bytes) -> bool:
         return before == after

@@ -42,7 +42,7 @@ from identity.mls.codec import Reader
 from identity.mls.errors import MlsError
 from identity.mls.framing import ContentType, SenderType, WireFormat
 from identity.mls.leaf_node import MLS10
-from identity.protocols import Verifier, WouldBlock
+from identity.protocols import KeysMissing, Verifier
 
 SUITE = suite(1)
 PAST_EPOCHS = 32
@@ -248,7 +248,7 @@ class MlsSession:
         that some member did, as in SLIM's own implementation."""
         if blob[:4] != _PRIVATE_MESSAGE:
             raise ClearText(source)
-        opened = self._member().decrypt(blob)
+        opened = self._member().decrypt(blob, now=self._wall())
         if self._leaves.get(source, opened.sender) != opened.sender:
             raise CryptoError(f"a message in the name of {source} that another member wrote")
         return opened.plaintext
@@ -278,11 +278,11 @@ class MlsSession:
 
     @contextmanager
     def _judging(self) -> Iterator[None]:
-        """Around an operation that judges credentials: KeysWanted instead of WouldBlock."""
+        """Around an operation that judges credentials: KeysWanted instead of KeysMissing."""
         self._credentials.begin()
         try:
             yield
-        except WouldBlock:
+        except KeysMissing:
             self._check_keys()
             raise
 

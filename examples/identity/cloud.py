@@ -14,8 +14,8 @@ import argparse
 from conversation import converse, run
 from stand_ins import Cloud
 
-from gateway import IdentityVerifier
-from identity.cloud import CloudProvider, GCPClient, JWTType
+from gateway import IdentityProvider, IdentityVerifier
+from identity.cloud import GCPClient, JWTType
 
 AUTH_SERVER = "https://authsvc.singlestore.com"
 
@@ -26,13 +26,13 @@ async def main() -> None:
     made.add_argument("--issuer", default=f"{AUTH_SERVER}/auth/oidc/op/Customer", metavar="URL")
     arguments = made.parse_args()
     if arguments.workspace_group_id:
-        provider = CloudProvider(JWTType.DATABASE_ACCESS, arguments.workspace_group_id)
+        provider = IdentityProvider.Cloud(JWTType.DATABASE_ACCESS, arguments.workspace_group_id)
         await talk(provider, arguments.issuer)
         return
     async with Cloud() as cloud:
         machine = GCPClient(metadata_endpoint=cloud.url)
         await machine.detect()
-        provider = CloudProvider(
+        provider = IdentityProvider.Cloud(
             JWTType.DATABASE_ACCESS,
             "a-workspace-group",
             f"{cloud.url}/auth/iam/database",
@@ -42,7 +42,7 @@ async def main() -> None:
         await talk(provider, cloud.issuer)
 
 
-async def talk(provider: CloudProvider, issuer: str) -> None:
+async def talk(provider: IdentityProvider, issuer: str) -> None:
     """Both applications are this machine; the last of them closes the provider that they share."""
     verifier = IdentityVerifier.Jwt(autoresolve=True, issuer=issuer)
     await converse((provider, verifier), (provider, verifier))

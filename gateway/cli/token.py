@@ -14,20 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.environment import add_environment
-from gateway.cli.identity import (
-    add_agent,
-    add_keys,
-    agent_provider,
-    agent_verifier,
-    comma_list,
-    keys_verifier,
-    wants_agent,
-)
+from gateway.cli.identity import add_flags, chosen, comma_list, made
 from gateway.config import duration
 from identity import token_tool
 from identity.errors import ConfigError, InvalidToken
-from identity.jws import MAX_TOKEN_CHARACTERS
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.jws import MAX_TOKEN_CHARACTERS
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.token_tool import TokenParts
 
@@ -51,9 +43,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mint = verbs.add_parser(
         "mint",
         help="make a token",
-        description="Make a token with --shared-secret, --key or --spire-socket-path.",
+        description="Make a token with a private key, or with the flags of one identity provider.",
     )
-    mint.add_argument("--shared-secret", metavar="TEXT", help="make a shared secret token")
     mint.add_argument("--key", metavar="FILE", help="sign a JWT with this private key (PEM)")
     mint.add_argument("--algorithm", default="ES256", metavar="ALG", help="of --key (default: ES256)")
     mint.add_argument("--key-id", metavar="KID", help="name the key in the token's header")
@@ -64,7 +55,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mint.add_argument(
         "--claim", action="append", metavar="NAME=VALUE", help="repeatable; VALUE is JSON or a text"
     )
-    add_agent(mint)
+    add_flags(mint, *IdentityProvider.lines())
     mint.set_defaults(run=_mint)
 
     verify = verbs.add_parser(
@@ -73,14 +64,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Show the claims of a good token, or in one line why it is refused.",
     )
     verify.add_argument("token", help=_SOURCE)
-    verify.add_argument("--shared-secret", metavar="TEXT", help="check a shared secret token")
     verify.add_argument("--public-key", metavar="FILE", help="check with this public key (PEM)")
     verify.add_argument(
         "--algorithm", default="ES256", metavar="ALG", help="of --public-key (default: ES256)"
     )
     verify.add_argument("--subject", metavar="TEXT", help="the token must be of this subject")
-    add_keys(verify)
-    add_agent(verify)
+    add_flags(verify, *IdentityVerifier.lines())
     verify.set_defaults(run=_verify)
 
     for command in (mint, verify):
@@ -196,40 +185,33 @@ def _provider(arguments: argparse.Namespace) -> IdentityProvider:
             _needed(arguments.subject),
             key_id=arguments.key_id,
         )
-    if wants_agent(arguments):
-        return agent_provider(arguments)
-    if arguments.shared_secret:
-        return IdentityProvider.SharedSecret(_needed(arguments.subject), arguments.shared_secret)
-    raise ConfigError(
-        "say what to make the token with: --shared-secret TEXT, --key FILE or --spire-socket-path PATH",
-        field="key",
-    )
+    line = chosen(arguments, IdentityProvider)
+    if line is None:
+        raise ConfigError(
+            "say what to make the token with: --shared-secret TEXT, --key FILE or --spire-socket-path PATH",
+            field="key",
+        )
+    who = {"identity": _needed(arguments.subject)} if line.option("identity") else {}
+    provider: IdentityProvider = made(arguments, IdentityProvider, line, **who)
+    return provider
 
 
 def _verifier(arguments: argparse.Namespace) -> IdentityVerifier:
     if arguments.public_key:
-        audience = comma_list(arguments.audience)
-        return IdentityVerifier.Jwt(
-            _key(arguments.algorithm, arguments.public_key),
-            issuer=arguments.issuer,
-            audience=audience,
-            subject=arguments.subject,
-            require_iss=arguments.issuer is not None,
-            require_aud=audience is not None,
-            require_sub=arguments.subject is not None,
+        line = IdentityVerifier.of_kind("jwt")
+    else:
+        line = chosen(arguments, IdentityVerifier)
+    if line is None:
+        raise ConfigError(
+            "say what to check the token with: --shared-secret TEXT, --public-key FILE, --jwks FILE, "
+            "--spire-trust-bundle FILE, --issuer URL or --spire-socket-path PATH",
+            field="public_key",
         )
-    verifier = keys_verifier(arguments, arguments.subject)
-    if verifier is not None:
-        return verifier
-    if wants_agent(arguments):
-        return agent_verifier(arguments)
-    if arguments.shared_secret:
-        return IdentityVerifier.SharedSecret("callboard", arguments.shared_secret)
-    raise ConfigError(
-        "say what to check the token with: --shared-secret TEXT, --public-key FILE, --jwks FILE, "
-        "--spire-trust-bundle FILE, --issuer URL or --spire-socket-path PATH",
-        field="public_key",
-    )
+    more = {"subject": arguments.subject, "identity": "callboard"}
+    if arguments.public_key:
+        more["public_key"] = _key(arguments.algorithm, arguments.public_key)
+    verifier: IdentityVerifier = made(arguments, IdentityVerifier, line, **more)
+    return verifier
 
 
 def _key(algorithm: str, path: str) -> Key:

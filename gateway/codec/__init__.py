@@ -2,6 +2,6 @@
 
 from gateway.codec.codec import WireCodec
 from gateway.codec.inbound import InboundParser
-from gateway.codec.outbound import encode_record, frame_bytes, frame_pieces
+from gateway.codec.outbound import encode_record, frame_bytes, frame_pieces, is_data
 
-__all__ = ["InboundParser", "WireCodec", "encode_record", "frame_bytes", "frame_pieces"]
+__all__ = ["InboundParser", "WireCodec", "encode_record", "frame_bytes", "frame_pieces", "is_data"]

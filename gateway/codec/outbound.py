@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from google.protobuf.message import DecodeError
+
 from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
 from gateway.codec import varint
 from gateway.codec.header import name_message
 from gateway.proto import dataplane_pb2 as pb
+
+_DATA = (pb.SESSION_MESSAGE_TYPE_MSG, pb.SESSION_MESSAGE_TYPE_RTX_REPLY)
 
 
 def frame_pieces(frame: Frame) -> tuple[bytes, bytes, bytes]:
@@ -20,6 +24,17 @@ def frame_bytes(frame: Frame) -> bytes:
     """The wire form of a frame."""
     header = frame.header
     return b"".join((b"\x1a", varint.encode(len(header) + frame.inner), header, frame.body))
+
+
+def is_data(message: bytes) -> bool:
+    """Whether a message in its wire form is a session's data, which may be dropped, and no control."""
+    try:
+        read = pb.Message.FromString(message)
+    except DecodeError:
+        return False
+    if read.WhichOneof("message_type") != "publish":
+        return False
+    return read.publish.session.session_message_type in _DATA
 
 
 def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation) -> bytes:

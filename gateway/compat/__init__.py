@@ -25,7 +25,7 @@ from gateway.compat.names import (
 )
 from gateway.compat.slim import PySessionInfo, Slim
 from gateway.telemetry.tracing import init_tracing
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 SLIMTimeoutError = SlimTimeout

@@ -1,4 +1,7 @@
-"""The `auth` section of a listener or a link (`api.md` 3.1)."""
+"""The `auth` section of a listener or a link (`api.md` 3.1).
+
+Which kinds there are, besides none and basic, and which keys they have, say the lines of `identity.provider`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config.section import Material, Section, texts
-from gateway.config.tls import SpireSource
 from identity.errors import ConfigError
+from identity.provider import IdentityProvider, IdentityVerifier
+from identity.registry import Form, IdentityRole, Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +55,27 @@ class JwtKeyConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuthConfig:
-    """Authentication at connect time. `kind`: none, basic, static_jwt, jwt, spire."""
+    """Authentication at connect time. `kind`: none, basic, or that of a provider or verifier."""
 
     kind: str = "none"
     username: str = ""
     password: str = field(default="", repr=False)
-    file: str = ""
-    """The token of static_jwt."""
-    key: JwtKeyConfig | None = None
-    issuer: str | None = None
-    audience: tuple[str, ...] = ()
-    subject: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the section says of the provider's or verifier's options, by the key of each."""
     custom_claims: Mapping[str, Any] = field(default_factory=dict)
-    duration: float = 3600.0
-    """Seconds that a signed token lives."""
-    spire: SpireSource | None = None
     where: str = "auth"
     """Where in the configuration it stands, for errors."""
+
+    @property
+    def key(self) -> JwtKeyConfig | None:
+        """The key of a `jwt` authentication."""
+        return self.values.get("key")
 
     @classmethod
     def read(cls, section: Section | None) -> AuthConfig:
         """Check the dict. Raises ConfigError naming the key at fault."""
         if section is None:
             return cls()
-        where = section.where
         kind = section.take("type", str, "none")
         if kind == "none":
             made = cls()
@@ -85,41 +86,54 @@ class AuthConfig:
                     raise ConfigError(
                         f"{section.at(key)}: basic authentication needs it", field=section.at(key)
                     )
-            made = cls("basic", username, password, where=where)
-        elif kind == "static_jwt":
-            file = section.take("file", str, None) or section.take("token_file", str, None)
-            if not file:
-                raise ConfigError(f"{section.at('file')}: the file with the token", field=section.at("file"))
-            # The token says itself how long it lives.
-            section.ignore("duration")
-            made = cls("static_jwt", file=file, where=where)
-        elif kind == "jwt":
-            made = cls._jwt(section, where)
-        elif kind == "spire":
-            made = cls("spire", spire=SpireSource.read(section), where=where)
+            made = cls("basic", username, password, where=section.where)
         else:
-            raise ConfigError(
-                f'{section.at("type")}: "none", "basic", "static_jwt", "jwt" or "spire", got {kind!r}',
-                field=section.at("type"),
-            )
+            made = cls._registered(section, kind)
         section.end()
         return made
 
     @classmethod
-    def _jwt(cls, section: Section, where: str) -> AuthConfig:
-        key = section.section("key")
-        if key is None:
-            raise ConfigError(f"{section.at('key')}: required", field=section.at("key"))
-        claims = section.section("claims") or Section({}, section.at("claims"))
-        made = cls(
-            "jwt",
-            key=JwtKeyConfig.read(key),
-            issuer=claims.take("issuer", str, None) or claims.take("iss", str, None),
-            audience=texts(claims, "audience") or texts(claims, "aud") or texts(claims, "audiences"),
-            subject=claims.take("subject", str, None) or claims.take("sub", str, None),
-            custom_claims=dict(claims.take("custom_claims", dict, {})),
-            duration=section.seconds("duration", 3600.0),
-            where=where,
-        )
+    def _registered(cls, section: Section, kind: str) -> AuthConfig:
+        roles: tuple[IdentityRole, ...] = (IdentityProvider, IdentityVerifier)
+        lines = [line for role in roles if (line := role.of_kind(kind)) is not None]
+        if not lines:
+            kinds = dict.fromkeys(line.kind for role in roles for line in role.lines())
+            raise ConfigError(
+                f"{section.at('type')}: one of {', '.join(('none', 'basic', *kinds))}, got {kind!r}",
+                field=section.at("type"),
+            )
+        # Whether it is a link's or a listener's section shows later: both have the same keys.
+        options = {option.keys[0]: option for line in lines for option in line.options if option.keys}
+        claims = section.section("claims") if any("." in name for name in options) else None
+        claims = claims or Section({}, section.at("claims"))
+        values = {name: _value(section, claims, option) for name, option in options.items()}
+        custom = dict(claims.take("custom_claims", dict, {}))
         claims.end()
-        return made
+        section.ignore(*(key for line in lines for key in line.ignored))
+        return cls(kind, values=values, custom_claims=custom, where=section.where)
+
+
+def _value(section: Section, claims: Section, option: Option) -> Any:
+    """What a section says of an option; None when nothing. Raises ConfigError."""
+    value: Any = None
+    for key in option.keys:
+        _, dot, member = key.rpartition(".")
+        found = _take(claims if dot else section, member, option.form)
+        value = found if value is None else value
+    if option.required and not value:
+        where = section.at(option.keys[0])
+        raise ConfigError(f"{where}: required{f' ({option.help})' if option.help else ''}", field=where)
+    return value
+
+
+def _take(section: Section, key: str, form: Form) -> Any:
+    match form:
+        case Form.TEXTS | Form.REPEATED:
+            return list(texts(section, key)) or None
+        case Form.SECONDS:
+            return section.seconds(key, 0.0) if section.has(key) else None
+        case Form.KEY:
+            nested = section.section(key)
+            return None if nested is None else JwtKeyConfig.read(nested)
+        case Form.TEXT | Form.SECRET:
+            return section.take(key, str, None)

@@ -13,6 +13,7 @@ from gateway.config.auth import AuthConfig
 from gateway.config.section import Section, duration
 from gateway.config.tls import TlsConfig
 from identity.errors import ConfigError
+from identity.provider import IdentityVerifier
 
 MIB = 1024 * 1024
 MAX_MESSAGE_SIZE = 4 * MIB
@@ -268,9 +269,12 @@ class ServerConfig:
         section.ignore("http2_only", "read_buffer_size", "write_buffer_size")
         section.end()
         made.target()
-        if made.auth.kind == "static_jwt" or (made.auth.key is not None and made.auth.key.role == "encoding"):
+        auth = made.auth
+        unverified = auth.kind not in ("none", "basic") and IdentityVerifier.of_kind(auth.kind) is None
+        if unverified or (auth.key is not None and auth.key.role == "encoding"):
             raise ConfigError(
-                'auth: a server verifies: "basic", "jwt" with a "decoding" or "autoresolve" key, or "spire"',
+                'auth: a server verifies: "basic", "jwt" with a "decoding" or "autoresolve" key, "spire" or '
+                '"shared_secret"',
                 field="auth",
             )
         if not made.tls.insecure and made.tls.certificate is None and made.tls.spire is None:

@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 from gateway.http2.client import ClientConnection, connect, dial
-from gateway.http2.errors import CallRefused, Cause, ConnectFailed, ErrorCode, Http2Error, Status
+from gateway.http2.errors import CallRefused, Cause, ConnectFailed, ErrorCode, GrpcStatus, Http2Error
 from gateway.http2.headers import Headers
 from gateway.http2.limits import CLIENT, SERVER, Limits, Statistics
-from gateway.http2.server import Server, StreamHandler, serve
-from gateway.http2.transport import ClientStream, ServerStream, Stream
+from gateway.http2.server import CallHandler, Http2Server, serve
+from gateway.http2.transport import CallStream, ClientStream, ServerStream
 
 __all__ = [
     "CLIENT",
@@ -29,12 +29,12 @@ __all__ = [
     "Headers",
     "Http2Error",
     "Limits",
-    "Server",
+    "Http2Server",
     "ServerStream",
     "Statistics",
-    "Status",
-    "Stream",
-    "StreamHandler",
+    "GrpcStatus",
+    "CallStream",
+    "CallHandler",
     "connect",
     "dial",
     "serve",

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import headers
-from gateway.http2.connection import Connection
-from gateway.http2.endpoint import Side
-from gateway.http2.errors import CallRefused, Cause, ConnectFailed, Status
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
+from gateway.http2.errors import CallRefused, Cause, ConnectFailed, GrpcStatus
 from gateway.http2.headers import Headers
 from gateway.http2.limits import CLIENT, Counters, Limits, Statistics
 from gateway.http2.server import ALPN
@@ -62,11 +63,12 @@ def parse_target(text: str) -> Target:
 class ClientConnection:
     """One connection to a server. Made by `dial`; an asynchronous context manager that closes."""
 
-    def __init__(self, target: str, limits: Limits, authority: str | None) -> None:
+    def __init__(self, target: str, limits: Limits, authority: str | None, budget: ByteBudget | None) -> None:
         self._name = target
         self._target = parse_target(target)
         self._authority = authority or self._target.authority
         self._limits = limits
+        self._budget = budget
         self._counters = Counters()
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
@@ -108,7 +110,9 @@ class ClientConnection:
     ) -> ClientStream:
         extra = headers.check_custom(metadata)
         if self._wire is None or not self.usable:
-            raise CallRefused(self._name, Cause(Status.UNAVAILABLE, "the connection takes no new streams"))
+            raise CallRefused(
+                self._name, Cause(GrpcStatus.UNAVAILABLE, "the connection takes no new streams")
+            )
         scheme = "https" if self._secure else "http"
         fields = headers.request(scheme, self._authority, method, extra)
         stream = ClientStream(self._wire, self._wire.core.open(fields, self._loop.time()), alone=alone)
@@ -118,7 +122,7 @@ class ClientConnection:
                 await stream.answered()
         except TimeoutError:
             stream.cancel()
-            cause = Cause(Status.DEADLINE_EXCEEDED, f"no answer within {timeout:g} s", local=True)
+            cause = Cause(GrpcStatus.DEADLINE_EXCEEDED, f"no answer within {timeout:g} s", local=True)
             raise CallRefused(self._name, cause) from None
         except asyncio.CancelledError:
             stream.cancel()
@@ -136,7 +140,8 @@ class ClientConnection:
                 async with asyncio.timeout(1.0):
                     await self._closed.wait()
             except TimeoutError:
-                self._wire.abort()
+                if self._wire is not None:
+                    self._wire.abort()
             await self._closed.wait()
 
     async def _connect(
@@ -177,7 +182,14 @@ class ClientConnection:
 
     def _make_wire(self) -> Wire:
         age_factor = random.uniform(0.9, 1.1)  # noqa: S311 (spreads reconnects)
-        core = Connection(Side.CLIENT, self._limits, self._counters, self._loop.time(), age_factor=age_factor)
+        core = Http2Connection(
+            Http2Role.CLIENT,
+            self._limits,
+            self._counters,
+            self._loop.time(),
+            age_factor=age_factor,
+            budget=self._budget,
+        )
         self._wire = Wire(core, self, self._loop)
         return self._wire
 
@@ -202,6 +214,7 @@ class ClientConnection:
     def wire_closed(self, wire: Wire) -> None:
         """Let `close` return."""
         self._counters.connections_closed += 1
+        self._wire = None
         self._closed.set()
 
 
@@ -213,6 +226,7 @@ async def dial(
     authority: str | None = None,
     sock: socket.socket | None = None,
     limits: Limits = CLIENT,
+    budget: ByteBudget | None = None,
     timeout: float = 20.0,
 ) -> ClientConnection:
     """Connect to a server, for any number of calls. See `parse_target` for the forms of `target`.
@@ -220,9 +234,10 @@ async def dial(
     TLS is used for https targets and whenever `ssl` is given; its ALPN protocols are set to HTTP/2.
     `server_hostname` is the name to expect in the certificate, when that is not the target's host, and
     `authority` what requests say they are for. `sock` is used, and owned, when it is connected already.
+    `budget` bounds what waits on all connections that share it.
     Raises ConnectFailed, also when it takes longer than `timeout` seconds, and ConfigError.
     """
-    connection = ClientConnection(target, limits, authority)
+    connection = ClientConnection(target, limits, authority, budget)
     await connection._connect(ssl, server_hostname, sock, timeout)
     return connection
 
@@ -237,6 +252,7 @@ async def connect(
     authority: str | None = None,
     sock: socket.socket | None = None,
     limits: Limits = CLIENT,
+    budget: ByteBudget | None = None,
     timeout: float = 20.0,
 ) -> ClientStream:
     """Connect and make one call, with a connection of its own that ends with the stream.
@@ -250,6 +266,7 @@ async def connect(
         authority=authority,
         sock=sock,
         limits=limits,
+        budget=budget,
         timeout=timeout,
     )
     try:

@@ -20,10 +20,12 @@ RFC 9113, 6. Frames come from `reader`; what goes out is `endpoint`.
 
 from __future__ import annotations
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames, headers
+from gateway.http2.charges import SETTINGS_PER_UNIT, STREAMS_PER_UNIT
 from gateway.http2.deadlines import Due
-from gateway.http2.endpoint import DRAIN_PING, KEEPALIVE_PING, Endpoint, Side
-from gateway.http2.errors import Cause, ErrorCode, Status, StreamViolation, Violation
+from gateway.http2.endpoint import DRAIN_PING, KEEPALIVE_PING, Http2Endpoint, Http2Role
+from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from gateway.http2.events import Event, GoingAway, InputEnded, RequestReceived, ResponseReceived
 from gateway.http2.headers import HeaderDecoder
 from gateway.http2.limits import Counters, Limits
@@ -32,13 +34,11 @@ from gateway.http2.stream import StreamState
 
 MAX_SETTINGS = 32
 """Settings in one frame. There are a dozen registered ones."""
-HEADER_BYTES_PER_CHARGE = 128
-"""Header compression costs many times more per byte than anything else."""
 MAX_UNREAD_REPLIES = 4096
 """Frames in reply to a peer that does not read them."""
 
 
-class Connection(Endpoint):
+class Http2Connection(Http2Endpoint):
     """One HTTP/2 connection."""
 
     __slots__ = (
@@ -54,10 +54,20 @@ class Connection(Endpoint):
     )
 
     def __init__(
-        self, side: Side, limits: Limits, counters: Counters, now: float, *, age_factor: float = 1.0
+        self,
+        role: Http2Role,
+        limits: Limits,
+        counters: Counters,
+        now: float,
+        *,
+        age_factor: float = 1.0,
+        budget: ByteBudget | None = None,
     ) -> None:
-        """Open a connection at `now`. `age_factor` varies `Limits.max_age` from connection to connection."""
-        super().__init__(side, limits, counters, now, age_factor)
+        """Open a connection at `now`. `age_factor` varies `Limits.max_age` from connection to connection.
+
+        `budget` is what all connections of a node together may have waiting.
+        """
+        super().__init__(role, limits, counters, now, age_factor=age_factor, budget=budget)
         self._decoder = HeaderDecoder(limits.max_header_list)
         self._reader = FrameReader(
             self,
@@ -126,7 +136,7 @@ class Connection(Endpoint):
             if now >= stream.deadline:
                 detail = "the call's deadline has passed"
                 violation = StreamViolation(
-                    ErrorCode.CANCEL, "deadline", detail, status=Status.DEADLINE_EXCEEDED
+                    ErrorCode.CANCEL, "deadline", detail, status=GrpcStatus.DEADLINE_EXCEEDED
                 )
                 self._refuse_input(stream, violation)
         return self._take_events()
@@ -135,7 +145,11 @@ class Connection(Endpoint):
         """The socket is gone; every stream ends with UNAVAILABLE."""
         if self._goaway:
             detail = f"{detail}, after the peer's {self._goaway}"
-        self._end_all(Cause(Status.UNAVAILABLE, detail))
+        self._end_all(Cause(GrpcStatus.UNAVAILABLE, detail))
+        # What is unfinished goes, and what leads back here: memory is free when nobody holds us.
+        self._reader.close()
+        self._block = None
+        self._touched, self._control = [], []
         return self._take_events()
 
     def next_deadline(self) -> float | None:
@@ -165,10 +179,13 @@ class Connection(Endpoint):
         self._uncredited += length
         stream = self._streams.get(stream_id)
         if payload == 0:
-            self._charge("empty_data")
+            self._charges.control(self._now, "empty_data")
         if stream is None:
-            # On its way when the stream ended. Flow control bounds it as it does any DATA.
             self._not_idle(stream_id)
+            # On its way when the stream ended, as far as the window went that the stream had then.
+            self._late_window -= length
+            if self._late_window < 0:
+                self._charges.control(self._now, "late_data")
             return None
         if stream.batch is None:
             stream.batch = []
@@ -206,7 +223,7 @@ class Connection(Endpoint):
         if stream.input_ended:
             return
         if not self._server:
-            self._end_with_response(stream, Cause(Status.UNKNOWN, "the stream ended without grpc-status"))
+            self._end_with_response(stream, Cause(GrpcStatus.UNKNOWN, "the stream ended without grpc-status"))
         elif stream.assembler.partial:
             self._refuse_bad_input(
                 stream,
@@ -214,7 +231,7 @@ class Connection(Endpoint):
                     ErrorCode.PROTOCOL_ERROR,
                     "truncated_message",
                     "the stream ended inside a message",
-                    status=Status.INTERNAL,
+                    status=GrpcStatus.INTERNAL,
                 ),
             )
         else:
@@ -229,7 +246,7 @@ class Connection(Endpoint):
         if self._block is not None:
             raise _protocol_error("continuation", "an unknown frame inside a header block")
         self._first_is_settings(None)
-        self._charge("unknown_frame")
+        self._charges.control(self._now, "unknown_frame")
 
     def frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Any other frame, whole."""
@@ -294,7 +311,7 @@ class Connection(Endpoint):
         """CONTINUATION (6.10)."""
         if self._block is None or stream_id != self._block_stream_id:
             raise _protocol_error("continuation", "CONTINUATION without HEADERS")
-        self._charge("continuation_flood")
+        self._charges.control(self._now, "continuation_flood")
         self._block += payload
         if len(self._block) > self._decoder.hard_limit:
             raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "header_bomb", "a header block without end")
@@ -303,8 +320,9 @@ class Connection(Endpoint):
             self._read_block(stream_id, block, ends_stream=self._block_ends_stream)
 
     def _read_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
-        self._charge("header_flood", 1 + len(block) // HEADER_BYTES_PER_CHARGE)
+        self._charges.header_block(self._now, len(block))
         fields = self._decoder.decode(block)  # whatever the stream's state: decoding has state of its own
+        self._charges.fields(self._now, len(fields))
         stream = self._streams.get(stream_id)
         try:
             if stream is not None:
@@ -322,19 +340,21 @@ class Connection(Endpoint):
             else:
                 self._counters.refuse(violation.rule)
                 self._control.append(frames.rst_stream(stream_id, violation.code))
-                self._charge_reset()
+                self._charges.reset(self._now)
 
     def _read_request(self, stream_id: int, fields: list[tuple[bytes, bytes]], *, ends_stream: bool) -> None:
         self._last_id = stream_id
         if self._closed_to_new or len(self._streams) >= self._limits.max_streams:
             rule = "going_away" if self._closed_to_new else "max_streams"
+            self._late_window += self._stream_receive_window
             raise StreamViolation(ErrorCode.REFUSED_STREAM, rule, "no more streams")
+        self._charges.call(self._now)
         request = headers.read_request(fields)
         if headers.list_size(fields) > self._limits.max_header_list:
             size = self._limits.max_header_list
             self._refuse_request(
                 stream_id,
-                (200, Status.RESOURCE_EXHAUSTED, f"the request's headers are larger than {size} bytes"),
+                (200, GrpcStatus.RESOURCE_EXHAUSTED, f"the request's headers are larger than {size} bytes"),
                 rule="header_list_size",
                 input_ended=ends_stream,
             )
@@ -350,7 +370,7 @@ class Connection(Endpoint):
             self.data_end(stream)
 
     def _refuse_request(
-        self, stream_id: int, reason: tuple[int, Status, str], *, rule: str, input_ended: bool
+        self, stream_id: int, reason: tuple[int, GrpcStatus, str], *, rule: str, input_ended: bool
     ) -> None:
         http_status, status, message = reason
         fields = [
@@ -360,8 +380,9 @@ class Connection(Endpoint):
             *headers.trailers(status, message),
         ]
         self._counters.refuse(rule)
+        self._late_window += 0 if input_ended else self._stream_receive_window
         self._answer(stream_id, fields, self._control, input_ended=input_ended)
-        self._charge_reset()
+        self._charges.reset(self._now)
 
     def _read_request_trailers(
         self, stream: StreamState, fields: list[tuple[bytes, bytes]], *, ends_stream: bool
@@ -370,7 +391,7 @@ class Connection(Endpoint):
         if stream.input_ended:
             raise StreamViolation(ErrorCode.STREAM_CLOSED, "stream_closed", "HEADERS after END_STREAM")
         if not ends_stream:
-            raise headers.Malformed("trailers that do not end the stream")
+            raise headers.MalformedHeaders("trailers that do not end the stream")
         self.data_end(stream)
 
     def _read_response(
@@ -379,23 +400,23 @@ class Connection(Endpoint):
         if stream.accepted:
             trailers = headers.read_trailers(fields)
             if not ends_stream:
-                raise headers.Malformed("trailers that do not end the stream")
-            self._end_with_response(stream, _cause_of(trailers, 200))
+                raise headers.MalformedHeaders("trailers that do not end the stream")
+            self._end_with_response(stream, headers.read_cause(trailers, 200))
             return
         http_status, response = headers.read_response(fields)
         if 100 <= http_status < 200:
             if ends_stream:
-                raise headers.Malformed("an informational response that ends the stream")
-            self._charge("informational_response")
+                raise headers.MalformedHeaders("an informational response that ends the stream")
+            self._charges.control(self._now, "informational_response")
         elif http_status != 200 or not headers.is_grpc(response) or ends_stream:
-            cause = _cause_of(response, http_status)
+            cause = headers.read_cause(response, http_status)
             if not ends_stream:
                 self._control.append(frames.rst_stream(stream.id, ErrorCode.CANCEL))
                 stream.output_ended = True
             self._end_with_response(stream, cause)
         elif response.get("grpc-encoding", "identity") != "identity":
             detail = "the response is compressed, though nobody asked for it"
-            self._reset(stream, ErrorCode.CANCEL, "compressed_message", detail, Status.INTERNAL)
+            self._reset(stream, ErrorCode.CANCEL, "compressed_message", detail, GrpcStatus.INTERNAL)
         else:
             stream.accepted = True
             self._events.append(ResponseReceived(stream, response))
@@ -406,7 +427,7 @@ class Connection(Endpoint):
             raise _protocol_error("stream_id", "PRIORITY on stream 0")
         if len(payload) != 5:
             raise _frame_size("PRIORITY", payload)
-        self._charge("priority_flood")
+        self._charges.control(self._now, "priority_flood")
 
     def _read_rst_stream(self, stream_id: int, payload: bytes) -> None:
         """RST_STREAM (6.4)."""
@@ -415,12 +436,12 @@ class Connection(Endpoint):
         stream = self._streams.get(stream_id)
         if stream is None:
             self._not_idle(stream_id)
-            self._charge("reset_flood")
+            self._charges.control(self._now, "reset_flood")
             return
         if not stream.used:
-            self._charge_reset()
+            self._charges.reset(self._now)
         code = ErrorCode.read(frames.LONG.unpack(payload)[0])
-        self._end(stream, Cause(Status.of_reset(code), "the peer reset the stream", code))
+        self._end(stream, Cause(GrpcStatus.of_reset(code), "the peer reset the stream", code))
 
     def _read_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         """SETTINGS (6.5)."""
@@ -431,7 +452,7 @@ class Connection(Endpoint):
                 raise _frame_size("SETTINGS with ACK", payload)
             if not self._settings_seen:
                 raise _protocol_error("preface", "the first frame must be SETTINGS")
-            self._charge("settings_flood")
+            self._charges.control(self._now, "settings_flood")
             if not self._settings_acked:
                 self._acknowledged()
             return
@@ -439,10 +460,20 @@ class Connection(Endpoint):
             raise _frame_size("SETTINGS", payload)
         if len(payload) > 6 * MAX_SETTINGS:
             raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "settings_flood", "too many settings in one frame")
-        self._charge("settings_flood")
+        self._charges.control(self._now, "settings_flood", 1 + len(payload) // (6 * SETTINGS_PER_UNIT))
         self._settings_seen = True
+        window = self._peer_window
         for identifier, value in frames.SETTING.iter_unpack(payload):
-            self._apply_setting(identifier, value)
+            if identifier == frames.SETTINGS_INITIAL_WINDOW_SIZE:
+                if value > frames.LARGEST_WINDOW:
+                    raise Violation(
+                        ErrorCode.FLOW_CONTROL_ERROR, "settings", "an initial window of more than 2^31-1"
+                    )
+                window = value
+            else:
+                self._apply_setting(identifier, value)
+        if window != self._peer_window:
+            self._widen_all(window)
         self._control.append(frames.SETTINGS_ACK)
         self.deadlines.established = self._settings_acked
 
@@ -453,14 +484,6 @@ class Connection(Endpoint):
                     raise _protocol_error("settings", f"ENABLE_PUSH of {value}")
             case frames.SETTINGS_MAX_CONCURRENT_STREAMS:
                 self._peer_max_streams = value
-            case frames.SETTINGS_INITIAL_WINDOW_SIZE:
-                if value > frames.LARGEST_WINDOW:
-                    raise Violation(
-                        ErrorCode.FLOW_CONTROL_ERROR, "settings", "an initial window of more than 2^31-1"
-                    )
-                difference, self._peer_window = value - self._peer_window, value
-                for stream in self._streams.values():
-                    self._widen(stream, difference)
             case frames.SETTINGS_MAX_FRAME_SIZE:
                 if not frames.DEFAULT_MAX_FRAME <= value <= frames.LARGEST_MAX_FRAME:
                     raise _protocol_error("settings", f"MAX_FRAME_SIZE of {value}")
@@ -469,6 +492,19 @@ class Connection(Endpoint):
                 # HEADER_TABLE_SIZE: we use no table. MAX_HEADER_LIST_SIZE: advisory; the peer refuses what
                 # it does not want. Unknown ones are ignored (6.5.2).
                 pass
+
+    def _widen_all(self, window: int) -> None:
+        """The peer changed its initial window, which moves the window of every stream (6.9.2).
+
+        Of several changes in one frame only the last one counts: nobody sees the windows between them.
+        """
+        self._charges.control(self._now, "settings_flood", len(self._streams) // STREAMS_PER_UNIT)
+        difference, self._peer_window = window - self._peer_window, window
+        for stream in self._streams.values():
+            stream.send_window += difference
+            if stream.send_window > frames.LARGEST_WINDOW:
+                raise Violation(ErrorCode.FLOW_CONTROL_ERROR, "settings", "a window of more than 2^31-1")
+            self._set_ready(stream)
 
     def _acknowledged(self) -> None:
         """Our settings are in force at the peer."""
@@ -486,7 +522,7 @@ class Connection(Endpoint):
             raise _protocol_error("stream_id", f"PING on stream {stream_id}")
         if len(payload) != 8:
             raise _frame_size("PING", payload)
-        self._charge("ping_flood")
+        self._charges.control(self._now, "ping_flood")
         if not flags & frames.ACK:
             self._control.append(frames.ping(payload, ack=True))
         elif payload == DRAIN_PING and self.going_away and self._server:
@@ -498,12 +534,12 @@ class Connection(Endpoint):
             raise _protocol_error("stream_id", f"GOAWAY on stream {stream_id}")
         if len(payload) < 8:
             raise _frame_size("GOAWAY", payload)
-        self._charge("goaway_flood")
+        self._charges.control(self._now, "goaway_flood")
         last_id = frames.LONG.unpack_from(payload)[0] & 0x7FFFFFFF
         code = ErrorCode.read(frames.LONG.unpack_from(payload, 4)[0])
         self._goaway = f"GOAWAY {code.name}"
         if not self._server:
-            cause = Cause(Status.UNAVAILABLE, f"the server did not take the stream: {self._goaway}", code)
+            cause = Cause(GrpcStatus.UNAVAILABLE, f"the server did not take the stream: {self._goaway}", code)
             for stream in [one for one in self._streams.values() if one.id > last_id]:
                 self._end(stream, cause)
         if not self.going_away:
@@ -515,7 +551,7 @@ class Connection(Endpoint):
         """WINDOW_UPDATE (6.9)."""
         if len(payload) != 4:
             raise _frame_size("WINDOW_UPDATE", payload)
-        self._charge("window_update_flood")
+        self._charges.control(self._now, "window_update_flood")
         increment = frames.LONG.unpack(payload)[0] & 0x7FFFFFFF
         if stream_id == 0:
             if increment == 0:
@@ -535,19 +571,12 @@ class Connection(Endpoint):
             stream.send_window += increment
             self._set_ready(stream)
 
-    def _widen(self, stream: StreamState, difference: int) -> None:
-        """The peer changed its initial window (6.9.2)."""
-        stream.send_window += difference
-        if stream.send_window > frames.LARGEST_WINDOW:
-            raise Violation(ErrorCode.FLOW_CONTROL_ERROR, "settings", "a window of more than 2^31-1")
-        self._set_ready(stream)
-
     # -- Rules for many frames -----------------------------------------------------------------------
 
     def _end_with_response(self, stream: StreamState, cause: Cause) -> None:
         """The server's side of a stream has ended, and with it the call (client only)."""
         if cause.ok and stream.assembler.partial:
-            cause = Cause(Status.INTERNAL, "the stream ended inside a message")
+            cause = Cause(GrpcStatus.INTERNAL, "the stream ended inside a message")
         if not stream.output_ended:
             self._control.append(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
         self._end(stream, cause)
@@ -559,17 +588,7 @@ class Connection(Endpoint):
 
     def _refuse_bad_input(self, stream: StreamState, violation: StreamViolation) -> None:
         self._refuse_input(stream, violation)
-        self._charge_reset()
-
-    def _charge(self, rule: str, cost: int = 1) -> None:
-        """Count a frame that brings nobody anything."""
-        if not self._controls.spend(self._now, cost):
-            raise Violation(ErrorCode.ENHANCE_YOUR_CALM, rule, "too many frames that carry nothing")
-
-    def _charge_reset(self) -> None:
-        """Count a stream that was opened for nothing."""
-        if not self._resets.spend(self._now):
-            raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "rapid_reset", "too many streams opened and reset")
+        self._charges.reset(self._now)
 
 
 def _protocol_error(rule: str, detail: str) -> Violation:
@@ -578,13 +597,3 @@ def _protocol_error(rule: str, detail: str) -> Violation:
 
 def _frame_size(name: str, payload: bytes) -> Violation:
     return Violation(ErrorCode.FRAME_SIZE_ERROR, "frame_size", f"{name} of {len(payload)} bytes")
-
-
-def _cause_of(trailers: headers.Headers, http_status: int) -> Cause:
-    """The cause that a response's last headers tell."""
-    odd_http = None if http_status == 200 else http_status
-    if (told := headers.read_status(trailers)) is not None:
-        return Cause(*told, http_status=odd_http)
-    if odd_http is not None:
-        return Cause(Status.of_http(odd_http), http_status=odd_http)
-    return Cause(Status.UNKNOWN, "the response has no grpc-status")

@@ -1,19 +1,22 @@
 """What this side of a connection says: its settings, its streams and their ends, window, DATA.
 
-The lower half of `connection.Connection`; nothing here reads what the peer sent. Whatever is to go out is
-put into `_control` at once, or waits in a stream's outbox for its turn and for window.
+The lower half of `connection.Http2Connection`; nothing here reads what the peer sent. Whatever is to go
+out is put into `_control` at once, or waits in a stream's send buffer for its turn and for window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames, headers
+from gateway.http2.charges import Charges
 from gateway.http2.deadlines import Deadlines
-from gateway.http2.errors import Cause, ErrorCode, Status, StreamViolation, Violation
-from gateway.http2.events import Drained, Event, MessagesReceived, StreamEnded
-from gateway.http2.limits import Allowance, Counters, Limits
-from gateway.http2.messages import Buffer, Outbox
+from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
+from gateway.http2.events import Event, MessagesReceived, StreamDrained, StreamEnded
+from gateway.http2.limits import Counters, Limits
+from gateway.http2.messages import UNCOUNTED, Buffer, Message, SendBuffer
 from gateway.http2.stream import StreamState
 
 OUTPUT_SIZE = 256 * 1024
@@ -22,25 +25,26 @@ DRAIN_PING = b"drain..."
 KEEPALIVE_PING = b"alive..."
 
 
-class Side(Enum):
+class Http2Role(Enum):
     """Which end of the connection this is."""
 
     CLIENT = auto()
     SERVER = auto()
 
 
-class Endpoint:
+class Http2Endpoint:
     """The state of a connection, and everything that goes out on it."""
 
     __slots__ = (
+        "_charges",
         "_closed_to_new",
         "_control",
-        "_controls",
         "_counters",
         "_events",
         "_first_block",
         "_held",
         "_last_id",
+        "_late_window",
         "_limits",
         "_now",
         "_partial",
@@ -49,21 +53,30 @@ class Endpoint:
         "_peer_window",
         "_ready",
         "_receive_window",
-        "_resets",
         "_send_window",
         "_server",
         "_stream_receive_window",
         "_streams",
         "_touched",
         "_uncredited",
+        "_unsent",
         "deadlines",
         "going_away",
         "over",
         "rearm",
     )
 
-    def __init__(self, side: Side, limits: Limits, counters: Counters, now: float, age_factor: float) -> None:
-        self._server = side is Side.SERVER
+    def __init__(
+        self,
+        role: Http2Role,
+        limits: Limits,
+        counters: Counters,
+        now: float,
+        *,
+        age_factor: float,
+        budget: ByteBudget | None,
+    ) -> None:
+        self._server = role is Http2Role.SERVER
         self._limits = limits
         self._counters = counters
         self._now = now
@@ -80,8 +93,7 @@ class Endpoint:
         self._last_id = 0
         """The newest stream: of the client, whichever side this is."""
         self._events: list[Event] = []
-        self._controls = Allowance(limits.control_burst, limits.control_rate, now)
-        self._resets = Allowance(limits.reset_burst, limits.reset_rate, now)
+        self._charges = Charges(limits, now)
 
         # Window that the peer has.
         self._receive_window = limits.connection_window
@@ -93,10 +105,13 @@ class Endpoint:
         """Bytes received for paused streams."""
         self._partial = 0
         """Bytes of unfinished messages."""
+        self._late_window = 0
+        """Bytes that the peer may have sent on streams before it knew that they had ended."""
         self._touched: list[StreamState] = []
         """The streams that got DATA in this read."""
 
         # Window that we have.
+        self._unsent = ByteBudget(limits.max_connection_unsent, budget)
         self._control: list[bytes] = []
         """Frames that are not subject to flow control."""
         self._ready: dict[int, StreamState] = {}
@@ -170,42 +185,62 @@ class Endpoint:
         self._answer(
             stream.id, [(":status", str(http_status))], self._control, input_ended=stream.input_ended
         )
-        self._end(stream, Cause(Status.of_http(http_status), http_status=http_status, local=True))
+        self._end(stream, Cause(GrpcStatus.of_http(http_status), http_status=http_status, local=True))
 
-    def send(self, stream: StreamState, messages: list[bytes]) -> bool:
-        """Put messages into the stream's outbox. False: the stream is over or finishing."""
+    def send(self, stream: StreamState, messages: Sequence[Message]) -> bool:
+        """Put messages into the stream's send buffer. False: the stream is over or finishing."""
         if stream.output_ended or stream.finishing is not None:
             return False
-        outbox = stream.outbox
-        if outbox is None:
-            outbox = stream.outbox = Outbox()
-        outbox.put(messages)
+        send_buffer = stream.send_buffer
+        if send_buffer is None:
+            send_buffer = stream.send_buffer = SendBuffer(self._unsent)
+        else:
+            self._unsent.waits(stream)
+        send_buffer.put(messages)
         self._counters.messages_sent += len(messages)
-        if outbox.size > self._limits.high_water:
+        if send_buffer.size > self._limits.high_water:
             stream.above_high_water = True
-            if outbox.size > self._limits.max_unsent:
-                detail = f"{outbox.size} bytes unsent; the limit is {self._limits.max_unsent}"
-                self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, Status.RESOURCE_EXHAUSTED)
+            if send_buffer.size > self._limits.max_unsent:
+                detail = f"{send_buffer.size} bytes unsent; the limit is {self._limits.max_unsent}"
+                self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, GrpcStatus.RESOURCE_EXHAUSTED)
                 return False
         self._set_ready(stream)
+        if send_buffer.size > UNCOUNTED and self._unsent.over:
+            self._unsent.relieve()
         return True
 
-    def finish(self, stream: StreamState, status: Status = Status.OK, message: str = "") -> None:
-        """End the output behind the outbox: trailers of a server, END_STREAM of a client.
+    def shed(self, stream: StreamState) -> int:
+        """Drop the messages of a stream that may be dropped and are not begun; return how many."""
+        send_buffer = stream.send_buffer
+        if send_buffer is None:
+            return 0
+        dropped = send_buffer.shed(stream.droppable)
+        self._counters.refuse("unsent_budget", dropped)
+        if not send_buffer.size:
+            self._ready.pop(stream.id, None)
+        self._sent(stream, send_buffer, self._control)
+        return dropped
+
+    def buffered(self, size: int) -> None:
+        """So many bytes more, or fewer, are between `output` and the socket."""
+        self._unsent.add(size)
+
+    def finish(self, stream: StreamState, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
+        """End the output behind the send buffer: trailers of a server, END_STREAM of a client.
 
         A server's stream is over then, whether the client has ended its side or not.
         """
         if stream.output_ended or stream.finishing is not None:
             return
         stream.finishing = Cause(status, message, local=True)
-        if stream.outbox is None:
+        if stream.send_buffer is None:
             self._finish_now(stream, self._control)
 
     def reset(self, stream: StreamState, message: str = "cancelled") -> None:
         """Cancel the stream, both ways and at once (RST_STREAM)."""
         if stream.id in self._streams:
             self._control.append(frames.rst_stream(stream.id, ErrorCode.CANCEL))
-            self._end(stream, Cause(Status.CANCELLED, message, ErrorCode.CANCEL, local=True))
+            self._end(stream, Cause(GrpcStatus.CANCELLED, message, ErrorCode.CANCEL, local=True))
 
     def pause(self, stream: StreamState) -> None:
         """Give the peer no more window for this stream."""
@@ -244,7 +279,7 @@ class Endpoint:
         """End the connection now; its streams end with UNAVAILABLE."""
         if not self.over:
             self._goodbye(ErrorCode.NO_ERROR, detail)
-            self._end_all(Cause(Status.UNAVAILABLE, detail, local=True))
+            self._end_all(Cause(GrpcStatus.UNAVAILABLE, detail, local=True))
 
     # -- Bytes ---------------------------------------------------------------------------------------
 
@@ -280,33 +315,38 @@ class Endpoint:
             out.append(frames.rst_stream(stream_id, ErrorCode.NO_ERROR))
 
     def _cut_data(self, out: list[Buffer]) -> None:
-        """Give each ready stream a turn, as long as there is window and room in this output."""
+        """Give each ready stream a turn, as long as there is window and space in this output."""
         budget = OUTPUT_SIZE
         for stream in list(self._ready.values()):
-            outbox = stream.outbox
-            assert outbox is not None
+            send_buffer = stream.send_buffer
+            assert send_buffer is not None
             allowed = min(budget, self._send_window, stream.send_window)
             if allowed <= 0:
                 break
             del self._ready[stream.id]
-            size = outbox.cut(stream.id, allowed, self._peer_max_frame, out)
+            size, completed = send_buffer.cut(stream.id, allowed, self._peer_max_frame, out)
             budget -= size
             self._send_window -= size
             stream.send_window -= size
             stream.output_stalled_since = None
             stream.used = True
-            # The peer answers DATA with window updates, for the stream and for the connection. Most send few,
-            # but nothing forbids one for every small message.
-            self._controls.earn(2 + size // 32)
-            if stream.above_high_water and outbox.size <= self._limits.low_water:
-                stream.above_high_water = False
-                self._events.append(Drained(stream))
-            if outbox.size:
+            self._charges.data_sent(completed, size)
+            if send_buffer.size:
+                self._unsent.progressed(stream)
                 self._set_ready(stream)
-            else:
-                stream.outbox = None
-                if stream.finishing is not None:
-                    self._finish_now(stream, out)
+            self._sent(stream, send_buffer, out)
+
+    def _sent(self, stream: StreamState, send_buffer: SendBuffer, out: list[bytes] | list[Buffer]) -> None:
+        """Less waits in a stream than before, or nothing."""
+        if stream.above_high_water and send_buffer.size <= self._limits.low_water:
+            stream.above_high_water = False
+            self._events.append(StreamDrained(stream))
+        if not send_buffer.size:
+            stream.send_buffer = None
+            if self._unsent.holders:
+                self._unsent.settled(stream)
+            if stream.finishing is not None:
+                self._finish_now(stream, out)
 
     def _finish_now(self, stream: StreamState, out: list[bytes] | list[Buffer]) -> None:
         cause = stream.finishing
@@ -322,7 +362,11 @@ class Endpoint:
             stream.output_ended = True
 
     def _set_ready(self, stream: StreamState) -> None:
-        if stream.outbox is not None and stream.send_window > 0 and (stream.accepted or not self._server):
+        if (
+            stream.send_buffer is not None
+            and stream.send_window > 0
+            and (stream.accepted or not self._server)
+        ):
             self._ready[stream.id] = stream
 
     # -- Streams and their ends ----------------------------------------------------------------------
@@ -334,6 +378,7 @@ class Endpoint:
             receive_window=self._stream_receive_window,
             max_message=self._limits.max_message,
         )
+        stream.on_shed = self.shed
         self._counters.streams_opened += 1
         self.deadlines.stream_opened(now)
         self.rearm = True
@@ -352,13 +397,13 @@ class Endpoint:
         self._end(stream, Cause(violation.status, violation.detail, local=True))
 
     def _reset(
-        self, stream: StreamState, code: ErrorCode, rule: str, detail: str, status: Status | None = None
+        self, stream: StreamState, code: ErrorCode, rule: str, detail: str, status: GrpcStatus | None = None
     ) -> None:
         """End a stream with RST_STREAM, counted under `rule`."""
         self._counters.refuse(rule)
         self._control.append(frames.rst_stream(stream.id, code))
         self._end(
-            stream, Cause(Status.of_reset(code) if status is None else status, detail, code, local=True)
+            stream, Cause(GrpcStatus.of_reset(code) if status is None else status, detail, code, local=True)
         )
 
     def _end(self, stream: StreamState, cause: Cause) -> None:
@@ -368,11 +413,16 @@ class Endpoint:
         self._flush(stream)
         self._ready.pop(stream.id, None)
         self._held -= stream.held
+        self._late_window += max(0, stream.receive_window)
         self._partial -= stream.assembler.settled
         stream.input_ended = stream.output_ended = True
-        stream.outbox = stream.deadline = None
+        if stream.send_buffer is not None:
+            stream.send_buffer.clear()
+            self._unsent.settled(stream)
+        stream.send_buffer = stream.deadline = stream.on_shed = None
+        stream.assembler.clear()
         self._counters.streams_closed += 1
-        self._controls.earn(4)  # what may come late: window updates, a reset
+        self._charges.stream_ended()
         self._events.append(StreamEnded(stream, cause))
         if not self._streams:
             self.deadlines.idle_since = self._now
@@ -391,12 +441,12 @@ class Endpoint:
         timeout = self._limits.stall_timeout
         assert timeout is not None
         for stream in list(self._streams.values()):
-            if stream.outbox is not None:
+            if stream.send_buffer is not None:
                 if stream.output_stalled_since is None:
                     stream.output_stalled_since = now
                 elif now - stream.output_stalled_since >= timeout:
                     detail = f"the peer took nothing of {stream.unsent} bytes for {timeout:g} s"
-                    self._reset(stream, ErrorCode.CANCEL, "stall_timeout", detail, Status.UNAVAILABLE)
+                    self._reset(stream, ErrorCode.CANCEL, "stall_timeout", detail, GrpcStatus.UNAVAILABLE)
                     continue
             if stream.assembler.partial and not stream.paused:
                 if stream.input_stalled_since is None:
@@ -404,7 +454,7 @@ class Endpoint:
                 elif now - stream.input_stalled_since >= timeout:
                     detail = f"nothing of an unfinished message came for {timeout:g} s"
                     violation = StreamViolation(
-                        ErrorCode.CANCEL, "stall_timeout", detail, status=Status.UNAVAILABLE
+                        ErrorCode.CANCEL, "stall_timeout", detail, status=GrpcStatus.UNAVAILABLE
                     )
                     self._refuse_input(stream, violation)
 
@@ -433,7 +483,7 @@ class Endpoint:
         """End the connection for a rule that the peer broke."""
         self._counters.refuse(violation.rule)
         self._goodbye(violation.code, violation.detail)
-        self._end_all(Cause(Status.UNAVAILABLE, violation.detail, violation.code, local=True))
+        self._end_all(Cause(GrpcStatus.UNAVAILABLE, violation.detail, violation.code, local=True))
 
     # -- The end of a read ---------------------------------------------------------------------------
 
@@ -454,7 +504,7 @@ class Endpoint:
                         ErrorCode.CANCEL,
                         "max_partial",
                         f"unfinished messages of more than {self._limits.max_partial} bytes",
-                        status=Status.RESOURCE_EXHAUSTED,
+                        status=GrpcStatus.RESOURCE_EXHAUSTED,
                     )
                     self._refuse_input(stream, violation)
                 elif 2 * stream.uncredited >= self._limits.stream_window and not stream.paused:

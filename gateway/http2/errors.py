@@ -41,7 +41,7 @@ class ErrorCode(IntEnum):
         return cls(number) if number <= cls.HTTP_1_1_REQUIRED else cls.INTERNAL_ERROR
 
 
-class Status(IntEnum):
+class GrpcStatus(IntEnum):
     """gRPC status codes."""
 
     OK = 0
@@ -63,31 +63,31 @@ class Status(IntEnum):
     UNAUTHENTICATED = 16
 
     @classmethod
-    def of_http(cls, status: int) -> Status:
+    def of_http(cls, status: int) -> GrpcStatus:
         """The status of a response that is no gRPC response (gRPC's "HTTP to gRPC status mapping")."""
         return _OF_HTTP.get(status, cls.UNKNOWN)
 
     @classmethod
-    def of_reset(cls, code: ErrorCode) -> Status:
+    def of_reset(cls, code: ErrorCode) -> GrpcStatus:
         """The status of a stream that was reset with `code` (gRPC over HTTP/2, "Errors")."""
         return _OF_RESET.get(code, cls.INTERNAL)
 
 
 _OF_HTTP = {
-    400: Status.INTERNAL,
-    401: Status.UNAUTHENTICATED,
-    403: Status.PERMISSION_DENIED,
-    404: Status.UNIMPLEMENTED,
-    429: Status.UNAVAILABLE,
-    502: Status.UNAVAILABLE,
-    503: Status.UNAVAILABLE,
-    504: Status.UNAVAILABLE,
+    400: GrpcStatus.INTERNAL,
+    401: GrpcStatus.UNAUTHENTICATED,
+    403: GrpcStatus.PERMISSION_DENIED,
+    404: GrpcStatus.UNIMPLEMENTED,
+    429: GrpcStatus.UNAVAILABLE,
+    502: GrpcStatus.UNAVAILABLE,
+    503: GrpcStatus.UNAVAILABLE,
+    504: GrpcStatus.UNAVAILABLE,
 }
 _OF_RESET = {
-    ErrorCode.REFUSED_STREAM: Status.UNAVAILABLE,
-    ErrorCode.CANCEL: Status.CANCELLED,
-    ErrorCode.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
-    ErrorCode.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
+    ErrorCode.REFUSED_STREAM: GrpcStatus.UNAVAILABLE,
+    ErrorCode.CANCEL: GrpcStatus.CANCELLED,
+    ErrorCode.ENHANCE_YOUR_CALM: GrpcStatus.RESOURCE_EXHAUSTED,
+    ErrorCode.INADEQUATE_SECURITY: GrpcStatus.PERMISSION_DENIED,
 }
 
 
@@ -95,7 +95,7 @@ _OF_RESET = {
 class Cause:
     """Why a stream ended."""
 
-    status: Status
+    status: GrpcStatus
     """The gRPC status: the peer's own, or the one its reset, refusal or silence stands for."""
     message: str = ""
     """For people. The peer's own words when it sent some (already decoded)."""
@@ -109,7 +109,7 @@ class Cause:
     @property
     def ok(self) -> bool:
         """Whether the call ended as it should."""
-        return self.status is Status.OK
+        return self.status is GrpcStatus.OK
 
     def __str__(self) -> str:
         parts = [self.status.name]
@@ -159,6 +159,6 @@ class StreamViolation(Violation):
     refused with that gRPC status.
     """
 
-    def __init__(self, code: ErrorCode, rule: str, detail: str, *, status: Status | None = None) -> None:
+    def __init__(self, code: ErrorCode, rule: str, detail: str, *, status: GrpcStatus | None = None) -> None:
         super().__init__(code, rule, detail)
         self.status = status

@@ -39,7 +39,7 @@ class InputEnded(NamedTuple):
     stream: StreamState
 
 
-class Drained(NamedTuple):
+class StreamDrained(NamedTuple):
     """The unsent bytes of a stream fell from above `Limits.high_water` to `Limits.low_water`."""
 
     stream: StreamState
@@ -56,4 +56,12 @@ class GoingAway(NamedTuple):
     """The peer takes no new streams on this connection; the open ones go on."""
 
 
-Event = RequestReceived | ResponseReceived | MessagesReceived | InputEnded | Drained | StreamEnded | GoingAway
+Event = (
+    RequestReceived
+    | ResponseReceived
+    | MessagesReceived
+    | InputEnded
+    | StreamDrained
+    | StreamEnded
+    | GoingAway
+)

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 import hpack
 
-from gateway.http2.errors import ErrorCode, Status, StreamViolation, Violation
+from gateway.http2.errors import Cause, ErrorCode, GrpcStatus, StreamViolation, Violation
 from identity.errors import ConfigError
 
 # The library traces every field it codes, tokens included, so its debug level must stay off.
@@ -55,7 +55,7 @@ class Headers(dict[str, str]):
     __str__ = __repr__
 
 
-class Malformed(StreamViolation):
+class MalformedHeaders(StreamViolation):
     """A header list that RFC 9113, 8 forbids. Ends its stream."""
 
     def __init__(self, detail: str) -> None:
@@ -135,26 +135,26 @@ def list_size(fields: list[tuple[bytes, bytes]]) -> int:
 
 
 def read_request(fields: list[tuple[bytes, bytes]]) -> Headers:
-    """The headers of a request. Raises Malformed."""
+    """The headers of a request. Raises MalformedHeaders."""
     headers = _read(fields, _REQUEST_PSEUDO)
     if missing := {":method", ":scheme", ":path"} - headers.keys():
-        raise Malformed(f"a request without {', '.join(sorted(missing))}")
+        raise MalformedHeaders(f"a request without {', '.join(sorted(missing))}")
     if not headers[":path"]:
-        raise Malformed("a request with an empty :path")
+        raise MalformedHeaders("a request with an empty :path")
     return headers
 
 
 def read_response(fields: list[tuple[bytes, bytes]]) -> tuple[int, Headers]:
-    """The HTTP status and the headers of a response. Raises Malformed."""
+    """The HTTP status and the headers of a response. Raises MalformedHeaders."""
     headers = _read(fields, {b":status"})
     status = headers.get(":status", "")
     if len(status) != 3 or not status.isdecimal() or not status.isascii():
-        raise Malformed("a response without a status")
+        raise MalformedHeaders("a response without a status")
     return int(status), headers
 
 
 def read_trailers(fields: list[tuple[bytes, bytes]]) -> Headers:
-    """The trailers of a request or response. Raises Malformed."""
+    """The trailers of a request or response. Raises MalformedHeaders."""
     return _read(fields, set())
 
 
@@ -163,15 +163,15 @@ def _read(fields: list[tuple[bytes, bytes]], pseudo: set[bytes]) -> Headers:
     regular = False
     for name, value in fields:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise Malformed("a field with characters that are not allowed")
+            raise MalformedHeaders("a field with characters that are not allowed")
         key = name.decode("ascii")
         if name.startswith(b":"):
             if regular or name not in pseudo or key in headers:
-                raise Malformed("a pseudo-header field that is unknown, repeated or out of place")
+                raise MalformedHeaders("a pseudo-header field that is unknown, repeated or out of place")
         else:
             regular = True
             if name in _CONNECTION_FIELDS or (name == b"te" and value != b"trailers"):
-                raise Malformed(f"the field {key}, which belongs to one connection of HTTP/1")
+                raise MalformedHeaders(f"the field {key}, which belongs to one connection of HTTP/1")
         text = value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
@@ -205,18 +205,18 @@ def request(scheme: str, authority: str, path: str, extra: Fields) -> list[tuple
     ]
 
 
-def check_grpc_request(headers: Headers) -> tuple[int, Status, str] | None:
+def check_grpc_request(headers: Headers) -> tuple[int, GrpcStatus, str] | None:
     """Why a well-formed request is no gRPC call: HTTP status, gRPC status and a sentence. None: it is one."""
     if headers[":method"] != "POST":
-        return 405, Status.UNIMPLEMENTED, "a gRPC call is a POST"
+        return 405, GrpcStatus.UNIMPLEMENTED, "a gRPC call is a POST"
     if not is_grpc(headers):
-        return 415, Status.UNKNOWN, "a gRPC call has content-type application/grpc"
+        return 415, GrpcStatus.UNKNOWN, "a gRPC call has content-type application/grpc"
     if headers.get("te") != "trailers":
-        return 200, Status.INTERNAL, "a gRPC call has te: trailers"
+        return 200, GrpcStatus.INTERNAL, "a gRPC call has te: trailers"
     if headers.get("grpc-encoding", "identity") != "identity":
         return (
             200,
-            Status.UNIMPLEMENTED,
+            GrpcStatus.UNIMPLEMENTED,
             "messages must not be compressed; the only grpc-encoding is identity",
         )
     return None
@@ -229,20 +229,20 @@ def is_grpc(headers: Headers) -> bool:
 
 
 def read_timeout(headers: Headers) -> float | None:
-    """Seconds of grpc-timeout, None without one. Raises Malformed."""
+    """Seconds of grpc-timeout, None without one. Raises MalformedHeaders."""
     text = headers.get("grpc-timeout")
     if text is None:
         return None
     match = _TIMEOUT.fullmatch(text)
     if match is None:
-        raise Malformed("a grpc-timeout that is no number with a unit")
+        raise MalformedHeaders("a grpc-timeout that is no number with a unit")
     return int(match[1]) * _TIMEOUT_UNITS[match[2]]
 
 
 RESPONSE: tuple[tuple[str, str], ...] = ((":status", "200"), ("content-type", CONTENT_TYPE))
 
 
-def trailers(status: Status, message: str) -> list[tuple[str, str]]:
+def trailers(status: GrpcStatus, message: str) -> list[tuple[str, str]]:
     """The trailers that end a gRPC call."""
     fields = [("grpc-status", str(int(status)))]
     if message:
@@ -250,14 +250,24 @@ def trailers(status: Status, message: str) -> list[tuple[str, str]]:
     return fields
 
 
-def read_status(headers: Headers) -> tuple[Status, str] | None:
+def read_status(headers: Headers) -> tuple[GrpcStatus, str] | None:
     """grpc-status and grpc-message of trailers; None without a usable status."""
     text = headers.get("grpc-status", "")
     if not text.isascii() or not text.isdecimal():
         return None
     number = int(text[:9])
-    status = Status(number) if number <= Status.UNAUTHENTICATED else Status.UNKNOWN
+    status = GrpcStatus(number) if number <= GrpcStatus.UNAUTHENTICATED else GrpcStatus.UNKNOWN
     return status, unquote(headers.get("grpc-message", ""), errors="replace")
+
+
+def read_cause(trailers: Headers, http_status: int) -> Cause:
+    """The cause that a response's last headers tell."""
+    odd_http = None if http_status == 200 else http_status
+    if (told := read_status(trailers)) is not None:
+        return Cause(*told, http_status=odd_http)
+    if odd_http is not None:
+        return Cause(GrpcStatus.of_http(odd_http), http_status=odd_http)
+    return Cause(GrpcStatus.UNKNOWN, "the response has no grpc-status")
 
 
 def _quote(text: str) -> str:

@@ -9,9 +9,12 @@ Every limit bounds memory or CPU that a peer could otherwise claim:
     send while we do not read          stream_window, connection_window         it must wait
     not read what we send              high_water (told to the sender),         it should stop; then
                                        max_unsent, stall_timeout                the stream is reset
+    the same with many streams         max_connection_unsent, and the node's    messages are dropped, of the
+                                       budget (`actors.routing.budget`)         slowest stream first
     open streams and connections       max_streams, max_connections             REFUSED_STREAM; closed unread
     open and cancel streams in a rush  reset_burst, reset_rate                  ENHANCE_YOUR_CALM
     ping, settings, empty frames, ...  control_burst, control_rate              ENHANCE_YOUR_CALM
+    have us read headers, open calls   header_burst, header_rate                ENHANCE_YOUR_CALM
     large header lists                 max_header_list (soft), twice it (hard)  RESOURCE_EXHAUSTED; then
                                                                                 ENHANCE_YOUR_CALM
     say nothing                        handshake_timeout, idle_timeout,         the connection ends
@@ -62,12 +65,18 @@ class Limits:
     low_water: int = 256 * KIB
     max_unsent: int = 64 * MIB
     """Unsent bytes at which a stream is reset: its owner went on sending above `high_water`."""
+    max_connection_unsent: int = 64 * MIB
+    """Unsent bytes of all streams of a connection, a payload that several wait with counted once, above which
+    the slowest lose messages."""
     control_burst: int = 10_000
-    """Frames without a payload for anybody (ping, settings, reset, window update, priority, unknown, empty
-    data) that a peer may send at once; a header block counts as one for each 128 bytes. One costs about
-    1 us, 128 bytes of headers 20 to 100 us."""
+    """Work for frames without a payload for anybody (ping, settings, reset, window update, priority, unknown,
+    empty data) that a peer may cause at once. A unit is about 1 us, and a frame costs at least one."""
     control_rate: float = 1_000.0
-    """How many of them per second are good for ever. Data we send earns the window updates it needs."""
+    """How much of it per second is good for ever. Messages we send earn the window updates they need."""
+    header_burst: int = 50_000
+    """Work for header blocks and the calls they open that a peer may cause at once, in the same units: two
+    for each field, one for each eight bytes (Huffman), and more for a call that is opened."""
+    header_rate: float = 10_000.0
     reset_burst: int = 1_000
     """Streams that a peer may reset before it got a message, or have refused, at once. One costs 50 us."""
     reset_rate: float = 100.0
@@ -142,39 +151,12 @@ class Counters:
     bytes_sent: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
 
-    def refuse(self, rule: str) -> None:
-        """Count one refusal under the name of its rule."""
-        self.refusals[rule] = self.refusals.get(rule, 0) + 1
+    def refuse(self, rule: str, count: int = 1) -> None:
+        """Count refusals under the name of their rule."""
+        if count:
+            self.refusals[rule] = self.refusals.get(rule, 0) + count
 
     def snapshot(self) -> Statistics:
         """The numbers as they stand."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return Statistics(**values | {"refusals": MappingProxyType(dict(self.refusals))})
-
-
-class Allowance:
-    """A token bucket: `burst` at once and `rate` per second for ever. Time is an argument."""
-
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
-
-    def __init__(self, burst: int, rate: float, now: float) -> None:
-        self._burst = burst
-        self._rate = rate
-        self._tokens: float = burst
-        self._at = now
-
-    def spend(self, now: float, cost: int = 1) -> bool:
-        """Take `cost` tokens. False: there are not as many."""
-        if self._tokens < cost:
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-            self._at = now
-            if self._tokens < cost:
-                return False
-        self._tokens -= cost
-        return True
-
-    def earn(self, count: int) -> None:
-        """Put `count` tokens back, up to the burst."""
-        self._tokens += count
-        if self._tokens > self._burst:
-            self._tokens = self._burst

@@ -1,23 +1,25 @@
 """gRPC's length-prefixed messages: a byte for "compressed", four for the length, the message.
 
-`Assembler` finds them in the payloads of DATA frames, `Outbox` cuts a queue of them into DATA frames.
+`Assembler` finds them in the payloads of DATA frames, `SendBuffer` cuts a queue of them into DATA frames.
 Messages and frames are independent: many messages may share a frame, one may span many.
 
 Copies. A message inside one read is copied once, out of the read buffer. One that spans reads is
 collected as views of the read buffers and copied once, by the join. A view keeps its whole read buffer
 alive, so a view that is the smaller part of its buffer is replaced by a copy, and so are many small views
 (`settle`): what an unfinished message makes us hold is about twice its size, whatever the peer's frames are.
-Outgoing messages are copied once, into the bytes of a write.
+Outgoing messages are copied once, into the bytes of a write. Until then a large one is two pieces, of which
+the second may be waiting in other streams too (`SharedMessage`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from struct import Struct
 
+from actors.routing.budget import ByteBudget
 from gateway.http2 import frames
-from gateway.http2.errors import ErrorCode, Status, StreamViolation
+from gateway.http2.errors import ErrorCode, GrpcStatus, StreamViolation
 
 PREFIX_SIZE = 5
 FEW_PARTS = 16
@@ -27,7 +29,33 @@ _PREFIX = Struct(">BI")
 _read_prefix = _PREFIX.unpack_from
 _prefix = _PREFIX.pack
 
+UNCOUNTED = 4096
+"""Bytes of a stream that need not be on the budget while nobody has tried to send them: most never wait."""
+SHARED_SIZE = 16 * 1024
+"""From this size on a payload is worth being shared between the streams that wait with it."""
+
 Buffer = bytes | memoryview
+Droppable = Callable[[bytes], bool]
+"""Whether a message may be dropped when too much waits."""
+
+
+class SharedMessage:
+    """A large message that may be dropped: `head` is one stream's own, `body` everybody's who sends it."""
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        self.head = head
+        self.body = body
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.body)
+
+    def __bytes__(self) -> bytes:
+        return self.head + self.body
+
+
+Message = bytes | SharedMessage
 
 
 class Assembler:
@@ -104,6 +132,11 @@ class Assembler:
         if at < end:
             self._prefix = data[at:end]
 
+    def clear(self) -> None:
+        """Let go of a message that will not be finished."""
+        self._prefix, self._parts = b"", None
+        self.size = self.settled = 0
+
     def settle(self, read_size: int) -> int:
         """End of a read of `read_size` bytes: let go of what costs more memory than it holds.
 
@@ -131,63 +164,164 @@ class Assembler:
         if compressed:
             detail = "a compressed message, though grpc-encoding is identity"
             raise StreamViolation(
-                ErrorCode.PROTOCOL_ERROR, "compressed_message", detail, status=Status.INTERNAL
+                ErrorCode.PROTOCOL_ERROR, "compressed_message", detail, status=GrpcStatus.INTERNAL
             )
         raise StreamViolation(
             ErrorCode.CANCEL,
             "message_size",
             f"a message of {length} bytes; the limit is {self._limit}",
-            status=Status.RESOURCE_EXHAUSTED,
+            status=GrpcStatus.RESOURCE_EXHAUSTED,
         )
 
 
-class Outbox:
-    """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`."""
+class _Droppable(bytes):
+    """The first piece of a shared message that may be dropped."""
 
-    __slots__ = ("_parts", "size")
+    __slots__ = ()
 
-    def __init__(self) -> None:
+
+class _Kept(bytes):
+    """The first piece of one that may not."""
+
+    __slots__ = ()
+
+
+class _SharedHead(bytes):
+    """The first piece of a shared message, which tells it from others."""
+
+    __slots__ = ()
+
+
+class SendBuffer:
+    """The messages of one stream that wait to be sent, in order. Its owner bounds it by `size`.
+
+    What waits is on `budget`: a shared body whole, once for all who share it, until the last byte of it is
+    sent; all else as this stream's own, as soon as it is more than `UNCOUNTED` or was not sent at once.
+    """
+
+    __slots__ = ("_bodies", "_budget", "_completed", "_own", "_parts", "_shared", "size")
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
         self._parts: deque[Buffer] = deque()
-        self.size = 0
-        """Bytes that wait, prefixes included."""
+        """Two for each message; only the first one in the buffer may lack its first."""
+        self._bodies: deque[tuple[int, bytes]] | None = None
+        """The shared bodies that wait, if any, with the number of their message."""
+        self._completed = self._shared = self._own = self.size = 0
+        # Messages sent, bytes on the budget of those bodies and of this stream alone, and
+        # (`size`) bytes that wait, prefixes included.
 
-    def put(self, messages: Iterable[bytes]) -> None:
+    def put(self, messages: Iterable[Message]) -> None:
         """Append messages."""
         append = self._parts.append
         size = 0
+        shared_size = SHARED_SIZE
         for message in messages:
             length = len(message)
-            append(_prefix(0, length))
-            append(message)
             size += PREFIX_SIZE + length
+            if length >= shared_size and type(message) is SharedMessage:
+                append(_SharedHead(_prefix(0, length) + message.head))
+                append(message.body)
+                self._share(message.body)
+            else:
+                append(_prefix(0, length))
+                append(message)  # type: ignore[arg-type]
         self.size += size
+        if self.size > UNCOUNTED:
+            self._count()
 
-    def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> int:
-        """Append DATA frames with up to `allowed` bytes of payload to `out`; return how many bytes it was.
+    def clear(self) -> None:
+        """Forget everything, and take it off the budget."""
+        self._parts.clear()
+        self.size = 0
+        self._release_all()
 
-        Every frame but the last is full, whatever messages it holds.
+    def shed(self, droppable: Droppable | None) -> int:
+        """Drop the messages that were not begun and are shared or `droppable`; return how many."""
+        parts = list(self._parts)
+        begun = 2 - len(parts) % 2 if len(parts) % 2 or isinstance(parts[0], memoryview) else 0
+        kept: list[Buffer] = parts[:begun]
+        waiting = self._bodies or deque()
+        bodies = [one for one in waiting if begun and one[0] == self._completed]
+        for at in range(begun, len(parts), 2):
+            first, body = parts[at : at + 2]
+            if type(first) is not _SharedHead and (droppable is None or not droppable(bytes(body))):
+                kept += (first, body)
+        dropped = (len(parts) - len(kept)) // 2
+        self._parts = deque(kept)
+        self.size = sum(map(len, kept))
+        for number, body in waiting:
+            if (number, body) not in bodies:
+                self._shared -= len(body)
+                self._budget.release(body)
+        self._bodies = deque(bodies)
+        self._count()
+        return dropped
+
+    def _share(self, body: bytes) -> None:
+        if self._bodies is None:
+            self._bodies = deque()
+        self._bodies.append((self._completed + (len(self._parts) + 1) // 2 - 1, body))
+        self._shared += len(body)
+        self._budget.share(body)
+
+    def _release(self, completed: int) -> None:
+        """Take what is sent off the budget; the messages before number `completed` are."""
+        self._completed = completed
+        bodies = self._bodies
+        while bodies and bodies[0][0] < completed:
+            body = bodies.popleft()[1]
+            self._shared -= len(body)
+            self._budget.release(body)
+        self._count()
+
+    def _release_all(self) -> None:
+        for _, body in self._bodies or ():
+            self._budget.release(body)
+        self._bodies = None
+        self._shared = 0
+        self._count()
+
+    def _count(self) -> None:
+        """Have on the budget what is this stream's own."""
+        own = self.size - self._shared if self.size > self._shared else 0
+        if own != self._own:
+            self._budget.add(own - self._own)
+            self._own = own
+
+    def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> tuple[int, int]:
+        """Append DATA frames with up to `allowed` bytes of payload to `out`.
+
+        Every frame but the last is full, whatever messages it holds. Returns how many bytes it was, and how
+        many messages ended in them.
         """
         parts = self._parts
         total = self.size
+        waiting = len(parts)
         if total <= allowed and total <= max_frame:
             out.append(frames.head(frames.DATA, 0, stream_id, total))
             out += parts
             parts.clear()
             self.size = 0
-            return total
+            if self._own or self._bodies:
+                self._release_all()
+            return total, (waiting + 1) // 2
         left = total = min(allowed, total)
         while left > 0:
-            length = room = min(left, max_frame)
+            length = space = min(left, max_frame)
             out.append(frames.head(frames.DATA, 0, stream_id, length))
-            while room:
+            while space:
                 part = parts.popleft()
                 size = len(part)
-                if size > room:
+                if size > space:
                     view = memoryview(part)
-                    parts.appendleft(view[room:])
-                    part, size = view[:room], room
+                    parts.appendleft(view[space:])
+                    part, size = view[:space], space
                 out.append(part)
-                room -= size
+                space -= size
             left -= length
         self.size -= total
-        return total
+        # Two parts to a message, of which the first may have gone before.
+        completed = (waiting + 1) // 2 - (len(parts) + 1) // 2
+        self._release(self._completed + completed)
+        return total, completed

@@ -7,7 +7,7 @@ and they are small.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 from gateway.http2 import frames
 from gateway.http2.errors import ErrorCode, Violation
@@ -58,6 +58,11 @@ class FrameReader:
         """Bytes to skip behind them: padding, or an unknown frame."""
         self._ends = False
         """Whether it ends its stream."""
+
+    def close(self) -> None:
+        """Let go of the sink and of what is unfinished. Nothing may be fed any more."""
+        self._sink = cast(FrameSink, None)
+        self._cut = self._stream = None
 
     def feed(self, data: bytes) -> None:
         """Hand the frames in `data` to the sink. Raises Violation; the reader is of no use after that."""

@@ -11,9 +11,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 
-from gateway.http2.connection import Connection
-from gateway.http2.endpoint import Side
-from gateway.http2.errors import Status
+from actors.routing.budget import ByteBudget
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
+from gateway.http2.errors import GrpcStatus
 from gateway.http2.headers import Headers
 from gateway.http2.limits import SERVER, Counters, Limits, Statistics
 from gateway.http2.stream import StreamState
@@ -23,7 +24,7 @@ ALPN = "h2"
 BACKLOG = 1024
 
 
-class StreamHandler(Protocol):
+class CallHandler(Protocol):
     """Decides about calls. What it may want to know of a caller is in the headers and `get_extra_info`."""
 
     def stream_opened(self, stream: ServerStream, headers: Headers) -> Coroutine[Any, Any, None] | None:
@@ -33,13 +34,14 @@ class StreamHandler(Protocol):
         """
 
 
-class Server:
+class Http2Server:
     """Listens, and keeps the connections. Made by `serve`; an asynchronous context manager that closes."""
 
-    def __init__(self, handler: StreamHandler, method: str, limits: Limits) -> None:
+    def __init__(self, handler: CallHandler, method: str, limits: Limits, budget: ByteBudget | None) -> None:
         self._handler = handler
         self._method = method
         self._limits = limits
+        self._budget = budget
         self._counters = Counters()
         self._loop = asyncio.get_running_loop()
         self._wires: set[Wire] = set()
@@ -52,9 +54,9 @@ class Server:
 
     def __repr__(self) -> str:
         where = self._path or ", ".join(f"{host}:{port}" for host, port in self.addresses)
-        return f"<Server on {where}: {len(self._wires)} connections>"
+        return f"<Http2Server on {where}: {len(self._wires)} connections>"
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Http2Server:
         return self
 
     async def __aexit__(
@@ -131,7 +133,14 @@ class Server:
 
     def _make_wire(self) -> Wire:
         age_factor = random.uniform(0.9, 1.1)  # noqa: S311 (spreads reconnects)
-        core = Connection(Side.SERVER, self._limits, self._counters, self._loop.time(), age_factor=age_factor)
+        core = Http2Connection(
+            Http2Role.SERVER,
+            self._limits,
+            self._counters,
+            self._loop.time(),
+            age_factor=age_factor,
+            budget=self._budget,
+        )
         return Wire(core, self, self._loop)
 
     # -- WireOwner -----------------------------------------------------------------------------------
@@ -157,7 +166,7 @@ class Server:
         stream = ServerStream(wire, state)
         if headers[":path"] != self._method:
             self._counters.refuse("method")
-            stream.close(Status.UNIMPLEMENTED, "the only method here is " + self._method)
+            stream.close(GrpcStatus.UNIMPLEMENTED, "the only method here is " + self._method)
             return
         try:
             decision = self._handler.stream_opened(stream, headers)
@@ -177,7 +186,7 @@ class Server:
 
     def _handler_failed(self, wire: Wire, stream: ServerStream, exc: Exception) -> None:
         wire.report(f"the handler failed at {stream!r}", exc)
-        stream.close(Status.INTERNAL, "the server failed")
+        stream.close(GrpcStatus.INTERNAL, "the server failed")
 
     def wire_going_away(self, wire: Wire) -> None:
         """Nothing to do: the connection ends with its last stream."""
@@ -191,7 +200,7 @@ class Server:
 
 
 async def serve(
-    handler: StreamHandler,
+    handler: CallHandler,
     method: str,
     *,
     host: str | None = "127.0.0.1",
@@ -199,15 +208,16 @@ async def serve(
     path: str | None = None,
     ssl: tls.SSLContext | None = None,
     limits: Limits = SERVER,
-) -> Server:
+    budget: ByteBudget | None = None,
+) -> Http2Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method".
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
-    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. Raises OSError
-    when the address cannot be had.
+    `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what
+    waits on all connections that share it. Raises OSError when the address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])
-    server = Server(handler, method, limits)
+    server = Http2Server(handler, method, limits, budget)
     await server._listen(host, port, path, ssl)
     return server

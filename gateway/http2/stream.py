@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway.http2.errors import Cause
-from gateway.http2.messages import Assembler, Outbox
+from gateway.http2.messages import Assembler, Droppable, SendBuffer
 
 
 class StreamState:
@@ -17,17 +18,19 @@ class StreamState:
         "assembler",
         "batch",
         "deadline",
+        "droppable",
         "finishing",
         "held",
         "id",
         "input_ended",
         "input_stalled_since",
-        "outbox",
+        "on_shed",
         "output_ended",
         "output_stalled_since",
         "owner",
         "paused",
         "receive_window",
+        "send_buffer",
         "send_window",
         "uncredited",
         "used",
@@ -52,12 +55,16 @@ class StreamState:
         self.input_ended = False
         self.output_ended = False
         self.finishing: Cause | None = None
-        """Set when the output is to end behind the outbox; what a server's trailers then say."""
+        """Set when the output is to end behind the send buffer; what a server's trailers then say."""
         self.assembler = Assembler(max_message)
         self.batch: list[bytes] | None = None
         """The messages of the current read, once there are any."""
-        self.outbox: Outbox | None = None
+        self.send_buffer: SendBuffer | None = None
         """Made when something waits, dropped when nothing does."""
+        self.droppable: Droppable | None = None
+        """Which messages may be dropped when too much waits; None: shared ones only."""
+        self.on_shed: Callable[[StreamState], int] | None = None
+        """Its connection's way to drop them; None once the stream is over."""
         self.above_high_water = False
         self.used = False
         """Whether any of our messages went out: the peer waited for one, so a reset is not in a rush."""
@@ -66,12 +73,16 @@ class StreamState:
         self.input_stalled_since: float | None = None
         """When a look at the stream first found a message unfinished that has not grown since."""
         self.output_stalled_since: float | None = None
-        """When a look at the stream first found an outbox that has not shrunk since."""
+        """When a look at the stream first found a send buffer that has not shrunk since."""
 
     @property
     def unsent(self) -> int:
         """Bytes that wait for the peer's window or for the socket."""
-        return self.outbox.size if self.outbox is not None else 0
+        return self.send_buffer.size if self.send_buffer is not None else 0
+
+    def shed(self) -> int:
+        """Drop what may be dropped of the messages that wait (`actors.routing.budget.Holder`)."""
+        return self.on_shed(self) if self.on_shed is not None else 0
 
     def __repr__(self) -> str:
         ended = " input ended" * self.input_ended + " output ended" * self.output_ended

@@ -1,6 +1,6 @@
-"""The asyncio shell: a `Wire` per socket drives a `Connection`, a `Stream` per call is its owner's handle.
+"""The asyncio shell: a `Wire` per socket drives an `Http2Connection`; a `CallStream` is the handle of a call.
 
-A read becomes one call of `Connection.receive`; what it brings for a stream is handed on as one list.
+A read becomes one call of `Http2Connection.receive`; what it brings for a stream is handed on as one list.
 The first bytes after a quiet moment are written at once; what is sent in a rush, by whomever, leaves in one
 write at the end of the loop's turn (`Wire.arm`).
 No task and no future belongs to a message; a connection has one timer, set again only when it fires.
@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from gateway.http2.connection import Connection
-from gateway.http2.errors import Cause, Status
+from gateway.http2.connection import Http2Connection
+from gateway.http2.errors import Cause, GrpcStatus
 from gateway.http2.events import (
-    Drained,
     Event,
     GoingAway,
     InputEnded,
     MessagesReceived,
     RequestReceived,
     ResponseReceived,
+    StreamDrained,
     StreamEnded,
 )
 from gateway.http2.headers import Headers
+from gateway.http2.messages import Message
 from gateway.http2.stream import StreamState
 
 WRITE_BUFFER_HIGH = 256 * 1024
@@ -35,6 +36,12 @@ WRITE_BUFFER_HIGH = 256 * 1024
 WRITE_BUFFER_LOW = 64 * 1024
 QUIET = 0.0002
 """Seconds without a write after which the next one does not wait for the end of the turn."""
+READ_SIZE = 192 * 1024
+"""A read of this size or more has left something in the socket. That is read in the next turn of the loop;
+some loops would read on at once, many times over."""
+TURN_MESSAGES = 1024
+"""Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
+nothing is read until then."""
 LINGER = 5.0
 """Seconds that a closed connection has to take its last bytes."""
 
@@ -59,7 +66,7 @@ class WireOwner(Protocol):
         """The socket is closed; all its streams have ended."""
 
 
-class Stream:
+class CallStream:
     """One gRPC stream of messages, either side. Made by `serve` and `connect`.
 
     Nothing is delivered before `start`; until then the peer's window bounds what waits.
@@ -73,6 +80,7 @@ class Stream:
         "_on_ended",
         "_on_messages",
         "_reading",
+        "_started",
         "_wire",
         "cause",
         "state",
@@ -87,6 +95,7 @@ class Stream:
         self._on_closed: OnClosed | None = None
         self._on_ended: OnEvent | None = None
         self._on_drained: OnEvent | None = None
+        self._started = False
         self._reading = False
         self._held: list[bytes] | None = None
         """What came in while nobody was reading."""
@@ -110,12 +119,13 @@ class Stream:
 
         on_messages(batch)  what one read of the socket brought, in order; the list is the callee's.
         on_closed(cause)    once, and last. If the stream has ended already, during this call.
-        on_ended()          the client will send no more. Default: `close` with OK. (Server only.)
+        on_ended()          the client will send no more. Default: `close` with OK. (Http2Server only.)
         on_drained()        `unsent` was above `Limits.high_water` and is now below `Limits.low_water`.
 
         A callback that raises ends the stream; the exception goes to the loop's exception handler.
         """
-        assert self._on_messages is None, "the stream was started before"
+        assert not self._started, "the stream was started before"
+        self._started = True
         self._on_messages = on_messages
         self._on_closed = on_closed
         self._on_ended = on_ended
@@ -125,8 +135,9 @@ class Stream:
             self._input_ended()
         if self.cause is not None:
             self._call(on_closed, self.cause)
+            self._forget_callbacks()
 
-    def send(self, messages: list[bytes]) -> bool:
+    def send(self, messages: Sequence[Message]) -> bool:
         """Queue messages; they leave at the end of this turn of the loop. Never blocks.
 
         Watch `unsent`, and stop above `Limits.high_water` until `on_drained`. False: the stream is over
@@ -203,6 +214,11 @@ class Stream:
         if self._on_closed is not None:
             self._release()
             self._call(self._on_closed, cause)
+            self._forget_callbacks()
+
+    def _forget_callbacks(self) -> None:
+        """Nothing more will be told, and whoever was told usually holds this stream."""
+        self._on_messages = self._on_closed = self._on_ended = self._on_drained = None
 
     def _release(self) -> None:
         """Deliver what was held, whether reading is paused or not."""
@@ -221,7 +237,7 @@ class Stream:
         self.cancel("the receiver failed")
 
 
-class ServerStream(Stream):
+class ServerStream(CallStream):
     """A call that a client made. Its handler calls `start`, `refuse` or `close`, now or later."""
 
     __slots__ = ()
@@ -234,7 +250,7 @@ class ServerStream(Stream):
         on_ended: OnEvent | None = None,
         on_drained: OnEvent | None = None,
     ) -> None:
-        """Accept the call: the response headers leave at once, delivery begins. See `Stream.start`."""
+        """Accept the call: the response headers leave at once, delivery begins. See `CallStream.start`."""
         self._wire.core.accept(self.state)
         super().start(on_messages=on_messages, on_closed=on_closed, on_ended=on_ended, on_drained=on_drained)
 
@@ -243,17 +259,17 @@ class ServerStream(Stream):
         self._wire.core.refuse(self.state, http_status)
         self._wire.after()
 
-    def close(self, status: Status = Status.OK, message: str = "") -> None:
+    def close(self, status: GrpcStatus = GrpcStatus.OK, message: str = "") -> None:
         """End the call with a gRPC status, behind what is unsent. Before `start`, this refuses it."""
         self._wire.core.finish(self.state, status, message)
         self._wire.after()
 
     def _callback_failed(self, exc: Exception) -> None:
         self._wire.report(f"a callback of {self!r} failed", exc)
-        self.close(Status.INTERNAL, "the receiver failed")
+        self.close(GrpcStatus.INTERNAL, "the receiver failed")
 
 
-class ClientStream(Stream):
+class ClientStream(CallStream):
     """A call that this side made and the server accepted."""
 
     __slots__ = ("_alone", "_answered", "headers")
@@ -295,9 +311,21 @@ class ClientStream(Stream):
 class Wire(asyncio.Protocol):
     """One socket and its connection."""
 
-    __slots__ = ("_armed", "_blocked", "_flushed_at", "_owner", "_timer", "_transport", "core", "loop")
+    __slots__ = (
+        "_armed",
+        "_blocked",
+        "_buffered",
+        "_flushed_at",
+        "_owner",
+        "_postponed",
+        "_timer",
+        "_transport",
+        "_yielding",
+        "core",
+        "loop",
+    )
 
-    def __init__(self, core: Connection, owner: WireOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: Http2Connection, owner: WireOwner, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
         self.loop = loop
         self._owner = owner
@@ -308,6 +336,12 @@ class Wire(asyncio.Protocol):
         self._flushed_at = 0.0
         self._blocked = False
         """Whether the socket takes no more bytes for now."""
+        self._buffered = 0
+        """Bytes that the transport had when the socket took no more."""
+        self._yielding = False
+        """Whether nothing is read until the next turn of the loop."""
+        self._postponed: list[Event] = []
+        """What is to be told then; bounded by what one read can bring."""
 
     # -- Called by asyncio ---------------------------------------------------------------------------
 
@@ -325,19 +359,26 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._handle(self.core.receive(data, self.loop.time()))
+        if len(data) >= READ_SIZE:
+            self._yield()
         self.after()
 
     def pause_writing(self) -> None:
         self._blocked = True
+        if self._transport is not None:
+            self._buffered = self._transport.get_write_buffer_size()
+            self.core.buffered(self._buffered)
         self.core.writable(self.loop.time(), yes=False)
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._unbuffered()
         self.core.writable(self.loop.time(), yes=True)
         self.arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._unbuffered()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -383,10 +424,26 @@ class Wire(asyncio.Protocol):
 
     # -- Private -------------------------------------------------------------------------------------
 
+    def _unbuffered(self) -> None:
+        self.core.buffered(-self._buffered)
+        self._buffered = 0
+
     def _handle(self, events: list[Event]) -> None:
-        for event in events:
+        if self._postponed:
+            self._postponed += events
+            return
+        left = TURN_MESSAGES
+        for number, event in enumerate(events):
             if type(event) is MessagesReceived:
-                event.stream.owner._deliver(event.messages)
+                messages = event.messages
+                left -= len(messages)
+                if left < 0:
+                    self._postponed = [event._replace(messages=messages[left:]), *events[number + 1 :]]
+                    self._yield()
+                    messages = messages[:left]
+                event.stream.owner._deliver(messages)
+                if left < 0:
+                    return
                 continue
             match event:
                 case RequestReceived(state, headers):
@@ -395,12 +452,30 @@ class Wire(asyncio.Protocol):
                     state.owner._accepted(headers)
                 case InputEnded(state):
                     state.owner._input_ended()
-                case Drained(state):
+                case StreamDrained(state):
                     state.owner._drained()
                 case StreamEnded(state, cause):
-                    state.owner._closed(cause)
+                    owner, state.owner = state.owner, None
+                    owner._closed(cause)
                 case GoingAway():
                     self._owner.wire_going_away(self)
+
+    def _yield(self) -> None:
+        """Let the others have their turn before this connection goes on."""
+        if not self._yielding:
+            self._yielding = True
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.pause_reading()
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._yielding = False
+        if self._postponed:
+            events, self._postponed = self._postponed, []
+            self._handle(events)
+            self.after()
+        if not self._yielding and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _flush(self, now: float | None = None) -> None:
         self._armed = False

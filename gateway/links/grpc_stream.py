@@ -6,11 +6,15 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from weakref import WeakMethod
 
 import grpc
 
 from actors.errors import CannotConnect
+from actors.routing.budget import ByteBudget
+from gateway.codec import is_data
 from gateway.config import ClientConfig, ServerConfig
+from gateway.http2.messages import Message, SharedMessage
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
@@ -37,10 +41,13 @@ class GrpcStream:
         write: Callable[[bytes], Awaitable[Any]],
         peer: str,
         finish: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        budget: ByteBudget | None = None,
     ) -> None:
+        self._budget = budget if budget is not None else ByteBudget()
         self._read, self._write, self._finish = read, write, finish
         self._peer = peer
-        self._out: deque[bytes] = deque()
+        self._out: deque[Message] = deque()
         self._unsent = 0
         self._low = 0
         self._wake = asyncio.Event()
@@ -73,11 +80,36 @@ class GrpcStream:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._reading()), loop.create_task(self._writing())]
 
-    def send(self, messages: Sequence[bytes]) -> None:
+    def send(self, messages: Sequence[Message]) -> None:
         if not self._closing:
             self._out.extend(messages)
             self._unsent += sum(map(len, messages))
+            for message in messages:
+                self._count(message, 1)
+            self._budget.waits(self)
+            if self._budget.over:
+                self._budget.relieve()
             self._wake.set()
+
+    def shed(self) -> int:
+        """Drop the data that waits (`actors.routing.budget.Holder`)."""
+        waiting = list(self._out)
+        self._out.clear()
+        for message in waiting:
+            if type(message) is bytes and not is_data(message):
+                self._out.append(message)
+            else:
+                self._unsent -= len(message)
+                self._count(message, -1)
+        return len(waiting) - len(self._out)
+
+    def _count(self, message: Message, sign: int) -> None:
+        """Put a message on the budget, or take it off."""
+        if isinstance(message, SharedMessage):
+            self._budget.add(sign * len(message.head))
+            (self._budget.share if sign > 0 else self._budget.release)(message.body)
+        else:
+            self._budget.add(sign * len(message))
 
     def pause_reading(self) -> None:
         if not self._closing and not self._ended:
@@ -106,7 +138,15 @@ class GrpcStream:
         """The call is over, whoever ended it."""
         self._lost = cause
         self._closing = True
-        for task in self._tasks:
+        for message in self._out:
+            self._count(message, -1)
+        self._out.clear()
+        self._budget.settled(self)
+        # The call knows this stream and this stream the call: neither may live for the other.
+        self._read = self._write = _over
+        self._finish = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             if task is not asyncio.current_task():
                 task.cancel()
         self.ended.set()
@@ -134,12 +174,22 @@ class GrpcStream:
         try:
             while True:
                 while self._out:
-                    data = self._out.popleft()
-                    await self._write(data)
+                    message = self._out.popleft()
+                    # The library makes a copy of its own, and has it until the peer took it.
+                    self._count(message, -1)
+                    data = bytes(message)
+                    del message
+                    self._budget.add(len(data))
+                    try:
+                        await self._write(data)
+                    finally:
+                        self._budget.add(-len(data))
+                    self._budget.progressed(self)
                     above = self._unsent > self._low
                     self._unsent -= len(data)
                     if above and self._unsent <= self._low:
                         self._handler.stream_drained()
+                self._budget.settled(self)
                 if self._closing:
                     break
                 self._wake.clear()
@@ -152,6 +202,17 @@ class GrpcStream:
             self.lost(_cause(exc))
         else:
             self.lost(self.message or "closed")
+
+
+async def _over(*_: object) -> Any:
+    """In place of a call's coroutines, once it is over."""
+    return grpc.aio.EOF
+
+
+def _call(method: WeakMethod[Any], argument: str) -> None:
+    """Call a method if its object is still there."""
+    if (found := method()) is not None:
+        found(argument)
 
 
 def _cause(exc: BaseException) -> str:
@@ -170,10 +231,13 @@ class GrpcServer:
         authenticate: Authenticate | None,
         credentials: grpc.ServerCredentials | None,
         check_peer: Callable[[bytes], None] | None = None,
+        *,
+        budget: ByteBudget,
     ) -> None:
         """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in."""
         self._accept, self._authenticate = accept, authenticate
         self._check_peer = check_peer
+        self._budget = budget
         keepalive = config.keepalive
         options = [
             ("grpc.max_receive_message_length", config.max_message_size),
@@ -226,8 +290,10 @@ class GrpcServer:
         except AuthError as exc:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
-        stream = GrpcStream(context.read, context.write, context.peer())
-        context.add_done_callback(lambda _: stream.lost("the peer is gone"))
+        stream = GrpcStream(context.read, context.write, context.peer(), budget=self._budget)
+        # The library keeps its context, and with it this callback, until its garbage is collected.
+        lost = WeakMethod(stream.lost)
+        context.add_done_callback(lambda _: _call(lost, "the peer is gone"))
         self._accept(stream)
         try:
             await stream.ended.wait()
@@ -256,7 +322,10 @@ class GrpcDialler:
         config: ClientConfig,
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
         credentials: Callable[[], grpc.ChannelCredentials] | None,
+        *,
+        budget: ByteBudget,
     ) -> None:
+        self._budget = budget
         self._config = config
         self._headers = headers
         self._credentials = credentials
@@ -307,7 +376,7 @@ class GrpcDialler:
         except BaseException:
             await channel.close()
             raise
-        stream = GrpcStream(call.read, call.write, where, call.done_writing)
+        stream = GrpcStream(call.read, call.write, where, call.done_writing, budget=self._budget)
         call.add_done_callback(lambda _: stream.last_read())
         closer = asyncio.get_running_loop().create_task(self._end(stream, channel))
         self._closers.add(closer)

@@ -10,15 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from actors.errors import CannotConnect
+from actors.routing.budget import ByteBudget
 from gateway import http2
+from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
-from gateway.http2.errors import Cause, Http2Error, Status
+from gateway.http2.errors import Cause, GrpcStatus, Http2Error
+from gateway.http2.messages import Message
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
 
 # `high_water - 1` below: the transport calls a stream full above its mark, the actors from the mark on.
-_ROOM = 4
+_UNSENT_MESSAGES = 4
 """A stream may hold this many times the largest message unsent before the transport itself gives it up."""
 
 
@@ -30,6 +33,7 @@ class Http2Stream:
     def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str) -> None:
         self._stream = stream
         self._state = stream.state
+        self._state.droppable = is_data
         self._peer = peer
         self._handler: StreamHandler | None = None
         self._reason = ""
@@ -37,8 +41,8 @@ class Http2Stream:
     @property
     def unsent(self) -> int:
         # Asked twice for every batch: straight from the state, not through the properties between.
-        outbox = self._state.outbox
-        return 0 if outbox is None else outbox.size
+        send_buffer = self._state.send_buffer
+        return 0 if send_buffer is None else send_buffer.size
 
     @property
     def peer(self) -> str:
@@ -50,8 +54,8 @@ class Http2Stream:
             on_messages=handler.stream_messages, on_closed=self._closed, on_drained=handler.stream_drained
         )
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        self._stream.send(messages if isinstance(messages, list) else list(messages))
+    def send(self, messages: Sequence[Message]) -> None:
+        self._stream.send(messages)
 
     def pause_reading(self) -> None:
         self._stream.pause_reading()
@@ -62,7 +66,7 @@ class Http2Stream:
     def close(self, status: StreamStatus = StreamStatus.OK, message: str = "") -> None:
         self._reason = self._reason or message
         if isinstance(self._stream, http2.ServerStream):
-            self._stream.close(Status(status), message)
+            self._stream.close(GrpcStatus(status), message)
         elif status is StreamStatus.OK:
             self._stream.close()
         else:
@@ -87,6 +91,7 @@ class FastServer:
         authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
         context: ssl.SSLContext | None,
         high_water: int,
+        budget: ByteBudget,
     ) -> None:
         keepalive = config.keepalive
         self._limits = replace(
@@ -98,7 +103,8 @@ class FastServer:
             max_frame=min(config.max_frame_size, 2**24 - 1),
             high_water=high_water - 1,
             low_water=high_water // 4,
-            max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
+            max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
+            max_connection_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             keepalive_interval=keepalive.ping or None,
             keepalive_timeout=keepalive.timeout,
             idle_timeout=keepalive.max_connection_idle or None,
@@ -108,16 +114,21 @@ class FastServer:
         self._target = config.target()
         self._accept, self._authenticate = accept, authenticate
         self._context = context
-        self._server: http2.Server | None = None
+        self._budget = budget
+        self._server: http2.Http2Server | None = None
 
     async def start(self) -> str:
         """Listen. Returns the address with the port in use. Raises OSError."""
         target, limits, context = self._target, self._limits, self._context
         if isinstance(target, str):
-            self._server = await http2.serve(self, METHOD_PATH, path=target, ssl=context, limits=limits)
+            self._server = await http2.serve(
+                self, METHOD_PATH, path=target, ssl=context, limits=limits, budget=self._budget
+            )
             return f"unix:{target}"
         host, port = target
-        self._server = await http2.serve(self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits)
+        self._server = await http2.serve(
+            self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits, budget=self._budget
+        )
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
 
@@ -164,10 +175,12 @@ class FastDialler:
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
         context: Callable[[], ssl.SSLContext] | None,
         high_water: int,
+        budget: ByteBudget,
     ) -> None:
         self._config = config
         self._headers = headers
         self._context = context
+        self._budget = budget
         keepalive = config.keepalive
         self._limits = replace(
             http2.CLIENT,
@@ -175,7 +188,8 @@ class FastDialler:
             max_partial=max(16 * MIB, config.max_message_size),
             high_water=high_water - 1,
             low_water=high_water // 4,
-            max_unsent=max(64 * MIB, _ROOM * config.max_message_size),
+            max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
+            max_connection_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             keepalive_interval=(keepalive.ping or None) if keepalive else None,
             keepalive_timeout=keepalive.timeout if keepalive else 20.0,
         )
@@ -212,6 +226,7 @@ class FastDialler:
             authority=config.origin,
             sock=sock,
             limits=self._limits,
+            budget=self._budget,
             timeout=config.dial_timeout,
         )
 

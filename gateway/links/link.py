@@ -14,8 +14,9 @@ from actors.errors import ProtocolError
 from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkRestored
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, Subscription, SubscriptionAck
 from actors.routing.outbox import HIGH
-from gateway.codec import InboundParser, encode_record, frame_bytes
+from gateway.codec import InboundParser, encode_record, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
+from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Stream, StreamStatus
 from identity.errors import SlimError
 
@@ -88,7 +89,10 @@ class AcceptedLink:
         if stream is None:
             self._lost_down += len(frames)
             return ()
-        data = [frame_bytes(frame) for frame in frames]
+        data: list[Message] = [
+            frame_bytes(frame) if len(frame.body) < SHARED_SIZE or frame.control else _shared(frame)
+            for frame in frames
+        ]
         size = sum(map(len, data))
         refused: Sequence[Frame] = ()
         if size > self._limit:
@@ -103,7 +107,7 @@ class AcceptedLink:
         if self._stream is None:
             self._lost_down += len(records)
             return
-        data = [encode_record(record) for record in records]
+        data: list[Message] = [encode_record(record) for record in records]
         self._write(self._stream, data, sum(map(len, data)))
 
     def pause(self) -> None:
@@ -176,7 +180,7 @@ class AcceptedLink:
 
     # Private.
 
-    def _write(self, stream: Stream, data: list[bytes], size: int) -> None:
+    def _write(self, stream: Stream, data: list[Message], size: int) -> None:
         self._bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:
@@ -200,6 +204,12 @@ class AcceptedLink:
         if not self._done:
             self._done = True
             self._notify(LinkClosed(cause))
+
+
+def _shared(frame: Frame) -> SharedMessage:
+    """A large data frame: its body is one object for all receivers, and is not copied for any."""
+    prefix, header, body = frame_pieces(frame)
+    return SharedMessage(prefix + header, body)
 
 
 class DialledLink(AcceptedLink):

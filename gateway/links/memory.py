@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
+from gateway.http2.messages import Message
 from gateway.links.stream import StreamHandler, StreamStatus
 
 
@@ -25,7 +26,7 @@ class MemoryStream:
         self._loop = loop
         self._handler: StreamHandler | None = None
         self._low = 0
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[Message] = deque()
         self._inbox_bytes = 0
         self._paused = False
         self._armed = False
@@ -44,7 +45,7 @@ class MemoryStream:
         self._handler, self._low = handler, low_water
         self._arm()
 
-    def send(self, messages: Sequence[bytes]) -> None:
+    def send(self, messages: Sequence[Message]) -> None:
         if self._closed is None:
             self.other._inbox.extend(messages)
             self.other._inbox_bytes += sum(map(len, messages))
@@ -87,7 +88,7 @@ class MemoryStream:
             handler.stream_closed(self._closed)
 
     def _take(self) -> list[bytes]:
-        batch = list(self._inbox)
+        batch = [bytes(message) for message in self._inbox]
         self._inbox.clear()
         self._inbox_bytes = 0
         return batch

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Protocol
 
+from gateway.http2.messages import Message
+
 METHOD_PATH = "/dataplane.proto.v1.DataPlaneService/OpenChannel"
 """The one method of the data plane (`dataplane.md` 1)."""
 
@@ -45,8 +47,8 @@ class Stream(Protocol):
     def start(self, handler: StreamHandler, low_water: int) -> None:
         """Hand what arrives to `handler` from now on."""
 
-    def send(self, messages: Sequence[bytes]) -> None:
-        """Write messages in order."""
+    def send(self, messages: Sequence[Message]) -> None:
+        """Write messages in order. A shared one is not copied while it waits."""
 
     def pause_reading(self) -> None:
         """Let the peer wait."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
+from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
 from gateway.links.http2_stream import FastDialler, FastServer
@@ -36,26 +37,27 @@ def listener(
     auth: ServerAuth | None,
     source: TlsSource,
     high_water: int,
+    budget: ByteBudget,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
     Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
-    writer waits.
+    writer waits, `budget` bounds what all of them have waiting.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None
     if config.transport == "fast":
         context = None if tls.insecure else server_context(tls, source)
-        return FastServer(config, accept, authenticate, context, high_water)
+        return FastServer(config, accept, authenticate, context, high_water, budget)
     credentials, check_peer = None, None
     if not tls.insecure:
         credentials = grpc_server_credentials(source)
         check_peer = source.check_peer if source.checks_spiffe_ids else None
-    return GrpcServer(config, accept, authenticate, credentials, check_peer)
+    return GrpcServer(config, accept, authenticate, credentials, check_peer, budget=budget)
 
 
 def dialler(
-    config: ClientConfig, auth: ClientAuth | None, source: TlsSource, high_water: int
+    config: ClientConfig, auth: ClientAuth | None, source: TlsSource, high_water: int, budget: ByteBudget
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
 
@@ -70,8 +72,8 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water).dial
+        return FastDialler(config, headers, context, high_water, budget).dial
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()
-    return GrpcDialler(config, headers, credentials).dial
+    return GrpcDialler(config, headers, credentials, budget=budget).dial

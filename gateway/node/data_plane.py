@@ -26,6 +26,7 @@ from actors.messages.codec import Codec
 from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
 from actors.messages.session import AppSettings
 from actors.names import Name
+from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
@@ -119,8 +120,8 @@ APP = Supervision(max_restarts=None)
 class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
-    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`; `clock` gives seconds
-    that only grow.
+    `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
+    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow.
     """
 
     def __init__(
@@ -129,11 +130,13 @@ class DataPlane:
         strict: bool = False,
         high_water: int = HIGH,
         patience: float = PATIENCE,
+        waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
+        self._waiting = ByteBudget(waiting_limit)
         control = RouteControl()
         self.routes = control.table.view
         """Where messages go, to read."""
@@ -216,7 +219,7 @@ class DataPlane:
             async with AsyncExitStack() as held:
                 await _open(held, auth, source)
                 accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high)
+                server = listener(config, accept, auth, source, self._high, self._waiting)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -296,7 +299,7 @@ class DataPlane:
         if dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high)
+            dial = dialler(config, auth, source, self._high, self._waiting)
         link = DialledLink(
             made.index,
             dial,
@@ -387,6 +390,11 @@ class DataPlane:
         return {
             "routes": table.figures,
             "connections": connections.figures,
+            "waiting": {
+                "bytes": self._waiting.size,
+                "limit": self._waiting.limit,
+                "dropped": self._waiting.dropped,
+            },
             "actors": self.system.system_status(),
         }
 

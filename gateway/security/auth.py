@@ -12,22 +12,18 @@ import binascii
 import hmac
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from loguru import logger
 
-from gateway.config import AuthConfig, JwtKeyConfig, SpireSource
+from gateway.config import AuthConfig, JwtKeyConfig
 from identity.errors import AuthError, ConfigError, InvalidToken
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
+from identity.registry import IdentityRole
 
 Headers = dict[str, str]
-_T = TypeVar("_T")
-
-SUBJECT = "callboard"
-"""The subject of the tokens that a link signs when its configuration names none."""
 
 
 class ClientAuth(Protocol):
@@ -62,7 +58,7 @@ def client_auth(auth: AuthConfig) -> ClientAuth | None:
         return None
     if auth.kind == "basic":
         return _ShowBasic(auth.username, auth.password)
-    return _ShowBearer(_provider(auth), auth.custom_claims)
+    return _ShowBearer(_made(auth, IdentityProvider, KeyFormat.Pem), auth.custom_claims)
 
 
 def server_auth(auth: AuthConfig) -> ServerAuth | None:
@@ -71,7 +67,7 @@ def server_auth(auth: AuthConfig) -> ServerAuth | None:
         return None
     if auth.kind == "basic":
         return _CheckBasic(auth.username, auth.password)
-    return _CheckBearer(_verifier(auth))
+    return _CheckBearer(_made(auth, IdentityVerifier, *KeyFormat))
 
 
 def basic_header(username: str, password: str) -> str:
@@ -159,76 +155,32 @@ def _basic_credentials(headers: Headers) -> bytes:
 
 # From configuration to providers and verifiers
 
-_MEMBERS = {
-    "path": "file",
-    "private_key": "key",
-    "public_key": "key",
-    "issuer": "claims.issuer",
-    "audience": "claims.audience",
-    "subject": "claims.subject",
-}
-"""What a configuration calls the arguments of providers and verifiers; others have the same name."""
 
-
-def _provider(auth: AuthConfig) -> Provider:
-    def build() -> Provider:
-        if auth.kind == "static_jwt":
-            return IdentityProvider.StaticJwt(auth.file)
-        if auth.kind == "spire":
-            return IdentityProvider.Spire(*_spire(auth))
-        return IdentityProvider.Jwt(
-            _key(auth, KeyFormat.Pem),
-            timedelta(seconds=auth.duration),
-            auth.issuer,
-            auth.audience or None,
-            auth.subject or SUBJECT,
-        )
-
-    return _naming(auth, build)
-
-
-def _verifier(auth: AuthConfig) -> Verifier:
-    def build() -> Verifier:
-        if auth.kind == "spire":
-            return IdentityVerifier.Spire(*_spire(auth))
-        key = auth.key
-        assert key is not None
-        resolving = key.role == "autoresolve"
-        return IdentityVerifier.Jwt(
-            None if resolving else _key(auth, *KeyFormat),
-            resolving,
-            auth.issuer,
-            auth.audience or None,
-            auth.subject,
-            # A listener says what it demands: a token that leaves it out is refused.
-            require_iss=auth.issuer is not None,
-            require_aud=bool(auth.audience),
-            require_sub=auth.subject is not None,
-        )
-
-    return _naming(auth, build)
-
-
-def _naming(auth: AuthConfig, build: Callable[[], _T]) -> _T:
-    """What `build` makes; its ConfigError names the key of the configuration in place of an argument."""
+def _made(auth: AuthConfig, role: IdentityRole, *formats: KeyFormat) -> Any:
+    """The provider or verifier of a section; a ConfigError names the key of the section at fault."""
+    line = role.of_kind(auth.kind)
+    if line is None:
+        raise ConfigError(f"{auth.where}: there is no {role.__name__} of type {auth.kind}", field=auth.where)
     try:
-        return build()
+        values = {option.argument: auth.values.get(option.keys[0]) for option in line.options if option.keys}
+        keys = {
+            name: _key(value, *formats) for name, value in values.items() if isinstance(value, JwtKeyConfig)
+        }
+        return role.make(line, {**values, **keys})
     except ConfigError as error:
         argument, _, rest = (error.field or "").partition(".")
-        member = ".".join(filter(None, (auth.where, _MEMBERS.get(argument, argument), rest)))
+        option = line.option(argument)
+        member = ".".join(filter(None, (auth.where, option.keys[0] if option else argument, rest)))
         raise ConfigError(f"{member}: {error}", field=member) from error
 
 
-def _spire(auth: AuthConfig) -> tuple[str | None, str | None, list[str] | None]:
-    source = auth.spire or SpireSource()
-    return source.socket_path, source.target_spiffe_id, list(source.jwt_audiences) or None
+def _key(config: JwtKeyConfig, *formats: KeyFormat) -> Key | None:
+    """The configured key; None when the issuer is to be asked.
 
-
-def _key(auth: AuthConfig, *formats: KeyFormat) -> Key:
-    """The configured key. Raises ConfigError naming what is not known, or not for this side."""
-    config: JwtKeyConfig | None = auth.key
-    assert config is not None
-    assert config.material is not None
+    Raises ConfigError naming what is not known, or not for this side.
+    """
+    if config.material is None:
+        return None
     algorithm = next((a for a in Algorithm if a.value == config.algorithm), None)
     if algorithm is None:
         raise ConfigError(

@@ -17,8 +17,9 @@ import grpc
 from loguru import logger
 
 from gateway.config import TlsConfig
-from gateway.security.material import TlsMaterial, TlsSource
+from gateway.security.material import TlsSource
 from identity.errors import AuthError, ConfigError, SlimError
+from identity.spiffe import TlsMaterial
 
 # The gRPC library
 
@@ -32,7 +33,7 @@ def grpc_server_credentials(source: TlsSource) -> grpc.ServerCredentials:
 
     def configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
-            [(material.key, material.certificate)], root_certificates=material.roots
+            [(material.private_key, material.certificate_chain)], root_certificates=material.trust_bundle
         )
 
     last = source.material()
@@ -69,7 +70,9 @@ def grpc_client_credentials(tls: TlsConfig, source: TlsSource) -> grpc.ChannelCr
             field="tls.ca_source",
         )
     material = source.material()
-    return grpc.ssl_channel_credentials(material.roots, material.key, material.certificate)
+    return grpc.ssl_channel_credentials(
+        material.trust_bundle, material.private_key, material.certificate_chain
+    )
 
 
 # The standard library
@@ -107,7 +110,7 @@ def client_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
     if source.checks_spiffe_ids:
         context.check_hostname = False
         context.sslobject_class = _checking(source.check_peer)
-    elif material.roots is None or tls.include_system_ca_certs_pool:
+    elif material.trust_bundle is None or tls.include_system_ca_certs_pool:
         context.load_default_certs()
     if tls.insecure_skip_verify:
         context.check_hostname = False
@@ -131,8 +134,8 @@ def _prepare(context: ssl.SSLContext, tls: TlsConfig, material: TlsMaterial) -> 
     context.minimum_version = version
     context.set_alpn_protocols(["h2"])
     _load_certificate(context, material)
-    if material.roots is not None:
-        context.load_verify_locations(cadata=material.roots.decode())
+    if material.trust_bundle is not None:
+        context.load_verify_locations(cadata=material.trust_bundle.decode())
 
 
 def _checking(check: Callable[[bytes], None]) -> type[ssl.SSLObject]:
@@ -160,9 +163,9 @@ def _peer_chain(connection: ssl.SSLObject) -> bytes:
 
 
 def _load_certificate(context: ssl.SSLContext, material: TlsMaterial) -> None:
-    if material.certificate is None or material.key is None:
+    if material.certificate_chain is None or material.private_key is None:
         return
-    with _in_memory(material.certificate + b"\n" + material.key) as path:
+    with _in_memory(material.certificate_chain + b"\n" + material.private_key) as path:
         try:
             context.load_cert_chain(path)
         except ssl.SSLError as exc:

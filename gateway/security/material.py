@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -21,10 +21,17 @@ from loguru import logger
 
 from gateway.config import Material, SpiffePeers, SpireSource, TlsConfig
 from identity.errors import ConfigError
-from identity.spiffe import AsyncX509Source, SourceTls, SpiffeId, TrustDomain, X509Bundle, X509BundleSet
-from identity.spiffe.certificates import MAX_CHAIN, parse_pem_certificates
+from identity.spiffe import (
+    AsyncX509Source,
+    SourceTls,
+    SpiffeId,
+    TlsMaterial,
+    TrustDomain,
+    X509Bundle,
+    X509BundleSet,
+)
 from identity.spiffe.errors import PySpiffeError, X509SourceError
-from identity.spiffe.x509_svid import verify_x509_svid
+from identity.spiffe.tls import trust_bytes
 
 START_SECONDS = 30.0
 """How long a listener or link waits for the first answer of a SPIFFE agent."""
@@ -35,20 +42,6 @@ class Side(Enum):
 
     SERVER = "client_ca"
     CLIENT = "ca_source"
-
-
-class TlsMaterial(NamedTuple):
-    """PEM bytes: own certificate chain and key, and the authorities to check the peer by."""
-
-    certificate: bytes | None = None
-    key: bytes | None = None
-    roots: bytes | None = None
-    bundles: X509BundleSet | None = None
-    """The authorities by trust domain, where peers are known by their SPIFFE IDs."""
-
-    def __repr__(self) -> str:
-        has = [field for field, value in zip(self._fields, self, strict=True) if value is not None]
-        return f"TlsMaterial({', '.join(has)})"
 
 
 class TlsSource:
@@ -116,10 +109,10 @@ class TlsSource:
         made = self._from_files()
         if self._own is not None:
             own = self._own.material(self._clock())
-            made = made._replace(certificate=own.certificate_chain, key=own.private_key)
+            made = replace(made, certificate_chain=own.certificate_chain, private_key=own.private_key)
         if self._tls.ca_spire is not None:
             bundles = self._bundles(self._agent(self._tls.ca_spire))
-            made = made._replace(roots=_pem(bundles), bundles=bundles)
+            made = replace(made, trust_bundle=trust_bytes(bundles), bundles=bundles)
         return made
 
     def check_peer(self, chain: bytes) -> None:
@@ -127,14 +120,9 @@ class TlsSource:
 
         Does nothing where peers are known by host names. Raises PySpiffeError (AuthError).
         """
-        bundles = self.material().bundles
-        if bundles is not None:
-            verify_x509_svid(
-                parse_pem_certificates(chain, limit=MAX_CHAIN),
-                bundles,
-                self._clock(),
-                expected=self._expected,
-            )
+        material = self.material()
+        if material.bundles is not None:
+            material.verify_peer(chain, self._clock(), expected=self._expected)
 
     def _agent(self, wanted: SpireSource) -> AsyncX509Source:
         agent = self._agents.get(wanted.socket_path)
@@ -212,11 +200,6 @@ def _private_key(material: Material | None, where: str) -> bytes | None:
             f"{where}: {material.path or 'the text'} holds no unencrypted PEM private key", field=where
         ) from exc
     return data
-
-
-def _pem(bundles: X509BundleSet) -> bytes:
-    ordered = sorted(bundles.bundles, key=lambda bundle: bundle.trust_domain.name)
-    return b"".join(bundle.to_bytes() for bundle in ordered)
 
 
 def _spiffe_ids(peers: SpiffePeers | None) -> tuple[SpiffeId, ...]:

@@ -17,7 +17,6 @@ from identity.cloud.aws.client import ROLE_SESSION_NAME_PARAM
 from identity.cloud.detection import DETECT_PROVIDER_DEFAULT_TIMEOUT, detect_provider
 from identity.cloud.environment import log_to
 from identity.cloud.errors import CloudRequestFailed, JwtRequestFailed
-from identity.cloud.fetch import Answer, fetch, parse_object, parse_url
 from identity.cloud.models import (
     FORMAT_AWS_ARN,
     FORMAT_AWS_IAM_ROLE_ARN,
@@ -29,7 +28,9 @@ from identity.cloud.models import (
     JWTType,
     Logger,
 )
+from identity.cloud.service import ServiceAnswer, fetch, parse_object, parse_url
 from identity.errors import ConfigError
+from identity.renewal import backoff
 
 DEFAULT_SERVER = "https://authsvc.singlestore.com"
 SERVER_VARIABLES = ("S2IAM_SERVER_URL", "S2IAM_JWT_SERVER_URL")
@@ -46,8 +47,8 @@ DEFAULT_PREFERENCE = (
 
 SERVICE = "the auth server"
 RETRIES = 2
-FIRST_BACKOFF = 0.2
-"""Seconds before the first retry; doubled for the second, each shortened at random by up to a half."""
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 1.0
+"""Seconds before the first retry, and before any; each is shortened at random by up to a half."""
 QUOTED = 300
 """Characters of the server's text that an error quotes."""
 
@@ -204,7 +205,7 @@ def exchange(
     return Exchange(url, query, sent, json.dumps(described).encode())
 
 
-def issued_token(answer: Answer, sent: Mapping[str, str]) -> str:
+def issued_token(answer: ServiceAnswer, sent: Mapping[str, str]) -> str:
     """The `jwt` of a good answer. Raises JwtRequestFailed, quoting the server without anything secret."""
     document = parse_object(answer.body)
     if answer.status != 200:
@@ -219,7 +220,7 @@ def issued_token(answer: Answer, sent: Mapping[str, str]) -> str:
 
 async def _perform(request: Exchange, timeout: float) -> str:
     """Send, and try again after server errors and broken connections; the caller limits the time."""
-    for backoff in (FIRST_BACKOFF * 2**attempt for attempt in range(RETRIES)):
+    for failures in range(1, RETRIES + 1):
         try:
             answer = await _send(request, timeout)
         except CloudRequestFailed as exc:
@@ -228,11 +229,12 @@ async def _perform(request: Exchange, timeout: float) -> str:
         else:
             if answer.status < 500:
                 return issued_token(answer, request.headers)
-        await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, guards nothing
+        pause = backoff(failures, FIRST_BACKOFF, LONGEST_BACKOFF)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, guards nothing
     return issued_token(await _send(request, timeout), request.headers)
 
 
-async def _send(request: Exchange, timeout: float) -> Answer:
+async def _send(request: Exchange, timeout: float) -> ServiceAnswer:
     return await fetch(
         SERVICE,
         "POST",

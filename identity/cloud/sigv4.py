@@ -2,9 +2,8 @@
 
     canonical request --SHA-256--> string to sign --HMAC with the day's key--> signature
 
-Two forms exist: the signature travels in the `Authorization` header (what STS gets from us) or in the query
-of a presigned URL. Both start from the same canonical request; they differ in where date, token and scope
-stand while it is built.
+The signature travels in the `Authorization` header, which is what STS gets from us; presigned URLs, the other
+form, are not made here.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class AwsCredentials:
     """Unix seconds, or None when the source names no end."""
 
 
-class Request(NamedTuple):
+class SigningRequest(NamedTuple):
     """An HTTP request as it will be sent."""
 
     method: str
@@ -62,7 +61,7 @@ class Signer:
     normalize: bool = True
     """Resolve `.`, `..` and empty path segments first: every service but S3 does."""
     sign_body: bool = False
-    """Also send and sign `x-amz-content-sha256` (header form only)."""
+    """Also send and sign `x-amz-content-sha256`."""
     omit_session_token: bool = False
     """Leave the session token out of what is signed; the caller adds it afterwards."""
 
@@ -87,11 +86,11 @@ class Signature:
     string_to_sign: str = field(repr=False)
     value: str = field(repr=False)
     additions: tuple[tuple[str, str], ...] = field(repr=False)
-    """Headers (header form) or query parameters (query form) that the request needs in addition."""
+    """Headers that the request needs in addition."""
 
 
-def sign_headers(request: Request, signer: Signer) -> Signature:
-    """Sign a request in the header form; `additions` are the headers to add."""
+def sign_headers(request: SigningRequest, signer: Signer) -> Signature:
+    """Sign a request; `additions` are the headers to add."""
     added = [("X-Amz-Date", signer.timestamp)]
     if signer.signed_token:
         added.append(("X-Amz-Security-Token", signer.signed_token))
@@ -112,29 +111,6 @@ def sign_headers(request: Request, signer: Signer) -> Signature:
     )
 
 
-def sign_query(request: Request, signer: Signer, *, expires: int) -> Signature:
-    """Presign a URL that is good for `expires` seconds; `additions` are the query parameters to add."""
-    headers = _canonical_headers(request.headers)
-    added = [
-        ("X-Amz-Algorithm", ALGORITHM),
-        ("X-Amz-Credential", f"{signer.credentials.access_key_id}/{signer.scope}"),
-        ("X-Amz-Date", signer.timestamp),
-        ("X-Amz-Expires", str(expires)),
-        ("X-Amz-SignedHeaders", ";".join(headers)),
-    ]
-    if signer.signed_token:
-        added.append(("X-Amz-Security-Token", signer.signed_token))
-    path, _, query = request.target.partition("?")
-    pairs = _query_pairs(query) + [(_encode(name.encode()), _encode(value.encode())) for name, value in added]
-    signature = _sign(request, signer, path, pairs, headers)
-    return Signature(
-        signature.canonical_request,
-        signature.string_to_sign,
-        signature.value,
-        (*added, ("X-Amz-Signature", signature.value)),
-    )
-
-
 def signing_key(secret_access_key: str, scope: str) -> bytes:
     """The key of one day, region and service."""
     key = b"AWS4" + secret_access_key.encode()
@@ -144,7 +120,7 @@ def signing_key(secret_access_key: str, scope: str) -> bytes:
 
 
 def _sign(
-    request: Request, signer: Signer, path: str, query: list[tuple[str, str]], headers: dict[str, str]
+    request: SigningRequest, signer: Signer, path: str, query: list[tuple[str, str]], headers: dict[str, str]
 ) -> Signature:
     canonical = "\n".join(
         (

@@ -1,7 +1,6 @@
 """Cloud identity for SLIM applications: a provider that hands out tokens of the auth server and renews them.
 
-A background task renews at two thirds of a token's life. When that fails it tries again after 1 s, doubled up
-to 30 s, but always before the end. The token in hand serves until it has expired.
+A background task renews by the schedule of `identity.renewal`. The token in hand serves until it has expired.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 from loguru import logger as log
 
@@ -17,13 +16,8 @@ from identity.cloud.claims import expiry_claim, text_claim, unverified_claims
 from identity.cloud.exchange import JwtOptions, get_jwt
 from identity.cloud.models import JWTType
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-
-RENEW_AT = 2 / 3
-"""Share of a token's remaining life after which it is renewed."""
-SHORTEST_WAIT = 0.1
-FIRST_RETRY, LONGEST_RETRY = 1.0, 30.0
-LAST_RETRY_AT = 0.9
-"""Share of the remaining life that a retry never waits beyond."""
+from identity.renewal import RenewalSchedule
+from identity.variant import Variant
 
 
 class IssuedToken(NamedTuple):
@@ -48,24 +42,16 @@ class IssuedToken(NamedTuple):
         return cls(text, subject, expires_at)
 
 
-def renewal_wait(now: float, expires_at: float) -> float:
-    """Seconds until a token that is good at `now` should be renewed."""
-    return max(SHORTEST_WAIT, (expires_at - now) * RENEW_AT)
-
-
-def retry_wait(failures: int, now: float, expires_at: float) -> float:
-    """Seconds until the next try after `failures` (1 or more) failed ones in a row."""
-    backoff = min(FIRST_RETRY * 2.0 ** min(failures - 1, 10), LONGEST_RETRY)
-    left = (expires_at - now) * LAST_RETRY_AT
-    return max(SHORTEST_WAIT, min(backoff, left)) if left > 0 else FIRST_RETRY
-
-
-class CloudProvider:
+class CloudProvider(Variant, secrets=("additional_params",)):
     """An identity provider (`identity.protocols.Provider`) whose tokens the auth server issues.
 
     The arguments are those of `get_jwt`; `fetch` replaces that exchange as a whole, and `clock` the time
     (Unix seconds).
     """
+
+    jwt_type: JWTType
+    workspace_group_id: str | None
+    server_url: str | None
 
     def __init__(
         self,
@@ -84,8 +70,15 @@ class CloudProvider:
         self._renewal: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()  # against two initialize() at the same time
 
-    def __repr__(self) -> str:
-        return f"<CloudProvider {self._token!r}>" if self._token else "<CloudProvider not initialized>"
+    @classmethod
+    def configured(cls, **given: Any) -> Self:
+        """`jwt_type` is a text here: "database" (by default) or "api"."""
+        wanted = given.pop("jwt_type", JWTType.DATABASE_ACCESS.value)
+        jwt_type = next((each for each in JWTType if each.value == wanted), None)
+        if jwt_type is None:
+            known = " or ".join(f'"{each.value}"' for each in JWTType)
+            raise ConfigError(f"{known}, got {wanted!r}", field="jwt_type")
+        return cls(jwt_type, **given)
 
     async def initialize(self) -> None:
         """Obtain the first token and start renewing. Idempotent. Raises ConfigError or AuthError."""
@@ -145,17 +138,17 @@ class CloudProvider:
         self._generation += 1
 
     async def _renew(self) -> None:
-        failures = 0
+        schedule = RenewalSchedule()
+        pause = schedule.renewed(self._clock(), self._current().expires_at)
         while True:
-            now, ends = self._clock(), self._current().expires_at
-            await asyncio.sleep(retry_wait(failures, now, ends) if failures else renewal_wait(now, ends))
+            await asyncio.sleep(pause)
             try:
                 self._accept(await self._fetch())
             except Exception as exc:
                 # A client of others may raise anything; of an unknown error not even the text is logged.
-                failures += 1
+                pause = schedule.failed(self._clock())
                 why = str(exc) if isinstance(exc, SlimError) else type(exc).__name__
-                log.warning("cloud token not renewed ({} in a row): {}", failures, why)
+                log.warning("cloud token not renewed ({} in a row): {}", schedule.failures, why)
             else:
-                failures = 0
+                pause = schedule.renewed(self._clock(), self._current().expires_at)
                 log.info("cloud token of {} renewed", self._current().subject)

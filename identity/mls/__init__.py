@@ -12,9 +12,10 @@ Pure: no I/O and no clock; randomness and time are arguments. Modules are named 
 
 from __future__ import annotations
 
+from identity.mls.authentication_service import AuthenticationService, BasicIdentity, Occasion
 from identity.mls.cipher_suite import SUITES, CipherSuite, suite
 from identity.mls.commit import CommitApplied, PendingCommit, Removed
-from identity.mls.credential import BasicIdentity, Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import (
     DecodeError,
     KeyUnavailable,
@@ -23,9 +24,11 @@ from identity.mls.errors import (
     ValidationError,
     VerificationError,
 )
+from identity.mls.external_senders import ExternalSender
 from identity.mls.group import Event, Group, ProposalReceived
 from identity.mls.private_message import Decrypted
 from identity.mls.secret import Secret
+from identity.mls.selection import LeftOut
 from identity.mls.signatures import SignatureKey
 from identity.mls.slim_identity import SlimIdentity, public_key_claim, token_credential
 from identity.mls.welcome import KeyPackageBundle, make_key_package
@@ -39,10 +42,12 @@ __all__ = [
     "DecodeError",
     "Decrypted",
     "Event",
+    "ExternalSender",
     "Group",
-    "IdentityProvider",
+    "AuthenticationService",
     "KeyPackageBundle",
     "KeyUnavailable",
+    "LeftOut",
     "MlsError",
     "Occasion",
     "PendingCommit",

@@ -139,10 +139,6 @@ class CipherSuite:
         size = self.hash_length
         return Secret(hmac.digest(secret, _kdf_label(label, size) + b"\0\1", self.hash_name))
 
-    def derive_tree_secret(self, secret: bytes, label: bytes, generation: int, length: int) -> Secret:
-        """DeriveTreeSecret (section 9), for any label and length."""
-        return self.expand_with_label(secret, label, generation.to_bytes(4, "big"), length)
-
     def derive_generation(self, secret: bytes, generation: int) -> tuple[bytes, bytes]:
         """Key and nonce of one generation of a ratchet: DeriveTreeSecret twice (section 9.1)."""
         labels = self._tree_labels

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from identity.mls.errors import DecodeError
+from identity.mls.errors import DecodeError, StateError
 
 T = TypeVar("T")
 
@@ -133,22 +133,38 @@ def decode_whole(data: bytes, decode: Callable[[Reader], T]) -> T:
 
 def u8(value: int) -> bytes:
     """Write a uint8."""
-    return value.to_bytes(1, "big")
+    try:
+        return value.to_bytes(1, "big")
+    except OverflowError:
+        raise _no_uint(value, 8) from None
 
 
 def u16(value: int) -> bytes:
     """Write a uint16."""
-    return value.to_bytes(2, "big")
+    try:
+        return value.to_bytes(2, "big")
+    except OverflowError:
+        raise _no_uint(value, 16) from None
 
 
 def u32(value: int) -> bytes:
     """Write a uint32."""
-    return value.to_bytes(4, "big")
+    try:
+        return value.to_bytes(4, "big")
+    except OverflowError:
+        raise _no_uint(value, 32) from None
 
 
 def u64(value: int) -> bytes:
     """Write a uint64."""
-    return value.to_bytes(8, "big")
+    try:
+        return value.to_bytes(8, "big")
+    except OverflowError:
+        raise _no_uint(value, 64) from None
+
+
+def _no_uint(value: int, bits: int) -> StateError:
+    return StateError(f"{value} is no number of {bits} bits without a sign")
 
 
 def length(value: int) -> bytes:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random, suite
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import KeyUnavailable, ValidationError, VerificationError
+from identity.mls.external_senders import external_senders
 from identity.mls.framing import (
     AuthenticatedContent,
     FramedContent,
@@ -35,19 +37,22 @@ from identity.mls.key_schedule import EXTERNAL_INIT_LABEL, JoinerSecrets, zero_s
 from identity.mls.leaf_node import ExtensionType, LeafNode, LeafNodeSource, find_extension, leaf_position
 from identity.mls.messages import Commit, GroupContext, GroupInfo, UpdatePath
 from identity.mls.proposal import Add, ExternalInit, Proposal, ProposalRef, ReInit, Remove
-from identity.mls.proposal_list import Applied, Group, Proposed, apply_proposals, pairs, succeed
+from identity.mls.proposal_list import Applied, GroupView, Proposed, apply_proposals, pairs, successor
 from identity.mls.ratchet_tree import RatchetTree
 from identity.mls.roster import Roster
 from identity.mls.secret import Secret
+from identity.mls.selection import LeftOut, choose
 from identity.mls.signatures import SignatureKey
 from identity.mls.transcript_hash import interim_transcript_hash
 from identity.mls.tree_kem import (
     NewPath,
+    Path,
     PrivateKeys,
     follow_path,
     make_path,
     merge_path,
     open_path_secret,
+    readers_of_path,
     still_held,
 )
 from identity.mls.welcome import make_welcome
@@ -71,11 +76,18 @@ class CommitApplied:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A commit that takes this member out. Our state stays in the last epoch we were part of."""
+    """A commit that takes this member out. Our state stays in the last epoch we were part of.
+
+    All of the commit was checked but for its confirmation tag: that proves the new epoch, whose secrets are
+    not for us.
+    """
 
     epoch: int
     """The epoch that goes on without us."""
     committer: int
+    """Leaf index, in the new tree."""
+    external: bool = False
+    """Whether it is a commit by which our own identity joins anew (section 12.4.3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,10 @@ class PendingCommit:
     """The MLSMessage for those added, if any."""
     effect: CommitApplied
     state: GroupState
+    made: float
+    """When, in Unix seconds."""
+    left_out: tuple[LeftOut, ...] = ()
+    """The proposals of the epoch that it does not hold, and why."""
 
     def __repr__(self) -> str:
         return f"PendingCommit({self.effect!r})"
@@ -95,8 +111,9 @@ class PendingCommit:
 
 def make_commit(
     state: GroupState,
-    proposals: Sequence[Proposed],
-    identity: IdentityProvider,
+    pending: Sequence[Proposed],
+    chosen: Sequence[Proposed],
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     random: Random,
@@ -104,20 +121,19 @@ def make_commit(
     with_path: bool,
     credential: Credential | None,
 ) -> PendingCommit:
-    """Commit `proposals` as a PublicMessage, with a path when asked or needed (section 12.4.1).
+    """Commit proposals as a PublicMessage, with a path when asked or needed (section 12.4.1).
 
-    `credential` replaces the committer's own, under the same signature key, and brings a path.
-    Raises ValidationError when the list or one of the proposals is against a rule, or the committer's own
-    credential is refused; KeyUnavailable for a PSK that is not held.
+    It holds the `chosen` and those of the `pending` that can stand beside them. `credential` replaces the
+    committer's own, under the same signature key, and brings a path.
+    Raises ValidationError when one of the `chosen` is against a rule, or the committer's own credential is
+    refused; KeyUnavailable for a PSK among them that is not held.
     """
     suite, own = state.suite, state.own_leaf
+    group = GroupView(suite, state.context, state.tree, state.roster, own)
+    proposals, left_out = choose(group, pending, chosen, identity, lookup, now)
     listed = pairs(proposals)
     validation.member_commit(listed, own)
-    for proposal, _ in listed:
-        if isinstance(proposal, Add):
-            validation.leaf_lifetime(proposal.key_package.leaf_node, now)
-    group = Group(suite, state.context, state.tree, state.roster, own)
-    applied = apply_proposals(group, proposals, identity, now)
+    applied = apply_proposals(group, proposals, identity, now, committing=True)
     tree = applied.tree
 
     path = None
@@ -139,7 +155,8 @@ def make_commit(
 
         path = make_path(suite, tree, own, random, sign_leaf)
         # Receivers judge the leaf as one that enters: better refused here than by all of them.
-        succeed(applied.roster, own, path.leaf_node, identity, now)
+        applied.roster.enter(own, successor(applied.roster, own, path.leaf_node, identity, now))
+    validation.members_agree(tree.index, applied.extensions)
 
     provisional = provisional_context(suite, state.context, tree, applied.extensions)
     content, epoch, joiner = _sign_commit(
@@ -169,7 +186,8 @@ def make_commit(
     )
     message = PublicMessage.protect(suite, content, state.secrets.membership, state.context.encoded)
     welcome = make_welcome(new_state, applied.added, joiner, applied.psks, path) if applied.added else None
-    return PendingCommit(encode_message(message), welcome, _effect(epoch, own, applied), new_state)
+    effect = _effect(epoch, own, applied)
+    return PendingCommit(encode_message(message), welcome, effect, new_state, now, tuple(left_out))
 
 
 def make_external_commit(
@@ -178,7 +196,7 @@ def make_external_commit(
     roster: Roster,
     signer: SignatureKey,
     leaf: Callable[..., LeafNode],
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     random: Random,
@@ -190,6 +208,7 @@ def make_external_commit(
     removed in the same commit. Raises ValidationError when the group allows no such joining.
     """
     use, context = suite(info.group_context.cipher_suite), info.group_context
+    validation.epoch_may_end(context)
     external_pub = find_extension(info.extensions, ExtensionType.EXTERNAL_PUB)
     if external_pub is None:
         raise ValidationError("external_pub", "a GroupInfo without the key that external commits need")
@@ -203,7 +222,7 @@ def make_external_commit(
     if before is not None:
         listed.append(Remove(before))
     proposals = [Proposed(proposal, sender) for proposal in listed]
-    applied = apply_proposals(Group(use, context, tree, roster, None), proposals, identity, now)
+    applied = apply_proposals(GroupView(use, context, tree, roster, None), proposals, identity, now)
     own = applied.tree.blank_leaf()
 
     def sign_leaf(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
@@ -261,6 +280,7 @@ def _sign_commit(
         suite,
         provisional,
         applied.tree,
+        applied.roster,
         content,
         interim_before=interim_before,
         init_secret=init_secret,
@@ -281,7 +301,7 @@ def process_commit(
     content: AuthenticatedContent,
     known: Mapping[bytes, Proposed],
     own_updates: Mapping[bytes, HpkeKeyPair],
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     now: float,
@@ -292,6 +312,7 @@ def process_commit(
     Raises ValidationError, VerificationError or KeyUnavailable.
     """
     suite, own = state.suite, state.own_leaf
+    validation.epoch_may_end(state.context)
     sender, commit = content.content.sender, content.content.body
     assert isinstance(commit, Commit)
     external = sender.type is SenderType.NEW_MEMBER_COMMIT
@@ -304,13 +325,26 @@ def process_commit(
     else:
         validation.member_commit(listed, sender.index)
     validation.path_present(listed, commit.path)
-    group = Group(suite, state.context, state.tree, state.roster, own)
+    group = GroupView(suite, state.context, state.tree, state.roster, own)
     applied = apply_proposals(group, proposals, identity, now)
-    if own in applied.removed:
-        return Removed(state.context.epoch + 1, sender.index)
-
     tree, path = applied.tree, commit.path
     committer = sender.index
+    tag = content.confirmation_tag
+    if tag is None or len(tag) != suite.hash_length:
+        raise VerificationError("confirmation tag")
+    steps: Path = []
+    readers: list[list[int]] = []
+    if path is not None:
+        if external:
+            committer = _enter(state, applied, path, identity, now)
+        else:
+            _renew(state, applied, path, committer, identity, now)
+        steps = merge_path(suite, tree, committer, path)
+        readers = readers_of_path(tree, path, steps, applied.new_leaves)
+    validation.members_agree(tree.index, applied.extensions)
+    if own in applied.removed:
+        return Removed(state.context.epoch + 1, committer, external)
+
     private = state.private
     if applied.own_update is not None:
         pair = own_updates.get(applied.own_update)
@@ -318,17 +352,9 @@ def process_commit(
             raise KeyUnavailable("leaf key", "the commit holds an Update of ours whose key is gone")
         private = {**private, 2 * own: pair}
     commit_secret = zero_secret(suite)
-    provisional = None
+    provisional = provisional_context(suite, state.context, tree, applied.extensions)
     if path is not None:
-        if external:
-            committer = _enter(state, applied, path, identity, now)
-        else:
-            _renew(state, applied, path, committer, identity, now)
-        steps = merge_path(suite, tree, committer, path)
-        provisional = provisional_context(suite, state.context, tree, applied.extensions)
-        private, commit_secret = _read_path(state, applied, path, steps, private, provisional)
-    if provisional is None:
-        provisional = provisional_context(suite, state.context, tree, applied.extensions)
+        private, commit_secret = _read_path(state, tree, path, steps, readers, private, provisional)
 
     init_secret = state.secrets.init
     if applied.external_init is not None:
@@ -339,14 +365,14 @@ def process_commit(
         suite,
         provisional,
         tree,
+        applied.roster,
         content,
         interim_before=state.interim_transcript_hash,
         init_secret=init_secret,
         commit_secret=commit_secret,
         psks=combine_psks(suite, applied.psks, lookup),
     )
-    tag = content.confirmation_tag
-    if tag is None or Secret(epoch.confirmation_tag) != tag:
+    if Secret(epoch.confirmation_tag) != tag:
         raise VerificationError("confirmation tag")
     new_state = replace(
         state,
@@ -382,7 +408,7 @@ def _renew(
     applied: Applied,
     path: UpdatePath,
     committer: int,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     now: float,
 ) -> None:
     """Check the leaf by which a member's path replaces its old one."""
@@ -395,14 +421,13 @@ def _renew(
         LeafNodeSource.COMMIT,
         state.context,
         applied.extensions,
-        applied.tree.index,
         committer,
     )
-    succeed(applied.roster, committer, after, identity, now)
+    applied.roster.enter(committer, successor(applied.roster, committer, after, identity, now))
 
 
 def _enter(
-    state: GroupState, applied: Applied, path: UpdatePath, identity: IdentityProvider, now: float
+    state: GroupState, applied: Applied, path: UpdatePath, identity: AuthenticationService, now: float
 ) -> int:
     """Put the leaf of one who joins by its own commit into the tree (section 12.4.3.2); returns its index."""
     leaf = path.leaf_node
@@ -413,11 +438,13 @@ def _enter(
         LeafNodeSource.COMMIT,
         state.context,
         applied.extensions,
-        applied.tree.index,
         index,
     )
     name = identity.identify(leaf, Occasion.ENTERS, now)
     for removed in applied.removed:
+        before = state.tree.leaf(removed)
+        assert before is not None
+        validation.path_leaf_key_is_new(before, leaf)
         own = identity.is_successor(state.roster.identity_of(removed), name)
         validation.require(own, "external_remove", "an external commit that removes somebody else")
     applied.roster.enter(index, name)
@@ -426,33 +453,30 @@ def _enter(
 
 def _read_path(
     state: GroupState,
-    applied: Applied,
+    tree: RatchetTree,
     path: UpdatePath,
-    steps: list[tuple[int, int]],
+    steps: Path,
+    readers: list[list[int]],
     private: PrivateKeys,
     provisional: GroupContext,
 ) -> tuple[PrivateKeys, Secret]:
     """Open our part of a path: our private keys after it, and the commit secret."""
-    suite, tree = state.suite, applied.tree
+    suite = state.suite
     number, secret = open_path_secret(
         suite,
-        tree,
         path,
         steps,
+        readers,
         own=state.own_leaf,
         private=still_held(tree, private),
         context=provisional.encoded,
-        new_leaves=applied.new_leaves,
     )
     keys, commit_secret = follow_path(suite, tree, [node for node, _ in steps[number:]], secret)
     return {**private, **keys}, commit_secret
 
 
-def signature_key_of(state: GroupState, content: FramedContent, external: Sequence[bytes]) -> bytes:
-    """The key that a handshake message must be signed with (section 6.1).
-
-    `external` are the signature keys of the group's external senders. Raises ValidationError.
-    """
+def signature_key_of(state: GroupState, content: FramedContent) -> bytes:
+    """The key that a handshake message must be signed with (section 6.1). Raises ValidationError."""
     sender, body = content.sender, content.body
     key: bytes | None = None
     match sender.type:
@@ -460,8 +484,9 @@ def signature_key_of(state: GroupState, content: FramedContent, external: Sequen
             leaf = state.tree.leaf(sender.index)
             key = leaf.signature_key if leaf is not None else None
         case SenderType.EXTERNAL:
-            if not isinstance(body, Commit) and sender.index < len(external):
-                key = external[sender.index]
+            senders = external_senders(state.context.extensions)
+            if not isinstance(body, Commit) and sender.index < len(senders):
+                key = senders[sender.index].signature_key
         case SenderType.NEW_MEMBER_PROPOSAL:
             if isinstance(body, Add):
                 key = body.key_package.leaf_node.signature_key

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
+from identity.mls.group_extensions import accept_extensions
 from identity.mls.group_state import Epoch, GroupState
 from identity.mls.leaf_node import Extensions, LeafNode, LeafNodeSource
 from identity.mls.messages import GroupContext
@@ -22,7 +24,7 @@ def found(
     suite: CipherSuite,
     signer: SignatureKey,
     credential: Credential,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     *,
     group_id: bytes | None,
     extensions: Extensions,
@@ -40,6 +42,7 @@ def found(
         source=LeafNodeSource.KEY_PACKAGE,
         lifetime=lifetime_from(now),
     )
+    accept_extensions(extensions, suite, identity, Occasion.ENTERS, now)
     validation.leaf_required_capabilities(leaf, extensions)
     roster = Roster()
     roster.enter(0, identity.identify(leaf, Occasion.ENTERS, now))
@@ -52,7 +55,7 @@ def found(
         b"",
         extensions,
     )
-    epoch = Epoch.open(suite, context, tree, Secret(random(suite.hash_length)))
+    epoch = Epoch.open(suite, context, tree, roster, Secret(random(suite.hash_length)))
     return GroupState(
         suite,
         context,

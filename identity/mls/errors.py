@@ -40,6 +40,7 @@ class ValidationError(MlsError):
     def __init__(self, rule: str, problem: str) -> None:
         super().__init__(f"{problem} (rule {rule})")
         self.rule = rule
+        self.problem = problem
 
 
 class KeyUnavailable(MlsError):
@@ -51,4 +52,4 @@ class KeyUnavailable(MlsError):
 
 
 class StateError(MlsError):
-    """The group cannot do that now; the sentence says what to do first."""
+    """The group cannot do that now, or not with such an argument; the sentence says what to do."""

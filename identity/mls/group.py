@@ -15,8 +15,8 @@ from functools import partial
 from os import urandom
 
 from identity.mls import validation
+from identity.mls.authentication_service import AuthenticationService
 from identity.mls.cipher_suite import CipherSuite, Random, suite
-from identity.mls.codec import Reader, decode_whole
 from identity.mls.commit import (
     CommitApplied,
     PendingCommit,
@@ -27,7 +27,8 @@ from identity.mls.commit import (
     signature_key_of,
 )
 from identity.mls.creation import found
-from identity.mls.credential import Credential, IdentityProvider
+from identity.mls.credential import Credential
+from identity.mls.epoch_view import EpochView
 from identity.mls.errors import KeyUnavailable, StateError, ValidationError
 from identity.mls.framing import (
     AuthenticatedContent,
@@ -41,50 +42,37 @@ from identity.mls.framing import (
     encode_message,
 )
 from identity.mls.group_state import GroupState, PskLookup
-from identity.mls.hpke import HpkeKeyPair
 from identity.mls.leaf_node import (
-    Extension,
     Extensions,
-    ExtensionType,
     LeafNode,
     LeafNodeSource,
-    find_extension,
     leaf_position,
 )
 from identity.mls.messages import Commit, GroupInfo, Welcome
-from identity.mls.private_message import Decrypted, EpochKeys
+from identity.mls.past_epochs import PAST_EPOCHS, PAST_LIFETIME, PastEpochs
+from identity.mls.pending_proposals import PendingProposals
+from identity.mls.private_message import Decrypted
 from identity.mls.proposal import (
     Add,
     KeyPackage,
     PreSharedKeyId,
     Proposal,
     PskType,
-    ReInit,
     Remove,
     Update,
 )
-from identity.mls.proposal_list import Proposed, select
+from identity.mls.proposal_list import Application, GroupView, Proposed
 from identity.mls.secret import Secret
 from identity.mls.signatures import SignatureKey
-from identity.mls.snapshot import Snapshot
+from identity.mls.snapshot import GroupSnapshot
 from identity.mls.validation import VerifyMany
 from identity.mls.welcome import (
     CAPABILITIES,
     KeyPackageBundle,
     accept_tree,
     check_bundle,
-    group_info,
     join,
 )
-
-PAST_EPOCHS = 3
-"""For how many past epochs late application messages can still be read, if nothing else is asked for."""
-
-MAX_PROPOSALS = 1024
-"""How many proposals of an epoch are kept for a commit to refer to; further ones are refused."""
-
-MAX_PROPOSAL = 64 * 1024
-"""The longest proposal that is kept, in bytes; an Add is a credential and under 1 KiB more."""
 
 REUSE_GUARD = 4
 
@@ -107,41 +95,36 @@ def no_psks(psk: PreSharedKeyId) -> bytes | None:
     return None
 
 
-class Group:
+class Group(EpochView):
     """One member's view of one group. Make it with `create`, `join`, `join_external` or `load`."""
 
     __slots__ = (
         "_identity",
-        "_own_updates",
         "_past",
-        "_past_epochs",
         "_pending",
         "_proposals",
         "_psks",
         "_random",
-        "_resumption",
-        "_state",
     )
 
     def __init__(
         self,
         state: GroupState,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         random: Random,
         psks: PskLookup,
         past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> None:
-        self._state = state
+        super().__init__(state)
         self._identity = identity
         self._random = random
         self._psks = psks
         self._pending: PendingCommit | None = None
-        self._past: dict[int, EpochKeys] = {}
-        self._past_epochs = past_epochs
-        self._resumption = {state.context.epoch: state.secrets.resumption_psk}
-        self._proposals: dict[bytes, Proposed] = {}
-        self._own_updates: dict[bytes, HpkeKeyPair] = {}
+        self._past = PastEpochs(past_epochs, past_lifetime)
+        self._past.begin(state.context.epoch, state.secrets.resumption_psk)
+        self._proposals = PendingProposals()
 
     def __repr__(self) -> str:
         members = len(self._state.roster.members)
@@ -156,13 +139,14 @@ class Group:
         signer: SignatureKey,
         credential: Credential,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         now: float,
         group_id: bytes | None = None,
         extensions: Extensions = (),
         random: Random = urandom,
         psks: PskLookup = no_psks,
         past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> Group:
         """Found a group of one member (section 11). `now` is in Unix seconds; the id is random if not given.
 
@@ -178,7 +162,14 @@ class Group:
             random=random,
             now=now,
         )
-        return cls(state, identity=identity, random=random, psks=psks, past_epochs=past_epochs)
+        return cls(
+            state,
+            identity=identity,
+            random=random,
+            psks=psks,
+            past_epochs=past_epochs,
+            past_lifetime=past_lifetime,
+        )
 
     @classmethod
     def join(
@@ -186,17 +177,20 @@ class Group:
         welcome: bytes,
         bundle: KeyPackageBundle,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         now: float,
         ratchet_tree: bytes | None = None,
+        predecessor: Group | None = None,
         verify_many: VerifyMany = map,
         random: Random = urandom,
         psks: PskLookup = no_psks,
         past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> Group:
         """Join by a Welcome, given as an MLSMessage (section 12.4.3.1).
 
-        `ratchet_tree` is for a Welcome that comes without it. `verify_many` may be a thread pool's `map`:
+        `ratchet_tree` is for a Welcome that comes without it, `predecessor` for the group that a ReInit has
+        ended or a branch comes from (sections 11.2 and 11.3). `verify_many` may be a thread pool's `map`:
         then the signatures of a large tree are checked in parallel. Raises KeyUnavailable when the Welcome is
         not for this key package, StateError when the bundle is not one, otherwise any error of a bad Welcome.
         """
@@ -208,12 +202,20 @@ class Group:
             message,
             bundle,
             identity,
-            psks,
+            psks if predecessor is None else predecessor._lookup_with(psks),
             ratchet_tree=ratchet_tree,
+            predecessor=None if predecessor is None else predecessor._state,
             now=now,
             verify_many=verify_many,
         )
-        return cls(state, identity=identity, random=random, psks=psks, past_epochs=past_epochs)
+        return cls(
+            state,
+            identity=identity,
+            random=random,
+            psks=psks,
+            past_epochs=past_epochs,
+            past_lifetime=past_lifetime,
+        )
 
     @classmethod
     def join_external(
@@ -222,12 +224,14 @@ class Group:
         signer: SignatureKey,
         credential: Credential,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         now: float,
         ratchet_tree: bytes | None = None,
         verify_many: VerifyMany = map,
         random: Random = urandom,
         psks: PskLookup = no_psks,
+        past_epochs: int = PAST_EPOCHS,
+        past_lifetime: float = PAST_LIFETIME,
     ) -> tuple[Group, bytes]:
         """Join by a commit of our own, given a GroupInfo (section 12.4.3.2): (the group, the commit to send).
 
@@ -252,26 +256,29 @@ class Group:
         commit, state = make_external_commit(
             info, tree, roster, signer, leaf, identity, psks, random=random, now=now
         )
-        return cls(state, identity=identity, random=random, psks=psks), commit
+        group = cls(
+            state,
+            identity=identity,
+            random=random,
+            psks=psks,
+            past_epochs=past_epochs,
+            past_lifetime=past_lifetime,
+        )
+        return group, commit
 
     @classmethod
     def load(
         cls,
         snapshot: bytes,
         *,
-        identity: IdentityProvider,
+        identity: AuthenticationService,
         random: Random = urandom,
         psks: PskLookup = no_psks,
     ) -> Group:
         """Go on with a group saved by `snapshot`. Raises DecodeError or ValidationError."""
-        saved = Snapshot.decode(snapshot)
+        saved = GroupSnapshot.decode(snapshot)
         group = cls(saved.state, identity=identity, random=random, psks=psks)
-        group._past = {keys.epoch: keys for keys in saved.past}
-        group._resumption = dict(saved.resumption)
-        group._proposals = {p.reference: p for p in saved.proposals if p.reference is not None}
-        group._own_updates = {
-            reference: group.suite.hpke.load_key_pair(private) for reference, private in saved.own_updates
-        }
+        group._past, group._proposals = saved.past, saved.proposals
         return group
 
     def snapshot(self) -> Secret:
@@ -279,85 +286,21 @@ class Group:
 
         Write it before a ciphertext leaves: a group restored from an older one would use a key twice.
         """
-        return Snapshot(
-            self._state,
-            tuple(self._past.values()),
-            tuple(self._resumption.items()),
-            tuple(self._proposals.values()),
-            tuple((reference, pair.private_bytes()) for reference, pair in self._own_updates.items()),
-        ).encode()
+        return GroupSnapshot(self._state, self._past, self._proposals).encode()
 
     # Reading the state
-
-    @property
-    def suite(self) -> CipherSuite:
-        """The cipher suite."""
-        return self._state.suite
-
-    @property
-    def group_id(self) -> bytes:
-        """The group's id."""
-        return self._state.context.group_id
-
-    @property
-    def epoch(self) -> int:
-        """The number of the current epoch."""
-        return self._state.context.epoch
-
-    @property
-    def own_leaf(self) -> int:
-        """Our leaf index."""
-        return self._state.own_leaf
-
-    @property
-    def members(self) -> dict[int, bytes]:
-        """The identity of every member by leaf index, in leaf order."""
-        return dict(sorted(self._state.roster.members.items()))
-
-    @property
-    def extensions(self) -> Extensions:
-        """The extensions of the group context."""
-        return self._state.context.extensions
-
-    @property
-    def reinit(self) -> ReInit | None:
-        """The parameters of the group that follows this one, once a commit has said so (section 11.2)."""
-        return self._state.reinit
-
-    @property
-    def epoch_authenticator(self) -> Secret:
-        """The same for all members of an epoch and for nobody else: compare it out of band (section 8.7)."""
-        return self._state.secrets.epoch_authenticator
 
     @property
     def pending(self) -> PendingCommit | None:
         """The commit made here that waits to be applied."""
         return self._pending
 
-    def leaf_of(self, identity: bytes) -> int | None:
-        """The leaf index of a member, or `None`."""
-        return self._state.roster.leaf_of(identity)
-
-    def leaf_node(self, leaf: int) -> LeafNode | None:
-        """The leaf node of a member; `None` when nobody is there."""
-        return self._state.tree.leaf(leaf)
-
-    def export(self, label: bytes, context: bytes, length: int) -> Secret:
-        """A secret for another protocol, the same for all members of the epoch (section 8.5)."""
-        return self._state.secrets.export(self.suite, label, context, length)
-
     def resumption_psk(self, epoch: int) -> Secret:
         """The resumption PSK of this or a recent epoch (section 8.6). Raises KeyUnavailable."""
         try:
-            return self._resumption[epoch]
+            return self._past.resumption[epoch]
         except KeyError:
             raise KeyUnavailable("resumption PSK", f"epoch {epoch} is not kept") from None
-
-    def group_info(self) -> bytes:
-        """A GroupInfo, as an MLSMessage, by which others can join with a commit of their own (12.4.3.2)."""
-        external_pub = self._state.secrets.external_key_pair(self.suite).public
-        extension = Extension(ExtensionType.EXTERNAL_PUB, external_pub)
-        return encode_message(group_info(self._state, (extension,)))
 
     # Application messages
 
@@ -373,36 +316,57 @@ class Group:
             state.own_leaf, state.signer, plaintext, authenticated_data, self._random(REUSE_GUARD)
         )
 
-    def decrypt(self, message: bytes) -> Decrypted:
+    def decrypt(self, message: bytes, *, now: float | None = None) -> Decrypted:
         """Open an application message of this or one of the last few epochs, once.
 
+        `now`, in Unix seconds, says which epochs are too old; without it what the last call with a time left
+        is still read. The result tells the sender's leaf, and its credential and identity as of that epoch.
         Raises KeyUnavailable for one read before or too old, VerificationError for a forged one, DecodeError
         or ValidationError for one that is no application message of another member.
         """
         decoded = decode_message(message)
         if not isinstance(decoded, PrivateMessage) or decoded.content_type is not ContentType.APPLICATION:
             raise ValidationError("message_kind", f"a {type(decoded).__name__} where application data is due")
+        if now is not None:
+            self.expire(now)
         return self._decrypt(decoded)
 
     def _decrypt(self, message: PrivateMessage) -> Decrypted:
         state = self._state
         self._check_group(message.group_id)
-        if message.epoch == state.context.epoch:
-            keys = state.keys
-        elif message.epoch in self._past:
-            keys = self._past[message.epoch]
-        else:
-            kept = f"{self._past_epochs} past ones are kept"
-            raise KeyUnavailable("epoch", f"a message of epoch {message.epoch} in epoch {self.epoch}; {kept}")
+        epoch = message.epoch
+        keys = state.keys if epoch == state.context.epoch else self._past.find(epoch)
         return keys.decrypt(message, state.own_leaf)
+
+    def expire(self, now: float) -> None:
+        """Forget the keys of epochs that ended too long ago; every call that is given a time does so."""
+        self._past.expire(now)
 
     # Proposals and commits
 
-    def propose(self, proposal: Proposal) -> bytes:
+    @property
+    def proposals(self) -> tuple[Proposed, ...]:
+        """What has been proposed in this epoch, in the order in which it came."""
+        return tuple(self._proposals.proposals.values())
+
+    def drop_proposal(self, reference: bytes) -> None:
+        """Forget a proposal: no commit of ours will hold it, nor can we follow one that does.
+
+        Raises StateError when there is none with this reference.
+        """
+        self._proposals.drop(reference)
+
+    def propose(self, proposal: Proposal, *, now: float) -> bytes:
         """Say a proposal to the group, as a PublicMessage; for our own leaf use `propose_update`.
 
-        Raises StateError when too many are pending or the group has ended.
+        Raises StateError when too many are pending or the group has ended, ValidationError when no commit of
+        this epoch could hold it.
         """
+        state, own = self._state, Sender.member(self.own_leaf)
+        self._refuse_after_reinit()
+        validation.sender_may_propose(proposal, own)
+        view = GroupView(self.suite, state.context, state.tree, state.roster, None)
+        Application(view, self._identity, now, committing=True).apply(Proposed(proposal, own))
         message, _ = self._propose(proposal)
         return message
 
@@ -422,22 +386,21 @@ class Group:
             position=leaf_position(self.group_id, self.own_leaf),
         )
         message, reference = self._propose(Update(leaf))
-        self._own_updates[reference] = pair
+        self._proposals.own_updates[reference] = pair
         return message
 
     def _propose(self, proposal: Proposal) -> tuple[bytes, bytes]:
         state = self._state
         self._refuse_after_reinit()
-        if len(self._proposals) >= MAX_PROPOSALS:
-            raise StateError(f"{MAX_PROPOSALS} proposals are pending; commit them first")
+        self._proposals.check_room()
         framed = FramedContent.build(
             group_id=self.group_id, epoch=self.epoch, sender=Sender.member(self.own_leaf), body=proposal
         )
         content = AuthenticatedContent.sign(
             self.suite, state.signer, WireFormat.PUBLIC_MESSAGE, framed, state.context.encoded
         )
-        reference = content.proposal_reference(self.suite)
-        self._proposals[reference] = Proposed(proposal, framed.sender, reference)
+        reference = self._proposals.add(self.suite, content).reference
+        assert reference is not None
         protected = PublicMessage.protect(
             self.suite, content, state.secrets.membership, state.context.encoded
         )
@@ -456,13 +419,17 @@ class Group:
         """Make a commit; nothing changes until `apply_pending`.
 
         It holds pending proposals by reference, and by value: Adds of the key packages `add` (MLSMessages),
-        Removes of the leaves `remove`, and `proposals`. It has a path when one is needed (section 17.4), when
-        `path` asks for fresh keys, or when `credential` is to replace ours; the signature key stays.
+        Removes of the leaves `remove`, and `proposals`. Pending ones that are invalid or conflict with others
+        are left out (section 12.2); `PendingCommit.left_out` tells which. It has a path when one is needed
+        (section 17.4), when `path` asks for fresh keys, or when `credential` is to replace ours; the
+        signature key stays.
 
         Raises StateError when another commit is pending or the group has ended, otherwise as `process` does.
         """
         state = self._state
         self._refuse_after_reinit()
+        if self.epoch == validation.MAX_EPOCH:
+            raise StateError("this is the last epoch that has a number; found another group")
         if self._pending is not None:
             raise StateError("a commit is pending; apply or discard it first")
         own = Sender.member(self.own_leaf)
@@ -473,7 +440,8 @@ class Group:
         ]
         self._pending = make_commit(
             state,
-            select(list(self._proposals.values()), chosen, self.own_leaf),
+            self.proposals,
+            chosen,
             self._identity,
             self._lookup,
             random=self._random,
@@ -483,12 +451,15 @@ class Group:
         )
         return self._pending
 
-    def apply_pending(self) -> CommitApplied:
-        """Go into the epoch of our own pending commit. Raises StateError when there is none."""
+    def apply_pending(self, *, now: float | None = None) -> CommitApplied:
+        """Go into the epoch of our own pending commit. Raises StateError when there is none.
+
+        The epoch before ends `now`, in Unix seconds; when the commit was made, if that is not given.
+        """
         if self._pending is None:
             raise StateError("no commit is pending; make one with commit()")
         pending = self._pending
-        self._advance(pending.state)
+        self._advance(pending.state, pending.effect.removed, pending.made if now is None else now)
         return pending.effect
 
     def discard_pending(self) -> None:
@@ -502,17 +473,18 @@ class Group:
         then. Our own messages are refused; our commits take effect by `apply_pending`.
 
         Raises DecodeError, VerificationError, ValidationError or KeyUnavailable; nothing has changed then.
-        What the identity policy raises besides (WouldBlock) passes through; the call can be repeated.
+        What the identity policy raises besides (KeysMissing) passes through; the call can be repeated.
         """
         decoded = decode_message(message)
         state = self._state
+        self.expire(now)
         if isinstance(decoded, PrivateMessage):
             if decoded.content_type is ContentType.APPLICATION:
                 return self._decrypt(decoded)
             self._check_place(decoded.group_id, decoded.epoch)
             content, ratchet, key = state.keys.unprotect(decoded, self.own_leaf)
             event = self._handle(content, now)
-            ratchet.use(key)
+            ratchet.use(self.suite, key)
             return event
         if not isinstance(decoded, PublicMessage):
             raise ValidationError("message_kind", f"a {type(decoded).__name__} is not for a group's members")
@@ -521,7 +493,7 @@ class Group:
         if framed.sender == Sender.member(self.own_leaf):
             raise ValidationError("own_message", "a message that this member sent itself")
         decoded.verify_membership(self.suite, state.secrets.membership, state.context.encoded)
-        key_of_sender = signature_key_of(state, framed, self._external_senders())
+        key_of_sender = signature_key_of(state, framed)
         content.verify(self.suite, key_of_sender, state.context.encoded)
         return self._handle(content, now)
 
@@ -536,8 +508,8 @@ class Group:
         outcome = process_commit(
             self._state,
             content,
-            self._proposals,
-            self._own_updates,
+            self._proposals.proposals,
+            self._proposals.own_updates,
             self._identity,
             self._lookup,
             now=now,
@@ -545,47 +517,36 @@ class Group:
         if isinstance(outcome, Removed):
             return outcome
         state, effect = outcome
-        self._advance(state)
+        self._advance(state, effect.removed, now)
         return effect
 
     def _remember(self, proposal: Proposal, content: AuthenticatedContent) -> ProposalReceived:
         sender = content.content.sender
         validation.sender_may_propose(proposal, sender)
-        size = len(content.content.encoded)
-        if size > MAX_PROPOSAL:
-            raise ValidationError(
-                "pending_proposals", f"a proposal of {size} bytes, more than {MAX_PROPOSAL}"
-            )
-        reference = content.proposal_reference(self.suite)
-        if reference not in self._proposals and len(self._proposals) >= MAX_PROPOSALS:
-            raise ValidationError("pending_proposals", f"more than {MAX_PROPOSALS} proposals in one epoch")
-        self._proposals[reference] = Proposed(proposal, sender, reference)
+        reference = self._proposals.add(self.suite, content).reference
+        assert reference is not None
         return ProposalReceived(proposal, sender, reference)
 
-    def _advance(self, state: GroupState) -> None:
+    def _advance(self, state: GroupState, removed: Sequence[int], now: float) -> None:
         """Swap the new epoch in; keep what late messages and resumption still need of the old one."""
-        before = self._state
-        self._past[before.context.epoch] = before.keys
-        self._resumption[state.context.epoch] = state.secrets.resumption_psk
-        while len(self._past) > self._past_epochs:
-            oldest = next(iter(self._past))
-            del self._past[oldest], self._resumption[oldest]
-        self._proposals = {}
-        self._own_updates = {}
+        self._past.end(self._state.keys, removed, now)
+        self._past.begin(state.context.epoch, state.secrets.resumption_psk)
+        self._proposals = PendingProposals()
         self._pending = None
         self._state = state
 
     def _lookup(self, psk: PreSharedKeyId) -> bytes | None:
-        if psk.type is PskType.RESUMPTION and psk.group_id == self.group_id:
-            return self._resumption.get(psk.epoch)
-        return self._psks(psk)
+        return self._lookup_with(self._psks)(psk)
 
-    def _external_senders(self) -> list[bytes]:
-        data = find_extension(self.extensions, ExtensionType.EXTERNAL_SENDERS)
-        if data is None:
-            return []
-        senders = decode_whole(data, lambda r: r.vector(_external_sender))
-        return list(senders)
+    def _lookup_with(self, psks: PskLookup) -> PskLookup:
+        """A store that knows this group's resumption PSKs, and all others from `psks`."""
+
+        def lookup(psk: PreSharedKeyId) -> bytes | None:
+            if psk.type is PskType.RESUMPTION and psk.group_id == self.group_id:
+                return self._past.resumption.get(psk.epoch)
+            return psks(psk)
+
+        return lookup
 
     def _check_group(self, group_id: bytes) -> None:
         if group_id != self.group_id:
@@ -599,13 +560,6 @@ class Group:
     def _refuse_after_reinit(self) -> None:
         if self._state.reinit is not None:
             raise StateError("a ReInit has ended this group; go on in the one that follows it")
-
-
-def _external_sender(reader: Reader) -> bytes:
-    """ExternalSender (section 12.1.8.1): its signature key."""
-    key = reader.opaque()
-    Credential.decode(reader)
-    return key
 
 
 def _key_package(data: bytes) -> KeyPackage:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from identity.mls import validation
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.errors import KeyUnavailable
 from identity.mls.framing import AuthenticatedContent
@@ -76,13 +77,22 @@ class Epoch:
     keys: EpochKeys
 
     @classmethod
-    def open(cls, suite: CipherSuite, context: GroupContext, tree: RatchetTree, epoch_secret: bytes) -> Epoch:
+    def open(
+        cls,
+        suite: CipherSuite,
+        context: GroupContext,
+        tree: RatchetTree,
+        roster: Roster,
+        epoch_secret: bytes,
+    ) -> Epoch:
         """Derive the epoch's secrets, tag and message keys from its epoch secret."""
         secrets = EpochSecrets.derive(suite, epoch_secret)
         tag = confirmation_tag(suite, secrets.confirmation, context.confirmed_transcript_hash)
         interim = interim_transcript_hash(suite, context.confirmed_transcript_hash, tag)
         secret_tree = SecretTree.grow(suite, tree.size, encryption_secret(suite, epoch_secret))
-        keys = EpochKeys(suite, context, secrets.sender_data, secret_tree, tree.signature_keys())
+        keys = EpochKeys(
+            suite, context, secrets.sender_data, secret_tree, tree.leaf_nodes(), roster.members.get
+        )
         return cls(context, interim, tag, secrets, keys)
 
 
@@ -97,6 +107,7 @@ def next_epoch(
     suite: CipherSuite,
     provisional: GroupContext,
     tree: RatchetTree,
+    roster: Roster,
     content: AuthenticatedContent,
     *,
     interim_before: bytes,
@@ -111,11 +122,15 @@ def next_epoch(
     context = replace(provisional, confirmed_transcript_hash=confirmed)
     joiner = joiner_secret(suite, init_secret, commit_secret, context.encoded)
     secrets = JoinerSecrets.derive(suite, joiner, psks, context.encoded)
-    return Epoch.open(suite, context, tree, secrets.epoch), secrets
+    return Epoch.open(suite, context, tree, roster, secrets.epoch), secrets
 
 
 def combine_psks(suite: CipherSuite, psks: tuple[PreSharedKeyId, ...], lookup: PskLookup) -> Secret:
-    """The PSK secret of a commit or Welcome (section 8.4). Raises KeyUnavailable for a PSK not held."""
+    """The PSK secret of a commit or Welcome (section 8.4).
+
+    Raises KeyUnavailable for a PSK not held, ValidationError for too many.
+    """
+    validation.psk_count(psks)
     found = []
     for psk in psks:
         secret = lookup(psk)

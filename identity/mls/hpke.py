@@ -83,6 +83,23 @@ class Kem(Protocol):
         """The Diffie-Hellman secret. Raises ValidationError for a point of low order."""
 
 
+_P25519 = (1 << 255) - 19
+_LOW_ORDER = frozenset(
+    (u | high << 255).to_bytes(32, "little")
+    for point in (
+        0,
+        1,
+        _P25519 - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    )
+    for u in (point, point + _P25519)
+    if u < 1 << 255
+    for high in (0, 1)
+)
+"""All 32 bytes that stand for a point of low order: with these X25519 gives zero for any private key."""
+
+
 class X25519Kem:
     """DHKEM(X25519, HKDF-SHA256)."""
 
@@ -102,6 +119,8 @@ class X25519Kem:
             raise ValidationError("private_key", "not an X25519 private key") from None
 
     def load_public(self, data: bytes) -> PublicKey:
+        if data in _LOW_ORDER:
+            raise ValidationError("public_key", "an X25519 public key of low order")
         try:
             return x25519.X25519PublicKey.from_public_bytes(data)
         except ValueError:
@@ -211,9 +230,13 @@ class Hpke:
         prk = self._labeled_extract(b"", self._kem_suite_id, b"dkp_prk", ikm)
         return self._key_pair(self.kem.derive_private(prk, self._kem_suite_id))
 
-    def check_public(self, public: bytes) -> None:
-        """Raises ValidationError unless `public` is a public key of this KEM."""
-        self._load_public(public)
+    def check_public(self, public: bytes, name: str, number: int | None = None) -> None:
+        """Raises ValidationError unless `public` can be sealed to; it names the key and its number."""
+        try:
+            self._load_public(public)
+        except ValidationError as error:
+            called = name if number is None else f"{name} {number}"
+            raise ValidationError("public_key", f"{called} is {error.problem}") from None
 
     def seal(self, public: bytes, info: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
         """SealBase: (encapsulated key, ciphertext). Raises ValidationError for a bad public key."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.codec import Reader, opaque, u8, u16, u32, u64
+from identity.mls.credential import Credential
 from identity.mls.errors import DecodeError, KeyUnavailable, ValidationError, VerificationError
 from identity.mls.framing import (
     AuthenticatedContent,
@@ -23,7 +24,7 @@ from identity.mls.framing import (
     WireFormat,
     decode_body,
 )
-from identity.mls.leaf_node import MLS10
+from identity.mls.leaf_node import MLS10, LeafNode
 from identity.mls.messages import GroupContext
 from identity.mls.secret import Secret
 from identity.mls.secret_tree import MessageKey, Ratchet, SecretTree
@@ -59,6 +60,10 @@ class Decrypted(NamedTuple):
     authenticated_data: bytes
     epoch: int
     generation: int
+    credential: Credential
+    """The sender's in that epoch: whoever has another name for the sender compares it with this."""
+    identity: bytes
+    """What the authentication service found that credential to say."""
 
     def __repr__(self) -> str:
         where = f"sender={self.sender}, epoch={self.epoch}, generation={self.generation}"
@@ -70,6 +75,7 @@ class _Opened(NamedTuple):
 
     content: bytes
     sender: int
+    leaf: LeafNode
     ratchet: Ratchet
     found: MessageKey
 
@@ -80,7 +86,8 @@ class _Opened(NamedTuple):
 class EpochKeys:
     """Protects and opens the private messages of one epoch.
 
-    `signature_key(leaf)` is the signature key of the member at that leaf in this epoch, or `None`.
+    `leaf_node(leaf)` is the member at that leaf in this epoch, `identity(leaf)` who that is; both are `None`
+    where nobody is.
     """
 
     __slots__ = (
@@ -89,9 +96,10 @@ class EpochKeys:
         "_places",
         "epoch",
         "group_id",
+        "identity",
+        "leaf_node",
         "secret_tree",
         "sender_data_secret",
-        "signature_key",
         "suite",
     )
 
@@ -101,14 +109,16 @@ class EpochKeys:
         context: GroupContext,
         sender_data_secret: Secret,
         secret_tree: SecretTree,
-        signature_key: Callable[[int], bytes | None],
+        leaf_node: Callable[[int], LeafNode | None],
+        identity: Callable[[int], bytes | None],
     ) -> None:
         self.suite = suite
         self.group_id = context.group_id
         self.epoch = context.epoch
         self.sender_data_secret = sender_data_secret
         self.secret_tree = secret_tree
-        self.signature_key = signature_key
+        self.leaf_node = leaf_node
+        self.identity = identity
         self._context = context.encoded
         place = opaque(context.group_id) + u64(context.epoch)
         self._places = _VERSION + _WIRE_FORMAT + place + _MEMBER
@@ -165,7 +175,7 @@ class EpochKeys:
         padded = content.ljust(padded_length(len(content)), b"\0")
         nonce = _guarded(found.nonce, reuse_guard)
         ciphertext = suite.seal(found.key, nonce, padded, header + authenticated_data)
-        ratchet.use(found)
+        ratchet.use(suite, found)
         data_key, data_nonce = sender_data_key_and_nonce(suite, self.sender_data_secret, ciphertext)
         sender_data = u32(sender) + u32(found.generation) + reuse_guard
         sealed = suite.seal(data_key, data_nonce, sender_data, header)
@@ -190,18 +200,20 @@ class EpochKeys:
         tbs = b"".join(
             (self._places, opened.sender.to_bytes(4, "big"), opaque(data), b"\x01", body, self._context)
         )
-        signature_key = self._signature_key(opened.sender)
-        if not self.suite.verify_with_label(signature_key, b"FramedContentTBS", tbs, signature):
+        leaf = opened.leaf
+        if not self.suite.verify_with_label(leaf.signature_key, b"FramedContentTBS", tbs, signature):
             raise VerificationError("signature of the message")
-        opened.ratchet.use(opened.found)
-        return Decrypted(plaintext, opened.sender, data, self.epoch, opened.found.generation)
+        opened.ratchet.use(self.suite, opened.found)
+        generation, identity = opened.found.generation, self.identity(opened.sender)
+        assert identity is not None
+        return Decrypted(plaintext, opened.sender, data, self.epoch, generation, leaf.credential, identity)
 
     def unprotect(
         self, message: PrivateMessage, own: int | None
     ) -> tuple[AuthenticatedContent, Ratchet, MessageKey]:
         """Open a message of any type and check its signature.
 
-        The caller takes the key (`ratchet.use(key)`) once the content has passed its other checks.
+        The caller takes the key (`ratchet.use(suite, key)`) once the content has passed its other checks.
         Raises as `decrypt` does.
         """
         opened = self._open(message, own)
@@ -220,7 +232,7 @@ class EpochKeys:
             encoded_body=encoded_body,
         )
         content = AuthenticatedContent(WireFormat.PRIVATE_MESSAGE, framed, signature, tag)
-        content.verify(self.suite, self._signature_key(opened.sender), self._context)
+        content.verify(self.suite, opened.leaf.signature_key, self._context)
         return content, opened.ratchet, opened.found
 
     def _open(self, message: PrivateMessage, own: int | None) -> _Opened:
@@ -237,20 +249,17 @@ class EpochKeys:
         sender = int.from_bytes(data[:4], "big")
         if sender == own:
             raise ValidationError("own_message", "a message that this member sent itself")
-        self._signature_key(sender)
+        leaf = self.leaf_node(sender)
+        if leaf is None:
+            problem = f"leaf {sender} is blank or outside the tree of epoch {self.epoch}"
+            raise ValidationError("sender", problem)
         ratchets = self.secret_tree.leaf(sender)
         application = message.content_type is ContentType.APPLICATION
         ratchet = ratchets.application if application else ratchets.handshake
         found = ratchet.find(suite, int.from_bytes(data[4:8], "big"))
         aad = header + opaque(message.authenticated_data)
         content = suite.open(found.key, _guarded(found.nonce, data[8:]), ciphertext, aad, "message content")
-        return _Opened(content, sender, ratchet, found)
-
-    def _signature_key(self, leaf: int) -> bytes:
-        key = self.signature_key(leaf)
-        if key is None:
-            raise ValidationError("sender", f"leaf {leaf} is blank or outside the tree of epoch {self.epoch}")
-        return key
+        return _Opened(content, sender, leaf, ratchet, found)
 
 
 def _guarded(nonce: bytes, reuse_guard: bytes) -> bytes:

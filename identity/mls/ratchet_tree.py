@@ -157,15 +157,15 @@ class RatchetTree:
             if isinstance(node, LeafNode):
                 yield index, node
 
-    def signature_keys(self) -> Callable[[int], bytes | None]:
-        """A function from leaf index to signature key; it keeps no more of this tree alive than the nodes."""
+    def leaf_nodes(self) -> Callable[[int], LeafNode | None]:
+        """A function from leaf index to leaf node; it keeps no more of this tree alive than the nodes."""
         nodes = self.nodes
 
-        def signature_key(leaf: int) -> bytes | None:
+        def leaf_node(leaf: int) -> LeafNode | None:
             node = nodes[2 * leaf] if 2 * leaf < len(nodes) else None
-            return node.signature_key if isinstance(node, LeafNode) else None
+            return node if isinstance(node, LeafNode) else None
 
-        return signature_key
+        return leaf_node
 
     def parents(self) -> Iterator[tuple[int, ParentNode]]:
         """All parent nodes that are not blank, with their node indices."""
@@ -210,24 +210,35 @@ class RatchetTree:
 
     def blank_leaf(self) -> int:
         """The leftmost blank leaf, the tree doubled if need be. Raises ValidationError when it is full."""
+        index = self._first_blank()
+        self._make_room(index)
+        return index
+
+    def _first_blank(self) -> int:
         index = self._full_to
         while index < self.size and self.nodes[2 * index] is not None:
             index += 1
-        if index == self.size:
-            if index >= MAX_LEAVES:
-                raise ValidationError("tree_size", f"a tree of more than {MAX_LEAVES} leaves")
-            self.nodes += [None] * (index * 2)
-            self._hashes += [None] * (index * 2)
+        if index >= MAX_LEAVES:
+            raise ValidationError("tree_size", f"a tree of more than {MAX_LEAVES} leaves")
         self._full_to = index
         return index
+
+    def _make_room(self, index: int) -> None:
+        if index == self.size:
+            self.nodes += [None] * (index * 2)
+            self._hashes += [None] * (index * 2)
 
     def add_leaf(self, leaf: LeafNode) -> int:
         """Put a new member into the leftmost blank leaf, or double the tree (section 12.1.1).
 
-        Returns its leaf index. Raises ValidationError when a key of it is in the tree, or that is full.
+        Returns its leaf index. Raises ValidationError when a key of it is in the tree, or that is full; then
+        the tree is as it was.
         """
-        index = self.blank_leaf()
-        self._put_leaf(index, leaf)
+        index = self._first_blank()
+        self.index.add_leaf(2 * index, leaf)
+        self._make_room(index)
+        self.nodes[2 * index] = leaf
+        self._forget_hashes(2 * index)
         for above in tree_math.direct_path(2 * index, self.size):
             node = self.nodes[above]
             if isinstance(node, ParentNode):
@@ -277,10 +288,13 @@ class RatchetTree:
         position = 2 * index
         before = self.nodes[position]
         keys = self.index
-        if isinstance(before, LeafNode):
+        if not isinstance(before, LeafNode):
+            if leaf is not None:
+                keys.add_leaf(position, leaf)
+        elif leaf is None:
             keys.remove_leaf(before)
-        if leaf is not None:
-            keys.add_leaf(position, leaf)
+        else:
+            keys.replace_leaf(position, before, leaf)
         self.nodes[position] = leaf
         self._forget_hashes(position)
 

@@ -54,6 +54,18 @@ class SignatureScheme(Protocol):
         """A function (signature, content) -> bool. Raises ValidationError when `data` is no public key."""
 
 
+_P25519 = (1 << 255) - 19
+_Y_OF_ORDER_8 = 55188659117513257062467267217118295137698188065244968500265048394206261417927
+_LOW_ORDER = frozenset(
+    (y | sign << 255).to_bytes(32, "little")
+    for point in (0, 1, _P25519 - 1, _Y_OF_ORDER_8, _P25519 - _Y_OF_ORDER_8)
+    for y in (point, point + _P25519)
+    if y < 1 << 255
+    for sign in (0, 1)
+)
+"""All encodings of Ed25519 points of low order: anybody can sign for such a key."""
+
+
 class Ed25519:
     """Ed25519 (RFC 8032); public keys are 32 bytes."""
 
@@ -79,6 +91,8 @@ class Ed25519:
 
     @staticmethod
     def _load_public(data: bytes) -> Verify:
+        if data in _LOW_ORDER:
+            raise ValidationError("public_key", "an Ed25519 public key of low order")
         try:
             verify = ed25519.Ed25519PublicKey.from_public_bytes(data).verify
         except ValueError:

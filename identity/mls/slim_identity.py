@@ -22,8 +22,11 @@ import math
 from typing import Any, Protocol
 
 from identity.errors import AuthError
-from identity.mls.credential import BASIC, Credential, Occasion
+from identity.mls import validation
+from identity.mls.authentication_service import Occasion
+from identity.mls.credential import BASIC, Credential
 from identity.mls.errors import ValidationError
+from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode
 from identity.protocols import Claims
 
@@ -32,13 +35,13 @@ class TokenClaims(Protocol):
     """What is needed of a verifier (`identity.protocols.Verifier` has it)."""
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        """Check a token at `now` and return its claims. Raises InvalidToken or WouldBlock."""
+        """Check a token at `now` and return its claims. Raises InvalidToken or KeysMissing."""
 
 
 class SlimIdentity:
     """The identity policy of SLIM groups, on top of the application's token verifier.
 
-    WouldBlock passes through `identify`, and through whatever group operation asked: nothing has changed
+    KeysMissing passes through `identify`, and through whatever group operation asked: nothing has changed
     then, so fetch the keys (`await verifier.get_claims(...)`) and repeat the operation.
     """
 
@@ -48,7 +51,8 @@ class SlimIdentity:
         self._verifier = verifier
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
-        """The subject of the leaf's token. Raises ValidationError with rule "credential"."""
+        """The subject of the leaf's token. Raises ValidationError, for a token with rule "credential"."""
+        validation.leaf_total_lifetime(leaf)
         if leaf.credential.type != BASIC:
             raise ValidationError("credential", f"a credential of type {leaf.credential.type}, not basic")
         token = credential_token(leaf.credential)
@@ -60,6 +64,10 @@ class SlimIdentity:
         if _public_key(claims) != base64.b64encode(leaf.signature_key).decode():
             raise ValidationError("credential", "a token for another signature key than the leaf's")
         return _subject(claims).encode()
+
+    def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
+        """Nobody outside a SLIM group has a say in it. Raises ValidationError."""
+        raise ValidationError("external_senders", "an external sender in a group of SLIM")
 
     def is_successor(self, before: bytes, after: bytes) -> bool:
         """A renewed credential has the same subject."""

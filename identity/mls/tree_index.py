@@ -7,7 +7,6 @@ what the group uses. The index answers both in constant time; it is copied with 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from identity.mls.errors import ValidationError
 from identity.mls.leaf_node import Capabilities, LeafNode
@@ -40,11 +39,28 @@ class TreeIndex:
         self.encryption_keys.settle()
         self.signature_keys.settle()
 
+    def check_leaf(self, leaf: LeafNode, before: LeafNode | None = None) -> None:
+        """Raises ValidationError when a key of a leaf is there already, but for the leaf it replaces."""
+        key = leaf.signature_key
+        if key in self.signature_keys and (before is None or before.signature_key != key):
+            raise ValidationError("unique_signature_key", "two leaves with the same signature key")
+        key = leaf.encryption_key
+        if key in self.encryption_keys and (before is None or before.encryption_key != key):
+            raise ValidationError("unique_encryption_key", "two nodes with the same encryption key")
+
     def add_leaf(self, node: int, leaf: LeafNode) -> None:
         """Enter a leaf. Raises ValidationError when one of its keys is there already."""
-        if leaf.signature_key in self.signature_keys:
-            raise ValidationError("unique_signature_key", "two leaves with the same signature key")
-        self.add_key(node, leaf.encryption_key)
+        self.check_leaf(leaf)
+        self._enter(node, leaf)
+
+    def replace_leaf(self, node: int, before: LeafNode, leaf: LeafNode) -> None:
+        """Enter a leaf in place of another. Raises ValidationError when one of its keys is there already."""
+        self.check_leaf(leaf, before)
+        self.remove_leaf(before)
+        self._enter(node, leaf)
+
+    def _enter(self, node: int, leaf: LeafNode) -> None:
+        self.encryption_keys[leaf.encryption_key] = node
         self.signature_keys[leaf.signature_key] = node
         self.kinds[leaf.credential.type, leaf.capabilities] += 1
 
@@ -66,7 +82,3 @@ class TreeIndex:
     def remove_key(self, encryption_key: bytes) -> None:
         """Take the key of a parent node out."""
         del self.encryption_keys[encryption_key]
-
-    def all_members(self, can: Callable[[Capabilities], bool]) -> bool:
-        """Whether every member's capabilities satisfy `can`."""
-        return all(can(capabilities) for _, capabilities in self.kinds)

@@ -20,6 +20,9 @@ from identity.mls.secret import Secret
 
 PrivateKeys = dict[int, HpkeKeyPair]
 
+Path = list[tuple[int, int]]
+"""A filtered direct path, from below: each node with its child on the copath (section 4.1.2)."""
+
 _LABEL = b"UpdatePathNode"
 
 
@@ -69,11 +72,17 @@ class NewPath:
             for at in recipients(tree, other, new_leaves):
                 node = tree.nodes[at]
                 assert node is not None
-                sealed.append(
-                    HpkeCiphertext(*suite.encrypt_with_label(node.encryption_key, _LABEL, context, secret))
-                )
+                try:
+                    ciphertext = suite.encrypt_with_label(node.encryption_key, _LABEL, context, secret)
+                except ValidationError as error:
+                    raise ValidationError("public_key", f"{_name(at)} is {error.problem}") from None
+                sealed.append(HpkeCiphertext(*ciphertext))
             nodes.append(UpdatePathNode(pair.public, tuple(sealed)))
         return UpdatePath(self.leaf_node, tuple(nodes))
+
+
+def _name(node: int) -> str:
+    return f"the key of node {node}" if node & 1 else f"the encryption key of leaf {node // 2}"
 
 
 def recipients(tree: RatchetTree, copath_node: int, new_leaves: Set[int]) -> list[int]:
@@ -106,7 +115,7 @@ def make_path(
     return NewPath(leaf_node, steps, tuple(secrets), tuple(pairs), leaf_key_pair, secret)
 
 
-def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdatePath) -> list[tuple[int, int]]:
+def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdatePath) -> Path:
     """Put the public half of a received path into `tree`; returns the filtered direct path (section 7.5).
 
     Raises ValidationError when the path has another length, a key that is in the tree already or is no key
@@ -117,7 +126,7 @@ def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdateP
         problem = f"a path of {len(path.nodes)} nodes where {len(steps)} are due"
         raise ValidationError("path_length", problem)
     for node in path.nodes:
-        suite.hpke.check_public(node.encryption_key)
+        suite.hpke.check_public(node.encryption_key, "a key in the path of leaf", sender)
     parent_hash = _merge(suite, tree, sender, steps, [node.encryption_key for node in path.nodes])
     if path.leaf_node.parent_hash != parent_hash:
         raise ValidationError("parent_hash", "the path's leaf has another parent hash than its path")
@@ -142,38 +151,49 @@ def _merge(
     return parent_hash
 
 
+def readers_of_path(
+    tree: RatchetTree, path: UpdatePath, steps: Path, new_leaves: Set[int]
+) -> list[list[int]]:
+    """The nodes that each path secret is sealed to (section 7.5).
+
+    Raises ValidationError when a path secret has another number of ciphertexts.
+    """
+    readers = []
+    for (_, other), node in zip(steps, path.nodes, strict=True):
+        found = recipients(tree, other, new_leaves)
+        if len(found) != len(node.encrypted_path_secret):
+            problem = f"{len(node.encrypted_path_secret)} ciphertexts for {len(found)} readers"
+            raise ValidationError("path_ciphertexts", problem)
+        readers.append(found)
+    return readers
+
+
 def open_path_secret(
     suite: CipherSuite,
-    tree: RatchetTree,
     path: UpdatePath,
-    steps: list[tuple[int, int]],
+    steps: Path,
+    readers: list[list[int]],
     *,
     own: int,
     private: Mapping[int, HpkeKeyPair],
     context: bytes,
-    new_leaves: Set[int],
 ) -> tuple[int, Secret]:
     """Open the path secret meant for leaf `own` (section 7.5): (its step on the path, the secret).
 
-    Raises ValidationError when a node has another number of ciphertexts than readers, KeyUnavailable when
-    none is for us, VerificationError when ours does not open.
+    `readers` are those of `readers_of_path`. Raises KeyUnavailable when none is us, VerificationError when
+    our ciphertext does not open.
     """
-    found = None
     for number, ((_, other), node) in enumerate(zip(steps, path.nodes, strict=True)):
-        readers = recipients(tree, other, new_leaves)
-        if len(readers) != len(node.encrypted_path_secret):
-            problem = f"{len(node.encrypted_path_secret)} ciphertexts for {len(readers)} readers"
-            raise ValidationError("path_ciphertexts", problem)
-        if found is None and tree_math.is_below(2 * own, other):
-            for at, sealed in zip(readers, node.encrypted_path_secret, strict=True):
+        if tree_math.is_below(2 * own, other):
+            for at, sealed in zip(readers[number], node.encrypted_path_secret, strict=True):
                 if at in private and tree_math.is_below(2 * own, at):
-                    found = number, at, sealed
-                    break
-    if found is None:
-        raise KeyUnavailable("path secret", "no ciphertext of the path is for this member")
-    number, at, sealed = found
-    pair = private[at]
-    return number, suite.decrypt_with_label(pair, _LABEL, context, sealed.kem_output, sealed.ciphertext)
+                    pair = private[at]
+                    secret = suite.decrypt_with_label(
+                        pair, _LABEL, context, sealed.kem_output, sealed.ciphertext
+                    )
+                    return number, secret
+            break
+    raise KeyUnavailable("path secret", "no ciphertext of the path is for this member")
 
 
 def follow_path(

@@ -6,10 +6,12 @@ occurs twice (section 7.3) is enforced where they are entered: `tree_index` and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, TypeVar
 
+from identity.claims import LEEWAY
 from identity.mls import tree_math
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.codec import decode_whole
@@ -55,6 +57,15 @@ LEAVES_PER_CHECK = 32
 
 DEFAULT_EXTENSIONS = frozenset(ExtensionType)
 
+MAX_LIFETIME = 400 * 86_400
+"""The longest lifetime of a key package, in seconds: the year that peers ask for, with some room."""
+
+MAX_EPOCH = (1 << 64) - 1
+"""The last epoch; no commit leads out of it."""
+
+MAX_PSKS = (1 << 16) - 1
+"""The most pre-shared keys of a commit or Welcome: their number is a uint16 (section 8.4)."""
+
 
 def require(condition: bool, rule: str, problem: str) -> None:
     """Raise ValidationError unless `condition` holds."""
@@ -76,9 +87,21 @@ def leaf_signature(suite: CipherSuite, leaf: LeafNode, group_id: bytes, index: i
     require(fits, "leaf_signature", "the signature of a leaf does not fit")
 
 
-def leaf_encryption_key(suite: CipherSuite, leaf: LeafNode) -> None:
-    """The encryption key is a public key of the suite, so that later commits can be sealed to it."""
-    suite.hpke.check_public(leaf.encryption_key)
+def leaf_keys(suite: CipherSuite, leaf: LeafNode, index: int | None = None) -> None:
+    """The keys are public keys of the suite, so that later commits can be sealed to the one of them.
+
+    `index` names the leaf; without it, it is that of a key package.
+    """
+    if index is None:
+        suite.hpke.check_public(leaf.encryption_key, "the encryption key of a key package")
+    else:
+        suite.hpke.check_public(leaf.encryption_key, "the encryption key of leaf", index)
+    try:
+        suite.scheme.load_public(leaf.signature_key)
+    except ValidationError as error:
+        whose = "a key package" if index is None else f"leaf {index}"
+        problem = f"the signature key of {whose} is {error.problem}"
+        raise ValidationError("public_key", problem) from None
 
 
 def leaf_extensions(leaf: LeafNode) -> None:
@@ -100,32 +123,74 @@ def leaf_required_capabilities(leaf: LeafNode, group_extensions: Extensions) -> 
     )
 
 
-def leaf_credential_type(leaf: LeafNode, members: TreeIndex) -> None:
-    """All members know the type of the leaf's credential, and the leaf knows those of all members."""
+def leaf_own_credential_type(leaf: LeafNode) -> None:
+    """The leaf's capabilities list the type of its own credential."""
+    known = leaf.credential.type in leaf.capabilities.credentials
+    require(known, "credential_type", "a leaf whose capabilities do not list its own type of credential")
+
+
+def leaf_credential_type(leaf: LeafNode, members: TreeIndex, before: LeafNode | None = None) -> None:
+    """All members know the type of the leaf's credential, and the leaf knows those of all members.
+
+    `before` is the leaf that this one replaces: it does not count.
+    """
     own = leaf.credential.type
     known = leaf.capabilities.credentials
+    replaced = None if before is None else (before.credential.type, before.capabilities)
     require(
         own in known
         and all(
-            own in capabilities.credentials and in_use in known for in_use, capabilities in members.kinds
+            own in kind[1].credentials and kind[0] in known
+            for kind, count in members.kinds.items()
+            if count > (kind == replaced)
         ),
         "credential_type",
         "a credential type that not every member supports",
     )
 
 
+def members_agree(members: TreeIndex, extensions: Extensions) -> None:
+    """All members support the group's extensions, what it requires, and the types of credential in use.
+
+    A property of the whole group (sections 7.3, 11.1 and 12.1.7): it is asked once a commit is applied, when
+    leaves that the commit replaces have no say any more.
+    """
+    in_use = {kind for kind, _ in members.kinds}
+    for _, capabilities in members.kinds:
+        able = can_do(capabilities, extensions)
+        require(able, "required_capabilities", "a member that lacks capabilities the group requires")
+        known = in_use.issubset(capabilities.credentials)
+        require(known, "credential_type", "a credential type that not every member supports")
+
+
 def leaf_lifetime(leaf: LeafNode, now: float) -> None:
-    """A key package's leaf is used within its lifetime; only the committer who adds it checks this."""
+    """A key package's leaf is used within its lifetime, give or take what clocks may differ, as for tokens.
+
+    Only those check this who bring the leaf in, by a proposal or a commit: others may see it later.
+    """
     lifetime = leaf.lifetime
     require(
-        lifetime is not None and lifetime.not_before <= now <= lifetime.not_after,
+        lifetime is not None and lifetime.not_before - LEEWAY <= now <= lifetime.not_after + LEEWAY,
         "lifetime",
         "a key package outside its lifetime; ask the client for a fresh one (or compare the clocks)",
+    )
+    leaf_total_lifetime(leaf)
+
+
+def leaf_total_lifetime(leaf: LeafNode) -> None:
+    """A key package's leaf does not claim to live longer than the application allows (section 7.2)."""
+    lifetime = leaf.lifetime
+    require(
+        lifetime is None or 0 <= lifetime.not_after - lifetime.not_before <= MAX_LIFETIME,
+        "total_lifetime",
+        f"a key package with a lifetime that ends before it begins or is over {MAX_LIFETIME} s",
     )
 
 
 def can_do(capabilities: Capabilities, group_extensions: Extensions) -> bool:
     """Whether a member with these capabilities can be in a group with these extensions."""
+    if not group_extensions:
+        return True
     needed = find_extension(group_extensions, ExtensionType.REQUIRED_CAPABILITIES)
     if needed is not None:
         required = decode_whole(needed, RequiredCapabilities.decode)
@@ -144,15 +209,17 @@ def entering_leaf(
     source: LeafNodeSource,
     context: GroupContext,
     extensions: Extensions,
-    members: TreeIndex,
     index: int,
 ) -> None:
-    """All rules for a leaf that comes in at `index`, but for its credential and uniqueness (section 7.3)."""
+    """All rules for a leaf that comes in at `index`, but for its credential and uniqueness (section 7.3).
+
+    What concerns the other members is in `members_agree`.
+    """
     leaf_source(leaf, source)
-    leaf_encryption_key(suite, leaf)
+    leaf_keys(suite, leaf, None if source is LeafNodeSource.KEY_PACKAGE else index)
     leaf_extensions(leaf)
     leaf_required_capabilities(leaf, extensions)
-    leaf_credential_type(leaf, members)
+    leaf_own_credential_type(leaf)
     leaf_signature(suite, leaf, context.group_id, index)
 
 
@@ -176,7 +243,7 @@ def key_package_signature(package: KeyPackage, suite: CipherSuite) -> None:
 
 def key_package_init_key(package: KeyPackage, suite: CipherSuite) -> None:
     """The init key is a public key, and not the leaf's encryption key again."""
-    suite.hpke.check_public(package.init_key)
+    suite.hpke.check_public(package.init_key, "the init key of a key package")
     differs = package.init_key != package.leaf_node.encryption_key
     require(differs, "init_key", "a key package whose init key is its encryption key")
 
@@ -188,7 +255,26 @@ def key_package(package: KeyPackage, suite: CipherSuite) -> None:
     key_package_signature(package, suite)
 
 
+# Epochs
+
+
+def group_version(context: GroupContext) -> None:
+    """The group speaks the version of the protocol that this library speaks."""
+    right = context.version == MLS10
+    require(right, "version", f"a group of protocol version {context.version}, not {MLS10}")
+
+
+def epoch_may_end(context: GroupContext) -> None:
+    """There is a number for the epoch after this one."""
+    require(context.epoch < MAX_EPOCH, "last_epoch", "a commit in the last epoch that has a number")
+
+
 # Pre-shared keys (section 8.4)
+
+
+def psk_count(psks: Sequence[PreSharedKeyId]) -> None:
+    """There are no more PSKs than their count can say."""
+    require(len(psks) <= MAX_PSKS, "psk_count", f"{len(psks)} PSKs, more than {MAX_PSKS}")
 
 
 def psk_nonce(psk: PreSharedKeyId, suite: CipherSuite) -> None:
@@ -220,13 +306,13 @@ def _all(proposals: Sequence[tuple[Proposal, Sender]], kind: type[T]) -> Iterato
 
 
 def sender_may_propose(proposal: Proposal, sender: Sender) -> None:
-    """New members propose their own Add only; external senders neither Update nor ExternalInit (12.1.8)."""
+    """New members propose their own Add only, external senders no Update, nobody an ExternalInit (12.1)."""
     if sender.type is SenderType.NEW_MEMBER_PROPOSAL:
         allowed = isinstance(proposal, Add)
     elif sender.type is SenderType.EXTERNAL:
         allowed = not isinstance(proposal, Update | ExternalInit)
     else:
-        allowed = True
+        allowed = sender.type is SenderType.NEW_MEMBER_COMMIT or not isinstance(proposal, ExternalInit)
     require(allowed, "proposal_sender", f"{proposal.type.name} proposed by {sender.type.name}")
 
 
@@ -266,7 +352,12 @@ def reinit_alone(proposals: Sequence[tuple[Proposal, Sender]]) -> None:
     """A ReInit stands alone, and does not lower the version (section 12.1.5)."""
     for reinit in _all(proposals, ReInit):
         require(len(proposals) == 1, "reinit_alone", "a ReInit beside other proposals")
-        require(reinit.version >= MLS10, "reinit_version", f"a ReInit to version {reinit.version}")
+        reinit_version(reinit)
+
+
+def reinit_version(reinit: ReInit) -> None:
+    """A ReInit does not lower the version (section 12.1.5)."""
+    require(reinit.version >= MLS10, "reinit_version", f"a ReInit to version {reinit.version}")
 
 
 def no_external_init(proposals: Sequence[tuple[Proposal, Sender]]) -> None:
@@ -287,6 +378,7 @@ def external_commit(proposals: Sequence[tuple[Proposal, Sender]]) -> None:
 
 def member_commit(proposals: Sequence[tuple[Proposal, Sender]], committer: int) -> None:
     """All rules for the list in a member's commit."""
+    no_external_init(proposals)
     for proposal, sender in proposals:
         sender_may_propose(proposal, sender)
     no_own_update(proposals, committer)
@@ -295,7 +387,6 @@ def member_commit(proposals: Sequence[tuple[Proposal, Sender]], committer: int) 
     distinct_psks(proposals)
     one_group_context_extensions(proposals)
     reinit_alone(proposals)
-    no_external_init(proposals)
 
 
 def path_is_needed(proposals: Sequence[tuple[Proposal, Sender]]) -> bool:
@@ -329,23 +420,28 @@ def tree_hash(tree: RatchetTree, suite: CipherSuite, expected: bytes) -> None:
 
 
 def unmerged_leaves(tree: RatchetTree) -> None:
-    """Unmerged leaves are members below their node, in order, and known to all nodes in between."""
+    """Unmerged leaves are members below their node, in order, and known to all nodes in between.
+
+    The last means: of the parents above a leaf that are not blank, those that list it come first. So it is
+    enough to count who lists a leaf, and to look at as many parents from below: no list is walked twice.
+    """
+    listed: dict[int, frozenset[int]] = {}
+    counts: Counter[int] = Counter()
     for position, node in tree.parents():
         leaves = node.unmerged_leaves
-        require(
-            all(before < after for before, after in pairwise(leaves)),
-            "unmerged_leaves",
-            "unmerged leaves that are not in ascending order",
-        )
-        for leaf in leaves:
-            below = tree_math.is_below(2 * leaf, position) and tree.leaf(leaf) is not None
-            require(below, "unmerged_leaves", "an unmerged leaf that is no member below its node")
-            for above in tree_math.direct_path(2 * leaf, tree.size):
-                if above == position:
-                    break
-                between = tree.nodes[above]
-                known = isinstance(between, LeafNode) or between is None or leaf in between.unmerged_leaves
-                require(known, "unmerged_leaves", "an unmerged leaf that a node in between does not list")
+        if not leaves:
+            continue
+        ascending = all(before < after for before, after in pairwise(leaves))
+        require(ascending, "unmerged_leaves", "unmerged leaves that are not in ascending order")
+        below = tree_math.leaf_range(position)
+        members = all(2 * leaf in below and tree.leaf(leaf) is not None for leaf in leaves)
+        require(members, "unmerged_leaves", "an unmerged leaf that is no member below its node")
+        listed[position] = frozenset(leaves)
+        counts.update(leaves)
+    for leaf, count in counts.items():
+        above = (node for node in tree_math.direct_path(2 * leaf, tree.size) if tree.nodes[node] is not None)
+        known = all(leaf in listed.get(node, ()) for node in islice(above, count))
+        require(known, "unmerged_leaves", "an unmerged leaf that a node in between does not list")
 
 
 def parent_hashes(tree: RatchetTree, suite: CipherSuite) -> None:
@@ -357,8 +453,8 @@ def parent_hashes(tree: RatchetTree, suite: CipherSuite) -> None:
 
 def parent_keys(tree: RatchetTree, suite: CipherSuite) -> None:
     """The keys of parent nodes are public keys of the suite."""
-    for _, node in tree.parents():
-        suite.hpke.check_public(node.encryption_key)
+    for position, node in tree.parents():
+        suite.hpke.check_public(node.encryption_key, "the key of node", position)
 
 
 def members(
@@ -366,14 +462,10 @@ def members(
 ) -> None:
     """All leaves follow the rules of section 7.3, but for their credentials; signatures by `verify_many`."""
     leaves = list(tree.leaves())
-    for _, leaf in leaves:
-        leaf_encryption_key(suite, leaf)
+    for index, leaf in leaves:
+        leaf_keys(suite, leaf, index)
         leaf_extensions(leaf)
-    for in_use, capabilities in tree.index.kinds:
-        known = can_do(capabilities, extensions)
-        require(known, "required_capabilities", "a member that lacks capabilities the group requires")
-        shared = tree.index.all_members(lambda c, kind=in_use: kind in c.credentials)  # type: ignore[misc]
-        require(shared, "credential_type", "a credential type that not every member supports")
+    members_agree(tree.index, extensions)
 
     def fits(chunk: Sequence[tuple[int, LeafNode]]) -> bool:
         try:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from identity.mls import tree_math, validation
+from identity.mls.authentication_service import AuthenticationService, Occasion
 from identity.mls.cipher_suite import CipherSuite, Random, suite
 from identity.mls.codec import decode_whole
-from identity.mls.credential import Credential, IdentityProvider, Occasion
+from identity.mls.credential import Credential
 from identity.mls.errors import KeyUnavailable, StateError, ValidationError, VerificationError
 from identity.mls.framing import encode_message
+from identity.mls.group_extensions import accept_extensions, check_form
 from identity.mls.group_state import Epoch, GroupState, PskLookup, combine_psks
 from identity.mls.hpke import HpkeKeyPair
 from identity.mls.key_schedule import JoinerSecrets, welcome_key_and_nonce, welcome_secret
@@ -25,12 +27,13 @@ from identity.mls.leaf_node import (
 )
 from identity.mls.messages import (
     EncryptedGroupSecrets,
+    GroupContext,
     GroupInfo,
     GroupSecrets,
     HpkeCiphertext,
     Welcome,
 )
-from identity.mls.proposal import KeyPackage, PreSharedKeyId
+from identity.mls.proposal import KeyPackage, PreSharedKeyId, ResumptionUsage
 from identity.mls.ratchet_tree import RatchetTree
 from identity.mls.roster import Roster
 from identity.mls.secret import Secret
@@ -128,14 +131,17 @@ def group_info(state: GroupState, extensions: tuple[Extension, ...]) -> GroupInf
 def join(
     welcome: Welcome,
     bundle: KeyPackageBundle,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     lookup: PskLookup,
     *,
     ratchet_tree: bytes | None,
+    predecessor: GroupState | None,
     now: float,
     verify_many: VerifyMany,
 ) -> GroupState:
     """Join a group (section 12.4.3.1). `ratchet_tree` is for a Welcome that comes without it.
+
+    `predecessor` is the group that this one follows or branches from, if its Welcome says that it does.
 
     Raises KeyUnavailable when the Welcome is for somebody else or a PSK is missing, and every other error of
     this library but StateError when the Welcome or the group behind it is not in order.
@@ -155,13 +161,14 @@ def join(
     tree, roster = accept_tree(
         info, use, identity, ratchet_tree=ratchet_tree, now=now, verify_many=verify_many
     )
+    follows(predecessor, secrets.psks, context, roster)
     own = _own_leaf(tree, package.leaf_node)
     private: PrivateKeys = {2 * own: bundle.leaf_key}
     if secrets.path_secret is not None:
         private |= _path_keys(use, tree, own, info.signer, secrets.path_secret)
 
     steps = JoinerSecrets.derive(use, secrets.joiner_secret, psks, context.encoded)
-    epoch = Epoch.open(use, context, tree, steps.epoch)
+    epoch = Epoch.open(use, context, tree, roster, steps.epoch)
     if Secret(epoch.confirmation_tag) != info.confirmation_tag:
         raise VerificationError("confirmation tag")
     return GroupState(
@@ -179,10 +186,40 @@ def join(
     )
 
 
+def follows(
+    predecessor: GroupState | None, psks: Sequence[PreSharedKeyId], context: GroupContext, roster: Roster
+) -> None:
+    """A group that follows or branches from another is what that one said (sections 11.2 and 11.3).
+
+    Raises ValidationError; also when the group says whence it comes and no predecessor is given.
+    """
+    special = (ResumptionUsage.REINIT, ResumptionUsage.BRANCH)
+    psk = next((psk for psk in psks if psk.usage in special), None)
+    if psk is None:
+        return
+    if predecessor is None or psk.group_id != predecessor.context.group_id:
+        raise ValidationError(
+            "predecessor", "a group that comes from another than the one given, or from none"
+        )
+    before = predecessor.context
+    if psk.usage is ResumptionUsage.REINIT:
+        said = predecessor.reinit
+        if said is None or psk.epoch != before.epoch:
+            raise ValidationError("reinit", "a group that follows one which no ReInit has ended then")
+        wanted = said.group_id, said.version, said.cipher_suite, said.extensions
+        got = context.group_id, context.version, context.cipher_suite, context.extensions
+        validation.require(got == wanted, "reinit", "a group with other parameters than its ReInit said")
+    else:
+        same = (context.version, context.cipher_suite) == (before.version, before.cipher_suite)
+        validation.require(same, "branch", "a branch with another version or cipher suite than its group")
+        known = all(predecessor.roster.leaf_of(name) is not None for _, name in roster.members.items())
+        validation.require(known, "branch", "a branch with somebody who is not in the group it comes from")
+
+
 def accept_tree(
     info: GroupInfo,
     suite: CipherSuite,
-    identity: IdentityProvider,
+    identity: AuthenticationService,
     *,
     ratchet_tree: bytes | None,
     now: float,
@@ -199,12 +236,15 @@ def accept_tree(
         raise ValidationError("ratchet_tree", "no ratchet tree with the GroupInfo, and none given beside it")
     tree = decode_whole(data, RatchetTree.decode)
     context = info.group_context
+    validation.group_version(context)
     validation.group_info_signer(tree, info, suite)
     validation.tree_hash(tree, suite, context.tree_hash)
     validation.unmerged_leaves(tree)
     validation.parent_keys(tree, suite)
     validation.parent_hashes(tree, suite)
+    check_form(context.extensions)
     validation.members(tree, suite, context.group_id, context.extensions, verify_many)
+    accept_extensions(context.extensions, suite, identity, Occasion.IN_TREE, now)
     roster = Roster()
     for index, leaf in tree.leaves():
         roster.enter(index, identity.identify(leaf, Occasion.IN_TREE, now))

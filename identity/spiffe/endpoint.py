@@ -25,7 +25,7 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class WorkloadEndpoint:
     """A parsed address of the Workload API."""
 
     uri: str
@@ -36,7 +36,7 @@ class Endpoint:
     """The socket's path, or `None` for TCP."""
 
 
-def find_endpoint(socket_path: str | None, environment: Mapping[str, str] | None = None) -> Endpoint:
+def find_endpoint(socket_path: str | None, environment: Mapping[str, str] | None = None) -> WorkloadEndpoint:
     """The endpoint that `socket_path` names, or else the variable `SPIFFE_ENDPOINT_SOCKET`.
 
     Raises ArgumentError when neither is set or the address cannot be used. The socket need not exist yet.
@@ -50,7 +50,7 @@ def find_endpoint(socket_path: str | None, environment: Mapping[str, str] | None
     return parse_endpoint(given)
 
 
-def parse_endpoint(address: str) -> Endpoint:
+def parse_endpoint(address: str) -> WorkloadEndpoint:
     """Parse a bare path, `unix:` or `tcp:` address. Raises ArgumentError."""
     uri = address if _SCHEME.match(address) else f"unix:{address}"
     if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in uri):
@@ -111,17 +111,17 @@ def warn_about_open_socket(path: str) -> None:
         )
 
 
-def _unix_endpoint(uri: str, authority: str, path: str) -> Endpoint:
+def _unix_endpoint(uri: str, authority: str, path: str) -> WorkloadEndpoint:
     if authority:
         raise _unusable("a unix address is written unix:/path or unix:///path, without a host")
     if not path.startswith("/") or path.endswith("/"):
         raise _unusable("the path of a unix address is absolute and names a file")
     if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise _unusable(f"the path of a unix address has at most {MAX_SOCKET_PATH_BYTES} bytes")
-    return Endpoint(uri, f"unix:{path}", path)
+    return WorkloadEndpoint(uri, f"unix:{path}", path)
 
 
-def _tcp_endpoint(uri: str, authority: str, path: str) -> Endpoint:
+def _tcp_endpoint(uri: str, authority: str, path: str) -> WorkloadEndpoint:
     if path:
         raise _unusable("a tcp address has no path")
     host, _, port = authority.rpartition(":")
@@ -135,7 +135,7 @@ def _tcp_endpoint(uri: str, authority: str, path: str) -> Endpoint:
         raise _unusable("a tcp address must be loopback or link-local: the Workload API has no encryption")
     family = "ipv6" if address.version == 6 else "ipv4"
     text = f"[{address}]" if address.version == 6 else str(address)
-    return Endpoint(uri, f"{family}:{text}:{port}", None)
+    return WorkloadEndpoint(uri, f"{family}:{text}:{port}", None)
 
 
 def _unusable(reason: str) -> ArgumentError:

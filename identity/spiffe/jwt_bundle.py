@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
-from identity.encoding import parse_object
-from identity.spiffe.authorities import JwtAuthority, PublicKey, authority_from_jwk, authority_of
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from identity.encoding import Malformed, parse_object
+from identity.jose import key_set
+from identity.jose.key_material import VerificationKey, algorithms_for
+from identity.jose.keys import Algorithm, SignatureAlgorithm, SvidAlgorithm
 from identity.spiffe.certificates import read_bounded
 from identity.spiffe.errors import ArgumentError, ParseJWTBundleError
 from identity.spiffe.spiffe_id import TrustDomain
 
+PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+SVID_ALGORITHMS: frozenset[SignatureAlgorithm] = frozenset(
+    algorithm for algorithm in (*Algorithm, *SvidAlgorithm) if algorithm.value[:2] in ("RS", "PS", "ES")
+)
+"""What a JWT-SVID may be signed with: nothing symmetric, and no EdDSA (`identity.md` 6.3)."""
 JWT_SVID_USE = "jwt-svid"
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
-MAX_KEYS = 256
 MAX_KEY_ID = 1024
 
 
@@ -29,7 +38,10 @@ class JwtBundle:
             raise ArgumentError("a JWT bundle needs a trust domain", field="trust_domain")
         self._trust_domain = trust_domain
         try:
-            self._authorities = {kid: authority_of(key) for kid, key in jwt_authorities.items()}
+            self._authorities = {
+                kid: VerificationKey(key, algorithms_for(key, SVID_ALGORITHMS), kid)
+                for kid, key in jwt_authorities.items()
+            }
         except ValueError as exc:
             raise ArgumentError(f"JWT bundle of {trust_domain}: {exc}", field="jwt_authorities") from exc
 
@@ -42,7 +54,7 @@ class JwtBundle:
         ParseJWTBundleError for a document that is no JWK set, or whose key ids are not unique.
         """
         try:
-            authorities = read_jwt_authorities(key_entries(read_document(bundle_bytes)), use_optional=True)
+            authorities = read_jwt_authorities(bundle_entries(read_document(bundle_bytes)), use_optional=True)
         except ValueError as exc:
             raise ParseJWTBundleError(f"JWT bundle of {trust_domain}: {exc}") from exc
         return cls.of_authorities(trust_domain, authorities)
@@ -57,7 +69,7 @@ class JwtBundle:
         return cls.parse(trust_domain, data)
 
     @classmethod
-    def of_authorities(cls, trust_domain: TrustDomain, authorities: dict[str, JwtAuthority]) -> JwtBundle:
+    def of_authorities(cls, trust_domain: TrustDomain, authorities: dict[str, VerificationKey]) -> JwtBundle:
         """A bundle of authorities that were read from a document."""
         bundle = cls(trust_domain, {})
         bundle._authorities = authorities
@@ -70,13 +82,13 @@ class JwtBundle:
     @property
     def jwt_authorities(self) -> dict[str, PublicKey]:
         """Key id -> public key, in the order of the document."""
-        return {kid: authority.public_key for kid, authority in self._authorities.items()}
+        return {kid: _public(authority) for kid, authority in self._authorities.items()}
 
     def get_jwt_authority(self, key_id: str | None) -> PublicKey | None:
         authority = self._authorities.get(key_id) if key_id else None
-        return authority.public_key if authority else None
+        return _public(authority) if authority else None
 
-    def authority(self, key_id: str) -> JwtAuthority | None:
+    def authority(self, key_id: str) -> VerificationKey | None:
         """The key with this id together with the algorithms it may be used with."""
         return self._authorities.get(key_id)
 
@@ -132,37 +144,37 @@ def read_document(document: bytes) -> dict[str, Any]:
     return parse_object(document)
 
 
-def key_entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def bundle_entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The objects in the member `keys` of a JWK set. Raises ValueError."""
-    keys = document.get("keys")
-    if not isinstance(keys, list):
-        raise ValueError("it has no array 'keys'")
-    if len(keys) > MAX_KEYS:
-        raise ValueError(f"{len(keys)} keys are more than {MAX_KEYS}")
-    if not all(isinstance(key, dict) for key in keys):
+    entries = key_set.key_entries(document)
+    if not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("an entry of 'keys' is not an object")
-    return keys
+    return entries
 
 
 def read_jwt_authorities(
     entries: Iterable[Mapping[str, Any]], *, use_optional: bool
-) -> dict[str, JwtAuthority]:
+) -> dict[str, VerificationKey]:
     """The usable JWT-SVID keys among the entries of a JWK set, by key id, in their order.
 
     With `use_optional`, entries without `use` count as well. Raises ValueError when two of them share an id:
     which of them was meant could not be told.
     """
-    uses = (JWT_SVID_USE, None) if use_optional else (JWT_SVID_USE,)
-    authorities: dict[str, JwtAuthority] = {}
+    uses = frozenset({JWT_SVID_USE, None} if use_optional else {JWT_SVID_USE})
+    authorities: dict[str, VerificationKey] = {}
     for entry in entries:
         kid = entry.get("kid")
-        if entry.get("use") not in uses or not isinstance(kid, str) or not 0 < len(kid) <= MAX_KEY_ID:
+        if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KEY_ID:
             continue
         try:
-            authority = authority_from_jwk(entry)
-        except ValueError:
+            authority = key_set.public_jwk(entry, uses, SVID_ALGORITHMS)
+        except Malformed:
             continue
         if kid in authorities:
             raise ValueError("two keys have the same id")
         authorities[kid] = authority
     return authorities
+
+
+def _public(authority: VerificationKey) -> PublicKey:
+    return cast(PublicKey, authority.public_key)  # SVID_ALGORITHMS let no other type in

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
-from identity.encoding import b64url_decode, parse_object
-from identity.spiffe.authorities import ALGORITHMS, verify_signature
+from identity.errors import InvalidToken
+from identity.jose import jws
 from identity.spiffe.errors import (
     ArgumentError,
     AuthorityNotFoundError,
@@ -24,15 +24,15 @@ from identity.spiffe.errors import (
     SpiffeIdError,
     TokenExpiredError,
 )
-from identity.spiffe.jwt_bundle import JwtBundle, JwtBundleSet
+from identity.spiffe.jwt_bundle import SVID_ALGORITHMS, JwtBundle, JwtBundleSet
 from identity.spiffe.spiffe_id import SpiffeId
 
-MAX_TOKEN_BYTES = 64 * 1024
 MAX_AUDIENCES = 256
 LEEWAY_SECONDS = 5.0
 """How far the clocks of two hosts may differ; applied to `exp`, and to `nbf` where a token has one."""
 
-_TYPES = (None, "JWT", "JOSE")
+_TYPES = ("JWT", "JOSE")
+_ALGORITHMS = {algorithm.value: algorithm for algorithm in SVID_ALGORITHMS}
 
 
 class JwtSvid:
@@ -99,9 +99,8 @@ class JwtSvid:
         One common audience is enough. `now` is Unix seconds, by default the clock's. Raises JwtSvidError.
         """
         _check_expected(audience)
-        parts = _split(token)
-        spiffe_id = _subject(parts.claims)
-        return cls._checked(parts, spiffe_id, token, audience, now, hint)
+        _, claims = _open(token)
+        return cls._checked(claims, _subject(claims), token, audience, now, hint)
 
     @classmethod
     def parse_and_validate(
@@ -118,15 +117,15 @@ class JwtSvid:
         clock's. Raises JwtSvidError, AuthorityNotFoundError (both InvalidToken), or ArgumentError.
         """
         _check_expected(audience)
-        parts = _split(token)
-        spiffe_id = _subject(parts.claims)
-        _check_signature(parts, spiffe_id, jwt_bundle)
-        return cls._checked(parts, spiffe_id, token, audience, now, "")
+        opened, claims = _open(token)
+        spiffe_id = _subject(claims)
+        _check_signature(opened, spiffe_id, jwt_bundle)
+        return cls._checked(claims, spiffe_id, token, audience, now, "")
 
     @classmethod
     def _checked(
         cls,
-        parts: _Parts,
+        claims: dict[str, Any],
         spiffe_id: SpiffeId,
         token: str,
         expected: Collection[str],
@@ -134,9 +133,9 @@ class JwtSvid:
         hint: str,
     ) -> JwtSvid:
         moment = time.time() if now is None else now
-        expiry = _check_life(parts.claims, moment)
-        audience = _check_audience(parts.claims, expected)
-        return cls(spiffe_id, audience, expiry, parts.claims, token, hint=hint)
+        expiry = _check_life(claims, moment)
+        audience = _check_audience(claims, expected)
+        return cls(spiffe_id, audience, expiry, claims, token, hint=hint)
 
     def __eq__(self, other: object) -> bool:
         return self._token == other._token if isinstance(other, JwtSvid) else NotImplemented
@@ -148,46 +147,22 @@ class JwtSvid:
         return f"JwtSvid({self._spiffe_id}, expiry={self._expiry})"
 
 
-class _Parts(NamedTuple):
-    algorithm: str
-    key_id: str | None
-    claims: dict[str, Any]
-    signed: bytes
-    signature: bytes
-
-
-def _split(token: str) -> _Parts:
+def _open(token: str) -> tuple[jws.Jws, dict[str, Any]]:
+    """Header and claims of a token whose signature is not checked yet. Raises JwtSvidError."""
     if not isinstance(token, str) or not token:
         raise InvalidTokenError("the JWT-SVID is empty")
-    if len(token) > MAX_TOKEN_BYTES:
-        raise InvalidTokenError(
-            f"a JWT-SVID of {len(token)} characters is longer than {MAX_TOKEN_BYTES}", rule="size"
-        )
-    segments = token.split(".")
-    if len(segments) != 3:
-        raise InvalidTokenError(f"a JWT-SVID has three parts, this has {len(segments)}")
     try:
-        header, payload, signature = (b64url_decode(segment) for segment in segments)
-        fields, claims = parse_object(header), parse_object(payload)
-    except ValueError as exc:
-        raise InvalidTokenError(f"the JWT-SVID cannot be decoded: {exc}") from exc
-    algorithm, key_id = _check_header(fields)
-    return _Parts(algorithm, key_id, claims, token.rpartition(".")[0].encode(), signature)
-
-
-def _check_header(header: dict[str, Any]) -> tuple[str, str | None]:
-    """Key material in the header (`jwk`, `jku`, `x5c`, `x5u`) is ignored: keys come from bundles only."""
-    algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise InvalidAlgorithmError("the JWT-SVID's algorithm is not one of RS*, PS* and ES*")
-    if "typ" in header and header["typ"] not in _TYPES[1:]:
+        opened = jws.parse(token, _ALGORITHMS)
+        claims = jws.claims_of(opened.payload)
+    except InvalidToken as refusal:
+        if refusal.rule == "algorithm":
+            raise InvalidAlgorithmError("the JWT-SVID's algorithm is not one of RS*, PS* and ES*") from None
+        raise InvalidTokenError(f"no JWT-SVID: {refusal}", rule=refusal.rule) from None
+    if "typ" in opened.header and opened.header["typ"] not in _TYPES:
         raise InvalidTypeError("the type of a JWT-SVID is 'JWT' or 'JOSE'")
-    if "crit" in header:
-        raise InvalidTokenError("the JWT-SVID demands header extensions ('crit')", rule="header")
-    key_id = header.get("kid")
-    if "kid" in header and (not isinstance(key_id, str) or not key_id):
-        raise InvalidTokenError("the JWT-SVID's key id is not a text", rule="header")
-    return algorithm, key_id
+    if opened.kid == "":
+        raise InvalidTokenError("the JWT-SVID's key id is empty", rule="header")
+    return opened, claims
 
 
 def _subject(claims: dict[str, Any]) -> SpiffeId:
@@ -200,17 +175,17 @@ def _subject(claims: dict[str, Any]) -> SpiffeId:
         raise InvalidClaimError("sub", f"is not a SPIFFE ID: {exc}") from exc
 
 
-def _check_signature(parts: _Parts, spiffe_id: SpiffeId, bundles: JwtBundle | JwtBundleSet) -> None:
+def _check_signature(opened: jws.Jws, spiffe_id: SpiffeId, bundles: JwtBundle | JwtBundleSet) -> None:
     domain = spiffe_id.trust_domain
     bundle = bundles if isinstance(bundles, JwtBundle) else bundles.get_bundle_for_trust_domain(domain)
     if bundle is None or bundle.trust_domain != domain:
         raise AuthorityNotFoundError(f"there is no JWT bundle for trust domain {domain}", rule="trust_domain")
-    authority = bundle.authority(parts.key_id) if parts.key_id else None
+    authority = bundle.authority(opened.kid) if opened.kid else None
     if authority is None:
         raise AuthorityNotFoundError(f"the JWT bundle of {domain} has no key with the token's id")
-    if parts.algorithm not in authority.algorithms:
-        raise InvalidAlgorithmError(f"the token's key does not sign with {parts.algorithm}")
-    if not verify_signature(authority, parts.algorithm, parts.signature, parts.signed):
+    if opened.algorithm not in authority.algorithms:
+        raise InvalidAlgorithmError(f"the token's key does not sign with {opened.algorithm.value}")
+    if not authority.fits(opened.algorithm, opened.signed, opened.signature):
         raise InvalidTokenError("the signature of the JWT-SVID does not fit", rule="signature")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from identity.renewal import backoff
 from identity.spiffe.errors import ArgumentError
 
 STEADY_SECONDS = 10.0
@@ -64,8 +65,9 @@ class Reconnect:
         policy = self._policy
         if policy.max_retries and self._failures > policy.max_retries:
             return None
-        try:
-            pause = policy.base_backoff_in_seconds * policy.backoff_factor ** (self._failures - 1)
-        except OverflowError:
-            pause = policy.max_backoff
-        return min(pause, policy.max_backoff)
+        return backoff(
+            self._failures,
+            policy.base_backoff_in_seconds,
+            policy.max_backoff,
+            factor=policy.backoff_factor,
+        )

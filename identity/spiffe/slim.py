@@ -8,26 +8,26 @@ streams.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import math
+import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 from loguru import logger
 
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
+from identity.renewal import RenewalSchedule
 from identity.spiffe.errors import (
     ArgumentError,
     FetchJwtSvidError,
     InvalidClaimError,
     JwtSourceError,
     SpiffeIdError,
-    TokenExpiredError,
 )
 from identity.spiffe.jwt_svid import LEEWAY_SECONDS, JwtSvid
 from identity.spiffe.retry import FINAL_CODES
@@ -35,41 +35,22 @@ from identity.spiffe.slim_claims import claims_audience, split_audience
 from identity.spiffe.sources import AsyncJwtSource
 from identity.spiffe.spiffe_id import SpiffeId
 from identity.spiffe.workload_api import AsyncWorkloadApiClient
+from identity.variant import Variant
+from identity.verified import VerifiedTokens
 
 DEFAULT_AUDIENCES = ("slim",)
 START_SECONDS = 30.0
 """How long `initialize` waits for an agent that is not there, or does not know this workload, yet."""
 
 CALL_SECONDS = 10.0
-MAX_VERIFIED = 4096
-
-_SHORTEST_PAUSE = 0.1
-_FIRST_BACKOFF = 1.0
-_LONGEST_BACKOFF = 30.0
 
 
-class RefreshSchedule:
-    """When to fetch the next token: after two thirds of the life that is left, and sooner after failures."""
-
-    def __init__(self) -> None:
-        self._expiry = 0.0
-        self._failures = 0
-
-    def fetched(self, now: float, expiry: float) -> float:
-        """Seconds from `now` until the token that ends at `expiry` should be replaced."""
-        self._expiry, self._failures = expiry, 0
-        return max(_SHORTEST_PAUSE, (expiry - now) * 2 / 3)
-
-    def failed(self, now: float) -> float:
-        """Seconds until the next attempt: doubling, but well before the token in use ends."""
-        backoff = min(_FIRST_BACKOFF * 2.0 ** min(self._failures, 16), _LONGEST_BACKOFF)
-        self._failures += 1
-        left = self._expiry - now
-        return max(_SHORTEST_PAUSE, min(backoff, 0.9 * left)) if left > 0 else _FIRST_BACKOFF
-
-
-class SpireProvider:
+class SpireProvider(Variant):
     """Makes SLIM tokens from JWT-SVIDs. Implements `identity.protocols.Provider`."""
+
+    socket_path: str | None
+    target_spiffe_id: str | None
+    jwt_audiences: Sequence[str] | None
 
     def __init__(
         self,
@@ -107,7 +88,7 @@ class SpireProvider:
             if self._refresher is not None:
                 return
             self._client = self._client or self._new_client()
-            schedule = RefreshSchedule()
+            schedule = RenewalSchedule()
             try:
                 pause = await self._first_fetch(schedule)
             except BaseException as exc:
@@ -155,7 +136,7 @@ class SpireProvider:
             raise ConfigError(f"the claims cannot be sent: {exc}", field="claims") from exc
         return (await self._fetch(audience)).token
 
-    async def _first_fetch(self, schedule: RefreshSchedule) -> float:
+    async def _first_fetch(self, schedule: RenewalSchedule) -> float:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_timeout
         while True:
@@ -168,7 +149,7 @@ class SpireProvider:
                 logger.warning("no first JWT-SVID yet, trying again: {}", exc)
             await asyncio.sleep(pause)
 
-    async def _keep_fresh(self, schedule: RefreshSchedule, pause: float) -> None:
+    async def _keep_fresh(self, schedule: RenewalSchedule, pause: float) -> None:
         while True:
             await asyncio.sleep(pause)
             try:
@@ -180,13 +161,13 @@ class SpireProvider:
                     self._svid = None
                 logger.warning("the JWT-SVID could not be replaced, next attempt in {:.1f} s: {}", pause, exc)
 
-    async def _refresh(self, schedule: RefreshSchedule) -> float:
+    async def _refresh(self, schedule: RenewalSchedule) -> float:
         self._svid = await self._fetch(self._audience_with({}))
         self._generation += 1
         self._why_none = "the agent gave no newer one"
         # From now on this identity is asked for by name: another default of the agent is not ours.
         self._id = self._svid.spiffe_id
-        return schedule.fetched(self._clock(), self._svid.expiry)
+        return schedule.renewed(self._clock(), self._svid.expiry)
 
     async def _fetch(self, audience: list[str]) -> JwtSvid:
         if self._client is None:
@@ -199,21 +180,16 @@ class SpireProvider:
     def _audience_with(self, claims: Mapping[str, Any]) -> list[str]:
         return [*self._audiences, claims_audience({PUBKEY_CLAIM: self._pubkey, **claims})]
 
-    def __repr__(self) -> str:
-        return f"SpireProvider({self._id or self._target or 'no identity yet'})"
 
-
-class _Verified(NamedTuple):
-    claims: Claims
-    expiry: int
-
-
-class SpireVerifier:
+class SpireVerifier(Variant):
     """Checks SLIM tokens that are JWT-SVIDs. Implements `identity.protocols.Verifier`.
 
-    What was verified is remembered until it expires or the bundles change, for at most 4096 tokens; the
-    longest unused is forgotten first.
+    What was verified is remembered (bounded) until it expires or the bundles change.
     """
+
+    socket_path: str | None
+    target_spiffe_id: str | None
+    jwt_audiences: Sequence[str] | None
 
     def __init__(
         self,
@@ -237,7 +213,7 @@ class SpireVerifier:
         self._client: AsyncWorkloadApiClient | None = None
         self._source: AsyncJwtSource | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._verified: VerifiedTokens[Claims] = VerifiedTokens()
 
     async def initialize(self) -> None:
         """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError).
@@ -300,26 +276,22 @@ class SpireVerifier:
         return self._source is not None and not self._source.is_closed()
 
     def _check(self, token: str, now: float) -> Claims:
-        key = hashlib.sha256(token.encode(errors="replace")).digest()
-        known = self._verified.get(key)
+        known = self._verified.get(token, now)
         if known is not None:
-            if known.expiry + LEEWAY_SECONDS <= now:
-                raise TokenExpiredError(known.expiry, now)
-            self._verified.move_to_end(key)
-            return known.claims
+            return known
         svid = self._validate(token, now)
         audience, custom = split_audience(svid.audience_list)
         claims: Claims = {"sub": str(svid.spiffe_id), "aud": audience, "exp": svid.expiry}
         if custom:
             claims["custom_claims"] = custom
-        self._verified[key] = _Verified(claims, svid.expiry)
-        if len(self._verified) > MAX_VERIFIED:
-            self._verified.popitem(last=False)
+        # The end itself is too late, as in `identity.spiffe.jwt_svid`.
+        last = math.nextafter(svid.expiry + LEEWAY_SECONDS, -math.inf)
+        self._verified.remember(token, -math.inf, last, claims)
         return claims
 
     def _validate(self, token: str, now: float) -> JwtSvid:
         if self._source is None or self._source.is_closed():
-            raise WouldBlock
+            raise KeysMissing
         try:
             bundles = self._source.get_jwt_bundles()
         except JwtSourceError as exc:
@@ -329,12 +301,11 @@ class SpireVerifier:
             raise InvalidClaimError("sub", f"is not the expected peer {self._expected}")
         return svid
 
-    def __repr__(self) -> str:
-        return f"SpireVerifier(audiences={sorted(self._audiences)}, source={self._source!r})"
-
 
 def _client_factory(socket_path: str | None, agent_uid: int | None) -> Callable[[], AsyncWorkloadApiClient]:
     """What makes clients of this address. The address is checked here, by a client that is never used."""
+    if sys.platform == "win32":
+        raise ConfigError("the SPIFFE Workload API is not available on Windows", field="socket_path")
     AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
     return lambda: AsyncWorkloadApiClient(socket_path, CALL_SECONDS, agent_uid=agent_uid)
 

@@ -17,7 +17,7 @@ from identity.encoding import b64_decode
 from identity.spiffe.errors import SpiffeBundleError, TrustDomainError
 from identity.spiffe.jwt_bundle import (
     JwtBundle,
-    key_entries,
+    bundle_entries,
     read_document,
     read_jwt_authorities,
 )
@@ -52,7 +52,7 @@ class SpiffeBundle:
 
     @classmethod
     def _from_object(cls, trust_domain: TrustDomain, document: Mapping[str, Any]) -> SpiffeBundle:
-        entries = key_entries(document)
+        entries = bundle_entries(document)
         hint = _count(document, "spiffe_refresh_hint")
         return cls(
             trust_domain,

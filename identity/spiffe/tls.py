@@ -7,6 +7,7 @@ keep theirs. No sockets here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -30,30 +31,30 @@ from identity.watch import WatchedFile
 
 @dataclass(frozen=True, slots=True)
 class TlsMaterial:
-    """One state of an X.509 identity and of whom it trusts. PEM throughout."""
+    """One state of what a handshake is made with: an own certificate, and whom it trusts. PEM throughout."""
 
-    spiffe_id: SpiffeId
-    expiry: float
-    """When the own certificate ends, Unix seconds."""
-    certificate_chain: bytes = field(repr=False)
-    """Leaf first, then intermediates."""
-    private_key: bytes = field(repr=False)
+    certificate_chain: bytes | None = field(default=None, repr=False)
+    """Leaf first, then intermediates; None for a client that shows no certificate."""
+    private_key: bytes | None = field(default=None, repr=False)
     """PKCS#8, not encrypted."""
-    trust_bundle: bytes = field(repr=False)
-    """The authorities of all trusted domains, for the TLS library to check peers with."""
-    bundles: X509BundleSet = field(repr=False)
-    """The same authorities by trust domain."""
+    trust_bundle: bytes | None = field(default=None, repr=False)
+    """The authorities for the TLS library to check peers with; None: the system's."""
+    bundles: X509BundleSet | None = field(default=None, repr=False)
+    """The same authorities by trust domain, where peers are known by their SPIFFE IDs."""
+    spiffe_id: SpiffeId | None = None
+    """Who the own certificate is of, when it is an X.509 SVID."""
+    expiry: float = math.inf
+    """When that SVID ends, Unix seconds."""
 
     def verify_peer(self, chain: bytes, now: float, *, expected: Iterable[SpiffeId] = ()) -> SpiffeId:
         """The SPIFFE ID of a peer whose TLS handshake gave `chain` (PEM, leaf first).
 
         To be called after the handshake as well: the TLS library takes any trusted authority for any peer,
         but an authority speaks only for its own trust domain. With `expected`, the peer must be one of these.
-        Raises X509SvidError or ParseCertificateError.
+        Raises X509SvidError or ParseCertificateError; without authorities by domain, nobody is known.
         """
-        return verify_x509_svid(
-            parse_pem_certificates(chain, limit=MAX_CHAIN), self.bundles, now, expected=expected
-        )
+        certificates = parse_pem_certificates(chain, limit=MAX_CHAIN)
+        return verify_x509_svid(certificates, self.bundles or X509BundleSet(), now, expected=expected)
 
 
 class SourceTls:
@@ -158,12 +159,17 @@ def _from_pem(certificate: bytes, key: bytes, bundle: bytes) -> TlsMaterial:
 
 
 def _material(svid: X509Svid, bundles: X509BundleSet) -> TlsMaterial:
-    ordered = sorted(bundles.bundles, key=lambda bundle: bundle.trust_domain.name)
     return TlsMaterial(
-        svid.spiffe_id,
-        svid.expiry,
         certificate_bytes(svid.cert_chain),
         private_key_bytes(svid.private_key),
-        b"".join(bundle.to_bytes() for bundle in ordered),
+        trust_bytes(bundles),
         bundles,
+        svid.spiffe_id,
+        svid.expiry,
     )
+
+
+def trust_bytes(bundles: X509BundleSet) -> bytes:
+    """All authorities of a set, PEM, in an order that does not change."""
+    ordered = sorted(bundles.bundles, key=lambda bundle: bundle.trust_domain.name)
+    return b"".join(bundle.to_bytes() for bundle in ordered)

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+# By their public names, which trees of every age have.
+from gateway import Algorithm, IdentityProvider, IdentityVerifier, Key, KeyData, KeyFormat
 from identity.protocols import Provider, Verifier
-from identity.provider import IdentityProvider, IdentityVerifier
 
 SECRET = "only a benchmark uses this text as a secret; it has 64 bytes ..."
 DIFFERENT = 3000

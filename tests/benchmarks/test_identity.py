@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.benchmarks.identity import measure, table
 
 

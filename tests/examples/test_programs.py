@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.examples.programs import Program, program
 from tests.identity.key_samples import encode, jwk, jwks
 

@@ -18,6 +18,7 @@ from actors.messages.routing import ConnectionState, Forward, FramesIn, Opened
 from actors.messages.session import Received, SubscribeName
 from actors.messages.wire import ONE, Frame, Subscription
 from actors.names import Name
+from actors.routing.budget import ByteBudget
 from actors.system import Address, LoopSystem
 from gateway import Session, SessionConfiguration, Slim
 from gateway.cli.start import serve
@@ -133,7 +134,7 @@ class Faults(World):
         """A stream to the node that is routed already, and the node's end of it."""
         before = set(self.node._links)
         config = ClientConfig.read(self.client_config)
-        peer = Peer(await dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1 << 20)())
+        peer = Peer(await dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1 << 20, ByteBudget())())
         await peer.is_in_step()
         (index,) = set(self.node._links) - before
         return peer, self.node._links[index]

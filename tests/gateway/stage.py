@@ -36,6 +36,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
+from actors.routing.budget import ByteBudget
 from actors.routing.router import Router
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
@@ -304,7 +305,7 @@ class Stage:
 
     def dial(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         if self.transport != "memory":
-            return dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1024 * 1024)
+            return dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1024 * 1024, ByteBudget())
 
         async def in_memory() -> Stream:
             if not self.up:

@@ -8,7 +8,7 @@ import pytest
 from loguru import logger
 
 from identity import claims as claims_module
-from identity.claims import ClaimRules, Lifetime
+from identity.claims import ClaimRules, TokenLifetime
 from identity.errors import InvalidToken
 
 NOW = 1_800_000_000
@@ -35,7 +35,7 @@ def rule(given: dict[str, Any], now: float = NOW, **options: Any) -> str | None:
 
 def test_good_claims() -> None:
     assert rule(claims()) is None
-    assert rules().check(claims(nbf=NOW)) == Lifetime(NOW - 60, NOW + 660)
+    assert rules().check(claims(nbf=NOW)) == TokenLifetime(NOW - 60, NOW + 660)
 
 
 # Time
@@ -77,9 +77,9 @@ def test_leeway_is_a_minute_both_ways(changes: dict[str, Any], expected: str | N
 )
 def test_refusals_say_by_how_much(seconds: int, text: str) -> None:
     with pytest.raises(InvalidToken, match=f"expired {text} ago"):
-        Lifetime(0, NOW).check(NOW + seconds)
+        TokenLifetime(0, NOW).check(NOW + seconds)
     with pytest.raises(InvalidToken, match=f"another {text} "):
-        Lifetime(NOW, NOW).check(NOW - seconds)
+        TokenLifetime(NOW, NOW).check(NOW - seconds)
 
 
 # Issuer

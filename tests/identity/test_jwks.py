@@ -20,12 +20,11 @@ from cryptography.x509.oid import NameOID
 
 from identity.claims import ClaimRules
 from identity.errors import AuthError, ConfigError, InvalidToken
-from identity.fetch import FetchLimits
-from identity.jwks import IssuerKeys
+from identity.jose.keys import Algorithm
+from identity.jwks import FetchLimits, IssuerKeys
 from identity.jwt import JwtVerifier
 from identity.key_cache import RefreshPolicy
-from identity.keys import Algorithm
-from identity.protocols import WouldBlock
+from identity.protocols import KeysMissing
 from tests.identity.issuer import (
     DISCOVERY,
     JWKS,
@@ -253,7 +252,7 @@ async def test_try_forms_never_wait() -> None:
         served.serve_keys(jwk(ES256, kid="a"))
         served.routes[DISCOVERY] = after(gate, served.routes[DISCOVERY])
         async with verifier(served) as made:
-            with pytest.raises(WouldBlock):
+            with pytest.raises(KeysMissing):
                 made.try_verify(token(served), time.time())
             waiting = asyncio.create_task(made.verify(token(served), time.time()))
             gate.set()
@@ -323,7 +322,7 @@ async def test_a_new_kid_is_fetched_and_unknown_ones_only_once() -> None:
         async with verifier(served) as made:
             await made.verify(token(served), time.time())
             served.serve_keys(jwk(ES256, 1, kid="b"))
-            with pytest.raises(WouldBlock):
+            with pytest.raises(KeysMissing):
                 made.try_verify(token(served, 1, kid="b"), time.time())
             await made.verify(token(served, 1, kid="b"), time.time())
             assert await rule(made, token(served)) == "unknown_key"
@@ -425,7 +424,7 @@ async def test_verifiers_of_one_issuer_share_one_fetch() -> None:
             two.try_verify(token(served), time.time())
             await one.close()
             two.try_verify(token(served), time.time())
-            with pytest.raises(WouldBlock):
+            with pytest.raises(KeysMissing):
                 one.try_verify(token(served), time.time())
         assert served.requests["/keys"] == 1
         async with verifier(served) as third:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from identity.jose.key_set import KeySet
 from identity.key_cache import KeyCache, RefreshPolicy
-from identity.key_set import KeySet
 
 KEYS = KeySet([])
 

@@ -12,8 +12,8 @@ import pytest
 from loguru import logger
 
 from identity.errors import AuthError, ConfigError
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
-from identity.protocols import WouldBlock
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.protocols import KeysMissing
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.issuer import issuer
 from tests.identity.key_samples import HMAC_TEXT, encode, jwk, private_pem, signing, verifying
@@ -34,7 +34,7 @@ class Heard:
     def attempt(self, work: Any, *arguments: Any) -> Any:
         try:
             made = work(*arguments)
-        except (AuthError, ConfigError, WouldBlock) as error:
+        except (AuthError, ConfigError, KeysMissing) as error:
             self.text += f"{error!r} {error} {vars(error)} {error.__cause__!r} {error.__context__!r}"
             return None
         self.text += "" if isinstance(made, str) else repr(made)

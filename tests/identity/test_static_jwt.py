@@ -11,7 +11,7 @@ import pytest
 from loguru import logger
 
 from identity.errors import AuthError, ConfigError
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from identity.protocols import Provider
 from identity.static_jwt import StaticJwtProvider
 from tests.identity.key_samples import encode

@@ -9,7 +9,7 @@ import pytest
 
 from identity import token_tool
 from identity.errors import ConfigError, InvalidToken
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.key_samples import encode, signing, verifying
 

@@ -14,7 +14,7 @@ from actors.errors import HandshakeFailed
 from actors.messages.routing import Status
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.key_samples import private_pem, public_pem, signing, verifying
 from tests.interop import scenarios

@@ -15,7 +15,7 @@ from actors.names import Name
 from actors.session.mls_session import MlsSession, mls_sessions
 from gateway.proto import dataplane_pb2 as pb
 from identity.errors import CryptoError
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.mls import KeyUnavailable
 from identity.mls.framing import PrivateMessage, decode_message
 from identity.protocols import Verifier

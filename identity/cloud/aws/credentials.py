@@ -19,7 +19,7 @@ from identity.cloud.aws.sts import Sts
 from identity.cloud.cache import Cached
 from identity.cloud.environment import read_file
 from identity.cloud.errors import CloudRequestFailed, ProviderIdentityUnavailable
-from identity.cloud.fetch import fetch, require_private
+from identity.cloud.service import fetch, require_private
 from identity.cloud.sigv4 import AwsCredentials
 from identity.errors import ConfigError
 

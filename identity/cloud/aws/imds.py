@@ -9,7 +9,7 @@ from urllib.parse import quote
 from identity.cloud.aws.sts import expiration
 from identity.cloud.cache import Cached
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import Answer, fetch, parse_url
+from identity.cloud.service import ServiceAnswer, fetch, parse_url
 from identity.cloud.sigv4 import AwsCredentials
 
 SERVICE = "the EC2 metadata service"
@@ -32,7 +32,7 @@ class Imds:
         self._clock = clock
         self._token: Cached[str] = Cached(clock)
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> ServiceAnswer:
         """GET a path inside a session. Raises CloudRequestFailed unless it answers 200."""
         token = await self._token.get(None, self._start_session)
         return (await self._get(path, {"X-aws-ec2-metadata-token": token})).expect_ok()
@@ -67,11 +67,11 @@ class Imds:
         )
         return answer.expect_ok().text(), self._clock() + TOKEN_TTL
 
-    async def _get(self, path: str, headers: dict[str, str], *, timeout: float = TIMEOUT) -> Answer:
+    async def _get(self, path: str, headers: dict[str, str], *, timeout: float = TIMEOUT) -> ServiceAnswer:
         return await fetch(SERVICE, "GET", self._endpoint + path, timeout=timeout, headers=headers)
 
 
-def document_credentials(answer: Answer) -> AwsCredentials:
+def document_credentials(answer: ServiceAnswer) -> AwsCredentials:
     """The JSON form in which EC2 and container endpoints give temporary credentials."""
     return AwsCredentials(
         answer.member("AccessKeyId"),

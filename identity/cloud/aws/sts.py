@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 from identity.cloud.aws.arn import Caller
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import Answer, fetch, parse_url, require_private
-from identity.cloud.sigv4 import AwsCredentials, Request, Signer, sign_headers
+from identity.cloud.service import ServiceAnswer, fetch, parse_url, require_private
+from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers
 from identity.errors import ConfigError
 
 SERVICE = "AWS STS"
@@ -77,7 +77,7 @@ class Sts:
         headers = {"Content-Type": FORM}
         if credentials:
             host, target = self._url.netloc.decode(), self._url.raw_path.decode()
-            signed = Request("POST", target, (("Host", host), ("Content-Type", FORM)), body)
+            signed = SigningRequest("POST", target, (("Host", host), ("Content-Type", FORM)), body)
             signer = Signer(credentials, self._region, "sts", self._clock())
             headers |= dict(sign_headers(signed, signer).additions)
         answer = await fetch(SERVICE, "POST", str(self._url), timeout=TIMEOUT, headers=headers, body=body)
@@ -94,7 +94,7 @@ class Sts:
         return element
 
 
-def _elements(answer: Answer) -> dict[str, str]:
+def _elements(answer: ServiceAnswer) -> dict[str, str]:
     """The leaf elements of a flat XML answer, by local name; the first of a name counts."""
     text = answer.text()
     if "<!" in text:  # no document type, so no entities to expand

@@ -19,7 +19,6 @@ from identity.cloud.errors import (
     ProviderIdentityUnavailable,
     ProviderNotDetected,
 )
-from identity.cloud.fetch import fetch, parse_url
 from identity.cloud.models import (
     FORMAT_AZURE_OBJECT_ID,
     FORMAT_AZURE_RESOURCE_ID,
@@ -29,6 +28,7 @@ from identity.cloud.models import (
     CredentialHeaders,
     Logger,
 )
+from identity.cloud.service import fetch, parse_url
 from identity.errors import ConfigError
 
 IMDS_ENDPOINT = "http://169.254.169.254"

@@ -22,8 +22,9 @@ from urllib.parse import urlencode
 from identity.cloud.claims import expiry_claim, unverified_claims
 from identity.cloud.environment import is_file, read_file
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import fetch, require_private
+from identity.cloud.service import fetch, require_private
 from identity.errors import ConfigError
+from identity.renewal import backoff
 
 RESOURCE = "https://management.azure.com/"
 AUTHORITY = "https://login.microsoftonline.com"
@@ -73,7 +74,7 @@ class Retries(NamedTuple):
 
     def waits(self) -> Iterator[float]:
         """The pauses between the attempts, in seconds."""
-        return (min(self.first * 2**n, LONGEST_BACKOFF) for n in range(self.attempts - 1))
+        return (backoff(n, self.first, LONGEST_BACKOFF) for n in range(1, self.attempts))
 
 
 def source_of(environ: Mapping[str, str]) -> Source:

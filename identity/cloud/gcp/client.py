@@ -18,7 +18,6 @@ from identity.cloud.errors import (
     ProviderIdentityUnavailable,
     ProviderNotDetected,
 )
-from identity.cloud.fetch import fetch, require_private
 from identity.cloud.gcp.metadata import DEFAULT_ENDPOINT, Metadata
 from identity.cloud.gcp.service_account import VARIABLE, ServiceAccount, load_service_account
 from identity.cloud.models import (
@@ -30,6 +29,7 @@ from identity.cloud.models import (
     CredentialHeaders,
     Logger,
 )
+from identity.cloud.service import fetch, require_private
 from identity.errors import ConfigError
 
 AUDIENCE = "https://authsvc.singlestore.com"

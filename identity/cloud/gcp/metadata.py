@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import Answer, fetch, parse_url
+from identity.cloud.service import ServiceAnswer, fetch, parse_url
 
 SERVICE = "the GCP metadata server"
 DEFAULT_ENDPOINT = "http://169.254.169.254"
@@ -49,7 +49,7 @@ class Metadata:
 
     async def _get(
         self, path: str, params: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
-    ) -> Answer:
+    ) -> ServiceAnswer:
         answer = await fetch(
             SERVICE, "GET", self._base + path, timeout=timeout, headers=FLAVOR, params=params
         )

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from identity.cloud.environment import read_file
-from identity.cloud.fetch import Answer, fetch, parse_object, require_private
 from identity.cloud.gcp.metadata import lifetime
+from identity.cloud.service import ServiceAnswer, fetch, parse_object, require_private
 from identity.errors import ConfigError
 
 SERVICE = "Google's token endpoint"
@@ -60,7 +60,7 @@ class ServiceAccount:
         }
         return jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": self.key_id})
 
-    async def _exchange(self, claim: str, value: str) -> Answer:
+    async def _exchange(self, claim: str, value: str) -> ServiceAnswer:
         form = {"grant_type": GRANT_TYPE, "assertion": self.assertion(claim, value)}
         answer = await fetch(
             SERVICE,

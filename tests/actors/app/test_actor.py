@@ -59,7 +59,7 @@ from actors.system import LoopSystem
 from actors.system.tasks import Tasks
 from gateway.codec import WireCodec
 from identity.errors import ConfigError, InvalidToken
-from identity.protocols import WouldBlock
+from identity.protocols import KeysMissing
 
 P2P = SessionConfig(SessionKind.POINT_TO_POINT, 1.0, 5)
 GROUP = SessionConfig(SessionKind.MULTICAST, 1.0, 5)
@@ -90,7 +90,7 @@ class Identity:
 
     def try_verify(self, token: str, now: float) -> None:
         if self.keys is not None and not self.keys.is_set():
-            raise WouldBlock
+            raise KeysMissing
         self._check(token)
 
     def try_get_claims(self, token: str, now: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from actors.app.admission import KNOWN_TOKENS, TOKEN_TRUST, Admission
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from identity.errors import InvalidToken
-from identity.protocols import WouldBlock
+from identity.protocols import KeysMissing
 
 ME, BOB, CAROL = (Name("o", "n", name, id) for id, name in enumerate(("me", "bob", "carol"), 1))
 
@@ -51,7 +51,7 @@ def test_a_bad_token_costs_the_message_and_is_not_shown() -> None:
 
 def test_what_must_wait_keeps_its_order_and_holds_up_nobody_else() -> None:
     door, verifier = admission()
-    verifier.answers["far"] = WouldBlock()
+    verifier.answers["far"] = KeysMissing()
     assert not door.admits(message(BOB, 1, "far"), 100.0)
     assert not door.admits(message(BOB, 2, "good"), 100.0)
     assert door.admits(message(CAROL, 1), 100.0)
@@ -62,7 +62,7 @@ def test_what_must_wait_keeps_its_order_and_holds_up_nobody_else() -> None:
 
 def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
     door, verifier = admission()
-    verifier.answers = {"far": WouldBlock(), "farther": WouldBlock()}
+    verifier.answers = {"far": KeysMissing(), "farther": KeysMissing()}
     for id, token in ((1, "far"), (2, "farther"), (3, "good")):
         door.admits(message(BOB, id, token), 100.0)
     assert door.fetched(BOB, InvalidToken("no"), 100.0) == []
@@ -73,7 +73,7 @@ def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
 
 def test_parking_is_bounded() -> None:
     door, verifier = admission(parked=3)
-    verifier.answers["far"] = WouldBlock()
+    verifier.answers["far"] = KeysMissing()
     for id in range(5):
         door.admits(message(BOB, id, "far"), 100.0)
         door.admits(message(CAROL, id, "far"), 100.0)

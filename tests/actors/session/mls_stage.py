@@ -10,7 +10,7 @@ from actors.messages.session import AppSettings, VerificationWanted
 from actors.names import Name
 from actors.session.crypto import Computing, Place
 from actors.session.mls_session import MlsSession, mls_sessions
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
 from identity.shared_secret import SharedSecretVerifier, make_token
 from tests.actors.session.stage import ROOM, Player, Stage, group, p2p
 
@@ -24,7 +24,7 @@ class MlsPlayer(Player):
 
     def __init__(self, stage: Stage, name: str, id: int, **more: Any) -> None:
         super().__init__(stage, name, id, **more)
-        self.verifier: Any = SharedSecretVerifier(SECRET)
+        self.verifier: Any = SharedSecretVerifier("app", SECRET)
         self.spent: list[MlsSession] = []
         self.tokens: list[dict[str, Any]] = []
         self.make_crypto = self._make
@@ -82,7 +82,7 @@ class Forgetful:
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         if token not in self.known:
-            raise WouldBlock
+            raise KeysMissing
         return self.inner.try_get_claims(token, now)
 
 

@@ -18,7 +18,7 @@ from identity.mls import (
     suite,
     token_credential,
 )
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
 from identity.shared_secret import SharedSecretVerifier, make_token
 
 SECRET = "a secret of the credentials' tests, 32 bytes"
@@ -54,7 +54,7 @@ def add(policy: Credentials, group: Group, subject: str, *, made: float = NOW, n
 
 
 def test_who_enters_is_judged_now() -> None:
-    policy = Credentials(SharedSecretVerifier(SECRET))
+    policy = Credentials(SharedSecretVerifier("app", SECRET))
     group = group_with(policy, 1)
     with pytest.raises(MlsError, match="refused"):
         add(policy, group, "late", made=NOW, now=NOW + 4000)
@@ -62,7 +62,7 @@ def test_who_enters_is_judged_now() -> None:
 
 
 def test_a_path_under_the_same_credential_is_not_judged_again() -> None:
-    policy = Credentials(SharedSecretVerifier(SECRET))
+    policy = Credentials(SharedSecretVerifier("app", SECRET))
     group = group_with(policy, 2)
     policy.begin()
     group.commit(remove=[1], now=NOW + 100_000)
@@ -71,7 +71,7 @@ def test_a_path_under_the_same_credential_is_not_judged_again() -> None:
 
 
 def test_the_memory_of_members_who_went_is_bounded() -> None:
-    policy = Credentials(SharedSecretVerifier(SECRET))
+    policy = Credentials(SharedSecretVerifier("app", SECRET))
     group = group_with(policy, 2)
     for number in range(300):
         add(policy, group, f"guest{number}")
@@ -86,18 +86,18 @@ class Ignorant(SharedSecretVerifier):
     """Has no keys yet."""
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        raise WouldBlock
+        raise KeysMissing
 
 
 def test_what_the_verifier_lacks_is_gathered_over_a_whole_tree() -> None:
-    founder = Credentials(SharedSecretVerifier(SECRET))
+    founder = Credentials(SharedSecretVerifier("app", SECRET))
     group = group_with(founder, 3)
     key, token = member("joiner")
     bundle = make_key_package(SUITE, key, token_credential(token), random=os.urandom, now=NOW)
     founder.begin()
     welcome = group.commit(add=[bundle.message], now=NOW).welcome
     assert welcome is not None
-    policy = Credentials(Ignorant(SECRET))
+    policy = Credentials(Ignorant("app", SECRET))
     policy.begin()
     Group.join(welcome, bundle, identity=policy, now=NOW)
     wanted = policy.keys_wanted()

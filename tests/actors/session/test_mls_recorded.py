@@ -30,7 +30,7 @@ MLS = [name for name in V1 if "mls" in name]
 
 
 def session(secret: str, now: float) -> MlsSession:
-    return MlsSession(SharedSecretVerifier(secret), wall=lambda: now, random=os.urandom)
+    return MlsSession(SharedSecretVerifier("app", secret), wall=lambda: now, random=os.urandom)
 
 
 @pytest.mark.vectors

@@ -252,7 +252,7 @@ def _proposal_of_the_moderator(stage: MlsStage) -> bytes:
     alice = stage.players[0]
     assert isinstance(alice, MlsPlayer)
     assert alice.mls._group is not None
-    return alice.mls._group.propose(Remove(1))
+    return alice.mls._group.propose(Remove(1), now=alice.mls._wall())
 
 
 def test_a_key_package_is_used_once(stage: MlsStage) -> None:
@@ -356,7 +356,7 @@ def test_a_provider_that_cannot_carry_the_key_says_so_itself(stage: MlsStage) ->
 
 
 def forget(player: MlsPlayer) -> Forgetful:
-    verifier = Forgetful(SharedSecretVerifier(SECRET))
+    verifier = Forgetful(SharedSecretVerifier("app", SECRET))
     player.verifier, player.verify = verifier, verifier.learn
     return verifier
 
@@ -383,7 +383,7 @@ def test_keys_of_credentials_are_fetched_outside(stage: MlsStage) -> None:
 def test_keys_that_never_come_fail_the_invitation(stage: MlsStage) -> None:
     alice, bob = stage.player("alice"), stage.player("bob")
     alice.create(ROOM, group(mls=True))
-    bob.verifier = Forgetful(SharedSecretVerifier(SECRET))
+    bob.verifier = Forgetful(SharedSecretVerifier("app", SECRET))
     alice.invite(bob.name.without_id(), handle=5)
     stage.transfer()
     assert bob.joined == 0

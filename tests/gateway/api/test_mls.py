@@ -11,7 +11,7 @@ import pytest
 from actors.messages.session import EpochChanged
 from actors.session import mls_session
 from gateway import ConfigError, Session, SessionConfiguration, Slim
-from identity.protocols import Claims, WouldBlock
+from identity.protocols import Claims, KeysMissing
 from identity.static_jwt import StaticJwtProvider
 from tests.gateway.worlds import World, identity, name
 
@@ -152,7 +152,7 @@ class Slow:
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         if token not in self._fetched:
-            raise WouldBlock
+            raise KeysMissing
         claims: Claims = self._inner.try_get_claims(token, now)
         return claims
 

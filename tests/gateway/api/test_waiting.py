@@ -19,7 +19,10 @@ ALICE, BOB = Name("org", "ns", "alice"), Name("org", "ns", "bob")
 
 @asynccontextmanager
 async def application(name: Name) -> AsyncIterator[Slim]:
-    provider, verifier = SharedSecretProvider("/".join(name.strings), SECRET), SharedSecretVerifier(SECRET)
+    provider, verifier = (
+        SharedSecretProvider("/".join(name.strings), SECRET),
+        SharedSecretVerifier("app", SECRET),
+    )
     app = Slim(name, provider, verifier, local_service=True)
     try:
         yield app

@@ -11,7 +11,7 @@ from actors.names import Name
 from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_identity, identity
 from identity.errors import ConfigError
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.key_samples import encode, jwk, jwks
 

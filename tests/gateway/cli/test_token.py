@@ -12,7 +12,7 @@ import pytest
 from gateway.cli import main
 from gateway.cli.token import describe
 from identity import token_tool
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.identity.key_samples import encode, jwk, jwks, private_pem, public_pem
 
 SECRET = "a-shared-secret-of-more-than-32-bytes"

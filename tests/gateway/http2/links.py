@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.http2 import Cause, Headers, Server, ServerStream, Stream
+from gateway.http2 import CallStream, Cause, Headers, Http2Server, ServerStream
 
 WAIT = 10.0
 
 
-def url(server: Server) -> str:
+def url(server: Http2Server) -> str:
     return f"http://127.0.0.1:{server.port}"
 
 
@@ -24,7 +24,7 @@ async def settled(condition: Callable[[], bool]) -> None:
 class Collector:
     """Takes what a stream brings and lets a test wait for it."""
 
-    def __init__(self, stream: Stream, *, start: bool = True, reply: bool = False) -> None:
+    def __init__(self, stream: CallStream, *, start: bool = True, reply: bool = False) -> None:
         self.stream = stream
         self.messages: list[bytes] = []
         self.batches = 0

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import hpack
 
 from gateway.http2 import frames, headers
-from gateway.http2.connection import Connection
-from gateway.http2.endpoint import Side
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import Cause, ErrorCode
 from gateway.http2.events import Event, MessagesReceived, RequestReceived, StreamEnded
 from gateway.http2.limits import CLIENT, SERVER, Counters, Limits
@@ -70,7 +70,7 @@ class Served:
     ):
         self.counters = Counters()
         self.limits = replace(limits, **changes)  # type: ignore[arg-type]
-        self.core = Connection(Side.SERVER, self.limits, self.counters, now)
+        self.core = Http2Connection(Http2Role.SERVER, self.limits, self.counters, now)
         self.now = now
         self.events: list[Event] = []
         self.sent: list[Frame] = []
@@ -153,7 +153,7 @@ class Calling(Served):
 
     def __init__(self, limits: Limits = CLIENT, *, respond: bool = True, **changes: object):
         super().__init__(limits, handshake=False, **changes)
-        self.core = Connection(Side.CLIENT, self.limits, self.counters, self.now)
+        self.core = Http2Connection(Http2Role.CLIENT, self.limits, self.counters, self.now)
         self.state = self.core.open(REQUEST, self.now)
         self.opening = self.core.output(self.now)[0]
         self.feed(frames.settings([]) + frames.SETTINGS_ACK)
@@ -167,8 +167,8 @@ class Pair:
     """A client's and a server's connection, back to back."""
 
     def __init__(self, client: Limits = CLIENT, server: Limits = SERVER) -> None:
-        self.client = Connection(Side.CLIENT, client, Counters(), 0.0)
-        self.server = Connection(Side.SERVER, server, Counters(), 0.0)
+        self.client = Http2Connection(Http2Role.CLIENT, client, Counters(), 0.0)
+        self.server = Http2Connection(Http2Role.SERVER, server, Counters(), 0.0)
         self.client_events: list[Event] = []
         self.server_events: list[Event] = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.http2 import frames, headers
 from gateway.http2.connection import MAX_UNREAD_REPLIES
-from gateway.http2.errors import ErrorCode, Status
+from gateway.http2.errors import ErrorCode, GrpcStatus
 from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, header_frame, message, request
 
 FEW = {"control_burst": 100, "control_rate": 10.0, "reset_burst": 20, "reset_rate": 1.0}
@@ -22,7 +22,6 @@ FLOODS = {
     "empty_data": frame(frames.DATA, 0, 1),
     "empty_data padded": frame(frames.DATA, frames.PADDED, 1, bytes(10).replace(b"\0", b"\x09", 1)),
     "reset_flood": frames.rst_stream(3, 8),
-    "header_flood": header_frame(3, [("x", "y")], end=True),
     "goaway_flood": frames.goaway(1, 0),
 }
 
@@ -38,7 +37,7 @@ def test_a_flood_ends_the_connection(rule: str) -> None:
     assert served.core.over
     assert served.goaway is ErrorCode.ENHANCE_YOUR_CALM
     assert served.counters.refusals == {rule.split()[0]: 1}
-    assert [cause.status for cause in served.causes[-1:]] == [Status.UNAVAILABLE]
+    assert [cause.status for cause in served.causes[-1:]] == [GrpcStatus.UNAVAILABLE]
 
 
 @pytest.mark.parametrize("rule", FLOODS)
@@ -61,21 +60,53 @@ def test_streams_reset_after_an_answer_are_no_rush() -> None:
     assert not served.core.over
 
 
-def test_large_header_blocks_cost_by_their_size() -> None:
-    served = Served(**FEW)
-    large = header_frame(3, [("x", "y" * 2000)], end=True)
+@pytest.mark.parametrize(
+    ("fields", "cost"), [([("x", "y" * 2000)], 254), ([("x", "")] * 30, 76), ([("x", "y")], 3)]
+)
+def test_header_blocks_cost_by_their_size_and_their_fields(fields: headers.Fields, cost: int) -> None:
+    served = Served(header_burst=1000, header_rate=1e-9)
+    opening = len(request(3)) // 8 + 2 * len(REQUEST) + 50
     served.core.reset(served.stream(3))
-    served.feed(large * 6)
+    block = header_frame(3, fields, end=True)
+    served.feed(block * ((1000 - opening) // cost))
     assert not served.core.over
-    served.feed(large)
+    served.feed(block)
+    assert served.goaway is ErrorCode.ENHANCE_YOUR_CALM
     assert served.counters.refusals == {"header_flood": 1}
 
 
-def test_data_on_its_way_when_a_stream_ended_is_no_flood() -> None:
-    served = Served(**FEW)
-    served.core.reset(served.stream(1))
-    served.feed(data_frame(1, b"x") * 1000)
+def test_a_steady_trickle_of_calls_is_no_flood() -> None:
+    served = Served(header_burst=1000, header_rate=200.0)
+    for stream_id in range(1, 200, 2):
+        served.core.finish(served.stream(stream_id))
+        served.flush()
+        served.now += 1.0
     assert not served.core.over
+
+
+def test_data_on_its_way_when_a_stream_ended_is_no_flood() -> None:
+    served = Served(**FEW, stream_window=65_535)
+    served.core.reset(served.stream(1))
+    served.feed(data_frame(1, b"x") * (65_535 // 6))
+    assert not served.core.over
+
+
+def test_data_for_a_stream_that_ended_is_a_flood_beyond_the_window_it_had() -> None:
+    served = Served(**FEW, stream_window=65_535)
+    served.core.reset(served.stream(1))
+    served.feed(data_frame(1, b"x") * (65_535 // 6 + 102))
+    assert served.goaway is ErrorCode.ENHANCE_YOUR_CALM
+    assert served.counters.refusals == {"late_data": 1}
+
+
+def test_window_by_single_bytes_has_to_be_paid_for() -> None:
+    served = Served(**FEW)
+    served.feed(frames.settings([(frames.SETTINGS_INITIAL_WINDOW_SIZE, 0)]))
+    served.core.send(served.stream(), [b"x" * 1000])
+    for _ in range(200):
+        served.feed(frames.window_update(1, 1))
+    assert served.counters.refusals == {"window_update_flood": 1}
+    assert len(served.of_kind(frames.DATA)) <= 105
 
 
 def test_padded_data_is_no_flood() -> None:
@@ -189,7 +220,7 @@ def test_unfinished_messages_are_bounded() -> None:
         served.stream(stream_id)
         served.feed(frame(frames.DATA, 0, stream_id, message(bytes(100_000))[:-1]))
     (cause,) = served.causes
-    assert cause.status is Status.RESOURCE_EXHAUSTED
+    assert cause.status is GrpcStatus.RESOURCE_EXHAUSTED
     assert served.counters.refusals == {"max_partial": 1}
     assert served.core.streams == 2
     served.feed(frame(frames.DATA, 0, 1, b"\x00"))
@@ -220,7 +251,7 @@ def test_zero_windows_held_open() -> None:
         served.feed(frames.window_update(3, 1))
         served.wait(20.0)
     assert served.resets == [(1, ErrorCode.CANCEL)]
-    assert served.causes[0].status is Status.UNAVAILABLE
+    assert served.causes[0].status is GrpcStatus.UNAVAILABLE
     assert served.counters.refusals == {"stall_timeout": 1}
 
 
@@ -292,7 +323,7 @@ def test_a_silent_peer_is_pinged_and_given_up() -> None:
     assert not served.core.over
     served.wait(0.2)
     assert served.core.over
-    assert served.causes[0].status is Status.UNAVAILABLE
+    assert served.causes[0].status is GrpcStatus.UNAVAILABLE
     assert served.counters.refusals == {"keepalive_timeout": 1}
 
 

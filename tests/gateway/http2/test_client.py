@@ -13,7 +13,7 @@ from gateway.http2 import (
     CLIENT,
     CallRefused,
     ConnectFailed,
-    Status,
+    GrpcStatus,
     connect,
     serve,
 )
@@ -31,7 +31,7 @@ async def test_tls_without_trust_or_without_tls(certificate: Certificate) -> Non
         assert isinstance(caught.value.__cause__, ssl.SSLError)
         with pytest.raises(CallRefused) as refused:
             await connect(url(server), METHOD, timeout=5.0)
-        assert refused.value.cause.status is Status.UNAVAILABLE
+        assert refused.value.cause.status is GrpcStatus.UNAVAILABLE
 
 
 async def test_nobody_answers() -> None:
@@ -39,7 +39,7 @@ async def test_nobody_answers() -> None:
     target = f"http://127.0.0.1:{quiet.sockets[0].getsockname()[1]}"
     with pytest.raises(CallRefused) as caught:
         await connect(target, METHOD, timeout=0.05)
-    assert caught.value.cause.status is Status.DEADLINE_EXCEEDED
+    assert caught.value.cause.status is GrpcStatus.DEADLINE_EXCEEDED
     task = asyncio.ensure_future(connect(target, METHOD))
     await asyncio.sleep(0.05)
     task.cancel()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.http2 import frames, headers
-from gateway.http2.connection import Connection
-from gateway.http2.endpoint import Side
-from gateway.http2.errors import ErrorCode, Status
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
+from gateway.http2.errors import ErrorCode, GrpcStatus
 from gateway.http2.events import GoingAway, InputEnded, RequestReceived, ResponseReceived
 from gateway.http2.limits import Counters, Limits
 from tests.gateway.http2.peers import (
@@ -41,12 +41,12 @@ def test_a_call_there_and_back() -> None:
     pair.client.finish(mine)
     pair.transfer()
     assert isinstance(pair.server_events[-1], InputEnded)
-    pair.server.finish(asked.stream, Status.ABORTED, "enough")
+    pair.server.finish(asked.stream, GrpcStatus.ABORTED, "enough")
     pair.transfer()
     assert pair.server_events[1].messages == [b"one", b"two"]  # type: ignore[union-attr]
     assert pair.client_events[1].messages == [b"three"]  # type: ignore[union-attr]
     cause = pair.client_events[-1].cause  # type: ignore[union-attr]
-    assert (cause.status, cause.message, cause.local) == (Status.ABORTED, "enough", False)
+    assert (cause.status, cause.message, cause.local) == (GrpcStatus.ABORTED, "enough", False)
     assert pair.server_events[-1].cause.local  # type: ignore[union-attr]
     assert (pair.client.streams, pair.server.streams) == (0, 0)
 
@@ -111,7 +111,7 @@ def test_a_server_must_not_enable_push() -> None:
     calling = Calling()
     calling.feed(frames.settings([(frames.SETTINGS_ENABLE_PUSH, 1)]))
     assert calling.goaway is ErrorCode.PROTOCOL_ERROR
-    assert calling.causes[0].status is Status.UNAVAILABLE
+    assert calling.causes[0].status is GrpcStatus.UNAVAILABLE
 
 
 def test_a_smaller_initial_window_may_make_a_window_negative() -> None:
@@ -305,13 +305,13 @@ def test_a_request_may_end_at_once() -> None:
 @pytest.mark.parametrize(
     ("payload", "end", "status"),
     [
-        (message(bytes(101))[:5], False, Status.RESOURCE_EXHAUSTED),
-        (message(b"x", compressed=True), False, Status.INTERNAL),
-        (message(b"hello")[:7], True, Status.INTERNAL),
-        (message(b"hello")[:3], True, Status.INTERNAL),
+        (message(bytes(101))[:5], False, GrpcStatus.RESOURCE_EXHAUSTED),
+        (message(b"x", compressed=True), False, GrpcStatus.INTERNAL),
+        (message(b"hello")[:7], True, GrpcStatus.INTERNAL),
+        (message(b"hello")[:3], True, GrpcStatus.INTERNAL),
     ],
 )
-def test_bad_messages_end_their_stream_with_a_status(payload: bytes, end: bool, status: Status) -> None:
+def test_bad_messages_end_their_stream_with_a_status(payload: bytes, end: bool, status: GrpcStatus) -> None:
     served = Served(max_message=100)
     served.stream()
     served.sent.clear()
@@ -332,7 +332,7 @@ def test_the_deadline_of_a_call_that_waits_for_window() -> None:
     served.core.send(stream, [b"x"])
     served.core.finish(stream)
     served.wait(1.0)
-    assert served.causes[0].status is Status.DEADLINE_EXCEEDED
+    assert served.causes[0].status is GrpcStatus.DEADLINE_EXCEEDED
     assert served.core.next_deadline() != 1.0
 
 
@@ -343,7 +343,7 @@ def test_the_deadline_of_a_call() -> None:
     served.wait(0.4)
     assert served.core.streams == 1
     served.wait(0.2)
-    assert served.causes[0].status is Status.DEADLINE_EXCEEDED
+    assert served.causes[0].status is GrpcStatus.DEADLINE_EXCEEDED
     assert served.headers_of(served.of_kind(frames.HEADERS)[0])["grpc-status"] == "4"
 
 
@@ -359,18 +359,20 @@ def test_informational_responses_are_skipped() -> None:
 @pytest.mark.parametrize(
     ("fields", "status", "http_status"),
     [
-        ([(":status", "401")], Status.UNAUTHENTICATED, 401),
-        ([(":status", "503")], Status.UNAVAILABLE, 503),
-        ([(":status", "418")], Status.UNKNOWN, 418),
-        ([(":status", "200"), ("content-type", "text/html")], Status.UNKNOWN, None),
+        ([(":status", "401")], GrpcStatus.UNAUTHENTICATED, 401),
+        ([(":status", "503")], GrpcStatus.UNAVAILABLE, 503),
+        ([(":status", "418")], GrpcStatus.UNKNOWN, 418),
+        ([(":status", "200"), ("content-type", "text/html")], GrpcStatus.UNKNOWN, None),
         (
             [*headers.RESPONSE, ("grpc-status", "7"), ("grpc-message", "no%21")],
-            Status.PERMISSION_DENIED,
+            GrpcStatus.PERMISSION_DENIED,
             None,
         ),
     ],
 )
-def test_refusals_by_a_server(fields: list[tuple[str, str]], status: Status, http_status: int | None) -> None:
+def test_refusals_by_a_server(
+    fields: list[tuple[str, str]], status: GrpcStatus, http_status: int | None
+) -> None:
     for end in (True, False):
         if not end and ("grpc-status", "7") in fields:
             continue
@@ -397,7 +399,7 @@ def test_a_stream_without_trailers_ends_with_unknown() -> None:
     calling = Calling()
     calling.feed(data_frame(1, b"x", end=True))
     assert calling.messages == [b"x"]
-    assert calling.causes[0].status is Status.UNKNOWN
+    assert calling.causes[0].status is GrpcStatus.UNKNOWN
 
 
 def test_a_good_status_does_not_hide_a_truncated_message() -> None:
@@ -405,32 +407,32 @@ def test_a_good_status_does_not_hide_a_truncated_message() -> None:
     calling.feed(
         frame(frames.DATA, 0, 1, message(b"hello")[:6]) + header_frame(1, [("grpc-status", "0")], end=True)
     )
-    assert calling.causes[0].status is Status.INTERNAL
+    assert calling.causes[0].status is GrpcStatus.INTERNAL
 
 
 def test_a_compressed_response_is_refused() -> None:
     calling = Calling(respond=False)
     calling.feed(header_frame(1, [*headers.RESPONSE, ("grpc-encoding", "gzip")]))
-    assert calling.causes[0].status is Status.INTERNAL
+    assert calling.causes[0].status is GrpcStatus.INTERNAL
 
 
 def test_a_client_refuses_a_message_over_its_limit() -> None:
     calling = Calling(max_message=10)
     calling.feed(data_frame(1, bytes(11)))
     assert calling.resets == [(1, ErrorCode.CANCEL)]
-    assert calling.causes[0].status is Status.RESOURCE_EXHAUSTED
+    assert calling.causes[0].status is GrpcStatus.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        (ErrorCode.REFUSED_STREAM, Status.UNAVAILABLE),
-        (ErrorCode.CANCEL, Status.CANCELLED),
-        (ErrorCode.ENHANCE_YOUR_CALM, Status.RESOURCE_EXHAUSTED),
-        (ErrorCode.PROTOCOL_ERROR, Status.INTERNAL),
+        (ErrorCode.REFUSED_STREAM, GrpcStatus.UNAVAILABLE),
+        (ErrorCode.CANCEL, GrpcStatus.CANCELLED),
+        (ErrorCode.ENHANCE_YOUR_CALM, GrpcStatus.RESOURCE_EXHAUSTED),
+        (ErrorCode.PROTOCOL_ERROR, GrpcStatus.INTERNAL),
     ],
 )
-def test_resets_stand_for_statuses(code: ErrorCode, status: Status) -> None:
+def test_resets_stand_for_statuses(code: ErrorCode, status: GrpcStatus) -> None:
     calling = Calling()
     calling.feed(frames.rst_stream(1, code))
     (cause,) = calling.causes
@@ -451,7 +453,7 @@ def test_a_client_ends_the_streams_that_the_server_did_not_take() -> None:
     second = calling.core.open(REQUEST, 0.0)
     events = calling.feed(frames.goaway(1, ErrorCode.NO_ERROR))
     assert [type(e).__name__ for e in events] == ["StreamEnded", "GoingAway"]
-    assert calling.causes[0].status is Status.UNAVAILABLE
+    assert calling.causes[0].status is GrpcStatus.UNAVAILABLE
     assert second.output_ended
     assert not calling.core.can_open
     assert not calling.core.over
@@ -501,7 +503,7 @@ def test_a_drain_ends_with_its_grace() -> None:
     assert not served.core.over
     served.wait(0.2)
     assert served.core.over
-    assert served.causes[0].status is Status.UNAVAILABLE
+    assert served.causes[0].status is GrpcStatus.UNAVAILABLE
 
 
 def test_the_age_of_a_connection() -> None:
@@ -541,5 +543,5 @@ def test_no_repr_shows_headers_or_payloads() -> None:
 
 
 def test_a_connection_describes_itself() -> None:
-    connection = Connection(Side.SERVER, Limits(), Counters(), 0.0)
+    connection = Http2Connection(Http2Role.SERVER, Limits(), Counters(), 0.0)
     assert repr(connection) == "<http2 server connection: open, 0 streams>"

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.http2 import frames
 from gateway.http2.endpoint import OUTPUT_SIZE
-from gateway.http2.errors import ErrorCode, Status
-from gateway.http2.events import Drained, MessagesReceived
+from gateway.http2.errors import ErrorCode, GrpcStatus
+from gateway.http2.events import MessagesReceived, StreamDrained
 from gateway.http2.limits import CLIENT, SERVER
 from tests.gateway.http2.peers import REQUEST, Calling, Pair, Served, data_frame, frame, message, read_frames
 
@@ -99,7 +99,7 @@ def test_drained_is_told_when_the_unsent_falls_to_the_low_water() -> None:
     served.core.send(stream, [bytes(1000)])
     for window, told in ((600, 0), (105, 1), (100, 1)):
         served.feed(frames.window_update(1, window))
-        assert len([e for e in served.events if isinstance(e, Drained)]) == told
+        assert len([e for e in served.events if isinstance(e, StreamDrained)]) == told
 
 
 def test_a_sender_that_does_not_stop_loses_the_stream() -> None:
@@ -110,7 +110,7 @@ def test_a_sender_that_does_not_stop_loses_the_stream() -> None:
     assert not served.core.send(stream, [bytes(900)])
     assert not served.core.send(stream, [b"more"])
     served.flush()
-    assert served.causes[0].status is Status.RESOURCE_EXHAUSTED
+    assert served.causes[0].status is GrpcStatus.RESOURCE_EXHAUSTED
     assert served.resets == [(1, ErrorCode.CANCEL)]
 
 
@@ -120,7 +120,7 @@ def test_trailers_follow_what_is_unsent() -> None:
     stream = served.stream()
     served.sent.clear()
     served.core.send(stream, [b"x"])
-    served.core.finish(stream, Status.ABORTED, "done")
+    served.core.finish(stream, GrpcStatus.ABORTED, "done")
     assert not served.core.send(stream, [b"late"])
     served.flush()
     assert served.causes == []
@@ -131,7 +131,7 @@ def test_trailers_follow_what_is_unsent() -> None:
         frames.HEADERS,
         frames.RST_STREAM,
     ]
-    assert (served.causes[0].status, served.causes[0].local) == (Status.ABORTED, True)
+    assert (served.causes[0].status, served.causes[0].local) == (GrpcStatus.ABORTED, True)
 
 
 def test_a_client_half_closes_behind_what_is_unsent() -> None:
@@ -158,7 +158,7 @@ def test_refusing_and_resetting_happen_once() -> None:
     assert [one.kind for one in served.flush()] == [frames.HEADERS, frames.RST_STREAM]
     assert served.headers_of(served.sent[0]) == {":status": "401"}
     (cause,) = served.causes
-    assert (cause.status, cause.http_status) == (Status.UNAUTHENTICATED, 401)
+    assert (cause.status, cause.http_status) == (GrpcStatus.UNAUTHENTICATED, 401)
     assert served.counters.refusals == {"http_401": 1}
 
 
@@ -166,7 +166,7 @@ def test_a_stream_refused_before_it_was_accepted_gets_one_header_frame() -> None
     served = Served()
     stream = served.stream(accept=False)
     served.sent.clear()
-    served.core.finish(stream, Status.PERMISSION_DENIED, "no")
+    served.core.finish(stream, GrpcStatus.PERMISSION_DENIED, "no")
     served.flush()
     answer = served.headers_of(served.of_kind(frames.HEADERS)[0])
     assert answer == {

@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http2 import frames, headers
-from gateway.http2.connection import Connection
-from gateway.http2.endpoint import Side
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import Cause
 from gateway.http2.events import (
-    Drained,
     Event,
     GoingAway,
     InputEnded,
     MessagesReceived,
     RequestReceived,
     ResponseReceived,
+    StreamDrained,
     StreamEnded,
 )
 from gateway.http2.limits import CLIENT, SERVER, Counters, Limits
@@ -98,12 +98,12 @@ client_bytes = st.lists(client_frames(), max_size=20).map(
 class Driven:
     """A connection whose owner does a little of everything, or only listens."""
 
-    def __init__(self, side: Side, limits: Limits = SMALL, *, listens_only: bool = False) -> None:
+    def __init__(self, side: Http2Role, limits: Limits = SMALL, *, listens_only: bool = False) -> None:
         self.listens_only = listens_only
-        self.core = Connection(side, limits, Counters(), 0.0)
+        self.core = Http2Connection(side, limits, Counters(), 0.0)
         self.log: list[tuple[object, ...]] = []
         self.ended: Counter[int] = Counter()
-        if side is Side.CLIENT:
+        if side is Http2Role.CLIENT:
             self.core.resume(self.core.open(REQUEST, 0.0))
             self.core.open(REQUEST, 0.0)
             self.core.output(0.0)
@@ -141,7 +141,7 @@ class Driven:
                     self.log.append(("closed", stream.id, cause))
                 case ResponseReceived(stream, headers):
                     self.log.append(("response", stream.id, dict(headers)))
-                case Drained() | GoingAway():
+                case StreamDrained() | GoingAway():
                     pass
 
     def per_stream(self) -> dict[object, list[object]]:
@@ -174,7 +174,7 @@ def test_any_split_of_the_bytes_gives_the_same_events(data: bytes, cuts: list[in
     # Window and unfinished messages are looked at once per read, so their limits are out of the way. What
     # an owner does in between depends on the reads by its nature, so this one does nothing.
     limits = replace(SMALL, connection_window=10**6, stream_window=10**6, max_partial=10**6, max_unsent=10**6)
-    whole, pieces, bytewise = (Driven(Side.SERVER, limits, listens_only=True) for _ in range(3))
+    whole, pieces, bytewise = (Driven(Http2Role.SERVER, limits, listens_only=True) for _ in range(3))
     whole.feed(data)
     for piece in cut(data, cuts):
         pieces.feed(piece)
@@ -188,7 +188,7 @@ def test_any_split_of_the_bytes_gives_the_same_events(data: bytes, cuts: list[in
 @given(client_bytes)
 @settings(max_examples=200, deadline=None)
 def test_frames_good_and_bad_raise_nothing(data: bytes) -> None:
-    driven = Driven(Side.SERVER)
+    driven = Driven(Http2Role.SERVER)
     driven.feed(data)
     driven.finish()
 
@@ -197,15 +197,15 @@ def test_frames_good_and_bad_raise_nothing(data: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_raise_nothing(data: bytes) -> None:
     for side, opening in (
-        (Side.SERVER, frames.PREFACE + frames.settings([])),
-        (Side.CLIENT, frames.settings([])),
+        (Http2Role.SERVER, frames.PREFACE + frames.settings([])),
+        (Http2Role.CLIENT, frames.settings([])),
     ):
         driven = Driven(side)
         driven.feed(opening + data)
         driven.finish()
 
 
-def corpus() -> list[tuple[Side, bytes]]:
+def corpus() -> list[tuple[Http2Role, bytes]]:
     """Whole conversations, as each side hears them."""
     calls = [
         request(1),
@@ -227,13 +227,13 @@ def corpus() -> list[tuple[Side, bytes]]:
         header_frame(1, headers.RESPONSE),
         data_frame(1, b"one", b"two"),
         frame(frames.SETTINGS, 0, 0, b"\x00\x05\x00\x00\x80\x00"),
-        header_frame(3, [*headers.RESPONSE, *headers.trailers(headers.Status.INTERNAL, "no")], end=True),
+        header_frame(3, [*headers.RESPONSE, *headers.trailers(headers.GrpcStatus.INTERNAL, "no")], end=True),
         frames.goaway(1, 0),
         data_frame(1, bytes(3000)),
-        header_frame(1, headers.trailers(headers.Status.OK, ""), end=True),
+        header_frame(1, headers.trailers(headers.GrpcStatus.OK, ""), end=True),
     ]
     client = frames.settings([(3, 10)]) + frames.SETTINGS_ACK + b"".join(answers)
-    return [(Side.SERVER, server), (Side.CLIENT, client)]
+    return [(Http2Role.SERVER, server), (Http2Role.CLIENT, client)]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -289,7 +289,10 @@ def run_mutations(count: int, seed: int) -> Counter[str]:
     rng = random.Random(seed)
     conversations = corpus()
     seen: Counter[str] = Counter()
-    limits = {Side.SERVER: SMALL, Side.CLIENT: replace(SMALL, keepalive_interval=None, max_age=None)}
+    limits = {
+        Http2Role.SERVER: SMALL,
+        Http2Role.CLIENT: replace(SMALL, keepalive_interval=None, max_age=None),
+    }
     for _ in range(count):
         side, data = rng.choice(conversations)
         mutated = mutate(data, rng)
@@ -305,7 +308,7 @@ def run_mutations(count: int, seed: int) -> Counter[str]:
 
 def test_the_corpus_itself_is_good() -> None:
     for side, data in corpus():
-        driven = Driven(side, replace(SMALL, max_age=None) if side is Side.SERVER else CLIENT)
+        driven = Driven(side, replace(SMALL, max_age=None) if side is Http2Role.SERVER else CLIENT)
         driven.feed(data)
         assert not driven.core._counters.refusals
         driven.finish()

@@ -17,9 +17,9 @@ from gateway.http2 import (
     SERVER,
     CallRefused,
     ClientStream,
+    GrpcStatus,
     Headers,
     ServerStream,
-    Status,
     connect,
     dial,
     serve,
@@ -123,7 +123,7 @@ async def test_a_message_over_the_limit() -> None:
         (lambda s: s.refuse(401), grpc.StatusCode.UNAUTHENTICATED, "401"),
         (lambda s: s.refuse(503), grpc.StatusCode.UNAVAILABLE, "503"),
         (
-            lambda s: s.close(Status.PERMISSION_DENIED, "50% n\u00f6"),
+            lambda s: s.close(GrpcStatus.PERMISSION_DENIED, "50% n\u00f6"),
             grpc.StatusCode.PERMISSION_DENIED,
             "50% n\u00f6",
         ),
@@ -153,7 +153,7 @@ async def test_a_status_after_messages() -> None:
         theirs = await handler.call()
         theirs.stream.send([b"x" * 100_000] * 10)
         assert isinstance(theirs.stream, ServerStream)
-        theirs.stream.close(Status.ABORTED, "enough")
+        theirs.stream.close(GrpcStatus.ABORTED, "enough")
         got = []
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for message in its:
@@ -168,7 +168,7 @@ async def test_its_deadline_ends_the_stream() -> None:
         its = call(one, timeout=0.1)
         assert await its.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         cause = await handler.calls[0].closed()
-        assert cause.status in (Status.CANCELLED, Status.DEADLINE_EXCEEDED)
+        assert cause.status in (GrpcStatus.CANCELLED, GrpcStatus.DEADLINE_EXCEEDED)
 
 
 async def test_its_cancellation_ends_the_stream() -> None:
@@ -177,7 +177,7 @@ async def test_its_cancellation_ends_the_stream() -> None:
         its = call(one)
         await its.initial_metadata()
         its.cancel()
-        assert (await handler.calls[0].closed()).status is Status.CANCELLED
+        assert (await handler.calls[0].closed()).status is GrpcStatus.CANCELLED
 
 
 async def test_its_channel_closed_ends_the_stream() -> None:
@@ -392,16 +392,16 @@ async def test_its_refusals_and_statuses() -> None:
         with pytest.raises(CallRefused) as caught:
             await connection.open(METHOD, {"how": "at once"})
         assert (caught.value.cause.status, caught.value.cause.message) == (
-            Status.UNAUTHENTICATED,
+            GrpcStatus.UNAUTHENTICATED,
             "50% n\u00f6",
         )
         mine = Collector(await connection.open(METHOD, {"how": "later"}))
         cause = await mine.closed()
         assert mine.messages == [b"one"]
-        assert (cause.status, cause.message) == (Status.DATA_LOSS, "lost")
+        assert (cause.status, cause.message) == (GrpcStatus.DATA_LOSS, "lost")
         with pytest.raises(CallRefused) as caught:
             await connection.open("/other/Method")
-        assert caught.value.cause.status is Status.UNIMPLEMENTED
+        assert caught.value.cause.status is GrpcStatus.UNIMPLEMENTED
 
 
 async def test_our_cancellation_reaches_it() -> None:
@@ -430,7 +430,7 @@ async def test_its_message_over_our_limit() -> None:
 
     async with Its(send).run() as (_, port):
         mine = Collector(await connect(f"http://127.0.0.1:{port}", METHOD))
-        assert (await mine.closed()).status is Status.RESOURCE_EXHAUSTED
+        assert (await mine.closed()).status is GrpcStatus.RESOURCE_EXHAUSTED
         assert mine.messages == [b"x"]
 
 
@@ -438,7 +438,7 @@ async def test_our_message_over_its_limit() -> None:
     async with Its(echo).run([("grpc.max_receive_message_length", 1000)]) as (_, port):
         mine = Collector(await connect(f"http://127.0.0.1:{port}", METHOD))
         mine.stream.send([bytes(1001)])
-        assert (await mine.closed()).status is Status.RESOURCE_EXHAUSTED
+        assert (await mine.closed()).status is GrpcStatus.RESOURCE_EXHAUSTED
 
 
 async def test_its_goaway_lets_our_streams_end() -> None:
@@ -458,14 +458,14 @@ async def test_its_end_is_unavailable_to_us() -> None:
     async with Its(echo).run() as (server, port):
         mine = Collector(await connect(f"http://127.0.0.1:{port}", METHOD))
         await server.stop(None)
-        assert (await mine.closed()).status in (Status.UNAVAILABLE, Status.CANCELLED)
+        assert (await mine.closed()).status in (GrpcStatus.UNAVAILABLE, GrpcStatus.CANCELLED)
 
 
 async def test_its_age_limit() -> None:
     options = [("grpc.max_connection_age_ms", 100), ("grpc.max_connection_age_grace_ms", 100)]
     async with Its(echo).run(options) as (_, port):
         mine = Collector(await connect(f"http://127.0.0.1:{port}", METHOD))
-        assert (await mine.closed()).status is Status.UNAVAILABLE
+        assert (await mine.closed()).status is GrpcStatus.UNAVAILABLE
 
 
 async def test_our_paused_stream_holds_it_back() -> None:

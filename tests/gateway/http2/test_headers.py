@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http2 import headers
-from gateway.http2.errors import ErrorCode, Status, Violation
-from gateway.http2.headers import HeaderDecoder, Headers, Malformed
+from gateway.http2.errors import ErrorCode, GrpcStatus, Violation
+from gateway.http2.headers import HeaderDecoder, Headers, MalformedHeaders
 from identity.errors import ConfigError
 from tests.gateway.http2.peers import REQUEST
 
@@ -101,7 +101,7 @@ def test_three_table_sizes_are_refused() -> None:
     ],
 )
 def test_malformed_requests(fields: list[tuple[str, str]]) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedHeaders):
         headers.read_request(raw(fields))
 
 
@@ -125,14 +125,14 @@ def test_the_hpack_library_logs_no_field(caplog: pytest.LogCaptureFixture) -> No
 @pytest.mark.parametrize(
     ("change", "status", "grpc"),
     [
-        ({":method": "GET"}, 405, Status.UNIMPLEMENTED),
-        ({"content-type": "text/html"}, 415, Status.UNKNOWN),
-        ({"content-type": "application/grpcx"}, 415, Status.UNKNOWN),
-        ({"te": ""}, 200, Status.INTERNAL),
-        ({"grpc-encoding": "gzip"}, 200, Status.UNIMPLEMENTED),
+        ({":method": "GET"}, 405, GrpcStatus.UNIMPLEMENTED),
+        ({"content-type": "text/html"}, 415, GrpcStatus.UNKNOWN),
+        ({"content-type": "application/grpcx"}, 415, GrpcStatus.UNKNOWN),
+        ({"te": ""}, 200, GrpcStatus.INTERNAL),
+        ({"grpc-encoding": "gzip"}, 200, GrpcStatus.UNIMPLEMENTED),
     ],
 )
-def test_requests_that_are_no_grpc_calls(change: dict[str, str], status: int, grpc: Status) -> None:
+def test_requests_that_are_no_grpc_calls(change: dict[str, str], status: int, grpc: GrpcStatus) -> None:
     reason = headers.check_grpc_request(Headers(dict(REQUEST) | change))
     assert reason is not None
     assert reason[:2] == (status, grpc)
@@ -145,9 +145,9 @@ def test_grpc_content_types(content_type: str) -> None:
     assert headers.check_grpc_request(Headers(dict(REQUEST) | {"content-type": content_type})) is None
 
 
-@given(st.text(max_size=50), st.sampled_from(Status))
+@given(st.text(max_size=50), st.sampled_from(GrpcStatus))
 @settings(deadline=None)
-def test_status_and_message_travel(message: str, status: Status) -> None:
+def test_status_and_message_travel(message: str, status: GrpcStatus) -> None:
     fields = raw(headers.trailers(status, message))
     read = headers.read_status(headers.read_trailers(fields))
     assert read is not None
@@ -156,14 +156,14 @@ def test_status_and_message_travel(message: str, status: Status) -> None:
 
 
 def test_a_message_is_percent_encoded_as_grpc_says() -> None:
-    assert headers.trailers(Status.INTERNAL, "50% \u00fcber\n") == [
+    assert headers.trailers(GrpcStatus.INTERNAL, "50% \u00fcber\n") == [
         ("grpc-status", "13"),
         ("grpc-message", "50%25 %C3%BCber%0A"),
     ]
 
 
 def test_unknown_and_missing_statuses() -> None:
-    assert headers.read_status(Headers({"grpc-status": "99"})) == (Status.UNKNOWN, "")
+    assert headers.read_status(Headers({"grpc-status": "99"})) == (GrpcStatus.UNKNOWN, "")
     assert headers.read_status(Headers({"grpc-status": "x"})) is None
     assert headers.read_status(Headers()) is None
 
@@ -173,7 +173,7 @@ def test_timeouts() -> None:
     assert headers.read_timeout(Headers({"grpc-timeout": "250m"})) == 0.25
     assert headers.read_timeout(Headers({"grpc-timeout": "2H"})) == 7200
     for bad in ("", "5", "S", "123456789S", "-1S", "1.5S"):
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedHeaders):
             headers.read_timeout(Headers({"grpc-timeout": bad}))
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.http2.connection import Connection
-from gateway.http2.limits import CLIENT, SERVER, Allowance, Counters, Limits
+from gateway.http2.charges import Allowance
+from gateway.http2.connection import Http2Connection
+from gateway.http2.limits import CLIENT, SERVER, Counters, Limits
 from identity.errors import ConfigError
 from tests.gateway.http2.peers import Served, request
 
@@ -62,7 +63,7 @@ def test_counters_and_their_snapshot() -> None:
 def test_an_idle_connection_with_one_stream_is_small() -> None:
     """The core's share of an open connection; asyncio's transport and socket come to about as much."""
 
-    def open_one() -> Connection:
+    def open_one() -> Http2Connection:
         served = Served()
         served.stream()
         return served.core
@@ -78,7 +79,7 @@ def test_an_idle_connection_with_one_stream_is_small() -> None:
 
 
 def test_an_idle_stream_is_smaller() -> None:
-    served = Served(max_streams=5000)
+    served = Served(max_streams=5000, header_burst=1_000_000)
     served.stream(1)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from gateway.http2 import Headers, Server, ServerStream, Status, serve
+from gateway.http2 import GrpcStatus, Headers, Http2Server, ServerStream, serve
 from tests.gateway.http2.conftest import Certificate
 from tests.gateway.http2.links import Accepting, settled
 from tests.gateway.http2.peers import METHOD
@@ -125,7 +125,7 @@ class Original:
                 said += line.decode()
 
 
-def endpoint(server: Server, scheme: str = "http") -> str:
+def endpoint(server: Http2Server, scheme: str = "http") -> str:
     host = "127.0.0.1" if scheme == "http" else "localhost"
     return f"{scheme}://{host}:{server.port}"
 
@@ -162,7 +162,7 @@ async def test_an_original_understands_refusals(http: bool) -> None:
             if http:
                 stream.refuse(401)
             else:
-                stream.close(Status.UNAUTHENTICATED, "who are you?")
+                stream.close(GrpcStatus.UNAUTHENTICATED, "who are you?")
 
     async with await serve(Refusing(), METHOD) as server, Original(endpoint(server)) as original:
         await original.says("HTTP status code 401" if http else "who are you?")

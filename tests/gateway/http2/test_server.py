@@ -13,9 +13,9 @@ from gateway.http2 import (
     CallRefused,
     ClientStream,
     ConnectFailed,
+    GrpcStatus,
     Headers,
     ServerStream,
-    Status,
     connect,
     dial,
     frames,
@@ -64,7 +64,7 @@ class Refusing:
             case "http":
                 stream.refuse(401)
             case "grpc":
-                stream.close(Status.PERMISSION_DENIED, "not \u00fcou")
+                stream.close(GrpcStatus.PERMISSION_DENIED, "not \u00fcou")
             case _:
                 raise RuntimeError("a bug")
 
@@ -76,7 +76,10 @@ async def test_refusals(later: bool) -> None:
     async with await serve(Refusing(later=later), METHOD) as server, await dial(url(server)) as connection:
         with pytest.raises(CallRefused) as caught:
             await connection.open(METHOD, {"how": "http"})
-        assert (caught.value.cause.status, caught.value.cause.http_status) == (Status.UNAUTHENTICATED, 401)
+        assert (caught.value.cause.status, caught.value.cause.http_status) == (
+            GrpcStatus.UNAUTHENTICATED,
+            401,
+        )
         with pytest.raises(CallRefused, match="PERMISSION_DENIED: not \u00fcou"):
             await connection.open(METHOD, {"how": "grpc"})
         assert problems == []
@@ -134,7 +137,7 @@ async def test_close_without_grace_ends_streams_as_unavailable() -> None:
     mine = Collector(await connect(url(server), METHOD))
     await server.close()
     await server.close()
-    assert (await mine.closed()).status is Status.UNAVAILABLE
+    assert (await mine.closed()).status is GrpcStatus.UNAVAILABLE
 
 
 async def test_keepalive_notices_a_dead_peer() -> None:
@@ -155,7 +158,7 @@ async def test_the_age_of_a_connection_ends_it_with_its_grace() -> None:
     async with await serve(Accepting(), METHOD, limits=limits) as server:
         mine = Collector(await connect(url(server), METHOD))
         cause = await mine.closed()
-        assert cause.status is Status.UNAVAILABLE
+        assert cause.status is GrpcStatus.UNAVAILABLE
 
 
 async def test_a_flood_harms_nobody_else() -> None:

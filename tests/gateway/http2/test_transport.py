@@ -16,9 +16,9 @@ from gateway.http2 import (
     SERVER,
     CallRefused,
     ClientStream,
+    GrpcStatus,
     Headers,
     ServerStream,
-    Status,
     connect,
     dial,
     frames,
@@ -115,7 +115,7 @@ async def test_a_stream_that_ended_before_it_was_started_tells_so() -> None:
         theirs.start()
         assert theirs.messages == [b"x"]
         assert theirs.cause is not None
-        assert theirs.cause.status is Status.CANCELLED
+        assert theirs.cause.status is GrpcStatus.CANCELLED
         writer.close()
         assert not theirs.stream.send([b"late"])
 
@@ -152,7 +152,7 @@ async def test_a_peer_that_does_not_read_its_socket_holds_data_in_the_stream() -
         theirs.stream.send([bytes(1_000_000)] * 30)
         await asyncio.sleep(0.1)
         assert theirs.stream.unsent > total / 2
-        theirs.stream.close(Status.OK, "all sent")
+        theirs.stream.close(GrpcStatus.OK, "all sent")
         data = bytearray()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(WAIT):
@@ -169,9 +169,9 @@ async def test_cancel_reaches_the_other_side() -> None:
         mine = Collector(await connect(url(server), METHOD))
         theirs = await handler.call()
         mine.stream.cancel("no more")
-        assert (await theirs.closed()).status is Status.CANCELLED
+        assert (await theirs.closed()).status is GrpcStatus.CANCELLED
         cause = await mine.closed()
-        assert (cause.status, cause.message, cause.local) == (Status.CANCELLED, "no more", True)
+        assert (cause.status, cause.message, cause.local) == (GrpcStatus.CANCELLED, "no more", True)
         await settled(lambda: server.connections == 0)
 
 
@@ -182,7 +182,7 @@ async def test_a_lost_connection_reaches_every_stream() -> None:
         streams = [Collector(await connection.open(METHOD)) for _ in range(3)]
         handler.calls[0].stream._wire.abort()
         for one in [*streams, *handler.calls]:
-            assert (await one.closed()).status is Status.UNAVAILABLE
+            assert (await one.closed()).status is GrpcStatus.UNAVAILABLE
         assert not connection.usable
         with pytest.raises(CallRefused, match="takes no new streams"):
             await connection.open(METHOD)
@@ -205,7 +205,7 @@ async def test_a_callback_that_raises_ends_its_stream_only() -> None:
         bad = Collector(await connection.open(METHOD, {"fail": "1"}))
         bad.stream.send([b"secret payload"])
         cause = await bad.closed()
-        assert (cause.status, cause.message) == (Status.INTERNAL, "the receiver failed")
+        assert (cause.status, cause.message) == (GrpcStatus.INTERNAL, "the receiver failed")
         assert isinstance(problems[0]["exception"], ZeroDivisionError)
         assert "secret" not in str(problems)
         good.stream.send([b"x"])

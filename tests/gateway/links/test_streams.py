@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors.errors import ConnectionLost
+from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.memory import pair
 from gateway.links.stream import Stream, StreamStatus
@@ -73,7 +74,9 @@ class Network:
         config = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}, "transport": self.transport}
         config |= self._options
         source = TlsSource(ServerConfig.read(config).tls, Side.SERVER)
-        self.server = listener(ServerConfig.read(config), self.accepted.put_nowait, self, source, HIGH)
+        self.server = listener(
+            ServerConfig.read(config), self.accepted.put_nowait, self, source, HIGH, ByteBudget()
+        )
         self.endpoint = "http://" + await self.server.start()
 
     async def start(self) -> None:
@@ -90,7 +93,7 @@ class Network:
 
     def dialler(self, **options: Any) -> Callable[[], Awaitable[Stream]]:
         config = ClientConfig.read({"endpoint": self.endpoint, "transport": self.transport, **options})
-        return dialler(config, None, TlsSource(config.tls, Side.CLIENT), HIGH)
+        return dialler(config, None, TlsSource(config.tls, Side.CLIENT), HIGH, ByteBudget())
 
     async def streams(self, **options: Any) -> tuple[Stream, Stream]:
         """The dialling and the accepting end of a stream, neither started."""

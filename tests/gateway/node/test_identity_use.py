@@ -15,7 +15,7 @@ from gateway.api.slim import Slim
 from gateway.node import identity_use
 from identity.cloud import CloudProvider
 from identity.errors import AuthError, SlimError
-from identity.jws import payload_of
+from identity.jose.jws import payload_of
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.spiffe import background
 from identity.spiffe.errors import FetchJwtSvidError, JwtSourceError

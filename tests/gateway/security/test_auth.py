@@ -16,7 +16,7 @@ from actors.errors import ConnectionLost
 from gateway.config import AuthConfig, ClientConfig, Section, ServerConfig
 from gateway.security.auth import client_auth, server_auth
 from identity.errors import AuthError, ConfigError, InvalidToken
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.gateway.planes import TRANSPORTS, plane, serving
 from tests.identity.issuer import issuer
 from tests.identity.key_samples import encode, jwk, private_pem, public_pem

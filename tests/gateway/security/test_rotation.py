@@ -17,7 +17,7 @@ from actors.names import Name
 from gateway.api.session import Session
 from gateway.api.slim import Slim
 from gateway.node.data_plane import DataPlane
-from identity.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.identity.key_samples import encode, jwk, jwks, private_pem
 from tests.identity.spiffe.trust import Authority

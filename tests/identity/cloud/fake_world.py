@@ -24,7 +24,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from identity.cloud.sigv4 import AwsCredentials, Request, Signer, sign_headers
+from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers
 
 ACCOUNT = "123456789012"
 ROLE = "callboard-node"
@@ -305,7 +305,7 @@ class FakeWorld:
         added = {"x-amz-date"}
         names = [name for name in parts["SignedHeaders"].split(";") if name not in added]
         headers = tuple((name, seen.headers[name]) for name in names)
-        made = sign_headers(Request(seen.method, seen.target, headers, seen.body), signer)
+        made = sign_headers(SigningRequest(seen.method, seen.target, headers, seen.body), signer)
         return key if made.value == parts["Signature"] else None
 
     # Google

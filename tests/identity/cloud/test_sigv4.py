@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import calendar
-import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from identity.cloud.sigv4 import AwsCredentials, Request, Signer, sign_headers, sign_query
-
-VECTORS = Path(os.environ.get("CALLBOARD_VECTORS") or Path(__file__).parents[2] / "vectors")
-FILE = VECTORS / "identity" / "aws_sigv4.json"
+from identity.cloud.sigv4 import AwsCredentials, Signer, SigningRequest, sign_headers
+from tests.identity.vectors import Case, each_case
 
 
-def cases() -> list[dict[str, Any]]:
-    return json.loads(FILE.read_text())["tests"] if FILE.exists() else []
-
-
-def parse(text: str) -> Request:
+def parse(text: str) -> SigningRequest:
     """Read a raw request: request line, headers (folded lines belong to the one before), blank line, body."""
     head, _, body = text.partition("\n\n")
     first, *lines = head.strip("\n").split("\n")
@@ -34,7 +25,7 @@ def parse(text: str) -> Request:
         else:
             name, _, value = line.partition(":")
             headers.append((name, value))
-    return Request(method, rest.rpartition(" ")[0], tuple(headers), body.encode())
+    return SigningRequest(method, rest.rpartition(" ")[0], tuple(headers), body.encode())
 
 
 def signer(context: dict[str, Any]) -> Signer:
@@ -50,29 +41,12 @@ def signer(context: dict[str, Any]) -> Signer:
     )
 
 
-@pytest.mark.vectors
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
-def test_header_form(case: dict[str, Any]) -> None:
+@each_case("aws_sigv4.json")
+def test_header_form(case: Case) -> None:
     made = sign_headers(parse(case["request"]), signer(case["context"]))
     assert made.canonical_request == case["header_canonical_request"]
     assert made.string_to_sign == case["header_string_to_sign"]
     assert made.value == case["header_signature"]
-
-
-@pytest.mark.vectors
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case["id"])
-def test_query_form(case: dict[str, Any]) -> None:
-    expires = case["context"]["expiration_in_seconds"]
-    made = sign_query(parse(case["request"]), signer(case["context"]), expires=expires)
-    assert made.canonical_request == case["query_canonical_request"]
-    assert made.string_to_sign == case["query_string_to_sign"]
-    assert made.value == case["query_signature"]
-
-
-@pytest.mark.vectors
-def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print(f"\naws_sigv4.json: {len(cases())} cases, each in header and query form")
 
 
 KEY = AwsCredentials("AKIDEXAMPLE", "a-very-secret-key", "a-session-token")
@@ -83,14 +57,14 @@ def sts(**change: Any) -> Signer:
 
 
 def test_session_token_is_signed_and_added() -> None:
-    made = sign_headers(Request("POST", "/", (("Host", "sts.example"),), b"x"), sts())
+    made = sign_headers(SigningRequest("POST", "/", (("Host", "sts.example"),), b"x"), sts())
     assert dict(made.additions)["X-Amz-Security-Token"] == "a-session-token"
     assert "x-amz-security-token:a-session-token" in made.canonical_request
     assert "SignedHeaders=host;x-amz-date;x-amz-security-token" in dict(made.additions)["Authorization"]
 
 
 def test_body_hash_is_signed_on_request() -> None:
-    made = sign_headers(Request("POST", "/", (("Host", "h"),), b"Action=X"), sts(sign_body=True))
+    made = sign_headers(SigningRequest("POST", "/", (("Host", "h"),), b"Action=X"), sts(sign_body=True))
     digest = dict(made.additions)["x-amz-content-sha256"]
     assert made.canonical_request.endswith("\n" + digest)
     assert f"x-amz-content-sha256:{digest}" in made.canonical_request
@@ -98,7 +72,7 @@ def test_body_hash_is_signed_on_request() -> None:
 
 def test_headers_that_proxies_change_are_not_signed() -> None:
     headers = (("Host", "h"), ("User-Agent", "x"), ("Connection", "close"))
-    assert "user-agent" not in sign_headers(Request("GET", "/", headers), sts()).canonical_request
+    assert "user-agent" not in sign_headers(SigningRequest("GET", "/", headers), sts()).canonical_request
 
 
 @pytest.mark.parametrize(
@@ -114,12 +88,12 @@ def test_headers_that_proxies_change_are_not_signed() -> None:
     ],
 )
 def test_path_is_normalized_then_encoded_once_more(path: str, canonical: str) -> None:
-    made = sign_headers(Request("GET", path, (("Host", "h"),)), sts())
+    made = sign_headers(SigningRequest("GET", path, (("Host", "h"),)), sts())
     assert made.canonical_request.split("\n")[1] == canonical
 
 
 def test_no_repr_shows_a_secret() -> None:
-    made = sign_headers(Request("POST", "/", (("Host", "h"),)), sts())
+    made = sign_headers(SigningRequest("POST", "/", (("Host", "h"),)), sts())
     for text in (repr(KEY), repr(sts()), repr(made)):
         assert "very-secret" not in text
         assert "a-session-token" not in text

@@ -10,7 +10,7 @@ import pytest
 
 from identity.cloud import CloudProvider, GCPClient, JWTType, get_jwt_database
 from identity.cloud.errors import JwtRequestFailed
-from identity.cloud.slim import IssuedToken, renewal_wait, retry_wait
+from identity.cloud.slim import IssuedToken
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.protocols import Provider
 from tests.identity.cloud.fake_world import EMAIL, SUBJECT, FakeWorld, text
@@ -127,7 +127,7 @@ async def test_before_initialize() -> None:
         with pytest.raises(AuthError, match=r"await initialize\(\) first"):
             call()
     await provider.close()
-    assert repr(provider) == "<CloudProvider not initialized>"
+    assert "Cloud" in repr(provider)
 
 
 async def test_claims_cannot_be_added() -> None:
@@ -189,15 +189,6 @@ def test_repr_shows_no_token() -> None:
     text_of = token()
     assert text_of not in repr(IssuedToken.read(text_of))
     assert text_of not in f"{IssuedToken.read(text_of)}"
-
-
-def test_waits() -> None:
-    assert renewal_wait(1000.0, 1900.0) == pytest.approx(600)
-    assert renewal_wait(1000.0, 1000.0) == 0.1
-    assert [retry_wait(n, 0.0, 1e6) for n in (1, 2, 3, 5, 6, 7, 10_000)] == [1, 2, 4, 16, 30, 30, 30]
-    assert retry_wait(7, 0.0, 10.0) == 9
-    assert retry_wait(1, 0.0, 0.05) == 0.1
-    assert retry_wait(7, 100.0, 50.0) == 1
 
 
 async def test_refusal_at_start(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,10 @@ from identity.errors import CryptoError
 from tests.identity.mls.world import NOW, package
 
 NAMES = """
-    BasicIdentity CipherSuite CommitApplied Credential DecodeError Decrypted Event Group IdentityProvider
-    KeyPackageBundle KeyUnavailable MlsError Occasion PendingCommit ProposalReceived Removed SUITES Secret
-    SignatureKey SlimIdentity StateError ValidationError VerificationError make_key_package public_key_claim
-    suite token_credential
+    AuthenticationService BasicIdentity CipherSuite CommitApplied Credential DecodeError Decrypted Event
+    ExternalSender Group KeyPackageBundle KeyUnavailable LeftOut MlsError Occasion PendingCommit
+    ProposalReceived Removed SUITES Secret SignatureKey SlimIdentity StateError ValidationError
+    VerificationError make_key_package public_key_claim suite token_credential
 """
 
 

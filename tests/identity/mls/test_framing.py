@@ -27,6 +27,7 @@ from identity.mls.secret import Secret
 from identity.mls.secret_tree import SecretTree
 from identity.mls.signatures import SignatureKey
 from tests.identity.mls.support import Case, cases, unhex
+from tests.identity.mls.world import package
 
 SENDER = 1
 
@@ -44,8 +45,9 @@ def context_of(case: Case) -> GroupContext:
 def keys_of(case: Case) -> EpochKeys:
     use = suite(case["cipher_suite"])
     tree = SecretTree.grow(use, 2, Secret(unhex(case["encryption_secret"])))
-    public = unhex(case["signature_pub"])
-    return EpochKeys(use, context_of(case), Secret(unhex(case["sender_data_secret"])), tree, {1: public}.get)
+    leaf = replace(package("sender").key_package.leaf_node, signature_key=unhex(case["signature_pub"]))
+    sender_data = Secret(unhex(case["sender_data_secret"]))
+    return EpochKeys(use, context_of(case), sender_data, tree, {1: leaf}.get, {1: b"sender"}.get)
 
 
 def signer_of(case: Case) -> SignatureKey:
@@ -161,7 +163,8 @@ class Pair:
     def __init__(self, number: int = 1) -> None:
         self.suite = suite(number)
         self.signer = self.suite.generate_signature_key(os.urandom)
-        other = self.suite.generate_signature_key(os.urandom)
+        leaves = [package("sender", self.suite).key_package.leaf_node for _ in range(2)]
+        leaves[0] = replace(leaves[0], signature_key=self.signer.public)
         secret, data = Secret(os.urandom(32)), Secret(os.urandom(32))
         context = GroupContext(number, b"group", 7, b"", b"")
         self.sender, self.reader = (
@@ -170,7 +173,8 @@ class Pair:
                 context,
                 data,
                 SecretTree.grow(self.suite, 4, secret),
-                {0: self.signer.public, 1: other.public}.get,
+                dict(enumerate(leaves)).get,
+                dict(enumerate((b"sender", b"reader"))).get,
             )
             for _ in range(2)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from identity.mls.credential import BasicIdentity
+from identity.mls.authentication_service import BasicIdentity
 from identity.mls.group import Group
 from identity.mls.proposal import PreSharedKeyId, PskType
 from tests.identity.mls.support import Case, bundle_of, cases, unhex

@@ -38,7 +38,7 @@ def test_secret_tree_vectors() -> None:
                     got = one.find(use, entry["generation"])
                     assert got.key == unhex(entry[f"{kind}_key"])
                     assert got.nonce == unhex(entry[f"{kind}_nonce"])
-                    one.use(got)
+                    one.use(use, got)
                     keys += 1
     print(f"secret-tree: {len(found)} cases, {keys} keys passed")
 
@@ -49,12 +49,12 @@ def test_keys_come_in_any_order_and_once(order: list[int]) -> None:
     expected = []
     for generation in range(12):
         found = straight.find(SUITE, generation)
-        straight.use(found)
+        straight.use(SUITE, found)
         expected.append((found.key, found.nonce))
     for generation in order:
         found = shuffled.find(SUITE, generation)
         assert (found.key, found.nonce) == expected[generation]
-        shuffled.use(found)
+        shuffled.use(SUITE, found)
         with pytest.raises(KeyUnavailable, match=f"generation {generation} was used before"):
             shuffled.find(SUITE, generation)
     assert not shuffled.skipped
@@ -78,16 +78,16 @@ def test_generation_too_far_ahead_is_refused() -> None:
 def test_skipped_keys_are_bounded_and_the_oldest_go_first() -> None:
     one = ratchet()
     for generation in (1000, 2000, 2100):
-        one.use(one.find(SUITE, generation))
+        one.use(SUITE, one.find(SUITE, generation))
     assert len(one.skipped) == MAX_SKIPPED
     with pytest.raises(KeyUnavailable):
         one.find(SUITE, 900)
-    one.use(one.find(SUITE, 2099))
+    one.use(SUITE, one.find(SUITE, 2099))
 
 
 def test_last_generation_is_the_end() -> None:
     one = Ratchet(Secret(bytes(32)), 2**32 - 1)
-    one.use(one.find(SUITE, 2**32 - 1))
+    one.use(SUITE, one.find(SUITE, 2**32 - 1))
     with pytest.raises(KeyUnavailable, match="commit to a new epoch"):
         one.find(SUITE, one.generation)
 
@@ -101,6 +101,23 @@ def test_parents_are_dropped_once_their_children_exist() -> None:
     assert not tree.nodes
     with pytest.raises(KeyUnavailable, match="leaf 8 is outside a tree of 8"):
         tree.leaf(8)
+
+
+@pytest.mark.parametrize("spoke", [True, False])
+def test_leaf_that_is_forgotten_stays_so_and_its_neighbours_are_not_touched(spoke: bool) -> None:
+    secret = Secret(os.urandom(32))
+    tree, whole = SecretTree.grow(SUITE, 8, secret), SecretTree.grow(SUITE, 8, secret)
+    if spoke:
+        tree.leaf(5)
+    tree.forget([5])
+    with pytest.raises(KeyUnavailable, match="leaf 5 has been removed"):
+        tree.leaf(5)
+    for leaf in (4, 6, 0):
+        assert tree.leaf(leaf).application.secret == whole.leaf(leaf).application.secret
+    assert 10 not in tree.nodes
+    tree.gone.clear()
+    with pytest.raises(KeyUnavailable, match="the secret of leaf 5 is gone"):
+        tree.leaf(5)
 
 
 def test_nothing_of_the_keys_is_shown() -> None:

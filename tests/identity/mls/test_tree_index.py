@@ -39,12 +39,20 @@ def test_key_is_free_again_once_its_leaf_is_gone() -> None:
     )
 
 
-def test_what_all_members_can_do_follows_those_who_are_there() -> None:
+def test_kinds_follow_those_who_are_there() -> None:
     able = replace(LEAF, capabilities=Capabilities((1,), (1,), (10,), (), (1,)))
     index = TreeIndex()
     index.add_leaf(0, able)
-    assert index.all_members(lambda capabilities: 10 in capabilities.extensions)
     index.add_leaf(2, OTHER)
-    assert not index.all_members(lambda capabilities: 10 in capabilities.extensions)
+    assert index.kinds == {(1, able.capabilities): 1, (1, OTHER.capabilities): 1}
     index.remove_leaf(OTHER)
-    assert index.all_members(lambda capabilities: 10 in capabilities.extensions)
+    assert index.kinds == {(1, able.capabilities): 1}
+
+
+def test_leaf_that_cannot_enter_leaves_the_index_as_it_was() -> None:
+    index = TreeIndex()
+    index.add_leaf(0, LEAF)
+    index.add_leaf(2, OTHER)
+    index.check_leaf(replace(LEAF, encryption_key=b"new"), LEAF)
+    with pytest.raises(ValidationError, match="unique_encryption_key"):
+        index.check_leaf(replace(LEAF, encryption_key=OTHER.encryption_key), LEAF)

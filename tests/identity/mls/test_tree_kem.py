@@ -18,6 +18,7 @@ from identity.mls.tree_kem import (
     merge_path,
     node_key_pair,
     open_path_secret,
+    readers_of_path,
 )
 from tests.identity.mls.support import Case, cases, unhex
 
@@ -58,11 +59,12 @@ def test_treekem_vectors() -> None:
             steps = merge_path(use, tree, entry["sender"], path)
             assert tree.tree_hash(use) == unhex(entry["tree_hash_after"])
             context = context_of(case, use, tree)
+            readers = readers_of_path(tree, path, steps, set())
             for own, secret in enumerate(entry["path_secrets"]):
                 if secret is None:
                     continue
                 number, opened = open_path_secret(
-                    use, tree, path, steps, own=own, private=private[own], context=context, new_leaves=set()
+                    use, path, steps, readers, own=own, private=private[own], context=context
                 )
                 assert opened == unhex(secret)
                 _, commit_secret = follow_path(use, tree, [node for node, _ in steps[number:]], opened)
@@ -104,22 +106,19 @@ def test_own_path_is_followed_by_all_others() -> None:
         theirs = before.copy()
         steps = merge_path(use, theirs, sender, path)
         assert theirs.tree_hash(use) == ours.tree_hash(use)
+        readers = readers_of_path(theirs, path, steps, set())
         for own, keys in private.items():
             if own == sender:
                 continue
             number, opened = open_path_secret(
-                use, theirs, path, steps, own=own, private=keys, context=context, new_leaves=set()
+                use, path, steps, readers, own=own, private=keys, context=context
             )
             _, commit_secret = follow_path(use, theirs, [node for node, _ in steps[number:]], opened)
             assert commit_secret == made.commit_secret
             with pytest.raises(VerificationError):
-                open_path_secret(
-                    use, theirs, path, steps, own=own, private=keys, context=b"", new_leaves=set()
-                )
+                open_path_secret(use, path, steps, readers, own=own, private=keys, context=b"")
             with pytest.raises(KeyUnavailable):
-                open_path_secret(
-                    use, theirs, path, steps, own=own, private={}, context=context, new_leaves=set()
-                )
+                open_path_secret(use, path, steps, readers, own=own, private={}, context=context)
             with pytest.raises(ValidationError, match="path_key"):
                 follow_path(use, theirs, [node for node, _ in steps[number:]], Secret(opened[::-1]))
         with pytest.raises(ValidationError, match="path_length"):

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from identity.encoding import Malformed
+from identity.jose.key_set import MAX_KEYS, public_jwk
 from identity.spiffe.errors import ArgumentError, ParseJWTBundleError, SpiffeBundleError
-from identity.spiffe.jwt_bundle import MAX_KEYS, JwtBundle, JwtBundleSet
+from identity.spiffe.jwt_bundle import JWT_SVID_USE, SVID_ALGORITHMS, JwtBundle, JwtBundleSet
 from identity.spiffe.spiffe_bundle import SpiffeBundle
 from identity.spiffe.spiffe_id import TrustDomain
 from tests.identity.spiffe.trust import Authority, jwk
@@ -87,9 +89,16 @@ def test_no_keys_at_all_is_a_bundle_that_trusts_nobody() -> None:
 
 def test_keys_given_directly_must_fit() -> None:
     weak = rsa.generate_private_key(65537, 1024).public_key()
-    with pytest.raises(ArgumentError) as caught:
-        JwtBundle(TD, {"weak": weak})
-    assert caught.value.field == "jwt_authorities"
+    for key in (weak, ed25519.Ed25519PrivateKey.generate().public_key()):
+        with pytest.raises(ArgumentError) as caught:
+            JwtBundle(TD, {"key": key})  # type: ignore[dict-item]
+        assert caught.value.field == "jwt_authorities"
+
+
+def test_a_jwk_on_the_curve_that_only_svids_use() -> None:
+    public = ec.generate_private_key(ec.SECP521R1()).public_key()
+    bundle = JwtBundle.parse(TD, keys(jwk(public, "k1")))
+    assert bundle.jwt_authorities == {"k1": public}
 
 
 def test_a_set_finds_the_bundle_of_a_domain() -> None:
@@ -105,3 +114,25 @@ def test_a_set_finds_the_bundle_of_a_domain() -> None:
 def test_a_bundle_needs_a_trust_domain() -> None:
     with pytest.raises(ArgumentError):
         JwtBundle("example.org", {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x": "AAAA"},
+        {"x": 5},
+        {"x": KEY["y"]},
+        {"crv": "secp256k1"},
+        {"crv": ["P-256"]},
+        {"kty": "oct", "k": "AAAA"},
+        {"kty": None},
+        {"alg": "HS256"},
+        {"alg": 5},
+        {"d": "AAAA"},
+        {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
+        {"kty": "RSA", "n": "A" * 5000, "e": "AQAB"},
+    ],
+)
+def test_broken_keys_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        public_jwk({**KEY, **change}, frozenset({JWT_SVID_USE}), SVID_ALGORITHMS)

@@ -12,16 +12,14 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from loguru import logger
 
+from identity import renewal
 from identity.errors import AuthError, ConfigError, InvalidToken
-from identity.protocols import Provider, Verifier, WouldBlock
-from identity.spiffe import slim
+from identity.protocols import KeysMissing, Provider, Verifier
 from identity.spiffe.errors import FetchJwtSvidError
 from identity.spiffe.proto import workload_pb2 as pb
-from identity.spiffe.slim import RefreshSchedule, SpireProvider, SpireVerifier
+from identity.spiffe.slim import SpireProvider, SpireVerifier
 from tests.identity.spiffe.trust import Authority
 from tests.identity.spiffe.workload_server import PATIENCE, WorkloadServer
 
@@ -42,32 +40,6 @@ async def verifier(server: WorkloadServer) -> AsyncIterator[SpireVerifier]:
     await verifier.initialize()
     yield verifier
     await verifier.close()
-
-
-# The schedule
-
-
-def test_a_token_is_replaced_after_two_thirds_of_its_life() -> None:
-    assert RefreshSchedule().fetched(1000.0, 1300.0) == pytest.approx(200.0)
-    assert RefreshSchedule().fetched(1000.0, 1000.0) == 0.1
-
-
-def test_failures_back_off_and_stay_within_the_life_of_the_token() -> None:
-    schedule = RefreshSchedule()
-    schedule.fetched(0.0, 100_000.0)
-    assert [schedule.failed(10.0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    assert schedule.failed(100_000.0 - 10.0) == pytest.approx(9.0)
-    assert schedule.failed(200_000.0) == 1.0
-
-
-@given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 200))
-def test_the_next_attempt_always_comes_before_the_end(now: float, life: float, failures: int) -> None:
-    schedule = RefreshSchedule()
-    assert schedule.fetched(now, now + life) <= max(0.1, life)
-    for _ in range(failures):
-        pause = schedule.failed(now)
-        assert 0.1 <= pause <= 30.0
-        assert pause <= max(0.1, 0.91 * life) or life == 0 or pause == 1.0
 
 
 # The provider
@@ -140,7 +112,7 @@ async def test_the_identity_stays_the_one_it_started_with(server: WorkloadServer
 
 
 async def test_a_slow_agent_is_waited_for(server: WorkloadServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slim, "_FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(renewal, "FIRST_PAUSE", 0.02)
     server.deny()
     provider = SpireProvider(server.path)
     starting = asyncio.create_task(provider.initialize())
@@ -203,9 +175,9 @@ async def test_an_expired_token_is_never_handed_out(provider: SpireProvider) -> 
 async def test_the_try_forms_never_wait(server: WorkloadServer) -> None:
     verifier = SpireVerifier(server.path)
     token = server.authority.token()
-    with pytest.raises(WouldBlock):
+    with pytest.raises(KeysMissing):
         verifier.try_verify(token, time.time())
-    with pytest.raises(WouldBlock):
+    with pytest.raises(KeysMissing):
         verifier.try_get_claims(token, time.time())
     await verifier.verify(token, time.time())
     verifier.try_verify(token, time.time())
@@ -234,7 +206,7 @@ async def test_a_verifier_can_be_closed_while_it_starts(server: WorkloadServer) 
     await verifier.close()
     with pytest.raises(AuthError, match="closed"):
         await starting
-    with pytest.raises(WouldBlock):
+    with pytest.raises(KeysMissing):
         verifier.try_verify("a.b.c", time.time())
 
 
@@ -332,15 +304,6 @@ async def test_a_remembered_token_still_expires(server: WorkloadServer, verifier
     with pytest.raises(InvalidToken) as caught:
         verifier.try_verify(token, now + 106)
     assert caught.value.rule == "expired"
-
-
-async def test_memory_of_tokens_is_bounded(
-    server: WorkloadServer, verifier: SpireVerifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slim, "MAX_VERIFIED", 8)
-    for number in range(20):
-        verifier.try_verify(server.authority.token(number=number), time.time())
-    assert len(verifier._verified) == 8
 
 
 @pytest.mark.parametrize(

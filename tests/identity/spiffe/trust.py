@@ -29,8 +29,8 @@ def der_key(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def jwk(key: ec.EllipticCurvePublicKey, kid: str, **members: Any) -> dict[str, Any]:
     numbers = key.public_numbers()
-    x, y = (b64url_encode(number.to_bytes(32)) for number in (numbers.x, numbers.y))
-    return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "use": "jwt-svid", **members}
+    x, y = (b64url_encode(number.to_bytes((key.key_size + 7) // 8)) for number in (numbers.x, numbers.y))
+    return {"kty": "EC", "crv": f"P-{key.key_size}", "x": x, "y": y, "kid": kid, "use": "jwt-svid", **members}
 
 
 def key_usage(*, sign: bool, certify: bool) -> x509.KeyUsage:

@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity import jws
 from identity.encoding import Malformed, parse_object
 from identity.errors import InvalidToken
-from identity.key_set import MAX_KEYS, KeySet, helper_bundle, key_set, read_keys, read_signing_key
-from identity.keys import Algorithm, KeyFormat
+from identity.jose import jws
+from identity.jose.key_set import MAX_KEYS, KeySet, helper_bundle, key_set, read_keys, read_signing_key
+from identity.jose.keys import Algorithm, KeyFormat
 from tests.identity.key_samples import ASYMMETRIC, jwk, jwks, private, private_pem, public_pem
-from tests.identity.vectors import Case, each_case, summary
+from tests.identity.vectors import Case, each_case
 
 RS256, ES256, EdDSA, HS256 = Algorithm.RS256, Algorithm.ES256, Algorithm.EdDSA, Algorithm.HS256
 Pem, Jwk, Jwks = KeyFormat.Pem, KeyFormat.Jwk, KeyFormat.Jwks
@@ -231,8 +231,10 @@ def test_two_keys_of_one_name_are_ambiguous_unless_they_are_one_key() -> None:
 
 def test_issuers_may_not_publish_spiffe_uses_but_files_may() -> None:
     document = {"keys": [jwk(ES256, kid="a", use="jwt-svid"), jwk(ES256, kid="b", use="sig")]}
-    assert key_set(document).kids == ["b"]
-    assert read_set(*document["keys"]).kids == ["a", "b"]
+    of_issuer, of_file = key_set(document), read_set(*document["keys"])
+    assert (len(of_issuer), len(of_file)) == (1, 2)
+    assert kids(of_issuer, ES256, "b") == kids(of_file, ES256, "b") == ["b"]
+    assert kids(of_file, ES256, "a") == ["a"]
 
 
 def test_symmetric_set_for_a_configured_hmac() -> None:
@@ -339,7 +341,10 @@ def helper_case_came_out_right(case: Case) -> bool:
         return case["accept"] in (False, "either")
     if case["accept"] is False:
         return False
-    return case["jwt_kids"] is None or keys.kids == case["jwt_kids"]
+    expected = case["jwt_kids"]
+    return expected is None or (
+        len(keys) == len(expected) and all(f"kid={kid!r}" in repr(keys) for kid in expected)
+    )
 
 
 def jws_came_out_right(case: Case, format: KeyFormat) -> bool:
@@ -367,10 +372,3 @@ def test_wycheproof_jws(case: Case) -> None:
 def test_wycheproof_jwk(case: Case) -> None:
     """As tokens for a set of the token's own algorithm: the most a configuration could allow."""
     assert jws_came_out_right(case, Jwks)
-
-
-@pytest.mark.vectors
-def test_vectors_summary() -> None:
-    print(summary("wycheproof_jws.json", lambda case: jws_came_out_right(case, Jwk)))
-    print(summary("wycheproof_jwk.json", lambda case: jws_came_out_right(case, Jwks)))
-    print(summary("jwks_bundles.json", helper_case_came_out_right, is_helper_file))

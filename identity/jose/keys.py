@@ -1,6 +1,6 @@
 """Naming a key in a configuration: algorithm, format, and where it is (`identity.md` 3.5, `api.md` 2).
 
-These objects only point. `identity.key_set` reads what they point at for verifiers, `identity.jwt` for
+These objects only point. `identity.jose.key_set` reads what they point at for verifiers, `identity.jwt` for
 signers; both say at construction what is wrong.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from identity.errors import ConfigError
 
@@ -36,6 +36,15 @@ class Algorithm(Enum):
     def symmetric(self) -> bool:
         """True for HMAC: the key that checks a token also makes one."""
         return self.value.startswith("HS")
+
+
+class SvidAlgorithm(Enum):
+    """What a JWT-SVID may be signed with besides (`identity.md` 6.3); no `Key` can be configured with it."""
+
+    ES512 = "ES512"
+
+
+SignatureAlgorithm: TypeAlias = Algorithm | SvidAlgorithm
 
 
 class KeyFormat(Enum):

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from identity.encoding import Malformed, b64_decode, b64url_decode, parse_object
 from identity.errors import InvalidToken
-from identity.key_material import (
+from identity.jose.key_material import (
+    CONFIGURABLE,
     PrivateKey,
     PublicKey,
     SigningKey,
@@ -29,7 +30,7 @@ from identity.key_material import (
     check_rsa,
     min_hmac_bytes,
 )
-from identity.keys import Algorithm, KeyFormat
+from identity.jose.keys import Algorithm, KeyFormat, SignatureAlgorithm
 
 MAX_KEYS = 256
 """Entries of one key set, usable or not. A document with more is refused whole."""
@@ -40,7 +41,11 @@ FILE_USES = frozenset({None, "sig", "jwt-svid"})
 """Values of `use` in configured key sets, which may be SPIFFE bundles (`identity.md` 3.6)."""
 
 _PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth")
-_CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "P-256": ec.SECP256R1(),
+    "P-384": ec.SECP384R1(),
+    "P-521": ec.SECP521R1(),
+}
 # `identity.md` 6.1; the whole id is checked, so that nothing but a SPIFFE ID is matched to a trust domain.
 _SPIFFE_ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)*")
 _PEM_ENVELOPE = re.compile(rb"\s*-----BEGIN ")
@@ -68,7 +73,7 @@ class KeySet:
         self._by_domain = None if by_domain is None else {d: tuple(k) for d, k in by_domain.items()}
 
     def candidates(
-        self, algorithm: Algorithm, kid: str | None, claims: Mapping[str, Any]
+        self, algorithm: SignatureAlgorithm, kid: str | None, claims: Mapping[str, Any]
     ) -> tuple[VerificationKey, ...]:
         """The keys to try on a token with this header and these (unverified) claims.
 
@@ -96,11 +101,6 @@ class KeySet:
             # RFC 7517 section 4.5 asks for distinct names: each could stand in for the other.
             raise InvalidToken("several keys of the set have the token's kid", rule="ambiguous_key")
         return fitting[:1]
-
-    @property
-    def kids(self) -> list[str | None]:
-        """The names of all usable keys, in the order of the document."""
-        return [key.kid for key in self._keys]
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -131,7 +131,7 @@ def read_keys(content: bytes, algorithm: Algorithm, format: KeyFormat) -> KeySet
             return KeySet([_pinned(_public_pem(content), algorithm)], pinned=True)
         case KeyFormat.Jwk:
             jwk = parse_object(content)
-            key = _symmetric_jwk(jwk, algorithm) if algorithm.symmetric else _public_jwk(jwk, FILE_USES)
+            key = _symmetric_jwk(jwk, algorithm) if algorithm.symmetric else public_jwk(jwk, FILE_USES)
             return KeySet([key.tied_to(algorithm)], pinned=True)
         case KeyFormat.Jwks if algorithm.symmetric:
             return _symmetric_set(parse_object(content), algorithm)
@@ -148,7 +148,7 @@ def key_set(document: Mapping[str, Any], uses: frozenset[str | None] = SIGNATURE
 
     Raises Malformed when `keys` is not an array or has more than MAX_KEYS entries.
     """
-    return KeySet(_usable(_entries(document), lambda jwk: _public_jwk(jwk, uses)))
+    return KeySet(_usable(key_entries(document), lambda jwk: public_jwk(jwk, uses)))
 
 
 def helper_bundle(document: Mapping[str, Any]) -> KeySet:
@@ -160,8 +160,8 @@ def helper_bundle(document: Mapping[str, Any]) -> KeySet:
     for domain, encoded in document.items():
         if not isinstance(encoded, str):
             raise Malformed("neither a key set nor a map from trust domain to base64 key set")
-        entries = _entries(parse_object(b64_decode(encoded)))
-        by_domain[domain] = _usable(entries, lambda jwk: _public_jwk(jwk, FILE_USES))
+        entries = key_entries(parse_object(b64_decode(encoded)))
+        by_domain[domain] = _usable(entries, lambda jwk: public_jwk(jwk, FILE_USES))
     keys = [key for domain_keys in by_domain.values() for key in domain_keys]
     if len(keys) > MAX_KEYS:
         raise Malformed(f"more than {MAX_KEYS} keys")
@@ -187,7 +187,8 @@ def read_signing_key(content: bytes, algorithm: Algorithm, format: KeyFormat) ->
     return SigningKey(private, algorithm)
 
 
-def _entries(document: Mapping[str, Any]) -> list[Any]:
+def key_entries(document: Mapping[str, Any]) -> list[Any]:
+    """The entries of a key set, whatever they are. Raises Malformed for no array, or over MAX_KEYS."""
     entries = document.get("keys")
     if not isinstance(entries, list):
         raise Malformed("a key set without an array `keys`")
@@ -232,16 +233,21 @@ def _hmac_text(content: bytes) -> bytes:
     return content
 
 
-def _public_jwk(jwk: Any, uses: frozenset[str | None]) -> VerificationKey:
-    """One asymmetric JWK (RFC 7517, RFC 7518 section 6, RFC 8037). Raises Malformed."""
+def public_jwk(
+    jwk: Any, uses: frozenset[str | None], allowed: frozenset[SignatureAlgorithm] = CONFIGURABLE
+) -> VerificationKey:
+    """One asymmetric JWK for one of `uses` and some of the `allowed` algorithms.
+
+    (RFC 7517, RFC 7518 section 6, RFC 8037.) Raises Malformed.
+    """
     kid = _check_jwk(jwk, uses)
     if any(member in jwk for member in _PRIVATE_MEMBERS):
         raise Malformed("a key that shows its private half, which proves nothing any more")
     try:
         public = _jwk_material(jwk)
-    except (ValueError, UnsupportedAlgorithm):  # Malformed is a ValueError too
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # Malformed is a ValueError too
         raise Malformed("not a usable RSA, EC or Ed25519 key") from None
-    fitting = algorithms_for(public)
+    fitting = algorithms_for(public, allowed)
     if "alg" in jwk:
         fitting = frozenset(a for a in fitting if a.value == jwk["alg"])
         if not fitting:
@@ -261,7 +267,7 @@ def _jwk_material(jwk: Mapping[str, Any]) -> PublicKey:
         case "EC":
             curve = _CURVES.get(jwk["crv"]) if isinstance(jwk.get("crv"), str) else None
             x, y = _member(jwk, "x"), _member(jwk, "y")
-            if curve is None or not len(x) == len(y) == curve.key_size // 8:
+            if curve is None or not len(x) == len(y) == (curve.key_size + 7) // 8:
                 raise Malformed("an EC key of an unknown curve or a wrong length")
             return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x + y)
         case "OKP" if jwk.get("crv") == "Ed25519":
@@ -282,7 +288,7 @@ def _symmetric_jwk(jwk: Any, algorithm: Algorithm) -> VerificationKey:
 
 def _symmetric_set(document: Mapping[str, Any], algorithm: Algorithm) -> KeySet:
     """A set of symmetric keys. One public key beside them spoils it: somebody publishes secrets."""
-    return KeySet([_symmetric_jwk(entry, algorithm) for entry in _entries(document)])
+    return KeySet([_symmetric_jwk(entry, algorithm) for entry in key_entries(document)])
 
 
 def _check_jwk(jwk: Any, uses: frozenset[str | None]) -> str | None:

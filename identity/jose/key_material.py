@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from identity.encoding import Malformed
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm, SignatureAlgorithm, SvidAlgorithm
 
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
@@ -30,10 +30,14 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "384": hashes.SHA384(),
     "512": hashes.SHA512(),
 }
-_CURVES = {
+_CURVES: dict[str, tuple[SignatureAlgorithm, int]] = {
     "secp256r1": (Algorithm.ES256, 32),
     "secp384r1": (Algorithm.ES384, 48),
+    "secp521r1": (SvidAlgorithm.ES512, 66),
 }
+"""By curve: the algorithm, and the bytes of each of the two numbers of its signatures."""
+
+CONFIGURABLE: frozenset[SignatureAlgorithm] = frozenset(Algorithm)
 
 # The fingerprint of CVE-2017-15361 (ROCA): the moduli of that generator are powers of 65537 modulo each of
 # these primes. Per prime the residues that such a modulus can have.
@@ -47,13 +51,19 @@ class VerificationKey:
     __slots__ = ("_material", "algorithms", "kid")
 
     def __init__(
-        self, material: PublicKey | bytes, algorithms: frozenset[Algorithm], kid: str | None = None
+        self, material: PublicKey | bytes, algorithms: frozenset[SignatureAlgorithm], kid: str | None = None
     ) -> None:
         self._material = material
         self.algorithms = algorithms
         self.kid = kid
 
-    def fits(self, algorithm: Algorithm, signed: bytes, signature: bytes) -> bool:
+    @property
+    def public_key(self) -> PublicKey:
+        """The key itself, for keys that are not symmetric."""
+        assert not isinstance(self._material, bytes)
+        return self._material
+
+    def fits(self, algorithm: SignatureAlgorithm, signed: bytes, signature: bytes) -> bool:
         """Whether `signature` over `signed` was made with the other half of this key. Raises nothing."""
         if algorithm not in self.algorithms:
             return False
@@ -81,6 +91,14 @@ class VerificationKey:
         """Whether both are the same key, whatever they are called."""
         return self._material == other._material
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, VerificationKey):
+            return NotImplemented
+        return (self.kid, self.algorithms) == (other.kid, other.algorithms) and self.same_material(other)
+
+    def __hash__(self) -> int:
+        return hash((self.kid, self.algorithms))
+
     def __repr__(self) -> str:
         names = "/".join(sorted(a.value for a in self.algorithms))
         return f"VerificationKey(kid={self.kid!r}, {names})"
@@ -103,19 +121,24 @@ class SigningKey:
         return f"SigningKey({self.algorithm.value})"
 
 
-def algorithms_for(public: PublicKey) -> frozenset[Algorithm]:
-    """Every algorithm that fits the key's type and curve.
+def algorithms_for(
+    public: PublicKey, allowed: frozenset[SignatureAlgorithm] = CONFIGURABLE
+) -> frozenset[SignatureAlgorithm]:
+    """Every algorithm among `allowed` that fits the key's type and curve.
 
-    Raises Malformed for keys that no algorithm of ours can use, and for those too weak to trust.
+    Raises Malformed for keys that none of them can use, and for those too weak to trust.
     """
+    fitting: frozenset[SignatureAlgorithm] = frozenset()
     if isinstance(public, RSAPublicKey):
         check_rsa(public)
-        return frozenset(a for a in Algorithm if a.value[:2] in ("RS", "PS"))
-    if isinstance(public, Ed25519PublicKey):
-        return frozenset({Algorithm.EdDSA})
-    if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
-        return frozenset({_CURVES[public.curve.name][0]})
-    raise Malformed("a key of a type or curve that no supported algorithm uses")
+        fitting = frozenset(a for a in Algorithm if a.value[:2] in ("RS", "PS"))
+    elif isinstance(public, Ed25519PublicKey):
+        fitting = frozenset({Algorithm.EdDSA})
+    elif isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
+        fitting = frozenset({_CURVES[public.curve.name][0]})
+    if not fitting & allowed:
+        raise Malformed("a key of a type or curve that no supported algorithm uses")
+    return fitting & allowed
 
 
 def check_rsa(public: RSAPublicKey) -> None:
@@ -152,15 +175,15 @@ def _signer(material: PrivateKey | bytes, algorithm: Algorithm) -> Callable[[byt
     return sign
 
 
-def _hmac(algorithm: Algorithm, key: bytes, signed: bytes) -> bytes:
+def _hmac(algorithm: SignatureAlgorithm, key: bytes, signed: bytes) -> bytes:
     return hmac.digest(key, signed, f"sha{algorithm.value[2:]}")
 
 
-def _hash(algorithm: Algorithm) -> hashes.HashAlgorithm:
+def _hash(algorithm: SignatureAlgorithm) -> hashes.HashAlgorithm:
     return _HASHES[algorithm.value[2:]]
 
 
-def _rsa_padding(algorithm: Algorithm) -> padding.AsymmetricPadding:
+def _rsa_padding(algorithm: SignatureAlgorithm) -> padding.AsymmetricPadding:
     if algorithm.value.startswith("RS"):
         return padding.PKCS1v15()
     # RFC 7518 section 3.5: the salt is as long as the hash, no other length is accepted.

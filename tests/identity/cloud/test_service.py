@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.fetch import ANSWER_LIMIT, fetch, parse_object, parse_url, require_private
+from identity.cloud.service import ANSWER_LIMIT, fetch, parse_object, parse_url, require_private
 from identity.errors import ConfigError
 from tests.identity.cloud.fake_world import FakeWorld, Reply, as_json, dripping, endless, text
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
 from identity.encoding import Malformed
-from identity.key_material import (
+from identity.jose.key_material import (
     _ROCA_PRIMES,
     SigningKey,
     VerificationKey,
@@ -17,7 +17,7 @@ from identity.key_material import (
     check_rsa,
     min_hmac_bytes,
 )
-from identity.keys import Algorithm
+from identity.jose.keys import Algorithm
 from tests.identity.key_samples import ASYMMETRIC, HMAC_TEXT, private, private_for
 
 MESSAGE = b"header.payload"

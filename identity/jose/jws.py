@@ -6,23 +6,24 @@ already has, and `jku`, `jwk`, `x5u`, `x5c` are not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from identity.encoding import Malformed, b64url_decode, b64url_encode, compact_json, parse_object
 from identity.errors import InvalidToken
-from identity.key_material import SigningKey, VerificationKey
-from identity.keys import Algorithm
+from identity.jose.key_material import SigningKey, VerificationKey
+from identity.jose.keys import Algorithm, SignatureAlgorithm
 
 MAX_TOKEN_CHARACTERS = 64 * 1024
 
-_ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
+ALGORITHMS: Mapping[str, SignatureAlgorithm] = {algorithm.value: algorithm for algorithm in Algorithm}
+"""What a header may name, unless the caller allows others."""
 
 
 class Jws(NamedTuple):
     """The parts of a compact token whose signature is not checked yet."""
 
-    algorithm: Algorithm
+    algorithm: SignatureAlgorithm
     kid: str | None
     header: dict[str, Any]
     payload: bytes
@@ -31,8 +32,11 @@ class Jws(NamedTuple):
     signature: bytes
 
 
-def parse(token: str) -> Jws:
-    """Take a compact token apart. Raises InvalidToken with rule "size", "format", "header" or "algorithm"."""
+def parse(token: str, algorithms: Mapping[str, SignatureAlgorithm] = ALGORITHMS) -> Jws:
+    """Take a compact token apart, whose header names one of `algorithms`.
+
+    Raises InvalidToken with rule "size", "format", "header", "algorithm" or "signature".
+    """
     header_part, payload_part, signature_part = split(token)
     try:
         header = parse_object(b64url_decode(header_part))
@@ -46,7 +50,7 @@ def parse(token: str) -> Jws:
     if "kid" in header and not isinstance(kid, str):
         raise InvalidToken("the header's kid is not a text", rule="header")
     name = header.get("alg")
-    algorithm = _ALGORITHMS.get(name) if isinstance(name, str) else None
+    algorithm = algorithms.get(name) if isinstance(name, str) else None
     if algorithm is None:
         raise InvalidToken("the header names no supported algorithm", rule="algorithm")
     if not signature:

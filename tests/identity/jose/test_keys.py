@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from identity.errors import ConfigError
-from identity.keys import Algorithm, Key, KeyData, KeyFormat, check_key
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat, check_key
 
 
 def test_names_are_those_of_the_original() -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity import jws
 from identity.encoding import b64url_encode
 from identity.errors import InvalidToken
-from identity.key_material import SigningKey
-from identity.key_set import read_keys, read_signing_key
-from identity.keys import Algorithm, KeyFormat
+from identity.jose import jws
+from identity.jose.key_material import SigningKey
+from identity.jose.key_set import read_keys, read_signing_key
+from identity.jose.keys import Algorithm, KeyFormat
 from tests.identity.key_samples import encode, private_pem, public_pem
 
 GOOD = encode({"sub": "a"}, Algorithm.HS256)

@@ -1,0 +1,117 @@
+"""One connection with very many very small messages: others have their turn, whatever the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+
+import pytest
+
+from gateway import http2
+from gateway.http2 import frames
+from gateway.http2.transport import TURN_MESSAGES
+from tests.gateway.http2.links import Accepting, Collector, url
+from tests.gateway.http2.peers import METHOD, frame, request
+
+COUNT = 200_000
+EMPTY = bytes(5)
+"""A message of nothing: the smallest there is."""
+FLOOD = frame(frames.DATA, 0, 1, EMPTY * 3000)
+
+
+def run(loop: str, main: Callable[[], Coroutine[None, None, None]]) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop").run(main())
+    else:
+        asyncio.run(main())
+
+
+class Flood:
+    """A client in a thread that sends `COUNT` empty messages as fast as the socket takes them."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.create_connection(("127.0.0.1", port))
+        self._sock.sendall(frames.PREFACE + frames.settings([]) + frames.SETTINGS_ACK + request(1))
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def _send(self) -> None:
+        for _ in range(COUNT // 3000 + 1):
+            self._sock.sendall(FLOOD)
+
+    def close(self) -> None:
+        self._thread.join(10.0)
+        self._sock.close()
+
+
+class Turns:
+    """Counts what happens in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.most = self.total = self._now = 0
+        self._loop = asyncio.get_running_loop()
+        self._tick()
+
+    def _tick(self) -> None:
+        self.most, self._now = max(self.most, self._now), 0
+        self._handle = self._loop.call_soon(self._tick)
+
+    def add(self, batch: list[bytes]) -> None:
+        self._now += len(batch)
+        self.total += len(batch)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+class Counting:
+    """Accepts the flood and counts its messages."""
+
+    def __init__(self, turns: Turns, over: asyncio.Event) -> None:
+        self._turns, self._over = turns, over
+
+    def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> None:
+        stream.start(on_messages=self._take, on_closed=lambda cause: self._over.set())
+
+    def _take(self, batch: list[bytes]) -> None:
+        self._turns.add(batch)
+        if self._turns.total >= COUNT:
+            self._over.set()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_turn_of_the_loop_brings_a_bounded_number_of_messages(loop: str) -> None:
+    async def main() -> None:
+        turns, over = Turns(), asyncio.Event()
+        async with await http2.serve(Counting(turns, over), METHOD) as server:
+            flood = await asyncio.to_thread(Flood, server.port)
+            async with asyncio.timeout(20.0):
+                await over.wait()
+            turns.stop()
+            await asyncio.to_thread(flood.close)
+        assert turns.total >= COUNT
+        # What waited from the turn before, and one more read.
+        assert 0 < turns.most <= 2 * TURN_MESSAGES
+
+    run(loop, main)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_waited_for_its_turn_arrives_in_order_and_before_the_end(loop: str) -> None:
+    async def main() -> None:
+        handler = Accepting(reply=True)
+        async with await http2.serve(handler, METHOD) as server:
+            mine = Collector(await http2.connect(url(server), METHOD))
+            said = [b"%d" % number for number in range(20_000)]
+            mine.stream.send(said)
+            mine.stream.close()  # type: ignore[attr-defined]
+            assert (await mine.closed()).ok
+            theirs = handler.calls[0]
+            assert (await theirs.closed()).ok
+            assert theirs.messages == said
+            assert mine.messages == said
+            assert theirs.batches >= 20_000 // TURN_MESSAGES
+
+    run(loop, main)
