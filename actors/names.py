@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from typing import Any
 
 import xxhash
 
 NO_ID = 2**64 - 1
 """The fourth component of a name that stands for any instance, or for a channel."""
 
-_MASK = 2**64 - 1
+Key = bytes
+"""The hashes of a name's three strings, 24 bytes, big-endian. Tables are keyed by it: Python hashes bytes
+with a secret of the process, so nobody can choose names that meet in one slot, as he could with numbers."""
 
-Key = tuple[int, int, int]
-"""The hashes of a name's three strings: what routing tables are keyed by."""
+InstanceId = bytes
+"""An instance id as a key of tables: 8 bytes, big-endian."""
+
+NO_INSTANCE: InstanceId = NO_ID.to_bytes(8)
+"""NO_ID as a key of tables."""
+
+_MASK = 2**64 - 1
+_HASHES = struct.Struct(">3Q")
+
+
+def key_of(hash0: int, hash1: int, hash2: int) -> Key:
+    """The key of a name with these component hashes."""
+    return _HASHES.pack(hash0, hash1, hash2)
+
+
+def hashes_of(key: Key) -> tuple[int, int, int]:
+    """The three component hashes of a key."""
+    hash0, hash1, hash2 = _HASHES.unpack(key)
+    return hash0, hash1, hash2
 
 
 def component_hash(text: str) -> int:
@@ -30,35 +51,41 @@ def instance_id(identity_id: str) -> int:
 
 
 class Name:
-    """`Name("org", "namespace", "app", id=None)`: who a message is for, or from.
+    """`Name("org", "namespace", "app", id=None)`: who a message is for, or from. Immutable.
 
     Without `id` it is an anycast address (any instance of that application) or a channel; with one, it
     is a single instance. Equality and hash use all four components. Raises ValueError for an empty
     component or an id outside 64 bits.
     """
 
-    __slots__ = ("_id", "_strings", "key", "wire")
+    __slots__ = ("_whole", "instance", "key", "strings", "wire")
 
     key: Key
     """The three component hashes."""
 
+    instance: InstanceId
+    """The instance id; NO_INSTANCE when unset."""
+
+    strings: tuple[str, str, str]
+
     wire: bytes | None
-    """The codec's encoded form, filled in by it when first needed."""
+    """The encoded form, once its codec has made it (`remember`)."""
+
+    _whole: bytes
+    """Key and instance: what is compared and hashed."""
 
     def __init__(self, component0: str, component1: str, component2: str, id: int | None = None) -> None:
         strings = (component0, component1, component2)
         if not all(strings):
             raise ValueError(f"a name has three non-empty components, got {'/'.join(strings)!r}")
-        self._strings = strings
-        self.key = (component_hash(component0), component_hash(component1), component_hash(component2))
-        self._id = _checked_id(id)
-        self.wire = None
+        hashes = component_hash(component0), component_hash(component1), component_hash(component2)
+        fill(self, key_of(*hashes), strings, _instance(id))
 
     @classmethod
-    def from_wire(cls, key: Key, strings: tuple[str, str, str], id: int) -> Name:
+    def from_wire(cls, key: Key, strings: tuple[str, str, str], instance: InstanceId) -> Name:
         """A name as a peer sent it: the hashes are taken, not recomputed; strings may be empty."""
         name = cls.__new__(cls)
-        name.key, name._strings, name._id, name.wire = key, strings, id, None
+        fill(name, key, strings, instance)
         return name
 
     @classmethod
@@ -74,60 +101,79 @@ class Name:
 
     @property
     def id(self) -> int:
-        """The instance id; NO_ID (2**64 - 1) when unset."""
-        return self._id
-
-    @id.setter
-    def id(self, value: int | None) -> None:
-        self._id = _checked_id(value)
-        self.wire = None
+        """The instance id as a number; NO_ID (2**64 - 1) when unset."""
+        return int.from_bytes(self.instance)
 
     @property
     def has_id(self) -> bool:
-        return self._id != NO_ID
+        return self.instance != NO_INSTANCE
 
     def with_id(self, id: int | None) -> Name:
         """The same name with another instance id (None: without one)."""
-        return Name.from_wire(self.key, self._strings, _checked_id(id))
+        return Name.from_wire(self.key, self.strings, _instance(id))
 
     def without_id(self) -> Name:
-        return self if self._id == NO_ID else Name.from_wire(self.key, self._strings, NO_ID)
+        return Name.from_wire(self.key, self.strings, NO_INSTANCE) if self.has_id else self
 
     def components(self) -> list[int]:
         """The four 64-bit components: three hashes and the id."""
-        return [*self.key, self._id]
+        return [*hashes_of(self.key), self.id]
 
     def components_strings(self) -> list[str]:
-        return list(self._strings)
-
-    @property
-    def strings(self) -> tuple[str, str, str]:
-        return self._strings
+        return list(self.strings)
 
     def equal_without_id(self, other: Name) -> bool:
         return self.key == other.key
 
+    def remember(self, wire: bytes) -> None:
+        """Keep the encoded form, for the codec. One slot is enough: an instance id has the length of one
+        family, so a name is of one family too."""
+        _set_wire(self, wire)
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        raise AttributeError(f"a name is immutable, {attribute} too; with_id gives one with another id")
+
+    def __delattr__(self, attribute: str) -> None:
+        raise AttributeError(f"a name is immutable, {attribute} too")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_wire, (self.key, self.strings, self.instance)
+
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, Name) and self._id == other._id and self.key == other.key
+        return isinstance(other, Name) and self._whole == other._whole
 
     def __hash__(self) -> int:
-        return hash((self.key, self._id))
+        return hash(self._whole)
 
     def __str__(self) -> str:
-        return f"{'/'.join(self._strings)}/{self._id:x}"
+        return f"{'/'.join(self.strings)}/{self.id:x}"
 
     def __repr__(self) -> str:
         return f"Name({str(self)!r})"
 
 
-def _checked_id(id: int | None) -> int:
+_set_whole, _set_instance, _set_key, _set_strings, _set_wire = (
+    vars(Name)[slot].__set__ for slot in Name.__slots__
+)
+
+
+def fill(name: Name, key: Key, strings: tuple[str, str, str], instance: InstanceId) -> None:
+    """Give a name its content: while it is made, and for the settable one of older programs."""
+    _set_key(name, key)
+    _set_strings(name, strings)
+    _set_instance(name, instance)
+    _set_whole(name, key + instance)
+    _set_wire(name, None)
+
+
+def _instance(id: int | None) -> InstanceId:
     if id is None:
-        return NO_ID
+        return NO_INSTANCE
     if not 0 <= id <= NO_ID:
         raise ValueError(f"an instance id is an unsigned 64-bit number, got {id}")
-    return id
+    return id.to_bytes(8)
 
 
 def _rotl(x: int, bits: int) -> int:

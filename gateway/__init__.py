@@ -32,9 +32,9 @@ from actors.errors import (
     SlimTimeout,
 )
 from actors.messages.session import AppSettings, EpochChanged, IdentityRotated, MemberJoined, MemberLeft
-from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
+from gateway.api.name import Name
 from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim

@@ -14,9 +14,37 @@ No error's text ever holds a token, a key or a secret.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+_BY_NAME: dict[str, type[SlimError]] = {}
+
 
 class SlimError(Exception):
-    """Root of everything this project raises on purpose."""
+    """Root of everything this project raises on purpose.
+
+    A subclass is registered by its name, wherever it is declared: that is what it travels under. Two of one
+    name are refused with a TypeError, when the second is declared.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        other = _BY_NAME.get(cls.__name__, cls)
+        if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"two errors travel as {cls.__name__}: {other.__module__}.{other.__qualname__} "
+                f"and {cls.__module__}.{cls.__qualname__}"
+            )
+        _BY_NAME[cls.__name__] = cls
+
+
+def names_of_error(kind: type[SlimError]) -> list[str]:
+    """The names of an error's class and of its bases, nearest first, up to SlimError and without it."""
+    return [base.__name__ for base in kind.__mro__ if issubclass(base, SlimError) and base is not SlimError]
+
+
+def error_class(names: Iterable[str]) -> type[SlimError]:
+    """The class of the first of these names that this process knows; SlimError if it knows none."""
+    return next((_BY_NAME[name] for name in names if name in _BY_NAME), SlimError)
 
 
 class ConfigError(SlimError, ValueError):

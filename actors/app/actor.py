@@ -20,15 +20,24 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.app.admission import Admission
+from actors.app.admission import Admission, TokenVerified
 from actors.app.collaborators import Collaborators
-from actors.app.invitations import Invitation, Invitations
+from actors.app.effects import (
+    Awaited,
+    Dropped,
+    Invitation,
+    Released,
+    Subscribed,
+    VerificationNeeded,
+)
+from actors.app.invitations import Invitations
 from actors.app.lasting import Lasting
 from actors.app.outbound import departures
-from actors.app.peer_generations import PeerGenerations
 from actors.app.resolving import Resolving, look_at
+from actors.app.rotation import Rotation
 from actors.app.routes import Routes
-from actors.app.subscriptions import Awaited
+from actors.app.session_cores import SessionCores
+from actors.app.turn import AppTurn
 from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
 from actors.messages.routing import (
     Attach,
@@ -82,22 +91,17 @@ from actors.messages.wire import (
     DiscoveryRequest,
     Frame,
     MessageType,
-    SessionKind,
     SessionMessage,
     Subscription,
     SubscriptionAck,
 )
 from actors.names import Name
 from actors.session.actor import SessionActor
-from actors.session.controlled import ControlledModerator
-from actors.session.conversation import WINDOW, Setting
-from actors.session.crypto import Crypto
+from actors.session.core import SessionCore
+from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
 from actors.system import Cancellable, Directive, LoopActor, handles
 from identity.errors import AuthError, ConfigError, SlimError
-from identity.protocols import RotatingProvider
 
 EARLY = 4096
 """Messages that may wait until others can answer them."""
@@ -136,15 +140,15 @@ class AppActor(LoopActor):
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._turn = AppTurn()
         self._admission = Admission(collaborators.verifier)
         self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._subscriptions = self._lasting.subscriptions
-        self._token = ""
-        self._generation: int | None = None
+        self._rotation = Rotation(collaborators.provider)
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
-        self._peer_generation = PeerGenerations(collaborators.verifier, collaborators.wall)
+        self._cores = SessionCores(local, collaborators, self._settings)
         self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
@@ -195,7 +199,9 @@ class AppActor(LoopActor):
         refused = message.poisonMessage
         if isinstance(refused, Subscribing):
             ack = SubscriptionAck(refused.subscription.subscription_id, False, "the route table failed on it")
-            self._acknowledged(ack)
+            turn = self._begin_turn()
+            self._subscriptions.handle(ack, turn)
+            self._perform(turn)
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
@@ -211,7 +217,7 @@ class AppActor(LoopActor):
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
         decode, admits = self._with.codec.decode, self._admission.admits
-        sessions, now = self._sessions, self._with.wall()
+        sessions, turn = self._sessions, self._begin_turn()
         batches: dict[int, list[SessionMessage]] = {}
         for frame in message.frames:
             if type(frame) is Frame:
@@ -227,7 +233,7 @@ class AppActor(LoopActor):
                 assert isinstance(frame, SessionMessage)
                 received = frame
                 self._routes.met(connection)
-            if admits(received, now):
+            if admits(received, turn):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
                     batch = batches.get(session_id)
@@ -236,58 +242,67 @@ class AppActor(LoopActor):
                     else:
                         batch.append(received)
                 else:
-                    self._unclaimed(received)
+                    self._unclaimed(received, turn)
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
                 self.send(address, Received(tuple(batch)))
-        self._admission_effects()
+        if turn.effects:
+            self._perform(turn)
 
-    def _admission_effects(self) -> None:
-        admission = self._admission
-        if admission.refused:
-            for refused in admission.refused:
-                self._log.log(
-                    "WARNING" if refused.alarming else "INFO", "message dropped", cause=refused.reason
-                )
-            admission.refused.clear()
-        if admission.fetching:
-            for message in admission.fetching:
-                self._fetch(message)
-            admission.fetching.clear()
+    def _begin_turn(self) -> AppTurn:
+        return self._turn.at(self._with.clock(), self._with.wall())
+
+    def _perform(self, turn: AppTurn) -> None:
+        """Do what the cores said. It may come to further turns: the effects are taken first."""
+        effects = turn.effects.copy()
+        turn.effects.clear()
+        for effect in effects:
+            match effect:
+                case SessionMessage():
+                    self._put_out((effect,), None)
+                case Invitation():
+                    self._invited(effect)
+                case Refused():
+                    self._count("refused")
+                    self._log.warning("invitation refused", cause=effect.reason)
+                case Dropped():
+                    level = "WARNING" if effect.alarming else "INFO"
+                    self._log.log(level, "message dropped", cause=effect.reason)
+                case VerificationNeeded():
+                    self._fetch(effect.message)
+                case Released():
+                    self._dispatch(effect.message, turn)
+                case Subscribed():
+                    self._subscribed(effect.awaited, effect.error)
 
     def _fetch(self, message: SessionMessage) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
-            for admitted in self._admission.fetched(message.source, resolved.error, self._with.wall()):
-                self._dispatch(admitted)
-            self._admission_effects()
+            turn = self._begin_turn()
+            self._admission.handle(TokenVerified(message.source, resolved.error), turn)
+            self._perform(turn)
 
         self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
-    def _dispatch(self, message: SessionMessage) -> None:
+    def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         if address is not None and message.kind is not _DISCOVERY:
             self.send(address, Received((message,)))
         else:
-            self._unclaimed(message)
+            self._unclaimed(message, turn)
 
-    def _unclaimed(self, message: SessionMessage) -> None:
+    def _unclaimed(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         content = message.content
         if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        decision = self._invitations.unclaimed(message, self._with.clock())
-        if isinstance(decision, SessionMessage):
-            self._put_out((decision,), None)
-        elif isinstance(decision, Invitation):
-            self._invited(decision)
-        elif isinstance(decision, Refused):
-            self._count("refused")
-            self._log.warning("invitation refused", cause=decision.reason)
+        self._invitations.handle(message, turn)
+        # At once: what follows in the same batch may be for the session that this one begins.
+        self._perform(turn)
 
     # Outbound
 
@@ -307,9 +322,8 @@ class AppActor(LoopActor):
         except (AuthError, ConfigError) as error:
             self._unroutable(session, messages, error)
             return
-        if token is not self._token:
-            self._token = token
-            self._look_for_rotation()
+        if (generation := self._rotation.seen(token)) is not None:
+            self._rotated(generation)
         batches, refused = departures(messages, token, self._routes, self._connection, self._with.codec)
         for message, why in refused:
             self._unroutable(session, (message,), why)
@@ -317,17 +331,12 @@ class AppActor(LoopActor):
             forward = Forward(tuple(batch), self._connection, self.myAddress)
             self.send(self._routes.address(target), forward)
 
-    def _look_for_rotation(self) -> None:
-        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
-        provider = self._with.provider
-        if not isinstance(provider, RotatingProvider):
-            return
-        before, self._generation = self._generation, provider.generation
-        if before is not None and before != self._generation:
-            self._log.info("identity rotated")
-            self._count("rotations")
-            for address in self._sessions.values():
-                self.send(address, IdentityRotated(self._generation))
+    def _rotated(self, generation: int) -> None:
+        """The provider's identity was replaced."""
+        self._log.info("identity rotated")
+        self._count("rotations")
+        for address in self._sessions.values():
+            self.send(address, IdentityRotated(generation))
 
     def _unroutable(
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
@@ -374,20 +383,17 @@ class AppActor(LoopActor):
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
 
     def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any) -> None:
-        self._subscriptions.await_answer(subscription, handle, asker, self._with.clock())
+        self._subscriptions.await_answer(subscription, handle, asker, self._begin_turn())
         self._tell_node(subscription)
         self._arm()
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        turn = self._begin_turn()
         for record in message.records:
             if isinstance(record, SubscriptionAck):
-                self._acknowledged(record)
-
-    def _acknowledged(self, ack: SubscriptionAck) -> None:
-        outcome = self._subscriptions.acknowledged(ack)
-        if outcome is not None:
-            self._subscribed(*outcome)
+                self._subscriptions.handle(record, turn)
+        self._perform(turn)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         if awaited.handle is not None:
@@ -398,8 +404,9 @@ class AppActor(LoopActor):
     @handles(WakeupMessage)
     def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
-        for awaited, error in self._subscriptions.expire(self._with.clock()):
-            self._subscribed(awaited, error)
+        turn = self._begin_turn()
+        self._subscriptions.expire(turn)
+        self._perform(turn)
         for gone in [c for c in self._congested if self._routes.address(c) is None]:
             self._congestion(gone, congested=False)
         self._arm()
@@ -424,30 +431,24 @@ class AppActor(LoopActor):
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
 
-    @handles(UnsubscribeName)
-    def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
-        name = message.name.with_id(self._local.id)
-        try:
-            undo = self._subscriptions.undo_name(name, message.connection)
-        except SessionError as error:
-            self._complete(sender, message.handle, error)
-            return
-        self._invitations.give_up_name(name)
-        self._subscribe(undo, message.handle, sender)
-
     @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         route = self._subscriptions.route(message.name, message.connection)
         self._subscribe(route, message.handle, sender)
 
-    @handles(RemoveRoute)
-    def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
+    @handles(UnsubscribeName, RemoveRoute)
+    def _on_undo(self, message: UnsubscribeName | RemoveRoute, sender: ActorAddress) -> None:
         try:
-            undo = self._subscriptions.undo_route(message.name, message.connection)
+            if isinstance(message, RemoveRoute):
+                undo = self._subscriptions.undo_route(message.name, message.connection)
+            else:
+                name = message.name.with_id(self._local.id)
+                undo = self._subscriptions.undo_name(name, message.connection)
+                self._invitations.give_up_name(name)
         except SessionError as error:
             self._complete(sender, message.handle, error)
-            return
-        self._subscribe(undo, message.handle, sender)
+        else:
+            self._subscribe(undo, message.handle, sender)
 
     @handles(Bind)
     def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
@@ -473,64 +474,34 @@ class AppActor(LoopActor):
 
     @handles(OpenSession)
     def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
-        config = message.config
         if self._closing is not None:
             self._complete(message.inbox, message.handle, SessionClosed("the application is closing"))
             return
-        crypto: Crypto | None = None
-        if config.mls:
-            if self._with.crypto is None:
-                error = ConfigError(
-                    "mls_enabled: this application is not set up for MLS", field="mls_enabled"
-                )
-                self._complete(message.inbox, message.handle, error)
-                return
-            crypto = self._with.crypto()
-        destination = message.destination
-        if config.session_type is SessionKind.MULTICAST:
-            destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
-        core = Moderator(
-            self._setting(self._local, session_id, config, crypto),
-            destination,
-            message.handle,
-            self._with.clock(),
-        )
+        try:
+            core = self._cores.opened(session_id, message)
+        except ConfigError as error:
+            self._complete(message.inbox, message.handle, error)
+            return
         address = self._spawn(core, message.inbox)
-        self.send(
-            message.inbox,
-            SessionOpened(message.handle, session_id, address, self._local, destination, config, WINDOW),
-        )
+        opened = (message.handle, session_id, address, self._local, core.destination, message.config, WINDOW)
+        self.send(message.inbox, SessionOpened(*opened))
         self.send(address, BeginSession())
 
     def _invited(self, invitation: Invitation) -> None:
         if self._closing is not None:
             return
-        message, config, destination, leads = invitation
+        message = invitation.message
         if len(self._sessions) >= self._settings.sessions:
             self._count("refused")
             cause = f"{len(self._sessions)} sessions are open"
             self._log.warning("invitation refused", peer=str(message.source), cause=cause)
             return
-        crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
-        # Under the name that was invited, which need not be the first one of this application.
-        local = message.destination.with_id(self._local.id)
-        setting = self._setting(local, message.session_id, config, crypto)
         self._invitations.invited.add(message.session_id)
-        now = self._with.clock()
-        if leads:
-            moderator = ControlledModerator(setting, destination, message, now)
-            self.send(self._spawn(moderator, None), BeginSession())
-        else:
-            participant = Participant(setting, destination, message, now)
-            self.send(self._spawn(participant, None), Received((message,)))
+        address = self._spawn(self._cores.invited(invitation), None)
+        self.send(address, BeginSession() if invitation.leads else Received((message,)))
 
-    def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
-        return Setting(
-            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
-        )
-
-    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
+    def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
         address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
         self._sessions[core.session_id] = address
@@ -568,7 +539,7 @@ class AppActor(LoopActor):
 
     @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
-        self._invitations.gone(message.session_id, message.farewells, self._with.clock())
+        self._invitations.handle(message, self._begin_turn())
         self._forget(message.session_id, sender)
 
     @handles(ChildActorExited)

@@ -10,10 +10,13 @@ PARKED messages may wait, of all sources together; one more is dropped and count
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
+from actors.app.turn import AppTurn
+from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
-from actors.session.effects import Refused
+from actors.record import record
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, Verifier
 
@@ -24,21 +27,25 @@ TOKEN_TRUST = 1.0
 """Seconds for which a token that was verified is not verified again."""
 
 
+@record
+class TokenVerified(NamedTuple):
+    """The token of the first parked message of `source` was verified, or was not."""
+
+    source: Name
+    error: SlimError | None
+
+
 class Admission:
-    """Verifies senders. `fetching` gathers the messages whose tokens must be verified by awaiting; the
-    owner takes them away, and calls `fetched` for each."""
+    """Verifies senders, by the wall clock of the turn."""
 
     def __init__(self, verifier: Verifier, *, parked: int = PARKED) -> None:
-        self.fetching: list[SessionMessage] = []
-        self.refused: list[Refused] = []
-        """Why messages were dropped, for the log, until the owner takes it away."""
         self.unverified = 0
         self.overflowed = 0
         self._verifier = verifier
         self._bound = parked
-        self._verified: dict[str, float] = {}
+        self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
         self._parked: dict[Name, deque[SessionMessage]] = {}
-        self._strangers: set[Name] = set()
+        self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
 
@@ -55,39 +62,39 @@ class Admission:
             "parking_overflowed": self.overflowed,
         }
 
-    def admits(self, message: SessionMessage, now: float) -> bool:
-        """Whether `message` may be handled at `now` (Unix seconds). If not, it was dropped or parked."""
+    def admits(self, message: SessionMessage, turn: AppTurn) -> bool:
+        """Whether `message` may be handled now. If not, it was dropped or parked."""
+        now = turn.wall
         if self._parked and message.source in self._parked:
-            self._park(message)
+            self._park(message, turn)
             return False
         if now - self._verified.get(message.identity, 0.0) < TOKEN_TRUST:
             return True
         try:
             self._verifier.try_verify(message.identity, now)
         except InvalidToken as error:
-            self._refuse(message, error)
+            self._refuse(message, error, turn)
             return False
         except KeysMissing:
-            self._park(message)
+            self._park(message, turn)
             return False
-        if len(self._verified) >= KNOWN_TOKENS:
-            self._verified.clear()
-        self._verified[message.identity] = now
+        self._verified.remember(message.identity, now)
         return True
 
-    def fetched(self, source: Name, error: SlimError | None, now: float) -> list[SessionMessage]:
-        """The first parked message of `source` was verified, or not. Returns what may be handled now."""
-        waiting = self._parked.pop(source)
+    def handle(self, event: TokenVerified, turn: AppTurn) -> None:
+        """Release what may be handled now; what follows in the queue is judged in its turn."""
+        waiting = self._parked.pop(event.source)
         self._count -= len(waiting)
         first = waiting.popleft()
-        admitted = []
-        if error is None:
-            admitted.append(first)
+        if event.error is None:
+            turn.release(first)
         else:
-            self._refuse(first, error)
-        return admitted + [message for message in waiting if self.admits(message, now)]
+            self._refuse(first, event.error, turn)
+        for message in waiting:
+            if self.admits(message, turn):
+                turn.release(message)
 
-    def _park(self, message: SessionMessage) -> None:
+    def _park(self, message: SessionMessage, turn: AppTurn) -> None:
         if self._count >= self._bound:
             self.overflowed += 1
             return
@@ -95,14 +102,12 @@ class Admission:
         waiting = self._parked.setdefault(message.source, deque())
         waiting.append(message)
         if len(waiting) == 1:
-            self.fetching.append(message)
+            turn.verify(message)
 
-    def _refuse(self, message: SessionMessage, error: SlimError) -> None:
+    def _refuse(self, message: SessionMessage, error: SlimError, turn: AppTurn) -> None:
         self.unverified += 1
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:
-            if len(self._strangers) >= STRANGERS:
-                self._strangers.clear()
-            self._strangers.add(message.source)
-        self.refused.append(Refused(f"{message.kind.name} of {message.source}: {error}", alarming=first))
+            self._strangers.remember(message.source, None)
+        turn.drop(f"{message.kind.name} of {message.source}: {error}", alarming=first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.app.admission import KNOWN_TOKENS
+from actors.memo import Memo
 from actors.session.peers import PeerGeneration, generation
 from identity.errors import InvalidToken
 from identity.protocols import KeysMissing, Verifier
@@ -16,7 +17,7 @@ class PeerGenerations:
     def __init__(self, verifier: Verifier, wall: Callable[[], float]) -> None:
         self._verifier = verifier
         self._wall = wall
-        self._known: dict[str, PeerGeneration] = {}
+        self._known: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
 
     def __call__(self, token: str) -> PeerGeneration:
         known = self._known.get(token)
@@ -25,7 +26,5 @@ class PeerGenerations:
                 known = generation(self._verifier.try_get_claims(token, self._wall()))
             except (InvalidToken, KeysMissing):
                 return PeerGeneration.UNKNOWN
-            if len(self._known) >= KNOWN_TOKENS:
-                self._known.clear()
-            self._known[token] = known
+            self._known.remember(token, known)
         return known

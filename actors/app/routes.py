@@ -74,7 +74,7 @@ class Routes:
         found = {
             session_id: None
             for name, sessions in self._bound.items()
-            if not self._router.route(name.key, name.id, ALL)
+            if not self._router.route(name.key, name.instance, ALL)
             for session_id, bound in sessions.items()
             if bound == connection
         }
@@ -87,7 +87,7 @@ class Routes:
         if pinned is not None and pinned in addresses:
             return (pinned,)
         destination = message.destination
-        routed = self._router.route(destination.key, destination.id, message.fanout)
+        routed = self._router.route(destination.key, destination.instance, message.fanout)
         if routed and message.fanout == ONE:
             return routed
         sessions = self._bound.get(destination)

@@ -13,39 +13,48 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
+from actors.record import record
+from actors.system import Address
 from identity.errors import SlimError
 
 
+@record
 class FramesIn(NamedTuple):
     """Link to its Connection: what one read brought, in order."""
 
     frames: tuple[Inbound, ...]
 
 
+@record
 class LinkDrained(NamedTuple):
     """Link to its Connection: the backlog fell below the low-water mark."""
 
 
+@record
 class Start(NamedTuple):
     """To a new Connection: attach to the route table and begin to read."""
 
 
+@record
 class LinkLost(NamedTuple):
     """Dialled link to its Connection: the stream broke; the link goes on dialling."""
 
     cause: str
 
 
+@record
 class LinkClosed(NamedTuple):
     """Link to its Connection: the stream is over. `cause` is for people."""
 
     cause: str
 
 
+@record
 class LinkRestored(NamedTuple):
     """Dialled link to its Connection: a new stream stands in the place of a lost one."""
 
 
+@record
 class Forward(NamedTuple):
     """Connection or App to a Connection or App: put these out, in order.
 
@@ -54,21 +63,24 @@ class Forward(NamedTuple):
 
     frames: tuple[Frame | SessionMessage, ...]
     sender: int
-    reply_to: Any
+    reply_to: Address
 
 
+@record
 class Transmit(NamedTuple):
     """RouteTable to a Connection: write these records of the protocol itself."""
 
     records: tuple[Subscription | SubscriptionAck | LinkNegotiation, ...]
 
 
+@record
 class Congested(NamedTuple):
     """Connection to one that forwards to it: my outbox is above its high-water mark."""
 
     connection: int
 
 
+@record
 class TooLarge(NamedTuple):
     """Connection to one that forwards to it: these are over my link's limit (bytes) and were not written."""
 
@@ -76,17 +88,19 @@ class TooLarge(NamedTuple):
     limit: int
 
 
+@record
 class Drained(NamedTuple):
     """Connection to one that it told Congested: there is room again."""
 
     connection: int
 
 
+@record
 class Attach(NamedTuple):
     """Connection or App to the RouteTable: I exist. The answer is Attached."""
 
     connection: int
-    address: Any
+    address: Address
     local: bool
     dialled: bool = False
     """We opened it: its routes survive a loss of the stream and are sent again."""
@@ -94,12 +108,14 @@ class Attach(NamedTuple):
     """What all streams of one TCP connection have in common; empty: nothing, it stands alone."""
 
 
+@record
 class Attached(NamedTuple):
     """RouteTable to a Connection or App: others can reach you by your index."""
 
     connection: int
 
 
+@record
 class Detach(NamedTuple):
     """Connection or App to the RouteTable: I am gone, and so is all that was subscribed through me."""
 
@@ -109,6 +125,7 @@ class Detach(NamedTuple):
     """What applications are told who have nobody else to wait for: set by connections that we dialled."""
 
 
+@record
 class ConnectionGone(NamedTuple):
     """RouteTable to an App: this connection will not come back, and the table is without it already."""
 
@@ -116,16 +133,19 @@ class ConnectionGone(NamedTuple):
     error: SlimError
 
 
+@record
 class Echo(NamedTuple):
     """Connection to the RouteTable, and back: all that I sent before is done."""
 
 
+@record
 class Reattach(NamedTuple):
     """Dialled connection to the RouteTable: the stream is new; send again what had been forwarded."""
 
     connection: int
 
 
+@record
 class Negotiated(NamedTuple):
     """Connection to the RouteTable: the peer told its link id and version (`dataplane.md` 4)."""
 
@@ -134,6 +154,7 @@ class Negotiated(NamedTuple):
     version: str
 
 
+@record
 class Subscribing(NamedTuple):
     """Connection or App to the RouteTable: a subscription arrived on this connection."""
 
@@ -141,6 +162,7 @@ class Subscribing(NamedTuple):
     subscription: Subscription
 
 
+@record
 class Acknowledged(NamedTuple):
     """Connection to the RouteTable: the peer acknowledged a subscription that we forwarded."""
 
@@ -148,6 +170,7 @@ class Acknowledged(NamedTuple):
     ack: SubscriptionAck
 
 
+@record
 class RouteEntry(NamedTuple):
     """Whether a connection is a target of a name, with its instance id."""
 
@@ -158,15 +181,17 @@ class RouteEntry(NamedTuple):
     present: bool = True
 
 
+@record
 class WatchRoutes(NamedTuple):
     """To the RouteTable: tell `inbox` by RoutesChanged what is in the table, then what changes.
 
     For those who cannot read the table where it is: another process, another node.
     """
 
-    inbox: Any
+    inbox: Address
 
 
+@record
 class RoutesChanged(NamedTuple):
     """RouteTable to who watches it: what has changed, each (name, connection) once."""
 
@@ -175,16 +200,19 @@ class RoutesChanged(NamedTuple):
     """This is all there is: forget what was told before."""
 
 
+@record
 class Sweep(NamedTuple):
     """The route table to itself: the mailbox has come round, send what the changes brought about."""
 
 
+@record
 class Status(NamedTuple):
     """Ask for figures; the answer is a StatusReport with the same tag."""
 
     tag: int = 0
 
 
+@record
 class StatusReport(NamedTuple):
     """Figures by name, for people and tests."""
 
@@ -192,16 +220,18 @@ class StatusReport(NamedTuple):
     tag: int = 0
 
 
+@record
 class Opened(NamedTuple):
     """To the Gateway: the link with this index is there; give it a Connection."""
 
     connection: int
     dialled_as: str | None = None
     """Our link id, when we dialled."""
-    observer: Any = None
+    observer: Address | None = None
     """Who wants to be told ConnectionState, beside the Gateway."""
 
 
+@record
 class ConnectionState(NamedTuple):
     """Connection to its observers: where it stands. One of the words below, and why."""
 
@@ -211,10 +241,12 @@ class ConnectionState(NamedTuple):
     detail: str = ""
 
 
+@record
 class Gather(NamedTuple):
     """Ask the Gateway for every connection's figures; the answer is a StatusReport."""
 
 
+@record
 class Close(NamedTuple):
     """Close now; `cause` is for people."""
 

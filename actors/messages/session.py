@@ -2,7 +2,7 @@
 
 Three parties, told apart by who may send a record:
 
-- the *application* is the API layer, reached at a *inbox*: an address whose mail goes to ordinary code;
+- the *application* is the API layer, reached at an *inbox*: an address whose mail goes to ordinary code;
 - the *App* actor owns one application name, its identity and the choice of routes;
 - a *Session* actor owns one session. The application talks to it directly once it knows its address.
 
@@ -23,11 +23,14 @@ from typing import Any, NamedTuple
 
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
+from actors.record import record, renamed
+from actors.system import Address
 from identity.errors import SlimError
 
 # What describes sessions
 
 
+@record
 class SessionConfig(NamedTuple):
     """How a session behaves (`session.md` 1); times in seconds."""
 
@@ -45,6 +48,7 @@ class SessionConfig(NamedTuple):
         return self.interval is not None and self.max_retries is not None
 
 
+@record
 class AppSettings(NamedTuple):
     """Bounds and times of one application; the defaults are right for most."""
 
@@ -61,6 +65,7 @@ class AppSettings(NamedTuple):
     """Seconds to wait for the node's answer to a subscription (`dataplane.md` 10)."""
 
 
+@record
 class Outgoing(NamedTuple):
     """One message that an application publishes."""
 
@@ -75,6 +80,7 @@ class Outgoing(NamedTuple):
     """publish_to: the connection that member's message came over."""
 
 
+@record
 class Failure(NamedTuple):
     """An operation that did not work."""
 
@@ -85,17 +91,21 @@ class Failure(NamedTuple):
 # Application to its App
 
 
+@renamed(port="inbox")
+@record
 class Listen(NamedTuple):
     """SessionAnnounced goes to `inbox` from now on; what waited goes first."""
 
-    inbox: Any
+    inbox: Address
 
 
+@renamed(port="inbox")
+@record
 class OpenSession(NamedTuple):
     """Create a session. SessionOpened (or a Failure) answers at once; `handle` completes when it stands."""
 
     handle: int
-    inbox: Any
+    inbox: Address
     """Where all about this session goes: SessionOpened, Completed, Delivered, SessionEnded.
     Other operations of the application are answered at the sender's address."""
     destination: Name
@@ -103,6 +113,7 @@ class OpenSession(NamedTuple):
     config: SessionConfig
 
 
+@record
 class SubscribeName(NamedTuple):
     """Receive for `name` too, under the application's own id; `connection` is told as well, if given."""
 
@@ -111,6 +122,7 @@ class SubscribeName(NamedTuple):
     connection: int | None = None
 
 
+@record
 class UnsubscribeName(NamedTuple):
     """Undo SubscribeName."""
 
@@ -119,6 +131,7 @@ class UnsubscribeName(NamedTuple):
     connection: int | None = None
 
 
+@record
 class SetRoute(NamedTuple):
     """Messages for `name` leave by `connection`."""
 
@@ -127,6 +140,7 @@ class SetRoute(NamedTuple):
     connection: int
 
 
+@record
 class RemoveRoute(NamedTuple):
     """Undo SetRoute."""
 
@@ -135,6 +149,7 @@ class RemoveRoute(NamedTuple):
     connection: int
 
 
+@record
 class CloseApp(NamedTuple):
     """Close every session gracefully within `grace` seconds, then go. Completed answers."""
 
@@ -142,43 +157,52 @@ class CloseApp(NamedTuple):
     grace: float = 60.0
 
 
-# Application to a Session (scripts may send these too, with a inbox of their own)
+# Application to a Session (scripts may send these too, with an inbox of their own)
 
 
+@renamed(port="inbox")
+@record
 class Adopt(NamedTuple):
     """Everything about this announced session goes to `inbox` from now on; what waited goes first."""
 
-    inbox: Any
+    inbox: Address
 
 
+@record
 class Publish(NamedTuple):
     """Send these, in order."""
 
     items: tuple[Outgoing, ...]
 
 
+@record
 class Taken(NamedTuple):
     """The application consumed this many delivered items."""
 
     items: int
 
 
+@renamed(port="inbox")
+@record
 class Invite(NamedTuple):
     """Add `name` to the group (moderator only). The outcome goes to `inbox`, or else to the session's."""
 
     handle: int
     name: Name
-    inbox: Any = None
+    inbox: Address | None = None
 
 
+@renamed(port="inbox")
+@record
 class RemoveMember(NamedTuple):
     """Take `name` (compared without id) out of the group (moderator only)."""
 
     handle: int
     name: Name
-    inbox: Any = None
+    inbox: Address | None = None
 
 
+@record
 class SetTimers(NamedTuple):
     """Other timer values for messages sent from now on; both None: best effort."""
 
@@ -187,6 +211,7 @@ class SetTimers(NamedTuple):
     max_retries: int | None
 
 
+@record
 class CloseSession(NamedTuple):
     """End the session: no new messages, await acknowledgements for at most `grace` seconds, say goodbye."""
 
@@ -195,27 +220,33 @@ class CloseSession(NamedTuple):
     grace: float = 60.0
 
 
+@renamed(port="inbox")
+@record
 class Watch(NamedTuple):
     """Tell `inbox` about membership: at once a Membership, then every change."""
 
-    inbox: Any
+    inbox: Address
 
 
+@renamed(port="inbox")
+@record
 class Unwatch(NamedTuple):
     """Undo Watch."""
 
-    inbox: Any
+    inbox: Address
 
 
 # App or Session to the application
 
 
+@renamed(room="credit")
+@record
 class SessionOpened(NamedTuple):
     """The session that OpenSession asked for exists here; whether the peer joins, its handle will tell."""
 
     handle: int
     session_id: int
-    address: Any
+    address: Address
     """The Session actor."""
     source: Name
     """The local end."""
@@ -224,11 +255,13 @@ class SessionOpened(NamedTuple):
     credit: int
 
 
+@renamed(room="credit")
+@record
 class SessionAnnounced(NamedTuple):
     """To the application's inbox: somebody invited us, and the session stands. Adopt it."""
 
     session_id: int
-    address: Any
+    address: Address
     source: Name
     destination: Name
     """The initiator point to point, the channel in a group."""
@@ -236,6 +269,8 @@ class SessionAnnounced(NamedTuple):
     credit: int
 
 
+@renamed(room="credit")
+@record
 class Completed(NamedTuple):
     """Outcomes of operations, and credit for further messages."""
 
@@ -247,6 +282,7 @@ class Completed(NamedTuple):
     credit: int = 0
 
 
+@record
 class Delivered(NamedTuple):
     """Messages for the application, in order, and errors in the place where its next receive meets them.
 
@@ -257,6 +293,7 @@ class Delivered(NamedTuple):
     items: tuple[SessionMessage | SlimError, ...]
 
 
+@record
 class SessionEnded(NamedTuple):
     """The last word of a session, after everything else; every operation it knew has been answered.
 
@@ -271,6 +308,7 @@ class SessionEnded(NamedTuple):
 # Session to whoever watches
 
 
+@record
 class Membership(NamedTuple):
     """Who is in, the local end included, full names."""
 
@@ -281,6 +319,7 @@ class Membership(NamedTuple):
     fingerprint: str = ""
 
 
+@record
 class MemberJoined(NamedTuple):
     """A member came; `members` is the list with it."""
 
@@ -289,6 +328,7 @@ class MemberJoined(NamedTuple):
     members: tuple[Name, ...]
 
 
+@record
 class MemberLeft(NamedTuple):
     """A member went; `members` is the list without it. `cause` is for people."""
 
@@ -298,6 +338,7 @@ class MemberLeft(NamedTuple):
     cause: str = ""
 
 
+@record
 class EpochChanged(NamedTuple):
     """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
 
@@ -311,18 +352,21 @@ class EpochChanged(NamedTuple):
 # App to a Session
 
 
+@record
 class IdentityRotated(NamedTuple):
     """What the application proves its identity with was replaced; messages carry the new one from now on."""
 
     generation: int
 
 
+@record
 class Received(NamedTuple):
     """Verified messages of this session, in order of arrival."""
 
     messages: tuple[SessionMessage, ...]
 
 
+@record
 class Unroutable(NamedTuple):
     """These could not leave: nothing leads to their destination, or no token is at hand."""
 
@@ -330,12 +374,14 @@ class Unroutable(NamedTuple):
     error: SlimError
 
 
+@record
 class Stranded(NamedTuple):
     """The connection that led to this session's peers is gone for good, and no other leads to them."""
 
     error: SlimError
 
 
+@record
 class Bound(NamedTuple):
     """The outcome of a Bind with a subscription."""
 
@@ -343,6 +389,7 @@ class Bound(NamedTuple):
     error: SlimError | None = None
 
 
+@record
 class CredentialGranted(NamedTuple):
     """The token that CredentialWanted asked for, or why there is none."""
 
@@ -353,14 +400,17 @@ class CredentialGranted(NamedTuple):
         return f"Credential(token of {len(self.token)} characters, error={self.error!r})"
 
 
+@record
 class Verification(NamedTuple):
     """The App's verifier has looked at the tokens of VerificationWanted; what it found, it now knows."""
 
 
+@record
 class BeginSession(NamedTuple):
     """To a new Session of our own: discover, or wait for invitations to make."""
 
 
+@record
 class Resolved(NamedTuple):
     """To the App, from a task it started: the outcome of what could not be had at once."""
 
@@ -372,6 +422,7 @@ class Resolved(NamedTuple):
         return f"Resolved(tag={self.tag}, token of {len(self.token)} characters, error={self.error!r})"
 
 
+@record
 class Congestion(NamedTuple):
     """Whether some connection that this application sends to has its outbox above the high-water mark."""
 
@@ -381,6 +432,7 @@ class Congestion(NamedTuple):
 # A Session to itself
 
 
+@record
 class Computed(NamedTuple):
     """It is time to go on with a long piece of cryptography."""
 
@@ -388,12 +440,14 @@ class Computed(NamedTuple):
 # Session to its App
 
 
+@record
 class Outbound(NamedTuple):
     """Put these out, in order; the App fills in the identity and finds the way."""
 
     messages: tuple[SessionMessage, ...]
 
 
+@record
 class Bind(NamedTuple):
     """Routes and channel subscriptions of a session, kept by the App until Unbind or the session's end."""
 
@@ -403,31 +457,37 @@ class Bind(NamedTuple):
     """Also receive for `name` (a channel), announced on `connection`."""
 
 
+@record
 class Unbind(NamedTuple):
     """Undo Bind."""
 
     name: Name
 
 
+@record
 class Announce(NamedTuple):
     """This session was invited and stands: tell the application."""
 
     opened: SessionAnnounced
 
 
+@renamed(port="inbox")
+@record
 class Adopted(NamedTuple):
     """The application took over an announced session; its inbox, should the Session fail."""
 
     session_id: int
-    inbox: Any
+    inbox: Address
 
 
+@record
 class CredentialWanted(NamedTuple):
     """Obtain a token that carries `claims` (the MLS credential); Credential answers."""
 
     claims: dict[str, Any]
 
 
+@record
 class VerificationWanted(NamedTuple):
     """Have the verifier fetch what it needs to judge these tokens, each at its Unix time; Verification
     answers. For credentials of MLS."""
@@ -438,6 +498,7 @@ class VerificationWanted(NamedTuple):
         return f"VerificationWanted({len(self.tokens)} tokens)"
 
 
+@record
 class SessionGone(NamedTuple):
     """The session is over. `farewells` answer repeated requests of peers who missed our last words."""
 

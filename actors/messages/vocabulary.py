@@ -17,19 +17,11 @@ from typing import Any
 
 import msgpack
 
-import actors.errors
-import identity.errors
 from actors.names import Name
-from identity.errors import SlimError
+from actors.record import is_record_class
+from identity.errors import SlimError, error_class, names_of_error
 
 _RECORD, _TUPLE, _NAME, _MAP, _ERROR, _ENUM, _BIGINT, _SET = range(1, 9)
-
-_ERRORS: dict[str, type[SlimError]] = {
-    name: value
-    for module in (identity.errors, actors.errors)
-    for name, value in vars(module).items()
-    if isinstance(value, type) and issubclass(value, SlimError)
-}
 
 
 class Vocabulary:
@@ -43,13 +35,20 @@ class Vocabulary:
 
     @classmethod
     def of(cls, *modules: ModuleType) -> Vocabulary:
-        """The vocabulary of all NamedTuples and IntEnums declared in `modules`."""
-        records = {
-            name: value
-            for module in modules
-            for name, value in vars(module).items()
-            if isinstance(value, type) and value.__module__ == module.__name__ and _is_record(value)
-        }
+        """The vocabulary of all records and IntEnums declared in `modules`.
+
+        Raises TypeError for two classes of one name, which is what they travel under.
+        """
+        records: dict[str, type] = {}
+        for module in modules:
+            for value in vars(module).values():
+                if isinstance(value, type) and value.__module__ == module.__name__ and _travels(value):
+                    other = records.setdefault(value.__name__, value)
+                    if other is not value:
+                        raise TypeError(
+                            f"two records travel as {value.__name__}: of {other.__module__} "
+                            f"and of {value.__module__}"
+                        )
         return cls(records)
 
     def extend(self, kind: type, pack: Any, unpack: Any) -> None:
@@ -82,8 +81,8 @@ class Vocabulary:
             return self._ext(_RECORD, [name, *value])
         if kind is tuple:
             return self._ext(_TUPLE, list(value))
-        if kind is Name:
-            return self._ext(_NAME, [*value.key, *value.strings, value.id])
+        if isinstance(value, Name):
+            return self._ext(_NAME, [value.key, *value.strings, value.instance])
         if kind is dict:
             return self._ext(_MAP, [x for pair in value.items() for x in pair])
         if kind is frozenset:
@@ -91,7 +90,7 @@ class Vocabulary:
         if kind is int:
             return msgpack.ExtType(_BIGINT, str(value).encode())
         if isinstance(value, SlimError):
-            return self._ext(_ERROR, [kind.__name__, str(value), dict(vars(value))])
+            return self._ext(_ERROR, [names_of_error(kind), str(value), dict(vars(value))])
         for foreign, (code, pack) in self._foreign.items():
             if isinstance(value, foreign):
                 return msgpack.ExtType(code, pack(value))
@@ -111,7 +110,7 @@ class Vocabulary:
         if code == _TUPLE:
             return tuple(items)
         if code == _NAME:
-            return Name.from_wire((items[0], items[1], items[2]), (items[3], items[4], items[5]), items[6])
+            return Name.from_wire(items[0], (items[1], items[2], items[3]), items[4])
         if code == _MAP:
             return dict(zip(items[::2], items[1::2], strict=True))
         if code == _SET:
@@ -125,13 +124,17 @@ class Vocabulary:
         raise ValueError(f"unknown extension type {code}")
 
 
-def _is_record(kind: type) -> bool:
-    return (issubclass(kind, tuple) and hasattr(kind, "_fields")) or issubclass(kind, enum.IntEnum)
+def _travels(kind: type) -> bool:
+    return is_record_class(kind) or issubclass(kind, enum.IntEnum)
 
 
-def _error(name: str, text: str, fields: dict[str, Any]) -> SlimError:
-    """An error again, with its text and fields, whatever its constructor wants."""
-    kind = _ERRORS.get(name, SlimError)
+def _error(names: list[str], text: str, fields: dict[str, Any]) -> SlimError:
+    """An error again, with its text and fields, whatever its constructor wants.
+
+    `names` are its class's and those of its bases: an error declared where this process has not been is
+    one of the nearest base that it knows.
+    """
+    kind = error_class(names)
     error = kind.__new__(kind)
     Exception.__init__(error, text)
     vars(error).update(fields)

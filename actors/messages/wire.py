@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from actors.names import Key, Name
+from actors.names import InstanceId, Key, Name
+from actors.record import record
 
 UNSET_PAYLOAD_TYPE = "msg"
 """What an application sees when a message carries no payload type (`session.md` 2)."""
@@ -55,6 +56,7 @@ IS_MODERATOR = "IS_MODERATOR"
 TRUE = "TRUE"
 
 
+@record
 class Payload(NamedTuple):
     """ApplicationPayload: what an application said. Empty in acknowledgements and requests."""
 
@@ -62,6 +64,7 @@ class Payload(NamedTuple):
     blob: bytes = b""
 
 
+@record
 class TimerSettings(NamedTuple):
     """How long between attempts (seconds; milliseconds on the wire) and how many re-sends."""
 
@@ -69,6 +72,7 @@ class TimerSettings(NamedTuple):
     max_retries: int
 
 
+@record
 class MlsPayload(NamedTuple):
     """An MLS handshake message (a complete MLSMessage) and the moderator's running number for it."""
 
@@ -76,16 +80,19 @@ class MlsPayload(NamedTuple):
     content: bytes
 
 
+@record
 class DiscoveryRequest(NamedTuple):
     """Who is there under the destination's name? `destination` is set by controllers only."""
 
     destination: Name | None = None
 
 
+@record
 class DiscoveryReply(NamedTuple):
     """The message's source is."""
 
 
+@record
 class JoinRequest(NamedTuple):
     """Take part in a session. `channel` is the group's name; absent point to point."""
 
@@ -94,22 +101,26 @@ class JoinRequest(NamedTuple):
     channel: Name | None = None
 
 
+@record
 class JoinReply(NamedTuple):
     """I do. `key_package` is there when the session uses MLS."""
 
     key_package: bytes | None = None
 
 
+@record
 class LeaveRequest(NamedTuple):
     """Leave (from the moderator), or I leave (metadata LEAVING_SESSION)."""
 
     destination: Name | None = None
 
 
+@record
 class LeaveReply(NamedTuple):
     """Gone."""
 
 
+@record
 class GroupAdd(NamedTuple):
     """To the channel: a member comes. `participants` is the new list with full names."""
 
@@ -118,6 +129,7 @@ class GroupAdd(NamedTuple):
     mls: MlsPayload | None = None
 
 
+@record
 class GroupRemove(NamedTuple):
     """To the channel: a member goes. `participants` is the list before the removal."""
 
@@ -126,6 +138,7 @@ class GroupRemove(NamedTuple):
     mls: MlsPayload | None = None
 
 
+@record
 class GroupWelcome(NamedTuple):
     """To the new member: who is in, itself and the moderator included."""
 
@@ -133,12 +146,14 @@ class GroupWelcome(NamedTuple):
     mls: MlsPayload | None = None
 
 
+@record
 class GroupClose(NamedTuple):
     """To all: the session ends."""
 
     participants: tuple[Name, ...]
 
 
+@record
 class GroupProposal(NamedTuple):
     """Defined by the protocol, sent by nobody (`session.md` 10)."""
 
@@ -146,14 +161,17 @@ class GroupProposal(NamedTuple):
     mls_proposal: bytes
 
 
+@record
 class GroupAck(NamedTuple):
     """Done, for GROUP_WELCOME, GROUP_ADD, GROUP_REMOVE and GROUP_CLOSE."""
 
 
+@record
 class GroupNack(NamedTuple):
     """Defined by the protocol, sent by nobody."""
 
 
+@record
 class Ping(NamedTuple):
     """Are you there, and its answer."""
 
@@ -176,6 +194,7 @@ Command = (
 )
 
 
+@record
 class SessionMessage(NamedTuple):
     """One message of a session (a Publish): all that `session.md` 2 names."""
 
@@ -196,6 +215,19 @@ class SessionMessage(NamedTuple):
     """Received: the connection it came over. Sent: leave by exactly this connection (forward_to)."""
 
 
+@record
+class Scanned(NamedTuple):
+    """What the gateway read of the body of a data message, but for its message id."""
+
+    session_type: int
+    kind: int
+    session_id: int
+    payload_type: str
+    blob: int
+    """Where the application's bytes begin; they end with the Publish."""
+
+
+@record
 class Frame(NamedTuple):
     """A Publish on its way through a node: where it wants to go, and its bytes, which nobody opens.
 
@@ -203,7 +235,7 @@ class Frame(NamedTuple):
     """
 
     key: Key
-    id: int
+    instance: InstanceId
     fanout: int
     control: bool
     """A session control message or acknowledgement: never dropped for lack of credit."""
@@ -213,8 +245,10 @@ class Frame(NamedTuple):
     """How many bytes of `body` belong to the Publish; what follows them is the Message's."""
     body: bytes
     """Everything behind the header: session, content, metadata."""
-    scanned: tuple[int, int, int, int, str, int] | None = None
-    """What the gateway read of a data message's body on its way in, so that it need not read it again."""
+    scanned: Scanned | None = None
+    """Of a data message, on its way in: its body need not be read again."""
+    message_id: int = 0
+    """Known where `scanned` is."""
 
     @property
     def size(self) -> int:
@@ -222,6 +256,7 @@ class Frame(NamedTuple):
         return len(self.header) + len(self.body) + 4
 
 
+@record
 class Subscription(NamedTuple):
     """Subscribe or Unsubscribe (`dataplane.md` 5)."""
 
@@ -235,6 +270,7 @@ class Subscription(NamedTuple):
     forward_to: int | None = None
 
 
+@record
 class LinkNegotiation(NamedTuple):
     """Who dialled, and what it speaks (`dataplane.md` 4)."""
 
@@ -243,6 +279,7 @@ class LinkNegotiation(NamedTuple):
     is_reply: bool = False
 
 
+@record
 class SubscriptionAck(NamedTuple):
     """The outcome of a Subscription that carried an id."""
 

@@ -183,7 +183,7 @@ class Connection(LoopActor):
             if type(frame) is not Frame:
                 self._on_record(frame)
                 continue
-            targets = route(frame.key, frame.id, frame.fanout)
+            targets = route(frame.key, frame.instance, frame.fanout)
             if not targets:
                 self._unrouted += 1
             for target in targets:

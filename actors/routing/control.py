@@ -28,6 +28,7 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
+from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.shares import Holder, Shares, places
 from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
@@ -63,6 +64,7 @@ class RouteTurn:
         self.told.append((address, message))
 
 
+@record
 class KnownConnection(NamedTuple):
     """What the core knows of a connection."""
 
@@ -73,6 +75,7 @@ class KnownConnection(NamedTuple):
     """Whose share of the table its subscriptions count against."""
 
 
+@record
 class _AwaitedAck(NamedTuple):
     """A forwarded subscription whose acknowledgement is awaited."""
 
@@ -88,6 +91,7 @@ _Asked = tuple[int, int]
 """The connection that a subscription was forwarded to, and its id."""
 
 
+@record
 class _Lost(NamedTuple):
     """What is kept of a connection that may return."""
 

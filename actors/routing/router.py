@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from thespian.actors import ActorAddress
 
+from actors.memo import Memo
 from actors.messages.wire import ONE
-from actors.names import Key
+from actors.names import InstanceId, Key
 from actors.routing.view import Instance, RouteView, Targets
 
 _EMPTY: tuple[int, ...] = ()
@@ -31,9 +32,9 @@ class Router:
     def __init__(self, own: int, view: RouteView) -> None:
         self._own = own
         self._view = view
-        self._others: dict[Instance, tuple[Targets, tuple[int, ...]]] = {}
+        self._others: Memo[Instance, tuple[Targets, tuple[int, ...]]] = Memo(_MEMORY_BOUND)
         """All targets of a name but ourselves, who are one of them; true while the targets are the same."""
-        self._turns: dict[Instance, int] = {}
+        self._turns: Memo[Instance, int] = Memo(_MEMORY_BOUND)
 
     @property
     def addresses(self) -> Mapping[int, ActorAddress]:
@@ -45,7 +46,7 @@ class Router:
         targets = self._view.by_name.get(key)
         return targets is not None and connection in targets.local
 
-    def route(self, key: Key, id: int, fanout: int) -> tuple[int, ...]:
+    def route(self, key: Key, id: InstanceId, fanout: int) -> tuple[int, ...]:
         """The connections for a message to (key, id); empty when there is no match."""
         targets = self._view.find(key, id)
         if targets is None:
@@ -55,17 +56,15 @@ class Router:
         connections = targets.all
         return connections if self._own not in connections else self._all_others(key, id, targets)
 
-    def _all_others(self, key: Key, id: int, targets: Targets) -> tuple[int, ...]:
+    def _all_others(self, key: Key, id: InstanceId, targets: Targets) -> tuple[int, ...]:
         known = self._others.get((key, id))
         if known is not None and known[0] is targets:
             return known[1]
         others = tuple(c for c in targets.all if c != self._own)
-        if len(self._others) >= _MEMORY_BOUND:
-            self._others.clear()
-        self._others[key, id] = (targets, others)
+        self._others.remember((key, id), (targets, others))
         return others
 
-    def _one(self, key: Key, id: int, targets: Targets) -> tuple[int, ...]:
+    def _one(self, key: Key, id: InstanceId, targets: Targets) -> tuple[int, ...]:
         for connections in (targets.local, targets.remote):
             if len(connections) == 1:
                 if connections[0] != self._own:
@@ -76,13 +75,11 @@ class Router:
                     return (chosen,)
         return _EMPTY
 
-    def _next(self, key: Key, id: int, connections: tuple[int, ...]) -> int | None:
+    def _next(self, key: Key, id: InstanceId, connections: tuple[int, ...]) -> int | None:
         turn = self._turns.get((key, id), self._own)
         for step in range(len(connections)):
             chosen = connections[(turn + step) % len(connections)]
             if chosen != self._own:
-                if len(self._turns) >= _MEMORY_BOUND:
-                    self._turns.clear()
-                self._turns[key, id] = turn + step + 1
+                self._turns.remember((key, id), turn + step + 1)
                 return chosen
         return None

@@ -68,7 +68,7 @@ class SubscriptionTable:
     """Subscriptions by name, with references counted per (name, connection, subscription id).
 
     `add` is idempotent for the same triple; `remove` takes one reference away, and the entry disappears
-    with its last. Names without id are stored under NO_ID.
+    with its last. Names without id are stored under NO_INSTANCE.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class SubscriptionTable:
 
     def add(self, name: Name, connection: int, subscription_id: int) -> bool:
         """Let messages for `name` go to `connection`. Returns False when it was so already."""
-        instance = (name.key, name.id)
+        instance = (name.key, name.instance)
         mine = self._references.setdefault(connection, {})
         references = mine.get(instance)
         if references is None:
@@ -126,7 +126,7 @@ class SubscriptionTable:
         The reference under id 0, left behind by a client that re-subscribed after a reconnect, goes with
         it; where only that one was there, removing it is a success (`dataplane.md` 8).
         """
-        instance = (name.key, name.id)
+        instance = (name.key, name.instance)
         if name.key not in self._by_name:
             raise SubscriptionNotFound("subscription not found")
         if instance not in self._by_instance:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.names import NO_ID, Key
+from actors.names import NO_INSTANCE, InstanceId, Key
 
-Instance = tuple[Key, int]
-"""A name with its instance id; NO_ID for those who subscribed the name alone."""
+Instance = tuple[Key, InstanceId]
+"""A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
 
 
 class Targets(NamedTuple):
@@ -62,9 +62,9 @@ class RouteView:
         self.addresses = addresses
         """The actor that puts frames out on a connection."""
 
-    def find(self, key: Key, id: int) -> Targets | None:
+    def find(self, key: Key, id: InstanceId) -> Targets | None:
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
-        return self.by_name.get(key) if id == NO_ID else self.by_instance.get((key, id))
+        return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
 
 
 def _without(connections: tuple[int, ...], connection: int) -> tuple[int, ...]:

@@ -22,7 +22,6 @@ from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
-    BeginSession,
     Bind,
     Completed,
     Computed,
@@ -46,12 +45,12 @@ from actors.messages.session import (
     Watch,
 )
 from actors.messages.wire import SessionMessage
-from actors.session.conversation import WINDOW
+from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
+from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.failed import FailedSession
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
+from actors.session.turn import Turn
 from actors.system import Cancellable, Directive, LoopActor, handles
 
 if TYPE_CHECKING:
@@ -74,13 +73,14 @@ class SessionActor(LoopActor):
 
     def __init__(
         self,
-        core: Moderator | Participant,
+        core: SessionCore,
         app: ActorAddress,
         clock: Callable[[], float],
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
-        self._core: Moderator | Participant | FailedSession = core
+        self._core: SessionCore | FailedSession = core
+        self._turn = Turn()
         self._app = app
         self._clock = clock
         self._inbox = inbox
@@ -102,7 +102,9 @@ class SessionActor(LoopActor):
             return Directive.STOP
         cause = f"its actor failed: {type(error).__name__} on {type(message).__name__}"
         self._core = over = FailedSession(core.session_id, core.local, core.destination, core.config, cause)
-        self._perform(over.last_words())
+        self._turn = Turn(self._clock())
+        over.last_words(self._turn)
+        self._perform(self._turn.effects)
         self._arm()
         return Directive.RESUME
 
@@ -110,7 +112,10 @@ class SessionActor(LoopActor):
 
     @handles(Received, Publish, Taken)
     def _on_event(self, message: Any, _: ActorAddress) -> None:
-        self._perform(self._core.handle(message, self._clock()))
+        turn = self._turn.at(self._clock())
+        self._core.handle(message, turn)
+        if turn.effects:
+            self._perform(turn.effects)
         self._arm()
 
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
@@ -123,13 +128,9 @@ class SessionActor(LoopActor):
         if self._lingering:
             self.send(self.myAddress, ActorExitRequest())
             return
-        self._perform(self._core.tick(self._clock()))
-        self._arm()
-
-    @handles(BeginSession)
-    def _on_begin(self, _: BeginSession, __: ActorAddress) -> None:
-        if isinstance(self._core, Moderator):
-            self._perform(self._core.start(self._clock()))
+        turn = self._turn.at(self._clock())
+        self._core.expire(turn)
+        self._perform(turn.effects)
         self._arm()
 
     @handles(Adopt)
@@ -161,12 +162,7 @@ class SessionActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        figures = {
-            **self._core.figures(),
-            "refused": self._refused,
-            "rotations": self._rotations,
-            "members": len(self._core.members),
-        }
+        figures = {**self._core.figures(), "refused": self._refused, "rotations": self._rotations}
         self.send(sender, StatusReport(figures, message.tag))
 
     @handles(ActorExitRequest)
@@ -175,8 +171,6 @@ class SessionActor(LoopActor):
 
     def _perform(self, effects: list[Effect]) -> None:
         """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
-        if not effects:
-            return
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
@@ -245,13 +239,12 @@ class SessionActor(LoopActor):
 
     def _arm(self) -> None:
         """One timer for the core's deadline; one that goes off too early just asks again."""
-        if self._core.ended:
-            self._linger()
-            return
         deadline = self._core.next_deadline()
-        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
-            return
-        self._wake_at(deadline)
+        if deadline is None:
+            if self._core.ended:
+                self._linger()
+        elif self._timer_at is None or self._timer_at > deadline:
+            self._wake_at(deadline)
 
     def _linger(self) -> None:
         """Stay for a while; as long as it takes if the application, about to adopt us, knows nothing yet."""

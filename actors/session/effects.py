@@ -7,10 +7,11 @@ MemberLeft and EpochChanged to whoever watches. The few that are not messages st
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from actors.messages.session import (
     Adopt,
+    BeginSession,
     Bind,
     Bound,
     CloseSession,
@@ -38,20 +39,25 @@ from actors.messages.session import (
     VerificationWanted,
 )
 from actors.messages.wire import SessionMessage
+from actors.record import record
 from actors.session.crypto import Computation
+from actors.system import Address
 
 
+@record
 class Joined(NamedTuple):
     """We were invited and the session stands: announce it to the application."""
 
 
+@record
 class Answer(NamedTuple):
     """The outcome of an operation that named an inbox of its own."""
 
-    inbox: Any
+    inbox: Address
     completed: Completed
 
 
+@record
 class Refused(NamedTuple):
     """A peer's message was dropped; `reason` is for the log."""
 
@@ -60,6 +66,7 @@ class Refused(NamedTuple):
     """Somebody should know even when nobody looks for a fault."""
 
 
+@record
 class Compute(NamedTuple):
     """Let `computation` go on: in a thread if its place says so; then send Computed in any case."""
 
@@ -67,7 +74,8 @@ class Compute(NamedTuple):
 
 
 Event = (
-    Received
+    BeginSession
+    | Received
     | Publish
     | Taken
     | Unroutable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from actors.errors import SessionClosed
 from actors.messages.session import Completed, Failure, Publish, SessionConfig, SessionEnded, SessionGone
 from actors.names import Name
-from actors.session.effects import Answer, Effect, Event
+from actors.session.effects import Answer, Event
+from actors.session.turn import Turn
 
 
 class FailedSession:
@@ -25,23 +26,24 @@ class FailedSession:
         self.config = config
         self._error = SessionClosed(cause, session_id=session_id)
 
-    def last_words(self) -> list[Effect]:
+    def last_words(self, turn: Turn) -> None:
         """Tell the application and its App actor. Whoever awaits an operation is answered by that."""
-        return [SessionEnded(self.session_id, self._error), SessionGone(self.session_id)]
+        turn.effects.append(SessionEnded(self.session_id, self._error))
+        turn.effects.append(SessionGone(self.session_id))
 
-    def handle(self, event: Event, _now: float) -> list[Effect]:
+    def handle(self, event: Event, turn: Turn) -> None:
         """Nobody waits for ever on a session that is over."""
         if isinstance(event, Publish):
             handles = [item.handle for item in event.items if item.handle is not None]
-            return [self._refuse(handles, credit=len(event.items))]
+            turn.effects.append(self._refuse(handles, credit=len(event.items)))
+            return
         handle = getattr(event, "handle", None)
-        if handle is None:
-            return []
-        refused, inbox = self._refuse([handle]), getattr(event, "inbox", None)
-        return [refused if inbox is None else Answer(inbox, refused)]
+        if handle is not None:
+            refused, inbox = self._refuse([handle]), getattr(event, "inbox", None)
+            turn.effects.append(refused if inbox is None else Answer(inbox, refused))
 
-    def tick(self, _now: float) -> list[Effect]:
-        return []
+    def expire(self, _turn: Turn) -> None:
+        """Nothing is ever due."""
 
     def next_deadline(self) -> float | None:
         return None

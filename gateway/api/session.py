@@ -35,6 +35,7 @@ from actors.names import Name
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
+from gateway.api.name import settled
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.waiters import Waiters
 from identity.errors import ConfigError, SlimError
@@ -402,7 +403,7 @@ class Session:
         Raises NotModerator, SessionClosed; the handle fails with HandshakeFailed or ParticipantExists.
         """
         self._check_moderator(f"cannot invite participant to {self._destination}")
-        return self._operate(lambda number: Invite(number, name))
+        return self._operate(lambda number: Invite(number, settled(name)))
 
     async def remove(self, name: Name) -> CompletionHandle:
         """Take a member out of the group; an id in `name` is ignored.
@@ -410,7 +411,7 @@ class Session:
         Raises NotModerator, SessionClosed; the handle fails with ParticipantNotFound.
         """
         self._check_moderator(f"cannot remove participant from {self._destination}")
-        return self._operate(lambda number: RemoveMember(number, name))
+        return self._operate(lambda number: RemoveMember(number, settled(name)))
 
     async def events(self) -> AsyncIterator[Event]:
         """Membership changes, MLS epochs, rotations of our identity: from now on, until the session ends."""

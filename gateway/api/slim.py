@@ -33,6 +33,7 @@ from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
 from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.name import settled
 from gateway.api.session import Session, SessionInbox
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.waiters import Waiters
@@ -264,18 +265,18 @@ class Slim:
         await self._ready()
         connection = self._chosen(connection)
         if connection is not None:
-            await self._operate(SetRoute, name, connection)
+            await self._operate(SetRoute, settled(name), connection)
         elif self._own_plane:
             raise NotConnected
         else:
-            self._kept_routes.append(name)
+            self._kept_routes.append(settled(name))
 
     async def remove_route(self, name: Name, connection: int | None = None) -> None:
         """Undo `set_route`."""
         await self._ready()
         connection = self._chosen(connection)
         if connection is not None:
-            await self._operate(RemoveRoute, name, connection)
+            await self._operate(RemoveRoute, settled(name), connection)
         elif name in self._kept_routes:
             self._kept_routes.remove(name)
         elif self._own_plane:
@@ -321,9 +322,8 @@ class Slim:
         system = self.data_plane.system
         inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
-        system.tell_now(
-            self._actor, OpenSession(next_handle(), inbox.address, target, chosen.record()), inbox.address
-        )
+        opening = OpenSession(next_handle(), inbox.address, settled(target), chosen.record())
+        system.tell_now(self._actor, opening, inbox.address)
         opened = await inbox.first()
         if isinstance(opened, SessionOpened):
             if observing.current is None:

@@ -1,4 +1,5 @@
-"""The command line: `callboard start | demo | send | listen | chat | token | bench`.
+"""The command line: `callboard start | demo | send | listen | chat | token | bench`, and of controllers
+`controller | ctl | stubs`.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import bench, demo, start, talk, token
+from gateway.cli import bench, controller, ctl, demo, start, talk, token
 from gateway.cli.remedies import sentence
 from gateway.telemetry.tracing import log_to_stderr
 from identity.errors import ConfigError, SlimError
@@ -24,6 +25,8 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     talk.add,
     token.add,
     bench.add,
+    controller.add,
+    ctl.add,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
+from actors.memo import Memo
 from actors.messages.wire import (
     Command,
     DiscoveryReply,
@@ -16,12 +17,14 @@ from actors.messages.wire import (
     MessageType,
     Payload,
     Ping,
+    Scanned,
     SessionKind,
     SessionMessage,
 )
 from actors.names import Name
 from gateway.codec import varint
 from gateway.codec.commands import decode_command, encode_command
+from gateway.codec.family import FIRST, Family
 from gateway.codec.header import HeaderReader, header_field
 from gateway.codec.layout import Head, head, payload
 from gateway.codec.outbound import frame_bytes
@@ -41,22 +44,33 @@ _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupA
 class WireCodec:
     """Encodes and decodes session messages; remembers headers and small commands, which repeat."""
 
-    def __init__(self) -> None:
-        self._reader = HeaderReader()
-        self._headers: dict[tuple[Name, Name, int, str, bool], bytes] = {}
-        self._last: tuple[Name | None, Name | None, int, str, bool] = (None, None, 0, "", False)
+    def __init__(self, family: Family = FIRST) -> None:
+        self._family, self._schema = family, family.schema
+        self._reader = HeaderReader(family)
+        self._headers: Memo[tuple[Name, Name, int, str, bool], bytes] = Memo(_BOUND)
+        self._last_source: Name | None = None
+        self._last_destination: Name | None = None
+        self._last_rest = (0, "", False)
+        """Fan-out, token and error of the last header."""
         self._last_header = b""
-        self._sessions: dict[tuple[int, int, int], bytes] = {}
-        self._encoded: dict[tuple[type, Command], bytes] = {}
-        self._commands: dict[bytes, Command] = {}
+        self._last_scanned: Scanned | None = None
+        self._last_read = (SessionKind.UNSPECIFIED, MessageType.UNSPECIFIED, 0, "", 0)
+        """What it says: the messages of a stream share one."""
+        self._sessions: Memo[tuple[int, int, int], bytes] = Memo(_BOUND)
+        self._encoded: Memo[Command, bytes] = Memo(_BOUND)
+        self._commands: Memo[bytes, Command] = Memo(_BOUND)
         """By their content field."""
 
     def encode(self, message: SessionMessage, identity: str) -> Frame:
         """The frame of a message with `identity` as token; its `connection` is not part of it."""
-        source, destination, type_, kind, session_id, message_id, content = message[:7]
-        fanout, metadata, error = message.fanout, message.metadata, message.error
-        last = self._last
-        if last[0] is source and last[1] is destination and last[2:] == (fanout, identity, error):
+        source, destination, type_, kind, session_id, message_id, content, fanout, metadata, _, error, _ = (
+            message
+        )
+        if (
+            self._last_source is source
+            and self._last_destination is destination
+            and self._last_rest == (fanout, identity, error)
+        ):
             header = self._last_header
         else:
             header = self._header(source, destination, fanout, identity, error)
@@ -93,20 +107,19 @@ class WireCodec:
             body = b"".join((b"\x12", encode(len(session)), session, self._command(content)))
         inner = len(body)
         if metadata:
-            body += pb.Message(metadata=metadata).SerializeToString(deterministic=True)
+            body += self._schema.Message(metadata=metadata).SerializeToString(deterministic=True)
         control = kind is not _MSG and kind is not _RTX_REPLY
-        return Frame(destination.key, destination.id, fanout, control, header, inner, body)
+        return Frame(destination.key, destination.instance, fanout, control, header, inner, body)
 
     def _header(self, source: Name, destination: Name, fanout: int, identity: str, error: bool) -> bytes:
         """The header field, from memory where it can be; remembered as the last one too."""
         key = (source, destination, fanout, identity, error)
         header = self._headers.get(key)
         if header is None:
-            header = header_field(source, destination, fanout, identity, error=error)
-            if len(self._headers) >= _BOUND:
-                self._headers.clear()
-            self._headers[key] = header
-        self._last, self._last_header = key, header
+            header = header_field(self._family, source, destination, fanout, identity, error=error)
+            self._headers.remember(key, header)
+        self._last_source, self._last_destination = source, destination
+        self._last_rest, self._last_header = (fanout, identity, error), header
         return header
 
     def _session(self, session_type: SessionKind, kind: MessageType, session_id: int) -> bytes:
@@ -116,40 +129,42 @@ class WireCodec:
             prefix = b"\x10" + varint.encode(kind) + prefix
         if session_type:
             prefix = b"\x08" + varint.encode(session_type) + prefix
-        if len(self._sessions) >= _BOUND:
-            self._sessions.clear()
-        self._sessions[session_type, kind, session_id] = prefix
-        return prefix
+        return self._sessions.remember((session_type, kind, session_id), prefix)
 
     def _command(self, command: Command) -> bytes:
         """The content field with a command."""
-        # Commands are tuples, and equal ones may be of different types.
-        key = (type(command), command)
         repeated = isinstance(command, _REPEATED)
-        content = self._encoded.get(key) if repeated else None
+        content = self._encoded.get(command) if repeated else None
         if content is None:
-            inner = encode_command(command).SerializeToString()
+            inner = encode_command(command, self._family.names).SerializeToString()
             inside = b"\x12" + varint.encode(len(inner)) + inner
             content = b"\x1a" + varint.encode(len(inside)) + inside
             if repeated and len(content) <= _SMALL_CONTENT:
-                if len(self._encoded) >= _BOUND:
-                    self._encoded.clear()
-                self._encoded[key] = content
+                self._encoded.remember(command, content)
         return content
 
     def decode(self, frame: Frame) -> SessionMessage:
         """The message in a frame. Raises ProtocolError."""
-        scanned = frame.scanned
+        scanned, message_id = frame.scanned, frame.message_id
         found: Head | None = None
         if scanned is None:
             found = head(frame.body, frame.inner)
             if found is not None:
-                scanned = payload(frame.body, frame.inner, found)
+                scanned, message_id = payload(frame.body, frame.inner, found), found.message_id
         if scanned is None:
             return self._decode(frame, found)
-        session_type, kind, session_id, message_id, payload_type, blob = scanned
-        if kind >= len(_KINDS) or session_type >= len(_TYPES):
-            return self._decode(frame, None)
+        if scanned is not self._last_scanned:
+            if scanned.kind >= len(_KINDS) or scanned.session_type >= len(_TYPES):
+                return self._decode(frame, None)
+            self._last_scanned = scanned
+            self._last_read = (
+                _TYPES[scanned.session_type],
+                _KINDS[scanned.kind],
+                scanned.session_id,
+                scanned.payload_type,
+                scanned.blob,
+            )
+        session_type, kind, session_id, payload_type, blob = self._last_read
         body, inner = frame.body, frame.inner
         content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
         return self._read(frame, session_type, kind, session_id, message_id, content)
@@ -157,22 +172,23 @@ class WireCodec:
     def _read(
         self,
         frame: Frame,
-        type_: int,
-        kind: int,
+        session_type: SessionKind,
+        kind: MessageType,
         session_id: int,
         message_id: int,
         content: Payload | Command,
     ) -> SessionMessage:
         """The message of which the body up to `inner` is read."""
         source, destination, fanout, identity, _, _, connection, error = self._reader.read(frame.header)
+        inner, body = frame.inner, frame.body
         metadata = None
-        if frame.inner < len(frame.body):
-            metadata = dict(pb.Message.FromString(frame.body[frame.inner :]).metadata) or None
+        if inner < len(body):
+            metadata = dict(self._schema.Message.FromString(body[inner:]).metadata) or None
         return SessionMessage(
             source,
             destination,
-            _TYPES[type_],
-            _KINDS[kind],
+            session_type,
+            kind,
             session_id,
             message_id,
             content,
@@ -186,13 +202,14 @@ class WireCodec:
     def _decode(self, frame: Frame, found: Head | None) -> SessionMessage:
         """A command that is known, or any message through protobuf."""
         small = b""
-        if found is not None and frame.inner - found[4] <= _SMALL_CONTENT:
-            small = frame.body[found[4] : frame.inner]
+        if found is not None and frame.inner - found.content <= _SMALL_CONTENT:
+            small = frame.body[found.content : frame.inner]
             known = self._commands.get(small)
-            if known is not None and found[0] < len(_TYPES) and found[1] < len(_KINDS):
-                return self._read(frame, *found[:4], known)
+            if known is not None and found.session_type < len(_TYPES) and found.kind < len(_KINDS):
+                type_, kind = _TYPES[found.session_type], _KINDS[found.kind]
+                return self._read(frame, type_, kind, found.session_id, found.message_id, known)
         try:
-            message = pb.Message.FromString(frame_bytes(frame))
+            message: pb.Message = self._schema.Message.FromString(frame_bytes(frame))
         except DecodeError as exc:
             raise ProtocolError("a frame that is not protobuf") from exc
         publish = message.publish
@@ -203,11 +220,9 @@ class WireCodec:
             case "app_payload":
                 content = Payload(publish.msg.app_payload.payload_type, publish.msg.app_payload.blob)
             case "command_payload":
-                command = decode_command(publish.msg.command_payload)
+                command = decode_command(publish.msg.command_payload, self._family.names)
                 if small:
-                    if len(self._commands) >= _BOUND:
-                        self._commands.clear()
-                    self._commands[small] = command
+                    self._commands.remember(small, command)
             case _:
                 raise ProtocolError("a message without content")
         if session.session_message_type >= len(_KINDS) or session.session_type >= len(_TYPES):

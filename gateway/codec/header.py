@@ -1,4 +1,4 @@
-"""Names and SLIMHeaders: small, repeated from message to message, and therefore remembered.
+"""SLIMHeaders and the names in them: small, repeated from message to message, and therefore remembered.
 
 Consecutive messages of a session carry the same header for as long as their token lasts, so its bytes
 are the key to everything read from it. The memories are bounded: full, they start over,
@@ -12,11 +12,14 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
+from actors.memo import Memo
 from actors.names import Name
 from gateway.codec import varint
+from gateway.codec.family import Family, HeaderFields
 from gateway.proto import dataplane_pb2 as pb
 
 _BOUND = 2048
+_VARINT, _BLOCK = 0, 2
 LARGEST = 8192
 """Bytes of a header or a name that are worth remembering: a usual one is less than half as long."""
 
@@ -34,94 +37,85 @@ class Header(NamedTuple):
     error: bool
 
 
-def name_from(message: pb.Name) -> Name:
-    """A Name of the protocol's. Raises ProtocolError when one of its halves is missing.
-
-    Peers of the reference implementation read both halves without a check, so a message that lacks one
-    must not be handed on to them (`dataplane.md` 2.3).
-    """
-    if not message.HasField("name") or not message.HasField("str_name"):
-        raise ProtocolError("a name without its hashes or its strings")
-    hashes, strings = message.name, message.str_name
-    return Name.from_wire(
-        (hashes.component_0, hashes.component_1, hashes.component_2),
-        (strings.str_component_0, strings.str_component_1, strings.str_component_2),
-        hashes.component_3,
-    )
-
-
-def name_message(name: Name) -> pb.Name:
-    """The protobuf form of a name."""
-    return pb.Name.FromString(name_bytes(name))
-
-
-def name_bytes(name: Name) -> bytes:
-    """The serialised Name, kept with it once made."""
-    wire = name.wire
-    if wire is None:
-        (a, b, c), (x, y, z) = name.key, name.strings
-        wire = pb.Name(
-            name=pb.EncodedName(component_0=a, component_1=b, component_2=c, component_3=name.id),
-            str_name=pb.StringName(str_component_0=x, str_component_1=y, str_component_2=z),
-        ).SerializeToString()
-        name.wire = wire
-    return wire
-
-
 def header_field(
-    source: Name, destination: Name, fanout: int, identity: str, *, error: bool = False
+    family: Family, source: Name, destination: Name, fanout: int, identity: str, *, error: bool = False
 ) -> bytes:
     """A SLIMHeader as field 1 of its message, tag and length included."""
-    source_bytes, destination_bytes, token = name_bytes(source), name_bytes(destination), identity.encode()
-    parts = [
-        b"\x0a",
-        varint.encode(len(source_bytes)),
-        source_bytes,
-        b"\x12",
-        varint.encode(len(destination_bytes)),
-        destination_bytes,
-    ]
+    number, names = family.header, family.names
+    fields = {
+        number.source: _block(number.source, names.encode(source)),
+        number.destination: _block(number.destination, names.encode(destination)),
+    }
     if fanout:
-        parts += (b"\x18", varint.encode(fanout))
-    if token:
-        parts += (b"\x22", varint.encode(len(token)), token)
+        fields[number.fanout] = bytes((_tag(number.fanout, _VARINT),)) + varint.encode(fanout)
+    if identity:
+        fields[number.identity] = _block(number.identity, identity.encode())
     if error:
-        parts.append(b"\x40\x01")
-    body = b"".join(parts)
-    return b"\x0a" + varint.encode(len(body)) + body
+        fields[number.error] = bytes((_tag(number.error, _VARINT), 1))
+    return _block(1, b"".join(fields[each] for each in sorted(fields)))
 
 
-def token_span(header: bytes) -> tuple[int, int, int] | None:
-    """Where the identity field of a serialised SLIMHeader begins, its text begins, and it ends.
+def _tag(number: int, kind: int) -> int:
+    """The octet in front of a field: all of a header's numbers are below 16."""
+    return number << 3 | kind
 
-    None when the fields up to it are not source, destination, fan-out (or none) and identity, in this order,
-    or when its length is not written in the usual way.
+
+def _block(number: int, content: bytes) -> bytes:
+    return b"".join((bytes((_tag(number, _BLOCK),)), varint.encode(len(content)), content))
+
+
+def tags_to_identity(fields: HeaderFields) -> bytes:
+    """The tags of a header's fields in the order in which they are written, up to the identity's."""
+    kinds = {
+        fields.source: _BLOCK,
+        fields.destination: _BLOCK,
+        fields.fanout: _VARINT,
+        fields.identity: _BLOCK,
+    }
+    return bytes(_tag(number, kinds[number]) for number in sorted(kinds) if number <= fields.identity)
+
+
+class TokenSpan(NamedTuple):
+    """Where the identity field of a serialised SLIMHeader stands."""
+
+    start: int
+    text: int
+    """Where its value begins."""
+    end: int
+
+
+def token_span(header: bytes, tags: bytes) -> TokenSpan | None:
+    """Where the identity field of a serialised SLIMHeader stands.
+
+    None when the fields up to it are not those of `tags` (`tags_to_identity`), in this order and at most
+    without the fan-out, or when its length is not written in the usual way.
     """
     try:
         position = 0
-        for tag in b"\x0a\x12":
-            if header[position] != tag:
+        for tag in tags[:-1]:
+            if header[position] == tag:
+                value, position = varint.decode(header, position + 1)
+                if tag & 7 == _BLOCK:
+                    position += value
+            elif tag & 7 == _BLOCK:
                 return None
-            length, position = varint.decode(header, position + 1)
-            position += length
-        if header[position] == 0x18:
-            _, position = varint.decode(header, position + 1)
-        if header[position] != 0x22:
+        if header[position] != tags[-1]:
             return None
         length, text = varint.decode(header, position + 1)
     except (IndexError, ValueError):
         return None
     end = text + length
     usual = text == position + 1 + len(varint.encode(length)) and end <= len(header)
-    return (position, text, end) if usual else None
+    return TokenSpan(position, text, end) if usual else None
 
 
 class HeaderReader:
     """Reads header fields, remembering what it read."""
 
-    def __init__(self) -> None:
-        self._headers: dict[bytes, Header] = {}
-        self._names: dict[bytes, Name] = {}
+    def __init__(self, family: Family) -> None:
+        self._schema, self._codec = family.schema, family.names
+        self._headers: Memo[bytes, Header] = Memo(_BOUND)
+        self._names: Memo[bytes, Name] = Memo(_BOUND)
 
     def read(self, field: bytes) -> Header:
         """The header in `field` (tag and length included). Raises ProtocolError."""
@@ -130,15 +124,13 @@ class HeaderReader:
             _, start = varint.decode(field, 1)
             header = self.parse(field[start:])
             if len(field) <= LARGEST:
-                if len(self._headers) >= _BOUND:
-                    self._headers.clear()
-                self._headers[field] = header
+                self._headers.remember(field, header)
         return header
 
     def parse(self, data: bytes) -> Header:
         """The header whose serialised message is `data`. Raises ProtocolError."""
         try:
-            message = pb.SLIMHeader.FromString(data)
+            message: pb.SLIMHeader = self._schema.SLIMHeader.FromString(data)
         except DecodeError as exc:
             raise ProtocolError("a header that is not protobuf") from exc
         return self.take(message)
@@ -163,9 +155,7 @@ class HeaderReader:
         data = message.SerializeToString()
         name = self._names.get(data)
         if name is None:
-            name = name_from(message)
+            name = self._codec.decode(message)
             if len(data) <= LARGEST:
-                if len(self._names) >= _BOUND:
-                    self._names.clear()
-                self._names[data] = name
+                self._names.remember(data, name)
         return name

@@ -9,16 +9,27 @@ cleared (`dataplane.md` 7).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
-from actors.messages.wire import Frame, Inbound, LinkNegotiation, MessageType, Subscription, SubscriptionAck
-from actors.names import Key
+from actors.memo import Memo
+from actors.messages.wire import (
+    Frame,
+    Inbound,
+    LinkNegotiation,
+    MessageType,
+    Scanned,
+    Subscription,
+    SubscriptionAck,
+)
+from actors.names import InstanceId, Key
 from gateway.codec import varint
-from gateway.codec.header import LARGEST, HeaderReader, token_span
-from gateway.codec.layout import Scan, head, payload
+from gateway.codec.family import FIRST, Family
+from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, tags_to_identity, token_span
+from gateway.codec.layout import head, payload
 from gateway.proto import dataplane_pb2 as pb
 
 _HEADER = 0x0A
@@ -30,22 +41,30 @@ _FORM_BOUND = 256
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
-Known = tuple[Key, int, int, bytes]
-"""From a header's bytes: (name key, instance id, fan-out, the header field as it goes on)."""
+
+class _Known(NamedTuple):
+    """What the bytes of a header say."""
+
+    key: Key
+    instance: InstanceId
+    fanout: int
+    field: bytes
+    """The header field as it goes on."""
 
 
 class _Form(NamedTuple):
     """What headers say that differ in their token only. Original peers make a token for each message."""
 
     key: Key
-    id: int
+    instance: InstanceId
     fanout: int
     before: bytes
     """What goes on before the identity field."""
     behind: bytes
 
 
-class _Like(NamedTuple):
+@dataclass(slots=True)
+class _Like:
     """A data message seen before. One of the same length that differs from it only in its message id and
     the content of its blob needs no second reading: everything else is compared as bytes."""
 
@@ -58,22 +77,24 @@ class _Like(NamedTuple):
     behind: int
     """Where the body begins."""
     frame: Frame
-    scanned: Scan
+    """All of it but its body and message id."""
 
 
 class InboundParser:
     """Parses what arrives on connection `index`. Counts what it ignores."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, family: Family = FIRST) -> None:
         self._index = index
-        self._known: dict[bytes, Known] = {}
-        self._forms: dict[tuple[bytes, bytes], _Form] = {}
+        self._schema = family.schema
+        self._tags = tags_to_identity(family.header)
+        self._known: Memo[bytes, _Known] = Memo(_BOUND)
+        self._forms: Memo[tuple[bytes, bytes], _Form] = Memo(_FORM_BOUND)
         """By what surrounds the identity field."""
-        self._likes: dict[int, _Like] = {}
+        self._likes: Memo[int, _Like] = Memo(_LIKE_BOUND)
         """By length."""
-        self._contents: set[bytes] = set()
+        self._contents: Memo[bytes, None] = Memo(_BOUND)
         """Content fields with commands that protobuf has judged well formed."""
-        self._reader = HeaderReader()
+        self._reader = HeaderReader(family)
         self.ignored = 0
         """Messages of kinds that this family does not know."""
 
@@ -86,8 +107,8 @@ class InboundParser:
         like = self._likes.get(len(data))
         if (
             like is not None
-            and data.startswith(like[0])
-            and data.startswith(like[1], like[3])
+            and data.startswith(like.before)
+            and data.startswith(like.between, like.id_end)
             and (frame := _alike(data, like)) is not None
         ):
             return frame
@@ -113,93 +134,88 @@ class InboundParser:
         found = head(body, inner)
         scanned = payload(body, inner, found) if found is not None else None
         if scanned is not None:
-            kind: int | None = scanned[1]
-        elif found is not None and body[found[4] : inner] in self._contents:
-            kind = found[1]
+            kind: int | None = scanned.kind
+        elif found is not None and body[found.content : inner] in self._contents:
+            kind = found.kind
         else:
-            kind = _kind(body[:inner])
-            if kind is not None and found is not None and inner - found[4] <= _SMALL_CONTENT:
-                if len(self._contents) >= _BOUND:
-                    self._contents.clear()
-                self._contents.add(body[found[4] : inner])
-        if kind is None or (inner < len(body) and not _is_message(body[inner:])):
+            kind = self._kind(body[:inner])
+            if kind is not None and found is not None and inner - found.content <= _SMALL_CONTENT:
+                self._contents.remember(body[found.content : inner], None)
+        if kind is None or (inner < len(body) and not self._is_message(body[inner:])):
             return None
         header = data[header_start:behind]
         seen = self._known.get(header)
-        key, id, fanout, field = self._learn(header) if seen is None else seen
-        frame = Frame(key, id, fanout, kind != _MSG and kind != _RTX_REPLY, field, inner, body, scanned)
+        key, instance, fanout, field = self._learn(header) if seen is None else seen
+        message_id = found.message_id if found is not None and scanned is not None else 0
+        control = kind != _MSG and kind != _RTX_REPLY
+        frame = Frame(key, instance, fanout, control, field, inner, body, scanned, message_id)
         # A header that was not seen before may be one that never comes again.
-        if seen is not None and scanned is not None and scanned[3] and inner == len(body):
+        if seen is not None and scanned is not None and message_id and inner == len(body):
             self._remember(data, behind, frame, scanned)
         return frame
 
-    def _remember(self, data: bytes, behind: int, frame: Frame, scanned: Scan) -> None:
+    def _remember(self, data: bytes, behind: int, frame: Frame, scanned: Scanned) -> None:
         """Keep the frame as the one that the next messages of its length are compared with."""
         # Tags and values of session type and message type, the tags of session id and message id.
-        id_start = behind + 8 + len(varint.encode(scanned[2]))
+        id_start = behind + 8 + len(varint.encode(scanned.session_id))
         _, id_end = varint.decode(data, id_start)
-        if len(self._likes) >= _LIKE_BOUND:
-            self._likes.clear()
-        between = data[id_end : behind + scanned[5]]
-        self._likes[len(data)] = _Like(
-            data[:id_start], between, id_start, id_end, behind, frame._replace(body=b""), scanned
+        between = data[id_end : behind + scanned.blob]
+        like = _Like(
+            data[:id_start], between, id_start, id_end, behind, frame._replace(body=b"", message_id=0)
         )
+        self._likes.remember(len(data), like)
 
-    def _learn(self, header: bytes) -> Known:
+    def _learn(self, header: bytes) -> _Known:
         """Read a header not seen before and prepare the one that goes on."""
-        span = token_span(header) if len(header) <= LARGEST else None
+        span = token_span(header, self._tags) if len(header) <= LARGEST else None
         known = self._with_token(header, span) if span is not None else None
         if known is None:
             try:
-                message = pb.SLIMHeader.FromString(header)
+                message: pb.SLIMHeader = self._schema.SLIMHeader.FromString(header)
             except DecodeError as exc:
                 raise ValueError("not a header") from exc
             known = self._rewrite(message)
             if span is not None:
                 self._remember_form(header, span, known)
         if len(header) <= LARGEST:
-            if len(self._known) >= _BOUND:
-                self._known.clear()
-            self._known[header] = known
+            self._known.remember(header, known)
         return known
 
-    def _with_token(self, header: bytes, span: tuple[int, int, int]) -> Known | None:
+    def _with_token(self, header: bytes, span: TokenSpan) -> _Known | None:
         """The same as `_rewrite` for a header of a known form; None when it is not of one."""
         start, text, end = span
         form = self._forms.get((header[:start], header[end:]))
         # Text that is not ASCII has yet to be found to be UTF-8; protobuf drops an empty token.
         if form is None or text == end or not header[text:end].isascii():
             return None
-        key, id, fanout, before, behind = form
+        key, instance, fanout, before, behind = form
         body = b"".join((before, header[start:end], behind))
-        return key, id, fanout, b"\x0a" + varint.encode(len(body)) + body
+        return _Known(key, instance, fanout, b"\x0a" + varint.encode(len(body)) + body)
 
-    def _remember_form(self, header: bytes, span: tuple[int, int, int], known: Known) -> None:
+    def _remember_form(self, header: bytes, span: TokenSpan, known: _Known) -> None:
         """Keep what a header of the usual layout says for those that only carry another token."""
         start, _, end = span
-        key, id, fanout, field = known
-        _, body_start = varint.decode(field, 1)
-        body = field[body_start:]
-        out = token_span(body)
+        _, body_start = varint.decode(known.field, 1)
+        body = known.field[body_start:]
+        out = token_span(body, self._tags)
         # A second identity field behind the first would be the one that counts.
-        if out is None or body[out[0] : out[2]] != header[start:end] or b"\x22" in header[end:]:
+        if out is None or body[out.start : out.end] != header[start:end] or self._tags[-1] in header[end:]:
             return
-        if len(self._forms) >= _FORM_BOUND:
-            self._forms.clear()
-        self._forms[header[:start], header[end:]] = _Form(key, id, fanout, body[: out[0]], body[out[2] :])
+        form = _Form(known.key, known.instance, known.fanout, body[: out.start], body[out.end :])
+        self._forms.remember((header[:start], header[end:]), form)
 
-    def _rewrite(self, message: pb.SLIMHeader) -> Known:
+    def _rewrite(self, message: pb.SLIMHeader) -> _Known:
         read = self._reader.take(message)
         message.incoming_conn = self._index
         message.ClearField("recv_from")
         message.ClearField("forward_to")
         body = message.SerializeToString()
         field = b"\x0a" + varint.encode(len(body)) + body
-        return read.destination.key, read.destination.id, read.fanout, field
+        return _Known(read.destination.key, read.destination.instance, read.fanout, field)
 
     def _parse(self, data: bytes) -> Inbound | None:
         """Any message, through protobuf."""
-        message = pb.Message.FromString(data)
+        message: pb.Message = self._schema.Message.FromString(data)
         kind = message.WhichOneof("message_type")
         match kind:
             case "publish":
@@ -230,51 +246,41 @@ class InboundParser:
         publish = message.publish
         if not publish.HasField("header") or not publish.HasField("session"):
             raise ProtocolError("a publish without header or session")
-        key, id, fanout, field = self._rewrite(publish.header)
+        key, instance, fanout, field = self._rewrite(publish.header)
         kind = publish.session.session_message_type
         publish.ClearField("header")
         inner = publish.SerializeToString()
         message.ClearField("publish")
         control = kind != _MSG and kind != _RTX_REPLY
-        return Frame(key, id, fanout, control, field, len(inner), inner + message.SerializeToString())
+        body = inner + message.SerializeToString()
+        return Frame(key, instance, fanout, control, field, len(inner), body)
+
+    def _kind(self, body: bytes) -> int | None:
+        """The message type in the body of a Publish that is not in the usual layout, judged by protobuf."""
+        try:
+            publish: pb.Publish = self._schema.Publish.FromString(body)
+        except DecodeError:
+            return None
+        if publish.HasField("header") or not publish.HasField("session"):
+            return None
+        return int(publish.session.session_message_type)
+
+    def _is_message(self, data: bytes) -> bool:
+        """Whether what follows the Publish (metadata) is well formed."""
+        try:
+            message: pb.Message = self._schema.Message.FromString(data)
+        except DecodeError:
+            return False
+        return message.WhichOneof("message_type") is None
 
 
 def _alike(data: bytes, like: _Like) -> Frame | None:
     """The frame of a message that equals `like` but for its id and blob; None when the id is malformed."""
-    _, _, id_start, id_end, behind, (key, id, fanout, control, field, inner, _, _), scanned = like
     try:
-        message_id, position = varint.decode(data, id_start)
+        message_id, position = varint.decode(data, like.id_start)
     except ValueError:
         return None
-    if position != id_end or message_id >> 32:
+    if position != like.id_end or message_id >> 32:
         return None
-    type_, kind, session_id, _, payload_type, blob = scanned
-    return Frame(
-        key,
-        id,
-        fanout,
-        control,
-        field,
-        inner,
-        data[behind:],
-        (type_, kind, session_id, message_id, payload_type, blob),
-    )
-
-
-def _kind(body: bytes) -> int | None:
-    """The message type in the body of a Publish that is not in the usual layout, judged by protobuf."""
-    try:
-        publish = pb.Publish.FromString(body)
-    except DecodeError:
-        return None
-    if publish.HasField("header") or not publish.HasField("session"):
-        return None
-    return int(publish.session.session_message_type)
-
-
-def _is_message(data: bytes) -> bool:
-    """Whether what follows the Publish (metadata) is well formed."""
-    try:
-        return pb.Message.FromString(data).WhichOneof("message_type") is None
-    except DecodeError:
-        return False
+    key, instance, fanout, control, field, inner, _, scanned, _ = like.frame
+    return Frame(key, instance, fanout, control, field, inner, data[like.behind :], scanned, message_id)

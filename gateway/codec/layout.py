@@ -8,14 +8,23 @@ handed on unread.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from actors.messages.wire import Scanned
 from gateway.codec import varint
 
-Head = tuple[int, int, int, int, int, int]
-"""Session type, message type, session id, message id, where the content field begins and where its value."""
 
-Scan = tuple[int, int, int, int, str, int]
-"""What stands in the body of a data message: session type, message type, session id, message id, payload
-type, and where its blob begins."""
+class Head(NamedTuple):
+    """What stands before the content of a Publish."""
+
+    session_type: int
+    kind: int
+    session_id: int
+    message_id: int
+    content: int
+    """Where the content field begins."""
+    value: int
+    """Where its value does."""
 
 
 def head(body: bytes, end: int) -> Head | None:
@@ -26,7 +35,7 @@ def head(body: bytes, end: int) -> Head | None:
         return None
 
 
-def payload(body: bytes, end: int, found: Head) -> Scan | None:
+def payload(body: bytes, end: int, found: Head) -> Scanned | None:
     """Read the content that `head` found; None when it is not a well-formed application payload."""
     try:
         return _payload(body, end, found)
@@ -52,11 +61,11 @@ def _head(body: bytes, end: int) -> Head | None:
     length, position = decode(body, position + 1)
     if position + length != end:
         return None
-    return session_type, kind, session_id, message_id, session_end, position
+    return Head(session_type, kind, session_id, message_id, session_end, position)
 
 
-def _payload(body: bytes, end: int, found: Head) -> Scan | None:
-    session_type, kind, session_id, message_id, _, position = found
+def _payload(body: bytes, end: int, found: Head) -> Scanned | None:
+    position = found.value
     decode = varint.decode
     if body[position] != 0x0A:
         return None
@@ -76,4 +85,4 @@ def _payload(body: bytes, end: int, found: Head) -> Scan | None:
             return None
     if position > end:
         return None
-    return session_type, kind, session_id, message_id, payload_type, position
+    return Scanned(found.session_type, found.kind, found.session_id, payload_type, position)

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 
 from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
 from gateway.codec import varint
-from gateway.codec.header import name_message
+from gateway.codec.family import FIRST, Family
 from gateway.proto import dataplane_pb2 as pb
 
 _DATA = (pb.SESSION_MESSAGE_TYPE_MSG, pb.SESSION_MESSAGE_TYPE_RTX_REPLY)
@@ -26,10 +26,10 @@ def frame_bytes(frame: Frame) -> bytes:
     return b"".join((b"\x1a", varint.encode(len(header) + frame.inner), header, frame.body))
 
 
-def is_data(message: bytes) -> bool:
+def is_data(message: bytes, family: Family = FIRST) -> bool:
     """Whether a message in its wire form is a session's data, which may be dropped, and no control."""
     try:
-        read = pb.Message.FromString(message)
+        read: pb.Message = family.schema.Message.FromString(message)
     except DecodeError:
         return False
     if read.WhichOneof("message_type") != "publish":
@@ -37,14 +37,14 @@ def is_data(message: bytes) -> bool:
     return read.publish.session.session_message_type in _DATA
 
 
-def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation) -> bytes:
+def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation, family: Family = FIRST) -> bytes:
     """The wire form of the protocol's own records."""
-    message = pb.Message()
+    message: pb.Message = family.schema.Message()
     match record:
         case Subscription():
             target = message.subscribe if record.subscribe else message.unsubscribe
-            target.header.source.CopyFrom(name_message(record.source))
-            target.header.destination.CopyFrom(name_message(record.destination))
+            target.header.source.CopyFrom(family.names.message(record.source))
+            target.header.destination.CopyFrom(family.names.message(record.destination))
             target.header.fanout = 1
             target.header.identity = record.identity
             target.subscription_id = record.subscription_id

@@ -9,9 +9,9 @@ programs use, `lower` the `App` and `SessionContext` of 0.7.
 from __future__ import annotations
 
 from actors.errors import SlimTimeout
-from actors.names import Name
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
+from gateway.api.name import SettableName
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.version import get_build_info, get_build_profile, get_version
@@ -28,6 +28,7 @@ from gateway.telemetry.tracing import init_tracing
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
+Name = SettableName
 SLIMTimeoutError = SlimTimeout
 PyAlgorithm = Algorithm
 PyIdentityProvider = IdentityProvider

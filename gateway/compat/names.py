@@ -9,6 +9,7 @@ from typing import ClassVar
 from actors.errors import SessionError
 from actors.messages.session import SessionConfig
 from actors.names import Name
+from gateway.api.name import SettableName
 from gateway.api.session_config import Group, PointToPoint, SessionConfiguration, SessionType
 from identity.errors import ConfigError
 
@@ -17,13 +18,13 @@ class SessionNotFound(SessionError, ValueError):
     """No session is known under this id."""
 
 
-class PyName(Name):
+class PyName(SettableName):
     """`Name` before 0.7."""
 
     __slots__ = ()
 
     def set_id(self, id: int) -> None:
-        self.id = id
+        self._set(id)
 
 
 class PySessionType:

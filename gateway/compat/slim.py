@@ -5,7 +5,7 @@ passed it, or its id, to the application:
 
                         ┌──────── accept ◄──── sessions that others open
     receive() ◄── new ──┤
-                        └─► Conversation(id) ◄── reader ◄── Session, Session ...
+                        └─► OlderSession(id) ◄── reader ◄── Session, Session ...
     receive(session=id) ◄───── queue
 
 The first message of a new session comes twice: from `receive()`, and first of all from
@@ -29,6 +29,7 @@ from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimT
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.completion import CompletionHandle, seconds
+from gateway.api.name import settled
 from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
@@ -52,7 +53,7 @@ class PySessionInfo:
     """A session, and the message just received in it."""
 
     def __init__(
-        self, session_id: int, message: Message | None = None, conversation: Conversation | None = None
+        self, session_id: int, message: Message | None = None, conversation: OlderSession | None = None
     ) -> None:
         self._id = session_id
         self._message = message
@@ -92,7 +93,7 @@ class PySessionInfo:
 _Item = tuple[PySessionInfo, bytes]
 
 
-class Conversation:
+class OlderSession:
     """What one id of an older program stands for: a configuration, and the sessions made under it."""
 
     def __init__(self, id: int, config: SessionConfiguration, size: int = 0, *, new: bool = False) -> None:
@@ -156,10 +157,10 @@ class Slim(CurrentSlim):
         settings: AppSettings | None = None,
     ) -> None:
         super().__init__(name, provider, verifier, local_service, data_plane=data_plane, settings=settings)
-        self._conversations: dict[int, Conversation] = {}
+        self._conversations: dict[int, OlderSession] = {}
         self._new: asyncio.Queue[_Item] = asyncio.Queue()
         self._backlog = asyncio.Semaphore(BACKLOG)
-        self._over: deque[Conversation] = deque()
+        self._over: deque[OlderSession] = deque()
         self._defaults: dict[SessionType, SessionConfiguration] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._receiving = False
@@ -227,17 +228,17 @@ class Slim(CurrentSlim):
             if session.over:
                 self._backlog.release()
                 continue
-            conversation = Conversation(session.id, session.session_config, new=True)
+            conversation = OlderSession(session.id, session.session_config, new=True)
             self._conversations[session.id] = conversation
             self._add(conversation, session.dst, session)
 
-    def _add(self, conversation: Conversation, peer: Name, session: Session) -> None:
+    def _add(self, conversation: OlderSession, peer: Name, session: Session) -> None:
         conversation.sessions = [entry for entry in conversation.sessions if not entry[1].over]
-        conversation.sessions.append((peer, session))
+        conversation.sessions.append((settled(peer), session))
         if self._receiving:
             self._start(self._read(conversation, session))
 
-    async def _read(self, conversation: Conversation, session: Session) -> None:
+    async def _read(self, conversation: OlderSession, session: Session) -> None:
         while True:
             await conversation.room.acquire()
             try:
@@ -255,10 +256,10 @@ class Slim(CurrentSlim):
                 self._ended(conversation)
                 return
 
-    def _item(self, conversation: Conversation, message: Message) -> _Item:
+    def _item(self, conversation: OlderSession, message: Message) -> _Item:
         return PySessionInfo(conversation.id, message, conversation), message.payload
 
-    def _ended(self, conversation: Conversation) -> None:
+    def _ended(self, conversation: OlderSession) -> None:
         if conversation.new:
             # It brought nothing, and nobody knows of it.
             self._backlog.release()
@@ -270,7 +271,7 @@ class Slim(CurrentSlim):
             if all(session.over for _, session in oldest.sessions):
                 self._forget(oldest)
 
-    def _forget(self, conversation: Conversation) -> None:
+    def _forget(self, conversation: OlderSession) -> None:
         for id in [id for id, known in self._conversations.items() if known is conversation]:
             del self._conversations[id]
 
@@ -312,16 +313,16 @@ class Slim(CurrentSlim):
             queue_size, session_config = session_config, None
         chosen = destination if isinstance(destination, SessionConfiguration) else session_config or config
         if isinstance(chosen, FireAndForget) and not isinstance(destination, Name) and dest_name is None:
-            return self._begin(Conversation(next(_provisional_ids), chosen, queue_size))
+            return self._begin(OlderSession(next(_provisional_ids), chosen, queue_size))
         if isinstance(chosen, Streaming):
             chosen.check()
             session = await super().create_session(chosen)
-            conversation = Conversation(session.id, chosen, queue_size)
+            conversation = OlderSession(session.id, chosen, queue_size)
             self._add(conversation, chosen.topic, session)
             return self._begin(conversation)
         return await super().create_session(destination, session_config, dest_name=dest_name, config=config)
 
-    def _begin(self, conversation: Conversation) -> PySessionInfo:
+    def _begin(self, conversation: OlderSession) -> PySessionInfo:
         self._conversations[conversation.id] = conversation
         return PySessionInfo(conversation.id, None, conversation)
 
@@ -365,7 +366,7 @@ class Slim(CurrentSlim):
         plain = FireAndForget() if session_type is SessionType.PointToPoint else SessionConfiguration.Group()
         return self._defaults.get(session_type, plain)
 
-    def _known(self, session: PySessionInfo | int) -> Conversation:
+    def _known(self, session: PySessionInfo | int) -> OlderSession:
         id = session if isinstance(session, int) else session.id
         conversation = self._conversations.get(id)
         if conversation is None:
@@ -387,7 +388,7 @@ class Slim(CurrentSlim):
         found = conversation.open_session(dest) or await self._session_with(conversation, dest)
         return await found.publish(msg, payload_type, metadata)
 
-    async def _session_with(self, conversation: Conversation, peer: Name) -> Session:
+    async def _session_with(self, conversation: OlderSession, peer: Name) -> Session:
         """One more session of a FireAndForget conversation; the first gives it its id."""
         if conversation.config.session_type is SessionType.Group:
             raise SessionClosed(session_id=conversation.id)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from actors.record import record
 from gateway.http2.errors import Cause
 from gateway.http2.headers import Headers
 from gateway.http2.stream import StreamState
 
 
+@record
 class RequestReceived(NamedTuple):
     """A client opened a stream (server only). It is a gRPC call; the owner accepts or refuses it."""
 
@@ -16,6 +18,7 @@ class RequestReceived(NamedTuple):
     headers: Headers
 
 
+@record
 class ResponseReceived(NamedTuple):
     """The server accepted the call (client only)."""
 
@@ -23,6 +26,7 @@ class ResponseReceived(NamedTuple):
     headers: Headers
 
 
+@record
 class MessagesReceived(NamedTuple):
     """All messages that one read completed on a stream. The list belongs to the receiver of the event."""
 
@@ -33,18 +37,21 @@ class MessagesReceived(NamedTuple):
         return f"MessagesReceived(stream={self.stream!r}, {len(self.messages)} messages)"
 
 
+@record
 class InputEnded(NamedTuple):
     """The client will send no more on this stream (server only). The owner finishes it when it is done."""
 
     stream: StreamState
 
 
+@record
 class StreamDrained(NamedTuple):
     """The unsent bytes of a stream fell from above `Limits.high_water` to `Limits.low_water`."""
 
     stream: StreamState
 
 
+@record
 class StreamEnded(NamedTuple):
     """The stream is over, both ways. Comes exactly once for every stream, and last."""
 
@@ -52,6 +59,7 @@ class StreamEnded(NamedTuple):
     cause: Cause
 
 
+@record
 class GoingAway(NamedTuple):
     """The peer takes no new streams on this connection; the open ones go on."""
 

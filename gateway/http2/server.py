@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import ssl as tls
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
@@ -37,9 +37,15 @@ class CallHandler(Protocol):
 class Http2Server:
     """Listens, and keeps the connections. Made by `serve`; an asynchronous context manager that closes."""
 
-    def __init__(self, handler: CallHandler, method: str, limits: Limits, budget: ByteBudget | None) -> None:
+    def __init__(
+        self,
+        handler: CallHandler,
+        method: str | Collection[str],
+        limits: Limits,
+        budget: ByteBudget | None,
+    ) -> None:
         self._handler = handler
-        self._method = method
+        self._methods = frozenset((method,) if isinstance(method, str) else method)
         self._limits = limits
         self._budget = budget
         self._counters = Counters()
@@ -164,9 +170,10 @@ class Http2Server:
     def request_received(self, wire: Wire, state: StreamState, headers: Headers) -> None:
         """Ask the handler about a call."""
         stream = ServerStream(wire, state)
-        if headers[":path"] != self._method:
+        if headers[":path"] not in self._methods:
             self._counters.refuse("method")
-            stream.close(GrpcStatus.UNIMPLEMENTED, "the only method here is " + self._method)
+            only = "the only method here is" if len(self._methods) == 1 else "the methods here are"
+            stream.close(GrpcStatus.UNIMPLEMENTED, f"{only} {', '.join(sorted(self._methods))}")
             return
         try:
             decision = self._handler.stream_opened(stream, headers)
@@ -201,7 +208,7 @@ class Http2Server:
 
 async def serve(
     handler: CallHandler,
-    method: str,
+    method: str | Collection[str],
     *,
     host: str | None = "127.0.0.1",
     port: int = 0,
@@ -210,7 +217,7 @@ async def serve(
     limits: Limits = SERVER,
     budget: ByteBudget | None = None,
 ) -> Http2Server:
-    """Listen for calls of one gRPC method, such as "/package.Service/Method".
+    """Listen for calls of one gRPC method, such as "/package.Service/Method", or of several.
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
     `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what

@@ -322,11 +322,13 @@ class GrpcDialler:
         config: ClientConfig,
         headers: Callable[[], Awaitable[list[tuple[str, str]]]],
         credentials: Callable[[], grpc.ChannelCredentials] | None,
+        method: str = METHOD_PATH,
         *,
         budget: ByteBudget,
     ) -> None:
         self._budget = budget
         self._config = config
+        self._method = method
         self._headers = headers
         self._credentials = credentials
         self._closers: set[asyncio.Task[None]] = set()
@@ -360,7 +362,7 @@ class GrpcDialler:
         else:
             channel = grpc.aio.secure_channel(where, self._credentials(), options)
         metadata = [(key.lower(), value) for key, value in await self._headers()]
-        call = channel.stream_stream(METHOD_PATH)(metadata=metadata, wait_for_ready=False)
+        call = channel.stream_stream(self._method)(metadata=metadata, wait_for_ready=False)
         try:
             async with asyncio.timeout(config.dial_timeout):
                 await call.initial_metadata()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,8 +92,10 @@ class FastServer:
         context: ssl.SSLContext | None,
         high_water: int,
         budget: ByteBudget,
+        methods: str | Collection[str] = METHOD_PATH,
     ) -> None:
         keepalive = config.keepalive
+        self._methods = methods
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
@@ -122,12 +124,12 @@ class FastServer:
         target, limits, context = self._target, self._limits, self._context
         if isinstance(target, str):
             self._server = await http2.serve(
-                self, METHOD_PATH, path=target, ssl=context, limits=limits, budget=self._budget
+                self, self._methods, path=target, ssl=context, limits=limits, budget=self._budget
             )
             return f"unix:{target}"
         host, port = target
         self._server = await http2.serve(
-            self, METHOD_PATH, host=host, port=port, ssl=context, limits=limits, budget=self._budget
+            self, self._methods, host=host, port=port, ssl=context, limits=limits, budget=self._budget
         )
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
@@ -176,8 +178,10 @@ class FastDialler:
         context: Callable[[], ssl.SSLContext] | None,
         high_water: int,
         budget: ByteBudget,
+        method: str = METHOD_PATH,
     ) -> None:
         self._config = config
+        self._method = method
         self._headers = headers
         self._context = context
         self._budget = budget
@@ -219,7 +223,7 @@ class FastDialler:
             sock = await tunnel(config.proxy, *target)
         return await http2.connect(
             where,
-            METHOD_PATH,
+            self._method,
             headers,
             ssl=context,
             server_hostname=config.server_name,

@@ -10,7 +10,7 @@ from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
 from gateway.links.http2_stream import FastDialler, FastServer
-from gateway.links.stream import Stream
+from gateway.links.stream import METHOD_PATH, Stream
 from gateway.security.auth import ClientAuth, ServerAuth
 from gateway.security.contexts import (
     client_context,
@@ -57,11 +57,16 @@ def listener(
 
 
 def dialler(
-    config: ClientConfig, auth: ClientAuth | None, source: TlsSource, high_water: int, budget: ByteBudget
+    config: ClientConfig,
+    auth: ClientAuth | None,
+    source: TlsSource,
+    high_water: int,
+    budget: ByteBudget,
+    method: str = METHOD_PATH,
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
 
-    `auth` and `source` are started; both are asked again for each stream.
+    `auth` and `source` are started; both are asked again for each stream. `method` is the gRPC method called.
     """
 
     async def headers() -> list[tuple[str, str]]:
@@ -72,8 +77,8 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water, budget).dial
+        return FastDialler(config, headers, context, high_water, budget, method).dial
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()
-    return GrpcDialler(config, headers, credentials, budget=budget).dial
+    return GrpcDialler(config, headers, credentials, method, budget=budget).dial

@@ -67,7 +67,13 @@ def server_auth(auth: AuthConfig) -> ServerAuth | None:
         return None
     if auth.kind == "basic":
         return _CheckBasic(auth.username, auth.password)
-    return _CheckBearer(_made(auth, IdentityVerifier, *KeyFormat))
+    return _CheckBearer(bearer_verifier(auth))
+
+
+def bearer_verifier(auth: AuthConfig) -> Verifier:
+    """A verifier of bearer tokens, not initialized. Raises ConfigError naming the key at fault."""
+    made: Verifier = _made(auth, IdentityVerifier, *KeyFormat)
+    return made
 
 
 def basic_header(username: str, password: str) -> str:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.names import NO_ID, Name, component_hash, instance_id
+from actors.names import NO_ID, NO_INSTANCE, Name, component_hash, instance_id
 
 TRANSCRIPTS = sorted((Path(__file__).parents[1] / "vectors" / "transcripts").glob("[!w]*.jsonl"))
 
@@ -49,7 +51,7 @@ def test_unset_id_reads_all_ones() -> None:
     name = Name("a", "b", "c")
     assert name.id == NO_ID
     assert not name.has_id
-    assert name.components() == [*name.key, NO_ID]
+    assert name.components() == [*map(component_hash, "abc"), NO_ID]
 
 
 def test_zero_is_an_id() -> None:
@@ -57,13 +59,36 @@ def test_zero_is_an_id() -> None:
     assert Name("a", "b", "c", 0) != Name("a", "b", "c")
 
 
-def test_id_can_be_set_and_changes_equality() -> None:
+@pytest.mark.parametrize("attribute", ["id", "key", "instance", "strings", "wire", "other"])
+def test_a_name_is_immutable(attribute: str) -> None:
     name = Name("a", "b", "c")
-    name.wire = b"old"
-    name.id = 7
-    assert name == Name("a", "b", "c", 7)
-    assert name.wire is None
-    assert name.equal_without_id(Name("a", "b", "c"))
+    with pytest.raises(AttributeError, match="immutable"):
+        setattr(name, attribute, getattr(name, attribute, None))
+    with pytest.raises(AttributeError, match="immutable"):
+        delattr(name, attribute)
+
+
+def test_another_id_is_another_name_without_its_encoded_form() -> None:
+    name = Name("a", "b", "c")
+    name.remember(b"old")
+    other = name.with_id(7)
+    assert (other, other.id, other.wire) == (Name("a", "b", "c", 7), 7, None)
+    assert (name.has_id, name.wire) == (False, b"old")
+    assert name.equal_without_id(other)
+    assert other.without_id() == name
+
+
+def test_keys_of_tables_are_bytes_in_network_order() -> None:
+    name = Name("a", "b", "c", 0x0102)
+    assert name.key == b"".join(component_hash(text).to_bytes(8) for text in "abc")
+    assert name.instance == b"\0\0\0\0\0\0\1\2"
+    assert Name("a", "b", "c").instance == NO_INSTANCE
+
+
+def test_a_name_can_be_copied_and_pickled() -> None:
+    name = Name("a", "b", "c", 5)
+    for again in (copy.copy(name), copy.deepcopy(name), pickle.loads(pickle.dumps(name))):
+        assert (again, again.strings) == (name, name.strings)
 
 
 @pytest.mark.parametrize("bad", [("", "b", "c"), ("a", "", "c"), ("a", "b", "")])

@@ -30,7 +30,10 @@ def test_prepared_messages_differ_in_their_ids_only() -> None:
     assert len({len(message) for message in messages}) == 1
     parser = InboundParser(1)
     frames = [parser.parse(message) for message in messages]
-    assert all(isinstance(frame, Frame) and frame.id == 11 and not frame.control for frame in frames)
+    assert all(
+        isinstance(frame, Frame) and frame.instance == (11).to_bytes(8) and not frame.control
+        for frame in frames
+    )
 
 
 @BOTH

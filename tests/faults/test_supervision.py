@@ -17,7 +17,7 @@ from actors.errors import ConnectionLost, SessionClosed, SlimTimeout
 from actors.messages.routing import ConnectionState, Forward, FramesIn, Opened
 from actors.messages.session import Received, SubscribeName
 from actors.messages.wire import ONE, Frame, Subscription
-from actors.names import Name
+from actors.names import NO_INSTANCE
 from actors.routing.budget import ByteBudget
 from actors.system import Address, LoopSystem
 from gateway import Session, SessionConfiguration, Slim
@@ -38,7 +38,6 @@ RELIABLE = SessionConfiguration.PointToPoint(0.5, 10)
 NO_NAME: Any = None
 POISON = Subscription(True, name("eve"), NO_NAME, subscription_id=7)
 """A subscription to nothing: the route table's core stumbles over it."""
-BROKEN = Frame(None, 0, ONE, control=False, header=b"", inner=0, body=b"")  # type: ignore[arg-type]
 
 
 def cell(system: LoopSystem, address: ActorAddress) -> Any:
@@ -264,7 +263,7 @@ async def test_who_sends_what_breaks_an_app_loses_its_connection(faults: Faults)
         await carol.listen_for_session(0.01)
     peer, link = await faults.eve()
     key = name("carol").key
-    link._notify(FramesIn((Frame(key, carol.local_name.id, ONE, False, None, 0, b""),)))  # type: ignore[arg-type]
+    link._notify(FramesIn((Frame(key, carol.local_name.instance, ONE, False, None, 0, b""),)))  # type: ignore[arg-type]
     await peer.ended()
     await faults.route(faults.alice, "carol")
     await faults.arrives(faults.alice, carol, "carol")
@@ -334,8 +333,7 @@ async def test_what_cannot_be_forwarded_costs_its_sender_the_connection_and_not_
     await victim.subscribed(name("victim"))
     peer, link = await faults.eve()
     key: Any = name("victim").key
-    link._notify(FramesIn((Frame(key, 0, ONE, False, b"", 0, None),)))  # type: ignore[arg-type]
-    link._notify(FramesIn((Frame(key, Name("a", "b", "c").id, ONE, False, b"", 0, None),)))  # type: ignore[arg-type]
+    link._notify(FramesIn((Frame(key, NO_INSTANCE, ONE, False, b"", 0, None),)))  # type: ignore[arg-type]
     await peer.ended()
     await victim.is_in_step()
     assert victim.closed is None

@@ -246,12 +246,12 @@ class Local(News):
         """What goes to `name` leaves by `connection`."""
         ack = await self.order(name, recv_from=connection)
         assert ack.success, ack.error
-        await self.table(lambda: bool(self.router.route(name.key, name.id, ALL)))
+        await self.table(lambda: bool(self.router.route(name.key, name.instance, ALL)))
         return self
 
     def publish(self, destination: Name, *blobs: bytes, fanout: int = ONE) -> None:
         frames = tuple(_codec.encode(message(destination, blob, fanout=fanout), "") for blob in blobs)
-        for target in self.router.route(destination.key, destination.id, fanout):
+        for target in self.router.route(destination.key, destination.instance, fanout):
             forward = Forward(frames, self.index, self.port)
             self.plane.system.tell(self.router.addresses.get(target), forward)
 

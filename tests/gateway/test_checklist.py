@@ -142,9 +142,9 @@ async def test_9_the_end_of_a_stream_removes_all_its_state(stage: Stage) -> None
     leaving, watching = await stage.peer(), await stage.peer()
     await leaving.subscribed(ALICE, BOB, CHANNEL)
     local = Local(stage.node)
-    await local.table(lambda: bool(local.router.route(BOB.key, BOB.id, 256)))
+    await local.table(lambda: bool(local.router.route(BOB.key, BOB.instance, 256)))
     leaving.stream.close()
-    await local.table(lambda: not local.router.route(BOB.key, BOB.id, 256))
+    await local.table(lambda: not local.router.route(BOB.key, BOB.instance, 256))
     status = await stage.node.status()
     assert status["routes"]["names"] == status["routes"]["lost_connections"] == 0
     assert status["routes"]["connections"] == 2

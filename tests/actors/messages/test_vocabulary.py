@@ -70,7 +70,7 @@ def test_nested_records_and_mappings_keep_their_types() -> None:
 
 
 def test_a_frame_keeps_its_bytes() -> None:
-    frame = Frame(A.key, A.id, 1, False, b"h", 8, b"\x00payload")
+    frame = Frame(A.key, A.instance, 1, False, b"h", 8, b"\x00payload")
     assert VOCABULARY.unpack(VOCABULARY.pack(frame)) == frame
 
 

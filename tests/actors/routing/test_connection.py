@@ -48,7 +48,7 @@ HIGH = 1000
 
 
 def data(body: bytes = b"x", fanout: int = ONE) -> Frame:
-    return Frame(BOB.key, BOB.id, fanout, False, b"", len(body), body)
+    return Frame(BOB.key, BOB.instance, fanout, False, b"", len(body), body)
 
 
 class FakeLink:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from actors.messages.wire import Frame
+from actors.names import NO_INSTANCE, key_of
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 
-KEY = (1, 2, 3)
-DATA = Frame(KEY, 1, 1, False, b"h", 4, b"data")
-CONTROL = Frame(KEY, 1, 1, True, b"h", 7, b"control")
+KEY = key_of(1, 2, 3)
+DATA = Frame(KEY, NO_INSTANCE, 1, False, b"h", 4, b"data")
+CONTROL = Frame(KEY, NO_INSTANCE, 1, True, b"h", 7, b"control")
 
 
 def test_with_room_everything_is_accepted() -> None:

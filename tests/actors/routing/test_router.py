@@ -24,11 +24,11 @@ def table(*entries: tuple[Name, int], local: tuple[int, ...] = ()) -> Subscripti
 
 
 def one(made: Router, name: Name) -> tuple[int, ...]:
-    return made.route(name.key, name.id, ONE)
+    return made.route(name.key, name.instance, ONE)
 
 
 def all_of(made: Router, name: Name) -> tuple[int, ...]:
-    return made.route(name.key, name.id, ALL)
+    return made.route(name.key, name.instance, ALL)
 
 
 def test_anycast_goes_round() -> None:
@@ -73,7 +73,7 @@ def test_match_all_takes_local_and_remote_once_each() -> None:
 
 def test_fanout_of_zero_is_match_all() -> None:
     made = router((ROOM, 1), (ROOM, 3))
-    assert made.route(ROOM.key, ROOM.id, 0) == (1, 3)
+    assert made.route(ROOM.key, ROOM.instance, 0) == (1, 3)
 
 
 def test_an_unknown_name_has_no_match() -> None:

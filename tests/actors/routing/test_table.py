@@ -21,7 +21,7 @@ def table(*entries: tuple[Name, int, int], local: tuple[int, ...] = ()) -> Subsc
 
 
 def reach(made: SubscriptionTable, name: Name) -> tuple[int, ...]:
-    targets = made.view.find(name.key, name.id)
+    targets = made.view.find(name.key, name.instance)
     return targets.all if targets else ()
 
 
@@ -173,7 +173,7 @@ def follow(copy: SubscriptionTable, changes: list[Change]) -> list[Change]:
 def agrees(made: SubscriptionTable, model: set[tuple[Name, int, int]]) -> None:
     """The view says what the references in `model` do, each connection once, local ones apart."""
     view = made.view
-    exact = {(name.key, name.id, connection) for name, connection, _ in model}
+    exact = {(name.key, name.instance, connection) for name, connection, _ in model}
     assert {(*i, c) for i, targets in view.by_instance.items() for c in targets.all} == exact
     anyone = {(name.key, connection) for name, connection, _ in model}
     assert {(key, c) for key, targets in view.by_name.items() for c in targets.all} == anyone

@@ -227,10 +227,14 @@ def test_who_wrote_clear_text_and_went_is_forgotten(stage: MlsStage) -> None:
     )
     for player in (alice, bob):
         player.receive(message._replace(destination=player.name))
-        assert player.core._clear_text == {carol.name}
+        assert player.complained_of == {carol.name}
     alice.remove(carol.name.without_id())
     stage.transfer()
-    assert alice.core._clear_text == bob.core._clear_text == set()
+    assert (
+        alice.core._conversation.encryption._clear_text
+        == bob.core._conversation.encryption._clear_text
+        == set()
+    )
 
 
 def test_only_the_moderator_commits(stage: MlsStage) -> None:

@@ -166,7 +166,7 @@ async def test_who_waits_learns_when_dialling_is_given_up(stage: Stage) -> None:
     assert isinstance(told.error, ConnectionLost)
     assert told.error.endpoint == stage.config().endpoint
     assert plane.dialled() == {}
-    await local.table(lambda: not local.router.route(BOB.key, BOB.id, 1))
+    await local.table(lambda: not local.router.route(BOB.key, BOB.instance, 1))
     with pytest.raises(NotConnected):
         await plane.disconnect(stage.config().endpoint)
 
@@ -252,7 +252,7 @@ async def test_an_application_that_sends_too_fast_is_told_and_told_again(narrow:
     slow = await (await narrow.peer()).subscribed(ALICE)
     slow.stream.pause_reading()
     local = Local(narrow.node)
-    await local.table(lambda: bool(local.router.route(ALICE.key, ALICE.id, 1)))
+    await local.table(lambda: bool(local.router.route(ALICE.key, ALICE.instance, 1)))
     while not local.congested:
         local.publish(ALICE, b"x" * (60 * KIB))
         await asyncio.sleep(0)
@@ -265,7 +265,7 @@ async def test_a_congested_connection_that_goes_away_holds_nobody_up(narrow: Sta
     slow = await (await narrow.peer()).subscribed(ALICE)
     slow.stream.pause_reading()
     local = Local(narrow.node)
-    await local.table(lambda: bool(local.router.route(ALICE.key, ALICE.id, 1)))
+    await local.table(lambda: bool(local.router.route(ALICE.key, ALICE.instance, 1)))
     while not local.congested:
         local.publish(ALICE, b"x" * (60 * KIB))
         await asyncio.sleep(0)
@@ -328,7 +328,7 @@ async def test_disconnecting_writes_out_what_was_published_and_cleans_up(stage: 
     await receiver.heard(*blobs, b"last")
     assert states.seen[-1].state == "closed"
     assert plane.dialled() == {}
-    await local.table(lambda: not local.router.route(BOB.key, BOB.id, 1))
+    await local.table(lambda: not local.router.route(BOB.key, BOB.instance, 1))
     await local.until(lambda: local.told)
     again = await plane.connect(stage.config(), dial=stage.dial(stage.config()))
     assert again != connection

@@ -92,7 +92,7 @@ class Watchdog:
         if self._next is None:
             self._next = now + self._interval
 
-    def tick(self, now: float) -> bool:
+    def expire(self, now: float) -> bool:
         """Whether the moderator is gone. Call it when the deadline has come."""
         self._next = now + self._interval
         self._strikes = 0 if self._seen else self._strikes + 1

@@ -16,7 +16,7 @@ from actors.errors import (
 from actors.messages.session import AppSettings, Invite, MemberJoined, MemberLeft, Outgoing, Publish
 from actors.messages.wire import ALL, GroupAdd, GroupRemove, JoinRequest, MessageType, TimerSettings
 from actors.names import Name
-from actors.session.conversation import WINDOW
+from actors.session.data_path import WINDOW
 from actors.session.peers import PeerGeneration
 from tests.actors.session.stage import ROOM, Player, Stage, group, make_group
 
@@ -329,6 +329,19 @@ def test_a_dead_member_is_dropped_after_three_rounds(stage: Stage) -> None:
     alice.publish(b"on we go", handle=9)
     stage.transfer()
     assert 9 in alice.done
+
+
+def test_a_group_whose_last_member_left_waits_for_who_is_to_come(stage: Stage) -> None:
+    alice, bob = make_group(stage, "bob")
+    carol, nobody = stage.player("carol"), Name("org", "default", "nobody")
+    alice.invite(nobody, handle=20)
+    bob.close()
+    stage.transfer()
+    alice.invite(carol.name.without_id(), handle=21)
+    stage.advance(10.0)
+    assert alice.ended is None
+    assert alice.done[-1] == 21
+    assert alice.members == carol.members == {str(alice.name), str(carol.name)}
 
 
 def test_members_that_never_ping_are_left_alone(stage: Stage) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.names import Name
-from actors.session.liveness import STRIKES, Rounds, Watchdog
+from actors.session.membership.liveness import STRIKES, Rounds, Watchdog
 from actors.session.peers import PeerGeneration, generation
 
 BOB, CAROL = Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
@@ -58,14 +58,14 @@ def test_the_watchdog_sleeps_until_the_first_ping() -> None:
     assert dog.next_deadline() is None
     dog.pinged(5.0)
     assert dog.next_deadline() == 15.0
-    assert [dog.tick(15.0 + 10 * n) for n in range(4)] == [False, False, False, True]
+    assert [dog.expire(15.0 + 10 * n) for n in range(4)] == [False, False, False, True]
 
 
 def test_a_ping_in_time_keeps_it_quiet() -> None:
     dog = Watchdog(10.0)
     for n in range(50):
         dog.pinged(n * 20.0)
-        assert not dog.tick(n * 20.0 + 10)
+        assert not dog.expire(n * 20.0 + 10)
 
 
 @pytest.mark.parametrize(

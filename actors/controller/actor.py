@@ -1,0 +1,92 @@
+"""The controller's actor: the shell around its core (`controller.py`).
+
+    a node's stream ── NamesTold, Configured, OrderDone ──► ControllerActor ── Configure, Order ──► its inbox
+    a program's call ── Asked ──► ControllerActor ── Result | Refusal ──► the caller
+
+What a turn has to store is stored before anything of the turn leaves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from loguru import logger
+from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
+
+from actors.controller.controller import Controller
+from actors.controller.turn import Respond, Save, Told, ToNode, Turn
+from actors.messages.controller import Asked
+from actors.system import Cancellable, LoopActor
+
+RESOLUTION = 1 << 20
+"""Steps of the random number that a turn has."""
+
+
+class ControllerStore(Protocol):
+    """Where the controller's state survives: entries by kind and key."""
+
+    def load(self) -> Iterable[Save]:
+        """All entries. Raises OSError."""
+
+    def save(self, entries: Sequence[Save]) -> None:
+        """Keep or forget entries, all of them or none. Raises OSError."""
+
+
+class ControllerActor(LoopActor):
+    """One controller. `clock` gives seconds that only grow, `draw` a random number below a bound."""
+
+    def __init__(
+        self, core: Controller, store: ControllerStore, clock: Callable[[], float], draw: Callable[[int], int]
+    ) -> None:
+        self._core = core
+        self._store = store
+        self._clock = clock
+        self._draw = draw
+        self._tickets: dict[int, ActorAddress] = {}
+        self._numbers = itertools.count(1)
+        self._timer: Cancellable | None = None
+        self._timer_at = 0.0
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        if isinstance(message, ActorExitRequest):
+            return
+        turn = Turn(self._clock(), self._draw(RESOLUTION) / RESOLUTION)
+        if isinstance(message, Asked):
+            ticket = next(self._numbers)
+            self._tickets[ticket] = sender
+            self._core.ask(message.question, ticket, message.deadline, turn)
+        elif isinstance(message, WakeupMessage):
+            self._timer = None
+            self._core.handle(None, turn)
+        else:
+            self._core.handle(message, turn)
+        self._perform(turn)
+        self._arm(turn.now)
+
+    def _perform(self, turn: Turn) -> None:
+        entries = [effect for effect in turn.effects if isinstance(effect, Save)]
+        if entries:
+            self._store.save(entries)
+        for effect in turn.effects:
+            match effect:
+                case ToNode():
+                    inbox = effect.inbox if effect.inbox is not None else self._core.inbox(effect.node)
+                    if inbox is not None:
+                        self.send(inbox, effect.record)
+                case Respond():
+                    asker = self._tickets.pop(effect.ticket, None)  # type: ignore[call-overload]
+                    if asker is not None:
+                        self.send(asker, effect.reply)
+                case Told():
+                    logger.info("{}", effect.text)
+
+    def _arm(self, now: float) -> None:
+        deadline = self._core.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self.after(max(0.0, deadline - now))
