@@ -23,8 +23,17 @@ from actors.app.lasting import Lasting
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
-from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.routing import (
+    Close,
+    ConnectionState,
+    Gather,
+    Opened,
+    Status,
+    StatusReport,
+    Subscribing,
+)
 from actors.messages.session import AppSettings
+from actors.messages.wire import Subscription
 from actors.names import Name
 from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
@@ -121,7 +130,8 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow.
+    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow; `control` is the core
+    of the route table.
     """
 
     def __init__(
@@ -132,12 +142,13 @@ class DataPlane:
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        control: RouteControl | None = None,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
-        control = RouteControl()
+        control = control or RouteControl()
         self.routes = control.table.view
         """Where messages go, to read."""
         self.failed = asyncio.Event()
@@ -330,6 +341,11 @@ class DataPlane:
             made.link.close("connecting was given up")
         else:
             await self._release(made)
+
+    def set_route(self, name: Name, connection: int) -> None:
+        """Messages for `name` leave by a dialled connection, for as long as it is not closed for good."""
+        route = Subscription(subscribe=True, source=name, destination=name)
+        self.system.tell(self.route_table, Subscribing(connection, route))
 
     async def disconnect(self, endpoint: str) -> None:
         """Close the connection that was dialled to `endpoint`; what was accepted is written out before.

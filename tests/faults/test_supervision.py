@@ -23,9 +23,11 @@ from actors.system import Address, LoopSystem
 from gateway import Session, SessionConfiguration, Slim
 from gateway.cli.start import serve
 from gateway.config import ClientConfig
+from gateway.config.document import Document
+from gateway.config.node import NodeConfig
 from gateway.links.link import AcceptedLink
 from gateway.links.transport import dialler
-from gateway.node.data_plane import DataPlane
+from gateway.node.node import Node
 from gateway.security.material import Side, TlsSource
 from identity.errors import SlimError
 from tests.gateway.stage import Peer
@@ -216,21 +218,22 @@ async def test_a_route_table_that_fails_by_itself_goes_on_with_its_core(faults: 
 
 
 async def test_a_route_table_that_fails_by_itself_twice_within_a_second_ends_the_node() -> None:
-    made: list[DataPlane] = []
+    made: list[Node] = []
 
-    def make() -> DataPlane:
-        made.append(DataPlane())
+    def make(config: NodeConfig) -> Node:
+        made.append(Node(config))
         return made[0]
 
-    node = asyncio.create_task(serve(World.server_config("127.0.0.1:0"), 1.0, make))
-    await until(lambda: bool(made) and not made[0].never_served)
-    system = made[0].system
-    cell(system, made[0].route_table).actor._core.expire = broken
+    config = NodeConfig(servers=(World.server_config("127.0.0.1:0"),), drain=1.0)
+    running = asyncio.create_task(serve(config, Document({}, {}), make))
+    await until(lambda: bool(made) and not made[0].data_plane.never_served)
+    plane = made[0].data_plane
+    cell(plane.system, plane.route_table).actor._core.expire = broken
     for _ in range(2):
-        system.tell(made[0].route_table, WakeupMessage(None))
+        plane.system.tell(plane.route_table, WakeupMessage(None))
     async with asyncio.timeout(WAIT):
-        assert await node == 1
-    assert made[0].closed
+        assert await running == 1
+    assert plane.closed
 
 
 # Applications and sessions.
