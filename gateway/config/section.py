@@ -11,7 +11,10 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from gateway.config.scalars import Substituted, plain
+from identity.authorities import MAX_PEM_BYTES
+from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.files import read_file
 
 _UNITS = {
     "ns": 1e-9,
@@ -192,7 +195,6 @@ class Material:
             return self.text.encode()
         assert self.path is not None
         try:
-            with open(self.path, "rb") as file:
-                return file.read()
-        except OSError as exc:
-            raise ConfigError(f"{where}: cannot read {self.path}: {exc.strerror}", field=where) from exc
+            return read_file(self.path, max_bytes=MAX_PEM_BYTES).data
+        except Malformed as error:
+            raise ConfigError(f"{where}: {self.path}: {error}", field=where) from None

@@ -31,7 +31,7 @@ SOURCE = Table(
     },
 )
 _BY_ID = (
-    Key("trust_domains", "peers show SPIFFE IDs of this domain instead of host names; one", Kind.TEXTS),
+    Key("trust_domains", "peers show SPIFFE IDs of these domains instead of host names", Kind.TEXTS),
     Key("target_spiffe_id", "and this ID", shown="any"),
 )
 AUTHORITIES = Table(
@@ -190,7 +190,7 @@ def _authorities(
     nested: Section | None, flat: dict[str, Any], file_key: str, pem_key: str
 ) -> tuple[Material | None, SpireSource | None, SpiffePeers | None]:
     """Authorities to check peers by. Those of a SPIFFE trust domain check SPIFFE IDs: what an agent gives,
-    and a file or text with `trust_domains` (one: PEM does not say whose authorities it holds)."""
+    and a file or text with `trust_domains` (several, if each authority in it names its own)."""
     older = _material(flat, file_key, pem_key)
     if nested is None:
         return older, None, None
@@ -204,11 +204,6 @@ def _authorities(
     if values[member] is None:
         raise ConfigError(f"{nested.at(member)}: required", field=nested.at(member))
     domains, expected = values["trust_domains"], values["target_spiffe_id"]
-    if len(domains) > 1:
-        raise ConfigError(
-            f'{nested.at("trust_domains")}: one at most; "type": "spire" knows several',
-            field=nested.at("trust_domains"),
-        )
     if expected and not domains:
         raise ConfigError(
             f"{nested.at('target_spiffe_id')}: give trust_domains as well, with its trust domain",

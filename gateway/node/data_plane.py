@@ -130,8 +130,8 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow; `control` is the core
-    of the route table.
+    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow, `wall` Unix seconds,
+    by which tokens are made and judged; `control` is the core of the route table.
     """
 
     def __init__(
@@ -142,10 +142,11 @@ class DataPlane:
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         control: RouteControl | None = None,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
         control = control or RouteControl()
@@ -201,10 +202,10 @@ class DataPlane:
             provider=provider,
             verifier=verifier,
             clock=self._clock,
-            wall=time.time,
+            wall=self._wall,
             draw=self._draw,
             spawn_task=self._tasks,
-            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
             threads=asyncio.to_thread,
         )
         lasting = Lasting.of(name, collaborators, settings)

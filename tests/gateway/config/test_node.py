@@ -85,7 +85,7 @@ def listening(servers: Any) -> dict[str, Any]:
 REFUSED = {
     "no service": ({}, "services: expected one service, such as slim/0"),
     "two services": ({"services": {"slim/0": {}, "slim/1": {}}}, "services: expected one service"),
-    "another kind": ({"services": {"gateway/0": {}}}, "services.gateway/0: a service is called slim/NAME"),
+    "another kind": ({"services": {"other/0": {}}}, "services.other/0: a service is called slim/NAME"),
     "nothing to do": ({"services": {"slim/0": {}}}, "a node listens or dials"),
     "a service that is none": ({"services": {"slim/0": None}}, "a node listens or dials"),
     "no dict": (5, ": expected a dict, got int"),
