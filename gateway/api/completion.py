@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Generator
 from datetime import timedelta
 
 from actors.errors import SlimTimeout
-
-next_handle = itertools.count(1).__next__
-"""Numbers by which actors name operations of this process."""
 
 
 class CompletionHandle:

@@ -33,7 +33,7 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from gateway.api import observing
-from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.completion import CompletionHandle, seconds
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
 from gateway.api.name import settled
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
@@ -235,7 +235,7 @@ class Session:
             )
         self._config = config
         record = config.record()
-        self._tell(SetTimers(next_handle(), record.interval, record.max_retries))
+        self._tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))
 
     # Sending
 
@@ -278,7 +278,7 @@ class Session:
         self._credit -= 1
         self._unfinished += len(blob)
         self._sizes.append(len(blob))
-        number = next_handle()
+        number = self._system.next_number()
         if observing.current is None:
             handle = CompletionHandle()
             marks = dict(metadata) if metadata else None
@@ -318,7 +318,7 @@ class Session:
         A peer that does not know of requests answers with an ordinary message; point to point the next
         one counts. Raises SlimTimeout, SessionClosed, MessageUndelivered.
         """
-        key = str(next_handle())
+        key = str(self._system.next_number())
         answer: asyncio.Future[Message] = self._system.loop.create_future()
         self._requests[key] = answer
         try:
@@ -564,7 +564,7 @@ class Session:
             raise NotModerator(text, session_id=self._id)
 
     def _operate(self, make: Any) -> CompletionHandle:
-        number = next_handle()
+        number = self._system.next_number()
         handle = CompletionHandle()
         self._handles[number] = handle
         self._tell(make(number))

@@ -31,7 +31,7 @@ from actors.messages.session import (
 from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
-from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.completion import CompletionHandle, seconds
 from gateway.api.name import settled
 from gateway.api.session import Session, SessionInbox
 from gateway.api.session_config import SessionConfiguration, of_record
@@ -39,8 +39,9 @@ from gateway.api.waiters import Waiters
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
-from gateway.node.identity_use import acquire, identity_id, release
+from gateway.node.identity_use import identity_id
 from gateway.node.shared import Keeper, keeper
+from gateway.surroundings import current
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -115,12 +116,13 @@ class Slim:
         cls, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
-        await acquire(provider, verifier)
+        identities = current().identities
+        await identities.acquire(provider, verifier)
         try:
             made = cls(name, provider, verifier, local_service)
             await made._ready()
         finally:
-            await release(provider, verifier)
+            await identities.release(provider, verifier)
         return made
 
     # Who it is
@@ -162,7 +164,7 @@ class Slim:
         Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
         """
         plane = await self._ready()
-        config = ClientConfig.read(client_config)
+        config = ClientConfig.read({"link_id": plane.surroundings.uuid4(), **client_config})
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
         await plane.connect(config)
@@ -321,7 +323,7 @@ class Slim:
         system = self.data_plane.system
         inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
-        opening = OpenSession(next_handle(), inbox.address, settled(target), chosen.record())
+        opening = OpenSession(system.next_number(), inbox.address, settled(target), chosen.record())
         system.tell_now(self._actor, opening, inbox.address)
         opened = await inbox.first()
         if isinstance(opened, SessionOpened):
@@ -438,7 +440,7 @@ class Slim:
             await asyncio.gather(self._started, return_exceptions=True)
             if self._holds_identity:
                 self._holds_identity = False
-                await release(self._provider, self._verifier)
+                await self._plane.surroundings.identities.release(self._provider, self._verifier)
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -486,13 +488,13 @@ class Slim:
             raise SessionClosed("the data plane of the application is closed")
 
     async def _initialize(self) -> None:
-        await acquire(self._provider, self._verifier)
+        await self.data_plane.surroundings.identities.acquire(self._provider, self._verifier)
         self._holds_identity = True
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
         """Have the App actor do something and wait for its outcome."""
         assert self._plane is not None
-        number = next_handle()
+        number = self._plane.system.next_number()
         outcome: asyncio.Future[Any] = self._plane.system.loop.create_future()
         self._handles[number] = outcome
         self._plane.system.tell(self._actor, kind(number, *arguments), self._inbox)

@@ -21,6 +21,8 @@ MAX_MESSAGE_SIZE = 4 * MIB
 DIAL_TIMEOUT = 20.0
 """Seconds for a dial where neither `connect_timeout` nor `request_timeout` is set."""
 
+SCHEMES = ("", "http", "https", "sim")
+"""`sim` is a network that a test hands in (`gateway.testing`)."""
 TRANSPORTS = ("fast", "grpc")
 """`fast` is our own HTTP/2 framing, `grpc` the gRPC library; peers cannot tell them apart."""
 DEFAULT_TRANSPORT = "fast"
@@ -207,7 +209,7 @@ class ClientConfig:
     @property
     def plaintext(self) -> bool:
         """Whether the stream is not encrypted: said by `tls.insecure`, or by an http or unix endpoint."""
-        return self.tls.insecure or _split(self.endpoint)[0].scheme in ("http", "unix")
+        return self.tls.insecure or _split(self.endpoint)[0].scheme in ("http", "unix", "sim")
 
     def target(self) -> tuple[str, int] | str:
         """(host, port), or the path of a unix socket. Raises ConfigError."""
@@ -215,7 +217,7 @@ class ClientConfig:
         path = parts.path or parts.netloc
         if parts.scheme == "unix" and path:
             return path
-        if parts.scheme not in ("", "http", "https") or not parts.hostname:
+        if parts.scheme not in SCHEMES or not parts.hostname:
             raise ConfigError(
                 f"endpoint: expected http(s)://HOST:PORT or unix:///PATH, got {self.endpoint!r}",
                 field="endpoint",
@@ -277,7 +279,13 @@ class ServerConfig:
                 '"shared_secret"',
                 field="auth",
             )
-        if not made.tls.insecure and made.tls.certificate is None and made.tls.spire is None:
+        simulated = _split(made.endpoint)[0].scheme == "sim"
+        if (
+            not simulated
+            and not made.tls.insecure
+            and made.tls.certificate is None
+            and made.tls.spire is None
+        ):
             raise ConfigError(
                 'tls: a server needs a certificate ("source" with cert and key) or "insecure": true',
                 field="tls",
@@ -290,6 +298,8 @@ class ServerConfig:
         path = parts.path or parts.netloc
         if parts.scheme == "unix" and path:
             return path
+        if parts.scheme == "sim" and parts.hostname:
+            return parts.hostname, port or 0
         if parts.scheme == "unix" or not parts.hostname or port is None:
             raise ConfigError(f"endpoint: expected HOST:PORT, got {self.endpoint!r}", field="endpoint")
         return parts.hostname, port

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -33,35 +31,17 @@ from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
 from gateway.node.gateway_actor import Gateway
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.security.material import Side, TlsSource
+from gateway.surroundings import Surroundings, current
 from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
-
-
-class Draw:
-    """Random numbers below a bound, of the system's randomness, which is fetched many bytes at a time."""
-
-    _FETCH = 2048
-
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._at = 0
-
-    def __call__(self, below: int) -> int:
-        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
-
-        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
-        """
-        if self._at == len(self._bytes):
-            self._bytes, self._at = os.urandom(self._FETCH), 0
-        self._at += 8
-        return int.from_bytes(self._bytes[self._at - 8 : self._at], "little") % below
 
 
 StateCallback = Callable[[ConnectionState], None]
@@ -113,7 +93,8 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow.
+    (bytes) bounds what waits on all its streams. Time, chance and networks are those of `surroundings`, by
+    default the running task's; a `clock` stands in for theirs.
     """
 
     def __init__(
@@ -123,10 +104,13 @@ class DataPlane:
         high_water: int = HIGH,
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock = clock
+        self.surroundings = surroundings or current()
+        self._loop = self.surroundings.running_loop()
+        self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
+        self._clock = clock or self.surroundings.clock
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
         control = RouteControl()
@@ -156,8 +140,7 @@ class DataPlane:
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._tasks = Tasks()
-        self._draw = Draw()
+        self._tasks = Tasks(self._loop)
         self._closed = False
         self._over = asyncio.Event()
         self.never_served = True
@@ -171,6 +154,7 @@ class DataPlane:
         self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
     ) -> Address:
         """An App actor: a local application of this node."""
+        around = self.surroundings
         collaborators = Collaborators(
             route_table=self.route_table,
             routes=self.routes,
@@ -178,11 +162,11 @@ class DataPlane:
             provider=provider,
             verifier=verifier,
             clock=self._clock,
-            wall=time.time,
-            draw=self._draw,
+            wall=around.wall,
+            draw=around.draw,
             spawn_task=self._tasks,
-            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
-            threads=asyncio.to_thread,
+            crypto=mls_sessions(verifier, wall=around.wall, random=around.random),
+            threads=around.threads,
         )
         return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
 
@@ -200,11 +184,8 @@ class DataPlane:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
         try:
-            auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
             async with AsyncExitStack() as held:
-                await _open(held, auth, source)
-                accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high, self._waiting)
+                server = await self._listener(config, held)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -214,11 +195,25 @@ class DataPlane:
         logger.info("listening on {}", address)
         return address
 
+    async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
+        accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
+        scheme = self.surroundings.schemes.get(scheme_of(config.endpoint))
+        if scheme is not None:
+            return scheme.listener(config, accept)
+        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
+        await _open(held, auth, source)
+        return listener(config, accept, auth, source, self._high, self._waiting)
+
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
         self._links[index] = AcceptedLink(
-            index, stream, listener=listener, high=self._high, max_message_size=max_message_size
+            index,
+            stream,
+            listener=listener,
+            high=self._high,
+            max_message_size=max_message_size,
+            surroundings=self.surroundings,
         )
         self.system.tell(self._gateway, Opened(index))
 
@@ -281,7 +276,10 @@ class DataPlane:
         self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
     ) -> None:
         """Open the first stream and give it to the actors."""
-        if dial is None:
+        scheme = self.surroundings.schemes.get(scheme_of(config.endpoint))
+        if dial is None and scheme is not None:
+            dial = scheme.dialler(config)
+        elif dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
             dial = dialler(config, auth, source, self._high, self._waiting)
@@ -292,8 +290,9 @@ class DataPlane:
             endpoint=made.endpoint,
             high=self._high,
             max_message_size=config.max_message_size,
+            surroundings=self.surroundings,
         )
-        made.dialling = asyncio.ensure_future(link.connect())
+        made.dialling = self._loop.create_task(link.connect())
         try:
             await made.dialling
         except asyncio.CancelledError:
@@ -386,14 +385,14 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
-        deadline = time.monotonic() + grace
+        deadline = self._clock() + grace
         try:
             await self._close_connections(grace)
         finally:
             for link in list(self._links.values()):
                 link.abort("node is shutting down")
             self._tasks.cancel()
-            await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+            await self.system.shutdown(max(0.1, deadline - self._clock()))
             for made in list(self._dialled_by_index.values()):
                 made.end("the data plane is closed")
                 await self._release(made)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from loguru import logger
 
 from gateway.node.data_plane import DataPlane
+from gateway.surroundings import Surroundings, current
 
 LAST_GRACE = 2.0
 """Seconds that the end of the loop may take: one half for the sessions, one for the connections."""
@@ -27,10 +28,11 @@ class Member(Protocol):
 
 
 class Keeper:
-    """The data planes of one loop, and the applications in them that are to be closed with it."""
+    """The data planes of one loop (and surroundings), and the applications that are to be closed with it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        self._loop = loop = asyncio.get_running_loop()
         self._shared: DataPlane | None = None
         self._planes: list[DataPlane] = []
         self._members: set[Member] = set()
@@ -39,7 +41,7 @@ class Keeper:
     def own(self) -> DataPlane:
         """A data plane for one application."""
         self._planes = [plane for plane in self._planes if not plane.closed]
-        plane = DataPlane()
+        plane = DataPlane(surroundings=self._surroundings)
         self._planes.append(plane)
         return plane
 
@@ -63,7 +65,7 @@ class Keeper:
             await self._loop.create_future()
         finally:
             # The table holds a loop only weakly, but its keeper holds it too.
-            _keepers.pop(self._loop, None)
+            _keepers.get(self._loop, {}).pop(self._surroundings, None)
             half = LAST_GRACE / 2
             members = [member.close(half) for member in self._members]
             outcomes = await asyncio.gather(*members, return_exceptions=True)
@@ -73,13 +75,13 @@ class Keeper:
                 logger.warning("cut off at the end of the loop: {}", type(error).__name__)
 
 
-_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
+_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Surroundings, Keeper]] = WeakKeyDictionary()
 
 
 def keeper() -> Keeper:
-    """That of the running loop."""
-    loop = asyncio.get_running_loop()
-    known = _keepers.get(loop)
-    if known is None:
-        known = _keepers[loop] = Keeper(loop)
-    return known
+    """That of the running loop: of the running task's surroundings there."""
+    around = current()
+    kept = _keepers.setdefault(asyncio.get_running_loop(), {})
+    if around not in kept:
+        kept[around] = Keeper(around)
+    return kept[around]

@@ -1,0 +1,30 @@
+"""Networks other than the machine's own: what dials and listens for the endpoints of a scheme.
+
+`Surroundings.schemes` is the registry. A scheme that stands in it is carried by what stands there, `http` and
+`https` included; all others by `gateway.links.transport`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from gateway.config import ClientConfig, ServerConfig
+from gateway.links.stream import Stream
+from gateway.links.transport import Server
+
+
+class Scheme(Protocol):
+    """One network. It has no TLS and asks nobody who he is: `tls` and `auth` say nothing."""
+
+    def listener(self, config: ServerConfig, accept: Callable[[Stream], None]) -> Server:
+        """A listener as configured; each new stream is given to `accept`."""
+
+    def dialler(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
+        """A function that opens one stream as configured. It raises LinkError."""
+
+
+def scheme_of(endpoint: str) -> str:
+    """The scheme of an endpoint; that of HOST:PORT alone is empty."""
+    return urlsplit(endpoint).scheme if "://" in endpoint else ""
