@@ -208,6 +208,16 @@ class Session:
         return self._fingerprint
 
     @property
+    def number(self) -> int:
+        """`id`, which can be read after the end too."""
+        return self._id
+
+    @property
+    def unfinished(self) -> int:
+        """Calls that wait for their outcome: handles, requests, and tasks that wait in `publish`."""
+        return len(self._handles) + len(self._requests) + len(self._publishers)
+
+    @property
     def over(self) -> bool:
         """Whether the session has ended."""
         return self._over

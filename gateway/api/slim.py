@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mappi
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from loguru import logger
 
@@ -104,6 +105,7 @@ class Slim:
         self._actor: Address | None = None
         self._inbox: Any = None
         self._closed = False
+        self._open: WeakSet[Session] = WeakSet()
         self._holds_identity = False
         try:
             asyncio.get_running_loop()
@@ -156,6 +158,20 @@ class Slim:
         assert self._actor is not None
         return self._actor
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def unfinished(self) -> int:
+        """Calls of this application (not of its sessions) that wait for their outcome."""
+        return len(self._handles)
+
+    def open_sessions(self) -> list[Session]:
+        """The sessions that the application has and that are not over, by their numbers."""
+        return sorted((each for each in self._open if not each.over), key=lambda each: each.number)
+
     # Connections
 
     async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
@@ -168,10 +184,10 @@ class Slim:
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
         await plane.connect(config)
-        return await self._join(config.endpoint, subscribe=subscribe)
+        return await self.join(config.endpoint, subscribe=subscribe)
 
-    async def _join(self, endpoint: str, *, subscribe: bool) -> int:
-        """Use a connection of the data plane. Returns its id."""
+    async def join(self, endpoint: str, *, subscribe: bool = True) -> int:
+        """Use a connection that another application of the data plane has made. Returns its id."""
         connection = self.data_plane.dialled()[endpoint]
         self._connections[endpoint] = connection
         if subscribe:
@@ -332,7 +348,9 @@ class Slim:
             else:
                 kind = chosen.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return Session(system, inbox, opened, established, self._settings.inbox)
+            session = Session(system, inbox, opened, established, self._settings.inbox)
+            self._open.add(session)
+            return session
         inbox.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
@@ -397,6 +415,7 @@ class Slim:
             observing.current.accepted(announced.session_id, kind, announced.destination)
         completed = CompletionHandle.completed()
         session = Session(system, inbox, announced, completed, self._settings.inbox)
+        self._open.add(session)
         # Behind its making: what was kept for us comes at once.
         system.tell_now(announced.address, Adopt(inbox.address), inbox.address)
         return session

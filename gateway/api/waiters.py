@@ -15,6 +15,10 @@ class Waiters:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def wait(self, deadline: float | None = None) -> None:
         """Until woken; look again then whether there is something. Raises TimeoutError at `deadline`, a
         time of the loop's clock."""

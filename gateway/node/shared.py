@@ -35,7 +35,7 @@ class Keeper:
         self._loop = loop = asyncio.get_running_loop()
         self._shared: DataPlane | None = None
         self._planes: list[DataPlane] = []
-        self._members: set[Member] = set()
+        self._members: dict[Member, None] = {}
         self._task = loop.create_task(self._keep(), name="callboard data planes")
 
     def own(self) -> DataPlane:
@@ -51,13 +51,28 @@ class Keeper:
             self._shared = self.own()
         return self._shared
 
+    @property
+    def planes(self) -> list[DataPlane]:
+        """Its data planes that are open."""
+        return [plane for plane in self._planes if not plane.closed]
+
+    @property
+    def members(self) -> list[Member]:
+        """The applications that are open, oldest first."""
+        return list(self._members)
+
+    async def end(self) -> None:
+        """Close what is open, as the end of the loop would."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
     def add(self, member: Member) -> None:
         """Close this application with the loop, unless it is closed before."""
-        self._members.add(member)
+        self._members[member] = None
 
     def discard(self, member: Member) -> None:
         """It is closed."""
-        self._members.discard(member)
+        self._members.pop(member, None)
 
     async def _keep(self) -> None:
         """Live as long as the loop; cancelled at its end, close what is open."""
@@ -85,3 +100,8 @@ def keeper() -> Keeper:
     if around not in kept:
         kept[around] = Keeper(around)
     return kept[around]
+
+
+def kept(loop: asyncio.AbstractEventLoop, surroundings: Surroundings) -> Keeper | None:
+    """The keeper of these surroundings in this loop, if there is one yet."""
+    return _keepers.get(loop, {}).get(surroundings)

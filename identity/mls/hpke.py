@@ -1,8 +1,8 @@
 """Hybrid public-key encryption (RFC 9180, base mode) over the KEMs of the supported suites.
 
-Sealing and opening are the `cryptography` library's. What it does not offer stands here: DeriveKeyPair
-(RFC 9180, 7.1.3) and the export of a secret without a message, which external commits need (RFC 9420, 8.3).
-The ephemeral key of a seal is the library's own where the randomness handed in is the system's: that is faster.
+Sealing and opening are the `cryptography` library's. What it does not offer stands here: DeriveKeyPair (RFC
+9180, 7.1.3) and the export of a secret without a message, which external commits need (RFC 9420, 8.3). The
+ephemeral key of a seal is the library's own where the randomness handed in is the system's: that is faster.
 Every other key comes from bytes handed in.
 """
 

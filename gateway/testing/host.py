@@ -1,0 +1,237 @@
+"""A host of a World: a machine with its own chance and its own wall clock, on which one process runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from actors.messages.session import AppSettings
+from actors.names import Name
+from gateway.api.slim import Slim
+from gateway.config import ServerConfig
+from gateway.node.data_plane import DataPlane
+from gateway.node.shared import kept
+from gateway.testing.errors import NotInWorld
+from gateway.testing.process import Process
+from identity.provider import IdentityProvider, IdentityVerifier
+
+if TYPE_CHECKING:
+    from gateway.testing.world import World
+
+Program = Callable[..., Coroutine[Any, Any, Any]]
+
+EPOCH = 1_900_000_000.0
+"""Unix seconds at which every World begins."""
+
+
+class Host:
+    """`World.host` makes it. `node_options` are those of its data plane (`DataPlane`)."""
+
+    def __init__(self, world: World, name: str, node_options: dict[str, Any]) -> None:
+        self.name = name
+        self._world = world
+        self._random = Random(f"{world.seed} {name}")
+        self._options = node_options
+        self._offset = 0.0
+        self._programs: list[tuple[Program, tuple[Any, ...]]] = []
+        self._served: list[dict[str, Any]] = []
+        self._former: list[Process] = []
+        self._plane: DataPlane | None = None
+        self._applications: list[Slim] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+        """The programs that were begun in the process that runs now."""
+        self.process: Process | None = None
+        """What runs there; None after `kill`."""
+        self._boot()
+
+    def __repr__(self) -> str:
+        state = "down" if self.process is None else "frozen" if self.process.place.frozen else "up"
+        return f"<Host {self.name}, {state}>"
+
+    def _boot(self) -> Process:
+        world = self._world
+        self.process = process = Process(self.name, world.loop, world.network, self._random, self.wall)
+        world.network.running[self.name] = process
+        self._plane = None
+        self._applications, self.tasks = [], []
+        return process
+
+    def _running(self) -> Process:
+        if self.process is None:
+            raise NotInWorld(f"anything on {self.name}", "it was killed; restart it")
+        return self.process
+
+    # What runs there
+
+    @property
+    def up(self) -> bool:
+        """Whether a process runs there, frozen or not."""
+        return self.process is not None
+
+    @property
+    def plane(self) -> DataPlane:
+        """The data plane of what `serve` and `application` make there."""
+        process = self._running()
+        if self._plane is None:
+            options = {"strict": self._world.strict, **self._options}
+            make = process.context.copy().run
+            self._plane = make(lambda: DataPlane(surroundings=process.surroundings, **options))
+        return self._plane
+
+    @property
+    def planes(self) -> list[DataPlane]:
+        """All data planes there: also those that programs made."""
+        if self.process is None:
+            return []
+        mine = [] if self._plane is None else [self._plane]
+        return mine + [plane for keeper in self._keepers() for plane in keeper.planes]
+
+    @property
+    def applications(self) -> list[Slim]:
+        """All applications there that are open: also those that programs made."""
+        made = [app for app in self._applications if not app.closed]
+        return made + [app for keeper in self._keepers() for app in keeper.members if isinstance(app, Slim)]
+
+    def _keepers(self) -> list[Any]:
+        if self.process is None:
+            return []
+        keeper = kept(self._world.loop, self.process.surroundings)
+        return [] if keeper is None else [keeper]
+
+    async def serve(self, **config: Any) -> str:
+        """Be a node: listen. Returns the endpoint to dial, which stays the same through restarts.
+
+        `config` are further keys of a listener's configuration.
+        """
+        given = {"endpoint": f"sim://{self.name}", **config}
+        address = await self.plane.serve(ServerConfig.read(given))
+        if given not in self._served:
+            self._served.append(given)
+        return f"sim://{address}"
+
+    async def application(
+        self, name: str | Name, *nodes: Host | str, settings: AppSettings | None = None
+    ) -> Slim:
+        """An application there, with an identity of its own, connected to `nodes` (hosts or endpoints)."""
+        full = Name.parse(name) if isinstance(name, str) else name
+        process = self._running()
+        provider, verifier = self._world.identity(str(full), self)
+        plane = self.plane
+        make = process.context.copy().run
+        app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
+        self._applications.append(app)
+        for node in nodes:
+            endpoint = f"sim://{node.name}" if isinstance(node, Host) else node
+            if endpoint in plane.dialled():
+                await app.join(endpoint)
+            else:
+                await app.connect({"endpoint": endpoint})
+        return app
+
+    def run(self, program: Program, *arguments: Any) -> asyncio.Task[Any]:
+        """Run `program(*arguments)`, a coroutine function as it is, there: now, and again after a restart."""
+        self._running()
+        self._programs.append((program, arguments))
+        return self._begin(program, arguments)
+
+    def call(self, coroutine: Coroutine[Any, Any, Any], name: str = "call") -> asyncio.Task[Any]:
+        """Run a coroutine there once: it freezes and ends with the host."""
+        return self._running().begin(coroutine, name)
+
+    def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
+        name = getattr(program, "__qualname__", repr(program))
+        task = self._running().begin(program(*arguments), name)
+        self.tasks.append(task)
+        return task
+
+    # What may happen to it
+
+    def kill(self, *, loudly: bool = True) -> None:
+        """End what runs there, at once. Loudly: the system closes its streams; else only silence tells."""
+        process = self._running()
+        self._note("killed" if loudly else "killed silently")
+        place = process.place
+        place.gone, place.frozen, place.since = True, False, self._world.loop.time()
+        place.parked.clear()
+        self._former.append(process)
+        self.process = None
+        network = self._world.network
+        # Powered off, it answers nobody; of a process that ended, the system says so.
+        network.running[self.name] = process if loudly else None
+        network.vanish(process, loudly=loudly)
+
+    async def restart(self) -> None:
+        """Start it again, killing it before if it runs: what served serves, and every program begins anew.
+
+        Applications that the test made are gone; make them again.
+        """
+        if self.process is not None:
+            self.kill()
+        self._note("restarted")
+        process = self._boot()
+        self._world.network.come_back(process)
+        for config in self._served:
+            await self.plane.serve(ServerConfig.read(config))
+        for program, arguments in self._programs:
+            self._begin(program, arguments)
+
+    def freeze(self) -> None:
+        """Let nothing run there until `thaw`; nobody is told, and what is sent there waits.
+
+        What the test itself calls of an application there acts nevertheless: use `call` and `run`.
+        """
+        place = self._running().place
+        if not place.frozen:
+            self._note("frozen")
+            place.frozen, place.since = True, self._world.loop.time()
+            self._world.network.watch_silence()
+
+    def thaw(self) -> None:
+        """Let it run on."""
+        place = self._running().place
+        if place.frozen:
+            self._note("thawed")
+            self._world.loop.thaw(place)
+            self._world.network.watch_silence()
+
+    def skew(self, seconds: float) -> None:
+        """Set its clock on the wall forward (or back); timers keep their pace."""
+        self._note(f"clock set by {seconds:+g} s")
+        self._offset += seconds
+
+    def wall(self) -> float:
+        """Unix seconds, as it believes."""
+        return EPOCH + self._world.now + self._offset
+
+    def _note(self, what: str) -> None:
+        self._world.note(what, self.name)
+
+    # Ending
+
+    async def stop(self) -> None:
+        """End what runs there in good order: programs are cancelled, applications and data planes closed."""
+        if self.process is None:
+            return
+        self.thaw()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for app in self.applications:
+            await app.close()
+        for keeper in self._keepers():
+            await keeper.end()
+        if self._plane is not None:
+            await self._plane.close()
+
+    def graveyard(self) -> list[Process]:
+        """Every process that ran here."""
+        return [*self._former, *([self.process] if self.process is not None else [])]
+
+    def identity(self, name: str, secret: str, lifetime: float | None) -> tuple[Any, Any]:
+        """Provider and verifier that draw from this host's chance."""
+        window: dict[str, Any] = {} if lifetime is None else {"validity_window": lifetime}
+        random = self._random.randbytes
+        provider = IdentityProvider.SharedSecret(name, secret, random=random, **window)
+        return provider, IdentityVerifier.SharedSecret(name, secret, **window)

@@ -1,0 +1,226 @@
+"""The network of a World: who listens, who is connected to whom, and which lines there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from actors.errors import CannotConnect
+from gateway.config import ClientConfig, ServerConfig
+from gateway.links.stream import Stream
+from gateway.testing.link import KEEPALIVE, Link
+from gateway.testing.loop import VirtualLoop
+from gateway.testing.stream import SimStream
+from gateway.testing.trace import Trace
+
+if TYPE_CHECKING:
+    from gateway.testing.process import Process
+
+PORT = 46357
+"""Where a node listens that names no port."""
+_HERE = ("", "localhost", "127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104
+
+
+class Network:
+    """All lines, listeners and streams."""
+
+    def __init__(self, loop: VirtualLoop, random: Random, trace: Trace, began: float) -> None:
+        self.loop = loop
+        self.trace = trace
+        self.running: dict[str, Process | None] = {}
+        """What runs on each host now."""
+        self._random = random
+        self._began = began
+        self._links: dict[tuple[str, str], Link] = {}
+        self._listeners: dict[tuple[str, int], Listener] = {}
+        self._streams: dict[SimStream, None] = {}
+        """Ends that are not over."""
+        self.weather: Callable[[Link], None] = lambda link: None
+        """Shapes new lines."""
+
+    def note(self, who: str, what: str, data: bytes | None = None) -> None:
+        """Write it into the trace."""
+        self.trace.note(self.loop.time() - self._began, who, what, data)
+
+    def link(self, one: str, two: str) -> Link:
+        """The line between two hosts."""
+        key = (one, two) if one <= two else (two, one)
+        link = self._links.get(key)
+        if link is None:
+            link = self._links[key] = Link(*key, Random(f"{self._random.random()}{key}"), self._changed)
+            if one != two:
+                self.weather(link)
+        return link
+
+    def links(self) -> Iterable[Link]:
+        """All lines that were ever used."""
+        return list(self._links.values())
+
+    def streams(self, host: str) -> list[SimStream]:
+        """The ends on this host that are not over."""
+        return [stream for stream in self._streams if stream.host == host]
+
+    # Listening and dialling
+
+    def listener(self, process: Process, config: ServerConfig, accept: Callable[[Stream], None]) -> Listener:
+        """See `Scheme.listener`."""
+        parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
+        return Listener(self, process, parts.port or 0, accept)
+
+    def dialler(self, process: Process, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
+        """See `Scheme.dialler`."""
+        return lambda: self._dial(process, config)
+
+    async def _dial(self, process: Process, config: ClientConfig) -> Stream:
+        parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
+        name, endpoint = parts.hostname or "", config.endpoint
+        name = process.host if name in _HERE else name
+        if name not in self.running:
+            raise CannotConnect(endpoint, f"there is no host {name!r} in this World")
+        answered: asyncio.Future[Stream | str] = self.loop.create_future()
+        link = self.link(process.host, name)
+        if not link.whole:
+            await asyncio.sleep(link.delay())
+            raise CannotConnect(endpoint, "the line is cut")
+        if link.passes(process.host) and link.passes(name):
+            self.loop.call_later(
+                link.delay(),
+                self._knock,
+                process,
+                name,
+                parts.port or PORT,
+                answered,
+                context=process.context,
+            )
+        try:
+            async with asyncio.timeout(config.dial_timeout):
+                answer = await answered
+                await asyncio.sleep(link.delay())
+        except TimeoutError as exc:
+            raise CannotConnect(endpoint, "no answer in time") from exc
+        if isinstance(answer, str):
+            raise CannotConnect(endpoint, answer)
+        return answer
+
+    def _knock(self, process: Process, name: str, port: int, answered: asyncio.Future[Stream | str]) -> None:
+        """A connection arrives at the host it is for."""
+        there = self.running[name]
+        if there is None:
+            # A host that is off says nothing; one whose process has ended refuses.
+            return
+        listener = self._listeners.get((name, port))
+        if there.place.gone or listener is None or listener.process is not there or listener.accept is None:
+            if not answered.done():
+                answered.set_result("connection refused")
+            return
+        accept = listener.accept
+
+        def take() -> None:
+            if answered.done():
+                return
+            link = self.link(process.host, name)
+            near = SimStream(self, link, process, name)
+            far = SimStream(self, link, there, process.host)
+            near.other, far.other = far, near
+            self._streams[near] = self._streams[far] = None
+            self.note(f"{process.host} → {name}", "connected")
+            answered.set_result(near)
+            accept(far)
+
+        self.loop.call_soon(take, context=there.context)
+
+    # What changes
+
+    def forget(self, stream: SimStream) -> None:
+        """This end is over."""
+        self._streams.pop(stream, None)
+
+    def vanish(self, process: Process, *, loudly: bool) -> None:
+        """A process is gone. Loudly: its peers see their streams end; else only silence tells them."""
+        for stream in self.streams(process.host):
+            if stream.process is not process:
+                continue
+            self.forget(stream)
+            if loudly:
+                stream.other.reset("connection reset by peer")
+        if not loudly:
+            self.watch_silence()
+
+    def come_back(self, process: Process) -> None:
+        """A host runs again: what still reaches for its streams of old is told that they are gone."""
+        for stream in list(self._streams):
+            if stream.other.process.place.gone and stream.other.host == process.host:
+                stream.reset("connection reset by peer")
+
+    def _changed(self, link: Link) -> None:
+        self.note(" - ".join(link.ends), repr(link).split(", ", 1)[1].rstrip(">"))
+        for stream in list(self._streams):
+            if stream.link is not link:
+                continue
+            if not link.whole:
+                stream.break_now("the line was cut")
+            else:
+                stream.arm()
+        self.watch_silence()
+
+    def watch_silence(self) -> None:
+        """Break, when KEEPALIVE has passed, what is blocked from now until then."""
+        now = self.loop.time()
+        blocked = False
+        for stream in self._streams:
+            if stream.held() or stream.other.held():
+                blocked = True
+                if stream.blocked_since is None:
+                    stream.blocked_since = now
+            else:
+                stream.blocked_since = None
+        if blocked:
+            self.loop.call_at(now + KEEPALIVE, self._break_silent)
+
+    def _break_silent(self) -> None:
+        self.watch_silence_over()
+        now = self.loop.time()
+        for stream in list(self._streams):
+            if stream.blocked_since is not None and now - stream.blocked_since >= KEEPALIVE:
+                stream.break_now("keepalive: no answer")
+
+    def watch_silence_over(self) -> None:
+        """Forget of which ends silence was counted that hear again."""
+        for stream in self._streams:
+            if not (stream.held() or stream.other.held()):
+                stream.blocked_since = None
+
+
+class Listener:
+    """A listening port of a host. Implements `gateway.links.transport.Server`."""
+
+    def __init__(
+        self, network: Network, process: Process, port: int, accept: Callable[[Stream], None]
+    ) -> None:
+        self.process = process
+        self.accept: Callable[[Stream], None] | None = accept
+        self._network = network
+        self._port = port
+
+    async def start(self) -> str:
+        """Listen at the port asked for, or at a free one. Raises OSError when it is taken."""
+        listeners, host = self._network._listeners, self.process.host
+        if not self._port:
+            self._port = PORT
+            while self._taken(self._port):
+                self._port += 1
+        elif self._taken(self._port):
+            raise OSError(f"port {self._port} of {host} is taken")
+        listeners[host, self._port] = self
+        return f"{host}:{self._port}"
+
+    def _taken(self, port: int) -> bool:
+        known = self._network._listeners.get((self.process.host, port))
+        return known is not None and not known.process.place.gone and known.accept is not None
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more. Open streams are their users' to end."""
+        self.accept = None
