@@ -245,7 +245,7 @@ class AppActor(LoopActor):
 
         def then(resolved: Resolved) -> None:
             turn = self._begin_turn()
-            self._admission.handle(TokenVerified(message.source, resolved.error), turn)
+            self._admission.handle(TokenVerified(message.identity, resolved.error), turn)
             self._perform(turn)
 
         self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)

@@ -6,12 +6,9 @@ import argparse
 import os
 from collections.abc import Mapping
 
+from gateway.config.options import variable
+
 _NO = frozenset({"", "0", "false", "no", "off"})
-
-
-def variable(flag: str) -> str:
-    """The variable of an option: SLIM_SOME_OPTION for --some-option."""
-    return "SLIM_" + flag.removeprefix("--").replace("-", "_").upper()
 
 
 def add_environment(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:

@@ -7,12 +7,13 @@ shared secret, which has a default in some commands, is looked at last.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from actors.names import Name
+from identity.encoding import Malformed
 from identity.errors import ConfigError
-from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.files import read_file
+from identity.jose.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import Form, IdentityRole, Option, Registered
 
@@ -90,8 +91,12 @@ def _value(arguments: argparse.Namespace, option: Option) -> Any:
         case Form.TEXTS:
             return comma_list(value)
         case Form.KEY if value is not None:
-            if not Path(value).is_file():
-                raise ConfigError(f"cannot read the keys in {value}: no such file", field=option.argument)
+            try:
+                read_file(value, max_bytes=MAX_KEY_BYTES)
+            except Malformed as error:
+                raise ConfigError(
+                    f"cannot read the keys in {value}: {error}", field=option.argument
+                ) from None
             # The keys of a set say themselves which algorithm they are for.
             return Key(Algorithm.RS256, KeyFormat.Jwks, KeyData.File(value))
     return value

@@ -19,8 +19,17 @@ from actors.app.collaborators import Collaborators
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
-from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.routing import (
+    Close,
+    ConnectionState,
+    Gather,
+    Opened,
+    Status,
+    StatusReport,
+    Subscribing,
+)
 from actors.messages.session import AppSettings
+from actors.messages.wire import Subscription
 from actors.names import Name
 from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
@@ -93,8 +102,9 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams. Time, chance and networks are those of `surroundings`, by
-    default the running task's; a `clock` stands in for theirs.
+    (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
+    networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
+    `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs.
     """
 
     def __init__(
@@ -105,15 +115,17 @@ class DataPlane:
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] | None = None,
+        wall: Callable[[], float] | None = None,
+        control: RouteControl | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
-        self.surroundings = surroundings or current()
-        self._loop = self.surroundings.running_loop()
+        self.surroundings = around = surroundings or current()
+        self._loop = around.running_loop()
         self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
-        self._clock = clock or self.surroundings.clock
+        self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
-        control = RouteControl()
+        control = control or RouteControl()
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -162,10 +174,10 @@ class DataPlane:
             provider=provider,
             verifier=verifier,
             clock=self._clock,
-            wall=around.wall,
+            wall=self._wall,
             draw=around.draw,
             spawn_task=self._tasks,
-            crypto=mls_sessions(verifier, wall=around.wall, random=around.random),
+            crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
             threads=around.threads,
         )
         return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
@@ -314,6 +326,11 @@ class DataPlane:
             made.link.close("connecting was given up")
         else:
             await self._release(made)
+
+    def set_route(self, name: Name, connection: int) -> None:
+        """Messages for `name` leave by a dialled connection, for as long as it is not closed for good."""
+        route = Subscription(subscribe=True, source=name, destination=name)
+        self.system.tell(self.route_table, Subscribing(connection, route))
 
     async def disconnect(self, endpoint: str) -> None:
         """Close the connection that was dialled to `endpoint`; what was accepted is written out before.

@@ -78,7 +78,7 @@ class Keeper:
         """Live as long as the loop; cancelled at its end, close what is open."""
         try:
             await self._loop.create_future()
-        finally:
+        except asyncio.CancelledError:
             # The table holds a loop only weakly, but its keeper holds it too.
             _keepers.get(self._loop, {}).pop(self._surroundings, None)
             half = LAST_GRACE / 2
@@ -88,6 +88,7 @@ class Keeper:
             outcomes += await asyncio.gather(*planes, return_exceptions=True)
             for error in filter(None, outcomes):
                 logger.warning("cut off at the end of the loop: {}", type(error).__name__)
+            raise
 
 
 _keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Surroundings, Keeper]] = WeakKeyDictionary()

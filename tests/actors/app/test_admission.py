@@ -34,9 +34,9 @@ class Door:
         self.turn.wall = now
         return self.admission.admits(message, self.turn)
 
-    def fetched(self, source: Name, error: SlimError | None = None) -> list[int]:
+    def fetched(self, token: str, error: SlimError | None = None) -> list[int]:
         turn = AppTurn(wall=100.0)
-        self.admission.handle(TokenVerified(source, error), turn)
+        self.admission.handle(TokenVerified(token, error), turn)
         self.turn.effects += turn.effects
         return [effect.message.message_id for effect in turn.effects if isinstance(effect, Released)]
 
@@ -82,31 +82,33 @@ def test_what_must_wait_keeps_its_order_and_holds_up_nobody_else() -> None:
     door, verifier = admission()
     verifier.answers["far"] = KeysMissing()
     assert not door.admits(message(BOB, 1, "far"), 100.0)
-    assert not door.admits(message(BOB, 2, "good"), 100.0)
+    assert not door.admits(message(BOB, 2, "far"), 100.0)
     assert door.admits(message(CAROL, 1), 100.0)
     assert door.fetching == [1]
-    assert door.fetched(BOB) == [1, 2]
+    del verifier.answers["far"]
+    assert door.fetched("far") == [1, 2]
     assert door.admission.parked == 0
 
 
-def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
+def test_each_token_is_fetched_for_itself() -> None:
     door, verifier = admission()
     verifier.answers = {"far": KeysMissing(), "farther": KeysMissing()}
-    for id, token in ((1, "far"), (2, "farther"), (3, "good")):
+    for id, token in ((1, "far"), (2, "farther"), (3, "farther")):
         door.admits(message(BOB, id, token), 100.0)
-    assert door.fetched(BOB, InvalidToken("no")) == []
     assert door.fetching == [1, 2]
+    assert door.fetched("far", InvalidToken("no")) == []
     assert (door.admission.parked, door.admission.unverified) == (2, 1)
-    assert door.fetched(BOB) == [2, 3]
+    del verifier.answers["farther"]
+    assert door.fetched("farther") == [2, 3]
 
 
 def test_parking_is_bounded() -> None:
-    door, verifier = admission(parked=3)
-    verifier.answers["far"] = KeysMissing()
-    for id in range(5):
-        door.admits(message(BOB, id, "far"), 100.0)
-        door.admits(message(CAROL, id, "far"), 100.0)
-    assert (door.admission.parked, door.admission.overflowed) == (3, 7)
+    door, verifier = admission(parked=8)
+    for number in range(20):
+        verifier.answers[f"far {number}"] = KeysMissing()
+        for id in range(2):
+            door.admits(message(BOB, id, f"far {number}")._replace(connection=number), 100.0)
+    assert (door.admission.parked, door.admission.overflowed) == (8, 32)
 
 
 def test_the_memory_of_tokens_is_bounded() -> None:

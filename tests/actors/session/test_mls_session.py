@@ -339,7 +339,8 @@ def test_an_expired_token_does_not_enter(stage: MlsStage) -> None:
     alice.invite(late.name.without_id(), handle=20)
     stage.transfer()
     [failure] = alice.failed
-    assert "token is refused" in str(failure.error)
+    assert "the token of 'org/default/late_1002'" in str(failure.error)
+    assert "is refused: " in str(failure.error)
     agree(alice, bob)
 
 
