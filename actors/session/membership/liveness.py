@@ -22,7 +22,8 @@ class Rounds:
         self._generations: dict[Name, PeerGeneration] = {}
         self._strikes: dict[Name, int] = {}
         self._asked: int | None = None
-        self._silent: set[Name] = set()
+        self._silent: dict[Name, None] = {}
+        """In the order in which they were asked."""
 
     def next_deadline(self) -> float:
         return self._next
@@ -35,7 +36,7 @@ class Rounds:
     def left(self, member: Name) -> None:
         self._generations.pop(member, None)
         self._strikes.pop(member, None)
-        self._silent.discard(member)
+        self._silent.pop(member, None)
 
     def close_round(self, now: float) -> list[Name]:
         """The interval is over: who let STRIKES rounds pass. Call it when the deadline has come."""
@@ -48,12 +49,12 @@ class Rounds:
                 self._strikes[member] = self._strikes.get(member, 0) + 1
                 if self._strikes[member] >= STRIKES:
                     lost.append(member)
-        self._asked, self._silent = None, set()
+        self._asked, self._silent = None, {}
         return lost
 
     def open_round(self, message_id: int, members: Iterable[Name]) -> list[Name]:
         """A PING with this id asks `members`. Returns those worth asking again until they answer."""
-        self._asked, self._silent = message_id, set(members)
+        self._asked, self._silent = message_id, dict.fromkeys(members)
         return [m for m in self._silent if TRAITS[self._generation(m)].answers_ping]
 
     def answered(self, member: Name, message_id: int) -> None:
@@ -63,7 +64,7 @@ class Rounds:
         if self._generations[member] is PeerGeneration.UNKNOWN:
             self._generations[member] = PeerGeneration.PINGING
         if message_id == self._asked:
-            self._silent.discard(member)
+            self._silent.pop(member, None)
             self._strikes.pop(member, None)
 
     def _generation(self, member: Name) -> PeerGeneration:
