@@ -29,9 +29,10 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from gateway.config.bounded import read_bounded, text_of
 from gateway.config.scalars import Substituted, plain
+from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.files import read_file
 
 FILE_BOUND = 1024 * 1024
 """Bytes of a configuration file, and of a file that it refers to."""
@@ -57,8 +58,7 @@ class Document:
     @classmethod
     def load(cls, path: str, environ: Mapping[str, str] = os.environ) -> Document:
         """Read a file. Raises ConfigError saying what is wrong with it, and where."""
-        text = text_of(read_bounded(path, FILE_BOUND, "config"), path, "config")
-        return cls.parse(text, path, environ)
+        return cls.parse(_text(path), path, environ)
 
     @classmethod
     def parse(cls, text: str, name: str, environ: Mapping[str, str] = os.environ) -> Document:
@@ -90,8 +90,8 @@ class Document:
     def at(self, field: str | None, text: str) -> str:
         """A text about a place, with the file and line, or the option, that said it."""
         origin = self.origin(field)
-        if origin.startswith("--"):
-            return f"{origin}: {text.removeprefix(f'{field}: ')}"
+        if origin and not origin.startswith("line "):
+            return f"{origin}: {text.removeprefix(f'{field}: ') if field in self.origins else text}"
         return ", ".join(filter(None, (self.name, origin))) + f": {text}" if self.name else text
 
 
@@ -211,7 +211,7 @@ class _Builder:
                 raise self._error(event, f"the environment variable {name} is not set")
             return Substituted(value)
         try:
-            data = text_of(read_bounded(name, FILE_BOUND, "config"), name, "config")
+            data = _text(name)
         except ConfigError as exc:
             raise self._error(event, str(exc)) from exc
         # Editors end a file with a line break, which is no part of a password.
@@ -219,6 +219,20 @@ class _Builder:
 
     def _error(self, event: Event, text: str) -> ConfigError:
         return ConfigError(f"{self._name}, {_line(event)}: {text}", field="config")
+
+
+def _text(path: str) -> str:
+    """The text of a regular file. Raises ConfigError."""
+    try:
+        data = read_file(path, max_bytes=FILE_BOUND).data
+    except Malformed as exc:
+        raise ConfigError(f"{path}: {exc}", field="config") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        # Nothing of the file is quoted, not even as the cause.
+        raise ConfigError(f"{path}, line {line}: not UTF-8", field="config") from None
 
 
 def _events(loader: Any) -> Iterator[Event]:

@@ -145,9 +145,16 @@ def overlaid(
         for path, value in option.also:
             _put(made, path, value, option.flag)
         _put(made, option.path, text if option.is_switch else option.value(text), option.flag)
-    if token is not None:
-        _put(made, "services.*.controller.token_provider", dict(token), "--identity")
+    if token is not None and _is_controlled(made.value):
+        _put(made, "services.*.controller.token_provider", dict(token), "identity options")
     return made
+
+
+def _is_controlled(value: dict[str, Any]) -> bool:
+    """Whether a controller is named: without one, what the environment says is meant for applications."""
+    services = value.get("services")
+    found = list(services.values()) if isinstance(services, dict) else []
+    return any(isinstance(each, dict) and each.get("controller") for each in found)
 
 
 def _copied(value: Any) -> Any:
