@@ -16,14 +16,11 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.node.identity_use import IdentityUse
 from identity import randomness
 from identity.randomness import RandomBytes
-
-if TYPE_CHECKING:
-    from gateway.links.schemes import Scheme
 
 
 class Draw:
@@ -61,8 +58,9 @@ class Surroundings:
     """A number from 0 up to below the one given: spreads load, guards nothing."""
     threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] = asyncio.to_thread
     """Runs long cryptography elsewhere."""
-    schemes: Mapping[str, Scheme] = field(default_factory=dict)
-    """What carries streams, by the scheme of an endpoint, where it is not the machine's own network."""
+    schemes: Mapping[str, object] = field(default_factory=dict)
+    """What carries streams, by the scheme of an endpoint, where it is not the machine's own network: each a
+    `gateway.links.schemes.Scheme`."""
     loop: asyncio.AbstractEventLoop | None = None
     """Where the actors run; None: in the running loop."""
     identities: IdentityUse = field(default_factory=IdentityUse)

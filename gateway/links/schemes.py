@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import Stream
 from gateway.links.transport import Server
+from gateway.surroundings import Surroundings
 
 
 class Scheme(Protocol):
@@ -25,6 +26,7 @@ class Scheme(Protocol):
         """A function that opens one stream as configured. It raises LinkError."""
 
 
-def scheme_of(endpoint: str) -> str:
-    """The scheme of an endpoint; that of HOST:PORT alone is empty."""
-    return urlsplit(endpoint).scheme if "://" in endpoint else ""
+def scheme_of(endpoint: str, surroundings: Surroundings) -> Scheme | None:
+    """What carries the streams of an endpoint; None: the machine's own network."""
+    name = urlsplit(endpoint).scheme if "://" in endpoint else ""
+    return cast("Scheme | None", surroundings.schemes.get(name))

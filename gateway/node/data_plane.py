@@ -209,7 +209,7 @@ class DataPlane:
 
     async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
         accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
-        scheme = self.surroundings.schemes.get(scheme_of(config.endpoint))
+        scheme = scheme_of(config.endpoint, self.surroundings)
         if scheme is not None:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
@@ -288,7 +288,7 @@ class DataPlane:
         self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
     ) -> None:
         """Open the first stream and give it to the actors."""
-        scheme = self.surroundings.schemes.get(scheme_of(config.endpoint))
+        scheme = scheme_of(config.endpoint, self.surroundings)
         if dial is None and scheme is not None:
             dial = scheme.dialler(config)
         elif dial is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from actors.messages.session import AppSettings
 from actors.names import Name
@@ -14,11 +14,10 @@ from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.shared import kept
 from gateway.testing.errors import NotInWorld
+from gateway.testing.loop import VirtualLoop
+from gateway.testing.network import Network
 from gateway.testing.process import Process
 from identity.provider import IdentityProvider, IdentityVerifier
-
-if TYPE_CHECKING:
-    from gateway.testing.world import World
 
 Program = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -26,13 +25,24 @@ EPOCH = 1_900_000_000.0
 """Unix seconds at which every World begins."""
 
 
+class Ground(NamedTuple):
+    """What all hosts of a World stand on."""
+
+    seed: int
+    loop: VirtualLoop
+    network: Network
+    strict: bool
+    secret: str
+    """Which all their identities know."""
+
+
 class Host:
     """`World.host` makes it. `node_options` are those of its data plane (`DataPlane`)."""
 
-    def __init__(self, world: World, name: str, node_options: dict[str, Any]) -> None:
+    def __init__(self, ground: Ground, name: str, node_options: dict[str, Any]) -> None:
         self.name = name
-        self._world = world
-        self._random = Random(f"{world.seed} {name}")
+        self._ground = ground
+        self._random = Random(f"{ground.seed} {name}")
         self._options = node_options
         self._offset = 0.0
         self._programs: list[tuple[Program, tuple[Any, ...]]] = []
@@ -51,9 +61,9 @@ class Host:
         return f"<Host {self.name}, {state}>"
 
     def _boot(self) -> Process:
-        world = self._world
-        self.process = process = Process(self.name, world.loop, world.network, self._random, self.wall)
-        world.network.running[self.name] = process
+        ground = self._ground
+        self.process = process = Process(self.name, ground.loop, ground.network, self._random, self.wall)
+        ground.network.running[self.name] = process.place
         self._plane = None
         self._applications, self.tasks = [], []
         return process
@@ -75,7 +85,7 @@ class Host:
         """The data plane of what `serve` and `application` make there."""
         process = self._running()
         if self._plane is None:
-            options = {"strict": self._world.strict, **self._options}
+            options = {"strict": self._ground.strict, **self._options}
             make = process.context.copy().run
             self._plane = make(lambda: DataPlane(surroundings=process.surroundings, **options))
         return self._plane
@@ -97,7 +107,7 @@ class Host:
     def _keepers(self) -> list[Any]:
         if self.process is None:
             return []
-        keeper = kept(self._world.loop, self.process.surroundings)
+        keeper = kept(self._ground.loop, self.process.surroundings)
         return [] if keeper is None else [keeper]
 
     async def serve(self, **config: Any) -> str:
@@ -117,7 +127,7 @@ class Host:
         """An application there, with an identity of its own, connected to `nodes` (hosts or endpoints)."""
         full = Name.parse(name) if isinstance(name, str) else name
         process = self._running()
-        provider, verifier = self._world.identity(str(full), self)
+        provider, verifier = self.identity(str(full))
         plane = self.plane
         make = process.context.copy().run
         app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
@@ -153,14 +163,14 @@ class Host:
         process = self._running()
         self._note("killed" if loudly else "killed silently")
         place = process.place
-        place.gone, place.frozen, place.since = True, False, self._world.loop.time()
+        place.gone, place.frozen = True, False
         place.parked.clear()
         self._former.append(process)
         self.process = None
-        network = self._world.network
+        network = self._ground.network
         # Powered off, it answers nobody; of a process that ended, the system says so.
-        network.running[self.name] = process if loudly else None
-        network.vanish(process, loudly=loudly)
+        network.running[self.name] = place if loudly else None
+        network.vanish(place, loudly=loudly)
 
     async def restart(self) -> None:
         """Start it again, killing it before if it runs: what served serves, and every program begins anew.
@@ -171,7 +181,7 @@ class Host:
             self.kill()
         self._note("restarted")
         process = self._boot()
-        self._world.network.come_back(process)
+        self._ground.network.come_back(process.place)
         for config in self._served:
             await self.plane.serve(ServerConfig.read(config))
         for program, arguments in self._programs:
@@ -185,16 +195,16 @@ class Host:
         place = self._running().place
         if not place.frozen:
             self._note("frozen")
-            place.frozen, place.since = True, self._world.loop.time()
-            self._world.network.watch_silence()
+            place.frozen = True
+            self._ground.network.watch_silence()
 
     def thaw(self) -> None:
         """Let it run on."""
         place = self._running().place
         if place.frozen:
             self._note("thawed")
-            self._world.loop.thaw(place)
-            self._world.network.watch_silence()
+            self._ground.loop.thaw(place)
+            self._ground.network.watch_silence()
 
     def skew(self, seconds: float) -> None:
         """Set its clock on the wall forward (or back); timers keep their pace."""
@@ -203,10 +213,10 @@ class Host:
 
     def wall(self) -> float:
         """Unix seconds, as it believes."""
-        return EPOCH + self._world.now + self._offset
+        return EPOCH + self._ground.network.now + self._offset
 
     def _note(self, what: str) -> None:
-        self._world.note(what, self.name)
+        self._ground.network.note(self.name, what)
 
     # Ending
 
@@ -229,9 +239,9 @@ class Host:
         """Every process that ran here."""
         return [*self._former, *([self.process] if self.process is not None else [])]
 
-    def identity(self, name: str, secret: str, lifetime: float | None) -> tuple[Any, Any]:
+    def identity(self, name: str, lifetime: float | None = None) -> tuple[Any, Any]:
         """Provider and verifier that draw from this host's chance."""
         window: dict[str, Any] = {} if lifetime is None else {"validity_window": lifetime}
-        random = self._random.randbytes
+        secret, random = self._ground.secret, self._random.randbytes
         provider = IdentityProvider.SharedSecret(name, secret, random=random, **window)
         return provider, IdentityVerifier.SharedSecret(name, secret, **window)

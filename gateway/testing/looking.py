@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from actors.app.actor import AppActor
 from actors.names import Name
 from actors.session.actor import SessionActor
 from gateway.node.data_plane import DataPlane
+from gateway.testing.host import Host
 from gateway.testing.loop import VirtualLoop
-
-if TYPE_CHECKING:
-    from gateway.testing.host import Host
 
 
 class Seen(NamedTuple):

@@ -21,7 +21,7 @@ import weakref
 from asyncio import events
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
@@ -35,14 +35,18 @@ _WATCHED = 2_000
 """The last of those callbacks, which are counted by name."""
 
 
+PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
 class Place:
     """Where callbacks run: one process on one host, from its start to its end."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.context = copy_context()
+        """Callbacks that run in it run here."""
+        self.context.run(PLACE.set, self)
         self.frozen = self.gone = False
-        self.since = 0.0
-        """When it was frozen or went, in virtual seconds."""
         self.parked: list[events.Handle] = []
         """What could not run while it was frozen, in order."""
         self.tasks: weakref.WeakValueDictionary[int, asyncio.Task[Any]] = weakref.WeakValueDictionary()
@@ -51,9 +55,6 @@ class Place:
     def __repr__(self) -> str:
         state = "gone" if self.gone else "frozen" if self.frozen else "running"
         return f"<Place {self.name}, {state}>"
-
-
-PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
 class _Handle(asyncio.Handle):

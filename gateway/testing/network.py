@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from actors.errors import CannotConnect
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import Stream
 from gateway.testing.link import KEEPALIVE, Link
-from gateway.testing.loop import VirtualLoop
+from gateway.testing.loop import Place, VirtualLoop
 from gateway.testing.stream import SimStream
 from gateway.testing.trace import Trace
-
-if TYPE_CHECKING:
-    from gateway.testing.process import Process
 
 PORT = 46357
 """Where a node listens that names no port."""
@@ -27,13 +23,13 @@ _HERE = ("", "localhost", "127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104
 class Network:
     """All lines, listeners and streams."""
 
-    def __init__(self, loop: VirtualLoop, random: Random, trace: Trace, began: float) -> None:
+    def __init__(self, loop: VirtualLoop, random: Random, trace: Trace) -> None:
         self.loop = loop
         self.trace = trace
-        self.running: dict[str, Process | None] = {}
+        self.running: dict[str, Place | None] = {}
         """What runs on each host now."""
         self._random = random
-        self._began = began
+        self._began = loop.time()
         self._links: dict[tuple[str, str], Link] = {}
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._streams: dict[SimStream, None] = {}
@@ -41,9 +37,14 @@ class Network:
         self.weather: Callable[[Link], None] = lambda link: None
         """Shapes new lines."""
 
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self.loop.time() - self._began
+
     def note(self, who: str, what: str, data: bytes | None = None) -> None:
         """Write it into the trace."""
-        self.trace.note(self.loop.time() - self._began, who, what, data)
+        self.trace.note(self.now, who, what, data)
 
     def link(self, one: str, two: str) -> Link:
         """The line between two hosts."""
@@ -65,35 +66,35 @@ class Network:
 
     # Listening and dialling
 
-    def listener(self, process: Process, config: ServerConfig, accept: Callable[[Stream], None]) -> Listener:
+    def listener(self, place: Place, config: ServerConfig, accept: Callable[[Stream], None]) -> Listener:
         """See `Scheme.listener`."""
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
-        return Listener(self, process, parts.port or 0, accept)
+        return Listener(self, place, parts.port or 0, accept)
 
-    def dialler(self, process: Process, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
+    def dialler(self, place: Place, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         """See `Scheme.dialler`."""
-        return lambda: self._dial(process, config)
+        return lambda: self._dial(place, config)
 
-    async def _dial(self, process: Process, config: ClientConfig) -> Stream:
+    async def _dial(self, place: Place, config: ClientConfig) -> Stream:
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
         name, endpoint = parts.hostname or "", config.endpoint
-        name = process.host if name in _HERE else name
+        name = place.name if name in _HERE else name
         if name not in self.running:
             raise CannotConnect(endpoint, f"there is no host {name!r} in this World")
         answered: asyncio.Future[Stream | str] = self.loop.create_future()
-        link = self.link(process.host, name)
+        link = self.link(place.name, name)
         if not link.whole:
             await asyncio.sleep(link.delay())
             raise CannotConnect(endpoint, "the line is cut")
-        if link.passes(process.host) and link.passes(name):
+        if link.passes(place.name) and link.passes(name):
             self.loop.call_later(
                 link.delay(),
                 self._knock,
-                process,
+                place,
                 name,
                 parts.port or PORT,
                 answered,
-                context=process.context,
+                context=place.context,
             )
         try:
             async with asyncio.timeout(config.dial_timeout):
@@ -105,14 +106,14 @@ class Network:
             raise CannotConnect(endpoint, answer)
         return answer
 
-    def _knock(self, process: Process, name: str, port: int, answered: asyncio.Future[Stream | str]) -> None:
+    def _knock(self, place: Place, name: str, port: int, answered: asyncio.Future[Stream | str]) -> None:
         """A connection arrives at the host it is for."""
         there = self.running[name]
         if there is None:
             # A host that is off says nothing; one whose process has ended refuses.
             return
         listener = self._listeners.get((name, port))
-        if there.place.gone or listener is None or listener.process is not there or listener.accept is None:
+        if there.gone or listener is None or listener.place is not there or listener.accept is None:
             if not answered.done():
                 answered.set_result("connection refused")
             return
@@ -121,12 +122,12 @@ class Network:
         def take() -> None:
             if answered.done():
                 return
-            link = self.link(process.host, name)
-            near = SimStream(self, link, process, name)
-            far = SimStream(self, link, there, process.host)
+            link = self.link(place.name, name)
+            near = SimStream(self, link, place, name)
+            far = SimStream(self, link, there, place.name)
             near.other, far.other = far, near
             self._streams[near] = self._streams[far] = None
-            self.note(f"{process.host} → {name}", "connected")
+            self.note(f"{place.name} → {name}", "connected")
             answered.set_result(near)
             accept(far)
 
@@ -138,10 +139,10 @@ class Network:
         """This end is over."""
         self._streams.pop(stream, None)
 
-    def vanish(self, process: Process, *, loudly: bool) -> None:
+    def vanish(self, place: Place, *, loudly: bool) -> None:
         """A process is gone. Loudly: its peers see their streams end; else only silence tells them."""
-        for stream in self.streams(process.host):
-            if stream.process is not process:
+        for stream in self.streams(place.name):
+            if stream.place is not place:
                 continue
             self.forget(stream)
             if loudly:
@@ -149,10 +150,10 @@ class Network:
         if not loudly:
             self.watch_silence()
 
-    def come_back(self, process: Process) -> None:
+    def come_back(self, place: Place) -> None:
         """A host runs again: what still reaches for its streams of old is told that they are gone."""
         for stream in list(self._streams):
-            if stream.other.process.place.gone and stream.other.host == process.host:
+            if stream.other.place.gone and stream.other.host == place.name:
                 stream.reset("connection reset by peer")
 
     def _changed(self, link: Link) -> None:
@@ -197,17 +198,15 @@ class Network:
 class Listener:
     """A listening port of a host. Implements `gateway.links.transport.Server`."""
 
-    def __init__(
-        self, network: Network, process: Process, port: int, accept: Callable[[Stream], None]
-    ) -> None:
-        self.process = process
+    def __init__(self, network: Network, place: Place, port: int, accept: Callable[[Stream], None]) -> None:
+        self.place = place
         self.accept: Callable[[Stream], None] | None = accept
         self._network = network
         self._port = port
 
     async def start(self) -> str:
         """Listen at the port asked for, or at a free one. Raises OSError when it is taken."""
-        listeners, host = self._network._listeners, self.process.host
+        listeners, host = self._network._listeners, self.place.name
         if not self._port:
             self._port = PORT
             while self._taken(self._port):
@@ -218,8 +217,8 @@ class Listener:
         return f"{host}:{self._port}"
 
     def _taken(self, port: int) -> bool:
-        known = self._network._listeners.get((self.process.host, port))
-        return known is not None and not known.process.place.gone and known.accept is not None
+        known = self._network._listeners.get((self.place.name, port))
+        return known is not None and not known.place.gone and known.accept is not None
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more. Open streams are their users' to end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -12,7 +11,7 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import Stream
 from gateway.links.transport import Server
 from gateway.surroundings import Draw, Surroundings, enter
-from gateway.testing.loop import PLACE, Place, VirtualLoop
+from gateway.testing.loop import Place, VirtualLoop
 from gateway.testing.network import Network
 from gateway.testing.place_loop import loop_of
 
@@ -25,8 +24,7 @@ class Process:
     ) -> None:
         self.host = host
         self.place = Place(host)
-        self.context = contextvars.copy_context()
-        self.context.run(PLACE.set, self.place)
+        self.context = self.place.context
         self._network = network
         self.surroundings = Surroundings(
             clock=loop.time,
@@ -44,11 +42,11 @@ class Process:
 
     def listener(self, config: ServerConfig, accept: Callable[[Stream], None]) -> Server:
         """A listener on this host (`gateway.links.schemes.Scheme`)."""
-        return self._network.listener(self, config, accept)
+        return self._network.listener(self.place, config, accept)
 
     def dialler(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         """Streams from this host (`gateway.links.schemes.Scheme`)."""
-        return self._network.dialler(self, config)
+        return self._network.dialler(self.place, config)
 
     def begin(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
         """Run a coroutine here."""

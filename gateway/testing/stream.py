@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.http2.messages import Message
 from gateway.links.stream import StreamHandler, StreamStatus
 from gateway.testing.link import Link
+from gateway.testing.loop import Place, VirtualLoop
 
-if TYPE_CHECKING:
-    from gateway.testing.network import Network
-    from gateway.testing.process import Process
+
+class Ether(Protocol):
+    """What a stream asks of the network."""
+
+    loop: VirtualLoop
+
+    def note(self, who: str, what: str, data: bytes | None = None) -> None:
+        """Write it into the trace."""
+
+    def forget(self, stream: SimStream) -> None:
+        """This end is over."""
+
 
 _End = str
 """Why the stream ended, in a lane behind the last message."""
@@ -27,8 +37,8 @@ class SimStream:
 
     other: SimStream
 
-    def __init__(self, network: Network, link: Link, process: Process, peer: str) -> None:
-        self.process = process
+    def __init__(self, network: Ether, link: Link, place: Place, peer: str) -> None:
+        self.place = place
         self.link = link
         self.closed = False
         """Whether this end was told that it is over."""
@@ -50,7 +60,7 @@ class SimStream:
 
     @property
     def host(self) -> str:
-        return self.process.host
+        return self.place.name
 
     # What a link asks (`gateway.links.stream.Stream`).
 
@@ -98,7 +108,7 @@ class SimStream:
 
     def held(self) -> bool:
         """Whether nothing can reach this end now."""
-        return not self.link.passes(self.other.host) or self.process.place.frozen or self.process.place.gone
+        return not self.link.passes(self.other.host) or self.place.frozen or self.place.gone
 
     def arm(self) -> None:
         """See to it that what is in the lane arrives."""
@@ -106,7 +116,7 @@ class SimStream:
             return
         self._armed = True
         loop = self._network.loop
-        loop.call_at(max(loop.time(), self._lane[0][0]), self._arrive, context=self.process.context)
+        loop.call_at(max(loop.time(), self._lane[0][0]), self._arrive, context=self.place.context)
 
     def reset(self, cause: str) -> None:
         """The connection breaks: what is in the lane is lost, and this end hears of it."""
@@ -189,4 +199,4 @@ class SimStream:
             self._handler.stream_drained()
 
     def _tell(self, callback: Callable[[], object]) -> None:
-        self._network.loop.call_soon(callback, context=self.process.context)
+        self._network.loop.call_soon(callback, context=self.place.context)

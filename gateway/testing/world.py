@@ -14,7 +14,7 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.testing.errors import Leftovers
-from gateway.testing.host import Host
+from gateway.testing.host import Ground, Host
 from gateway.testing.link import Link
 from gateway.testing.looking import picture, remains, unseen_error, wrongs
 from gateway.testing.loop import new_loop
@@ -52,11 +52,11 @@ class World:
         """For the test's own choices."""
         self.loop = new_loop(limit=limit)
         self.trace = Trace()
-        self._began = self.loop.time()
-        self.network = Network(self.loop, Random(f"{seed} network"), self.trace, self._began)
+        self.network = Network(self.loop, Random(f"{seed} network"), self.trace)
         self.network.weather = lambda link: _shape(link, weather)
         self._hosts: dict[str, Host] = {}
-        self._secret = f"the secret of world {seed}, known to all of its hosts"
+        secret = f"the secret of world {seed}, known to all of its hosts"
+        self._ground = Ground(seed, self.loop, self.network, strict, secret)
 
     def __repr__(self) -> str:
         return f"<World of seed {self.seed} at {self.now:.3f} s, {len(self._hosts)} hosts>"
@@ -64,7 +64,7 @@ class World:
     @property
     def now(self) -> float:
         """Virtual seconds since the beginning."""
-        return self.loop.time() - self._began
+        return self.network.now
 
     def note(self, what: str, who: str = "test") -> None:
         """Write a line into the trace."""
@@ -75,7 +75,7 @@ class World:
     def host(self, name: str, **node_options: Any) -> Host:
         """The host of that name, made when first asked for; `node_options` are its data plane's."""
         if name not in self._hosts:
-            self._hosts[name] = Host(self, name, node_options)
+            self._hosts[name] = Host(self._ground, name, node_options)
         return self._hosts[name]
 
     @property
@@ -103,7 +103,7 @@ class World:
         Tokens are good for `lifetime` virtual seconds, by default for an hour. They draw from `host`'s
         chance.
         """
-        return (host or self.host("identities")).identity(str(name), self._secret, lifetime)
+        return (host or self.host("identities")).identity(str(name), lifetime)
 
     # Lines
 
