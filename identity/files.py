@@ -12,6 +12,14 @@ from typing import NamedTuple
 
 from identity.encoding import Malformed
 
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
 
 class FileContent(NamedTuple):
     """What was read, and the state of the very file that it was read from."""
@@ -31,22 +39,23 @@ def read_file(path: str | os.PathLike[str], *, max_bytes: int) -> FileContent:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise Malformed("not a regular file")
+                kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+                raise Malformed(f"it is {kind}, not a regular file")
             with open(descriptor, "rb", closefd=False) as file:
                 data = file.read(max_bytes + 1)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise Malformed(cannot_be_read(error)) from None
+        raise Malformed(reason_of(error)) from None
     except Malformed:
         raise
     except ValueError:
-        raise Malformed("not a path") from None
+        raise Malformed("no path") from None
     if len(data) > max_bytes:
         raise Malformed(f"larger than {max_bytes} bytes")
     return FileContent(data, status)
 
 
-def cannot_be_read(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """What an error of the system says about a file, in a few words."""
-    return f"cannot be read ({error.strerror or type(error).__name__})"
+    return error.strerror or type(error).__name__

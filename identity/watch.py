@@ -16,7 +16,7 @@ from loguru import logger
 
 from identity.encoding import Malformed
 from identity.errors import ConfigError
-from identity.files import cannot_be_read, read_file
+from identity.files import read_file, reason_of
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at the file."""
@@ -70,7 +70,7 @@ class WatchedFile(Generic[T]):
                 return
             self._version, self.last = self._load()
         except (Malformed, OSError) as error:
-            reason = str(error) if isinstance(error, Malformed) else cannot_be_read(error)
+            reason = str(error) if isinstance(error, Malformed) else reason_of(error)
             if reason != self._complained:
                 self._complained = reason
                 logger.warning("{}: {}; the content read before stays in use", self.path, reason)

@@ -6,6 +6,7 @@
                              └──► parked (PARKED messages), in order of their source
 
     Session ── Outbound ──► token ──► routes ──► Forward, one for each connection
+               (what it cannot put out by itself: `actors/session/outbound.py`)
 
 Messages to applications of the same process go by reference; for others they are encoded once, however
 many connections they leave by.
@@ -30,13 +31,13 @@ from actors.app.effects import (
     Subscribed,
     VerificationNeeded,
 )
-from actors.app.invitations import Invitations
-from actors.app.outbound import departures
+from actors.app.invitations import InvitationCounts, Invitations
+from actors.app.outbound import AppOutbound
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.subscriptions import Subscriptions
 from actors.app.turn import AppTurn
-from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
+from actors.errors import ProtocolError, SessionClosed, SessionError
 from actors.memo import Memo
 from actors.messages.routing import (
     Attach,
@@ -66,7 +67,6 @@ from actors.messages.session import (
     CredentialGranted,
     CredentialWanted,
     Failure,
-    IdentityRotated,
     Listen,
     OpenSession,
     Outbound,
@@ -80,8 +80,8 @@ from actors.messages.session import (
     SetRoute,
     Stranded,
     SubscribeName,
+    TokenRenewed,
     Unbind,
-    Unroutable,
     UnsubscribeName,
     Verification,
     VerificationWanted,
@@ -103,16 +103,21 @@ from actors.session.crypto import Crypto
 from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
 from actors.session.peers import PeerGeneration, generation
+from actors.session.receiver import SessionCounts
 from actors.system import Cancellable, LoopActor, handles
+from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import KeysMissing, RotatingProvider
+from identity.protocols import KeysMissing
 
-EARLY = 4096
-"""Messages that may wait until others can answer them."""
 CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
+
+
+class AppCounts(Counts, part="app"):
+    undecodable: int = counter("Frames for applications that could not be read.")
+    refused: int = counter("Invitations and other requests that an application refused.")
 
 
 class AppActor(LoopActor):
@@ -130,6 +135,7 @@ class AppActor(LoopActor):
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
+            counts=collaborators.telemetry.shared(InvitationCounts),
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
@@ -139,24 +145,26 @@ class AppActor(LoopActor):
         self._announced: set[int] = set()
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
-        self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
         self._turn = AppTurn()
+        self._counts = collaborators.telemetry.register(AppCounts())
+        self._session_counts = collaborators.telemetry.shared(SessionCounts)
         self._admission = Admission(collaborators.verifier)
+        collaborators.telemetry.register(self._admission.counts)
         self._subscriptions = Subscriptions(
             local, collaborators.draw(2**64), self._settings.subscription_timeout
         )
-        self._token = ""
-        self._generation: int | None = None
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
         self._generations: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
         """What the tokens of peers told, which stays as it is."""
-        self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
+        self._outbound = AppOutbound(
+            connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
+        )
+        collaborators.telemetry.register(self._outbound.counts)
         self._begun = False
 
     def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
@@ -174,6 +182,8 @@ class AppActor(LoopActor):
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         # Our Sessions end with us; their exits are no news.
         self._sessions.clear()
+        for counts in (self._counts, self._outbound.counts, self._admission.counts):
+            self._with.telemetry.close(counts)
         self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
     # Inbound
@@ -189,7 +199,7 @@ class AppActor(LoopActor):
                 try:
                     received = decode(frame)
                 except ProtocolError as error:
-                    self._count("undecodable")
+                    self._counts.undecodable += 1
                     self._log.debug("dropped a frame: {}", error)
                     continue
                 if received.connection != connection:
@@ -211,7 +221,7 @@ class AppActor(LoopActor):
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
-                self.send(address, Received(tuple(batch)))
+                self.share(address, Received(tuple(batch)))
         if turn.effects:
             self._perform(turn)
 
@@ -225,11 +235,11 @@ class AppActor(LoopActor):
         for effect in effects:
             match effect:
                 case SessionMessage():
-                    self._put_out((effect,), None)
+                    self._outbound.put_out((effect,), None)
                 case Invitation():
                     self._invited(effect)
                 case Refused():
-                    self._count("refused")
+                    self._counts.refused += 1
                     self._log.warning("refused {}", effect.reason)
                 case Dropped():
                     self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
@@ -272,55 +282,30 @@ class AppActor(LoopActor):
 
     @handles(Outbound)
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
-        self._put_out(message.messages, sender)
+        self._outbound.put_out(message.messages, sender)
 
-    def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
-        if self._early is not None:
-            if len(self._early) < EARLY:
-                self._early.append((session, messages))
-            else:
-                self._count("overflowed")
-            return
-        try:
-            token = self._with.provider.get_token(self._with.wall())
-        except (AuthError, ConfigError) as error:
-            self._unroutable(session, messages, error)
-            return
-        if token is not self._token:
-            self._token = token
-            self._look_for_rotation()
-        batches, refused = departures(messages, token, self._routes, self._connection, self._with.codec)
-        for message, why in refused:
-            self._unroutable(session, (message,), why)
-        for target, batch in batches.items():
-            forward = Forward(tuple(batch), self._connection, self.myAddress)
-            self.send(self._routes.address(target), forward)
+    @handles(Attached)
+    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
+        self._outbound.attached()
 
-    def _look_for_rotation(self) -> None:
-        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
-        provider = self._with.provider
-        if not isinstance(provider, RotatingProvider):
-            return
-        before, self._generation = self._generation, provider.generation
-        if before is not None and before != self._generation:
-            self._log.info("the identity was rotated")
-            self._count("rotations")
-            for address in self._sessions.values():
-                self.send(address, IdentityRotated(self._generation))
-
-    def _unroutable(
-        self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
-    ) -> None:
-        self._figures["unroutable"] += len(messages)
-        if session is not None:
-            self.send(session, Unroutable(messages, error))
+    @handles(TokenRenewed)
+    def _on_token_renewed(self, _: TokenRenewed, __: ActorAddress) -> None:
+        self._outbound.look_for_rotation()
 
     @handles(TooLarge)
     def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
-        for frame in message.frames:
-            refused = self._with.codec.decode(frame)
-            error = MessageTooLarge(frame.size, message.limit)
-            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+        self._outbound.too_large(message)
+
+    @handles(Congested)
+    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
+        self._outbound.congestion(message.connection, congested=True)
+        self._arm()
+
+    @handles(Drained)
+    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
+        self._outbound.congestion(message.connection, congested=False)
+
+    # Routes and subscriptions
 
     @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
@@ -328,30 +313,6 @@ class AppActor(LoopActor):
             address = self._sessions.get(session_id)
             if address is not None:
                 self.send(address, Stranded(message.error))
-
-    @handles(Congested)
-    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
-        self._congestion(message.connection, congested=True)
-
-    @handles(Drained)
-    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
-        self._congestion(message.connection, congested=False)
-
-    def _congestion(self, connection: int, *, congested: bool) -> None:
-        before = bool(self._congested)
-        (self._congested.add if congested else self._congested.discard)(connection)
-        if before != bool(self._congested):
-            for address in self._sessions.values():
-                self.send(address, Congestion(congested))
-        self._arm()
-
-    # Routes and subscriptions
-
-    @handles(Attached)
-    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
-        early, self._early = self._early, None
-        for session, messages in early or ():
-            self._put_out(messages, session)
 
     def _tell_node(self, subscription: Subscription) -> None:
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
@@ -381,15 +342,14 @@ class AppActor(LoopActor):
         turn = self._begin_turn()
         self._subscriptions.expire(turn)
         self._perform(turn)
-        for gone in [c for c in self._congested if self._routes.address(c) is None]:
-            self._congestion(gone, congested=False)
+        self._outbound.check_congestion()
         self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None:
             return
         deadline, now = self._subscriptions.next_deadline(), self._with.clock()
-        if self._congested:
+        if self._outbound.congested:
             deadline = min(deadline or math.inf, now + CONGESTION_CHECK)
         if deadline is not None:
             self._timer = self.after(max(0.0, deadline - now))
@@ -489,7 +449,7 @@ class AppActor(LoopActor):
             return
         message, config, destination, leads = invitation
         if len(self._sessions) >= self._settings.sessions:
-            self._count("refused")
+            self._counts.refused += 1
             self._log.warning(
                 "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
             )
@@ -509,7 +469,14 @@ class AppActor(LoopActor):
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
-            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
+            local,
+            session_id,
+            config,
+            self._settings,
+            self._with.draw,
+            self._peer_generation,
+            crypto,
+            self._session_counts,
         )
 
     def _peer_generation(self, token: str) -> PeerGeneration:
@@ -524,12 +491,14 @@ class AppActor(LoopActor):
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
-        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
+        address = self.spawn(
+            SessionActor, core, self.myAddress, self._with.clock, self._outbound.way(), inbox, in_thread
+        )
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox
         self._session_ids[address] = core.session_id
-        if self._congested:
+        if self._outbound.congested:
             self.send(address, Congestion(True))
         return address
 
@@ -631,17 +600,14 @@ class AppActor(LoopActor):
         else:
             self.send(inbox, Completed(None, (), (Failure(handle, error),)))
 
-    def _count(self, what: str) -> None:
-        self._figures[what] += 1
-
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         admission = self._admission
         figures = {
-            **self._figures,
+            **self._counts.figures(),
+            **self._outbound.counts.figures(),
+            **admission.counts.figures(),
             "sessions": len(self._sessions),
-            "unverified": admission.unverified,
             "parked": admission.parked,
-            "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))

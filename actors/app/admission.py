@@ -21,6 +21,7 @@ from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.record import record
+from actors.telemetry import Counts, counter
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, RotatingVerifier, Verifier
 
@@ -44,12 +45,16 @@ class TokenVerified(NamedTuple):
         return f"TokenVerified(error={self.error!r})"
 
 
+class AdmissionCounts(Counts, part="admission"):
+    unverified: int = counter("Messages of senders whose tokens were refused.")
+    parking_overflowed: int = counter("Messages dropped because too many waited for keys.")
+
+
 class Admission:
     """Verifies senders, by the wall clock of the turn."""
 
     def __init__(self, verifier: Verifier, *, parked: int = PARKED) -> None:
-        self.unverified = 0
-        self.overflowed = 0
+        self.counts = AdmissionCounts()
         self._verifier = verifier
         self._rotating = verifier if isinstance(verifier, RotatingVerifier) else None
         self._generation = 0
@@ -116,7 +121,7 @@ class Admission:
         of_token = 0 if waiting is None else len(waiting)
         of_connection = self._of_connections.get(message.connection, 0)
         if max(of_token, of_connection) >= left:
-            self.overflowed += 1
+            self.counts.parking_overflowed += 1
             return
         self._count += 1
         self._of_connections[message.connection] = of_connection + 1
@@ -135,7 +140,7 @@ class Admission:
             del self._of_connections[connection]
 
     def _refuse(self, message: SessionMessage, error: SlimError, turn: AppTurn) -> None:
-        self.unverified += 1
+        self.counts.unverified += 1
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:

@@ -22,6 +22,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
+from actors.telemetry import Counts, counter
 
 SESSION_IDS = 2**32 - 1 - 1000
 """Session ids are drawn below this number; those above are reserved."""
@@ -30,10 +31,15 @@ TOMBSTONE_TIME = 120.0
 """Seconds for which an ended session answers repeated requests."""
 
 
+class InvitationCounts(Counts, part="invitation"):
+    tombstones_dropped: int = counter("Ended sessions forgotten before their time: too many had ended.")
+
+
 class Tombstones:
     """Last words of ended sessions, by session id; bounded in number and time."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: InvitationCounts) -> None:
+        self._counts = counts
         self._farewells: OrderedDict[int, tuple[float, tuple[SessionMessage, ...]]] = OrderedDict()
 
     def bury(self, session_id: int, farewells: tuple[SessionMessage, ...], now: float) -> None:
@@ -42,7 +48,9 @@ class Tombstones:
         self._farewells[session_id] = (now + TOMBSTONE_TIME, farewells)
         self._farewells.move_to_end(session_id)
         if len(self._farewells) > TOMBSTONES:
-            self._farewells.popitem(last=False)
+            _, (until, _) = self._farewells.popitem(last=False)
+            if until > now:
+                self._counts.tombstones_dropped += 1
 
     def answer(self, message: SessionMessage, now: float) -> SessionMessage | None:
         """What we said when this request came for the first time."""
@@ -59,7 +67,15 @@ class Tombstones:
 class Invitations:
     """The names of one application, and the decisions above. `draw(bound)` is a random number below it."""
 
-    def __init__(self, local: Name, draw: Callable[[int], int], *, mls: bool, backlog: int) -> None:
+    def __init__(
+        self,
+        local: Name,
+        draw: Callable[[int], int],
+        *,
+        mls: bool,
+        backlog: int,
+        counts: InvitationCounts | None = None,
+    ) -> None:
         self.local = local
         self.invited: set[int] = set()
         """Sessions that were invited and not adopted yet: the backlog."""
@@ -67,7 +83,8 @@ class Invitations:
         self._draw = draw
         self._mls = mls
         self._backlog = backlog
-        self._tombstones = Tombstones()
+        self.counts = counts or InvitationCounts()
+        self._tombstones = Tombstones(self.counts)
 
     def take_name(self, name: Name) -> None:
         """Answer for `name` too; counted."""

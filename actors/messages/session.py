@@ -448,6 +448,16 @@ class Outbound(NamedTuple):
 
 
 @record
+class PutOut(NamedTuple):
+    """App to a session: all of one Outbound has left."""
+
+
+@record
+class TokenRenewed(NamedTuple):
+    """Session to its App: its messages leave with another token than before."""
+
+
+@record
 class Bind(NamedTuple):
     """Routes and channel subscriptions of a session, kept by the App until Unbind or the session's end."""
 

@@ -50,9 +50,18 @@ from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
 from actors.routing.view import RouteView
 from actors.system import Cancellable, LoopActor, handles
+from actors.telemetry import Counts, Registry, counter
 
 ASKED_BOUND = 1024
 """Subscriptions and acknowledgements of one peer that may wait at the route table before its next read."""
+
+
+class ConnectionCounts(Counts, part="connection"):
+    frames_received: int = counter("Frames and records that peers sent.")
+    frames_sent: int = counter("Frames given to links.")
+    unrouted: int = counter("Frames of peers that no route led anywhere.")
+    dropped: int = counter("Data frames dropped because a peer was slow for too long.")
+    pauses: int = counter("How often a peer was not read because another one was slow.")
 
 
 class Connection(LoopActor):
@@ -75,6 +84,7 @@ class Connection(LoopActor):
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
+        telemetry: Registry | None = None,
     ) -> None:
         self._index = index
         self._link = link
@@ -93,7 +103,8 @@ class Connection(LoopActor):
         """What was sent to the route table since its last Echo."""
         self._echo_awaited = False
         self._closed = False
-        self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
+        self._telemetry = telemetry or Registry()
+        self._counts = self._telemetry.register(ConnectionCounts())
 
     # Life
 
@@ -134,6 +145,7 @@ class Connection(LoopActor):
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         self._link.close("node is shutting down")
+        self._telemetry.close(self._counts)
 
     @handles(LinkClosed)
     def _on_closed(self, message: LinkClosed, _: ActorAddress) -> None:
@@ -163,14 +175,14 @@ class Connection(LoopActor):
                 continue
             targets = route(frame.key, frame.instance, frame.fanout)
             if not targets:
-                self._unrouted += 1
+                self._counts.unrouted += 1
             for target in targets:
                 batch = out.get(target)
                 if batch is None:
                     out[target] = [frame]
                 else:
                     batch.append(frame)
-        self._frames_in += len(message.frames)
+        self._counts.frames_received += len(message.frames)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
@@ -207,9 +219,10 @@ class Connection(LoopActor):
             write, pause, overwhelmed = frames, False, False
         else:
             write, pause, overwhelmed = self._outbox.admit(frames, backlog, self._clock())
+            self._counts.dropped += len(frames) - len(write)
         if write:
             refused = self._link.send(write)
-            self._frames_out += len(write) - len(refused)
+            self._counts.frames_sent += len(write) - len(refused)
             if refused:
                 self.send(message.reply_to, TooLarge(tuple(refused), self._link.limit))
         if pause and message.reply_to not in self._waiting:
@@ -243,7 +256,7 @@ class Connection(LoopActor):
     @handles(Congested)
     def _on_congested(self, message: Congested, _: ActorAddress) -> None:
         if not self._blocked_by:
-            self._pauses += 1
+            self._counts.pauses += 1
             self._link.pause()
             self._blocked_timer = self.after(self._patience)
         self._blocked_by.add(message.connection)
@@ -282,13 +295,13 @@ class Connection(LoopActor):
         figures = {
             "peer": self._link.peer,
             "version": ".".join(map(str, version)) if version else "unknown",
-            "frames_in": self._frames_in,
-            "frames_out": self._frames_out,
-            "unrouted": self._unrouted,
-            "dropped": self._outbox.dropped,
+            "frames_in": self._counts.frames_received,
+            "frames_out": self._counts.frames_sent,
+            "unrouted": self._counts.unrouted,
+            "dropped": self._counts.dropped,
             "congested": self._outbox.congested,
             "backlog": self._link.backlog,
-            "pauses": self._pauses,
+            "pauses": self._counts.pauses,
             **self._link.figures(),
         }
         self.send(sender, StatusReport({str(self._index): figures}, message.tag))

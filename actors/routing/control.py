@@ -32,6 +32,7 @@ from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.shares import Holder, Shares, places
 from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
+from actors.telemetry import Counts, Registry, counter
 
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
@@ -101,6 +102,12 @@ class _Lost(NamedTuple):
     deadline: float
 
 
+class RouteCounts(Counts, part="routes"):
+    recovered: int = counter("Lost connections that came back in time to have their routes again.")
+    forgotten: int = counter("Lost connections forgotten before their time: too many were remembered.")
+    acks_timed_out: int = counter("Forwarded subscriptions that a peer never acknowledged.")
+
+
 class RouteControl:
     """Owns the subscription table and everything remembered about connections."""
 
@@ -122,7 +129,7 @@ class RouteControl:
         self._remembered = 0
         """Places that lost connections keep."""
         self._watchers: dict[ActorAddress, None] = {}
-        self.counters = {"recovered": 0, "acks_timed_out": 0}
+        self.counts = RouteCounts()
 
     def handle(self, event: Any, turn: RouteTurn) -> None:
         """Take what a connection, an application or a watcher reports."""
@@ -184,6 +191,7 @@ class RouteControl:
         self._lost[link_id] = lost
         self._remembered += _weight(lost)
         while len(self._lost) > RECOVERY_BOUND or self._remembered > REMEMBERED_BOUND:
+            self.counts.forgotten += 1
             self._forget(self._lost.popitem(last=False)[1])
 
     def _forget(self, lost: _Lost) -> None:
@@ -212,7 +220,7 @@ class RouteControl:
         self._forget(lost)
         if lost.deadline < turn.now:
             return
-        self.counters["recovered"] += 1
+        self.counts.recovered += 1
         for name, subscription_id in lost.names:
             self._add(name, connection, known.holder, subscription_id)
         mine = self._forwarded.setdefault(connection, {})
@@ -364,7 +372,7 @@ class RouteControl:
                 break
             self._drop_pending(asked)
             if pending.resends >= ACK_RESENDS:
-                self.counters["acks_timed_out"] += 1
+                self.counts.acks_timed_out += 1
                 self._ack(pending.asker, pending.subscription, "no ack from the peer", turn)
             else:
                 resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
@@ -372,6 +380,15 @@ class RouteControl:
                 turn.write(asked[0], pending.subscription)
         while self._lost and next(iter(self._lost.values())).deadline <= turn.now:
             self._forget(self._lost.popitem(last=False)[1])
+
+    def register(self, telemetry: Registry) -> None:
+        """Count in `telemetry`."""
+        telemetry.register(self.counts)
+        read, shares = telemetry.read, self.shares
+        read("routes_names", "Names in the subscription table.", lambda: len(self.table))
+        read("routes_places", "Places of the table that are taken.", lambda: shares.total)
+        read("routes_connections", "Connections and applications.", lambda: len(self.connections))
+        read("routes_refused_total", "Subscriptions without a place for them.", lambda: shares.refused)
 
     def status(self) -> dict[str, int]:
         """Figures: names, connections, remembered and pending entries, counters."""
@@ -382,7 +399,7 @@ class RouteControl:
             "pending_acks": len(self._pending),
             "lost_connections": len(self._lost),
             "subscriptions_refused": self.shares.refused,
-            **self.counters,
+            **self.counts.figures(),
         }
 
 

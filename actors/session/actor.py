@@ -1,9 +1,11 @@
 """The Session actor: a shell around a session's core, and its one timer.
 
-                  Publish, Taken, Invite ...                     Outbound, Bind ...
-    application ──────────────────────────────►  Session  ──────────────────────────►  App
-                ◄──────────────────────────────           ◄──────────────────────────
-                  Delivered, Completed ...                       Received, Bound ...
+                  Publish, Taken, Invite ...                     Forward
+    application ──────────────────────────────►  Session  ──────────────────────────►  Connection
+                ◄──────────────────────────────     │  ▲
+                  Delivered, Completed ...          │  │ Received, Bound, PutOut ...
+                                     Outbound, Bind ▼  │
+                                                     App
 
 A Session of our own has its inbox from the start. An invited one keeps what is for the application until it
 is adopted; the core's `inbox` bounds that.
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
-from actors.messages.routing import Status, StatusReport
+from actors.messages.routing import Forward, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     Adopted,
@@ -34,11 +36,13 @@ from actors.messages.session import (
     Membership,
     Outbound,
     Publish,
+    PutOut,
     Received,
     SessionAnnounced,
     SessionEnded,
     SessionGone,
     Taken,
+    TokenRenewed,
     Unbind,
     Unwatch,
     VerificationWanted,
@@ -49,6 +53,7 @@ from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
 from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.turn import Turn
 from actors.system import Cancellable, LoopActor, handles
 
@@ -75,6 +80,7 @@ class SessionActor(LoopActor):
         core: SessionCore,
         app: ActorAddress,
         clock: Callable[[], float],
+        way: WayOut,
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
@@ -84,6 +90,11 @@ class SessionActor(LoopActor):
         self._clock = clock
         self._inbox = inbox
         self._in_thread = in_thread
+        self._direct = DirectOutbound(way)
+        self._own = way.own
+        """Our App's connection."""
+        self._asked = 0
+        """Batches at the App that it has not put out yet."""
         self._kept: list[Delivered | Completed | SessionEnded] = []
         """For the application, which has not adopted the session yet."""
         self._announced = False
@@ -166,6 +177,7 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
+                self._direct.bind(effect.name, effect.connection)
             else:
                 others.append(effect)
         self._send_out(sends)
@@ -173,9 +185,26 @@ class SessionActor(LoopActor):
             self._perform_one(effect)
 
     def _send_out(self, sends: list[SessionMessage]) -> None:
-        if sends:
+        if not sends:
+            return
+        direct = self._direct
+        # Behind what the App has not put out yet, so that nothing overtakes it.
+        batches = direct.batches(sends) if not self._asked else None
+        if batches is None:
+            self._asked += 1
             self.send(self._app, Outbound(tuple(sends)))
-            sends.clear()
+        else:
+            own, app = self._own, self._app
+            for address, batch in batches:
+                self.send(address, Forward(tuple(batch), own, app))
+            if direct.renewed:
+                direct.renewed = False
+                self.send(app, TokenRenewed())
+        sends.clear()
+
+    @handles(PutOut)
+    def _on_put_out(self, _: PutOut, __: ActorAddress) -> None:
+        self._asked -= 1
 
     def _perform_one(self, effect: Effect) -> None:
         if isinstance(effect, _TO_PORT):
@@ -187,6 +216,8 @@ class SessionActor(LoopActor):
             for watcher in self._watchers:
                 self.send(watcher, effect)
         elif isinstance(effect, _TO_APP):
+            if isinstance(effect, Unbind):
+                self._direct.unbind(effect.name)
             self.send(self._app, effect)
         elif isinstance(effect, Answer):
             self.send(effect.inbox, effect.completed)

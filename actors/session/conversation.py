@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,15 +20,15 @@ from actors.names import Name
 from actors.session.crypto import Crypto
 from actors.session.data_path import DataPath
 from actors.session.encryption import Encryption
+from actors.session.farewells import Farewells
 from actors.session.membership.requests import Requests
 from actors.session.peers import PeerGeneration
+from actors.session.receiver import SessionCounts
 from actors.session.retry import control_policy, data_policy
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
 MESSAGE_IDS = 2**32
-FAREWELLS = 256
-"""Last answers that are kept for those who ask again after the end."""
 
 Draw = Callable[[int], int]
 Judge = Callable[[str], PeerGeneration]
@@ -48,6 +47,8 @@ class Setting(NamedTuple):
     """Randomness: `draw(bound)` is 0 .. bound-1."""
     peer_generation: Judge
     crypto: Crypto | None = None
+    counts: SessionCounts | None = None
+    """Numbers of all sessions; None: of this one alone."""
 
 
 class Ending:
@@ -55,11 +56,11 @@ class Ending:
 
     __slots__ = ("_waiting", "cause", "ended", "farewells")
 
-    def __init__(self) -> None:
+    def __init__(self, counts: SessionCounts) -> None:
         self.ended = False
         self.cause: SlimError | None = None
         """None: our application closed it."""
-        self.farewells: deque[SessionMessage] = deque(maxlen=FAREWELLS)
+        self.farewells = Farewells(counts)
         """Last answers, for peers that ask again."""
         self._waiting: list[int] = []
 
@@ -102,11 +103,19 @@ class Conversation:
         self.destination = destination
         self.group = config.session_type is SessionKind.MULTICAST
         self.encryption = Encryption(setting.crypto) if setting.crypto is not None else None
+        counts = setting.counts or SessionCounts()
         self.data = DataPath(
-            self.local, destination, self.session_id, config, setting.settings, setting.draw, self.encryption
+            self.local,
+            destination,
+            self.session_id,
+            config,
+            setting.settings,
+            setting.draw,
+            self.encryption,
+            counts,
         )
         self.requests = Requests(control_policy(config.interval, config.max_retries))
-        self.ending = Ending()
+        self.ending = Ending(counts)
         self._draw = setting.draw
 
     @property

@@ -18,7 +18,7 @@ from actors.messages.session import AppSettings, Completed, Delivered, Outgoing,
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.encryption import Encryption
-from actors.session.receiver import DataReceiver
+from actors.session.receiver import DataReceiver, SessionCounts
 from actors.session.retry import ResendPolicy, data_policy
 from actors.session.sender import RING, DataSender
 from actors.session.turn import Turn
@@ -52,12 +52,13 @@ class DataPath:
         settings: AppSettings,
         draw: Callable[[int], int],
         encryption: Encryption | None,
+        counts: SessionCounts | None = None,
     ) -> None:
         kind, policy = config.session_type, data_policy(config.interval, config.max_retries)
         decrypt = encryption.decrypt if encryption is not None else None
         self.sender = DataSender(local, destination, kind, session_id, draw, policy)
         self.receiver = DataReceiver(
-            local, kind, session_id, space=settings.inbox, policy=policy, open=decrypt
+            local, kind, session_id, space=settings.inbox, policy=policy, open=decrypt, counts=counts
         )
         self.draining = False
         """Whether the session is about to end and takes nothing new."""

@@ -34,6 +34,7 @@ from actors.names import Name
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
 from actors.session.turn import Turn
+from actors.telemetry import Counts, counter
 from identity.errors import CryptoError, SlimError
 
 REORDER = 1024
@@ -91,14 +92,21 @@ class _Held(NamedTuple):
     """Where to strike out the id once the acknowledgement leaves; None: nothing is owed."""
 
 
+class SessionCounts(Counts, part="session"):
+    dropped: int = counter("Data messages dropped: of no member, or without room for them.")
+    undecryptable: int = counter("Data messages that could not be decrypted.")
+    farewells_dropped: int = counter("Last answers forgotten because a session gave too many.")
+
+
 class DataReceiver:
     """Everybody's data messages towards one application.
 
     What is to be delivered gathers in the Turn, in order; `space` is how many more items the application
-    takes.
+    takes; `counts` are numbers of many sessions.
     """
 
     __slots__ = (
+        "_counts",
         "_deadline",
         "_held",
         "_kept",
@@ -124,6 +132,7 @@ class DataReceiver:
         space: int,
         policy: ResendPolicy | None,
         open: Open | None = None,
+        counts: SessionCounts | None = None,
     ) -> None:
         self.policy = policy
         """How missing messages are asked for; None: best effort."""
@@ -131,6 +140,7 @@ class DataReceiver:
         self.dropped = 0
         """Messages dropped because they came from no member or there was no room."""
         self.undecryptable = 0
+        self._counts = counts or SessionCounts()
         self._local = local
         self._session_type = session_type
         self._session_id = session_id
@@ -173,7 +183,7 @@ class DataReceiver:
         """A MSG arrived. It may have to be acknowledged, or others asked for."""
         stream = self._streams.get(message.source)
         if stream is None or self._kept >= HELD_BYTES:
-            self.dropped += 1
+            self._drop()
         elif (policy := self.policy) is None:
             self._unordered(message, turn)
         elif message.message_id > MASK or (message.metadata and PUBLISH_TO in message.metadata):
@@ -243,7 +253,7 @@ class DataReceiver:
         distance = (id - last) & MASK
         if distance == 1 and not stream.buffer:
             if len(self._held) >= HELD and not self._room():
-                self.dropped += 1
+                self._drop()
                 return
             opened = message if self._open is None else self._opened(message, turn)
             if opened is None:
@@ -274,7 +284,7 @@ class DataReceiver:
         self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn
     ) -> None:
         if len(self._held) >= HELD:
-            self.dropped += 1
+            self._drop()
             return
         opened = message if self._open is None else self._opened(message, turn)
         if opened is None:
@@ -304,7 +314,7 @@ class DataReceiver:
                 turn.send(self._ack(message))
             return
         if len(self._held) >= HELD and not self._room():
-            self.dropped += 1
+            self._drop()
             return
         opened = self._opened(message, turn)
         if opened is None:
@@ -326,7 +336,7 @@ class DataReceiver:
             return
         if len(self._held) >= HELD:
             self._kept -= _size(self._held.popleft().item)
-            self.dropped += 1
+            self._drop()
         self._place(opened, turn)
 
     # Private: holes.
@@ -430,7 +440,12 @@ class DataReceiver:
             # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
             # acknowledgement its sender will send it again.
             self.undecryptable += 1
+            self._counts.undecryptable += 1
             return None
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self._counts.dropped += 1
 
     def _before_us(self, stream: _Stream, id: int) -> bool:
         """Sent before the first message that reached us: acknowledging it would claim that we had it."""

@@ -38,6 +38,7 @@ from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
 from gateway.api.name import settled
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.waiters import Waiters
+from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError, SlimError
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ _TAKEN_BATCH = 64
 _BYTES_UNDER_WAY = 1024 * 1024
 """Bytes of messages whose credit is not back yet, above which `publish` waits, beside the window."""
 _EVENTS = 1024
-"""Membership events kept for one reader of `Session.events`; later ones are dropped."""
+"""Membership events kept for one reader of `Session.events`; later ones are dropped and counted."""
+
+
+class EventCounts(Counts, part="session"):
+    events_dropped: int = counter("Membership events that readers of Session.events did not get.")
+
 
 Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated
 
@@ -536,6 +542,8 @@ class Session:
         for queue in self._events:
             if queue.qsize() < _EVENTS - 1:
                 queue.put_nowait(event)
+            else:
+                self._system.telemetry.shared(EventCounts).events_dropped += 1
 
     def _end(self, cause: SlimError | None) -> None:
         if self._over:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from loguru import logger
 
 from actors.errors import ConnectionLost, NotConnected, SessionClosed, SlimTimeout
-from actors.messages.routing import ConnectionState
+from actors.messages.routing import ConnectionState, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     AppSettings,
@@ -43,6 +43,7 @@ from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import identity_id
 from gateway.node.shared import Keeper, keeper
 from gateway.surroundings import current
+from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
@@ -50,7 +51,13 @@ DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 """Timers of sessions made by the short spelling, `Slim.session` and `Slim.group`."""
 _STATES = 1024
-"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way."""
+"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way, counted."""
+
+
+class StateCounts(Counts, part="app"):
+    connection_states_dropped: int = counter(
+        "Changes of connections that readers of Slim.connection_states did not get."
+    )
 
 
 class Slim:
@@ -229,6 +236,7 @@ class Slim:
         def note(state: ConnectionState) -> None:
             if queue.full():
                 queue.get_nowait()
+                plane.telemetry.shared(StateCounts).connection_states_dropped += 1
             queue.put_nowait(state)
 
         plane.observe(note)
@@ -432,6 +440,12 @@ class Slim:
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
         return session.close()
+
+    async def status(self) -> dict[str, Any]:
+        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`)."""
+        plane = await self._ready()
+        report: StatusReport = await plane.system.ask(self._actor, Status(), 5.0)
+        return {"application": report.figures, **await plane.status()}
 
     # The end
 

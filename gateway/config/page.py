@@ -24,7 +24,7 @@ nobody knows, or that is given twice, is refused with its line. A value may be `
 `${file:PATH}` as a whole. Durations are texts such as `500ms`, `30s`, `1m30s` (ns, us, ms, s, m, h, d, w, y),
 numbers of seconds, or `{secs, nanos}`.
 
-A file is an ordinary file of at most 1 MiB with at most 20000 values, nested at most 32 deep. Paths are
+A file is a regular file of at most 1 MiB with at most 20000 values, nested at most 32 deep. Paths are
 relative to where the node is started.
 
 ## Options and variables

@@ -197,4 +197,4 @@ class Material:
         try:
             return read_file(self.path, max_bytes=MAX_PEM_BYTES).data
         except Malformed as error:
-            raise ConfigError(f"{where}: {self.path}: {error}", field=where) from None
+            raise ConfigError(f"{where}: cannot read {self.path}: {error}", field=where) from None

@@ -39,6 +39,7 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
@@ -125,7 +126,12 @@ class DataPlane:
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
+        self.telemetry = self.system.telemetry
+        """What is counted here."""
+        self._http2 = self.telemetry.shared(Counters)
         control = control or RouteControl()
+        control.register(self.telemetry)
+        self._register()
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -177,6 +183,7 @@ class DataPlane:
             wall=self._wall,
             draw=around.draw,
             spawn_task=self._tasks,
+            telemetry=self.telemetry,
             crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
             threads=around.threads,
         )
@@ -214,12 +221,12 @@ class DataPlane:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         await _open(held, auth, source)
-        return listener(config, accept, auth, source, self._high, self._waiting)
+        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
-        self._links[index] = AcceptedLink(
+        link = AcceptedLink(
             index,
             stream,
             listener=listener,
@@ -227,10 +234,18 @@ class DataPlane:
             max_message_size=max_message_size,
             surroundings=self.surroundings,
         )
-        self.system.tell(self._gateway, Opened(index))
+        self._take(link, Opened(index))
+
+    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+        """A stream is there: give its link to the actors."""
+        self._links[link.index] = link
+        self.telemetry.register(link.counts)
+        self.system.tell(self._gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        self._links.pop(index, None)
+        link = self._links.pop(index, None)
+        if link is not None:
+            self.telemetry.close(link.counts)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -294,7 +309,7 @@ class DataPlane:
         elif dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high, self._waiting)
+            dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
         link = DialledLink(
             made.index,
             dial,
@@ -315,8 +330,8 @@ class DataPlane:
             raise
         finally:
             made.dialling = None
-        made.link = self._links[made.index] = link
-        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox))
+        made.link = link
+        self._take(link, Opened(made.index, config.link_id, self._inbox))
 
     async def _give_up(self, made: _Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
@@ -378,8 +393,17 @@ class DataPlane:
     def closed(self) -> bool:
         return self._closed
 
+    def _register(self) -> None:
+        waiting, http2 = self._waiting, self._http2
+        read = self.telemetry.read
+        read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
+        read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
+        self.telemetry.read_by(
+            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
+        )
+
     async def status(self) -> dict[str, Any]:
-        """Figures of the route table, of each connection by index, and of the actor system."""
+        """Figures of the route table, of each connection by index, of the actor system, and all counters."""
         table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
         connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
         return {
@@ -391,6 +415,7 @@ class DataPlane:
                 "dropped": self._waiting.dropped,
             },
             "actors": self.system.system_status(),
+            "counters": self.telemetry.figures(),
         }
 
     async def close(self, grace: float = 5.0) -> None:

@@ -57,7 +57,8 @@ class Door:
 
     @property
     def figures(self) -> tuple[int, int, int]:
-        return self.core.parked, self.core.overflowed, self.core.unverified
+        counts = self.core.counts
+        return self.core.parked, counts.parking_overflowed, counts.unverified
 
 
 def test_a_token_is_not_trusted_after_its_secret_was_replaced() -> None:

@@ -94,7 +94,7 @@ async def test_a_listener_refuses_at_the_start(
         tls["client_ca"] = {"type": "file", "path": trap}
     else:
         source[member] = trap
-    with pytest.raises(ConfigError, match=r"cannot be read|not a regular file|larger than"):
+    with pytest.raises(ConfigError, match=r"cannot read .*(?:No such file|not a regular file|larger than)"):
         async with serving(tls, transport=transport):
             pass
 
@@ -182,5 +182,5 @@ def test_a_file_of_exactly_the_bound_is_read(tmp_path: Path) -> None:
     assert read_file(path, max_bytes=8).data == b"12345678"
     with pytest.raises(Malformed, match="larger than 7 bytes"):
         read_file(path, max_bytes=7)
-    with pytest.raises(Malformed, match="not a path"):
+    with pytest.raises(Malformed, match="no path"):
         read_file("a\0b", max_bytes=7)

@@ -73,7 +73,7 @@ def test_a_bad_token_costs_the_message_and_is_not_shown() -> None:
     door, verifier = admission()
     verifier.answers["s3cret"] = InvalidToken("wrong signature")
     assert not door.admits(message(BOB, 1, "s3cret"), 100.0)
-    assert door.admission.unverified == 1
+    assert door.admission.counts.unverified == 1
     assert "wrong signature" in door.dropped[0].reason
     assert "s3cret" not in door.dropped[0].reason
 
@@ -97,7 +97,7 @@ def test_each_token_is_fetched_for_itself() -> None:
         door.admits(message(BOB, id, token), 100.0)
     assert door.fetching == [1, 2]
     assert door.fetched("far", InvalidToken("no")) == []
-    assert (door.admission.parked, door.admission.unverified) == (2, 1)
+    assert (door.admission.parked, door.admission.counts.unverified) == (2, 1)
     del verifier.answers["farther"]
     assert door.fetched("farther") == [2, 3]
 
@@ -108,7 +108,7 @@ def test_parking_is_bounded() -> None:
         verifier.answers[f"far {number}"] = KeysMissing()
         for id in range(2):
             door.admits(message(BOB, id, f"far {number}")._replace(connection=number), 100.0)
-    assert (door.admission.parked, door.admission.overflowed) == (8, 32)
+    assert (door.admission.parked, door.admission.counts.parking_overflowed) == (8, 32)
 
 
 def test_the_memory_of_tokens_is_bounded() -> None:

@@ -113,6 +113,15 @@ def test_tombstones_are_bounded() -> None:
     for session_id in range(TOMBSTONES + 10):
         app.handle(SessionGone(session_id, (farewell,)), AppTurn(0.0))
     assert len(app._tombstones._farewells) == TOMBSTONES
+    assert app.counts.tombstones_dropped == 10
+
+
+def test_a_tombstone_whose_time_was_over_is_not_counted() -> None:
+    app = application()
+    farewell = SessionMessage(ME, ALICE, P2P, MessageType.GROUP_ACK, 5, 6, GroupAck())
+    for session_id in range(TOMBSTONES + 10):
+        app.handle(SessionGone(session_id, (farewell,)), AppTurn(session_id * TOMBSTONE_TIME))
+    assert app.counts.tombstones_dropped == 0
 
 
 def test_session_ids_are_free_and_below_the_reserved_ones() -> None:

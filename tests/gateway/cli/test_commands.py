@@ -148,7 +148,7 @@ USAGE: dict[str, tuple[Lines, str]] = {
     "a certificate without its key": (("start", "--tls-cert", "x"), "--tls-cert FILE and --tls-key FILE"),
     "a certificate that is not there": (
         ("start", "--tls-cert", "/missing", "--tls-key", "/missing"),
-        "tls.source.cert: /missing: cannot be read",
+        "cannot read /missing",
     ),
     "no port": (("start", "--insecure", "--listen", "here"), "expected HOST:PORT, got 'here'"),
     "no duration": (("start", "--insecure", "--drain", "soon"), '--drain: expected a duration such as "30s"'),

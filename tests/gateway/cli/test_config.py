@@ -114,7 +114,7 @@ BAD = {
     ),
     "a certificate that is not there": (
         PLAIN.replace("{insecure: true}", "{source: {type: file, cert: /no/cert, key: /no/key}}"),
-        "node.yaml, line 6: tls.source.cert: /no/cert: cannot be read (No such file or directory)",
+        "node.yaml, line 6: tls.source.cert: cannot read /no/cert: No such file or directory",
     ),
     "a token that is not there": (
         f"{HEAD}      clients:\n        - endpoint: http://a:1\n"

@@ -84,8 +84,8 @@ BAD = {
     "itself": ("a: &x [*x]", "line 1: nothing before is called &x"),
     "deep": ("[" * 10_000, "line 1: nested deeper than 32"),
     "no such variable": ("a: ${env:NOPE}", "line 1: the environment variable NOPE is not set"),
-    "no such file": ("a: ${file:/no/where}", "line 1: /no/where: cannot be read (No such file"),
-    "a device": ("a: ${file:/dev/zero}", "line 1: /dev/zero: not a regular file"),
+    "no such file": ("a: ${file:/no/where}", "line 1: /no/where: No such file"),
+    "a device": ("a: ${file:/dev/zero}", "line 1: /dev/zero: it is a device, not a regular file"),
     "another reference": ("a: ${vault:x}", "line 1: a reference is ${env:NAME} or ${file:PATH}"),
     "two references": ("a: ${env:A}${env:B}", "line 1: a reference is ${env:NAME}"),
     "many values": ("a: [" + "1," * VALUES_BOUND + "]", f"line 1: more than {VALUES_BOUND} values"),
@@ -119,12 +119,12 @@ def test_what_is_no_configuration_file(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "file"
     expected = {
         "large": f"larger than {FILE_BOUND} bytes",
-        "fifo": "not a regular file",
-        "zero": "not a regular file",
-        "directory": "not a regular file",
-        "socket": "cannot be read",
+        "fifo": "it is a pipe, not a regular file",
+        "zero": "it is a device, not a regular file",
+        "directory": "it is a directory, not a regular file",
+        "socket": "No such device",
         "text": "line 2: not UTF-8",
-        "absent": "cannot be read (No such file or directory)",
+        "absent": "No such file or directory",
     }[kind]
     match kind:
         case "large":
@@ -151,7 +151,7 @@ def test_what_is_no_configuration_file(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_path_that_is_none() -> None:
-    with pytest.raises(ConfigError, match="not a path"):
+    with pytest.raises(ConfigError, match="no path"):
         Document.load("a\0b")
 
 

@@ -126,7 +126,7 @@ async def test_a_listener_says_which_file_it_cannot_use(transport: str, tmp_path
     cert, key = HostAuthority().issue().write(tmp_path)
     other = HostAuthority().issue().write(tmp_path, "other")[1]
     for bad, text in (
-        ({"cert": cert, "key": str(tmp_path / "absent")}, "tls.source.key: .*absent: cannot be read"),
+        ({"cert": cert, "key": str(tmp_path / "absent")}, "tls.source.key: cannot read"),
         ({"cert": key, "key": key}, "tls.source.cert: .* no PEM certificate in it"),
         ({"cert": cert, "key": other}, "certificate and key do not belong together"),
     ):
@@ -138,7 +138,7 @@ async def test_a_listener_says_which_file_it_cannot_use(transport: str, tmp_path
 async def test_a_link_with_unusable_material_can_be_dialled_again(transport: str) -> None:
     authority = HostAuthority()
     async with serving({"source": shown(authority.issue())}, transport=transport) as at, plane() as client:
-        with pytest.raises(ConfigError, match="cannot be read"):
+        with pytest.raises(ConfigError, match="cannot read"):
             await at.dial(client, {"ca_source": {"type": "file", "path": "/absent"}})
         assert await at.dial(client, {"ca_source": trusted(authority)})
 
