@@ -602,12 +602,18 @@ class AppActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        admission = self._admission
-        figures = {
+        self.send(sender, StatusReport(self.figures(), message.tag))
+
+    def figures(self) -> dict[str, int]:
+        """What was counted, and what there is now: of that nothing may be left when no session is."""
+        return {
             **self._counts.figures(),
             **self._outbound.counts.figures(),
-            **admission.counts.figures(),
+            **self._admission.counts.figures(),
             "sessions": len(self._sessions),
-            "parked": admission.parked,
+            "announced": len(self._announced),
+            "awaited": self._subscriptions.awaited,
+            "bound": self._routes.bound,
+            "congested": len(self._outbound.congested),
+            "parked": self._admission.parked,
         }
-        self.send(sender, StatusReport(figures, message.tag))

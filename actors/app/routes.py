@@ -51,6 +51,11 @@ class Routes:
             return True
         return False
 
+    @property
+    def bound(self) -> int:
+        """Names that sessions have bound."""
+        return sum(map(len, self._by_session.values()))
+
     def bind(self, name: Name, session_id: int, connection: int) -> None:
         self._bound.setdefault(name, {})[session_id] = connection
         self._by_session.setdefault(session_id, {})[name] = None

@@ -25,6 +25,11 @@ class Subscriptions:
         self._channels: dict[int, dict[Name, Subscription]] = {}
         self._awaited: dict[int, Awaited] = {}
 
+    @property
+    def awaited(self) -> int:
+        """Subscriptions without an answer."""
+        return len(self._awaited)
+
     def own(self) -> Subscription:
         """Be reachable within the node by our own name. Nobody waits for the answer."""
         return Subscription(True, self._local, self._local, subscription_id=self._next_id())

@@ -442,7 +442,12 @@ class Slim:
         return session.close()
 
     async def status(self) -> dict[str, Any]:
-        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`)."""
+        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`).
+
+        `sessions`, `announced` (not adopted yet), `awaited` (subscriptions without an answer), `bound` (names
+        that sessions bound) and `congested` (connections) are of now: after the last session all of them are
+        0.
+        """
         plane = await self._ready()
         report: StatusReport = await plane.system.ask(self._actor, Status(), 5.0)
         return {"application": report.figures, **await plane.status()}

@@ -75,6 +75,8 @@ def wrongs(hosts: Iterable[Host], loop: VirtualLoop) -> list[str]:
                 error = task.exception()
                 found.append(f"{task.get_name()} failed: {type(error).__name__}: {error}")
         for plane in host.planes:
+            for actor in _actors(plane, AppActor):
+                found += _leaks(host.name, actor.figures())
             if plane.system.failures:
                 found.append(f"{host.name}: {plane.system.failures} failures of actors")
         for app in host.applications:
@@ -87,6 +89,15 @@ def wrongs(hosts: Iterable[Host], loop: VirtualLoop) -> list[str]:
     for number, ends in sides.items():
         found += disagreements(number, ends, names)
     return found
+
+
+def _leaks(where: str, figures: dict[str, int]) -> list[str]:
+    """What an application holds that no session of its accounts for."""
+    held = {name: figures[name] for name in ("announced", "awaited", "bound", "congested") if figures[name]}
+    if figures["sessions"]:
+        held.pop("announced", None)
+        held.pop("bound", None)
+    return [f"an application on {where} without need holds {held}"] if held else []
 
 
 def disagreements(number: int, ends: list[Seen], names: set[Name]) -> list[str]:

@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from gateway.testing.real import RealWorld
     from gateway.testing.world import World
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("callboard", "networks on virtual time").addoption(
+        "--callboard-real",
+        action="store_true",
+        help="play tests that take `world` on real time and real sockets; those that want faults are skipped",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,18 +66,29 @@ def _is_ours(node: pytest.Collector | pytest.Item) -> bool:
 
 def _played(test: Callable[..., Any]) -> Callable[..., None]:
     @functools.wraps(test)
-    def play(*args: Any, world: World, **kwargs: Any) -> None:
-        world.run(lambda _: test(*args, world=world, **kwargs))
+    def play(*args: Any, world: Any, **kwargs: Any) -> None:
+        from gateway.testing import NotInWorld, World
+
+        try:
+            world.run(lambda _: test(*args, world=world, **kwargs))
+        except NotInWorld as error:
+            if isinstance(world, World):
+                raise
+            pytest.skip(str(error))
 
     return play
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest) -> World:
+def world(request: pytest.FixtureRequest) -> World | RealWorld:
     """A World that an async test is played in."""
     from gateway.testing.world import SEED_VARIABLE, World
 
     turn, weather = getattr(request, "param", (0, 0.0))
     given = os.environ.get(SEED_VARIABLE)
     seed = int(given) if given else zlib.crc32(request.node.nodeid.encode()) + turn
+    if request.config.getoption("--callboard-real"):
+        from gateway.testing.real import RealWorld
+
+        return RealWorld(seed)
     return World(seed, weather=weather, strict=True)
