@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.messages.session import AppSettings
 from actors.names import Name
@@ -25,7 +26,8 @@ EPOCH = 1_900_000_000.0
 """Unix seconds at which every World begins."""
 
 
-class Ground(NamedTuple):
+@dataclass(slots=True)
+class Ground:
     """What all hosts of a World stand on."""
 
     seed: int

@@ -76,8 +76,9 @@ class _Port:
 class RealHost:
     """A data plane with applications and programs."""
 
-    def __init__(self, name: str, ports: Ports, strict: bool) -> None:
+    def __init__(self, name: str, ports: Ports, strict: bool, identity: Callable[[str], Any]) -> None:
         self.name = name
+        self._identity = identity
         self.up = True
         self._surroundings = Surroundings(schemes={"sim": ports})
         self._context = contextvars.copy_context()
@@ -96,7 +97,7 @@ class RealHost:
     ) -> Slim:
         """See `Host.application`."""
         full = Name.parse(name) if isinstance(name, str) else name
-        app = Slim(full, *identity(str(full)), data_plane=self.plane, settings=settings)
+        app = Slim(full, *self._identity(str(full)), data_plane=self.plane, settings=settings)
         self.applications.append(app)
         for node in nodes:
             endpoint = node if isinstance(node, str) else f"sim://{node.name}"
@@ -138,6 +139,7 @@ class RealWorld:
     def __init__(self, seed: int, *, strict: bool = True) -> None:
         self.seed, self.strict = seed, strict
         self.random = Random(seed)
+        self.secret = SECRET
         self._ports = Ports()
         self._hosts: dict[str, RealHost] = {}
         self._began = 0.0
@@ -158,7 +160,7 @@ class RealWorld:
     def host(self, name: str, **_: Any) -> RealHost:
         """See `World.host`."""
         if name not in self._hosts:
-            self._hosts[name] = RealHost(name, self._ports, self.strict)
+            self._hosts[name] = RealHost(name, self._ports, self.strict, self.identity)
         return self._hosts[name]
 
     async def node(self, name: str = "node", **_: Any) -> RealHost:
@@ -175,7 +177,9 @@ class RealWorld:
 
     def identity(self, name: str | Name, host: object = None, *, lifetime: float | None = None) -> Any:
         """See `World.identity`."""
-        return identity(str(name), lifetime)
+        window: dict[str, Any] = {} if lifetime is None else {"validity_window": lifetime}
+        provider = IdentityProvider.SharedSecret(str(name), self.secret, **window)
+        return provider, IdentityVerifier.SharedSecret(str(name), self.secret, **window)
 
     async def settle(self) -> None:
         """Wait until no call is unfinished. Raises Leftovers."""
@@ -209,10 +213,3 @@ class RealWorld:
         if verb in ("link", "partition", "heal", "trace", "network", "loop", "quiet"):
             raise NotInWorld(f"{verb} of a World on real sockets", "play this test on virtual time")
         raise AttributeError(verb)
-
-
-def identity(name: str, lifetime: float | None = None) -> tuple[Any, Any]:
-    """Provider and verifier of one application."""
-    window: dict[str, Any] = {} if lifetime is None else {"validity_window": lifetime}
-    provider = IdentityProvider.SharedSecret(name, SECRET, **window)
-    return provider, IdentityVerifier.SharedSecret(name, SECRET, **window)

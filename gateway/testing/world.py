@@ -66,6 +66,15 @@ class World:
         """Virtual seconds since the beginning."""
         return self.network.now
 
+    @property
+    def secret(self) -> str:
+        """What `application` and `identity` know. Set it to that of programs that are to talk to these."""
+        return self._ground.secret
+
+    @secret.setter
+    def secret(self, secret: str) -> None:
+        self._ground.secret = secret
+
     def note(self, what: str, who: str = "test") -> None:
         """Write a line into the trace."""
         self.network.note(who, what)
