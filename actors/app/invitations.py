@@ -145,7 +145,7 @@ class Invitations:
     def _judged(self, message: SessionMessage, request: JoinRequest) -> Invitation | str:
         """What the invitation asks for, or why it cannot be taken."""
         who = f"invitation of {message.source} to session {message.session_id}"
-        if request.enable_mls and not self._mls:
+        if request.mls and not self._mls:
             return f"{who}: it asks for MLS, which this application is not set up for"
         if len(self.invited) >= self._backlog:
             return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"
@@ -167,7 +167,7 @@ class Invitations:
             message.session_type,
             timers.timeout if timers is not None else None,
             timers.max_retries if timers is not None else None,
-            request.enable_mls,
+            request.mls,
             metadata,
         )
         return Invitation(message, config, destination, leads)

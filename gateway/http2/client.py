@@ -24,7 +24,7 @@ from gateway.surroundings import current
 from identity.errors import ConfigError
 
 
-class Target(NamedTuple):
+class DialTarget(NamedTuple):
     """Where to connect to."""
 
     host: str
@@ -42,13 +42,13 @@ class Target(NamedTuple):
         return f"{host}:{self.port}"
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str) -> DialTarget:
     """Read "http://host:port", "https://host:port", "host:port" or "unix:///path". Raises ConfigError."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path:
             raise ConfigError(f"{text!r} names no socket; write unix:///path", field="target")
-        return Target("", 0, path, secure=False)
+        return DialTarget("", 0, path, secure=False)
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
@@ -57,7 +57,7 @@ def parse_target(text: str) -> Target:
     if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.username:
         raise ConfigError(f"{text!r} is no address; write http://host:port or unix:///path", field="target")
     secure = parts.scheme == "https"
-    return Target(host, port if port is not None else 443 if secure else 80, None, secure)
+    return DialTarget(host, port if port is not None else 443 if secure else 80, None, secure)
 
 
 class ClientConnection:

@@ -263,7 +263,7 @@ class Replay:
         if joins:
             join = joins[0].content
             assert isinstance(join, JoinRequest)
-            timers, mls, metadata = join.timer_settings, join.enable_mls, joins[0].metadata
+            timers, mls, metadata = join.timer_settings, join.mls, joins[0].metadata
             interval, retries = timers if timers is not None else (None, None)
             destination = join.channel or destination
         config = SessionConfig(message.session_type, interval, retries, mls, metadata)
