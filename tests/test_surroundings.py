@@ -61,9 +61,10 @@ ALLOWED = {
     "the large commits that `Place.THREAD` names": {"actors/session/mls_session.py"},
     "seeds, and what follows from them": {
         "gateway/testing/host.py",
-        "gateway/testing/link.py",
+        "gateway/testing/line.py",
         "gateway/testing/network.py",
         "gateway/testing/process.py",
+        "gateway/testing/real.py",
         "gateway/testing/world.py",
     },
 }

@@ -9,15 +9,15 @@ With the package comes a plugin for pytest: `world` is a fixture, `weather` a ma
 """
 
 from gateway.testing.errors import Deadlock, Leftovers, Livelock, NotInWorld, TooLong, WorldError
-from gateway.testing.host import Host
-from gateway.testing.link import Link
+from gateway.testing.host import SimHost
+from gateway.testing.line import Line
 from gateway.testing.world import World
 
 __all__ = [
     "Deadlock",
-    "Host",
+    "SimHost",
     "Leftovers",
-    "Link",
+    "Line",
     "Livelock",
     "NotInWorld",
     "TooLong",

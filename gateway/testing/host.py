@@ -17,7 +17,7 @@ from gateway.node.shared import kept
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
 from gateway.testing.network import Network
-from gateway.testing.process import Process
+from gateway.testing.process import SimProcess
 from identity.provider import IdentityProvider, IdentityVerifier
 
 Program = Callable[..., Coroutine[Any, Any, Any]]
@@ -38,7 +38,7 @@ class Ground:
     """Which all their identities know."""
 
 
-class Host:
+class SimHost:
     """`World.host` makes it. `node_options` are those of its data plane (`DataPlane`)."""
 
     def __init__(self, ground: Ground, name: str, node_options: dict[str, Any]) -> None:
@@ -49,28 +49,28 @@ class Host:
         self._offset = 0.0
         self._programs: list[tuple[Program, tuple[Any, ...]]] = []
         self._served: list[dict[str, Any]] = []
-        self._former: list[Process] = []
+        self._former: list[SimProcess] = []
         self._plane: DataPlane | None = None
         self._applications: list[Slim] = []
         self.tasks: list[asyncio.Task[Any]] = []
         """The programs that were begun in the process that runs now."""
-        self.process: Process | None = None
+        self.process: SimProcess | None = None
         """What runs there; None after `kill`."""
         self._boot()
 
     def __repr__(self) -> str:
-        state = "down" if self.process is None else "frozen" if self.process.place.frozen else "up"
-        return f"<Host {self.name}, {state}>"
+        state = "down" if self.process is None else "frozen" if self.process.site.frozen else "up"
+        return f"<SimHost {self.name}, {state}>"
 
-    def _boot(self) -> Process:
+    def _boot(self) -> SimProcess:
         ground = self._ground
-        self.process = process = Process(self.name, ground.loop, ground.network, self._random, self.wall)
-        ground.network.running[self.name] = process.place
+        self.process = process = SimProcess(self.name, ground.loop, ground.network, self._random, self.wall)
+        ground.network.running[self.name] = process.site
         self._plane = None
         self._applications, self.tasks = [], []
         return process
 
-    def _running(self) -> Process:
+    def _running(self) -> SimProcess:
         if self.process is None:
             raise NotInWorld(f"anything on {self.name}", "it was killed; restart it")
         return self.process
@@ -124,7 +124,7 @@ class Host:
         return f"sim://{address}"
 
     async def application(
-        self, name: str | Name, *nodes: Host | str, settings: AppSettings | None = None
+        self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
     ) -> Slim:
         """An application there, with an identity of its own, connected to `nodes` (hosts or endpoints)."""
         full = Name.parse(name) if isinstance(name, str) else name
@@ -135,7 +135,7 @@ class Host:
         app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
         self._applications.append(app)
         for node in nodes:
-            endpoint = f"sim://{node.name}" if isinstance(node, Host) else node
+            endpoint = f"sim://{node.name}" if isinstance(node, SimHost) else node
             if endpoint in plane.dialled():
                 await app.join(endpoint)
             else:
@@ -164,15 +164,15 @@ class Host:
         """End what runs there, at once. Loudly: the system closes its streams; else only silence tells."""
         process = self._running()
         self._note("killed" if loudly else "killed silently")
-        place = process.place
-        place.gone, place.frozen = True, False
-        place.parked.clear()
+        site = process.site
+        site.gone, site.frozen = True, False
+        site.parked.clear()
         self._former.append(process)
         self.process = None
         network = self._ground.network
         # Powered off, it answers nobody; of a process that ended, the system says so.
-        network.running[self.name] = place if loudly else None
-        network.vanish(place, loudly=loudly)
+        network.running[self.name] = site if loudly else None
+        network.vanish(site, loudly=loudly)
 
     async def restart(self) -> None:
         """Start it again, killing it before if it runs: what served serves, and every program begins anew.
@@ -183,7 +183,7 @@ class Host:
             self.kill()
         self._note("restarted")
         process = self._boot()
-        self._ground.network.come_back(process.place)
+        self._ground.network.come_back(process.site)
         for config in self._served:
             await self.plane.serve(ServerConfig.read(config))
         for program, arguments in self._programs:
@@ -194,18 +194,18 @@ class Host:
 
         What the test itself calls of an application there acts nevertheless: use `call` and `run`.
         """
-        place = self._running().place
-        if not place.frozen:
+        site = self._running().site
+        if not site.frozen:
             self._note("frozen")
-            place.frozen = True
+            site.frozen = True
             self._ground.network.watch_silence()
 
     def thaw(self) -> None:
         """Let it run on."""
-        place = self._running().place
-        if place.frozen:
+        site = self._running().site
+        if site.frozen:
             self._note("thawed")
-            self._ground.loop.thaw(place)
+            self._ground.loop.thaw(site)
             self._ground.network.watch_silence()
 
     def skew(self, seconds: float) -> None:
@@ -237,7 +237,7 @@ class Host:
         if self._plane is not None:
             await self._plane.close()
 
-    def graveyard(self) -> list[Process]:
+    def graveyard(self) -> list[SimProcess]:
         """Every process that ran here."""
         return [*self._former, *([self.process] if self.process is not None else [])]
 

@@ -13,7 +13,7 @@ from actors.app.actor import AppActor
 from actors.names import Name
 from actors.session.actor import SessionActor
 from gateway.node.data_plane import DataPlane
-from gateway.testing.host import Host
+from gateway.testing.host import SimHost
 from gateway.testing.loop import VirtualLoop
 
 
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
     """Calls of the application that have not ended."""
 
 
-def sessions(host: Host) -> list[Seen]:
+def sessions(host: SimHost) -> list[Seen]:
     """The sessions on this host that are not over."""
     found = []
     pending = {
@@ -48,7 +48,7 @@ def sessions(host: Host) -> list[Seen]:
     return found
 
 
-def picture(hosts: Iterable[Host]) -> Any:
+def picture(hosts: Iterable[SimHost]) -> Any:
     """All that is to stand still: two equal pictures mean that nothing has changed."""
     picture = []
     for host in hosts:
@@ -62,7 +62,7 @@ def picture(hosts: Iterable[Host]) -> Any:
     return picture
 
 
-def wrongs(hosts: Iterable[Host], loop: VirtualLoop) -> list[str]:
+def wrongs(hosts: Iterable[SimHost], loop: VirtualLoop) -> list[str]:
     """Sentences about what should not be once all is quiet."""
     hosts = [host for host in hosts if host.up]
     found = list(map(unseen_error, loop.unseen))
@@ -116,7 +116,7 @@ def disagreements(number: int, ends: list[Seen], names: set[Name]) -> list[str]:
     return found
 
 
-def remains(host: Host) -> list[str]:
+def remains(host: SimHost) -> list[str]:
     """What is still there on a host on which everything was closed."""
     process = host.process
     if process is None:
@@ -130,7 +130,7 @@ def remains(host: Host) -> list[str]:
             found.append(f"{host.name}: {len(plane.system._inboxes)} inboxes are open")
     if len(process.surroundings.identities):
         found.append(f"{host.name}: {len(process.surroundings.identities)} identities are held")
-    tasks = [task for task in process.place.tasks.values() if not task.done()]
+    tasks = [task for task in process.site.tasks.values() if not task.done()]
     current = asyncio.current_task()
     found += [f"{host.name}: the task {task.get_name()} runs on" for task in tasks if task is not current]
     return found

@@ -3,8 +3,8 @@
     ready callbacks ──► run them all ──► none left ──► the earliest timer: now is its time ──► ...
                                                   └──► no timer either: Deadlock
 
-Each callback belongs to a Place, a process on a host, found in the context it runs in; callbacks of the test
-itself belong to none. A place that is frozen keeps its callbacks until it thaws, one that is gone loses them.
+Each callback belongs to a Site, a process on a host, found in the context it runs in; callbacks of the test
+itself belong to none. A site that is frozen keeps its callbacks until it thaws, one that is gone loses them.
 
 Threads, processes, sockets and signals are refused (NotInWorld): they would take real time, which does not
 pass.
@@ -35,17 +35,17 @@ _WATCHED = 2_000
 """The last of those callbacks, which are counted by name."""
 
 
-PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+SITE: ContextVar[Site | None] = ContextVar("site", default=None)
 
 
-class Place:
+class Site:
     """Where callbacks run: one process on one host, from its start to its end."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.context = copy_context()
         """Callbacks that run in it run here."""
-        self.context.run(PLACE.set, self)
+        self.context.run(SITE.set, self)
         self.frozen = self.gone = False
         self.parked: list[events.Handle] = []
         """What could not run while it was frozen, in order."""
@@ -54,21 +54,21 @@ class Place:
 
     def __repr__(self) -> str:
         state = "gone" if self.gone else "frozen" if self.frozen else "running"
-        return f"<Place {self.name}, {state}>"
+        return f"<Site {self.name}, {state}>"
 
 
 class _Handle(asyncio.Handle):
     """A callback, and where it runs."""
 
-    __slots__ = ("place",)
-    place: Place | None
+    __slots__ = ("site",)
+    site: Site | None
 
 
 class _Timer(asyncio.TimerHandle):
     """The same, at a time."""
 
-    __slots__ = ("place",)
-    place: Place | None
+    __slots__ = ("site",)
+    site: Site | None
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -101,7 +101,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Any:
         handle = _Handle(callback, args, self, context)
-        handle.place = PLACE.get() if context is None else context.get(PLACE, None)
+        handle.site = SITE.get() if context is None else context.get(SITE, None)
         self._ready.append(handle)
         return handle
 
@@ -114,7 +114,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Any:
         timer = _Timer(when, callback, args, self, context)
-        timer.place = PLACE.get() if context is None else context.get(PLACE, None)
+        timer.site = SITE.get() if context is None else context.get(SITE, None)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
@@ -142,9 +142,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         **_: Any,
     ) -> asyncio.Task[T]:
         task: asyncio.Task[T] = asyncio.Task(coro, loop=self, name=name, context=context)
-        place = PLACE.get() if context is None else context.get(PLACE, None)
-        if place is not None:
-            place.tasks[next(self._numbers)] = task
+        site = SITE.get() if context is None else context.get(SITE, None)
+        if site is not None:
+            site.tasks[next(self._numbers)] = task
         return task
 
     def set_task_factory(self, factory: Any) -> None:
@@ -221,12 +221,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             handle = ready.popleft()
             if handle._cancelled:
                 continue
-            place: Place | None = handle.place  # type: ignore[attr-defined]
-            if place is not None:
-                if place.gone:
+            site: Site | None = handle.site  # type: ignore[attr-defined]
+            if site is not None:
+                if site.gone:
                     continue
-                if place.frozen:
-                    place.parked.append(handle)
+                if site.frozen:
+                    site.parked.append(handle)
                     continue
             self.callbacks += 1
             handle._run()
@@ -247,11 +247,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         while timers and timers[0][0] <= self._now:
             self._ready.append(heapq.heappop(timers)[2])
 
-    def thaw(self, place: Place) -> None:
+    def thaw(self, site: Site) -> None:
         """What was parked there is ready."""
-        place.frozen = False
-        self._ready.extend(place.parked)
-        place.parked.clear()
+        site.frozen = False
+        self._ready.extend(site.parked)
+        site.parked.clear()
 
     def waiting(self) -> list[str]:
         """A line for each task that waits: who, where, for what."""

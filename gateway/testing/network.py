@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from actors.errors import CannotConnect
 from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import Stream
-from gateway.testing.link import KEEPALIVE, Link
-from gateway.testing.loop import Place, VirtualLoop
+from gateway.testing.line import KEEPALIVE, Line
+from gateway.testing.loop import Site, VirtualLoop
 from gateway.testing.stream import SimStream
 from gateway.testing.trace import Trace
 
@@ -26,15 +26,15 @@ class Network:
     def __init__(self, loop: VirtualLoop, random: Random, trace: Trace) -> None:
         self.loop = loop
         self.trace = trace
-        self.running: dict[str, Place | None] = {}
+        self.running: dict[str, Site | None] = {}
         """What runs on each host now."""
         self._random = random
         self._began = loop.time()
-        self._links: dict[tuple[str, str], Link] = {}
+        self._lines: dict[tuple[str, str], Line] = {}
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._streams: dict[SimStream, None] = {}
         """Ends that are not over."""
-        self.weather: Callable[[Link], None] = lambda link: None
+        self.weather: Callable[[Line], None] = lambda line: None
         """Shapes new lines."""
 
     @property
@@ -46,19 +46,19 @@ class Network:
         """Write it into the trace."""
         self.trace.note(self.now, who, what, data)
 
-    def link(self, one: str, two: str) -> Link:
+    def line(self, one: str, two: str) -> Line:
         """The line between two hosts."""
         key = (one, two) if one <= two else (two, one)
-        link = self._links.get(key)
-        if link is None:
-            link = self._links[key] = Link(*key, Random(f"{self._random.random()}{key}"), self._changed)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Line(*key, Random(f"{self._random.random()}{key}"), self._changed)
             if one != two:
-                self.weather(link)
-        return link
+                self.weather(line)
+        return line
 
-    def links(self) -> Iterable[Link]:
+    def lines(self) -> Iterable[Line]:
         """All lines that were ever used."""
-        return list(self._links.values())
+        return list(self._lines.values())
 
     def streams(self, host: str) -> list[SimStream]:
         """The ends on this host that are not over."""
@@ -66,54 +66,54 @@ class Network:
 
     # Listening and dialling
 
-    def listener(self, place: Place, config: ServerConfig, accept: Callable[[Stream], None]) -> Listener:
+    def listener(self, site: Site, config: ServerConfig, accept: Callable[[Stream], None]) -> Listener:
         """See `Scheme.listener`."""
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
-        return Listener(self, place, parts.port or 0, accept)
+        return Listener(self, site, parts.port or 0, accept)
 
-    def dialler(self, place: Place, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
+    def dialler(self, site: Site, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         """See `Scheme.dialler`."""
-        return lambda: self._dial(place, config)
+        return lambda: self._dial(site, config)
 
-    async def _dial(self, place: Place, config: ClientConfig) -> Stream:
+    async def _dial(self, site: Site, config: ClientConfig) -> Stream:
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
         name, endpoint = parts.hostname or "", config.endpoint
-        name = place.name if name in _HERE else name
+        name = site.name if name in _HERE else name
         if name not in self.running:
             raise CannotConnect(endpoint, f"there is no host {name!r} in this World")
         answered: asyncio.Future[Stream | str] = self.loop.create_future()
-        link = self.link(place.name, name)
-        if not link.whole:
-            await asyncio.sleep(link.delay())
+        line = self.line(site.name, name)
+        if not line.whole:
+            await asyncio.sleep(line.delay())
             raise CannotConnect(endpoint, "the line is cut")
-        if link.passes(place.name) and link.passes(name):
+        if line.passes(site.name) and line.passes(name):
             self.loop.call_later(
-                link.delay(),
+                line.delay(),
                 self._knock,
-                place,
+                site,
                 name,
                 parts.port or PORT,
                 answered,
-                context=place.context,
+                context=site.context,
             )
         try:
             async with asyncio.timeout(config.dial_timeout):
                 answer = await answered
-                await asyncio.sleep(link.delay())
+                await asyncio.sleep(line.delay())
         except TimeoutError as exc:
             raise CannotConnect(endpoint, "no answer in time") from exc
         if isinstance(answer, str):
             raise CannotConnect(endpoint, answer)
         return answer
 
-    def _knock(self, place: Place, name: str, port: int, answered: asyncio.Future[Stream | str]) -> None:
+    def _knock(self, site: Site, name: str, port: int, answered: asyncio.Future[Stream | str]) -> None:
         """A connection arrives at the host it is for."""
         there = self.running[name]
         if there is None:
             # A host that is off says nothing; one whose process has ended refuses.
             return
         listener = self._listeners.get((name, port))
-        if there.gone or listener is None or listener.place is not there or listener.accept is None:
+        if there.gone or listener is None or listener.site is not there or listener.accept is None:
             if not answered.done():
                 answered.set_result("connection refused")
             return
@@ -122,12 +122,12 @@ class Network:
         def take() -> None:
             if answered.done():
                 return
-            link = self.link(place.name, name)
-            near = SimStream(self, link, place, name)
-            far = SimStream(self, link, there, place.name)
+            line = self.line(site.name, name)
+            near = SimStream(self, line, site, name)
+            far = SimStream(self, line, there, site.name)
             near.other, far.other = far, near
             self._streams[near] = self._streams[far] = None
-            self.note(f"{place.name} → {name}", "connected")
+            self.note(f"{site.name} → {name}", "connected")
             answered.set_result(near)
             accept(far)
 
@@ -139,10 +139,10 @@ class Network:
         """This end is over."""
         self._streams.pop(stream, None)
 
-    def vanish(self, place: Place, *, loudly: bool) -> None:
+    def vanish(self, site: Site, *, loudly: bool) -> None:
         """A process is gone. Loudly: its peers see their streams end; else only silence tells them."""
-        for stream in self.streams(place.name):
-            if stream.place is not place:
+        for stream in self.streams(site.name):
+            if stream.site is not site:
                 continue
             self.forget(stream)
             if loudly:
@@ -150,18 +150,18 @@ class Network:
         if not loudly:
             self.watch_silence()
 
-    def come_back(self, place: Place) -> None:
+    def come_back(self, site: Site) -> None:
         """A host runs again: what still reaches for its streams of old is told that they are gone."""
         for stream in list(self._streams):
-            if stream.other.place.gone and stream.other.host == place.name:
+            if stream.other.site.gone and stream.other.host == site.name:
                 stream.reset("connection reset by peer")
 
-    def _changed(self, link: Link) -> None:
-        self.note(" - ".join(link.ends), repr(link).split(", ", 1)[1].rstrip(">"))
+    def _changed(self, line: Line) -> None:
+        self.note(" - ".join(line.ends), repr(line).split(", ", 1)[1].rstrip(">"))
         for stream in list(self._streams):
-            if stream.link is not link:
+            if stream.line is not line:
                 continue
-            if not link.whole:
+            if not line.whole:
                 stream.break_now("the line was cut")
             else:
                 stream.arm()
@@ -198,15 +198,15 @@ class Network:
 class Listener:
     """A listening port of a host. Implements `gateway.links.transport.Server`."""
 
-    def __init__(self, network: Network, place: Place, port: int, accept: Callable[[Stream], None]) -> None:
-        self.place = place
+    def __init__(self, network: Network, site: Site, port: int, accept: Callable[[Stream], None]) -> None:
+        self.site = site
         self.accept: Callable[[Stream], None] | None = accept
         self._network = network
         self._port = port
 
     async def start(self) -> str:
         """Listen at the port asked for, or at a free one. Raises OSError when it is taken."""
-        listeners, host = self._network._listeners, self.place.name
+        listeners, host = self._network._listeners, self.site.name
         if not self._port:
             self._port = PORT
             while self._taken(self._port):
@@ -217,8 +217,8 @@ class Listener:
         return f"{host}:{self._port}"
 
     def _taken(self, port: int) -> bool:
-        known = self._network._listeners.get((self.place.name, port))
-        return known is not None and not known.place.gone and known.accept is not None
+        known = self._network._listeners.get((self.site.name, port))
+        return known is not None and not known.site.gone and known.accept is not None
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more. Open streams are their users' to end."""

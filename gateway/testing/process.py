@@ -11,20 +11,20 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import Stream
 from gateway.links.transport import Server
 from gateway.surroundings import Draw, Surroundings, enter
-from gateway.testing.loop import Place, VirtualLoop
+from gateway.testing.loop import Site, VirtualLoop
 from gateway.testing.network import Network
-from gateway.testing.place_loop import loop_of
+from gateway.testing.site_loop import loop_of
 
 
-class Process:
+class SimProcess:
     """`wall` tells Unix seconds on its host."""
 
     def __init__(
         self, host: str, loop: VirtualLoop, network: Network, random: Random, wall: Callable[[], float]
     ) -> None:
         self.host = host
-        self.place = Place(host)
-        self.context = self.place.context
+        self.site = Site(host)
+        self.context = self.site.context
         self._network = network
         self.surroundings = Surroundings(
             clock=loop.time,
@@ -38,15 +38,15 @@ class Process:
         self.context.run(enter, self.surroundings)
 
     def __repr__(self) -> str:
-        return f"<Process on {self.place!r}>"
+        return f"<SimProcess on {self.site!r}>"
 
     def listener(self, config: ServerConfig, accept: Callable[[Stream], None]) -> Server:
         """A listener on this host (`gateway.links.schemes.Scheme`)."""
-        return self._network.listener(self.place, config, accept)
+        return self._network.listener(self.site, config, accept)
 
     def dialler(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         """Streams from this host (`gateway.links.schemes.Scheme`)."""
-        return self._network.dialler(self.place, config)
+        return self._network.dialler(self.site, config)
 
     def begin(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
         """Run a coroutine here."""

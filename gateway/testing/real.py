@@ -95,7 +95,7 @@ class RealHost:
     async def application(
         self, name: str | Name, *nodes: RealHost | str, settings: AppSettings | None = None
     ) -> Slim:
-        """See `Host.application`."""
+        """See `SimHost.application`."""
         full = Name.parse(name) if isinstance(name, str) else name
         app = Slim(full, *self._identity(str(full)), data_plane=self.plane, settings=settings)
         self.applications.append(app)
@@ -108,11 +108,11 @@ class RealHost:
         return app
 
     def run(self, program: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
-        """See `Host.run`."""
+        """See `SimHost.run`."""
         return self.call(program(*arguments), getattr(program, "__qualname__", "program"))
 
     def call(self, coroutine: Any, name: str = "call") -> asyncio.Task[Any]:
-        """See `Host.call`."""
+        """See `SimHost.call`."""
         context = self._context.copy()
         task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.name}: {name}", context=context)
         self.tasks.append(task)
@@ -210,6 +210,6 @@ class RealWorld:
         return asyncio.run(play())
 
     def __getattr__(self, verb: str) -> Any:
-        if verb in ("link", "partition", "heal", "trace", "network", "loop", "quiet"):
+        if verb in ("line", "partition", "heal", "trace", "network", "loop", "quiet"):
             raise NotInWorld(f"{verb} of a World on real sockets", "play this test on virtual time")
         raise AttributeError(verb)

@@ -1,7 +1,7 @@
 """A stream between two hosts: two ends, and a lane from each to the other.
 
-send ──► [due, message] ... [due, end] ──► the other end's handler, in its place, when it is due
-         └── held while the link stalls, while the reader pauses, while its host is frozen
+send ──► [due, message] ... [due, end] ──► the other end's handler, in its site, when it is due
+         └── held while the line stalls, while the reader pauses, while its host is frozen
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Protocol
 
 from gateway.http2.messages import Message
 from gateway.links.stream import StreamHandler, StreamStatus
-from gateway.testing.link import Link
-from gateway.testing.loop import Place, VirtualLoop
+from gateway.testing.line import Line
+from gateway.testing.loop import Site, VirtualLoop
 
 
 class Ether(Protocol):
@@ -37,9 +37,9 @@ class SimStream:
 
     other: SimStream
 
-    def __init__(self, network: Ether, link: Link, place: Place, peer: str) -> None:
-        self.place = place
-        self.link = link
+    def __init__(self, network: Ether, line: Line, site: Site, peer: str) -> None:
+        self.site = site
+        self.line = line
         self.closed = False
         """Whether this end was told that it is over."""
         self._network = network
@@ -60,9 +60,9 @@ class SimStream:
 
     @property
     def host(self) -> str:
-        return self.place.name
+        return self.site.name
 
-    # What a link asks (`gateway.links.stream.Stream`).
+    # What a line asks (`gateway.links.stream.Stream`).
 
     @property
     def unsent(self) -> int:
@@ -108,15 +108,15 @@ class SimStream:
 
     def held(self) -> bool:
         """Whether nothing can reach this end now."""
-        return not self.link.passes(self.other.host) or self.place.frozen or self.place.gone
+        return not self.line.passes(self.other.host) or self.site.frozen or self.site.gone
 
     def arm(self) -> None:
         """See to it that what is in the lane arrives."""
-        if self._armed or not self._lane or self.closed or not self.link.passes(self.other.host):
+        if self._armed or not self._lane or self.closed or not self.line.passes(self.other.host):
             return
         self._armed = True
         loop = self._network.loop
-        loop.call_at(max(loop.time(), self._lane[0][0]), self._arrive, context=self.place.context)
+        loop.call_at(max(loop.time(), self._lane[0][0]), self._arrive, context=self.site.context)
 
     def reset(self, cause: str) -> None:
         """The connection breaks: what is in the lane is lost, and this end hears of it."""
@@ -146,23 +146,23 @@ class SimStream:
     def _take(self, data: bytes) -> None:
         """A message from the other end enters the lane, or is lost."""
         network, route = self._network, f"{self.other.host} → {self.host}"
-        if self.link.loses(data):
+        if self.line.loses(data):
             network.note(route, "lost", data)
             return
         network.note(route, "sent", data)
         self._append(data, "")
 
     def _append(self, data: bytes | None, end: _End) -> None:
-        due = max(self._last_due, self._network.loop.time() + self.link.delay())
+        due = max(self._last_due, self._network.loop.time() + self.line.delay())
         self._last_due = due
         self._lane.append((due, data, end))
         self._lane_bytes += len(data or b"")
 
     def _arrive(self) -> None:
-        """In this end's place: hand over what is due."""
+        """In this end's site: hand over what is due."""
         self._armed = False
         handler = self._handler
-        if self.closed or handler is None or not self.link.passes(self.other.host):
+        if self.closed or handler is None or not self.line.passes(self.other.host):
             return
         now, batch, over = self._network.loop.time(), [], None
         while self._lane and self._lane[0][0] <= now:
@@ -199,4 +199,4 @@ class SimStream:
             self._handler.stream_drained()
 
     def _tell(self, callback: Callable[[], object]) -> None:
-        self._network.loop.call_soon(callback, context=self.place.context)
+        self._network.loop.call_soon(callback, context=self.site.context)

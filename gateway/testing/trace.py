@@ -22,7 +22,7 @@ KEPT = 20_000
 """Lines kept; the oldest make way."""
 
 
-class Line(NamedTuple):
+class TraceLine(NamedTuple):
     """One thing that happened."""
 
     at: float
@@ -38,14 +38,14 @@ class Trace:
     """The lines of one World."""
 
     def __init__(self) -> None:
-        self._lines: deque[Line] = deque(maxlen=KEPT)
+        self._lines: deque[TraceLine] = deque(maxlen=KEPT)
         self._digest = xxhash.xxh3_128()
         self.count = 0
 
     def note(self, at: float, who: str, what: str, data: bytes | None = None) -> None:
         """Add a line."""
         self.count += 1
-        self._lines.append(Line(at, who, what, data))
+        self._lines.append(TraceLine(at, who, what, data))
         digest = self._digest
         digest.update(f"{at!r} {who} {what}".encode())
         if data is not None:

@@ -14,8 +14,8 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.testing.errors import Leftovers
-from gateway.testing.host import Ground, Host
-from gateway.testing.link import Link
+from gateway.testing.host import Ground, SimHost
+from gateway.testing.line import Line
 from gateway.testing.looking import picture, remains, unseen_error, wrongs
 from gateway.testing.loop import new_loop
 from gateway.testing.network import Network
@@ -53,8 +53,8 @@ class World:
         self.loop = new_loop(limit=limit)
         self.trace = Trace()
         self.network = Network(self.loop, Random(f"{seed} network"), self.trace)
-        self.network.weather = lambda link: _shape(link, weather)
-        self._hosts: dict[str, Host] = {}
+        self.network.weather = lambda line: _shape(line, weather)
+        self._hosts: dict[str, SimHost] = {}
         secret = f"the secret of world {seed}, known to all of its hosts"
         self._ground = Ground(seed, self.loop, self.network, strict, secret)
 
@@ -81,31 +81,31 @@ class World:
 
     # Hosts
 
-    def host(self, name: str, **node_options: Any) -> Host:
+    def host(self, name: str, **node_options: Any) -> SimHost:
         """The host of that name, made when first asked for; `node_options` are its data plane's."""
         if name not in self._hosts:
-            self._hosts[name] = Host(self._ground, name, node_options)
+            self._hosts[name] = SimHost(self._ground, name, node_options)
         return self._hosts[name]
 
     @property
-    def hosts(self) -> list[Host]:
+    def hosts(self) -> list[SimHost]:
         """All hosts, oldest first."""
         return list(self._hosts.values())
 
-    async def node(self, name: str = "node", **node_options: Any) -> Host:
+    async def node(self, name: str = "node", **node_options: Any) -> SimHost:
         """A host that is a node, at the endpoint `sim://NAME`."""
         host = self.host(name, **node_options)
         await host.serve()
         return host
 
     async def application(
-        self, name: str, *nodes: Host, host: str | None = None, settings: AppSettings | None = None
+        self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None
     ) -> Slim:
         """An application, connected to `nodes`, on the host `host`, or on one called as its last part."""
         return await self.host(host or name.rpartition("/")[2]).application(name, *nodes, settings=settings)
 
     def identity(
-        self, name: str | Name, host: Host | None = None, *, lifetime: float | None = None
+        self, name: str | Name, host: SimHost | None = None, *, lifetime: float | None = None
     ) -> tuple[Any, Any]:
         """Provider and verifier of an application: all of one World trust each other.
 
@@ -116,23 +116,23 @@ class World:
 
     # Lines
 
-    def link(self, one: Host | str, two: Host | str) -> Link:
+    def line(self, one: SimHost | str, two: SimHost | str) -> Line:
         """The line between two hosts."""
-        return self.network.link(_name(one), _name(two))
+        return self.network.line(_name(one), _name(two))
 
-    def partition(self, *groups: Iterable[Host | str]) -> None:
+    def partition(self, *groups: Iterable[SimHost | str]) -> None:
         """Let nothing through between hosts of different groups, and tell nobody; `heal` ends it."""
         named = [[_name(host) for host in group] for group in groups]
         for at, group in enumerate(named):
             for other in named[at + 1 :]:
                 for one in group:
                     for two in other:
-                        self.link(one, two).stall()
+                        self.line(one, two).stall()
 
     def heal(self) -> None:
         """Mend every line and thaw every host. Hosts that were killed stay so."""
-        for link in self.network.links():
-            link.mend()
+        for line in self.network.lines():
+            line.mend()
         for host in self._hosts.values():
             if host.up:
                 host.thaw()
@@ -199,11 +199,11 @@ class World:
     def _clear(self) -> None:
         """Put away what was going on, in one order: whatever it does now, it does to nobody."""
         tasks = [
-            task for host in self.hosts for each in host.graveyard() for task in each.place.tasks.values()
+            task for host in self.hosts for each in host.graveyard() for task in each.site.tasks.values()
         ]
         for host in self.hosts:
             for process in host.graveyard():
-                process.place.gone = True
+                process.site.gone = True
         tasks += sorted(asyncio.all_tasks(self.loop) - set(tasks), key=lambda task: task.get_name())
         with warnings.catch_warnings():
             # What their clean-up begins, such as closing an application, nobody will await.
@@ -216,12 +216,12 @@ class World:
         self.loop.close()
 
 
-def _shape(link: Link, weather: float) -> None:
+def _shape(line: Line, weather: float) -> None:
     """A line in this weather."""
-    link.latency = 0.001 + 0.1 * weather
-    link.jitter = 0.15 * weather
-    link.loss = 0.08 * weather
+    line.latency = 0.001 + 0.1 * weather
+    line.jitter = 0.15 * weather
+    line.loss = 0.08 * weather
 
 
-def _name(host: Host | str) -> str:
+def _name(host: SimHost | str) -> str:
     return host if isinstance(host, str) else host.name

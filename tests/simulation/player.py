@@ -14,7 +14,7 @@ from actors.messages.session import AppSettings
 from actors.messages.wire import MessageType
 from actors.names import Name
 from gateway import Message, Session, SessionConfiguration, SessionType, Slim, SlimError
-from gateway.testing import Host, Leftovers, World, WorldError
+from gateway.testing import Leftovers, SimHost, World, WorldError
 from tests.simulation.ledger import Finding, Ledger, Sent
 from tests.simulation.scenario import Scenario, Step
 
@@ -50,7 +50,7 @@ class Held:
 class Member:
     """One application of the cast."""
 
-    def __init__(self, number: int, host: Host, app: Slim, player: Player) -> None:
+    def __init__(self, number: int, host: SimHost, app: Slim, player: Player) -> None:
         self.number, self.host, self.app = number, host, app
         self.held: list[Held] = []
         self._player = player
@@ -166,7 +166,7 @@ class Player:
         for number in range(scenario.applications):
             shares = scenario.profile.shared and number == 1
             host = world.host("host0" if shares else f"host{number}", **options)
-            line = world.link(host, node)
+            line = world.line(host, node)
             line.jitter, line.loss = scenario.profile.jitter, 0.0
             settings = AppSettings(inbox=16) if scenario.profile.small else None
             app = await host.application(name_of(number), node, settings=settings)
@@ -177,7 +177,7 @@ class Player:
             for other in self.cast:
                 if other is not member:
                     await member.app.set_route(other.name)
-            world.link(member.host, node).loss = scenario.profile.loss
+            world.line(member.host, node).loss = scenario.profile.loss
 
     # Steps
 
@@ -352,7 +352,7 @@ class Player:
 
     def _line(self, step: Step) -> Any:
         member = self.cast[step.one % len(self.cast)]
-        return self.world.link(member.host, "node")
+        return self.world.line(member.host, "node")
 
     def _do_lose(self, step: Step) -> None:
         self._line(step).lose(MessageType[step.word], step.size)
@@ -362,7 +362,7 @@ class Player:
         if member is not None:
             self._fault(self._frozen(member.host, step.time))
 
-    async def _frozen(self, host: Host, seconds: float) -> None:
+    async def _frozen(self, host: SimHost, seconds: float) -> None:
         host.freeze()
         await asyncio.sleep(seconds)
         if host.up:
@@ -374,9 +374,9 @@ class Player:
         if member is not None:
             self._fault(self._dozed(member.host, step.time))
 
-    async def _dozed(self, host: Host, seconds: float) -> None:
+    async def _dozed(self, host: SimHost, seconds: float) -> None:
         host.freeze()
-        line = self.world.link(host, "node")
+        line = self.world.line(host, "node")
         line.cut()
         await asyncio.sleep(seconds)
         line.mend()
@@ -401,7 +401,7 @@ class Player:
     def _do_restart(self, step: Step) -> None:
         self._fault(self._restarted(self.world.host("node"), step.time % 15, loudly=step.two == 0))
 
-    async def _restarted(self, host: Host, seconds: float, *, loudly: bool) -> None:
+    async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
         if host.up:
             host.kill(loudly=loudly)
         await asyncio.sleep(seconds)

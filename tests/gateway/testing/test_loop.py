@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
-from gateway.testing.loop import PLACE, Place, VirtualLoop, new_loop
+from gateway.testing.loop import SITE, Site, VirtualLoop, new_loop
 
 
 def played(test: Coroutine[Any, Any, Any], loop: VirtualLoop | None = None) -> Any:
@@ -112,16 +112,16 @@ def test_a_call_from_another_thread_is_refused() -> None:
 def test_a_frozen_place_keeps_its_callbacks_and_one_that_is_gone_loses_them() -> None:
     ran: list[tuple[str, float]] = []
     loop = new_loop(limit=1000)
-    frozen, gone = Place("frozen"), Place("gone")
+    frozen, gone = Site("frozen"), Site("gone")
 
-    def note(place: Place) -> None:
-        ran.append((place.name, loop.time()))
+    def note(site: Site) -> None:
+        ran.append((site.name, loop.time()))
 
     async def main() -> None:
-        for place in (frozen, gone):
-            token = PLACE.set(place)
-            loop.call_later(1, note, place)
-            PLACE.reset(token)
+        for site in (frozen, gone):
+            token = SITE.set(site)
+            loop.call_later(1, note, site)
+            SITE.reset(token)
         frozen.frozen = gone.gone = True
         await asyncio.sleep(10)
         assert ran == []

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import gateway.testing
-from gateway.testing.host import Host
-from gateway.testing.link import Link
+from gateway.testing.host import SimHost
+from gateway.testing.line import Line
 from gateway.testing.world import World
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,8 +31,8 @@ async def test_it_waits_for_ever(world):
 
 @pytest.mark.weather(3)
 async def test_weather(world):
-    link = world.link("one", "two")
-    assert link.loss < 0.1
+    line = world.line("one", "two")
+    assert line.loss < 0.1
 
 def test_without_a_world():
     pass
@@ -74,8 +74,8 @@ def test_failures_show_seed_and_trace_and_weather_plays_often(tmp_path: Path) ->
 
 
 def test_the_document_names_what_there_is() -> None:
-    objects = {"world": World(1), "host": Host, "link": Link}
-    for owner, name in re.findall(r"`(?:await )?(world|host|link)\.(\w+)", TEXT):
+    objects = {"world": World(1), "host": SimHost, "line": Line}
+    for owner, name in re.findall(r"`(?:await )?(world|host|line)\.(\w+)", TEXT):
         assert hasattr(objects[owner], name), f"{owner}.{name}"
     for error in re.findall(r"`(Leftovers|Deadlock|Livelock|TooLong|NotInWorld)`", TEXT):
         assert error in gateway.testing.__all__

@@ -115,10 +115,10 @@ async def test_a_frozen_host_answers_when_it_thaws(world: World) -> None:
 
 async def test_a_cut_line_refuses_and_mends(world: World) -> None:
     node = await world.node()
-    world.link("alice", node).cut()
+    world.line("alice", node).cut()
     with pytest.raises(CannotConnect, match="the line is cut"):
         await world.application("org/demo/alice", node)
-    world.link("alice", node).mend()
+    world.line("alice", node).mend()
     assert await world.host("alice").applications[0].connect({"endpoint": "sim://node"})
 
 
@@ -126,7 +126,7 @@ async def test_what_a_line_loses_comes_again(world: World) -> None:
     alice, bob = await pair(world)
     world.host("bob").run(echo, bob)
     async with alice.session(BOB) as session:
-        world.link("alice", "node").lose(MessageType.MSG)
+        world.line("alice", "node").lose(MessageType.MSG)
         began = world.now
         assert (await session.request(b"one")).payload == b"echo: one"
         assert 1.0 <= world.now - began < 2.0
@@ -136,12 +136,12 @@ async def test_a_line_stalled_one_way_holds_what_goes_that_way(world: World) -> 
     alice, bob = await pair(world)
     world.host("bob").run(echo, bob)
     async with alice.session(BOB) as session:
-        world.link("alice", "node").stall("node")
+        world.line("alice", "node").stall("node")
         waiting = asyncio.ensure_future(session.request(b"one", 60.0))
         await asyncio.sleep(5)
         assert not waiting.done()
         assert any("bob → node" in line and "MSG" in line for line in world.trace.lines())
-        world.link("alice", "node").mend()
+        world.line("alice", "node").mend()
         assert (await waiting).payload == b"echo: one"
 
 

@@ -17,8 +17,8 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
-class PlaceLoop(asyncio.AbstractEventLoop):
-    """`context` is the place's: it stands in where no context is given."""
+class SiteLoop(asyncio.AbstractEventLoop):
+    """`context` is the site's: it stands in where no context is given."""
 
     def __init__(self, loop: VirtualLoop, context: Context) -> None:
         self._loop = loop
@@ -73,4 +73,4 @@ class PlaceLoop(asyncio.AbstractEventLoop):
 
 def loop_of(loop: VirtualLoop, context: Context) -> asyncio.AbstractEventLoop:
     """`loop` for what runs in `context`."""
-    return PlaceLoop(loop, context)  # type: ignore[abstract]  # the actors ask for no more
+    return SiteLoop(loop, context)  # type: ignore[abstract]  # the actors ask for no more

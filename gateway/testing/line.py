@@ -20,10 +20,10 @@ _PUBLISH = 0x1A
 """The first byte of a message that belongs to a session."""
 
 
-class Link:
+class Line:
     """Latency, jitter (seconds, one way) and loss (0 to 1) may be set at any time; faults have verbs."""
 
-    def __init__(self, one: str, two: str, random: Random, changed: Callable[[Link], None]) -> None:
+    def __init__(self, one: str, two: str, random: Random, changed: Callable[[Line], None]) -> None:
         self.ends = (one, two)
         self.latency = 0.001
         self.jitter = 0.0
@@ -37,7 +37,7 @@ class Link:
 
     def __repr__(self) -> str:
         state = "cut" if self._cut else f"stalled from {sorted(self._stalled)}" if self._stalled else "whole"
-        return f"<Link {' - '.join(self.ends)}, {state}>"
+        return f"<Line {' - '.join(self.ends)}, {state}>"
 
     # Faults
 
