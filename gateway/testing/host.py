@@ -165,8 +165,7 @@ class SimHost:
         process = self._running()
         self._note("killed" if loudly else "killed silently")
         site = process.site
-        site.gone, site.frozen = True, False
-        site.parked.clear()
+        site.end()
         self._former.append(process)
         self.process = None
         network = self._ground.network

@@ -51,6 +51,16 @@ class Site:
         """What could not run while it was frozen, in order."""
         self.tasks: weakref.WeakValueDictionary[int, asyncio.Task[Any]] = weakref.WeakValueDictionary()
         """Its tasks, by number, oldest first."""
+        self.buried: list[asyncio.Task[Any]] = []
+        """Those that it had when it ended."""
+
+    def end(self) -> None:
+        """Nothing runs here any more. Its tasks are kept as they stand: when they are forgotten is chance."""
+        self.gone, self.frozen = True, False
+        self.parked.clear()
+        self.buried += [task for task in self.tasks.values() if not task.done()]
+        for task in self.buried:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         state = "gone" if self.gone else "frozen" if self.frozen else "running"

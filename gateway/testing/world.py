@@ -198,21 +198,18 @@ class World:
 
     def _clear(self) -> None:
         """Put away what was going on, in one order: whatever it does now, it does to nobody."""
-        tasks = [
-            task for host in self.hosts for each in host.graveyard() for task in each.site.tasks.values()
-        ]
-        for host in self.hosts:
-            for process in host.graveyard():
-                process.site.gone = True
+        processes = [process for host in self.hosts for process in host.graveyard()]
+        for process in processes:
+            process.site.end()
+        tasks = [task for process in processes for task in process.site.buried]
         tasks += sorted(asyncio.all_tasks(self.loop) - set(tasks), key=lambda task: task.get_name())
         with warnings.catch_warnings():
             # What their clean-up begins, such as closing an application, nobody will await.
             warnings.simplefilter("ignore", RuntimeWarning)
             for task in tasks:
-                if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
-                    with contextlib.suppress(Exception):
-                        task.get_coro().close()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(Exception):
+                    task.get_coro().close()
         self.loop.close()
 
 

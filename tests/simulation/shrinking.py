@@ -9,7 +9,7 @@ from tests.simulation.scenario import Scenario
 
 
 def shrunk(scenario: Scenario, shows: Callable[[Scenario], bool], plays: int = 200) -> Scenario:
-    """`scenario` less the steps, faults and applications that `shows` does not need; at most `plays` are tried.
+    """`scenario` less the steps and applications that `shows` does not need. `plays` bounds the tries.
 
     Steps are left out in halves first, then in smaller parts, then one by one.
     """
