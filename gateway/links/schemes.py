@@ -11,9 +11,11 @@ from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from gateway.config import ClientConfig, ServerConfig
+from gateway.config.address import SIMULATED
 from gateway.links.stream import Stream
 from gateway.links.transport import Server
 from gateway.surroundings import Surroundings
+from identity.errors import ConfigError
 
 
 class Scheme(Protocol):
@@ -27,6 +29,13 @@ class Scheme(Protocol):
 
 
 def scheme_of(endpoint: str, surroundings: Surroundings) -> Scheme | None:
-    """What carries the streams of an endpoint; None: the machine's own network."""
+    """What carries the streams of an endpoint; None: the machine's own network.
+
+    Raises ConfigError for a host of a simulated network where there is none.
+    """
     name = urlsplit(endpoint).scheme if "://" in endpoint else ""
-    return cast("Scheme | None", surroundings.schemes.get(name))
+    scheme = cast("Scheme | None", surroundings.schemes.get(name))
+    if scheme is None and name == SIMULATED:
+        text = f"endpoint: {endpoint} is a host of a World (gateway.testing), and this program runs in none"
+        raise ConfigError(text, field="endpoint")
+    return scheme

@@ -8,7 +8,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from thespian.actors import ActorAddress, WakeupMessage
 
+from actors.system import LoopActor, LoopSystem, handles
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
 from gateway.testing.loop import SITE, Site, VirtualLoop, new_loop
 
@@ -141,3 +143,31 @@ def test_what_nobody_caught_is_kept() -> None:
 
     played(main(), loop)
     assert isinstance(loop.unseen[0]["exception"], ZeroDivisionError)
+
+
+class Alarm(LoopActor):
+    """Notes when it wakes."""
+
+    def __init__(self, seconds: float, woken: list[float]) -> None:
+        self._seconds, self._woken = seconds, woken
+
+    def started(self) -> None:
+        self.after(self._seconds)
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._woken.append(asyncio.get_running_loop().time())
+
+
+@pytest.mark.parametrize("seconds", [0.1234567891, 1 / 3, 1e-9])
+def test_timers_of_actors_are_not_rounded_so_that_none_comes_early(seconds: float) -> None:
+    woken: list[float] = []
+
+    async def main() -> None:
+        system = LoopSystem()
+        system.spawn(Alarm, seconds, woken)
+        await asyncio.sleep(1)
+        await system.shutdown()
+
+    played(main())
+    assert woken == [1000.0 + seconds]
