@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from datetime import timedelta
@@ -187,7 +188,9 @@ class Slim:
         Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
         """
         plane = await self._ready()
-        config = ClientConfig.read({"link_id": plane.surroundings.uuid4(), **client_config})
+        config = ClientConfig.read(client_config)
+        if not client_config.get("link_id"):
+            config = dataclasses.replace(config, link_id=plane.surroundings.uuid4())
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
         await plane.connect(config)

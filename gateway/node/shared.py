@@ -106,3 +106,8 @@ def keeper() -> Keeper:
 def kept(loop: asyncio.AbstractEventLoop, surroundings: Surroundings) -> Keeper | None:
     """The keeper of these surroundings in this loop, if there is one yet."""
     return _keepers.get(loop, {}).get(surroundings)
+
+
+def forget(loop: asyncio.AbstractEventLoop) -> None:
+    """A loop is over without having ended its tasks."""
+    _keepers.pop(loop, None)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
+from gateway.node.shared import forget
 from gateway.testing.errors import Leftovers
 from gateway.testing.host import Ground, SimHost
 from gateway.testing.line import Line
@@ -210,6 +211,7 @@ class World:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with contextlib.suppress(Exception):
                     task.get_coro().close()
+        forget(self.loop)
         self.loop.close()
 
 
