@@ -21,9 +21,12 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
+from actors.alarm import Alarm
 from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
+    Alive,
+    Arrival,
     Awaited,
     Dropped,
     Invitation,
@@ -33,12 +36,14 @@ from actors.app.effects import (
 )
 from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.outbound import AppOutbound
+from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.subscriptions import Subscriptions
 from actors.app.turn import AppTurn
 from actors.errors import ProtocolError, SessionClosed, SessionError
 from actors.memo import Memo
+from actors.messages.codec import TokenFirst, Unread
 from actors.messages.routing import (
     Attach,
     Attached,
@@ -57,6 +62,7 @@ from actors.messages.session import (
     Adopted,
     Announce,
     AppSettings,
+    AskPeer,
     BeginSession,
     Bind,
     Bound,
@@ -70,8 +76,10 @@ from actors.messages.session import (
     Listen,
     OpenSession,
     Outbound,
+    PeerAlive,
     Received,
     RemoveRoute,
+    Require,
     Resolved,
     SessionAnnounced,
     SessionEnded,
@@ -100,10 +108,11 @@ from actors.session.actor import SessionActor
 from actors.session.conversation import Setting
 from actors.session.core import SessionCore, controlled_moderator, moderator, participant
 from actors.session.crypto import Crypto
-from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
 from actors.session.peers import PeerGeneration, generation
 from actors.session.receiver import SessionCounts
+from actors.session.sender import WINDOW
+from actors.session.senders import Senders
 from actors.system import Cancellable, LoopActor, handles
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
@@ -130,20 +139,26 @@ class AppActor(LoopActor):
         self._connection = connection
         self._with = collaborators
         self._settings = settings or AppSettings()
+        self._senders = Senders()
         self._invitations = Invitations(
             local,
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
+            senders=self._senders,
             counts=collaborators.telemetry.shared(InvitationCounts),
+        )
+        self._questions = Questions(
+            local,
+            lambda: self._invitations.draw_session_id(self._sessions.__contains__),
+            self._senders,
+            self._settings.ping_interval,
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
         self._listener: Any = None
         self._unheard: list[SessionAnnounced] = []
-        self._announced: set[int] = set()
-        """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
         self._counts = collaborators.telemetry.register(AppCounts())
@@ -161,6 +176,7 @@ class AppActor(LoopActor):
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
+        self._alarm = Alarm()
         self._outbound = AppOutbound(
             connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
         )
@@ -197,10 +213,15 @@ class AppActor(LoopActor):
         for frame in message.frames:
             if type(frame) is Frame:
                 try:
-                    received = decode(frame)
+                    received = decode(frame, verified=False)
+                except TokenFirst as first:
+                    unread = first.unread._replace(connection=connection)
+                    known = self._read(unread) if admits(unread, turn) else None
+                    if known is None:
+                        continue
+                    received = known
                 except ProtocolError as error:
-                    self._counts.undecodable += 1
-                    self._log.debug("dropped a frame: {}", error)
+                    self._undecodable(error)
                     continue
                 if received.connection != connection:
                     received = received._replace(connection=connection)
@@ -225,6 +246,19 @@ class AppActor(LoopActor):
         if turn.effects:
             self._perform(turn)
 
+    def _read(self, unread: Unread) -> SessionMessage | None:
+        """A message whose sender is known by now; None for what is not to be read."""
+        try:
+            message = self._with.codec.decode(unread.frame)
+        except ProtocolError as error:
+            self._undecodable(error)
+            return None
+        return message._replace(connection=unread.connection)
+
+    def _undecodable(self, error: ProtocolError) -> None:
+        self._counts.undecodable += 1
+        self._log.debug("dropped a frame: {}", error)
+
     def _begin_turn(self) -> AppTurn:
         return self._turn.at(self._with.clock(), self._with.wall())
 
@@ -240,17 +274,25 @@ class AppActor(LoopActor):
                     self._invited(effect)
                 case Refused():
                     self._counts.refused += 1
-                    self._log.warning("refused {}", effect.reason)
+                    level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
+                    self._log.log(level, "refused {}", effect.reason)
                 case Dropped():
                     self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
-                    self._dispatch(effect.message, turn)
+                    released = effect.message
+                    message = self._read(released) if isinstance(released, Unread) else released
+                    if message is not None:
+                        self._dispatch(message, turn)
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
+                case Alive():
+                    for session_id in effect.session_ids:
+                        if (address := self._sessions.get(session_id)) is not None:
+                            self.send(address, PeerAlive(effect.peer))
 
-    def _fetch(self, message: SessionMessage) -> None:
+    def _fetch(self, message: Arrival) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
@@ -274,7 +316,10 @@ class AppActor(LoopActor):
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        self._invitations.handle(message, turn)
+        if message.kind is MessageType.DISCOVERY_REPLY:
+            self._questions.answered(message, turn)
+        else:
+            self._invitations.handle(message, turn)
         # At once: what follows in the same batch may be for the session that this one begins.
         self._perform(turn)
 
@@ -431,6 +476,8 @@ class AppActor(LoopActor):
         if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
+        if config.mls:
+            self._invitations.encrypts(session_id)
         core = moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
@@ -447,7 +494,7 @@ class AppActor(LoopActor):
     def _invited(self, invitation: Invitation) -> None:
         if self._closing is not None:
             return
-        message, config, destination, leads = invitation
+        message, config, destination, leads, instead_of = invitation
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
             self._log.warning(
@@ -458,7 +505,11 @@ class AppActor(LoopActor):
         # Under the name that was invited, which need not be the first one of this application.
         local = message.destination.with_id(self._local.id)
         setting = self._setting(local, message.session_id, config, crypto)
-        self._invitations.invited.add(message.session_id)
+        if instead_of is not None:
+            self._give_up(instead_of)
+        self._invitations.begun(message.session_id, message.source)
+        if crypto is not None:
+            self._invitations.encrypts(message.session_id)
         now = self._with.clock()
         if leads:
             core = controlled_moderator(setting, destination, message, now)
@@ -466,6 +517,21 @@ class AppActor(LoopActor):
         else:
             core = participant(setting, destination, message, now)
             self.send(self._spawn(core, None), Received((message,)))
+
+    @handles(AskPeer)
+    def _on_ask_peer(self, message: AskPeer, sender: ActorAddress) -> None:
+        session_id = self._session_ids.get(sender)
+        if session_id is not None:
+            turn = self._begin_turn()
+            self._questions.ask(message.peer, session_id, turn)
+            self._perform(turn)
+
+    def _give_up(self, session_id: int) -> None:
+        """End a session that was not announced, without a word: its initiator went no further with it."""
+        address = self._sessions[session_id]
+        self._invitations.over(session_id)
+        self._forget(session_id, address)
+        self.send(address, ActorExitRequest())
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
@@ -477,6 +543,7 @@ class AppActor(LoopActor):
             self._peer_generation,
             crypto,
             self._session_counts,
+            self._senders,
         )
 
     def _peer_generation(self, token: str) -> PeerGeneration:
@@ -509,16 +576,22 @@ class AppActor(LoopActor):
             self.send(message.inbox, announced)
         self._unheard.clear()
 
+    @handles(Require)
+    def _on_require(self, message: Require, _: ActorAddress) -> None:
+        self._invitations.mls_required = message.mls
+
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
-        self._invitations.invited.discard(message.session_id)
-        self._announced.discard(message.session_id)
+        self._invitations.adopted(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
 
     @handles(Announce)
-    def _on_announce(self, message: Announce, _: ActorAddress) -> None:
-        self._announced.add(message.opened.session_id)
+    def _on_announce(self, message: Announce, sender: ActorAddress) -> None:
+        if self._sessions.get(message.opened.session_id) != sender:
+            # It had made way for another one.
+            return
+        self._invitations.announced(message.opened.session_id)
         if self._listener is not None:
             self.send(self._listener, message.opened)
         else:
@@ -534,7 +607,7 @@ class AppActor(LoopActor):
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
             self._log.warning("session {} ended without a word", session_id)
-            self._invitations.invited.discard(session_id)
+            self._invitations.adopted(session_id)
             inbox = self._inboxes.get(session_id)
             if inbox is not None:
                 self.send(
@@ -551,9 +624,7 @@ class AppActor(LoopActor):
         for undo in self._subscriptions.undo_session(session_id):
             self._tell_node(undo)
         self._routes.forget(session_id)
-        if session_id not in self._announced:
-            # What was never announced is nobody's to adopt.
-            self._invitations.invited.discard(session_id)
+        self._invitations.over(session_id)
         self._try_to_end()
 
     @handles(CredentialWanted)
@@ -611,7 +682,7 @@ class AppActor(LoopActor):
             **self._outbound.counts.figures(),
             **self._admission.counts.figures(),
             "sessions": len(self._sessions),
-            "announced": len(self._announced),
+            "announced": self._invitations.unadopted,
             "awaited": self._subscriptions.awaited,
             "bound": self._routes.bound,
             "congested": len(self._outbound.congested),

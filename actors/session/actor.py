@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
+from actors.alarm import Alarm
 from actors.messages.routing import Forward, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
+    AskPeer,
     Bind,
     Completed,
     Computed,
@@ -51,9 +53,9 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
-from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.outbound import DirectOutbound, WayOut
+from actors.session.sender import WINDOW
 from actors.session.turn import Turn
 from actors.system import Cancellable, LoopActor, handles
 
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
-_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted)
+_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted, AskPeer)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
 
@@ -102,6 +104,7 @@ class SessionActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
+        self._alarm = Alarm()
         self._rotations = 0
         self._lingering = False
 
@@ -224,13 +227,18 @@ class SessionActor(LoopActor):
         elif isinstance(effect, Joined):
             self._announce()
         elif isinstance(effect, Refused):
-            self._refused += 1
-            self._log().log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+            self._refuse(effect)
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):
             self._log().info("session over")
             self.send(self._app, effect)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
+        self._refused += 1
+        alarm = refused.alarming and self._alarm.is_due(self._clock())
+        self._log().log("WARNING" if alarm else "DEBUG", "refused: {}", refused.reason)
 
     def _log(self) -> Logger:
         # Bound when there is something to say, which for most sessions is little.

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from gateway.api.version import get_version
 from gateway.cli import bench, config, controller, ctl, demo, start, talk, token
+from gateway.cli.environment import said
 from gateway.cli.remedies import sentence
 from gateway.telemetry.tracing import log_to_stderr
 from identity.errors import ConfigError, SlimError
@@ -64,6 +65,7 @@ def _show_warning(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     arguments = parser().parse_args(argv)
+    arguments.said = said(sys.argv[1:] if argv is None else argv)
     log_to_stderr(arguments.log_level or "WARNING")
     warnings.showwarning = _show_warning
     try:

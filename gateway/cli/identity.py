@@ -10,6 +10,7 @@ import argparse
 from typing import Any
 
 from actors.names import Name
+from gateway.cli.environment import refuse_idle
 from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.files import read_file
@@ -57,6 +58,9 @@ def identity(arguments: argparse.Namespace, name: Name) -> tuple[IdentityProvide
             f"{flag} needs a way to verify the tokens of others: {_ways(checking)}",
             field=flag.removeprefix("--").replace("-", "_"),
         )
+    used = {*_flags(line), *_flags(checking)}
+    lines = (*IdentityProvider.lines(), *IdentityVerifier.lines())
+    refuse_idle(arguments, [f for one in lines for f in _flags(one) if f not in used], f"beside {flag}")
     who = {"identity": "/".join(name.strings)}
     verifier = made(arguments, IdentityVerifier, checking, **who)
     return made(arguments, IdentityProvider, line, **who), verifier

@@ -23,19 +23,20 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.completion import CompletionHandle, seconds
+from gateway.api.arguments import Blob, mapping_of, name_of, seconds
+from gateway.api.completion import CompletionHandle
 from gateway.api.name import settled
-from gateway.api.session import Message, Session
+from gateway.api.session import Message, Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
+from gateway.compat.configuration import destination_of
 from gateway.compat.connections import sharing
-from gateway.compat.lower import Blob
-from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
+from gateway.compat.names import FireAndForget, PySessionDirection, Streaming
 from gateway.config import ClientConfig
 from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError, SlimError
@@ -47,6 +48,18 @@ ENDED = 1024
 
 _provisional_ids = itertools.count(2**32)
 """Ids of sessions that have no destination yet; above all that go over the wire."""
+
+
+class PySession(Session):
+    """`gateway.Session`, and the names that its methods had in 0.6."""
+
+    async def recv(self, timeout: timedelta | float | None = None) -> Message:
+        """`get_message`."""
+        return await self.get_message(timeout)
+
+    async def delete(self) -> CompletionHandle:
+        """`close`."""
+        return self.close()
 
 
 class PySessionInfo:
@@ -146,6 +159,8 @@ class Slim(CurrentSlim):
     application (`close` does, and so does the end of the loop). Without it `receive` waits.
     """
 
+    _session_kind: ClassVar[type[Session]] = PySession
+
     def __init__(
         self,
         name: Name,
@@ -173,7 +188,7 @@ class Slim(CurrentSlim):
 
     async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
         """As `gateway.Slim`; a node that another application of the process dialled is joined."""
-        endpoint = ClientConfig.read(client_config).endpoint
+        endpoint = ClientConfig.read(mapping_of(client_config, "client_config")).endpoint
         plane = await self._ready()
 
         def dial() -> Awaitable[int]:
@@ -225,9 +240,6 @@ class Slim(CurrentSlim):
             except BaseException:
                 self._backlog.release()
                 raise
-            if session.over:
-                self._backlog.release()
-                continue
             conversation = OlderSession(session.id, session.session_config, new=True)
             self._conversations[session.id] = conversation
             self._add(conversation, session.dst, session)
@@ -301,26 +313,31 @@ class Slim(CurrentSlim):
 
     async def create_session(
         self,
-        destination: Name | SessionConfiguration | None = None,
+        destination: Name | str | SessionConfiguration | None = None,
         session_config: SessionConfiguration | int | None = None,
         *,
-        dest_name: Name | None = None,
+        dest_name: Name | str | None = None,
         config: SessionConfiguration | None = None,
         queue_size: int = 0,
     ) -> Any:
         """A Session (0.6, 0.7), or with FireAndForget or Streaming a PySessionInfo (0.3.6 to 0.5)."""
         if isinstance(session_config, int):
             queue_size, session_config = session_config, None
-        chosen = destination if isinstance(destination, SessionConfiguration) else session_config or config
-        if isinstance(chosen, FireAndForget) and not isinstance(destination, Name) and dest_name is None:
+        if isinstance(destination, SessionConfiguration):
+            destination, session_config = None, destination
+        chosen = session_config or config
+        target = destination if dest_name is None else dest_name
+        if isinstance(chosen, FireAndForget) and target is None:
             return self._begin(OlderSession(next(_provisional_ids), chosen, queue_size))
         if isinstance(chosen, Streaming):
             chosen.check()
-            session = await super().create_session(chosen)
+            session = await super().create_session(chosen.topic, chosen)
             conversation = OlderSession(session.id, chosen, queue_size)
             self._add(conversation, chosen.topic, session)
             return self._begin(conversation)
-        return await super().create_session(destination, session_config, dest_name=dest_name, config=config)
+        if target is None and chosen is not None:
+            target = destination_of(chosen)
+        return await super().create_session(target, chosen)
 
     def _begin(self, conversation: OlderSession) -> PySessionInfo:
         self._conversations[conversation.id] = conversation
@@ -334,13 +351,18 @@ class Slim(CurrentSlim):
         self._forget(conversation)
         return AllOf([s.close() for _, s in conversation.sessions if not s.closed])
 
-    async def set_session_config(self, session_id: int, session_config: SessionConfiguration) -> None:
-        """Raises SessionNotFound, and ConfigError for what cannot change."""
-        conversation = self._known(session_id)
-        for _, session in conversation.sessions:
-            if not session.closed:
-                session.set_session_config(session_config)
+    def set_session_config(
+        self, session: Session | PySessionInfo | int, session_config: SessionConfiguration
+    ) -> CompletionHandle:
+        """As `gateway.Slim`; for what `receive` told of, too."""
+        if isinstance(session, Session):
+            return super().set_session_config(session, session_config)
+        conversation = self._known(session)
+        for _, made in conversation.sessions:
+            if not made.closed:
+                made.set_session_config(session_config)
         conversation.config = session_config
+        return CompletionHandle.completed()
 
     async def get_session_config(self, session_id: int) -> SessionConfiguration:
         """Raises SessionNotFound."""
@@ -379,13 +401,14 @@ class Slim(CurrentSlim):
         self,
         session: PySessionInfo,
         msg: Blob,
-        dest: Name,
+        dest: Name | str,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
         """Send to `dest`; in a channel, to all members. Raises SessionNotFound, SessionClosed."""
+        peer = name_of(dest, "dest")
         conversation = self._known(session)
-        found = conversation.open_session(dest) or await self._session_with(conversation, dest)
+        found = conversation.open_session(peer) or await self._session_with(conversation, peer)
         return await found.publish(msg, payload_type, metadata)
 
     async def _session_with(self, conversation: OlderSession, peer: Name) -> Session:
@@ -413,7 +436,7 @@ class Slim(CurrentSlim):
         )
 
     async def request_reply(
-        self, session: PySessionInfo, msg: Blob, dest: Name, timeout: timedelta | float | None = None
+        self, session: PySessionInfo, msg: Blob, dest: Name | str, timeout: timedelta | float | None = None
     ) -> tuple[PySessionInfo, bytes]:
         """Publish, and the next message of the session. Raises SlimTimeout."""
         await self.publish(session, msg, dest)
@@ -425,11 +448,11 @@ class Slim(CurrentSlim):
                 raise
             raise SlimTimeout("timed out waiting for the reply", session_id=session.id) from exc
 
-    async def invite(self, session: PySessionInfo, name: Name) -> None:
+    async def invite(self, session: PySessionInfo, name: Name | str) -> None:
         """Add `name` to a channel of ours; returns when everybody knows. Raises what the handle raises."""
         await (await self._channel(session).invite(name))
 
-    async def remove(self, session: PySessionInfo, name: Name) -> None:
+    async def remove(self, session: PySessionInfo, name: Name | str) -> None:
         """Take `name` out of a channel of ours."""
         await (await self._channel(session).remove(name))
 

@@ -18,7 +18,8 @@ WAIT = 20.0
 class Command:
     """`callboard` in a process of its own, its output kept as it comes."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        """`environ` are further variables of its environment."""
         self.process = subprocess.Popen(
             [CALLBOARD, *arguments],
             stdin=subprocess.PIPE,
@@ -27,7 +28,8 @@ class Command:
             text=True,
             bufsize=1,
             env={k: v for k, v in os.environ.items() if not k.startswith("SLIM_")}
-            | {"PYTHONUNBUFFERED": "1"},
+            | {"PYTHONUNBUFFERED": "1"}
+            | environ,
         )
         self._text = {"out": "", "err": ""}
         self._news = threading.Condition()
@@ -83,8 +85,8 @@ class Command:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[Command]:
-    command = Command(*arguments)
+def running(*arguments: str, **environ: str) -> Iterator[Command]:
+    command = Command(*arguments, **environ)
     try:
         yield command
     finally:
