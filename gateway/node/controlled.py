@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -131,7 +130,7 @@ class ControlledNode:
                 return
             except SlimError as error:
                 logger.warning("the identity of orders is not there: {}", error)
-            await asyncio.sleep(redial_delay(attempt, random.random()))  # noqa: S311 (spreads attempts)
+            await asyncio.sleep(redial_delay(attempt, self._plane.surroundings.fraction()))
             attempt += 1
 
     # Controllers that we dial
@@ -163,7 +162,7 @@ class ControlledNode:
                     if str(error) != complaint:
                         complaint = str(error)
                         logger.warning("dialling the controller {} goes on: {}", endpoint, error)
-                await asyncio.sleep(redial_delay(attempt, random.random()))  # noqa: S311 (spreads dials)
+                await asyncio.sleep(redial_delay(attempt, self._plane.surroundings.fraction()))
                 attempt += 1
 
     async def _registered(self, stream: Stream, endpoint: str) -> tuple[RegisteredChannel, str]:
