@@ -158,7 +158,7 @@ class AppOutbound:
             return
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:
-            logger.info("the identity was rotated", conn=self._own)
+            logger.info("identity rotated", conn=self._own)
             self.counts.rotations += 1
             for address in self._sessions.values():
                 self._send(address, IdentityRotated(self._generation))
