@@ -36,7 +36,7 @@ from actors.app.effects import (
     VerificationNeeded,
 )
 from actors.app.invitations import InvitationCounts, Invitations
-from actors.app.lasting import AppCounts, Lasting
+from actors.app.lasting import Lasting
 from actors.app.outbound import AppOutbound
 from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
@@ -133,6 +133,7 @@ class AppActor(LoopActor):
         self._connection = connection
         self._with = collaborators
         self._settings = settings or AppSettings()
+        self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._senders = Senders()
         self._invitations = Invitations(
             local,
@@ -141,6 +142,7 @@ class AppActor(LoopActor):
             backlog=self._settings.backlog,
             senders=self._senders,
             counts=collaborators.telemetry.shared(InvitationCounts),
+            promises=self._lasting.promises,
         )
         self._questions = Questions(
             local,
@@ -154,10 +156,8 @@ class AppActor(LoopActor):
         self._unheard: list[SessionAnnounced] = []
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
-        self._counts = collaborators.telemetry.register(AppCounts())
-        self._admission = Admission(collaborators.verifier)
-        collaborators.telemetry.register(self._admission.counts)
-        self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
+        self._counts = self._lasting.counts
+        self._admission = Admission(collaborators.verifier, counts=self._lasting.admission)
         self._subscriptions = self._lasting.subscriptions
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
@@ -168,15 +168,18 @@ class AppActor(LoopActor):
         self._log = logger.bind(name=str(local))
         self._alarm = Alarm()
         self._outbound = AppOutbound(
-            connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
+            connection,
+            collaborators,
+            self._routes,
+            self._sessions,
+            self.send,
+            lambda: self.myAddress,
+            self._lasting.outbound,
         )
-        collaborators.telemetry.register(self._outbound.counts)
 
     def started(self) -> None:
         """Become a connection of the node, and reachable: by our own name, and by what outlived a failure."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
-        self._tell_node(self._subscriptions.own())
-        self._invitations.mls_required = self._lasting.mls_required
         for name in self._subscriptions.names():
             self._invitations.take_name(name)
         for subscription in self._lasting.standing(self._with):
@@ -187,22 +190,24 @@ class AppActor(LoopActor):
         """Our sessions end with the reason; the next instance begins with our names and routes alone."""
         cause = f"the application's actor failed: {type(error).__name__} on {type(message).__name__}"
         for session_id in self._sessions:
-            inbox = self._inboxes.get(session_id)
-            if inbox is None:
-                self._lasting.unadopted.add(session_id)
-            else:
+            if (inbox := self._inboxes.get(session_id)) is not None:
                 self._say_over(inbox, session_id, cause)
+            elif self._invitations.is_announced(session_id):
+                self._lasting.unadopted.add(session_id)
             for undo in self._subscriptions.undo_session(session_id):
                 self._tell_node(undo)
-        self._end_counting()
         handle = getattr(message, "handle", None)
         if handle is not None:
             self._complete(getattr(message, "inbox", sender), handle, SessionError(cause))
         if self._closing is None:
             return Directive.RESTART
         self._complete(self._closing[1], self._closing[0], None)
-        self.send(self._with.route_table, Detach(self._connection, cause))
+        self._leave(cause)
         return Directive.STOP
+
+    def _leave(self, cause: str) -> None:
+        self._lasting.close(self._with.telemetry)
+        self.send(self._with.route_table, Detach(self._connection, cause))
 
     def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
         self.send(inbox, SessionEnded(session_id, SessionClosed(cause, session_id=session_id)))
@@ -223,12 +228,7 @@ class AppActor(LoopActor):
         for session_id, inbox in self._inboxes.items():
             self._say_over(inbox, session_id, "the application's actor has ended")
         self._sessions.clear()
-        self._end_counting()
-        self.send(self._with.route_table, Detach(self._connection, "application closed"))
-
-    def _end_counting(self) -> None:
-        for counts in (self._counts, self._outbound.counts, self._admission.counts):
-            self._with.telemetry.close(counts)
+        self._leave("application closed")
 
     # Inbound
 
@@ -551,7 +551,7 @@ class AppActor(LoopActor):
 
     @handles(Require)
     def _on_require(self, message: Require, _: ActorAddress) -> None:
-        self._lasting.mls_required = self._invitations.mls_required = message.mls
+        self._lasting.promises.mls_required = message.mls
 
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
@@ -644,7 +644,5 @@ class AppActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        parts = (self._counts, self._outbound.counts, self._admission.counts)
-        figures = {name: figure for part in parts for name, figure in part.figures().items()}
-        figures |= {"sessions": len(self._sessions), "parked": self._admission.parked}
-        self.send(sender, StatusReport(figures, message.tag))
+        now = {"sessions": len(self._sessions), "parked": self._admission.parked}
+        self.send(sender, StatusReport(self._lasting.figures() | now, message.tag))

@@ -98,12 +98,13 @@ class AppOutbound:
         sessions: Mapping[int, ActorAddress],
         send: Callable[[ActorAddress, Any], None],
         address: Callable[[], ActorAddress],
+        counts: OutboundCounts,
     ) -> None:
         self.token = ""
         """The latest that messages left with."""
         self.congested: set[int] = set()
         """Connections above their high-water mark."""
-        self.counts = OutboundCounts()
+        self.counts = counts
         self._own = own
         self._with = collaborators
         self._routes = routes
