@@ -15,7 +15,7 @@ many connections they leave by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -218,9 +218,7 @@ class AppActor(LoopActor):
         refused = message.poisonMessage
         if isinstance(refused, Subscribing):
             ack = SubscriptionAck(refused.subscription.subscription_id, False, "the route table failed on it")
-            turn = self._begin_turn()
-            self._subscriptions.handle(ack, turn)
-            self._perform(turn)
+            self._acknowledged((ack,))
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
@@ -315,9 +313,7 @@ class AppActor(LoopActor):
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
                 case Alive():
-                    for session_id in effect.session_ids:
-                        if (address := self._sessions.get(session_id)) is not None:
-                            self.send(address, PeerAlive(effect.peer))
+                    self._tell_sessions(effect.session_ids, PeerAlive(effect.peer))
 
     def _fetch(self, message: Arrival) -> None:
         """Verify a token by awaiting its keys."""
@@ -356,17 +352,9 @@ class AppActor(LoopActor):
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
         self._outbound.put_out(message.messages, sender)
 
-    @handles(Attached)
-    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
-        self._outbound.attached()
-
-    @handles(TokenRenewed)
-    def _on_token_renewed(self, _: TokenRenewed, __: ActorAddress) -> None:
-        self._outbound.look_for_rotation()
-
-    @handles(TooLarge)
-    def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
-        self._outbound.too_large(message)
+    @handles(Attached, TokenRenewed, TooLarge)
+    def _on_sent(self, message: Attached | TokenRenewed | TooLarge, _: ActorAddress) -> None:
+        self._outbound.handle(message)
 
     @handles(Congested, Drained)
     def _on_credit(self, message: Congested | Drained, _: ActorAddress) -> None:
@@ -377,9 +365,12 @@ class AppActor(LoopActor):
 
     @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
-        for session_id in self._routes.stranded(message.connection):
+        self._tell_sessions(self._routes.stranded(message.connection), Stranded(message.error))
+
+    def _tell_sessions(self, session_ids: Iterable[int], message: Any) -> None:
+        for session_id in session_ids:
             if (address := self._sessions.get(session_id)) is not None:
-                self.send(address, Stranded(message.error))
+                self.send(address, message)
 
     def _tell_node(self, subscription: Subscription) -> None:
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
@@ -391,10 +382,12 @@ class AppActor(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        self._acknowledged(record for record in message.records if isinstance(record, SubscriptionAck))
+
+    def _acknowledged(self, acks: Iterable[SubscriptionAck]) -> None:
         turn = self._begin_turn()
-        for record in message.records:
-            if isinstance(record, SubscriptionAck):
-                self._subscriptions.handle(record, turn)
+        for ack in acks:
+            self._subscriptions.handle(ack, turn)
         self._perform(turn)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
@@ -474,8 +467,7 @@ class AppActor(LoopActor):
         if session_id is None:
             return
         self._routes.unbind(message.name, session_id)
-        undo = self._subscriptions.undo_channel(session_id, message.name)
-        if undo is not None:
+        if (undo := self._subscriptions.undo_channel(session_id, message.name)) is not None:
             self._tell_node(undo)
 
     # Sessions
@@ -634,8 +626,7 @@ class AppActor(LoopActor):
 
     def _try_to_end(self) -> None:
         if self._closing is not None and not self._sessions:
-            handle, asker = self._closing
-            self._complete(asker, handle, None)
+            self._complete(self._closing[1], self._closing[0], None)
             self.send(self.myAddress, ActorExitRequest())
 
     def _complete(self, inbox: Any, handle: int, error: SlimError | None) -> None:
@@ -644,5 +635,15 @@ class AppActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        now = {"sessions": len(self._sessions), "parked": self._admission.parked}
-        self.send(sender, StatusReport(self._lasting.figures() | now, message.tag))
+        self.send(sender, StatusReport(self.figures(), message.tag))
+
+    def figures(self) -> dict[str, int]:
+        """What was counted, and what there is now: of that nothing may be left when no session is."""
+        return self._lasting.figures() | {
+            "sessions": len(self._sessions),
+            "announced": self._invitations.unadopted,
+            "awaited": self._subscriptions.awaited,
+            "bound": self._routes.bound,
+            "congested": len(self._outbound.congested),
+            "parked": self._admission.parked,
+        }
