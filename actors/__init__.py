@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from loguru import logger
 
+OWNER = "callboard"
+"""Whose package this is: the name is a common one (`gateway.neighbours`)."""
+
 logger.disable(__name__)

@@ -93,6 +93,10 @@ class SlimTimeout(SlimError, TimeoutError):
         self.original_exception = original_exception
 
 
+SLIMTimeoutError = SlimTimeout
+"""As the 0.7 package spells it."""
+
+
 class SessionError(SlimError):
     """The protocol of a session. `session_id` tells which, when one is known."""
 

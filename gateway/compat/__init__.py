@@ -8,7 +8,7 @@ programs use, `lower` the `App` and `SessionContext` of 0.7.
 
 from __future__ import annotations
 
-from actors.errors import SlimTimeout
+from actors.errors import SLIMTimeoutError
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
 from gateway.api.name import SettableName
@@ -29,7 +29,6 @@ from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 Name = SettableName
-SLIMTimeoutError = SlimTimeout
 SessionConfiguration = OlderConfiguration
 PyAlgorithm = Algorithm
 PyIdentityProvider = IdentityProvider

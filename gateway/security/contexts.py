@@ -11,9 +11,8 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grpc
 from loguru import logger
 
 from gateway.config import TlsConfig
@@ -21,6 +20,9 @@ from gateway.security.material import TlsSource
 from identity.authorities import load_system_authorities
 from identity.errors import AuthError, ConfigError, SlimError
 from identity.spiffe import TlsMaterial
+
+if TYPE_CHECKING:
+    import grpc
 
 # The gRPC library
 
@@ -31,6 +33,7 @@ def grpc_server_credentials(source: TlsSource) -> grpc.ServerCredentials:
     Where peers are known by SPIFFE IDs the server has to call `source.check_peer` for each call. The library
     cannot refuse all handshakes: when an agent takes our identity back, the last one is shown until it ends.
     """
+    import grpc
 
     def configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
         return grpc.ssl_server_certificate_configuration(
@@ -58,6 +61,8 @@ def grpc_server_credentials(source: TlsSource) -> grpc.ServerCredentials:
 
 def grpc_client_credentials(tls: TlsConfig, source: TlsSource) -> grpc.ChannelCredentials:
     """Credentials of one channel of a link; the source is started. Raises ConfigError or AuthError."""
+    import grpc
+
     if tls.insecure_skip_verify:
         raise ConfigError(
             "tls.insecure_skip_verify: the gRPC library cannot skip verification; "

@@ -12,9 +12,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError, Message
 from loguru import logger
 
@@ -48,6 +47,9 @@ from identity.spiffe.workload_messages import (
 )
 from identity.spiffe.x509_bundle import X509BundleSet
 from identity.spiffe.x509_svid import X509Svid
+
+if TYPE_CHECKING:
+    import grpc
 
 SERVICE = "/SpiffeWorkloadAPI/"
 METADATA = (("workload.spiffe.io", "true"),)
@@ -321,6 +323,8 @@ class AsyncWorkloadApiClient:
             await asyncio.sleep(pause)
 
     async def _dial(self) -> grpc.aio.Channel:
+        import grpc
+
         if self._closed:
             raise WorkloadApiError("the client is closed", code="CANCELLED")
         path = self._endpoint.path
@@ -339,6 +343,8 @@ class AsyncWorkloadApiClient:
 @contextmanager
 def _translated(method: _Method[Any]) -> Iterator[None]:
     """Turn what the gRPC library raises into the method's error."""
+    import grpc
+
     try:
         yield
     except grpc.aio.AioRpcError as exc:
