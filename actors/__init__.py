@@ -1,4 +1,4 @@
-"""The broker, as actors. Quiet: `gateway.init_tracing` turns the log of all three floors on."""
+"""The broker, as actors. Its log is the standard library's (`identity.log`)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from gateway import IdentityProvider, IdentityVerifier, Name, SessionConfiguration, Slim
 
 Each name is imported when it is first used: a program that only mentions this package starts at once.
-A library logs nothing unless asked: `init_tracing` turns the log of all three floors on.
+The log is that of `logging.getLogger("callboard")`; `init_tracing` shows it on standard error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who you are and what proves it. Quiet: `gateway.init_tracing` turns the log of all three floors on."""
+"""Who you are and what proves it. Its log is the standard library's (`identity.log`)."""
 
 from __future__ import annotations
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from loguru import logger
-
 from identity.errors import InvalidToken
+from identity.log import logger
 
 LEEWAY = 60.0
 """Seconds by which the clocks of issuer and verifier may differ, for `exp` and `nbf`."""

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import httpx
-from loguru import logger
 
 from identity import http
 from identity.authorities import context_of
@@ -24,6 +23,7 @@ from identity.errors import AuthError, ConfigError
 from identity.http import FetchFailed, HttpAnswer
 from identity.jose.key_set import KeySet, key_set
 from identity.key_cache import KeyCache, RefreshPolicy
+from identity.log import logger
 
 
 @dataclass(frozen=True, slots=True)

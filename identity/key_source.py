@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from loguru import logger
-
 from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.jose.key_set import KeySet, read_keys
 from identity.jose.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat, check_key
+from identity.log import logger
 from identity.watch import WatchedFile
 
 T = TypeVar("T")

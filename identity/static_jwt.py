@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from loguru import logger
-
 from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose import jws
+from identity.log import logger
 from identity.options import text
 from identity.variant import Variant
 from identity.watch import WatchedFile

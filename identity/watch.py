@@ -12,11 +12,10 @@ import os
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
-from loguru import logger
-
 from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.files import read_file, reason_of
+from identity.log import logger
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at the file."""

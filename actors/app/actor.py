@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
 from actors.alarm import Alarm
@@ -111,6 +110,7 @@ from actors.session.sender import WINDOW
 from actors.session.senders import Senders
 from actors.system import Cancellable, Directive, LoopActor, handles
 from identity.errors import AuthError, ConfigError, SlimError
+from identity.log import logger
 
 CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""

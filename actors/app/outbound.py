@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from loguru import logger
 from thespian.actors import ActorAddress
 
 from actors.app.collaborators import Collaborators
@@ -22,6 +21,7 @@ from actors.messages.wire import ONE, Frame, SessionMessage
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
+from identity.log import logger
 from identity.protocols import RotatingProvider
 
 EARLY = 4096

@@ -6,11 +6,10 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import Any
 
-from loguru import logger
-
 from actors.messages.session import Resolved
 from actors.system.tasks import SpawnTask
 from identity.errors import AuthError, InvalidToken, SlimError
+from identity.log import logger
 from identity.protocols import KeysMissing, Verifier
 
 Then = Callable[[Resolved], None]

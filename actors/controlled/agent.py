@@ -14,7 +14,6 @@ import itertools
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
 from actors.controlled.directions import Directions
@@ -50,6 +49,7 @@ from actors.routing.view import RouteView
 from actors.system import Cancellable, LoopActor, handles
 from actors.system.tasks import SpawnTask
 from identity.errors import InvalidToken, SlimError
+from identity.log import logger
 from identity.protocols import KeysMissing, Provider, Verifier
 
 FETCHING = 64

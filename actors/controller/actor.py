@@ -12,13 +12,13 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
 from actors.controller.controller import Controller
 from actors.controller.turn import ControllerTurn, Respond, Save, Told, ToNode
 from actors.messages.controller import Asked
 from actors.system import Cancellable, LoopActor, handles
+from identity.log import logger
 
 RESOLUTION = 1 << 20
 """Steps of the random number that a turn has."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
 from actors.alarm import Alarm
@@ -59,9 +58,10 @@ from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.sender import WINDOW
 from actors.session.turn import Turn
 from actors.system import Cancellable, Directive, LoopActor, handles
+from identity.log import logger
 
 if TYPE_CHECKING:
-    from loguru import Logger
+    from identity.log import FloorLog
 
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
@@ -254,7 +254,7 @@ class SessionActor(LoopActor):
         alarm = refused.alarming and self._alarm.is_due(self._clock())
         self._log().log("WARNING" if alarm else "DEBUG", "message refused", cause=refused.reason)
 
-    def _log(self) -> Logger:
+    def _log(self) -> FloorLog:
         # Bound when there is something to say, which for most sessions is little.
         return logger.bind(session=self._core.session_id, name=str(self._core.local))
 

@@ -25,7 +25,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from loguru import logger
 from thespian.actors import (
     Actor,
     ActorAddress,
@@ -47,6 +46,7 @@ from actors.system.host import Host
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Directive, Restarts, Supervision
 from actors.system.watch import FileWatch
+from identity.log import logger
 
 _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessage)
 # What an actor (or a callback) may throw without harm to the loop; a stray CancelledError included.

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from loguru import logger
 from thespian.actors import (
     Actor,
     ActorAddress,
@@ -40,6 +39,7 @@ from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
 from actors.system.vocabulary import MessageCodec
 from actors.telemetry import Registry
+from identity.log import logger
 
 ACTOR_BUDGET = 64
 """Messages that one actor handles before the next has its turn."""

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from loguru import logger
-
 from actors.errors import SlimTimeout
 from actors.messages.session import SessionAnnounced
 from gateway.api.session import Session
 from gateway.api.waiters import Waiters
+from identity.log import logger
 
 
 class Arrivals:

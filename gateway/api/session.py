@@ -8,8 +8,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from loguru import logger
-
 from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import (
     Adopt,
@@ -54,6 +52,7 @@ from gateway.api.requests import OpenRequests
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.session_inbox import SessionInbox
 from identity.errors import ConfigError, SlimError
+from identity.log import logger
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem

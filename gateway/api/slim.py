@@ -10,8 +10,6 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, Unpack, overload
 from weakref import WeakSet, WeakValueDictionary
 
-from loguru import logger
-
 from actors.errors import ConnectionLost, NotConnected, SessionClosed
 from actors.messages.routing import ConnectionState, Status, StatusReport
 from actors.messages.session import (
@@ -59,6 +57,7 @@ from gateway.node.identity_use import identity_id
 from gateway.surroundings import current
 from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
+from identity.log import logger
 from identity.protocols import Provider, Verifier
 
 T = TypeVar("T")

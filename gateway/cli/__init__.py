@@ -17,7 +17,7 @@ from gateway.api.version import get_version
 from gateway.cli import bench, config, controller, ctl, demo, start, talk, token
 from gateway.cli.environment import said
 from gateway.cli.remedies import sentence
-from gateway.telemetry.tracing import log_to_stderr
+from gateway.telemetry.log import FORMATS, log_to_stderr
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
@@ -43,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
         choices=("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
         help="what is logged to standard error (default: WARNING)",
     )
+    top.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default="text",
+        help="how a line of the log is written (default: text)",
+    )
     top.add_argument("--version", action="version", version=f"callboard {get_version()}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for add in COMMANDS:
@@ -66,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     arguments = parser().parse_args(argv)
     arguments.said = said(sys.argv[1:] if argv is None else argv)
-    log_to_stderr(arguments.log_level or "WARNING")
+    log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:
         return int(arguments.run(arguments) or 0)

@@ -19,7 +19,7 @@ from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from gateway.node.runner import run
-from gateway.telemetry.tracing import log_to_stderr
+from gateway.telemetry.log import log_to_stderr
 from identity.errors import SlimError
 from identity.provider import IdentityProvider, IdentityVerifier
 

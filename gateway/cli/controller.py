@@ -13,7 +13,7 @@ import gateway
 from gateway.controller.config import ControllerConfig, load
 from gateway.controller.process import ControllerProcess
 from gateway.node.runner import run
-from gateway.telemetry.tracing import log_to_stderr
+from gateway.telemetry.log import log_to_stderr
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,8 +59,8 @@ def configuration(arguments: argparse.Namespace) -> ControllerConfig:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = configuration(arguments)
-    if config.log_level:
-        log_to_stderr(config.log_level.upper())
+    if config.log_level and not arguments.log_level:
+        log_to_stderr(config.log_level, arguments.log_format)
     return run(_serve(config))
 
 

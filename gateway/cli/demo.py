@@ -18,6 +18,7 @@ from typing import Any
 
 from gateway.config import TRANSPORTS
 from gateway.node.runner import run as run_loop
+from gateway.telemetry.log import may_colour
 from identity.errors import SlimError
 
 PLAYERS = ("ada", "ben", "cleo", "dan")
@@ -43,10 +44,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 class Transcript:
-    """Prints what happens; in colour on a terminal (and NO_COLOR unset)."""
+    """Prints what happens; in colour on a terminal that may have it."""
 
     def __init__(self) -> None:
-        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._colour = may_colour(sys.stdout)
         self._started = time.monotonic()
 
     def scene(self, title: str) -> None:

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from loguru import logger
-
 from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
@@ -19,6 +17,7 @@ from gateway.node.node import Node, examine, unserved
 from gateway.node.runner import run
 from gateway.telemetry.tracing import start_tracing
 from identity.errors import ConfigError
+from identity.log import logger
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,7 +44,9 @@ def run_node(arguments: argparse.Namespace) -> int:
         raise ConfigError(document.sentence(error), field=error.field) from error
     if config.tracing is not None:
         level = arguments.log_level
-        start_tracing(replace(config.tracing, levels={"": level}) if level else config.tracing)
+        start_tracing(
+            replace(config.tracing, levels={"": level}) if level else config.tracing, arguments.log_format
+        )
     for note in config.notes:
         logger.info(document.at(note.field, f"{note.field}: {note.text}"))
     keep_freed_memory()

@@ -60,7 +60,7 @@ class TelemetryConfig:
 class TracingConfig:
     """What is logged: `levels` by module, that of all others under ""."""
 
-    levels: Mapping[str | None, str | int | bool]
+    levels: Mapping[str, str]
     thread_names: bool = True
     thread_ids: bool = False
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
@@ -93,12 +93,12 @@ def _telemetry(section: Section, values: dict[str, Any] | None) -> TelemetryConf
     )
 
 
-def _levels(section: Section, level: str, filters: Any) -> dict[str | None, str | int | bool]:
-    """loguru's form of a level for everything and others for some modules."""
+def _levels(section: Section, level: str, filters: Any) -> dict[str, str]:
+    """A level for everything and others for some modules."""
     where = section.at("filters")
     if not isinstance(filters, list | tuple):
         raise ConfigError(f"{where}: expected a list of texts", field=where)
-    levels: dict[str | None, str | int | bool] = {"": _level(level, section.at("log_level"))}
+    levels: dict[str, str] = {"": _level(level, section.at("log_level"))}
     for text in filters:
         if not isinstance(text, str):
             raise ConfigError(f"{where}: expected texts such as 'gateway=debug', got {text!r}", field=where)

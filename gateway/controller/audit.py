@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from actors.messages.controller import (
     AddParticipant,
     AddRoute,
@@ -24,6 +22,7 @@ from actors.messages.controller import (
     Result,
 )
 from identity.errors import ConfigError
+from identity.log import logger
 
 TEXT_SIZE = 512
 """Characters of one text in a line at most."""

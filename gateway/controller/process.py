@@ -7,8 +7,6 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from loguru import logger
-
 from actors.controller.actor import ControllerActor
 from actors.controller.controller import Controller
 from actors.messages import VOCABULARY
@@ -24,6 +22,7 @@ from gateway.controller.southbound import PATH, Southbound
 from gateway.controller.store import MemoryStore, SqliteStore
 from gateway.security.auth import bearer_verifier
 from gateway.security.material import Side, TlsSource
+from identity.log import logger
 
 LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
 

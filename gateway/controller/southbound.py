@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from loguru import logger
 
 from actors.messages.controller import (
     AddParticipant,
@@ -56,6 +55,7 @@ from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
 from identity.errors import AuthError
+from identity.log import logger
 
 PATH = "/controller.proto.v1.ControllerService/OpenControlChannel"
 REGISTRATION = 15.0

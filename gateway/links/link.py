@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from loguru import logger
 
 from actors.errors import ProtocolError
 from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkRestored
@@ -20,6 +19,7 @@ from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Stream, StreamStatus
 from gateway.surroundings import Surroundings, current
 from identity.errors import SlimError
+from identity.log import logger
 
 CLOSE_TIME = 5.0
 """Seconds that a stream which is being closed has to write out what was accepted, and its peer to end it."""

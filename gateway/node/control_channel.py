@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
-from loguru import logger
 
 from actors.messages.controller import Configure, Held, ItemOutcome, NamesTold, Order, OrderDone
 from actors.messages.routing import RouteEntry
@@ -21,6 +20,7 @@ from gateway.controller.records import read_configure, read_order, write_name, w
 from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
+from identity.log import logger
 
 T = TypeVar("T")
 

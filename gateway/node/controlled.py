@@ -14,8 +14,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from loguru import logger
-
 from actors.controller import names
 from actors.controller.turn import Declined
 from actors.errors import AlreadyConnected, NotConnected
@@ -47,6 +45,7 @@ from gateway.proto import controller_pb2 as pb
 from gateway.security.auth import bearer_verifier, client_auth, order_provider, server_auth
 from gateway.security.material import Side, TlsSource
 from identity.errors import SlimError
+from identity.log import logger
 from identity.protocols import Provider, Verifier
 
 PATH = "/controller.proto.v1.ControllerService/OpenControlChannel"

@@ -13,8 +13,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
-from loguru import logger
-
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
 from actors.app.lasting import Lasting
@@ -52,6 +50,7 @@ from gateway.node.gateway_actor import Gateway
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, current
+from identity.log import logger
 from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5

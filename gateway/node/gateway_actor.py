@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
 
 from actors.messages.routing import (
@@ -27,6 +26,7 @@ from actors.routing.connection import Connection
 from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
+from identity.log import logger
 
 
 class _Gathering(NamedTuple):

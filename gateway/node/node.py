@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from loguru import logger
-
 from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
@@ -21,6 +19,7 @@ from gateway.node.data_plane import DataPlane
 from gateway.security.auth import client_auth, server_auth
 from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
+from identity.log import logger
 
 WILDCARD = "*"
 

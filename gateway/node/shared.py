@@ -11,10 +11,9 @@ import asyncio
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from loguru import logger
-
 from gateway.node.data_plane import DataPlane
 from gateway.surroundings import Surroundings, current
+from identity.log import logger
 
 LAST_GRACE = 2.0
 """Seconds that the end of the loop may take: one half for the sessions, one for the connections."""

@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from loguru import logger
-
 from gateway.config import AuthConfig, JwtKeyConfig
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.log import logger
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import IdentityRole

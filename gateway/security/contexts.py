@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
 from gateway.config import TlsConfig
 from gateway.security.material import TlsSource
 from identity.authorities import load_system_authorities
 from identity.errors import AuthError, ConfigError, SlimError
+from identity.log import logger
 from identity.spiffe import TlsMaterial
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from enum import Enum
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from loguru import logger
 
 from gateway.config import Material, SpiffePeers, SpireSource, TlsConfig
 from identity.authorities import plain_pem
 from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.log import logger
 from identity.spiffe import (
     AsyncX509Source,
     SourceTls,

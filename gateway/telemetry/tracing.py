@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from loguru import logger
-
 from gateway.config import Section
 from gateway.config.tracing import TelemetryConfig, TracingConfig
+from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError
 
 _INSTALL = "pip install 'callboard[tracing]'"
@@ -17,18 +15,7 @@ _INSTALL = "pip install 'callboard[tracing]'"
 _EXPORT_TIMEOUT = 3
 """Seconds for one export: how long a program whose collector is gone may be held up at its end, twice."""
 
-FLOORS = ("gateway", "actors", "identity")
-"""The packages whose log is off until somebody asks for it."""
-
 _initialized = False
-
-
-def log_to_stderr(level: str | int, **more: Any) -> None:
-    """Turn the log of the three floors on, from `level` up; `more` as for loguru's `add`."""
-    logger.remove()
-    logger.add(sys.stderr, level=level, **more)
-    for floor in FLOORS:
-        logger.enable(floor)
 
 
 class Done:
@@ -42,7 +29,8 @@ class Done:
 def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     """Log to standard error, and export when `opentelemetry.enabled`. The first call wins.
 
-    Without it nothing is logged at all. loguru's other sinks are replaced.
+    Without it the standard library's rules hold: WARNING and above, where the application shows them. What
+    the application logs itself, and its handlers and sinks, stay as they are.
 
     Keys: `log_level` ("info"), `display_thread_names` (True), `display_thread_ids` (False), `filters`
     (["gateway=debug", ...]), `opentelemetry` {`enabled`, `grpc` {`endpoint`, `headers`},
@@ -51,17 +39,15 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     return start_tracing(TracingConfig.read(Section(config or {}, "")))
 
 
-def start_tracing(config: TracingConfig) -> Done:
-    """`init_tracing`, of what was read already."""
+def start_tracing(config: TracingConfig, form: str = "text") -> Done:
+    """`init_tracing`, of what was read already; `form` is one of gateway.telemetry.log.FORMATS."""
     global _initialized
     if _initialized:
         return Done()
     if config.telemetry.enabled:
         _export(config.telemetry)
     _initialized = True
-    thread = ("{thread.name} " if config.thread_names else "") + ("{thread.id} " if config.thread_ids else "")
-    line = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} " + thread + "{name}: {message} {extra}"
-    log_to_stderr(0, filter=dict(config.levels), format=line)
+    log_to_stderr(config.levels, form, thread_names=config.thread_names, thread_ids=config.thread_ids)
     return Done()
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from loguru import logger as project_log
 
 from identity import files
 from identity.cloud.models import Logger
 from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.log import LEVELS, logger_of
+from identity.log import logger as project_log
 
 FILE_LIMIT = 256 * 1024
 
@@ -48,12 +49,19 @@ def host_url(host: str, what: str) -> str:
 
 
 def log_to(logger: Logger | None, environ: Mapping[str, str] | None = None) -> Callable[[str], None]:
-    """Where lines go: to the caller's logger, with S2IAM_DEBUGGING=true to the project's log, or nowhere."""
+    """Where lines go: to the caller's logger, with S2IAM_DEBUGGING=true to standard error, or nowhere."""
     if logger is not None:
         return logger.log
     if (os.environ if environ is None else environ).get("S2IAM_DEBUGGING", "").lower() == "true":
-        return project_log.bind(part="cloud").info
+        return _printed
     return _nowhere
+
+
+def _printed(line: str) -> None:
+    project_log.info(line, part="cloud")
+    # Whoever sets the variable wants to see it, also in a program that shows warnings only.
+    if not logger_of(__name__).isEnabledFor(LEVELS["INFO"]):
+        print(f"s2iam: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _nowhere(_message: str) -> None:

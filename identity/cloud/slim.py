@@ -10,12 +10,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Self, Unpack
 
-from loguru import logger as log
-
 from identity.cloud.claims import expiry_claim, text_claim, unverified_claims
 from identity.cloud.exchange import JwtOptions, get_jwt
 from identity.cloud.models import JWTType
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
+from identity.log import logger as log
 from identity.renewal import RenewalSchedule
 from identity.variant import Variant
 

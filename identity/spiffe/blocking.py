@@ -11,8 +11,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Generic, Self, TypeVar
 
-from loguru import logger
-
+from identity.log import logger
 from identity.spiffe.background import background_loop, run
 from identity.spiffe.errors import ArgumentError, WorkloadApiError
 from identity.spiffe.jwt_bundle import JwtBundle, JwtBundleSet

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from loguru import logger
-
+from identity.log import logger
 from identity.spiffe.errors import ArgumentError, WorkloadApiError
 
 ENVIRONMENT_VARIABLE = "SPIFFE_ENDPOINT_SOCKET"

@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from loguru import logger
-
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
+from identity.log import logger
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.protocols import Claims, KeysMissing
 from identity.renewal import RenewalSchedule

@@ -14,8 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from typing import Generic, Self, TypeVar
 
-from loguru import logger
-
+from identity.log import logger
 from identity.spiffe.errors import JwtSourceError, WorkloadApiError, X509SourceError
 from identity.spiffe.jwt_bundle import JwtBundle, JwtBundleSet
 from identity.spiffe.jwt_svid import JwtSvid

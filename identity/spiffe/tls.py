@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from loguru import logger
-
 from identity.errors import ConfigError
+from identity.log import logger
 from identity.spiffe.certificates import (
     MAX_CHAIN,
     MAX_FILE_BYTES,

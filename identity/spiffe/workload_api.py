@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from loguru import logger
 
+from identity.log import logger
 from identity.spiffe.endpoint import (
     can_check_socket_owner,
     check_socket_owner,

@@ -13,8 +13,12 @@ from gateway import ConfigError, init_tracing
 
 PROGRAM = """
 import asyncio, sys
-from loguru import logger
+import loguru
 from gateway import init_tracing
+from identity.log import FloorLog
+names = dict(__name__="gateway.links.link", logger=FloorLog())
+exec("def say(level, what): getattr(logger, level)(what)", names)
+say = names["say"]
 {}
 """
 
@@ -53,10 +57,10 @@ def test_mistakes_are_named(config: dict[str, Any], where: str) -> None:
 def test_it_takes_effect_when_called_and_may_be_awaited() -> None:
     _, errors = run(
         "done = init_tracing({'log_level': 'warn', 'filters': ['noisy=error']})\n"
-        "logger.info('quiet')\nlogger.warning('heard')\n"
+        "say('info', 'quiet')\nsay('warning', 'heard')\n"
         "async def main(): await done; await init_tracing({'log_level': 'debug'})\n"
         "asyncio.run(main())\n"
-        "logger.debug('first call wins')\n"
+        "say('debug', 'first call wins')\n"
     )
     assert "heard" in errors
     assert "quiet" not in errors
@@ -65,14 +69,14 @@ def test_it_takes_effect_when_called_and_may_be_awaited() -> None:
 
 def test_levels_by_module() -> None:
     _, errors = run(
-        "init_tracing({'log_level': 'error', 'filters': ['__main__=debug']})\nlogger.debug('heard')"
+        "init_tracing({'log_level': 'error', 'filters': ['gateway.links=debug']})\nsay('debug', 'heard')"
     )
     assert "heard" in errors
 
 
 def test_threads_are_shown_as_asked() -> None:
-    shown = run("init_tracing({})\nlogger.info('x')")[1]
-    hidden = run("init_tracing({'display_thread_names': False})\nlogger.info('x')")[1]
+    shown = run("init_tracing({})\nsay('info', 'x')")[1]
+    hidden = run("init_tracing({'display_thread_names': False})\nsay('info', 'x')")[1]
     assert "MainThread" in shown
     assert "MainThread" not in hidden
 
