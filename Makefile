@@ -16,13 +16,20 @@ help:
 install: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e . --group dev
+	@python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "callboard needs Python 3.11 or newer, which $$python is not: say which, as in" \
+	    "rm -rf $(VENV) && make install PYTHON=python3.12" >&2; exit 1; }
+	@echo "1 of 3: a Python environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@echo "2 of 3: callboard and what it and its tests need (about half a minute)"
+	@$(BIN)/pip install --disable-pip-version-check -c requirements.lock -e . --group dev
+	@echo "3 of 3: the originals that tests compare with, where they fit"
 	@for peer in $$($(BIN)/python .ci/group.py peers); do \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: -c requirements.lock "$$peer" \
 	    || echo "note: $$peer does not install here; the tests that need it will skip"; done
-	touch $@
+	@touch $@
 
 demo: install
 	$(BIN)/callboard demo

@@ -7,6 +7,7 @@ Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -16,8 +17,9 @@ from typing import TextIO
 from gateway.api.version import get_version
 from gateway.cli import bench, config, controller, ctl, demo, start, talk, token
 from gateway.cli.environment import said
+from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
-from gateway.telemetry.log import FORMATS, log_to_stderr
+from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
@@ -34,25 +36,13 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    top = argparse.ArgumentParser(
-        prog="callboard", description="An actor-model message broker that speaks SLIM."
-    )
-    top.add_argument(
-        "--log-level",
-        type=str.upper,
-        choices=("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
-        help="what is logged to standard error (default: WARNING)",
-    )
-    top.add_argument(
-        "--log-format",
-        choices=FORMATS,
-        default="text",
-        help="how a line of the log is written (default: text)",
-    )
+    top = CommandParser(prog="callboard", description="An actor-model message broker that speaks SLIM.")
     top.add_argument("--version", action="version", version=f"callboard {get_version()}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands: argparse._SubParsersAction[argparse.ArgumentParser]
+    commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
     for add in COMMANDS:
         add(commands)
+    add_log_options(top)
     return top
 
 
@@ -70,8 +60,13 @@ def _show_warning(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
-    arguments = parser().parse_args(argv)
-    arguments.said = said(sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a character is no reason to end.
+            stream.reconfigure(errors="backslashreplace")
+    arguments = parser().parse_args(words)
+    arguments.said = said(words)
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:

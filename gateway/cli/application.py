@@ -8,16 +8,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from actors.names import Name
 from gateway.api.session_config import SessionConfiguration
 from gateway.api.slim import Slim
 from gateway.cli.environment import refuse_idle
 from gateway.cli.identity import identity
+from gateway.config import ClientConfig
 from identity.errors import ConfigError
 
 RELIABILITY = ("--timeout", "--retries", "--best-effort")
 """What only who opens a session decides."""
+
+CONNECTION = (
+    "--ca",
+    "--tls-cert",
+    "--tls-key",
+    "--tls-server-name",
+    "--tls-skip-verify",
+    "--auth-basic",
+    "--auth-token",
+)
+"""What goes with an address, beside --connect."""
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:46357"
 
@@ -28,9 +41,16 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         "--connect",
         default=DEFAULT_ENDPOINT,
         metavar="URL",
-        help=f"the node: http://HOST:PORT, or https:// for TLS (default: {DEFAULT_ENDPOINT})",
+        help="the node: http://[USER:PASSWORD@]HOST:PORT, https:// for TLS, or unix:///PATH "
+        f"(default: {DEFAULT_ENDPOINT})",
     )
     parser.add_argument("--ca", metavar="FILE", help="trust this authority for https")
+    parser.add_argument("--tls-cert", metavar="FILE", help="certificate to show, PEM")
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key, PEM")
+    parser.add_argument("--tls-server-name", metavar="NAME", help="what its certificate is checked for")
+    parser.add_argument("--tls-skip-verify", action="store_true", help="take any certificate")
+    parser.add_argument("--auth-basic", metavar="USER:PASSWORD", help="show these when connecting")
+    parser.add_argument("--auth-token", metavar="FILE", help="show the token in this file when connecting")
 
 
 def add_reliability(parser: argparse.ArgumentParser) -> None:
@@ -55,17 +75,93 @@ def session_config(arguments: argparse.Namespace, *, group: bool = False) -> Ses
     return kind(timedelta(seconds=arguments.timeout), arguments.retries, arguments.enable_mls)
 
 
+_FLAGS = {
+    "tls.source": "--tls-cert",
+    "server_name": "--tls-server-name",
+    "tls": "--ca",
+    "auth": "--auth-basic",
+}
+"""By which flag a key of the connection's configuration is said; of all others it is --connect."""
+
+
 def client_config(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The connection's configuration dict."""
+    """The connection's configuration dict. Raises ConfigError naming the flag."""
     url: str = arguments.connect
     if url.startswith("{"):
-        return parse_json(url, "--connect")
+        refuse_idle(arguments, CONNECTION, "where --connect is JSON")
+        made = parse_json(url, "--connect")
+    else:
+        url, credentials = _without_credentials(url)
+        made = {"endpoint": url, "tls": _tls(arguments, url), **_auth(arguments, credentials)}
+        if arguments.tls_server_name:
+            made["server_name"] = arguments.tls_server_name
+    try:
+        ClientConfig.read(made)
+    except ConfigError as error:
+        field = error.field or ""
+        flag = next((flag for key, flag in _FLAGS.items() if field.startswith(key)), "--connect")
+        if arguments.connect.startswith("{"):
+            flag = "--connect"
+        raise ConfigError(f"{flag}: {error}", field=error.field) from error
+    return made
+
+
+def _tls(arguments: argparse.Namespace, url: str) -> dict[str, Any]:
     tls: dict[str, Any] = {"insecure": not url.startswith("https://")}
-    if arguments.ca and tls["insecure"]:
-        raise ConfigError("--ca goes with an https:// address: give --connect https://HOST:PORT", field="ca")
+    given = {
+        "--ca": arguments.ca,
+        "--tls-cert": arguments.tls_cert,
+        "--tls-key": arguments.tls_key,
+        "--tls-server-name": arguments.tls_server_name,
+        "--tls-skip-verify": arguments.tls_skip_verify,
+    }
+    if tls["insecure"]:
+        for flag in (flag for flag, value in given.items() if value):
+            raise ConfigError(
+                f"{flag} goes with an https:// address: give --connect https://HOST:PORT",
+                field=flag.removeprefix("--").replace("-", "_"),
+            )
+    if bool(arguments.tls_cert) != bool(arguments.tls_key):
+        raise ConfigError("--tls-cert FILE and --tls-key FILE go together", field="tls")
     if arguments.ca:
         tls["ca_source"] = {"type": "file", "path": arguments.ca}
-    return {"endpoint": url, "tls": tls}
+    if arguments.tls_cert:
+        tls["source"] = {"type": "file", "cert": arguments.tls_cert, "key": arguments.tls_key}
+    if arguments.tls_skip_verify:
+        tls["insecure_skip_verify"] = True
+    return tls
+
+
+def _without_credentials(url: str) -> tuple[str, str]:
+    """An address, and the user:password that stood in it: no list or log shall show them."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    credentials, at, host = authority.rpartition("@")
+    if not at or scheme == "unix":
+        return url, ""
+    return f"{scheme}{separator}{host}{slash}{path}", unquote(credentials)
+
+
+def _auth(arguments: argparse.Namespace, in_url: str) -> dict[str, Any]:
+    given = [
+        flag
+        for flag, value in (
+            ("--auth-basic", arguments.auth_basic),
+            ("--auth-token", arguments.auth_token),
+            ("user and password in --connect", in_url),
+        )
+        if value
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)}: give one of them", field="auth")
+    if arguments.auth_token:
+        return {"auth": {"type": "static_jwt", "file": arguments.auth_token}}
+    if not given:
+        return {}
+    user, colon, password = (arguments.auth_basic or in_url).partition(":")
+    if not (user and colon and password):
+        raise ConfigError(f"{given[0]}: expected USER:PASSWORD", field="auth")
+    return {"auth": {"type": "basic", "username": user, "password": password}}
 
 
 def positive(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Coroutine
@@ -29,6 +30,7 @@ from gateway.cli.application import (
 )
 from gateway.cli.environment import add_environment, refuse_idle
 from gateway.cli.identity import add_identity
+from gateway.cli.lines import lines
 from gateway.node.runner import run
 from identity.errors import ConfigError, SlimError
 
@@ -40,9 +42,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the three commands to a parser."""
     send = commands.add_parser("send", help="send messages to one application", description="Send and exit.")
     send.add_argument("--to", required=True, metavar="ORG/NS/APP", help="whom to")
-    send.add_argument("--count", type=positive, default=1, metavar="N", help="how often (1)")
+    send.add_argument("--count", type=positive, default=1, metavar="N", help="how often, each (1)")
     send.add_argument("--wait-reply", action="store_true", help="print one answer per message")
-    send.add_argument("message", help='what to say; "-" sends standard input line by line')
+    send.add_argument("message", help='what to say; "-" sends standard input line by line, as it comes')
     send.set_defaults(run=lambda arguments: run(_send(arguments)))
 
     listen = commands.add_parser(
@@ -71,19 +73,28 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 async def _send(arguments: argparse.Namespace) -> int:
     to, config = parse_name(arguments.to, "--to"), session_config(arguments)
-    # Before there is a session: nobody answers its pings while a terminal is read.
-    lines = sys.stdin.read().splitlines() if arguments.message == "-" else [arguments.message]
     async with application(arguments) as app:
         await app.set_route(to)
         session = await app.create_session(to, config)
         await session.established
         async with session:
-            for line in lines * arguments.count:
-                handle = await session.publish(line.encode())
-                await handle
-                if arguments.wait_reply:
-                    print(_text(await _answer(session)), flush=True)
+            async for line in _said(arguments.message):
+                for _ in range(arguments.count):
+                    handle = await session.publish(line)
+                    await handle
+                    if arguments.wait_reply:
+                        print(_text(await _answer(session)), flush=True)
     return 0
+
+
+async def _said(message: str) -> AsyncIterator[bytes]:
+    """What to send: the message, or each line of standard input as it comes."""
+    if message != "-":
+        # The bytes that were typed, UTF-8 or not.
+        yield os.fsencode(message)
+        return
+    async for line in lines(sys.stdin.fileno()):
+        yield line
 
 
 async def _answer(session: Session) -> Message:
@@ -168,12 +179,11 @@ async def _chat(arguments: argparse.Namespace) -> int:
                 _say(f"{_who(event.member)} left ({_shown(event.cause)})")
 
     async def say(session: Session) -> None:
-        reader = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         with contextlib.suppress(SessionClosed):
-            while line := (await reader.readline()).decode(errors="replace").rstrip("\n"):
-                handle = await session.publish(line.encode())
+            async for line in lines(sys.stdin.fileno()):
+                if not line:
+                    break
+                handle = await session.publish(line)
                 handle.when_failed(lambda error: _say(f"not everybody has it: {_shown(str(error))}"))
         done.set()
 

@@ -17,6 +17,9 @@ NO_WEBSOCKET = (
 
 def split(address: str, where: str = "endpoint") -> tuple[SplitResult, int | None]:
     """The parts of a URL, or of HOST:PORT alone, and the port. Raises ConfigError."""
+    if address.startswith("unix:") and not address.startswith("unix://"):
+        # As the gRPC library writes it.
+        address = "unix://" + address.removeprefix("unix:")
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
         port = parts.port

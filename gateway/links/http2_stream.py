@@ -141,7 +141,7 @@ class FastServer:
         )
         if isinstance(target, str):
             self._server = await serve(path=target)
-            return f"unix:{target}"
+            return f"unix://{target}"
         host, port = target
         self._server = await serve(host=host, port=port)
         shown = f"[{host}]" if ":" in host else host

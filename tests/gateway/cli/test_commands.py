@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,57 @@ def test_send_takes_lines_of_standard_input(run, node: str) -> None:
         "two",
         r"\x1b[31mthree",
     ]
+
+
+def test_lines_are_sent_as_they_come(run, node: str) -> None:
+    listening = run("listen", *who("tail", node))
+    listening.until("-- listening")
+    sending = run("send", *who("writer", node), "--to", "org/cli/tail", "-")
+    for word in ("one", "two"):
+        sending.say(word)
+        listening.until(f"org/cli/writer: {word}\n")
+    sending.process.send_signal(signal.SIGINT)
+    assert sending.end() == 130
+    assert sending.err == ""
+
+
+def test_bytes_that_are_no_text(run, node: str, tmp_path: Path) -> None:
+    """In arguments, from a file on standard input, and to a terminal that knows ASCII alone."""
+    listening = run("listen", *who("raw", node), "--count", "3", PYTHONIOENCODING="ascii")
+    listening.until("-- listening")
+    source = tmp_path / "lines"
+    source.write_bytes(b"\xff\xfe\n" + "Grüße\r\n".encode())
+    send = [CALLBOARD, "send", *who("writer", node), "--to", "org/cli/raw"]
+    with source.open("rb") as lines:
+        assert subprocess.run([*send, "-"], stdin=lines, timeout=WAIT, check=False).returncode == 0
+    assert subprocess.run([*send, b"a\xe9"], timeout=WAIT, check=False).returncode == 0
+    assert listening.end() == 0
+    said = [line.partition(": ")[2] for line in listening.out.splitlines()]
+    assert said == [r"\xff\xfe", r"Gr\xfc\xdfe", r"a\xe9"]
+
+
+def test_the_address_of_a_socket_is_one_to_connect_to(run, tmp_path: Path) -> None:
+    node = run("start", "--insecure", "--listen", f"unix:{tmp_path}/n.sock")
+    address = node.until(r"listening on (\S+)")[1]
+    assert address == f"unix://{tmp_path}/n.sock"
+    for spelling in (address, f"unix:{tmp_path}/n.sock"):
+        listening = run("listen", *who("bob", spelling))
+        listening.until("-- listening")
+
+
+def test_user_and_password_for_a_node(run) -> None:
+    node = run("start", "--insecure", "--listen", "127.0.0.1:0", "--basic-auth", "me:a@b")
+    address = node.until(r"listening on (\S+)")[1]
+    ways = (
+        (f"http://me:a%40b@{address}",),
+        (f"http://{address}", "--auth-basic", "me:a@b"),
+    )
+    for url, *more in ways:
+        listening = run("listen", *who("bob", url), *more)
+        listening.until("-- listening")
+    refused = run("listen", *who("bob", f"http://me:no-such@{address}"))
+    assert refused.end() == 1
+    assert "no-such" not in refused.err
 
 
 def test_chat(run, node: str) -> None:
@@ -185,6 +237,8 @@ def test_demo(run) -> None:
 
 # Mistakes
 
+CLIENT = ("listen", "--name", "a/b/c", "--shared-secret", SECRET)
+
 USAGE: dict[str, tuple[Lines, str]] = {
     "neither plain nor TLS": (
         ("start",),
@@ -260,6 +314,27 @@ USAGE: dict[str, tuple[Lines, str]] = {
     ),
     "no command": ((), "the following arguments are required: COMMAND"),
     "no such command": (("begin",), "invalid choice: 'begin'"),
+    "a mistyped command": (("lisen",), "; did you mean listen?"),
+    "a mistyped option": (
+        (*CLIENT, "--conect", "x"),
+        "unrecognized arguments: --conect x; did you mean --connect?",
+    ),
+    "a mistyped level": ((*CLIENT, "--log-level", "debgu"), "; did you mean DEBUG?"),
+    "a wrong address by its flag": (
+        (*CLIENT, "--connect", "ftp://x:1"),
+        "--connect: endpoint: expected http",
+    ),
+    "half a certificate": (
+        (*CLIENT, "--connect", "https://x:1", "--tls-cert", "c"),
+        "--tls-cert FILE and --tls-key FILE go together",
+    ),
+    "a certificate for nothing": ((*CLIENT, "--tls-skip-verify"), "--tls-skip-verify goes with an https://"),
+    "half of a user": ((*CLIENT, "--auth-basic", "me"), "--auth-basic: expected USER:PASSWORD"),
+    "two users": (
+        (*CLIENT, "--auth-basic", "me:x", "--connect", "http://you:y@x:1"),
+        "--auth-basic and user and password in --connect: give one of them",
+    ),
+    "flags beside JSON": ((*CLIENT, "--connect", "{}", "--auth-basic", "a:b"), "--auth-basic does nothing"),
 }
 
 
@@ -280,6 +355,14 @@ def test_a_mistake_is_one_sentence(capfd: pytest.CaptureFixture[str], arguments:
     assert text in last
     assert err.startswith("usage: ") or err == last + "\n"
     assert SECRET not in err
+
+
+@pytest.mark.parametrize("words", [("--log-level", "debug", "listen"), ("listen", "--log-level", "DEBUG")])
+def test_the_log_before_and_behind_the_command(words: Lines) -> None:
+    from gateway.cli import parser
+
+    arguments = parser().parse_args([*words, "--name", "a/b/c", "--log-format", "json"])
+    assert (arguments.log_level, arguments.log_format) == ("DEBUG", "json")
 
 
 def test_a_mistake_as_a_process(run) -> None:

@@ -1,0 +1,80 @@
+"""The command line's parser: options of the log before and behind the command, and what typos may mean."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from gateway.telemetry.log import FORMATS
+
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
+
+_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+_UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An ArgumentParser that suggests. Those of its commands are of the same kind."""
+
+    _words: Sequence[str] = ()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = tuple(args or ())
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message + self._suggestion(message))
+
+    def _suggestion(self, message: str) -> str:
+        if choice := _CHOICE.search(message):
+            return _meant(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        if unknown := _UNKNOWN.match(message):
+            options = {flag for parser in self._reached() for flag in parser._option_string_actions}
+            for word in unknown[1].split():
+                if word.startswith("--") and (meant := _meant(word.partition("=")[0], sorted(options))):
+                    return meant
+        return ""
+
+    def _reached(self) -> Iterator[argparse.ArgumentParser]:
+        """This parser and those of the commands that the command line names."""
+        parser: argparse.ArgumentParser = self
+        yield parser
+        for word in self._words:
+            inner = commands_of(parser).get(word)
+            if inner is not None:
+                parser = inner
+                yield parser
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands of a parser, by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def add_log_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> None:
+    """`--log-level` and `--log-format`, for a parser and all its commands."""
+    # Without a default of their own, those of a command leave alone what was said before it.
+    level, form = (None, "text") if anew else (argparse.SUPPRESS, argparse.SUPPRESS)
+    parser.add_argument(
+        "--log-level",
+        type=str.upper,
+        choices=LEVELS,
+        help="what is logged to standard error (default: WARNING)",
+        default=level,
+    )
+    parser.add_argument(
+        "--log-format", choices=FORMATS, default=form, help="of the log's lines (default: text)"
+    )
+    for command in {id(one): one for one in commands_of(parser).values()}.values():
+        add_log_options(command, anew=False)
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
