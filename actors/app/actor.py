@@ -21,7 +21,7 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
-from actors.alarm import Alarm
+from actors.alarm import Alarm, SourceAlarms
 from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
@@ -177,6 +177,7 @@ class AppActor(LoopActor):
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
         self._alarm = Alarm()
+        self._strangers = SourceAlarms()
         self._outbound = AppOutbound(
             connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
         )
@@ -277,7 +278,10 @@ class AppActor(LoopActor):
                     level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
                     self._log.log(level, "refused {}", effect.reason)
                 case Dropped():
-                    self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
+                    if effect.alarming and self._strangers.is_due(effect.source, turn.now):
+                        self._log.warning("dropped {}{}", effect.reason, self._strangers.told())
+                    else:
+                        self._log.debug("dropped {}", effect.reason)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
@@ -497,9 +501,13 @@ class AppActor(LoopActor):
         message, config, destination, leads, instead_of = invitation
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
-            self._log.warning(
-                "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
-            )
+            if self._strangers.is_due(message.source, self._with.clock()):
+                self._log.warning(
+                    "refused an invitation of {}: {} sessions are open{}",
+                    message.source,
+                    len(self._sessions),
+                    self._strangers.told(),
+                )
             return
         crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
         # Under the name that was invited, which need not be the first one of this application.
