@@ -16,8 +16,8 @@ from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NoRoute
 from actors.messages.codec import Codec
-from actors.messages.routing import Forward, TooLarge
-from actors.messages.session import Congestion, IdentityRotated, PutOut, Unroutable
+from actors.messages.routing import Attached, Forward, TooLarge
+from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
 from actors.messages.wire import ONE, Frame, SessionMessage
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
@@ -98,12 +98,13 @@ class AppOutbound:
         sessions: Mapping[int, ActorAddress],
         send: Callable[[ActorAddress, Any], None],
         address: Callable[[], ActorAddress],
+        counts: OutboundCounts,
     ) -> None:
         self.token = ""
         """The latest that messages left with."""
         self.congested: set[int] = set()
         """Connections above their high-water mark."""
-        self.counts = OutboundCounts()
+        self.counts = counts
         self._own = own
         self._with = collaborators
         self._routes = routes
@@ -117,6 +118,16 @@ class AppOutbound:
         """What a new session is told."""
         told = self._with
         return WayOut(self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token)
+
+    def handle(self, message: Attached | TokenRenewed | TooLarge) -> None:
+        """What the node, a session and a connection tell of the way out."""
+        match message:
+            case Attached():
+                self.attached()
+            case TokenRenewed():
+                self.look_for_rotation()
+            case TooLarge():
+                self.too_large(message)
 
     def attached(self) -> None:
         """Others can answer from now on: what waited leaves."""
@@ -158,7 +169,7 @@ class AppOutbound:
             return
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:
-            logger.info("the identity was rotated", conn=self._own)
+            logger.info("identity rotated", conn=self._own)
             self.counts.rotations += 1
             for address in self._sessions.values():
                 self._send(address, IdentityRotated(self._generation))

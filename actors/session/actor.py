@@ -54,10 +54,11 @@ from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.failed import FailedSession
 from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.sender import WINDOW
 from actors.session.turn import Turn
-from actors.system import Cancellable, LoopActor, handles
+from actors.system import Cancellable, Directive, LoopActor, handles
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -86,7 +87,7 @@ class SessionActor(LoopActor):
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
-        self._core = core
+        self._core: SessionCore | FailedSession = core
         self._turn = Turn()
         self._app = app
         self._clock = clock
@@ -107,6 +108,19 @@ class SessionActor(LoopActor):
         self._alarm = Alarm()
         self._rotations = 0
         self._lingering = False
+
+    def failed(self, message: Any, _: ActorAddress, error: BaseException) -> Directive:
+        """The session is over, and says so to the application, at once or when it is adopted."""
+        core = self._core
+        if isinstance(core, FailedSession):
+            return Directive.STOP
+        cause = f"its actor failed: {type(error).__name__} on {type(message).__name__}"
+        self._core = over = FailedSession(core.session_id, core.local, core.destination, core.config, cause)
+        self._turn = Turn(self._clock())
+        over.last_words(self._turn)
+        self._perform(self._turn.effects)
+        self._arm()
+        return Directive.RESUME
 
     # Traffic first: it is what a session mostly gets.
 
@@ -238,7 +252,7 @@ class SessionActor(LoopActor):
         """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
         self._refused += 1
         alarm = refused.alarming and self._alarm.is_due(self._clock())
-        self._log().log("WARNING" if alarm else "DEBUG", "refused: {}", refused.reason)
+        self._log().log("WARNING" if alarm else "DEBUG", "message refused", cause=refused.reason)
 
     def _log(self) -> Logger:
         # Bound when there is something to say, which for most sessions is little.

@@ -64,13 +64,13 @@ class RestartSpec(NamedTuple):
 class Timer:
     """A wake-up to come: `cancel` it, any number of times, before or after it fired."""
 
-    __slots__ = ("_cell", "_handle", "_payload", "_period")
+    __slots__ = ("_cell", "_handle", "_payload", "_seconds")
 
-    def __init__(self, cell: Cell, period: timedelta, payload: Any) -> None:
+    def __init__(self, cell: Cell, seconds: float, payload: Any) -> None:
         self._cell = cell
-        self._period = period
+        self._seconds = seconds
         self._payload = payload
-        self._handle = cell.system.loop.call_later(period.total_seconds(), self._fire)
+        self._handle = cell.system.loop.call_later(seconds, self._fire)
 
     def cancel(self) -> None:
         """Prevent the wake-up. One that is in the mailbox already will still be handled."""
@@ -81,7 +81,8 @@ class Timer:
     def _fire(self) -> None:
         if self._cell.timers is not None:
             self._cell.timers.discard(self)
-        self._cell.deliver(WakeupMessage(self._period, self._payload), self._cell.address)
+        period = timedelta(seconds=self._seconds)
+        self._cell.deliver(WakeupMessage(period, self._payload), self._cell.address)
 
 
 class Cell:
@@ -229,7 +230,7 @@ class Cell:
         self.refused += 1
         self.system.refused += 1
         if self.refused & (self.refused - 1) == 0:
-            logger.warning("mailbox of {} {} is full: {} refused", self.kind, self.address, self.refused)
+            self.log("WARNING", "mailbox full", cause=f"{self.refused} refused of more than {self.bound}")
         self.system.fail_ask(sender, MailboxFull(str(self.address), type(message).__name__, self.bound))
         return False
 
@@ -345,18 +346,19 @@ class Cell:
         self.system.failures += 1
         # The exception's text may quote a payload, so only its type and place are logged.
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        logger.warning(
-            "{} {} failed on {}: {} at {}:{}",
-            *(self.kind, self.address, message),
-            *(type(error).__name__, frame.filename, frame.lineno),
-        )
+        cause = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
+        self.log("WARNING", "actor failed", message=message, cause=cause)
+
+    def log(self, level: str, what: str, **keys: Any) -> None:
+        """A line about this actor. None is ever about what its messages hold."""
+        logger.log(level, what, actor=str(self.address), kind=self.kind, **keys)
 
     # Restarting.
 
     def _crashed(self, plan: RestartSpec) -> None:
         delay = plan.restarts.failed(self.system.loop.time())
         if delay is None:
-            logger.error("{} {} fails too often and is stopped", self.kind, self.address)
+            self.log("ERROR", "actor given up", cause="it fails too often")
             self.stop()
             if plan.restarts.rule.gave_up is not None:
                 plan.restarts.rule.gave_up()
@@ -387,7 +389,7 @@ class Cell:
             self._log_failure("its restart", error)
             self._crashed(self.plan)
             return
-        logger.info("{} {} restarted ({} times)", self.kind, self.address, self.restarts)
+        self.log("INFO", "actor restarted", count=self.restarts)
         if self.depth and not self.scheduled:
             self._schedule()
 
@@ -487,9 +489,11 @@ class Cell:
         return self.system.create_child(self, actor_class, requirements, global_name, source_hash)
 
     def wakeupAfter(self, period: timedelta | float, payload: Any = None) -> Timer:
-        if not isinstance(period, timedelta):
-            period = timedelta(seconds=period)
-        timer = Timer(self, period, payload)
+        return self.wake_after(period.total_seconds() if isinstance(period, timedelta) else period, payload)
+
+    def wake_after(self, seconds: float, payload: Any = None) -> Timer:
+        """Thespian's `wakeupAfter`, not rounded to microseconds: a timer must never fire too early."""
+        timer = Timer(self, seconds, payload)
         if self.timers is None:
             self.timers = set()
         self.timers.add(timer)
@@ -581,7 +585,7 @@ class RestartTimer(Timer):
     __slots__ = ()
 
     def __init__(self, cell: Cell, delay: float) -> None:
-        super().__init__(cell, timedelta(seconds=delay), None)
+        super().__init__(cell, delay, None)
 
     def _fire(self) -> None:
         self._cell.restart()

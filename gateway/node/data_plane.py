@@ -6,9 +6,8 @@ It runs inside an asyncio loop. Embedded applications and `callboard start` use 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
-import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -18,6 +17,7 @@ from loguru import logger
 
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
+from actors.app.lasting import Lasting
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
@@ -38,40 +38,22 @@ from actors.routing.control import RouteControl
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
 from actors.session.mls_session import mls_sessions
-from actors.system import Address, AskTimeout, LoopSystem
+from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
 from gateway.node.gateway_actor import Gateway
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.security.material import Side, TlsSource
+from gateway.surroundings import Surroundings, current
 from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
-
-
-class Draw:
-    """Random numbers below a bound, of the system's randomness, which is fetched many bytes at a time."""
-
-    _FETCH = 2048
-
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._at = 0
-
-    def __call__(self, below: int) -> int:
-        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
-
-        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
-        """
-        if self._at == len(self._bytes):
-            self._bytes, self._at = os.urandom(self._FETCH), 0
-        self._at += 8
-        return int.from_bytes(self._bytes[self._at - 8 : self._at], "little") % below
 
 
 StateCallback = Callable[[ConnectionState], None]
@@ -119,12 +101,19 @@ class _Dialled:
             event.set()
 
 
+ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
+"""A route table that fails by itself once goes on with its core; again within a second, the node ends."""
+APP = Supervision(max_restarts=None)
+"""An application's names are registered again however often its actor fails."""
+
+
 class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow, `wall` Unix seconds,
-    by which tokens are made and judged; `control` is the core of the route table.
+    (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
+    networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
+    `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs.
     """
 
     def __init__(
@@ -134,12 +123,15 @@ class DataPlane:
         high_water: int = HIGH,
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        wall: Callable[[], float] | None = None,
         control: RouteControl | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock, self._wall = clock, wall
+        self.surroundings = around = surroundings or current()
+        self._loop = around.running_loop()
+        self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
+        self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
         self.telemetry = self.system.telemetry
@@ -150,7 +142,10 @@ class DataPlane:
         self._register()
         self.routes = control.table.view
         """Where messages go, to read."""
-        self.route_table = self.system.spawn(RouteTable, control, self._clock)
+        self.failed = asyncio.Event()
+        """Set when the node cannot go on; it is being closed then."""
+        rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
+        self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
         self._links: dict[int, AcceptedLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
         self._gateway = self.system.spawn(
@@ -174,9 +169,9 @@ class DataPlane:
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._tasks = Tasks()
-        self._draw = Draw()
+        self._tasks = Tasks(self._loop)
         self._closed = False
+        self._ending: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
         self.never_served = True
         """Whether `serve` has never succeeded."""
@@ -189,6 +184,7 @@ class DataPlane:
         self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
     ) -> Address:
         """An App actor: a local application of this node."""
+        around = self.surroundings
         collaborators = Collaborators(
             route_table=self.route_table,
             routes=self.routes,
@@ -197,13 +193,16 @@ class DataPlane:
             verifier=verifier,
             clock=self._clock,
             wall=self._wall,
-            draw=self._draw,
+            draw=around.draw,
             spawn_task=self._tasks,
             telemetry=self.telemetry,
-            crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
-            threads=asyncio.to_thread,
+            crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
+            threads=around.threads,
         )
-        return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
+        lasting = Lasting.of(name, collaborators, settings)
+        return self.system.spawn(
+            AppActor, name, self.next_index(), collaborators, settings, lasting, supervision=APP
+        )
 
     # Listening
 
@@ -219,25 +218,36 @@ class DataPlane:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
         try:
-            auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
             async with AsyncExitStack() as held:
-                await _open(held, auth, source)
-                accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high, self._waiting, self._http2)
+                server = await self._listener(config, held)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
-        logger.info("listening on {}", address)
+        logger.info("listening", endpoint=address)
         return address
+
+    async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
+        accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
+        scheme = scheme_of(config.endpoint, self.surroundings)
+        if scheme is not None:
+            return scheme.listener(config, accept)
+        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
+        await _open(held, auth, source)
+        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
         link = AcceptedLink(
-            index, stream, listener=listener, high=self._high, max_message_size=max_message_size
+            index,
+            stream,
+            listener=listener,
+            high=self._high,
+            max_message_size=max_message_size,
+            surroundings=self.surroundings,
         )
         self._take(link, Opened(index))
 
@@ -296,7 +306,7 @@ class DataPlane:
                 async with asyncio.timeout(NEGOTIATION_WAIT):
                     await made.introduced.wait()
             except TimeoutError:
-                logger.debug("the peer tells no version", conn=made.index)
+                logger.debug("peer tells no version", conn=made.index)
             if made.over.is_set():
                 raise ConnectionLost(endpoint, made.cause)
         except BaseException:
@@ -308,7 +318,10 @@ class DataPlane:
         self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
     ) -> None:
         """Open the first stream and give it to the actors."""
-        if dial is None:
+        scheme = scheme_of(config.endpoint, self.surroundings)
+        if dial is None and scheme is not None:
+            dial = scheme.dialler(config)
+        elif dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
             dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
@@ -319,8 +332,9 @@ class DataPlane:
             endpoint=made.endpoint,
             high=self._high,
             max_message_size=config.max_message_size,
+            surroundings=self.surroundings,
         )
-        made.dialling = asyncio.ensure_future(link.connect())
+        made.dialling = self._loop.create_task(link.connect())
         try:
             await made.dialling
         except asyncio.CancelledError:
@@ -388,6 +402,12 @@ class DataPlane:
         await made.held.aclose()
         self._dialled_by_index.pop(made.index, None)
 
+    def _route_table_failed(self) -> None:
+        """Nobody routes any more: end, so that who runs the node may start another."""
+        logger.error("node ends", cause="its route table failed twice within a second")
+        self.failed.set()
+        self._ending = asyncio.ensure_future(self.close(0.0))
+
     # Figures and the end
 
     @property
@@ -428,14 +448,14 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
-        deadline = time.monotonic() + grace
+        deadline = self._clock() + grace
         try:
             await self._close_connections(grace)
         finally:
             for link in list(self._links.values()):
                 link.abort("node is shutting down")
             self._tasks.cancel()
-            await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+            await self.system.shutdown(max(0.1, deadline - self._clock()))
             for made in list(self._dialled_by_index.values()):
                 made.end("the data plane is closed")
                 await self._release(made)
@@ -456,7 +476,7 @@ class DataPlane:
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
         if isinstance(outcomes[0], AskTimeout):
-            logger.warning("connections are cut: they did not end in time", count=len(self._links))
+            logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:

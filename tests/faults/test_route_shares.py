@@ -72,4 +72,4 @@ async def test_a_peer_speaks_for_its_own_connection_only(field: str) -> None:
         await victim.settled()
         assert len(victim.received) == 1
         came = pb.Message.FromString(eve.received[-1])
-        assert came.WhichOneof("MessageType") == "publish"
+        assert came.publish.msg.app_payload.blob == b"hello"
