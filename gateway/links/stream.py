@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -44,8 +44,14 @@ class Stream(Protocol):
     def peer(self) -> str:
         """The other end's address, for people."""
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
-        """Hand what arrives to `handler` from now on."""
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
+        """Hand what arrives to `handler` from now on.
+
+        `on_ended`, for a call that a peer opened, is called when the peer will send no more; without it the
+        call ends then.
+        """
 
     def send(self, messages: Sequence[Message]) -> None:
         """Write messages in order. A shared one is not copied while it waits."""

@@ -11,10 +11,12 @@ from loguru import logger
 from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
+from gateway.api.version import get_version
 from gateway.config import ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import NodeConfig
 from gateway.config.section import Note
+from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.security.auth import client_auth, server_auth
 from gateway.security.material import Side, TlsSource
@@ -33,6 +35,9 @@ class Node:
         self.data_plane = DataPlane(
             control=RouteControl(recovery_time=config.controller.recovery, shares=shares)
         )
+        self.controlled_at: list[str] = []
+        """Where controllers may call, once started."""
+        self._controlled: ControlledNode | None = None
         self._dialling: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[str]:
@@ -40,11 +45,18 @@ class Node:
 
         Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
         """
-        addresses = []
-        for index, server in enumerate(self._config.servers):
-            with _within(f"{self._config.where}.dataplane.servers[{index}]"):
+        config, addresses = self._config, []
+        for index, server in enumerate(config.servers):
+            with _within(f"{config.where}.dataplane.servers[{index}]"):
                 addresses.append(await self._listen(server))
         loop = asyncio.get_running_loop()
+        if config.controller.clients or config.controller.servers:
+            said = registration(
+                config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
+            )
+            self._controlled = ControlledNode(self.data_plane, config.controller, said)
+            with _within(f"{config.where}.controller"):
+                self.controlled_at = await self._controlled.start()
         self._dialling = [loop.create_task(self._dial(client)) for client in self._config.clients]
         return addresses
 
@@ -60,6 +72,8 @@ class Node:
         for task in self._dialling:
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
+        if self._controlled is not None:
+            await self._controlled.close()
         await self.data_plane.close(grace)
 
     async def _dial(self, client: ClientConfig) -> None:
@@ -157,12 +171,3 @@ def unserved(config: NodeConfig) -> list[Note]:
         if getattr(config.limits, name) != getattr(defaults, name):
             found.append(Note(f"{where}.limits.{name}", "this node does not keep this limit"))
     return found
-
-
-def uncontrolled(config: NodeConfig) -> list[Note]:
-    """What the configuration says of controllers: the node carries messages without them."""
-    return [
-        Note(f"{config.where}.controller.{key}", "this node goes without controllers")
-        for key in ("clients", "servers")
-        if getattr(config.controller, key)
-    ]

@@ -74,7 +74,9 @@ class SimStream:
     def peer(self) -> str:
         return self._peer
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
         self._handler, self._low = handler, low_water
         self.arm()
 
