@@ -53,6 +53,12 @@ class SourceAlarms:
         self._warned.add(source)
         return True
 
+    def level(self, source: object | None, now: float) -> tuple[str, str]:
+        """The level of a line about `source` (None: not worth a warning), and what to end its text with."""
+        if source is None or not self.is_due(source, now):
+            return "DEBUG", ""
+        return "WARNING", self.told()
+
     def told(self) -> str:
         """How many were silenced, to end a warning with; from now on they are counted anew."""
         silenced, self.silenced = self.silenced, 0

@@ -166,8 +166,7 @@ class AppActor(LoopActor):
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
-        self._alarm = Alarm()
-        self._strangers = SourceAlarms()
+        self._alarm, self._strangers = Alarm(), SourceAlarms()
         self._outbound = AppOutbound(
             connection,
             collaborators,
@@ -302,11 +301,8 @@ class AppActor(LoopActor):
                     level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
                     self._log.log(level, "invitation refused", cause=effect.reason)
                 case Dropped():
-                    if effect.alarming and self._strangers.is_due(effect.source, turn.now):
-                        more = self._strangers.told()
-                        self._log.warning("message dropped{}", more, cause=effect.reason)
-                    else:
-                        self._log.debug("message dropped", cause=effect.reason)
+                    level, more = self._strangers.level(effect.source if effect.alarming else None, turn.now)
+                    self._log.log(level, "message dropped{}", more, cause=effect.reason)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
@@ -500,10 +496,9 @@ class AppActor(LoopActor):
         message = invitation.message
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
-            if self._strangers.is_due(message.source, self._with.clock()):
-                cause = f"{len(self._sessions)} sessions are open"
-                more = self._strangers.told()
-                self._log.warning("invitation refused{}", more, peer=str(message.source), cause=cause)
+            level, more = self._strangers.level(message.source, self._with.clock())
+            cause = f"{len(self._sessions)} sessions are open"
+            self._log.log(level, "invitation refused{}", more, peer=str(message.source), cause=cause)
             return
         if invitation.instead_of is not None:
             self._give_up(invitation.instead_of)

@@ -34,9 +34,16 @@ def log_to_stderr(level: str | int, **more: Any) -> None:
     """
     logger.configure(patcher=make_harmless)
     logger.remove()
-    logger.add(sys.stderr, level=level, **more)
+    logger.add(sys.stderr, level=level, **{"format": _line, **more})
     for floor in FLOORS:
         logger.enable(floor)
+
+
+def _line(record: Record) -> str:
+    """loguru's format of one line: the message, and behind it what it is about, field by field."""
+    fields = "".join(f" {key}={{extra[{key}]}}" for key in record["extra"])
+    start = "<green>{time:YYYY-MM-DD HH:mm:ss.SSS}</green> <level>{level: <8}</level> <cyan>{name}</cyan>: "
+    return f"{start}<level>{{message}}</level>{fields}\n{{exception}}"
 
 
 def make_harmless(record: Record) -> None:

@@ -3,6 +3,14 @@ from __future__ import annotations
 from actors.alarm import ALARM_PAUSE, BURST, SOURCE_PAUSE, Alarm, SourceAlarms
 
 
+def test_a_line_about_a_source_is_a_warning_when_it_is_due() -> None:
+    alarms = SourceAlarms()
+    assert alarms.level("one", 0.0) == ("WARNING", "")
+    assert alarms.level("one", 0.0) == ("DEBUG", "")
+    assert alarms.level(None, 0.0) == ("DEBUG", "")
+    assert alarms.level("one", SOURCE_PAUSE) == ("WARNING", " (1 more were not told)")
+
+
 def test_the_first_is_worth_a_warning_and_then_one_in_a_while() -> None:
     alarm = Alarm()
     assert [alarm.is_due(now) for now in (5.0, 5.0, 5.0 + ALARM_PAUSE / 2, 5.0 + ALARM_PAUSE)] == [
