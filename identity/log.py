@@ -4,6 +4,8 @@ Records go to the standard library's loggers, "callboard.gateway.links.link" for
 application sets levels and handlers as for any library; without any, WARNING and above are shown on standard
 error. A program that logs by loguru may `logger.enable("gateway")` ("actors", "identity") there and has the
 same records in its own sinks. Neither touches what the application set up.
+
+What peers chose stands in many lines: no record moves a cursor, is two lines or a megabyte.
 """
 
 from __future__ import annotations
@@ -11,9 +13,14 @@ from __future__ import annotations
 import logging
 import sys
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import loguru
+
+from identity.text import harmless
+
+if TYPE_CHECKING:
+    from loguru import Record
 
 ROOT = "callboard"
 """The logger above those of all modules."""
@@ -21,7 +28,14 @@ ROOT = "callboard"
 LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 """By name, for both libraries alike."""
 
-_sinks = loguru.logger.opt(depth=2)
+
+def _make_harmless(record: Record) -> None:
+    """loguru's records, as those of the standard library."""
+    record["message"] = harmless(record["message"])
+    record["extra"].update({key: _harmless(value) for key, value in record["extra"].items()})
+
+
+_sinks = loguru.logger.opt(depth=2).patch(_make_harmless)
 
 
 @cache
@@ -73,22 +87,27 @@ class FloorLog:
         if self._fields:
             fields = {**self._fields, **fields}
         if standard.isEnabledFor(number):
+            shown, values_shown = harmless(what), {key: _harmless(value) for key, value in fields.items()}
             record = standard.makeRecord(
                 standard.name,
                 number,
                 caller.f_code.co_filename,
                 caller.f_lineno,
-                with_fields(what, fields),
+                with_fields(shown, values_shown),
                 (),
                 sys.exc_info() if caught else None,
                 caller.f_code.co_name,
-                {"what": what, "fields": fields},
+                {"what": shown, "fields": values_shown},
             )
             record.levelname = level
             standard.handle(record)
         sinks = _sinks.opt(depth=2, exception=True) if caught else _sinks
         # Bound, not handed along with the text: loguru would look for fields between braces in it.
         sinks.bind(**fields).log(level, what)
+
+
+def _harmless(value: Any) -> Any:
+    return harmless(value) if isinstance(value, str) else value
 
 
 def with_fields(what: str, fields: dict[str, Any]) -> str:
@@ -98,8 +117,11 @@ def with_fields(what: str, fields: dict[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     text = str(value)
-    plain = text.isprintable() and text and not any(c in text for c in " \"'=")
-    return text if plain else repr(text)
+    if text.isprintable() and text and not any(c in text for c in " \"'="):
+        return text
+    # Quoted, not escaped: text that is shown in a log is harmless already, and would be escaped twice.
+    text = harmless(text, None)
+    return f"'{text}'" if "'" not in text else f'"{text}"'
 
 
 logger = FloorLog()

@@ -54,5 +54,8 @@ class Link(Protocol):
     def close(self, cause: str) -> None:
         """End the stream once what was accepted is written, or its time is over. LinkClosed follows."""
 
+    def reset(self, cause: str) -> None:
+        """The peer takes nothing: LinkClosed follows, or LinkLost where we dialled and dial again."""
+
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

@@ -138,6 +138,9 @@ class AcceptedLink:
         else:
             self._end(self._stream, StreamStatus.OK, cause)
 
+    def reset(self, cause: str) -> None:
+        self.close(cause)
+
     def abort(self, cause: str) -> None:
         """End the stream at once, written out or not. LinkClosed follows."""
         self.close(cause)
@@ -268,6 +271,10 @@ class DialledLink(AcceptedLink):
             self._redial.cancel()
             self._redial = None
         super().close(cause)
+
+    def reset(self, cause: str) -> None:
+        if self._stream is not None:
+            self._stream.abort(cause)
 
     def stream_closed(self, cause: str) -> None:
         if self._closing is not None:

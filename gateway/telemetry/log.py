@@ -90,9 +90,8 @@ def log_to_stderr(
     """
     levels = {"": level} if isinstance(level, str) else level
     numbers = {module: _number(name) for module, name in levels.items()}
+    no_log_on_stderr()
     root = logging.getLogger(ROOT)
-    for handler in [one for one in root.handlers if isinstance(one, StderrHandler)]:
-        root.removeHandler(handler)
     handler = StderrHandler()
     handler.setFormatter(
         JsonFormat()
@@ -102,6 +101,13 @@ def log_to_stderr(
     root.addHandler(handler)
     for module in levels:
         logging.getLogger(f"{ROOT}.{module}" if module else ROOT).setLevel(numbers[module])
+
+
+def no_log_on_stderr() -> None:
+    """Take back what `log_to_stderr` did, but for the levels."""
+    root = logging.getLogger(ROOT)
+    for handler in [one for one in root.handlers if isinstance(one, StderrHandler)]:
+        root.removeHandler(handler)
 
 
 def _number(name: str) -> int:
