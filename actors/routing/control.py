@@ -15,23 +15,29 @@ from thespian.actors import ActorAddress
 
 from actors.messages.routing import (
     Acknowledged,
+    AnnounceNames,
     Attach,
     Attached,
     ConnectionGone,
     Detach,
     Negotiated,
+    NodeLinkLost,
+    NodeLinkSettled,
     Reattach,
+    RouteByHand,
     RouteEntry,
     RoutesChanged,
     Subscribing,
     WatchRoutes,
 )
-from actors.messages.wire import Subscription, SubscriptionAck
+from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
+from actors.routing.node_links import EdgeNames, NodeLinks
 from actors.routing.shares import Holder, Shares, places
 from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
+from actors.routing.view import Rank
 
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
@@ -44,16 +50,28 @@ REMEMBERED_BOUND = 65_536
 """Places of the route table that all lost connections together may keep."""
 
 
+@record
+class Notice(NamedTuple):
+    """Something about a peer that people should know."""
+
+    text: str
+    peer: str
+    connection: int
+    cause: str = ""
+
+
 class RouteTurn:
     """One turn of the core: its time, and what is to be done about it."""
 
-    __slots__ = ("now", "told", "written")
+    __slots__ = ("notices", "now", "told", "written")
 
     def __init__(self, now: float) -> None:
         self.now = now
         self.written: list[tuple[int, Subscription | SubscriptionAck]] = []
         """Records to write, by connection."""
         self.told: list[tuple[ActorAddress, Any]] = []
+        self.notices: list[Notice] = []
+        """What people are to read."""
 
     def write(self, connection: int, record: Subscription | SubscriptionAck) -> None:
         """Write a record of the protocol on a connection."""
@@ -101,10 +119,20 @@ class _Lost(NamedTuple):
     deadline: float
 
 
+_ALONE = Introduction(Role.APPLICATION, "alone")
+"""A table without other nodes."""
+
+
 class RouteControl:
     """Owns the subscription table and everything remembered about connections."""
 
-    def __init__(self, *, recovery_time: float = RECOVERY_TIME, shares: Shares | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        recovery_time: float = RECOVERY_TIME,
+        shares: Shares | None = None,
+        own: Introduction = _ALONE,
+    ) -> None:
         self.table = SubscriptionTable()
         self.connections: dict[int, KnownConnection] = {}
         self.shares = shares or Shares()
@@ -122,7 +150,14 @@ class RouteControl:
         self._remembered = 0
         """Places that lost connections keep."""
         self._watchers: dict[ActorAddress, None] = {}
-        self.counters = {"recovered": 0, "acks_timed_out": 0}
+        self.nodes = NodeLinks(own)
+        self._edge_names: EdgeNames | None = None
+        """Kept from the first link on that is told of them."""
+        self._told: dict[int, None] = {}
+        """Connections over which the names of our edges are told."""
+        self._announced: set[int] = set()
+        """Those among them that are told whoever is there."""
+        self.counters = {"recovered": 0, "acks_timed_out": 0, "peer_names_refused": 0}
 
     def handle(self, event: Any, turn: RouteTurn) -> None:
         """Take what a connection, an application or a watcher reports."""
@@ -141,6 +176,13 @@ class RouteControl:
                 self._reattach(event.connection, turn)
             case WatchRoutes():
                 self._watch(event.inbox, turn)
+            case NodeLinkLost():
+                self._node_link_lost(event.connection, event.cause, turn)
+            case RouteByHand():
+                self._route_by_hand(event)
+            case AnnounceNames():
+                self._announced.add(event.connection)
+                self._tell_names(event.connection, turn)
 
     # Connections
 
@@ -151,7 +193,8 @@ class RouteControl:
         )
         if event.local:
             self._local[event.connection] = event.address
-        self.table.attach(event.connection, event.address, local=event.local)
+        rank = Rank.LOCAL if event.local else Rank.BY_HAND if event.dialled else Rank.EDGE
+        self.table.attach(event.connection, event.address, rank)
         turn.tell(event.address, Attached(event.connection))
 
     def _detach(self, event: Detach, turn: RouteTurn) -> None:
@@ -161,6 +204,8 @@ class RouteControl:
         if known is None:
             return
         self._local.pop(connection, None)
+        self._announced.discard(connection)
+        self._node_gone(connection, event.cause, turn)
         names = self.table.detach(connection)
         forwarded = list(self._forwarded.pop(connection, {}).values())
         link_id = self._links.pop(connection, None)
@@ -203,6 +248,9 @@ class RouteControl:
         if known is None or parsed is None:
             return
         self._versions[connection] = parsed
+        if event.node is not None:
+            self._join(event, event.node, turn)
+            return
         if known.dialled:
             return
         self._links[connection] = event.link_id
@@ -223,6 +271,8 @@ class RouteControl:
     def _reattach(self, connection: int, turn: RouteTurn) -> None:
         """A dialled connection has a new stream: send again what had been forwarded on the old one."""
         self._versions.pop(connection, None)
+        if connection in self._announced:
+            self._tell_names(connection, turn)
         for subscription in self._forwarded.get(connection, {}).values():
             asked = (connection, subscription.subscription_id)
             again = subscription if asked in self._pending else subscription._replace(subscription_id=0)
@@ -245,6 +295,8 @@ class RouteControl:
         if not arrived.local:
             # A remote peer must not steer our table: these are orders of our own applications only.
             subscription = subscription._replace(recv_from=None, forward_to=None)
+            if self.nodes.superseded(connection):
+                return
         target = connection if subscription.recv_from is None else subscription.recv_from
         known = self.connections.get(target)
         if known is None:
@@ -269,19 +321,25 @@ class RouteControl:
     def _apply(self, target: int, holder: Holder, subscription: Subscription) -> str:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
+        by_hand = subscription.recv_from is not None
         if subscription.subscribe:
-            return self._add(name, target, holder, id)
+            return self._add(name, target, holder, id, by_hand=by_hand)
         try:
-            gone = self.table.remove(name, target, id)
+            gone = self.table.remove(name, target, id, by_hand=by_hand)
         except SubscriptionNotFound as exc:
             return str(exc)
         for _ in range(gone):
             self.shares.release(holder, name)
         return ""
 
-    def _add(self, name: Name, connection: int, holder: Holder, subscription_id: int) -> str:
-        refused = self.shares.take(holder, name)
-        if not refused and not self.table.add(name, connection, subscription_id):
+    def _add(
+        self, name: Name, connection: int, holder: Holder, subscription_id: int, *, by_hand: bool = False
+    ) -> str:
+        from_node = connection in self.nodes and not by_hand
+        refused = self.shares.take(holder, name, node_link=from_node)
+        if refused:
+            self.counters["peer_names_refused"] += from_node
+        elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):
             self.shares.release(holder, name)
         return refused
 
@@ -334,6 +392,72 @@ class RouteControl:
     def _ack(connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
         turn.write(connection, SubscriptionAck(subscription.subscription_id, not error, error))
 
+    # Other nodes (`backbone.md`)
+
+    def _join(self, event: Negotiated, node: Introduction, turn: RouteTurn) -> None:
+        """The other end is a node: use the link, or the one there is already."""
+        connection, known = event.connection, self.connections[event.connection]
+        settled = self.nodes.join(connection, node, dialled=known.dialled, link_id=event.link_id)
+        turn.tell(known.address, NodeLinkSettled(settled.outcome, node.node_id))
+        if settled.loser is not None:
+            self._unlink(settled.loser)
+            turn.tell(self.connections[settled.loser].address, NodeLinkSettled("superseded", node.node_id))
+        if settled.outcome == "joined":
+            self.table.link(connection, node.node_id)
+            peer = self.nodes.peers[node.node_id]
+            if settled.loser is None:
+                text = "peer is back" if peer.returns else "peer joined"
+                turn.notices.append(Notice(text, node.node_id, connection))
+            self._tell_names(connection, turn)
+        elif settled.outcome == "namesake":
+            turn.notices.append(Notice("another node has our id", node.node_id, connection))
+
+    def _node_link_lost(self, connection: int, cause: str, turn: RouteTurn) -> None:
+        """The stream of a node link is gone; the connection may dial again."""
+        if connection in self.nodes:
+            self._node_gone(connection, cause, turn)
+            self._unlink(connection)
+
+    def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> None:
+        node_id = self.nodes.leave(connection)
+        self._told.pop(connection, None)
+        if node_id is not None:
+            turn.notices.append(Notice("peer lost", node_id, connection, cause))
+
+    def _unlink(self, connection: int) -> None:
+        """What the node at the other end told does not count any more."""
+        if connection not in self._announced:
+            self._told.pop(connection, None)
+        self._give_back(self.connections[connection].holder, self.table.unlink(connection))
+
+    def _tell_names(self, connection: int, turn: RouteTurn) -> None:
+        """Tell all names of our edges, and from now on what changes."""
+        if connection not in self.connections:
+            return
+        if self._edge_names is None:
+            self.announce(turn)
+            self._edge_names = EdgeNames()
+            self._edge_names.take(self.table.record_changes())
+        # Those who are told already get what is due before this one joins them.
+        self.announce(turn)
+        self._told[connection] = None
+        for name in self._edge_names.all():
+            turn.write(connection, Subscription(True, name, name))
+
+    def _route_by_hand(self, event: RouteByHand) -> None:
+        known = self.connections.get(event.connection)
+        if known is None:
+            return
+        if event.present:
+            self._add(event.name, event.connection, known.holder, 0, by_hand=True)
+            return
+        try:
+            gone = self.table.remove(event.name, event.connection, 0, by_hand=True)
+        except SubscriptionNotFound:
+            return
+        for _ in range(gone):
+            self.shares.release(known.holder, event.name)
+
     # Those who follow the table from elsewhere
 
     def _watch(self, inbox: ActorAddress, turn: RouteTurn) -> None:
@@ -344,6 +468,11 @@ class RouteControl:
     def announce(self, turn: RouteTurn) -> None:
         """Tell the watchers what has changed since the last time."""
         changes = self.table.changes()
+        if self._edge_names is not None:
+            self._edge_names.take(changes)
+            for name, present in self._edge_names.changes():
+                for connection in self._told:
+                    turn.write(connection, Subscription(present, name, name))
         if changes and self._watchers:
             changed = RoutesChanged(_entries(changes))
             for inbox in self._watchers:
@@ -373,8 +502,8 @@ class RouteControl:
         while self._lost and next(iter(self._lost.values())).deadline <= turn.now:
             self._forget(self._lost.popitem(last=False)[1])
 
-    def status(self) -> dict[str, int]:
-        """Figures: names, connections, remembered and pending entries, counters."""
+    def status(self) -> dict[str, Any]:
+        """Figures: names, connections, remembered and pending entries, counters, and the peers."""
         return {
             "names": len(self.table),
             "places": self.shares.total,
@@ -383,6 +512,14 @@ class RouteControl:
             "lost_connections": len(self._lost),
             "subscriptions_refused": self.shares.refused,
             **self.counters,
+            "peers": {
+                node_id: {
+                    "connection": peer.connection,
+                    "losses": peer.losses,
+                    "returns": peer.returns,
+                }
+                for node_id, peer in self.nodes.peers.items()
+            },
         }
 
 
@@ -391,4 +528,7 @@ def _weight(lost: _Lost) -> int:
 
 
 def _entries(changes: list[Change]) -> tuple[RouteEntry, ...]:
-    return tuple(RouteEntry(*change) for change in changes)
+    return tuple(
+        RouteEntry(name, connection, rank is Rank.LOCAL, present, rank <= Rank.EDGE)
+        for name, connection, rank, present in changes
+    )

@@ -51,6 +51,10 @@ class Link(Protocol):
     def resume(self) -> None:
         """Read again."""
 
+    def reset(self, cause: str) -> None:
+        """End the stream now, written out or not. LinkLost follows where the link dials again, else
+        LinkClosed."""
+
     def close(self, cause: str) -> None:
         """End the stream once what was accepted is written, or its time is over. LinkClosed follows."""
 

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from loguru import logger
 from thespian.actors import ActorAddress, WakeupMessage
 
 from actors.messages.routing import (
     Acknowledged,
+    AnnounceNames,
     Attach,
     Detach,
     Echo,
     Negotiated,
+    NodeLinkLost,
     Reattach,
+    RouteByHand,
     Status,
     StatusReport,
     Subscribing,
@@ -45,7 +49,18 @@ class RouteTable(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
 
-    @handles(Acknowledged, Attach, Detach, Negotiated, Reattach, Subscribing, WatchRoutes)
+    @handles(
+        Acknowledged,
+        AnnounceNames,
+        Attach,
+        Detach,
+        Negotiated,
+        NodeLinkLost,
+        Reattach,
+        RouteByHand,
+        Subscribing,
+        WatchRoutes,
+    )
     def _on_report(self, message: Any, _: ActorAddress) -> None:
         """What connections and applications report is the core's."""
         self._turn.now = self._clock()
@@ -79,6 +94,9 @@ class RouteTable(LoopActor):
         self._sweeping = False
         self._core.announce(self._turn)
         turn, self._turn = self._turn, RouteTurn(self._turn.now)
+        for text, peer, connection, cause in turn.notices:
+            level = "WARNING" if cause or "another" in text else "INFO"
+            logger.log(level, "{}: {}", text, peer, conn=connection, cause=cause)
         for address, message in turn.told:
             self.send(address, message)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}

@@ -8,52 +8,84 @@ the place of old ones, so that whoever took them out may go on with them, and te
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import NamedTuple
 
 from thespian.actors import ActorAddress
 
+from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Key
 
 Instance = tuple[Key, InstanceId]
 """A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
 
+_NONE: tuple[int, ...] = ()
+_MEMORY_BOUND = 8192
+
+
+class Rank(IntEnum):
+    """Why a connection is a target. A message for one goes to the first rank that has somebody."""
+
+    LOCAL = 0
+    """An application of this process."""
+    EDGE = 1
+    """A stream that is no node link: applications, and whoever did not say that it is a node."""
+    PEER = 2
+    """A node link whose other end told the name."""
+    BY_HAND = 3
+    """A connection that we dialled and that is no node link, or any but an edge that a route names."""
+
 
 class Targets(NamedTuple):
-    """The connections that a name leads to, each once, in the order of their first subscription."""
+    """The connections that a name leads to, by rank, in the order of their first subscription."""
 
     local: tuple[int, ...] = ()
-    """Applications of this process."""
-    remote: tuple[int, ...] = ()
+    edges: tuple[int, ...] = ()
+    peers: tuple[int, ...] = ()
+    by_hand: tuple[int, ...] = ()
     all: tuple[int, ...] = ()
-    """Local ones first."""
+    """Each once, in the order of the ranks."""
 
-    def having(self, connection: int, *, local: bool) -> Targets:
+    def having(self, connection: int, rank: Rank) -> Targets:
         """These and one more."""
-        if local:
-            ours = (*self.local, connection)
-            return Targets(ours, self.remote, ours + self.remote)
-        theirs = (*self.remote, connection)
-        return Targets(self.local, theirs, self.local + theirs)
+        ranks = list(self[:4])
+        ranks[rank] = (*ranks[rank], connection)
+        return _of(ranks)
 
-    def without(self, connection: int) -> Targets | None:
-        """These but one, which is among them; None when nobody is left."""
-        if connection in self.local:
-            ours, theirs = _without(self.local, connection), self.remote
-        else:
-            ours, theirs = self.local, _without(self.remote, connection)
-        return Targets(ours, theirs, ours + theirs) if ours or theirs else None
+    def without(self, connection: int, rank: Rank) -> Targets | None:
+        """These but one, which is there with that rank; None when nobody is left."""
+        ranks = list(self[:4])
+        at = ranks[rank].index(connection)
+        ranks[rank] = ranks[rank][:at] + ranks[rank][at + 1 :]
+        return _of(ranks) if any(ranks) else None
+
+    def inward(self, *, by_hand: bool) -> Targets | None:
+        """Those to whom a message may go that came from a node: edges, and routes by hand if they may."""
+        if not self.peers and (by_hand or not self.by_hand):
+            return self
+        ranks = [self.local, self.edges, _NONE, self.by_hand if by_hand else _NONE]
+        return _of(ranks) if any(ranks) else None
+
+
+def _of(ranks: list[tuple[int, ...]]) -> Targets:
+    local, edges, peers, by_hand = ranks
+    everybody = local + edges + peers + by_hand
+    if peers and by_hand:
+        everybody = tuple(dict.fromkeys(everybody))
+    return Targets(local, edges, peers, by_hand, everybody)
 
 
 class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
-    __slots__ = ("addresses", "by_instance", "by_name")
+    __slots__ = ("addresses", "by_instance", "by_name", "node_links")
 
     def __init__(
         self,
         by_name: Mapping[Key, Targets],
         by_instance: Mapping[Instance, Targets],
         addresses: Mapping[int, ActorAddress],
+        node_links: Mapping[int, str],
     ) -> None:
         self.by_name = by_name
         """Everybody who subscribed a name, under whatever id."""
@@ -61,12 +93,36 @@ class RouteView:
         """Those who subscribed it under exactly this id."""
         self.addresses = addresses
         """The actor that puts frames out on a connection."""
+        self.node_links = node_links
+        """The ids of the nodes at the other end, of connections that are node links."""
 
     def find(self, key: Key, id: InstanceId) -> Targets | None:
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
         return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
 
 
-def _without(connections: tuple[int, ...], connection: int) -> tuple[int, ...]:
-    at = connections.index(connection)
-    return connections[:at] + connections[at + 1 :]
+class InwardView(RouteView):
+    """What of a view is there for messages that came from a node (`backbone.md`): never another node link.
+
+    `by_hand`: routes that somebody made by hand may be followed; else own edges only.
+    """
+
+    __slots__ = ("_by_hand", "_narrowed", "_whole")
+
+    def __init__(self, view: RouteView, *, by_hand: bool) -> None:
+        super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links)
+        self._whole = view
+        self._by_hand = by_hand
+        self._narrowed: Memo[Instance, tuple[Targets, Targets | None]] = Memo(_MEMORY_BOUND)
+        """What was narrowed, and to what; true while the targets are the same."""
+
+    def find(self, key: Key, id: InstanceId) -> Targets | None:
+        targets = self._whole.find(key, id)
+        if targets is None or not (targets.peers or targets.by_hand):
+            return targets
+        known = self._narrowed.get((key, id))
+        if known is not None and known[0] is targets:
+            return known[1]
+        narrowed = targets.inward(by_hand=self._by_hand)
+        self._narrowed.remember((key, id), (targets, narrowed))
+        return narrowed

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,8 +21,18 @@ from actors.app.collaborators import Collaborators
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
-from actors.messages.routing import Close, ConnectionState, Gather, Opened, Status, StatusReport
+from actors.messages.routing import (
+    AnnounceNames,
+    Close,
+    ConnectionState,
+    Gather,
+    Opened,
+    RouteByHand,
+    Status,
+    StatusReport,
+)
 from actors.messages.session import AppSettings
+from actors.messages.wire import Introduction, Role
 from actors.names import Name
 from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
@@ -36,6 +46,8 @@ from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
 from gateway.node.gateway_actor import Gateway
+from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
+from gateway.node.peering import Peering
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.security.material import Side, TlsSource
 from identity.protocols import Provider, Verifier
@@ -74,7 +86,7 @@ class _Listener(NamedTuple):
     held: AsyncExitStack
 
 
-class _Dialled:
+class Dialled:
     """A connection that we open: from the first attempt until it is closed for good."""
 
     def __init__(self, endpoint: str, index: int) -> None:
@@ -88,8 +100,13 @@ class _Dialled:
         """There once a stream is up."""
         self.attached = asyncio.Event()
         self.introduced = asyncio.Event()
+        self.settled = asyncio.Event()
+        """A node is at the other end, and it is known what becomes of the link to it."""
         self.over = asyncio.Event()
         """Also set when the others will not happen any more."""
+        self.outcome = ""
+        """That of NodeLinkSettled, or refused; lost while the link dials again."""
+        self.node_id = ""
         self.cause = ""
 
     def take(self, state: ConnectionState) -> None:
@@ -99,13 +116,21 @@ class _Dialled:
                 self.attached.set()
             case "negotiated":
                 self.introduced.set()
+            case "joined" | "superseded" | "itself" | "namesake":
+                self.outcome, self.node_id = state.state, state.detail
+                self.settled.set()
+            case "refused":
+                self.outcome = state.state
+                self.end(state.detail)
+            case "lost" if self.outcome:
+                self.outcome = "lost"
             case "closed":
                 self.end(state.detail)
 
     def end(self, cause: str) -> None:
         """It is over: wake up whoever waits."""
         self.cause = self.cause or cause
-        for event in (self.over, self.attached, self.introduced):
+        for event in (self.over, self.attached, self.introduced, self.settled):
             event.set()
 
 
@@ -113,7 +138,8 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow.
+    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow. Among other nodes it
+    is `node_id` (drawn, unless given), and `peers` says who may come in as a node.
     """
 
     def __init__(
@@ -124,12 +150,16 @@ class DataPlane:
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        node_id: str = "",
+        peers: PeerPolicy = LOOPBACK_ONLY,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
         self._clock = clock
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
-        control = RouteControl()
+        self.node_id = node_id or os.urandom(8).hex()
+        introduction = Introduction(Role.NODE, self.node_id, int.from_bytes(os.urandom(8)), token=peers.token)
+        control = RouteControl(own=introduction)
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -145,16 +175,23 @@ class DataPlane:
                 self._clock,
                 high=high_water,
                 patience=patience,
+                introduction=introduction,
+                policy=peers,
             )
         )
         self._indices = itertools.count(1)
         self._listeners: dict[str, _Listener | None] = {}
         """By endpoint; None while it is being opened."""
-        self._dialled: dict[str, _Dialled] = {}
+        self._dialled: dict[str, Dialled] = {}
         """By endpoint: those that an application may use, or is about to."""
-        self._dialled_by_index: dict[int, _Dialled] = {}
+        self._dialled_by_index: dict[int, Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
+        self._peering = Peering(self)
+        self._node_links: dict[int, str] = {}
+        """The ids of the nodes that are peers now, by connection."""
+        self._node_link_lost = asyncio.Event()
+        """One for each loss: set, and replaced."""
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
         self._tasks = Tasks()
         self._draw = Draw()
@@ -220,7 +257,7 @@ class DataPlane:
         self._links[index] = AcceptedLink(
             index, stream, listener=listener, high=self._high, max_message_size=max_message_size
         )
-        self.system.tell(self._gateway, Opened(index))
+        self.system.tell(self._gateway, Opened(index, observer=self._inbox))
 
     def _link_over(self, index: int) -> None:
         self._links.pop(index, None)
@@ -256,14 +293,62 @@ class DataPlane:
         AuthError when there is nothing to prove who we are with, AlreadyConnected, NotConnected when the
         data plane is closed, and ConnectionLost saying why nobody answered.
         """
+        return (await self.dial(config, dial=dial)).index
+
+    async def link(
+        self,
+        config: ClientConfig,
+        *,
+        announce: bool = False,
+        routes: Sequence[Name] = (),
+        dial: Callable[[], Awaitable[Stream]] | None = None,
+    ) -> int:
+        """Dial another node as a node. Returns the connection's index.
+
+        A node of ours becomes a peer. To any other only messages for the names in `routes` go; with
+        `announce` it is told the names of our edges, so that messages come back. Raises as `connect` does.
+        """
+        made = await self.dial(config, dial=dial, as_node=True)
+        for name in routes:
+            self.route_by_hand(name, made.index)
+        if announce:
+            self.system.tell(self.route_table, AnnounceNames(made.index))
+        return made.index
+
+    def route_by_hand(self, name: Name, connection: int, *, present: bool = True) -> None:
+        """Let messages for `name` leave by `connection` too, or no more."""
+        self.system.tell(self.route_table, RouteByHand(name, connection, present))
+
+    async def peer(self, configs: Sequence[ClientConfig]) -> None:
+        """Be a peer of the nodes at these endpoints, for as long as this data plane lives.
+
+        Returns when each has joined or could not be reached for now: it is tried on and on. Raises
+        ConfigError, AlreadyConnected, and NotConnected when the data plane is closed.
+        """
+        self._check_open()
+        await self._peering.add(configs)
+
+    async def parted(self, node_id: str) -> None:
+        """Return when there is no link to that node."""
+        while node_id in self._node_links.values():
+            await self._node_link_lost.wait()
+
+    async def dial(
+        self,
+        config: ClientConfig,
+        *,
+        dial: Callable[[], Awaitable[Stream]] | None = None,
+        as_node: bool = False,
+    ) -> Dialled:
+        """As `connect`, or `as_node`. Returns what is known of the connection, now and later."""
         self._check_open()
         endpoint = config.endpoint
         if endpoint in self._dialled:
             raise AlreadyConnected(endpoint)
-        made = _Dialled(endpoint, self.next_index())
+        made = Dialled(endpoint, self.next_index())
         self._dialled[endpoint] = self._dialled_by_index[made.index] = made
         try:
-            await self._open_link(made, config, dial)
+            await self._open_link(made, config, dial, as_node=as_node)
             await made.attached.wait()
             try:
                 async with asyncio.timeout(NEGOTIATION_WAIT):
@@ -275,10 +360,15 @@ class DataPlane:
         except BaseException:
             await self._give_up(made)
             raise
-        return made.index
+        return made
 
     async def _open_link(
-        self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
+        self,
+        made: Dialled,
+        config: ClientConfig,
+        dial: Callable[[], Awaitable[Stream]] | None,
+        *,
+        as_node: bool,
     ) -> None:
         """Open the first stream and give it to the actors."""
         if dial is None:
@@ -305,9 +395,9 @@ class DataPlane:
         finally:
             made.dialling = None
         made.link = self._links[made.index] = link
-        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox))
+        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox, as_node))
 
-    async def _give_up(self, made: _Dialled) -> None:
+    async def _give_up(self, made: Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
         if self._dialled.get(made.endpoint) is made:
             del self._dialled[made.endpoint]
@@ -342,17 +432,24 @@ class DataPlane:
             self._observers.remove(callback)
 
     def _state_changed(self, state: ConnectionState) -> None:
+        if state.state == "joined":
+            self._node_links[state.connection] = state.detail
+        elif self._node_links and state.state in ("lost", "closed", "superseded"):
+            self._node_links.pop(state.connection, None)
+            self._node_link_lost.set()
+            self._node_link_lost = asyncio.Event()
         made = self._dialled_by_index.get(state.connection)
-        if made is not None:
-            made.take(state)
-            if state.state == "closed":
-                if self._dialled.get(made.endpoint) is made:
-                    del self._dialled[made.endpoint]
-                self._tasks(self._release(made), lambda *_: None)
+        if made is None:
+            return
+        made.take(state)
+        if state.state == "closed":
+            if self._dialled.get(made.endpoint) is made:
+                del self._dialled[made.endpoint]
+            self._tasks(self._release(made), lambda *_: None)
         for callback in list(self._observers):
             callback(state)
 
-    async def _release(self, made: _Dialled) -> None:
+    async def _release(self, made: Dialled) -> None:
         await made.held.aclose()
         self._dialled_by_index.pop(made.index, None)
 
@@ -369,6 +466,8 @@ class DataPlane:
         return {
             "routes": table.figures,
             "connections": connections.figures,
+            "node": self.node_id,
+            "peers": self._peering.figures(),
             "waiting": {
                 "bytes": self._waiting.size,
                 "limit": self._waiting.limit,
@@ -387,6 +486,7 @@ class DataPlane:
             return
         self._closed = True
         deadline = time.monotonic() + grace
+        self._peering.close()
         try:
             await self._close_connections(grace)
         finally:

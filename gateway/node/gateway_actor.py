@@ -22,10 +22,14 @@ from actors.messages.routing import (
     Status,
     StatusReport,
 )
+from actors.messages.wire import Introduction, Role
 from actors.routing.connection import Connection
 from actors.routing.view import RouteView
 from actors.system import LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
+from gateway.node.peer_policy import PeerPolicy
+
+_APPLICATION = Introduction(Role.APPLICATION)
 
 
 class _Gathering(NamedTuple):
@@ -50,6 +54,8 @@ class Gateway(LoopActor):
         *,
         high: int,
         patience: float,
+        introduction: Introduction,
+        policy: PeerPolicy,
     ) -> None:
         self._system = system
         self._links = links
@@ -58,6 +64,7 @@ class Gateway(LoopActor):
         self._routes = routes
         self._clock = clock
         self._high, self._patience = high, patience
+        self._introduction, self._policy = introduction, policy
         self._connections: dict[int, ActorAddress] = {}
         self._indices: dict[ActorAddress, int] = {}
         self._gatherings: dict[int, _Gathering] = {}
@@ -87,6 +94,10 @@ class Gateway(LoopActor):
             return
         observers = (self.myAddress,) if message.observer is None else (self.myAddress, message.observer)
 
+        # Who accepts is a node; who dials is one when it says so.
+        as_node = message.dialled_as is None or message.as_node
+        introduction = self._introduction if as_node else _APPLICATION
+
         def make() -> Connection:
             return Connection(
                 index,
@@ -95,6 +106,8 @@ class Gateway(LoopActor):
                 self._routes,
                 self._clock,
                 dialled_as=message.dialled_as,
+                introduction=introduction,
+                admit=partial(self._policy.refusal, link),
                 observers=observers,
                 high=self._high,
                 patience=self._patience,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.messages.wire import LinkNegotiation
-from actors.routing.negotiation import OUR_VERSION, Negotiator, acknowledges, parse_version
+from actors.routing.negotiation import OUR_VERSION, Negotiator, Outcome, acknowledges, parse_version
 
 LINK = "18959e9c-c410-4e26-881d-a8fc86e73aa1"
 
@@ -29,14 +29,14 @@ def test_a_good_request_is_answered_with_the_same_link_id() -> None:
 )
 def test_bad_requests_are_ignored_in_silence(bad: LinkNegotiation) -> None:
     accepting = Negotiator()
-    assert accepting.handle(bad) == (None, False)
+    assert accepting.handle(bad) == Outcome()
     assert accepting.peer_version is None
 
 
 def test_a_second_request_is_ignored() -> None:
     accepting = Negotiator()
     accepting.handle(LinkNegotiation(LINK, "1.4.0"))
-    assert accepting.handle(LinkNegotiation(LINK, "1.3.0")) == (None, False)
+    assert accepting.handle(LinkNegotiation(LINK, "1.3.0")) == Outcome()
 
 
 def test_the_dialling_side_opens_and_takes_the_matching_reply() -> None:
@@ -44,7 +44,7 @@ def test_the_dialling_side_opens_and_takes_the_matching_reply() -> None:
     assert dialling.opening() == LinkNegotiation(LINK, OUR_VERSION)
     assert not dialling.handle(LinkNegotiation("other", "1.4.0", is_reply=True)).accepted
     assert not dialling.handle(LinkNegotiation(LINK, "1.4.0")).accepted
-    assert dialling.handle(LinkNegotiation(LINK, "1.4.0", is_reply=True)) == (None, True)
+    assert dialling.handle(LinkNegotiation(LINK, "1.4.0", is_reply=True)) == Outcome(accepted=True)
 
 
 def test_a_new_stream_negotiates_again_under_the_same_id() -> None:
