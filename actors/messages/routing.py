@@ -179,7 +179,11 @@ class NodeLinkLost(NamedTuple):
 
 @record
 class RouteByHand(NamedTuple):
-    """To the RouteTable: messages for `name` leave by `connection` too, or no more."""
+    """To the RouteTable: messages for `name` leave by `connection` too, or no more.
+
+    Without id it stands for all ids; `org/ns/*` for all applications of a namespace, `org/*/*` of an
+    organisation.
+    """
 
     name: Name
     connection: int

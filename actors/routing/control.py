@@ -8,6 +8,7 @@ The RouteTable actor feeds it what connections report and performs the effects. 
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -119,6 +120,8 @@ class _Lost(NamedTuple):
     deadline: float
 
 
+_WILD = "*"
+"""In a route by hand: any namespace, or any application."""
 _ALONE = Introduction(Role.APPLICATION, "alone")
 """A table without other nodes."""
 
@@ -448,15 +451,17 @@ class RouteControl:
         known = self.connections.get(event.connection)
         if known is None:
             return
-        if event.present:
-            self._add(event.name, event.connection, known.holder, 0, by_hand=True)
-            return
-        try:
-            gone = self.table.remove(event.name, event.connection, 0, by_hand=True)
-        except SubscriptionNotFound:
-            return
-        for _ in range(gone):
-            self.shares.release(known.holder, event.name)
+        name, connection = event.name, event.connection
+        if not name.has_id:
+            given = name.strings.index(_WILD) if _WILD in name.strings else len(name.strings)
+            prefix = name.key[: 8 * given]
+            (self.table.add_pattern if event.present else self.table.remove_pattern)(prefix, connection)
+        elif event.present:
+            self._add(name, connection, known.holder, 0, by_hand=True)
+        else:
+            with contextlib.suppress(SubscriptionNotFound):
+                for _ in range(self.table.remove(name, connection, 0, by_hand=True)):
+                    self.shares.release(known.holder, name)
 
     # Those who follow the table from elsewhere
 

@@ -79,7 +79,10 @@ class SubscriptionTable:
         self._by_instance: dict[Instance, Targets] = {}
         self._addresses: dict[int, ActorAddress] = {}
         self._node_links: dict[int, str] = {}
-        self.view = RouteView(self._by_name, self._by_instance, self._addresses, self._node_links)
+        self._patterns: dict[bytes, tuple[int, ...]] = {}
+        self.view = RouteView(
+            self._by_name, self._by_instance, self._addresses, self._node_links, self._patterns
+        )
         self._references: dict[_Slot, dict[Instance, _References]] = {}
         self._further: dict[tuple[Key, _Slot], int] = {}
         """How many ids of a key a connection stands under beyond its first, where it does."""
@@ -117,6 +120,8 @@ class SubscriptionTable:
     def detach(self, connection: int) -> list[tuple[Name, int]]:
         """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
         gone = self._forget(connection) + self._forget(~connection)
+        for prefix in [prefix for prefix, those in self._patterns.items() if connection in those]:
+            self.remove_pattern(prefix, connection)
         self._addresses.pop(connection, None)
         self._node_links.pop(connection, None)
         self._ranks.pop(connection, None)
@@ -178,6 +183,28 @@ class SubscriptionTable:
                 del mine[instance]
                 self._leave(instance, slot, references.name)
         return len(gone)
+
+    # Routes by hand for many names
+
+    def add_pattern(self, prefix: bytes, connection: int) -> bool:
+        """All names whose key begins with `prefix` lead to `connection`. Returns False when they did."""
+        known = self._patterns.get(prefix, ())
+        if connection in known:
+            return False
+        self._patterns[prefix] = (*known, connection)
+        return True
+
+    def remove_pattern(self, prefix: bytes, connection: int) -> bool:
+        """Undo `add_pattern`. Returns False when there is no such route."""
+        known = self._patterns.get(prefix, ())
+        if connection not in known:
+            return False
+        left = tuple(one for one in known if one != connection)
+        if left:
+            self._patterns[prefix] = left
+        else:
+            del self._patterns[prefix]
+        return True
 
     def __len__(self) -> int:
         return len(self._by_name)

@@ -19,6 +19,9 @@ from actors.names import NO_INSTANCE, InstanceId, Key
 Instance = tuple[Key, InstanceId]
 """A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
 
+PATTERN_LENGTHS = (8, 16, 24)
+"""How much of a key a pattern may be: an organisation, its namespace, or a name with all its ids."""
+
 _NONE: tuple[int, ...] = ()
 _MEMORY_BOUND = 8192
 
@@ -70,7 +73,7 @@ class Targets(NamedTuple):
 def _of(ranks: list[tuple[int, ...]]) -> Targets:
     local, edges, peers, by_hand = ranks
     everybody = local + edges + peers + by_hand
-    if peers and by_hand:
+    if (peers or edges) and by_hand:
         everybody = tuple(dict.fromkeys(everybody))
     return Targets(local, edges, peers, by_hand, everybody)
 
@@ -78,7 +81,7 @@ def _of(ranks: list[tuple[int, ...]]) -> Targets:
 class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
-    __slots__ = ("addresses", "by_instance", "by_name", "node_links")
+    __slots__ = ("_fitting", "addresses", "by_instance", "by_name", "node_links", "patterns")
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class RouteView:
         by_instance: Mapping[Instance, Targets],
         addresses: Mapping[int, ActorAddress],
         node_links: Mapping[int, str],
+        patterns: Mapping[bytes, tuple[int, ...]],
     ) -> None:
         self.by_name = by_name
         """Everybody who subscribed a name, under whatever id."""
@@ -95,10 +99,29 @@ class RouteView:
         """The actor that puts frames out on a connection."""
         self.node_links = node_links
         """The ids of the nodes at the other end, of connections that are node links."""
+        self.patterns = patterns
+        """Routes by hand for all names whose key begins so, and for all their ids."""
+        self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
+        """Targets with those of patterns: what they were put together from, and the whole."""
 
     def find(self, key: Key, id: InstanceId) -> Targets | None:
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
-        return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+        targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+        return self._with_patterns(key, id, targets) if self.patterns else targets
+
+    def _with_patterns(self, key: Key, id: InstanceId, targets: Targets | None) -> Targets | None:
+        by_hand = targets.by_hand if targets is not None else _NONE
+        for length in PATTERN_LENGTHS:
+            by_hand += self.patterns.get(key[:length], _NONE)
+        by_hand = tuple(dict.fromkeys(by_hand))
+        if not by_hand:
+            return targets
+        known = self._fitting.get((key, id))
+        if known is not None and known[0] is targets and known[1] == by_hand:
+            return known[2]
+        found = _of([*(targets or Targets())[:3], by_hand])
+        self._fitting.remember((key, id), (targets, by_hand, found))
+        return found
 
 
 class InwardView(RouteView):
@@ -110,7 +133,7 @@ class InwardView(RouteView):
     __slots__ = ("_by_hand", "_narrowed", "_whole")
 
     def __init__(self, view: RouteView, *, by_hand: bool) -> None:
-        super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links)
+        super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns)
         self._whole = view
         self._by_hand = by_hand
         self._narrowed: Memo[Instance, tuple[Targets, Targets | None]] = Memo(_MEMORY_BOUND)

@@ -7,6 +7,7 @@ import asyncio
 import signal
 from typing import Any
 
+from gateway.cli.network import Network, add_network, network
 from gateway.config import TRANSPORTS, ServerConfig, duration
 from gateway.node.allocator import keep_freed_memory
 from gateway.node.data_plane import DataPlane
@@ -34,6 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--max-message-size", type=int, metavar="BYTES", help="default: 4 MiB")
     command.add_argument("--transport", choices=TRANSPORTS, help="what carries the streams")
     command.add_argument("--drain", default="5s", metavar="DURATION", help="time to write out at the end")
+    add_network(command)
     command.set_defaults(run=run_node)
 
 
@@ -66,24 +68,27 @@ def configuration(arguments: argparse.Namespace) -> ServerConfig:
 def run_node(arguments: argparse.Namespace) -> int:
     """Run the node."""
     keep_freed_memory()
-    return run(serve(configuration(arguments), duration(arguments.drain, "--drain")))
+    config, drain = configuration(arguments), duration(arguments.drain, "--drain")
+    return run(serve(config, drain, network(arguments)))
 
 
-async def serve(config: ServerConfig, drain: float) -> int:
-    """Listen until told to stop, then drain for at most `drain` seconds."""
+async def serve(config: ServerConfig, drain: float, others: Network) -> int:
+    """Listen, among `others`, until told to stop, then drain for at most `drain` seconds."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    node = DataPlane()
+    node = DataPlane(node_id=others.node_id, peers=others.policy)
     try:
         address = await node.serve(config)
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise OSError(f"cannot listen on {config.endpoint}: {reason}; choose another --listen") from exc
     print(f"listening on {address}", flush=True)
+    joining = asyncio.ensure_future(node.peer(others.peers))
     try:
         await stop.wait()
     finally:
+        joining.cancel()
         await node.close(drain)
     return 0
