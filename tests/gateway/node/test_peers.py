@@ -5,18 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from actors.messages.wire import ALL, ONE
+from actors.errors import AlreadyConnected
+from actors.messages.wire import ALL, ONE, Introduction, Role
 from actors.names import Name
+from actors.routing import connection
+from gateway import IdentityProvider, IdentityVerifier, Slim
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
-from gateway.node.peer_policy import PeerPolicy
+from gateway.node.peer_policy import PeerPolicy, is_loopback
 from tests.gateway.stage import BOB, CHANNEL, Local
 
 TOKEN = "a token of the network"
+SECRET = "a shared secret of at least thirty-two bytes"
+NODE = Introduction(Role.NODE, "node", 1)
+
+
+class Caller(NamedTuple):
+    """The link of a node that calls."""
+
+    peer: str
+    certificate: bytes
+
+
+def certificate_for(uri: str) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "node")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.DER)
 
 
 class Clique:
@@ -164,3 +192,83 @@ async def test_an_application_of_ours_is_an_edge_and_never_transit(clique: Cliqu
     far.publish(BOB, b"to the application")
     await inside.heard(b"to the application")
     assert (await one.status())["routes"]["peers"].keys() == {"node 1"}
+
+
+async def test_an_embedded_application_is_a_node_among_peers(clique: Clique) -> None:
+    node = await clique.node()
+    far = Local(node)
+    await far.order(CHANNEL)
+    app = Slim(
+        Name.parse("org/ns/embedded"),
+        IdentityProvider.SharedSecret("embedded", SECRET),
+        IdentityVerifier.SharedSecret("embedded", SECRET),
+        local_service=True,
+    )
+    async with app:
+        await app.run_server({"endpoint": "127.0.0.1:0", "tls": {"insecure": True}})
+        await app.peer(clique.endpoints)
+        await clique.linked([node, app.data_plane])
+        await knows(app.data_plane, CHANNEL, 1)
+        Local(app.data_plane).publish(CHANNEL, b"from inside", fanout=ALL)
+        await far.heard(b"from inside")
+        with pytest.raises(AlreadyConnected):
+            await app.peer(clique.endpoints)
+
+
+async def test_a_silent_peer_is_given_up_and_its_names_go(
+    clique: Clique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "TICK", 0.05)
+    await clique.complete(2)
+    one, two = clique.nodes
+    member = Local(two)
+    await member.order(BOB)
+    await knows(one, BOB, 1)
+    # Its side of the link says nothing more, as if its machine had stopped.
+    for link in two._links.values():
+        monkeypatch.setattr(link, "transmit", lambda records: None)
+    async with asyncio.timeout(10):
+        while (await one.status())["routes"]["peers"]["node 1"]["losses"] == 0:
+            pass
+
+
+async def test_a_message_that_no_link_may_carry_is_dropped_counted_and_told(clique: Clique) -> None:
+    await clique.complete(2)
+    one, two = clique.nodes
+    member, sender = Local(two), Local(one)
+    await member.order(BOB)
+    await knows(one, BOB, 1)
+    sender.publish(BOB, bytes(5 * 1024 * 1024), b"small")
+    await member.heard(b"small")
+    await sender.until(lambda: sender.told)
+    figures = (await one.status())["connections"].values()
+    assert sum(link["oversized"] for link in figures) == 1
+
+
+def test_identities_of_a_certificate_are_its_names() -> None:
+    policy = PeerPolicy(identities=frozenset({"spiffe://example.org/node"}))
+    known = Caller("192.0.2.1:5", certificate_for("spiffe://example.org/node"))
+    other = Caller("127.0.0.1:5", certificate_for("spiffe://example.org/other"))
+    assert policy.refusal(known, NODE) == ""
+    assert "a certificate of a known peer" in policy.refusal(other, NODE)
+    assert "from loopback only" in PeerPolicy().refusal(known, NODE)
+    assert PeerPolicy().refusal(other, NODE) == ""
+
+
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [
+        ("127.0.0.1:1", True),
+        ("[::1]:1", True),
+        ("ipv4:127.0.0.1:1", True),
+        ("ipv6:%5B::1%5D:1", True),
+        ("::ffff:127.0.0.1:1", True),
+        ("unix socket", True),
+        ("192.0.2.1:1", False),
+        ("ipv6:%5B2001:db8::1%5D:1", False),
+        ("localhost.example:1", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_told_by_the_address(peer: str, local: bool) -> None:
+    assert is_loopback(peer) is local
