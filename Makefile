@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit long bench proto lock format clean
+.PHONY: help install demo test lint types unit long bench proto config-page lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,6 +48,9 @@ bench: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+config-page: install
+	$(BIN)/python .ci/config_page.py
 
 proto: install
 	$(BIN)/python .ci/proto.py

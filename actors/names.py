@@ -76,8 +76,8 @@ class Name:
 
     def __init__(self, component0: str, component1: str, component2: str, id: int | None = None) -> None:
         strings = (component0, component1, component2)
-        if not all(strings):
-            raise ValueError(f"a name has three non-empty components, got {'/'.join(strings)!r}")
+        if not all(isinstance(text, str) and text for text in strings):
+            raise ValueError(f"a name has three non-empty components, got {'/'.join(map(str, strings))!r}")
         hashes = component_hash(component0), component_hash(component1), component_hash(component2)
         fill(self, key_of(*hashes), strings, _instance(id))
 

@@ -16,7 +16,7 @@ import sys
 
 from common import application, name_of, parse, parser, run, session_config, until_stopped
 
-from gateway import Session, SessionType, Slim, SlimError
+from gateway import Session, SessionError, SessionType, Slim, SlimError
 
 
 async def lead(app: Slim, arguments: argparse.Namespace) -> None:
@@ -26,7 +26,12 @@ async def lead(app: Slim, arguments: argparse.Namespace) -> None:
     )
     async with session:
         for text in arguments.invites:
-            await invite(app, session, text)
+            try:
+                await invite(app, session, text)
+            except SessionError as error:
+                if session.over:
+                    raise
+                print(f"{text} does not come: {error}", flush=True)
         listening = asyncio.create_task(hear(session))
         await say(app, session, leading=True)
         listening.cancel()
@@ -56,14 +61,10 @@ async def join(app: Slim) -> None:
 
 async def hear(session: Session) -> None:
     """Print what others say, until the group is closed."""
-    try:
-        async for message in session:
-            who = "/".join(message.source.components_strings())
-            print(f"{who}: {message.payload.decode(errors='replace')}", flush=True)
-    except SlimError as error:
-        print(f"left: {error}", flush=True)
-    else:
-        print("the group was closed", flush=True)
+    async for message in session:
+        who = "/".join(message.source.components_strings())
+        print(f"{who}: {message.payload.decode(errors='replace')}", flush=True)
+    print(f"the group was closed: {session.closed_because}", flush=True)
 
 
 async def say(app: Slim, session: Session, *, leading: bool) -> None:

@@ -11,6 +11,8 @@ from common import add_tracing, parse, run, start_tracing
 
 from gateway.cli.start import serve
 from gateway.config import ServerConfig
+from gateway.config.document import Document
+from gateway.config.node import NodeConfig
 
 
 async def main() -> None:
@@ -19,7 +21,8 @@ async def main() -> None:
     add_tracing(made)
     arguments = parse(made)
     start_tracing(arguments)
-    await serve(ServerConfig.read({"endpoint": arguments.slim, "tls": {"insecure": True}}), drain=5.0)
+    server = ServerConfig.read({"endpoint": arguments.slim, "tls": {"insecure": True}})
+    await serve(NodeConfig(servers=(server,), drain=5.0), Document({}, {}))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import asyncio
 
 from common import application, name_of, parse, parser, run, session_config, until_stopped
 
-from gateway import Session, Slim, SlimError, SlimTimeout
+from gateway import Request, Slim, SlimTimeout
 
 ANSWER_WAIT = 5.0
 """Seconds for which an answer is waited for."""
@@ -42,20 +42,13 @@ async def ask(app: Slim, arguments: argparse.Namespace) -> None:
 async def answer(app: Slim) -> None:
     """Answer every message of every session that others open with us."""
 
-    async def one(session: Session) -> None:
-        print(f"session {session.id} with {session.dst}", flush=True)
-        try:
-            async for message in session:
-                text = message.payload.decode(errors="replace")
-                print(f"received {text!r}", flush=True)
-                await message.reply(f"{text} from {app.id}".encode())
-        except SlimError as error:
-            print(f"session over: {error}", flush=True)
+    async def one(request: Request[bytes]) -> bytes:
+        text = request.payload.decode(errors="replace")
+        print(f"received {text!r} in session {request.session.id}", flush=True)
+        return f"{text} from {app.id}".encode()
 
     print("waiting for a session", flush=True)
-    async with asyncio.TaskGroup() as sessions:
-        async for session in app.sessions():
-            sessions.create_task(one(session))
+    await app.serve(one)
 
 
 async def main() -> None:

@@ -35,7 +35,9 @@ from actors.messages.session import AppSettings, EpochChanged, IdentityRotated, 
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
 from gateway.api.name import Name
-from gateway.api.session import Message, Session
+from gateway.api.payloads import BYTES, JSON, TEXT, Model, PayloadCodec
+from gateway.api.serving import Request, Service
+from gateway.api.session import Message, Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from gateway.api.version import get_build_info, get_build_profile, get_version
@@ -84,6 +86,7 @@ __all__ = [
     "AlreadyConnected",
     "AppSettings",
     "AuthError",
+    "BYTES",
     "CannotConnect",
     "ConfigError",
     "ConnectionLost",
@@ -94,6 +97,7 @@ __all__ = [
     "HandshakeFailed",
     "IdentityRotated",
     "InvalidToken",
+    "JSON",
     "LinkError",
     "MemberJoined",
     "MemberLeft",
@@ -102,17 +106,23 @@ __all__ = [
     "MessageTooLarge",
     "MessageUndelivered",
     "MlsError",
+    "Model",
     "NoRoute",
     "NotConnected",
     "NotModerator",
     "ParticipantDisconnected",
     "ParticipantExists",
     "ParticipantNotFound",
+    "PayloadCodec",
     "ProtocolError",
     "QueueFull",
+    "Request",
+    "Service",
     "SessionClosed",
     "SessionError",
+    "SessionNotFound",
     "SlimError",
     "SlimTimeout",
+    "TEXT",
     "UntrustedPeer",
 ]

@@ -11,6 +11,7 @@ Issuers' keys (`identity.md` 3.3) and the services of clouds (8.2, 8.3) are aske
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import ssl
 import zlib
@@ -20,6 +21,7 @@ from functools import cache
 
 import httpx
 
+from identity.authorities import SYSTEM_FILE, context_of
 from identity.errors import AuthError, ConfigError
 
 USER_AGENT = "callboard"
@@ -126,7 +128,12 @@ async def get(http: httpx.AsyncClient, url: httpx.URL, max_bytes: int) -> HttpAn
 
 @cache
 def public_authorities() -> ssl.SSLContext:
-    """A context for the public authorities, or for those of SSL_CERT_FILE. Takes some 20 ms, once."""
+    """A context for the public authorities, or for those of SSL_CERT_FILE. Takes some 20 ms, once.
+
+    Raises ConfigError.
+    """
+    if path := os.environ.get(SYSTEM_FILE):
+        return context_of(path, SYSTEM_FILE)
     try:
         return httpx.create_ssl_context()
     except OSError as error:  # SSLError is one

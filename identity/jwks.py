@@ -18,6 +18,7 @@ import httpx
 from loguru import logger
 
 from identity import http
+from identity.authorities import context_of
 from identity.encoding import Malformed, parse_object
 from identity.errors import AuthError, ConfigError
 from identity.http import FetchFailed, HttpAnswer
@@ -77,7 +78,7 @@ class IssuerKeys:
         self._where = _Where(
             issuer, base, frozenset(jwks_hosts), ca_file, limits or FetchLimits(), policy or RefreshPolicy()
         )
-        self._tls = None if ca_file is None else _authorities_of(ca_file)
+        self._tls = None if ca_file is None else context_of(ca_file, "ca_file")
         self._fetcher: _Fetcher | None = None
 
     async def initialize(self) -> None:
@@ -258,10 +259,3 @@ def _issuer_url(issuer: str) -> httpx.URL:
     except ValueError as error:
         raise ConfigError(f"issuer cannot be resolved to keys: {error}", field="issuer") from None
     return url
-
-
-def _authorities_of(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise ConfigError(f"ca_file {ca_file} cannot be used: {error}", field="ca_file") from None

@@ -154,6 +154,11 @@ class JwtVerifier:
         self._verified.clear()
         await self._source.close()
 
+    @property
+    def generation(self) -> int:
+        """Grows whenever the keys change."""
+        return self._source.generation
+
     def try_verify(self, token: str, now: float) -> None:
         """Check a token at `now`.
 

@@ -79,6 +79,15 @@ class Verifier(Protocol):
         """Check a token and return its claims; may fetch keys. Raises InvalidToken."""
 
 
+@runtime_checkable
+class RotatingVerifier(Verifier, Protocol):
+    """A verifier that can tell when its word of before does not count any more; those of this project can."""
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever keys or secrets changed: what was verified before must be verified again."""
+
+
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:

@@ -43,13 +43,13 @@ _AUDIENCE = ("claims.audience", "claims.aud", "claims.audiences")
 _SUBJECT = ("claims.subject", "claims.sub")
 _SECRET = Option(
     "shared_secret",
-    ("shared_secret",),
+    ("shared_secret", "data"),
     ("--shared-secret",),
     help="a secret that all sides know",
     form=Form.SECRET,
     required=True,
 )
-_MEMBER = Option("identity", ("identity",), required=True)
+_MEMBER = Option("identity", ("identity", "id"), required=True)
 
 
 class _Providers(IdentityRole, _ProtocolMeta):

@@ -170,12 +170,18 @@ class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
             raise ConfigError("replay_cache is a number of entries, 0 or more", field="replay_cache")
         self._replay = _ReplayCache(replay_cache) if replay_cache else None
         self._verified: VerifiedTokens[bool] = VerifiedTokens()
+        self._generation = 0
 
     async def initialize(self) -> None:
         """Nothing to open."""
 
     async def close(self) -> None:
         """Nothing to release."""
+
+    @property
+    def generation(self) -> int:
+        """Grows with each secret that replaced another, and with a replay cache with each token."""
+        return self._generation
 
     def try_verify(self, token: str, now: float) -> None:
         """Check a token at `now`. Raises InvalidToken; never KeysMissing."""
@@ -217,6 +223,7 @@ class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
         self._key = key
         self._arguments["shared_secret"] = shared_secret
         self._verified.clear()
+        self._generation += 1
 
     def _check(self, token: str, clock: int) -> None:
         """Checks in the reference's order (`identity.md` 2.2); both ends of the window are inclusive."""
@@ -243,6 +250,7 @@ class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
         if self._replay is not None:
             # No memory of verified tokens beside it: every verification must reach the replay cache.
             self._replay.admit(nonce, issued, clock, self._window)
+            self._generation += 1
             return
         # To the end of the last second: times are compared in whole seconds here.
         self._verified.remember(token, math.ceil(issued - self._skew), math.nextafter(last + 1, 0), True)

@@ -9,7 +9,6 @@ The `stat` of a local file takes about two microseconds, which is why it may hap
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from loguru import logger
 
 from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.files import read_file, reason_of
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at the file."""
@@ -70,7 +70,7 @@ class WatchedFile(Generic[T]):
                 return
             self._version, self.last = self._load()
         except (Malformed, OSError) as error:
-            reason = str(error) if isinstance(error, Malformed) else _reason(error)
+            reason = str(error) if isinstance(error, Malformed) else reason_of(error)
             if reason != self._complained:
                 self._complained = reason
                 logger.warning("{}: {}; the content read before stays in use", self.path, reason)
@@ -80,27 +80,12 @@ class WatchedFile(Generic[T]):
         logger.info("{}: new content is in use", self.path)
 
     def _load(self) -> tuple[_Version, T]:
-        """Read and parse the file; the version is of the very file that was opened. Raises Malformed."""
-        try:
-            # Not blocking: a pipe in the file's place must not stop the process.
-            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-            with open(descriptor, "rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise Malformed("not a regular file")
-                content = file.read(self._max_bytes + 1)
-        except OSError as error:
-            raise Malformed(_reason(error)) from None
-        if len(content) > self._max_bytes:
-            raise Malformed(f"larger than {self._max_bytes} bytes")
-        if not content:
+        """Read and parse the file; the version is of the very file that was read. Raises Malformed."""
+        content = read_file(self.path, max_bytes=self._max_bytes)
+        if not content.data:
             raise Malformed("the file is empty")
-        return _version(status), self._parse(content)
+        return _version(content.status), self._parse(content.data)
 
 
 def _version(status: os.stat_result) -> _Version:
     return _Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _reason(error: OSError) -> str:
-    return f"cannot be read ({error.strerror or type(error).__name__})"

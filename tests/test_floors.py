@@ -59,3 +59,19 @@ def test_mls_is_pure() -> None:
 
 def test_there_is_something_to_walk() -> None:
     assert all(modules(floor) for floor in FORBIDDEN)
+
+
+TWICE = {
+    "Group": "`SessionConfiguration.Group` as published, and the group of RFC 9420",
+    "Key": "a key of a token, as published, and a key of a configuration, as its documents say",
+    "Slim": "today's, and that of the packages up to 0.6, which their programs import by this name",
+}
+
+
+def test_a_class_name_is_used_once() -> None:
+    places: dict[str, list[str]] = {}
+    for path in (path for floor in FORBIDDEN for path in modules(floor)):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1}.keys() == TWICE.keys()

@@ -6,6 +6,7 @@
                              └──► parked (PARKED messages), in order of their source
 
     Session ── Outbound ──► token ──► routes ──► Forward, one for each connection
+               (what it cannot put out by itself: `actors/session/outbound.py`)
 
 Messages to applications of the same process go by reference; for others they are encoded once, however
 many connections they leave by.
@@ -20,14 +21,23 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
 
-from actors.app.admission import KNOWN_TOKENS, Admission
+from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
-from actors.app.invitations import Invitation, Invitations
-from actors.app.outbound import departures
+from actors.app.effects import (
+    Awaited,
+    Dropped,
+    Invitation,
+    Released,
+    Subscribed,
+    VerificationNeeded,
+)
+from actors.app.invitations import InvitationCounts, Invitations
+from actors.app.outbound import AppOutbound
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
-from actors.app.subscriptions import Awaited, Subscriptions
-from actors.errors import MessageTooLarge, ProtocolError, SessionClosed, SessionError
+from actors.app.subscriptions import Subscriptions
+from actors.app.turn import AppTurn
+from actors.errors import ProtocolError, SessionClosed, SessionError
 from actors.memo import Memo
 from actors.messages.routing import (
     Attach,
@@ -57,12 +67,12 @@ from actors.messages.session import (
     CredentialGranted,
     CredentialWanted,
     Failure,
-    IdentityRotated,
     Listen,
     OpenSession,
     Outbound,
     Received,
     RemoveRoute,
+    Require,
     Resolved,
     SessionAnnounced,
     SessionEnded,
@@ -71,8 +81,8 @@ from actors.messages.session import (
     SetRoute,
     Stranded,
     SubscribeName,
+    TokenRenewed,
     Unbind,
-    Unroutable,
     UnsubscribeName,
     Verification,
     VerificationWanted,
@@ -88,23 +98,27 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.actor import SessionActor
-from actors.session.controlled import ControlledModerator
-from actors.session.conversation import WINDOW, Setting
+from actors.session.conversation import Setting
+from actors.session.core import SessionCore, controlled_moderator, moderator, participant
 from actors.session.crypto import Crypto
+from actors.session.data_path import WINDOW
 from actors.session.effects import Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration, generation
+from actors.session.receiver import SessionCounts
 from actors.system import Cancellable, LoopActor, handles
+from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import KeysMissing, RotatingProvider
+from identity.protocols import KeysMissing
 
-EARLY = 4096
-"""Messages that may wait until others can answer them."""
 CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
+
+
+class AppCounts(Counts, part="app"):
+    undecodable: int = counter("Frames for applications that could not be read.")
+    refused: int = counter("Invitations and other requests that an application refused.")
 
 
 class AppActor(LoopActor):
@@ -122,6 +136,7 @@ class AppActor(LoopActor):
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
+            counts=collaborators.telemetry.shared(InvitationCounts),
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
@@ -131,23 +146,26 @@ class AppActor(LoopActor):
         self._announced: set[int] = set()
         """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
-        self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
+        self._turn = AppTurn()
+        self._counts = collaborators.telemetry.register(AppCounts())
+        self._session_counts = collaborators.telemetry.shared(SessionCounts)
         self._admission = Admission(collaborators.verifier)
+        collaborators.telemetry.register(self._admission.counts)
         self._subscriptions = Subscriptions(
             local, collaborators.draw(2**64), self._settings.subscription_timeout
         )
-        self._token = ""
-        self._generation: int | None = None
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
         self._generations: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
         """What the tokens of peers told, which stays as it is."""
-        self._congested: set[int] = set()
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
-        self._figures = dict.fromkeys(("undecodable", "unroutable", "overflowed", "refused", "rotations"), 0)
         self._log = logger.bind(name=str(local))
+        self._outbound = AppOutbound(
+            connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
+        )
+        collaborators.telemetry.register(self._outbound.counts)
         self._begun = False
 
     def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
@@ -165,6 +183,8 @@ class AppActor(LoopActor):
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         # Our Sessions end with us; their exits are no news.
         self._sessions.clear()
+        for counts in (self._counts, self._outbound.counts, self._admission.counts):
+            self._with.telemetry.close(counts)
         self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
     # Inbound
@@ -173,14 +193,14 @@ class AppActor(LoopActor):
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection = message.sender
         decode, admits = self._with.codec.decode, self._admission.admits
-        sessions, now = self._sessions, self._with.wall()
+        sessions, turn = self._sessions, self._begin_turn()
         batches: dict[int, list[SessionMessage]] = {}
         for frame in message.frames:
             if type(frame) is Frame:
                 try:
                     received = decode(frame)
                 except ProtocolError as error:
-                    self._count("undecodable")
+                    self._counts.undecodable += 1
                     self._log.debug("dropped a frame: {}", error)
                     continue
                 if received.connection != connection:
@@ -189,7 +209,7 @@ class AppActor(LoopActor):
                 assert isinstance(frame, SessionMessage)
                 received = frame
                 self._routes.met(connection)
-            if admits(received, now):
+            if admits(received, turn):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
                     batch = batches.get(session_id)
@@ -198,110 +218,95 @@ class AppActor(LoopActor):
                     else:
                         batch.append(received)
                 else:
-                    self._unclaimed(received)
+                    self._unclaimed(received, turn)
         for session_id, batch in batches.items():
             address = sessions.get(session_id)
             if address is not None:
-                self.send(address, Received(tuple(batch)))
-        self._admission_effects()
+                self.share(address, Received(tuple(batch)))
+        if turn.effects:
+            self._perform(turn)
 
-    def _admission_effects(self) -> None:
-        admission = self._admission
-        if admission.refused:
-            for refused in admission.refused:
-                self._log.log("WARNING" if refused.alarming else "INFO", "dropped {}", refused.reason)
-            admission.refused.clear()
-        if admission.fetching:
-            for message in admission.fetching:
-                self._fetch(message)
-            admission.fetching.clear()
+    def _begin_turn(self) -> AppTurn:
+        return self._turn.at(self._with.clock(), self._with.wall())
+
+    def _perform(self, turn: AppTurn) -> None:
+        """Do what the cores said. It may come to further turns: the effects are taken first."""
+        effects = turn.effects.copy()
+        turn.effects.clear()
+        for effect in effects:
+            match effect:
+                case SessionMessage():
+                    self._outbound.put_out((effect,), None)
+                case Invitation():
+                    self._invited(effect)
+                case Refused():
+                    self._counts.refused += 1
+                    self._log.warning("refused {}", effect.reason)
+                case Dropped():
+                    self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
+                case VerificationNeeded():
+                    self._fetch(effect.message)
+                case Released():
+                    self._dispatch(effect.message, turn)
+                case Subscribed():
+                    self._subscribed(effect.awaited, effect.error)
 
     def _fetch(self, message: SessionMessage) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
-            for admitted in self._admission.fetched(message.source, resolved.error, self._with.wall()):
-                self._dispatch(admitted)
-            self._admission_effects()
+            turn = self._begin_turn()
+            self._admission.handle(TokenVerified(message.identity, resolved.error), turn)
+            self._perform(turn)
 
         self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
 
-    def _dispatch(self, message: SessionMessage) -> None:
+    def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         if address is not None and message.kind is not _DISCOVERY:
             self.send(address, Received((message,)))
         else:
-            self._unclaimed(message)
+            self._unclaimed(message, turn)
 
-    def _unclaimed(self, message: SessionMessage) -> None:
+    def _unclaimed(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.get(message.session_id)
         content = message.content
         if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        decision = self._invitations.unclaimed(message, self._with.clock())
-        if isinstance(decision, SessionMessage):
-            self._put_out((decision,), None)
-        elif isinstance(decision, Invitation):
-            self._invited(decision)
-        elif isinstance(decision, Refused):
-            self._count("refused")
-            self._log.warning("refused {}", decision.reason)
+        self._invitations.handle(message, turn)
+        # At once: what follows in the same batch may be for the session that this one begins.
+        self._perform(turn)
 
     # Outbound
 
     @handles(Outbound)
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
-        self._put_out(message.messages, sender)
+        self._outbound.put_out(message.messages, sender)
 
-    def _put_out(self, messages: tuple[SessionMessage, ...], session: ActorAddress | None) -> None:
-        if self._early is not None:
-            if len(self._early) < EARLY:
-                self._early.append((session, messages))
-            else:
-                self._count("overflowed")
-            return
-        try:
-            token = self._with.provider.get_token(self._with.wall())
-        except (AuthError, ConfigError) as error:
-            self._unroutable(session, messages, error)
-            return
-        if token is not self._token:
-            self._token = token
-            self._look_for_rotation()
-        batches, refused = departures(messages, token, self._routes, self._connection, self._with.codec)
-        for message, why in refused:
-            self._unroutable(session, (message,), why)
-        for target, batch in batches.items():
-            forward = Forward(tuple(batch), self._connection, self.myAddress)
-            self.send(self._routes.address(target), forward)
+    @handles(Attached)
+    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
+        self._outbound.attached()
 
-    def _look_for_rotation(self) -> None:
-        """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
-        provider = self._with.provider
-        if not isinstance(provider, RotatingProvider):
-            return
-        before, self._generation = self._generation, provider.generation
-        if before is not None and before != self._generation:
-            self._log.info("the identity was rotated")
-            self._count("rotations")
-            for address in self._sessions.values():
-                self.send(address, IdentityRotated(self._generation))
-
-    def _unroutable(
-        self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
-    ) -> None:
-        self._figures["unroutable"] += len(messages)
-        if session is not None:
-            self.send(session, Unroutable(messages, error))
+    @handles(TokenRenewed)
+    def _on_token_renewed(self, _: TokenRenewed, __: ActorAddress) -> None:
+        self._outbound.look_for_rotation()
 
     @handles(TooLarge)
     def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
-        for frame in message.frames:
-            refused = self._with.codec.decode(frame)
-            error = MessageTooLarge(frame.size, message.limit)
-            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+        self._outbound.too_large(message)
+
+    @handles(Congested)
+    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
+        self._outbound.congestion(message.connection, congested=True)
+        self._arm()
+
+    @handles(Drained)
+    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
+        self._outbound.congestion(message.connection, congested=False)
+
+    # Routes and subscriptions
 
     @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
@@ -310,45 +315,21 @@ class AppActor(LoopActor):
             if address is not None:
                 self.send(address, Stranded(message.error))
 
-    @handles(Congested)
-    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
-        self._congestion(message.connection, congested=True)
-
-    @handles(Drained)
-    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
-        self._congestion(message.connection, congested=False)
-
-    def _congestion(self, connection: int, *, congested: bool) -> None:
-        before = bool(self._congested)
-        (self._congested.add if congested else self._congested.discard)(connection)
-        if before != bool(self._congested):
-            for address in self._sessions.values():
-                self.send(address, Congestion(congested))
-        self._arm()
-
-    # Routes and subscriptions
-
-    @handles(Attached)
-    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
-        early, self._early = self._early, None
-        for session, messages in early or ():
-            self._put_out(messages, session)
-
     def _tell_node(self, subscription: Subscription) -> None:
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
 
     def _subscribe(self, subscription: Subscription, handle: int | None, asker: Any) -> None:
-        self._subscriptions.await_answer(subscription, handle, asker, self._with.clock())
+        self._subscriptions.await_answer(subscription, handle, asker, self._begin_turn())
         self._tell_node(subscription)
         self._arm()
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        turn = self._begin_turn()
         for record in message.records:
             if isinstance(record, SubscriptionAck):
-                outcome = self._subscriptions.acknowledged(record)
-                if outcome is not None:
-                    self._subscribed(*outcome)
+                self._subscriptions.handle(record, turn)
+        self._perform(turn)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         if awaited.handle is not None:
@@ -359,17 +340,17 @@ class AppActor(LoopActor):
     @handles(WakeupMessage)
     def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
-        for awaited, error in self._subscriptions.expire(self._with.clock()):
-            self._subscribed(awaited, error)
-        for gone in [c for c in self._congested if self._routes.address(c) is None]:
-            self._congestion(gone, congested=False)
+        turn = self._begin_turn()
+        self._subscriptions.expire(turn)
+        self._perform(turn)
+        self._outbound.check_congestion()
         self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None:
             return
         deadline, now = self._subscriptions.next_deadline(), self._with.clock()
-        if self._congested:
+        if self._outbound.congested:
             deadline = min(deadline or math.inf, now + CONGESTION_CHECK)
         if deadline is not None:
             self._timer = self.after(max(0.0, deadline - now))
@@ -451,7 +432,7 @@ class AppActor(LoopActor):
         if config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
-        core = Moderator(
+        core = moderator(
             self._setting(self._local, session_id, config, crypto),
             destination,
             message.handle,
@@ -469,7 +450,7 @@ class AppActor(LoopActor):
             return
         message, config, destination, leads = invitation
         if len(self._sessions) >= self._settings.sessions:
-            self._count("refused")
+            self._counts.refused += 1
             self._log.warning(
                 "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
             )
@@ -481,15 +462,22 @@ class AppActor(LoopActor):
         self._invitations.invited.add(message.session_id)
         now = self._with.clock()
         if leads:
-            moderator = ControlledModerator(setting, destination, message, now)
-            self.send(self._spawn(moderator, None), BeginSession())
+            core = controlled_moderator(setting, destination, message, now)
+            self.send(self._spawn(core, None), BeginSession())
         else:
-            participant = Participant(setting, destination, message, now)
-            self.send(self._spawn(participant, None), Received((message,)))
+            core = participant(setting, destination, message, now)
+            self.send(self._spawn(core, None), Received((message,)))
 
     def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
         return Setting(
-            local, session_id, config, self._settings, self._with.draw, self._peer_generation, crypto
+            local,
+            session_id,
+            config,
+            self._settings,
+            self._with.draw,
+            self._peer_generation,
+            crypto,
+            self._session_counts,
         )
 
     def _peer_generation(self, token: str) -> PeerGeneration:
@@ -502,14 +490,16 @@ class AppActor(LoopActor):
             self._generations.remember(token, known)
         return known
 
-    def _spawn(self, core: Moderator | Participant, inbox: Any) -> ActorAddress:
+    def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
-        address = self.spawn(SessionActor, core, self.myAddress, self._with.clock, inbox, in_thread)
+        address = self.spawn(
+            SessionActor, core, self.myAddress, self._with.clock, self._outbound.way(), inbox, in_thread
+        )
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox
         self._session_ids[address] = core.session_id
-        if self._congested:
+        if self._outbound.congested:
             self.send(address, Congestion(True))
         return address
 
@@ -519,6 +509,10 @@ class AppActor(LoopActor):
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
+
+    @handles(Require)
+    def _on_require(self, message: Require, _: ActorAddress) -> None:
+        self._invitations.mls_required = message.mls
 
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
@@ -537,7 +531,7 @@ class AppActor(LoopActor):
 
     @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
-        self._invitations.gone(message.session_id, message.farewells, self._with.clock())
+        self._invitations.handle(message, self._begin_turn())
         self._forget(message.session_id, sender)
 
     @handles(ChildActorExited)
@@ -611,17 +605,14 @@ class AppActor(LoopActor):
         else:
             self.send(inbox, Completed(None, (), (Failure(handle, error),)))
 
-    def _count(self, what: str) -> None:
-        self._figures[what] += 1
-
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
         admission = self._admission
         figures = {
-            **self._figures,
+            **self._counts.figures(),
+            **self._outbound.counts.figures(),
+            **admission.counts.figures(),
             "sessions": len(self._sessions),
-            "unverified": admission.unverified,
             "parked": admission.parked,
-            "parking_overflowed": admission.overflowed,
         }
         self.send(sender, StatusReport(figures, message.tag))

@@ -2,43 +2,68 @@
 
     token seen a moment ago, or verified now ──► in
     refused ──► dropped, counted
-    keys must be fetched first ──► parked, with all that its source sends until then, in order
+    keys must be fetched first ──► parked, with all that comes with the same token until then, in order
 
-PARKED messages may wait, of all sources together; one more is dropped and counted.
+Messages wait by token and not by source: a source is only what a message says of itself, and whoever borrows
+a name must not hold up those to whom it belongs.
+
+PARKED messages may wait, of all together; one more is dropped and counted. So is one whose token, or whose
+connection, has as many waiting as there are places left: nobody takes the places of everybody.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
+from actors.app.turn import AppTurn
 from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
-from actors.session.effects import Refused
+from actors.record import record
+from actors.telemetry import Counts, counter
 from identity.errors import InvalidToken, SlimError
-from identity.protocols import KeysMissing, Verifier
+from identity.protocols import KeysMissing, RotatingVerifier, Verifier
 
 PARKED = 1024
 KNOWN_TOKENS = 1024
 STRANGERS = 256
 TOKEN_TRUST = 1.0
-"""Seconds for which a token that was verified is not verified again."""
+"""Seconds for which a token that was verified is not verified again, unless keys or secrets changed."""
+
+_NEVER = float("-inf")
+
+
+@record
+class TokenVerified(NamedTuple):
+    """A token for which messages were parked was verified, or was not. The repr does not show it."""
+
+    token: str
+    error: SlimError | None
+
+    def __repr__(self) -> str:
+        return f"TokenVerified(error={self.error!r})"
+
+
+class AdmissionCounts(Counts, part="admission"):
+    unverified: int = counter("Messages of senders whose tokens were refused.")
+    parking_overflowed: int = counter("Messages dropped because too many waited for keys.")
 
 
 class Admission:
-    """Verifies senders. `fetching` gathers the messages whose tokens must be verified by awaiting; the
-    owner takes them away, and calls `fetched` for each."""
+    """Verifies senders, by the wall clock of the turn."""
 
     def __init__(self, verifier: Verifier, *, parked: int = PARKED) -> None:
-        self.fetching: list[SessionMessage] = []
-        self.refused: list[Refused] = []
-        """Why messages were dropped, for the log, until the owner takes it away."""
-        self.unverified = 0
-        self.overflowed = 0
+        self.counts = AdmissionCounts()
         self._verifier = verifier
+        self._rotating = verifier if isinstance(verifier, RotatingVerifier) else None
+        self._generation = 0
         self._bound = parked
         self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
-        self._parked: dict[Name, deque[SessionMessage]] = {}
+        self._parked: dict[str, deque[SessionMessage]] = {}
+        """By token."""
+        self._of_connections: dict[int | None, int] = {}
+        """How many of them came over which connection."""
         self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
@@ -48,50 +73,76 @@ class Admission:
         """Messages that wait for keys."""
         return self._count
 
-    def admits(self, message: SessionMessage, now: float) -> bool:
-        """Whether `message` may be handled at `now` (Unix seconds). If not, it was dropped or parked."""
-        if self._parked and message.source in self._parked:
-            self._park(message)
+    def admits(self, message: SessionMessage, turn: AppTurn) -> bool:
+        """Whether `message` may be handled now. If not, it was dropped or parked."""
+        now = turn.wall
+        if self._parked and message.identity in self._parked:
+            self._park(message, turn)
             return False
-        if now - self._verified.get(message.identity, 0.0) < TOKEN_TRUST:
+        rotating = self._rotating
+        generation = 0 if rotating is None else rotating.generation
+        if generation != self._generation:
+            self._generation = generation
+            self._verified.clear()
+        # A clock that was set back counts as time gone by.
+        if 0.0 <= now - self._verified.get(message.identity, _NEVER) < TOKEN_TRUST:
             return True
         try:
             self._verifier.try_verify(message.identity, now)
         except InvalidToken as error:
-            self._refuse(message, error)
+            self._refuse(message, error, turn)
             return False
         except KeysMissing:
-            self._park(message)
+            self._park(message, turn)
             return False
-        self._verified.remember(message.identity, now)
+        if rotating is None or rotating.generation == generation:
+            # Otherwise keys were found changed, or each verification counts: it says nothing of the next.
+            self._verified.remember(message.identity, now)
         return True
 
-    def fetched(self, source: Name, error: SlimError | None, now: float) -> list[SessionMessage]:
-        """The first parked message of `source` was verified, or not. Returns what may be handled now."""
-        waiting = self._parked.pop(source)
+    def handle(self, event: TokenVerified, turn: AppTurn) -> None:
+        """Release what may be handled now; what follows in the queue is judged in its turn."""
+        waiting = self._parked.pop(event.token)
         self._count -= len(waiting)
+        for message in waiting:
+            self._left(message.connection)
         first = waiting.popleft()
-        admitted = []
-        if error is None:
-            admitted.append(first)
+        if event.error is None:
+            turn.release(first)
         else:
-            self._refuse(first, error)
-        return admitted + [message for message in waiting if self.admits(message, now)]
+            self._refuse(first, event.error, turn)
+        for message in waiting:
+            if self.admits(message, turn):
+                turn.release(message)
 
-    def _park(self, message: SessionMessage) -> None:
-        if self._count >= self._bound:
-            self.overflowed += 1
+    def _park(self, message: SessionMessage, turn: AppTurn) -> None:
+        left = self._bound - self._count
+        waiting = self._parked.get(message.identity)
+        of_token = 0 if waiting is None else len(waiting)
+        of_connection = self._of_connections.get(message.connection, 0)
+        if max(of_token, of_connection) >= left:
+            self.counts.parking_overflowed += 1
             return
         self._count += 1
-        waiting = self._parked.setdefault(message.source, deque())
-        waiting.append(message)
-        if len(waiting) == 1:
-            self.fetching.append(message)
+        self._of_connections[message.connection] = of_connection + 1
+        if waiting is None:
+            self._parked[message.identity] = deque((message,))
+            turn.verify(message)
+        else:
+            waiting.append(message)
 
-    def _refuse(self, message: SessionMessage, error: SlimError) -> None:
-        self.unverified += 1
+    def _left(self, connection: int | None) -> None:
+        """A message of a connection waits no longer."""
+        remaining = self._of_connections[connection] - 1
+        if remaining:
+            self._of_connections[connection] = remaining
+        else:
+            del self._of_connections[connection]
+
+    def _refuse(self, message: SessionMessage, error: SlimError, turn: AppTurn) -> None:
+        self.counts.unverified += 1
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers
         if first:
             self._strangers.remember(message.source, None)
-        self.refused.append(Refused(f"{message.kind.name} of {message.source}: {error}", alarming=first))
+        turn.drop(f"{message.kind.name} of {message.source}: {error}", alarming=first)

@@ -12,6 +12,7 @@ from actors.routing.view import RouteView
 from actors.session.conversation import Draw
 from actors.session.crypto import CryptoFactory
 from actors.system.tasks import SpawnTask
+from actors.telemetry import Registry
 from identity.protocols import Provider, Verifier
 
 
@@ -30,6 +31,8 @@ class Collaborators(NamedTuple):
     """Unix seconds."""
     draw: Draw
     spawn_task: SpawnTask
+    telemetry: Registry
+    """Where the App and its sessions count."""
     crypto: CryptoFactory | None = None
     """None: sessions with MLS are refused."""
     threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None

@@ -5,23 +5,13 @@ Every subscription and route has an id from one counter; it is undone under the 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from actors.app.effects import Awaited
+from actors.app.turn import AppTurn
 from actors.errors import SessionError, SlimTimeout
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
-from identity.errors import SlimError
-
-
-class Awaited(NamedTuple):
-    """A subscription without an answer yet."""
-
-    deadline: float
-    name: Name
-    handle: int | None
-    """The application's operation; None: a channel that a session binds."""
-    asker: Any
-    """Where the outcome goes."""
 
 
 class Subscriptions:
@@ -80,23 +70,26 @@ class Subscriptions:
 
     # Acknowledgements
 
-    def await_answer(self, subscription: Subscription, handle: int | None, asker: Any, now: float) -> None:
-        awaited = Awaited(now + self._patience, subscription.destination, handle, asker)
+    def await_answer(self, subscription: Subscription, handle: int | None, asker: Any, turn: AppTurn) -> None:
+        """The node is being told of it: the outcome is for `asker`."""
+        awaited = Awaited(turn.now + self._patience, subscription.destination, handle, asker)
         self._awaited[subscription.subscription_id] = awaited
 
-    def acknowledged(self, ack: SubscriptionAck) -> tuple[Awaited, SlimError | None] | None:
-        """Who waited for this answer, and what it says; None when nobody did."""
-        awaited = self._awaited.pop(ack.subscription_id, None)
+    def handle(self, event: SubscriptionAck, turn: AppTurn) -> None:
+        """The node answered; perhaps somebody waited for it."""
+        awaited = self._awaited.pop(event.subscription_id, None)
         if awaited is None:
-            return None
-        if ack.success:
-            return awaited, None
-        return awaited, SessionError(f"subscription of {awaited.name} failed: {ack.error}")
+            return
+        error = None
+        if not event.success:
+            error = SessionError(f"subscription of {awaited.name} failed: {event.error}")
+        turn.subscribed(awaited, error)
 
-    def expire(self, now: float) -> list[tuple[Awaited, SlimError]]:
-        """Who waited in vain."""
-        late = [id for id, awaited in self._awaited.items() if awaited.deadline <= now]
-        return [(awaited, self._timeout(awaited)) for awaited in map(self._awaited.pop, late)]
+    def expire(self, turn: AppTurn) -> None:
+        """Tell those who waited in vain."""
+        late = [id for id, awaited in self._awaited.items() if awaited.deadline <= turn.now]
+        for awaited in map(self._awaited.pop, late):
+            turn.subscribed(awaited, self._timeout(awaited))
 
     def next_deadline(self) -> float | None:
         return min((awaited.deadline for awaited in self._awaited.values()), default=None)

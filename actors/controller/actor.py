@@ -16,7 +16,7 @@ from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
 from actors.controller.controller import Controller
-from actors.controller.turn import Respond, Save, Told, ToNode, Turn
+from actors.controller.turn import ControllerTurn, Respond, Save, Told, ToNode
 from actors.messages.controller import Asked
 from actors.system import Cancellable, LoopActor
 
@@ -52,7 +52,7 @@ class ControllerActor(LoopActor):
     def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         if isinstance(message, ActorExitRequest):
             return
-        turn = Turn(self._clock(), self._draw(RESOLUTION) / RESOLUTION)
+        turn = ControllerTurn(self._clock(), self._draw(RESOLUTION) / RESOLUTION)
         if isinstance(message, Asked):
             ticket = next(self._numbers)
             self._tickets[ticket] = sender
@@ -65,7 +65,7 @@ class ControllerActor(LoopActor):
         self._perform(turn)
         self._arm(turn.now)
 
-    def _perform(self, turn: Turn) -> None:
+    def _perform(self, turn: ControllerTurn) -> None:
         entries = [effect for effect in turn.effects if isinstance(effect, Save)]
         if entries:
             self._store.save(entries)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from actors.controller import names
-from actors.controller.turn import Declined, Turn
+from actors.controller.turn import ControllerTurn, Declined
 from actors.messages.controller import (
     AddParticipant,
     ChannelShown,
@@ -120,7 +120,7 @@ class Channels:
 
     # Questions
 
-    def ask(self, question: ChannelQuestion, ticket: Hashable, deadline: float, turn: Turn) -> None:
+    def ask(self, question: ChannelQuestion, ticket: Hashable, deadline: float, turn: ControllerTurn) -> None:
         """Take a question; it is answered by `turn`, now or later. Raises Declined."""
         question = self._checked(question)
         name = question.channel
@@ -173,7 +173,7 @@ class Channels:
         if isinstance(question, DeleteParticipant) and question.participant not in channel.participants:
             raise Declined("NOT_FOUND", f"{question.participant} is not in {name}")
 
-    def _next(self, name: str, queue: _Queue, turn: Turn) -> None:
+    def _next(self, name: str, queue: _Queue, turn: ControllerTurn) -> None:
         """Give the next order of a channel that is possible."""
         while queue.waiting:
             waiting = queue.waiting[0]
@@ -188,7 +188,7 @@ class Channels:
             queue.waiting.popleft()
         del self._queues[name]
 
-    def _order(self, name: str, queue: _Queue, waiting: _Waiting, turn: Turn) -> None:
+    def _order(self, name: str, queue: _Queue, waiting: _Waiting, turn: ControllerTurn) -> None:
         question = waiting.question
         channel = self._channels.get(name)
         moderators = (
@@ -215,19 +215,19 @@ class Channels:
 
     # What comes of them
 
-    def done(self, message: OrderDone, turn: Turn) -> None:
+    def done(self, message: OrderDone, turn: ControllerTurn) -> None:
         """A node tells what became of an order."""
         name = self._by_order.get(message.order)
         if name is not None and self._queues[name].node == message.node:
             self._finish(name, message.status, message.text, turn)
 
-    def left(self, node: str, cause: str, turn: Turn) -> None:
+    def left(self, node: str, cause: str, turn: ControllerTurn) -> None:
         """A node is gone: nobody knows what became of its orders."""
         self._seen.pop(node, None)
         for name in [name for name, queue in self._queues.items() if queue.order and queue.node == node]:
             self._finish(name, "UNAVAILABLE", f"{node} was lost ({cause}) before it reported", turn)
 
-    def _finish(self, name: str, status: str, text: str, turn: Turn) -> None:
+    def _finish(self, name: str, status: str, text: str, turn: ControllerTurn) -> None:
         queue = self._queues[name]
         self._by_order.pop(queue.order, None)
         queue.order = 0
@@ -243,7 +243,7 @@ class Channels:
             turn.refuse(waiting.ticket, status, text or f"{queue.node} gave no reason")
         self._next(name, queue, turn)
 
-    def _apply(self, question: ChannelQuestion, turn: Turn) -> tuple[str, str]:
+    def _apply(self, question: ChannelQuestion, turn: ControllerTurn) -> tuple[str, str]:
         """Keep what was done; what was so before, and what is so now."""
         name = question.channel
         channel = self._channels.get(name)
@@ -272,7 +272,7 @@ class Channels:
             times += [one.deadline for one in queue.waiting if not one.answered]
         return min(times, default=None)
 
-    def advance(self, turn: Turn) -> None:
+    def advance(self, turn: ControllerTurn) -> None:
         """Answer those whose time is over."""
         for name, queue in list(self._queues.items()):
             if queue.order and turn.now >= queue.deadline:

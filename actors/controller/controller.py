@@ -15,7 +15,7 @@ from actors.controller.channels import ORDER_TIME, Channel, Channels
 from actors.controller.connections import check_connection, host_and_port
 from actors.controller.network import Edge, KnownNode, WantedLink, circle, link, peer_pairs, routes_of
 from actors.controller.reconciler import ACK_TIME, DELETING, MAX_ATTEMPTS, Item, Reconciler
-from actors.controller.turn import Declined, Save, Turn
+from actors.controller.turn import ControllerTurn, Declined, Save
 from actors.messages.controller import (
     AddParticipant,
     AddRoute,
@@ -116,7 +116,7 @@ class Controller:
         times = (self._reconciler.next_deadline(), self._channels.next_deadline())
         return min((time for time in times if time is not None), default=None)
 
-    def handle(self, event: Any, turn: Turn) -> None:
+    def handle(self, event: Any, turn: ControllerTurn) -> None:
         """Something that a node told; None: a deadline has come."""
         match event:
             case None:
@@ -140,7 +140,7 @@ class Controller:
                 self._channels.done(event, turn)
         self._advance(turn)
 
-    def ask(self, question: Any, ticket: Hashable, deadline: float, turn: Turn) -> None:
+    def ask(self, question: Any, ticket: Hashable, deadline: float, turn: ControllerTurn) -> None:
         """A program's question: the answer to `ticket` is among the effects, now or in a later turn."""
         try:
             match question:
@@ -177,13 +177,13 @@ class Controller:
             turn.refuse(ticket, error.status, error.text)
         self._advance(turn)
 
-    def _advance(self, turn: Turn) -> None:
+    def _advance(self, turn: ControllerTurn) -> None:
         self._channels.advance(turn)
         self._reconciler.advance(turn)
 
     # Nodes
 
-    def _register(self, event: NodeRegistered, turn: Turn) -> None:
+    def _register(self, event: NodeRegistered, turn: ControllerTurn) -> None:
         """Raises Declined when the node's id is somebody else's."""
         names.node_id(event.node)
         known = self._nodes.get(event.node)
@@ -206,13 +206,13 @@ class Controller:
             self._plan(list(self._holders), turn)
         turn.to(event.node, NamesWanted())
 
-    def _lost(self, node: str, cause: str, turn: Turn) -> None:
+    def _lost(self, node: str, cause: str, turn: ControllerTurn) -> None:
         del self._connected[node]
         self._gone[node] = cause
         self._reconciler.left(node, cause, turn)
         self._channels.left(node, cause, turn)
 
-    def _forget(self, node: str, turn: Turn) -> None:
+    def _forget(self, node: str, turn: ControllerTurn) -> None:
         if node in self._connected:
             turn.to(node, Superseded("the node was deregistered"), self._connected[node])
             self._lost(node, "it was deregistered", turn)
@@ -253,7 +253,7 @@ class Controller:
         if not holders:
             del self._holders[held.name]
 
-    def _told(self, event: NamesTold, turn: Turn) -> None:
+    def _told(self, event: NamesTold, turn: ControllerTurn) -> None:
         if event.node not in self._connected:
             return
         own = self._held.setdefault(event.node, {})
@@ -270,7 +270,7 @@ class Controller:
                 changed.add(held.name)
         self._plan(changed, turn)
 
-    def _listed(self, event: NamesListed, turn: Turn) -> None:
+    def _listed(self, event: NamesListed, turn: ControllerTurn) -> None:
         """The whole set of a node's names: it replaces what was known."""
         own = set(self._held.get(event.node, ()))
         now = set(event.own)
@@ -300,7 +300,7 @@ class Controller:
 
     # What is automatic
 
-    def _plan_links(self, turn: Turn) -> None:
+    def _plan_links(self, turn: ControllerTurn) -> None:
         """One link for each pair of nodes of Callboard."""
         if not self._automatic:
             return
@@ -324,7 +324,7 @@ class Controller:
         connection = made.endpoint or f"-> {made.destination}"
         return Item(made.source, connection, config=made.config, destination=made.destination, automatic=True)
 
-    def _plan(self, changed: Iterable[Triple], turn: Turn) -> None:
+    def _plan(self, changed: Iterable[Triple], turn: ControllerTurn) -> None:
         """The automatic routes of some names."""
         if not self._automatic:
             return
@@ -358,7 +358,7 @@ class Controller:
                 self._reconciler.unwant(item.key, turn)
                 self._drop_unused(item.node, item.connection_id, turn)
 
-    def _drop_unused(self, node: str, connection_id: str, turn: Turn) -> None:
+    def _drop_unused(self, node: str, connection_id: str, turn: ControllerTurn) -> None:
         """Take away a link that was drawn for routes when its last one goes."""
         over = self._reconciler.item((node, connection_id))
         if over is None or not over.automatic or self._is_peer_link(node, connection_id):
@@ -390,7 +390,7 @@ class Controller:
                     return node.id
         return ""
 
-    def _add_route(self, question: AddRoute, ticket: Hashable, turn: Turn) -> None:
+    def _add_route(self, question: AddRoute, ticket: Hashable, turn: ControllerTurn) -> None:
         name = names.checked(question.name, "subscription")
         source = self._known(question.node)
         if question.destination:
@@ -433,7 +433,7 @@ class Controller:
                     f"{names.shown(edge.name, edge.id)} would go in a circle: {' -> '.join(found)}",
                 )
 
-    def _delete_route(self, question: DeleteRoute, ticket: Hashable, turn: Turn) -> None:
+    def _delete_route(self, question: DeleteRoute, ticket: Hashable, turn: ControllerTurn) -> None:
         name = names.checked(question.name, "subscription")
         self._known(question.node)
         if question.destination:
@@ -471,7 +471,7 @@ class Controller:
         if node not in self._connected:
             raise Declined("UNAVAILABLE", f"{node} is not connected: {self._gone.get(node, 'unknown')}")
 
-    def _create_connection(self, question: CreateConnection, ticket: Hashable, turn: Turn) -> None:
+    def _create_connection(self, question: CreateConnection, ticket: Hashable, turn: ControllerTurn) -> None:
         check_connection(question.connection)
         self._online(question.node)
         connection = question.connection
@@ -486,7 +486,9 @@ class Controller:
         )
         self._when_applied(item, ticket, turn)
 
-    def _create_subscription(self, question: CreateSubscription, ticket: Hashable, turn: Turn) -> None:
+    def _create_subscription(
+        self, question: CreateSubscription, ticket: Hashable, turn: ControllerTurn
+    ) -> None:
         route = question.route
         name = names.checked(route.name, "subscription")
         self._online(question.node)
@@ -502,13 +504,15 @@ class Controller:
         self._plan((name,), turn)
         self._when_applied(item, ticket, turn)
 
-    def _when_applied(self, item: Item, ticket: Hashable, turn: Turn) -> None:
+    def _when_applied(self, item: Item, ticket: Hashable, turn: ControllerTurn) -> None:
         if item.status == "APPLIED":
             turn.answer(ticket, item.connection_id, before=item.status, after=item.status)
         else:
             item.waiting.append(ticket)
 
-    def _delete_subscription(self, question: DeleteSubscription, ticket: Hashable, turn: Turn) -> None:
+    def _delete_subscription(
+        self, question: DeleteSubscription, ticket: Hashable, turn: ControllerTurn
+    ) -> None:
         self._known(question.node)
         text, _, connection = question.subscription_id.partition("@")
         parts = text.split("/")

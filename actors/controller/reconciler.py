@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
-from actors.controller.turn import Turn
+from actors.controller.turn import ControllerTurn
 from actors.messages.controller import Configure, Configured, Direction, DrawnLink, Triple
 
 PENDING, APPLIED, FAILED, DELETING = "PENDING", "APPLIED", "FAILED", "DELETING"
@@ -101,7 +101,7 @@ class Reconciler:
         self._items[item.key] = item
         self._by_node.setdefault(item.node, {})[item.key] = item
 
-    def want(self, item: Item, turn: Turn) -> Item:
+    def want(self, item: Item, turn: ControllerTurn) -> Item:
         """Have a node get `item`. One that it has already, unchanged, is left alone."""
         known = self._items.get(item.key)
         if known is not None and known.status != DELETING and known.config == item.config:
@@ -119,7 +119,7 @@ class Reconciler:
         self._save(item, turn)
         return item
 
-    def refuse(self, item: Item, reason: str, turn: Turn) -> None:
+    def refuse(self, item: Item, reason: str, turn: ControllerTurn) -> None:
         """Show an item that cannot be, with the reason; nothing is sent for it."""
         known = self._items.get(item.key)
         if known is not None and known.sent:
@@ -130,7 +130,7 @@ class Reconciler:
             self.load(item)
             self._save(item, turn)
 
-    def unwant(self, key: ItemKey, turn: Turn) -> None:
+    def unwant(self, key: ItemKey, turn: ControllerTurn) -> None:
         """Take something away: at the node first, if it may have it."""
         item = self._items.get(key)
         if item is None:
@@ -143,7 +143,7 @@ class Reconciler:
             item.status, item.reason, item.attempts, item.due = DELETING, "", 0, turn.now
             self._save(item, turn)
 
-    def forget_node(self, node: str, turn: Turn) -> None:
+    def forget_node(self, node: str, turn: ControllerTurn) -> None:
         """The node will not come back."""
         self._sessions.pop(node, None)
         for item in list(self.items(node)):
@@ -152,7 +152,7 @@ class Reconciler:
 
     # What nodes do
 
-    def joined(self, node: str, turn: Turn) -> None:
+    def joined(self, node: str, turn: ControllerTurn) -> None:
         """A node has registered: it gets everything, whatever it had before."""
         self._sessions[node] = _Session()
         for item in self.items(node):
@@ -162,7 +162,7 @@ class Reconciler:
             if item.status == APPLIED:
                 item.status = PENDING
 
-    def left(self, node: str, cause: str, turn: Turn) -> None:
+    def left(self, node: str, cause: str, turn: ControllerTurn) -> None:
         """A node's stream has ended. What it was to do is done when it comes back."""
         self._sessions.pop(node, None)
         reason = f"{node} is not connected: {cause}"
@@ -173,7 +173,7 @@ class Reconciler:
                 self._answer(item, turn, "UNAVAILABLE", reason)
                 self.unwant(item.key, turn)
 
-    def configured(self, message: Configured, turn: Turn) -> None:
+    def configured(self, message: Configured, turn: ControllerTurn) -> None:
         """A node answers a Configure. An answer to another one is left alone."""
         session = self._sessions.get(message.node)
         if session is None or session.command != message.command:
@@ -197,7 +197,7 @@ class Reconciler:
                 error = errors.get((message.node, item.connection_id)) or error
             self._done(item, error, turn)
 
-    def _done(self, item: Item, error: str, turn: Turn) -> None:
+    def _done(self, item: Item, error: str, turn: ControllerTurn) -> None:
         if item.due is not None:
             return  # it was changed while it was under way, and goes again
         if item.status == DELETING:
@@ -217,7 +217,7 @@ class Reconciler:
             self._answer(item, turn, "OK", "")
             self._save(item, turn)
 
-    def _failed(self, item: Item, error: str, turn: Turn) -> None:
+    def _failed(self, item: Item, error: str, turn: ControllerTurn) -> None:
         item.status, item.reason = FAILED, error
         if item.attempts < self._max_attempts:
             full = min(LARGEST_DELAY, FIRST_DELAY * 2.0 ** (item.attempts - 1))
@@ -234,7 +234,7 @@ class Reconciler:
                 times += [item.due for item in self.items(node) if item.due is not None]
         return min(times, default=None)
 
-    def advance(self, turn: Turn) -> None:
+    def advance(self, turn: ControllerTurn) -> None:
         """Send what is due, and give up what was not answered."""
         for node, session in list(self._sessions.items()):
             if session.command and turn.now >= session.deadline:
@@ -246,7 +246,7 @@ class Reconciler:
             if not session.command:
                 self._send(node, session, turn)
 
-    def _send(self, node: str, session: _Session, turn: Turn) -> None:
+    def _send(self, node: str, session: _Session, turn: ControllerTurn) -> None:
         due = [item for item in self.items(node) if item.due is not None and item.due <= turn.now]
         if not due:
             return
@@ -275,7 +275,7 @@ class Reconciler:
 
     # Private
 
-    def _answer(self, item: Item, turn: Turn, status: str, text: str) -> None:
+    def _answer(self, item: Item, turn: ControllerTurn, status: str, text: str) -> None:
         waiting, item.waiting = item.waiting, []
         for ticket in waiting:
             if status == "OK":
@@ -283,13 +283,13 @@ class Reconciler:
             else:
                 turn.refuse(ticket, status, text)
 
-    def _forget(self, item: Item, turn: Turn) -> None:
+    def _forget(self, item: Item, turn: ControllerTurn) -> None:
         del self._items[item.key]
         del self._by_node[item.node][item.key]
         turn.save("item", item.key, None)
 
     @staticmethod
-    def _save(item: Item, turn: Turn) -> None:
+    def _save(item: Item, turn: ControllerTurn) -> None:
         turn.save(
             "item",
             item.key,

@@ -53,7 +53,7 @@ class Told(NamedTuple):
 Effect = ToNode | Respond | Save | Told
 
 
-class Turn:
+class ControllerTurn:
     """One event's time, a random number in [0, 1) for jitter, and the effects so far."""
 
     __slots__ = ("effects", "now", "random")

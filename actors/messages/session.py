@@ -99,6 +99,13 @@ class Listen(NamedTuple):
     inbox: Address
 
 
+@record
+class Require(NamedTuple):
+    """From now on: whether sessions of others must be encrypted."""
+
+    mls: bool
+
+
 @renamed(port="inbox")
 @record
 class OpenSession(NamedTuple):
@@ -445,6 +452,16 @@ class Outbound(NamedTuple):
     """Put these out, in order; the App fills in the identity and finds the way."""
 
     messages: tuple[SessionMessage, ...]
+
+
+@record
+class PutOut(NamedTuple):
+    """App to a session: all of one Outbound has left."""
+
+
+@record
+class TokenRenewed(NamedTuple):
+    """Session to its App: its messages leave with another token than before."""
 
 
 @record

@@ -96,7 +96,7 @@ class DiscoveryReply(NamedTuple):
 class JoinRequest(NamedTuple):
     """Take part in a session. `channel` is the group's name; absent point to point."""
 
-    enable_mls: bool = False
+    mls: bool = False
     timer_settings: TimerSettings | None = None
     channel: Name | None = None
 

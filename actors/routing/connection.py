@@ -54,12 +54,23 @@ from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
 from actors.routing.view import InwardView, RouteView
 from actors.system import Cancellable, LoopActor, handles
+from actors.telemetry import Counts, Registry, counter
 
 ASKED_BOUND = 1024
 """Subscriptions and acknowledgements of one peer that may wait at the route table before its next read."""
 
 
 _NODE_TICK = "node link"
+
+
+class ConnectionCounts(Counts, part="connection"):
+    frames_received: int = counter("Frames and records that peers sent.")
+    frames_sent: int = counter("Frames given to links.")
+    unrouted: int = counter("Frames of peers that no route led anywhere.")
+    dropped: int = counter("Data frames dropped because a peer was slow for too long.")
+    too_large: int = counter("Frames over the limit of a link, which were dropped.")
+    hops_exceeded: int = counter("Frames that went round in a circle of routes, and were dropped.")
+    pauses: int = counter("How often a peer was not read because another one was slow.")
 
 
 class Connection(LoopActor):
@@ -85,6 +96,7 @@ class Connection(LoopActor):
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
+        telemetry: Registry | None = None,
     ) -> None:
         self._index = index
         self._link = link
@@ -101,7 +113,7 @@ class Connection(LoopActor):
         self._node_link: NodeLinkWatch | None = None
         """Its silences, while there is a node at the other end."""
         self._node_timer: Cancellable | None = None
-        self._hops, self._hops_told = HopCount(), 1
+        self._hops = HopCount()
         self._outbox = Outbox(high=high, patience=patience)
         self._patience = patience
         self._waiting: dict[ActorAddress, None] = {}
@@ -112,9 +124,10 @@ class Connection(LoopActor):
         self._echo_awaited = False
         self._closed = False
         self._was_node_link = False
-        self._frames_in = self._frames_out = self._unrouted = self._pauses = 0
-        self._refused, self._refused_told = 0, 1
-        """Messages over the limit of the link, and when people hear of them again."""
+        self._telemetry = telemetry or Registry()
+        self._counts = self._telemetry.register(ConnectionCounts())
+        self._refused_told = self._hops_told = 1
+        """How many frames over a limit, or over their hops, there are when people hear of them again."""
 
     # Life
 
@@ -157,6 +170,7 @@ class Connection(LoopActor):
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         self._link.close("node is shutting down")
+        self._telemetry.close(self._counts)
 
     @handles(LinkClosed)
     def _on_closed(self, message: LinkClosed, _: ActorAddress) -> None:
@@ -189,14 +203,14 @@ class Connection(LoopActor):
                 continue
             targets = route(frame.key, frame.instance, frame.fanout)
             if not targets:
-                self._unrouted += 1
+                self._counts.unrouted += 1
             for target in targets:
                 batch = out.get(target)
                 if batch is None:
                     out[target] = [frame]
                 else:
                     batch.append(frame)
-        self._frames_in += len(message.frames)
+        self._counts.frames_received += len(message.frames)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
@@ -228,7 +242,7 @@ class Connection(LoopActor):
         node = outcome.node
         if node is not None:
             self._was_node_link = True
-            self._node_link = NodeLinkWatch(self._frames_in)
+            self._node_link = NodeLinkWatch(self._counts.frames_received)
             self._node_timer = self.after(TICK, _NODE_TICK)
             if not self._dialled:
                 self._route_inward(by_hand=True)
@@ -266,7 +280,7 @@ class Connection(LoopActor):
         if watch is None or self._node_timer is None:
             return
         reading = self._blocked_timer is None and not self._echo_awaited
-        speak, dead = watch.tick(self._frames_in, reading=reading)
+        speak, dead = watch.tick(self._counts.frames_received, reading=reading)
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)
@@ -289,9 +303,10 @@ class Connection(LoopActor):
             write, pause, overwhelmed = frames, False, False
         else:
             write, pause, overwhelmed = self._outbox.admit(frames, backlog, self._clock())
+            self._counts.dropped += len(frames) - len(write)
         if write:
             refused = self._link.send(write)
-            self._frames_out += len(write) - len(refused)
+            self._counts.frames_sent += len(write) - len(refused)
             if refused:
                 self._too_large(refused, message.reply_to)
         if pause and message.reply_to not in self._waiting:
@@ -303,11 +318,12 @@ class Connection(LoopActor):
     def _count_hops(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         """Messages on their way from one node link to another."""
         counted = self._hops.forward(frames)
-        if self._hops.dropped >= self._hops_told:
-            self._hops_told = 10 * self._hops.dropped
+        dropped = self._counts.hops_exceeded = self._hops.dropped
+        if dropped >= self._hops_told:
+            self._hops_told = 10 * dropped
             logger.warning(
                 "{} messages went round in a circle of routes so far, and were dropped",
-                self._hops.dropped,
+                dropped,
                 conn=self._index,
             )
         return counted
@@ -315,12 +331,12 @@ class Connection(LoopActor):
     def _too_large(self, frames: Sequence[Frame], sender: ActorAddress) -> None:
         """No message of that size may be written: the sender is told, people too, less and less often."""
         self.send(sender, TooLarge(tuple(frames), self._link.limit))
-        self._refused += len(frames)
-        if self._refused >= self._refused_told:
-            self._refused_told = 10 * self._refused
+        self._counts.too_large += len(frames)
+        if self._counts.too_large >= self._refused_told:
+            self._refused_told = 10 * self._counts.too_large
             logger.warning(
                 "{} messages too large for a link so far",
-                self._refused,
+                self._counts.too_large,
                 conn=self._index,
                 size=frames[-1].size,
                 limit=self._link.limit,
@@ -351,7 +367,7 @@ class Connection(LoopActor):
     @handles(Congested)
     def _on_congested(self, message: Congested, _: ActorAddress) -> None:
         if not self._blocked_by:
-            self._pauses += 1
+            self._counts.pauses += 1
             self._link.pause()
             self._blocked_timer = self.after(self._patience)
         self._blocked_by.add(message.connection)
@@ -395,14 +411,14 @@ class Connection(LoopActor):
             "version": ".".join(map(str, version)) if version else "unknown",
             "role": self._negotiator.peer_role.name.lower(),
             "node": self._routes.node_links.get(self._index, ""),
-            "frames_in": self._frames_in,
-            "frames_out": self._frames_out,
-            "unrouted": self._unrouted,
-            "dropped": self._outbox.dropped,
+            "frames_in": self._counts.frames_received,
+            "frames_out": self._counts.frames_sent,
+            "unrouted": self._counts.unrouted,
+            "dropped": self._counts.dropped,
             "congested": self._outbox.congested,
             "backlog": self._link.backlog,
-            "pauses": self._pauses,
-            "hops_exceeded": self._hops.dropped,
+            "hops_exceeded": self._counts.hops_exceeded,
+            "pauses": self._counts.pauses,
             **self._link.figures(),
         }
         self.send(sender, StatusReport({str(self._index): figures}, message.tag))

@@ -39,6 +39,7 @@ from actors.routing.node_links import EdgeNames, NodeLinks
 from actors.routing.shares import Holder, Shares, places
 from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
 from actors.routing.view import Rank
+from actors.telemetry import Counts, Registry, counter
 
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
@@ -122,8 +123,17 @@ class _Lost(NamedTuple):
 
 _WILD = "*"
 """In a route by hand: any namespace, or any application."""
-_ALONE = Introduction(Role.APPLICATION, "alone")
-"""A table without other nodes."""
+_ALONE = Introduction(Role.NODE, "alone")
+"""A node that has not been introduced."""
+
+
+class RouteCounts(Counts, part="routes"):
+    recovered: int = counter("Lost connections that came back in time to have their routes again.")
+    forgotten: int = counter("Lost connections forgotten before their time: too many were remembered.")
+    acks_timed_out: int = counter("Forwarded subscriptions that a peer never acknowledged.")
+    peers_lost: int = counter("Peers that were lost.")
+    peers_returned: int = counter("Peers that came back.")
+    peer_names_refused: int = counter("Names that peers told and that have no place in the table.")
 
 
 class RouteControl:
@@ -134,7 +144,6 @@ class RouteControl:
         *,
         recovery_time: float = RECOVERY_TIME,
         shares: Shares | None = None,
-        own: Introduction = _ALONE,
     ) -> None:
         self.table = SubscriptionTable()
         self.connections: dict[int, KnownConnection] = {}
@@ -153,14 +162,14 @@ class RouteControl:
         self._remembered = 0
         """Places that lost connections keep."""
         self._watchers: dict[ActorAddress, None] = {}
-        self.nodes = NodeLinks(own)
+        self.nodes = NodeLinks(_ALONE)
         self._edge_names: EdgeNames | None = None
         """Kept from the first link on that is told of them."""
         self._told: dict[int, None] = {}
         """Connections over which the names of our edges are told."""
         self._announced: set[int] = set()
         """Those among them that are told whoever is there."""
-        self.counters = {"recovered": 0, "acks_timed_out": 0, "peer_names_refused": 0}
+        self.counts = RouteCounts()
 
     def handle(self, event: Any, turn: RouteTurn) -> None:
         """Take what a connection, an application or a watcher reports."""
@@ -232,6 +241,7 @@ class RouteControl:
         self._lost[link_id] = lost
         self._remembered += _weight(lost)
         while len(self._lost) > RECOVERY_BOUND or self._remembered > REMEMBERED_BOUND:
+            self.counts.forgotten += 1
             self._forget(self._lost.popitem(last=False)[1])
 
     def _forget(self, lost: _Lost) -> None:
@@ -263,7 +273,7 @@ class RouteControl:
         self._forget(lost)
         if lost.deadline < turn.now:
             return
-        self.counters["recovered"] += 1
+        self.counts.recovered += 1
         for name, subscription_id in lost.names:
             self._add(name, connection, known.holder, subscription_id)
         mine = self._forwarded.setdefault(connection, {})
@@ -341,7 +351,7 @@ class RouteControl:
         from_node = connection in self.nodes and not by_hand
         refused = self.shares.take(holder, name, node_link=from_node)
         if refused:
-            self.counters["peer_names_refused"] += from_node
+            self.counts.peer_names_refused += from_node
         elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):
             self.shares.release(holder, name)
         return refused
@@ -409,6 +419,7 @@ class RouteControl:
             self.table.link(connection, node.node_id)
             peer = self.nodes.peers[node.node_id]
             if settled.loser is None:
+                self.counts.peers_returned += bool(peer.returns)
                 text = "peer is back" if peer.returns else "peer joined"
                 turn.notices.append(Notice(text, node.node_id, connection))
             self._tell_names(connection, turn)
@@ -425,6 +436,7 @@ class RouteControl:
         node_id = self.nodes.leave(connection)
         self._told.pop(connection, None)
         if node_id is not None:
+            self.counts.peers_lost += 1
             turn.notices.append(Notice("peer lost", node_id, connection, cause))
 
     def _unlink(self, connection: int) -> None:
@@ -498,7 +510,7 @@ class RouteControl:
                 break
             self._drop_pending(asked)
             if pending.resends >= ACK_RESENDS:
-                self.counters["acks_timed_out"] += 1
+                self.counts.acks_timed_out += 1
                 self._ack(pending.asker, pending.subscription, "no ack from the peer", turn)
             else:
                 resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
@@ -506,6 +518,19 @@ class RouteControl:
                 turn.write(asked[0], pending.subscription)
         while self._lost and next(iter(self._lost.values())).deadline <= turn.now:
             self._forget(self._lost.popitem(last=False)[1])
+
+    def register(self, telemetry: Registry) -> None:
+        """Count in `telemetry`."""
+        telemetry.register(self.counts)
+        read, shares = telemetry.read, self.shares
+        read("routes_names", "Names in the subscription table.", lambda: len(self.table))
+        read("routes_places", "Places of the table that are taken.", lambda: shares.total)
+        read("routes_connections", "Connections and applications.", lambda: len(self.connections))
+        read("routes_refused_total", "Subscriptions without a place for them.", lambda: shares.refused)
+
+    def introduce(self, own: Introduction) -> None:
+        """What this node is to others. Once, before anything else."""
+        self.nodes = NodeLinks(own)
 
     def status(self) -> dict[str, Any]:
         """Figures: names, connections, remembered and pending entries, counters, and the peers."""
@@ -516,7 +541,7 @@ class RouteControl:
             "pending_acks": len(self._pending),
             "lost_connections": len(self._lost),
             "subscriptions_refused": self.shares.refused,
-            **self.counters,
+            **self.counts.figures(),
             "peers": {
                 node_id: {
                     "connection": peer.connection,

@@ -40,7 +40,7 @@ class Settled(NamedTuple):
 
 
 @record
-class Peer(NamedTuple):
+class PeerRecord(NamedTuple):
     """What is known of a node that is or was a peer."""
 
     connection: int | None
@@ -58,7 +58,7 @@ class NodeLinks:
         self._nodes: dict[int, str] = {}
         """By connection, those that stay."""
         self._superseded: set[int] = set()
-        self.peers: dict[str, Peer] = {}
+        self.peers: dict[str, PeerRecord] = {}
         """By node id."""
 
     def __contains__(self, connection: object) -> bool:
@@ -113,7 +113,7 @@ class NodeLinks:
     def _count_join(self, node_id: str, connection: int) -> None:
         peer = self.peers.pop(node_id, None)
         if peer is None:
-            peer = Peer(connection)
+            peer = PeerRecord(connection)
             if len(self.peers) >= PEERS_BOUND:
                 gone = next((id for id, known in self.peers.items() if known.connection is None), None)
                 if gone is not None:

@@ -49,10 +49,7 @@ class Router:
 
     def may_serve(self, connection: int, name: Name) -> bool:
         """Whether `connection` leads to `name` as far as is known: only of node links all names are."""
-        if connection not in self._view.node_links:
-            return True
-        targets = self._view.find(name.key, name.instance)
-        return targets is not None and connection in targets.all
+        return self._view.may_serve(connection, name)
 
     def route(self, key: Key, id: InstanceId, fanout: int) -> tuple[int, ...]:
         """The connections for a message to (key, id); empty when there is no match."""

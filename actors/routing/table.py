@@ -192,6 +192,7 @@ class SubscriptionTable:
         if connection in known:
             return False
         self._patterns[prefix] = (*known, connection)
+        self._age(prefix)
         return True
 
     def remove_pattern(self, prefix: bytes, connection: int) -> bool:
@@ -204,7 +205,19 @@ class SubscriptionTable:
             self._patterns[prefix] = left
         else:
             del self._patterns[prefix]
+        self._age(prefix)
         return True
+
+    def _age(self, prefix: bytes) -> None:
+        """What names that begin so lead to has changed: whoever remembers their targets looks again."""
+        fresh: dict[int, Targets] = {}
+        for key, targets in self._by_name.items():
+            if key.startswith(prefix):
+                self._by_name[key] = fresh.setdefault(id(targets), Targets(*targets))
+        for instance, targets in self._by_instance.items():
+            if instance[0].startswith(prefix):
+                # One value may serve both.
+                self._by_instance[instance] = fresh.setdefault(id(targets), Targets(*targets))
 
     def __len__(self) -> int:
         return len(self._by_name)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.memo import Memo
-from actors.names import NO_INSTANCE, InstanceId, Key
+from actors.names import NO_INSTANCE, InstanceId, Key, Name
 
 Instance = tuple[Key, InstanceId]
 """A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
@@ -48,6 +48,11 @@ class Targets(NamedTuple):
     by_hand: tuple[int, ...] = ()
     all: tuple[int, ...] = ()
     """Each once, in the order of the ranks."""
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Those of the first rank that has any."""
+        return self.local or self.edges or self.peers or self.by_hand
 
     def having(self, connection: int, rank: Rank) -> Targets:
         """These and one more."""
@@ -108,6 +113,13 @@ class RouteView:
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
         targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
         return self._with_patterns(key, id, targets) if self.patterns else targets
+
+    def may_serve(self, connection: int, name: Name) -> bool:
+        """Whether `connection` leads to `name` as far as is known: only of node links all names are."""
+        if connection not in self.node_links:
+            return True
+        targets = self.find(name.key, name.instance)
+        return targets is not None and connection in targets.all
 
     def _with_patterns(self, key: Key, id: InstanceId, targets: Targets | None) -> Targets | None:
         by_hand = targets.by_hand if targets is not None else _NONE

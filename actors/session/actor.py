@@ -1,9 +1,11 @@
 """The Session actor: a shell around a session's core, and its one timer.
 
-                  Publish, Taken, Invite ...                     Outbound, Bind ...
-    application ──────────────────────────────►  Session  ──────────────────────────►  App
-                ◄──────────────────────────────           ◄──────────────────────────
-                  Delivered, Completed ...                       Received, Bound ...
+                  Publish, Taken, Invite ...                     Forward
+    application ──────────────────────────────►  Session  ──────────────────────────►  Connection
+                ◄──────────────────────────────     │  ▲
+                  Delivered, Completed ...          │  │ Received, Bound, PutOut ...
+                                     Outbound, Bind ▼  │
+                                                     App
 
 A Session of our own has its inbox from the start. An invited one keeps what is for the application until it
 is adopted; the core's `inbox` bounds that.
@@ -17,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
-from actors.messages.routing import Status, StatusReport
+from actors.messages.routing import Forward, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
-    BeginSession,
     Bind,
     Completed,
     Computed,
@@ -35,22 +36,25 @@ from actors.messages.session import (
     Membership,
     Outbound,
     Publish,
+    PutOut,
     Received,
     SessionAnnounced,
     SessionEnded,
     SessionGone,
     Taken,
+    TokenRenewed,
     Unbind,
     Unwatch,
     VerificationWanted,
     Watch,
 )
 from actors.messages.wire import SessionMessage
-from actors.session.conversation import WINDOW
+from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
+from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
+from actors.session.outbound import DirectOutbound, WayOut
+from actors.session.turn import Turn
 from actors.system import Cancellable, LoopActor, handles
 
 if TYPE_CHECKING:
@@ -73,17 +77,24 @@ class SessionActor(LoopActor):
 
     def __init__(
         self,
-        core: Moderator | Participant,
+        core: SessionCore,
         app: ActorAddress,
         clock: Callable[[], float],
+        way: WayOut,
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
         self._core = core
+        self._turn = Turn()
         self._app = app
         self._clock = clock
         self._inbox = inbox
         self._in_thread = in_thread
+        self._direct = DirectOutbound(way)
+        self._own = way.own
+        """Our App's connection."""
+        self._asked = 0
+        """Batches at the App that it has not put out yet."""
         self._kept: list[Delivered | Completed | SessionEnded] = []
         """For the application, which has not adopted the session yet."""
         self._announced = False
@@ -98,7 +109,10 @@ class SessionActor(LoopActor):
 
     @handles(Received, Publish, Taken)
     def _on_event(self, message: Any, _: ActorAddress) -> None:
-        self._perform(self._core.handle(message, self._clock()))
+        turn = self._turn.at(self._clock())
+        self._core.handle(message, turn)
+        if turn.effects:
+            self._perform(turn.effects)
         self._arm()
 
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
@@ -111,13 +125,9 @@ class SessionActor(LoopActor):
         if self._lingering:
             self.send(self.myAddress, ActorExitRequest())
             return
-        self._perform(self._core.tick(self._clock()))
-        self._arm()
-
-    @handles(BeginSession)
-    def _on_begin(self, _: BeginSession, __: ActorAddress) -> None:
-        if isinstance(self._core, Moderator):
-            self._perform(self._core.start(self._clock()))
+        turn = self._turn.at(self._clock())
+        self._core.expire(turn)
+        self._perform(turn.effects)
         self._arm()
 
     @handles(Adopt)
@@ -149,12 +159,7 @@ class SessionActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        figures = {
-            **self._core.figures(),
-            "refused": self._refused,
-            "rotations": self._rotations,
-            "members": len(self._core.members),
-        }
+        figures = {**self._core.figures(), "refused": self._refused, "rotations": self._rotations}
         self.send(sender, StatusReport(figures, message.tag))
 
     @handles(ActorExitRequest)
@@ -163,8 +168,6 @@ class SessionActor(LoopActor):
 
     def _perform(self, effects: list[Effect]) -> None:
         """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
-        if not effects:
-            return
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
@@ -174,6 +177,7 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
+                self._direct.bind(effect.name, effect.connection)
             else:
                 others.append(effect)
         self._send_out(sends)
@@ -181,9 +185,26 @@ class SessionActor(LoopActor):
             self._perform_one(effect)
 
     def _send_out(self, sends: list[SessionMessage]) -> None:
-        if sends:
+        if not sends:
+            return
+        direct = self._direct
+        # Behind what the App has not put out yet, so that nothing overtakes it.
+        batches = direct.batches(sends) if not self._asked else None
+        if batches is None:
+            self._asked += 1
             self.send(self._app, Outbound(tuple(sends)))
-            sends.clear()
+        else:
+            own, app = self._own, self._app
+            for address, batch in batches:
+                self.send(address, Forward(tuple(batch), own, app))
+            if direct.renewed:
+                direct.renewed = False
+                self.send(app, TokenRenewed())
+        sends.clear()
+
+    @handles(PutOut)
+    def _on_put_out(self, _: PutOut, __: ActorAddress) -> None:
+        self._asked -= 1
 
     def _perform_one(self, effect: Effect) -> None:
         if isinstance(effect, _TO_PORT):
@@ -195,6 +216,8 @@ class SessionActor(LoopActor):
             for watcher in self._watchers:
                 self.send(watcher, effect)
         elif isinstance(effect, _TO_APP):
+            if isinstance(effect, Unbind):
+                self._direct.unbind(effect.name)
             self.send(self._app, effect)
         elif isinstance(effect, Answer):
             self.send(effect.inbox, effect.completed)
@@ -233,13 +256,12 @@ class SessionActor(LoopActor):
 
     def _arm(self) -> None:
         """One timer for the core's deadline; one that goes off too early just asks again."""
-        if self._core.ended:
-            self._linger()
-            return
         deadline = self._core.next_deadline()
-        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
-            return
-        self._wake_at(deadline)
+        if deadline is None:
+            if self._core.ended:
+                self._linger()
+        elif self._timer_at is None or self._timer_at > deadline:
+            self._wake_at(deadline)
 
     def _linger(self) -> None:
         """Stay for a while; as long as it takes if the application, about to adopt us, knows nothing yet."""

@@ -1,10 +1,10 @@
 """Who is who in a session's MLS group: credentials, judged by the application's verifier (`session.md` 11.2).
 
-A credential is an identity token. It is judged when its leaf enters (Add, a renewed credential, our own) at
-that time, and when we meet it in the tree we join, at the time it was issued: a member does not drop out
-because its token ran out since. For the same reason a commit's path that keeps its maker's credential is not
-judged again. SLIM's own implementation judges every leaf now, always: an hour after it was founded nobody can
-join its groups.
+A credential is an identity token. Our own is believed: we hold its key, and the verifier is for others. That
+of somebody else is judged when its leaf enters (Add, a renewed credential) at that time, and when we meet it
+in the tree we join, at the time it was issued: a member does not drop out because its token ran out since.
+For the same reason a commit's path that keeps its maker's credential is not judged again. SLIM's own
+implementation judges every leaf now, always: an hour after it was founded nobody can join its groups.
 
 The verifier may lack keys, and it belongs to the application's loop. So what is judged on the loop is
 remembered for the operation at hand, which can then run in a thread, and what the verifier lacks is gathered.
@@ -15,9 +15,10 @@ from __future__ import annotations
 from actors.session.crypto import KeysWanted
 from identity.jose.jws import payload_of
 from identity.mls import Group, Occasion, SlimIdentity
+from identity.mls.errors import ValidationError
 from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode, LeafNodeSource
-from identity.mls.slim_identity import issue_time
+from identity.mls.slim_identity import credential_token, issue_time, stated_subject
 from identity.protocols import Claims, KeysMissing, Verifier
 from identity.shared_secret import VALIDITY_WINDOW
 
@@ -28,8 +29,10 @@ _Pair = tuple[bytes, bytes]
 class Credentials:
     """The identity policy of one group (`identity.mls.AuthenticationService`), with a memory."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, own_key: bytes = b"") -> None:
+        """`own_key` is our public signature key in this group."""
         self._verifier = verifier
+        self._own_key = own_key
         self._judge = SlimIdentity(self)
         self._members: dict[_Pair, bytes] = {}
         """Subjects of the present members, and of some who went."""
@@ -62,6 +65,8 @@ class Credentials:
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
         """The subject of a leaf. Raises ValidationError; KeysMissing for a leaf that enters."""
+        if leaf.signature_key == self._own_key:
+            return self._own_subject(leaf)
         pair = leaf.signature_key, leaf.credential.data
         known = self._new.get(pair)
         if known is None and leaf.source is LeafNodeSource.COMMIT:
@@ -77,6 +82,14 @@ class Credentials:
             raise
         self._new[pair] = subject
         return subject
+
+    def _own_subject(self, leaf: LeafNode) -> bytes:
+        """Whom our own leaf is of: nobody else can sign one with our key, and the verifier is for others, of
+        whom it may expect another name, key, audience or issuer than ours. Raises ValidationError."""
+        subject = stated_subject(credential_token(leaf.credential))
+        if not subject:
+            raise ValidationError("credential", "our own token is without a subject")
+        return subject.encode()
 
     def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
         self._judge.accept_external_sender(sender, occasion, now)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from actors.messages.session import (
     Adopt,
+    BeginSession,
     Bind,
     Bound,
     CloseSession,
@@ -73,7 +74,8 @@ class Compute(NamedTuple):
 
 
 Event = (
-    Received
+    BeginSession
+    | Received
     | Publish
     | Taken
     | Unroutable

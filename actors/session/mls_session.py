@@ -77,7 +77,7 @@ class MlsSession:
         self._wall = wall
         self._random = random
         self._signer = SUITE.generate_signature_key(random)
-        self._credentials = Credentials(verifier)
+        self._credentials = Credentials(verifier, self._signer.public)
         self._credential: Credential | None = None
         self._renewed: Credential | None = None
         """To take the place of ours with the next commit."""

@@ -31,7 +31,10 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
+from actors.session.turn import Turn
+from actors.telemetry import Counts, counter
 from identity.errors import CryptoError, SlimError
 
 REORDER = 1024
@@ -48,19 +51,18 @@ EMPTY = Payload()
 _DIRECT = {PUBLISH_TO: TRUE}
 _ACK = MessageType.MSG_ACK
 
-Open = Callable[[SessionMessage], Payload]
+Open = Callable[[SessionMessage, Turn], Payload]
 """Decrypts a message's payload; raises CryptoError."""
 
 
-class _Request:
+class _Requested(Attempt):
     """An RTX_REQUEST that is not answered yet."""
 
-    __slots__ = ("deadline", "message", "retries")
+    __slots__ = ("message",)
 
-    def __init__(self, message: SessionMessage, deadline: float, retries: int) -> None:
+    def __init__(self, message: SessionMessage, policy: ResendPolicy, now: float) -> None:
+        super().__init__(policy, now)
         self.message = message
-        self.deadline = deadline
-        self.retries = retries
 
 
 class _Stream:
@@ -76,7 +78,7 @@ class _Stream:
         self.newest = last
         self.buffer: dict[int, SessionMessage | None] = {}
         """Messages after a hole; None marks one that is lost."""
-        self.requests: dict[int, _Request] = {}
+        self.requests: dict[int, _Requested] = {}
         self.held: set[int] = set()
         """Ids that wait for room and are not acknowledged."""
         self.direct: OrderedDict[int, None] = OrderedDict()
@@ -90,12 +92,36 @@ class _Held(NamedTuple):
     """Where to strike out the id once the acknowledgement leaves; None: nothing is owed."""
 
 
+class SessionCounts(Counts, part="session"):
+    dropped: int = counter("Data messages dropped: of no member, or without room for them.")
+    undecryptable: int = counter("Data messages that could not be decrypted.")
+    farewells_dropped: int = counter("Last answers forgotten because a session gave too many.")
+
+
 class DataReceiver:
     """Everybody's data messages towards one application.
 
-    `items` gathers what is to be delivered, in order, until the owner takes it away; `space` is how many
-    more items the application takes.
+    What is to be delivered gathers in the Turn, in order; `space` is how many more items the application
+    takes; `counts` are numbers of many sessions.
     """
+
+    __slots__ = (
+        "_counts",
+        "_deadline",
+        "_held",
+        "_kept",
+        "_local",
+        "_open",
+        "_session_id",
+        "_session_type",
+        "_sizes",
+        "_streams",
+        "_untaken",
+        "dropped",
+        "policy",
+        "space",
+        "undecryptable",
+    )
 
     def __init__(
         self,
@@ -104,15 +130,17 @@ class DataReceiver:
         session_id: int,
         *,
         space: int,
-        interval: float | None = None,
-        max_retries: int | None = None,
+        policy: ResendPolicy | None,
         open: Open | None = None,
+        counts: SessionCounts | None = None,
     ) -> None:
-        self.items: list[SessionMessage | SlimError] = []
+        self.policy = policy
+        """How missing messages are asked for; None: best effort."""
         self.space = space
         self.dropped = 0
         """Messages dropped because they came from no member or there was no room."""
         self.undecryptable = 0
+        self._counts = counts or SessionCounts()
         self._local = local
         self._session_type = session_type
         self._session_id = session_id
@@ -126,13 +154,6 @@ class DataReceiver:
         self._kept = 0
         """Payload bytes in reorder buffers and held."""
         self._deadline: float | None = None
-        self.set_timers(interval, max_retries)
-
-    def set_timers(self, interval: float | None, max_retries: int | None) -> None:
-        """Seconds between requests for a missing message, and how often to repeat one."""
-        self.reliable = interval is not None and max_retries is not None
-        self._interval = interval or 0.0
-        self._retries = max_retries or 0
 
     @property
     def bytes(self) -> int:
@@ -158,35 +179,35 @@ class DataReceiver:
         if stream is not None:
             self._kept -= sum(map(_size, stream.buffer.values()))
 
-    def message(self, message: SessionMessage, now: float, out: list[SessionMessage]) -> None:
-        """A MSG arrived. Acknowledgements and requests go to `out`."""
+    def message(self, message: SessionMessage, turn: Turn) -> None:
+        """A MSG arrived. It may have to be acknowledged, or others asked for."""
         stream = self._streams.get(message.source)
         if stream is None or self._kept >= HELD_BYTES:
-            self.dropped += 1
-        elif not self.reliable:
-            self._unordered(message)
+            self._drop()
+        elif (policy := self.policy) is None:
+            self._unordered(message, turn)
         elif message.message_id > MASK or (message.metadata and PUBLISH_TO in message.metadata):
-            self._direct(stream, message, out)
+            self._direct(stream, message, turn)
         else:
-            self._ordered(stream, message, now, out)
+            self._ordered(stream, message, policy, turn)
 
-    def reply(self, message: SessionMessage, now: float, out: list[SessionMessage]) -> None:
+    def reply(self, message: SessionMessage, turn: Turn) -> None:
         """An RTX_REPLY arrived: the message itself, or the news that it is no longer to be had."""
         stream = self._streams.get(message.source)
         if stream is None or message.message_id not in stream.requests:
             return
         if message.error:
-            self._lose(stream, message.source, message.message_id)
+            self._lose(stream, message.message_id)
         else:
-            opened = self._opened(message._replace(kind=MessageType.MSG))
+            opened = self._opened(message._replace(kind=MessageType.MSG), turn)
             if opened is None:
                 return
             stream.buffer[message.message_id] = opened
             self._kept += _size(opened)
             del stream.requests[message.message_id]
-        self._drain(stream, message.source)
+        self._drain(stream, message.source, turn)
 
-    def taken(self, count: int, out: list[SessionMessage]) -> None:
+    def taken(self, count: int, turn: Turn) -> None:
         """The application took `count` items: what was held moves up, and is acknowledged now."""
         self.space += count
         sizes = self._sizes
@@ -195,39 +216,35 @@ class DataReceiver:
         while self._held and self._room():
             item, stream = self._held.popleft()
             self._kept -= _size(item)
-            self._deliver(item)
+            self._deliver(item, turn)
             if stream is not None and isinstance(item, SessionMessage):
                 stream.held.discard(item.message_id)
-                out.append(self._ack(item))
+                turn.send(self._ack(item))
 
-    def report(self, error: SlimError) -> None:
+    def report(self, error: SlimError, turn: Turn) -> None:
         """Let the application's next receive meet `error`."""
-        self._deliver(error)
+        self._deliver(error, turn)
 
-    def expire(self, now: float, out: list[SessionMessage]) -> None:
+    def expire(self, turn: Turn) -> None:
         """Repeat the requests that are due; what nobody answered is lost, and the stream goes on."""
-        if self._deadline is None or now < self._deadline:
+        if self._deadline is None or turn.now < self._deadline:
             return
         self._deadline = None
         for source, stream in self._streams.items():
             if not stream.requests:
                 continue
-            for id, request in list(stream.requests.items()):
-                if request.deadline <= now:
-                    if request.retries <= 0:
-                        self._lose(stream, source, id)
-                        continue
-                    request.retries -= 1
-                    request.deadline = now + self._interval
-                    out.append(request.message)
-                self._due(request.deadline)
-            self._drain(stream, source)
+            again, failed, deadline = review(stream.requests.values(), turn.now)
+            for request in again:
+                turn.send(request.message)
+            for request in failed:
+                self._lose(stream, request.message.message_id)
+            if deadline is not None:
+                self._due(deadline)
+            self._drain(stream, source, turn)
 
     # Private: the ways of a message, by kind of session.
 
-    def _ordered(
-        self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
-    ) -> None:
+    def _ordered(self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn) -> None:
         id = message.message_id
         unknown = stream.last is None
         if stream.last is None:
@@ -236,9 +253,9 @@ class DataReceiver:
         distance = (id - last) & MASK
         if distance == 1 and not stream.buffer:
             if len(self._held) >= HELD and not self._room():
-                self.dropped += 1
+                self._drop()
                 return
-            opened = message if self._open is None else self._opened(message)
+            opened = message if self._open is None else self._opened(message, turn)
             if opened is None:
                 if unknown:
                     # Of an epoch before ours, say: our place in the sequence is not known by it.
@@ -248,8 +265,8 @@ class DataReceiver:
             if stream.requests:
                 stream.requests.pop(id, None)
             if self.space > 0 and self._untaken < INBOX_BYTES and not self._held:
-                self._deliver(opened)
-                out.append(self._ack(message))
+                self._deliver(opened, turn)
+                turn.send(self._ack(message))
             else:
                 stream.held.add(id)
                 self._hold(opened, stream)
@@ -257,75 +274,75 @@ class DataReceiver:
             if self._before_us(stream, id):
                 if message.destination == self._local:
                     # A re-send to us of what we missed while coming in: too late for its place in the order.
-                    self._direct(stream, message, out)
+                    self._direct(stream, message, turn)
             elif id not in stream.held:
-                out.append(self._ack(message))
+                turn.send(self._ack(message))
         else:
-            self._after_a_hole(stream, message, now, out)
+            self._after_a_hole(stream, message, policy, turn)
 
     def _after_a_hole(
-        self, stream: _Stream, message: SessionMessage, now: float, out: list[SessionMessage]
+        self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn
     ) -> None:
         if len(self._held) >= HELD:
-            self.dropped += 1
+            self._drop()
             return
-        opened = message if self._open is None else self._opened(message)
+        opened = message if self._open is None else self._opened(message, turn)
         if opened is None:
             return
         assert stream.last is not None
         assert stream.newest is not None
         id, source = message.message_id, message.source
         while ahead(stream.last, id) > REORDER:
-            self._give_up_oldest(stream, source, id)
+            self._give_up_oldest(stream, source, id, turn)
         if ahead(stream.newest, stream.last) > 0:
             stream.newest = stream.last
         for step in range(1, ahead(stream.newest, id)):
-            self._request(stream, message, (stream.newest + step) & MASK, now, out)
+            self._request(stream, message, (stream.newest + step) & MASK, policy, turn)
         if ahead(stream.newest, id) > 0:
             stream.newest = id
         stream.requests.pop(id, None)
         stream.buffer[id] = opened
         self._kept += _size(opened)
-        out.append(self._ack(message))
-        self._drain(stream, source)
+        turn.send(self._ack(message))
+        self._drain(stream, source, turn)
 
-    def _direct(self, stream: _Stream, message: SessionMessage, out: list[SessionMessage]) -> None:
+    def _direct(self, stream: _Stream, message: SessionMessage, turn: Turn) -> None:
         """Without order: publish_to, which has its own ids (`session.md` 7.6), and stragglers."""
         id = message.message_id
         if id in stream.direct:
             if id not in stream.held:
-                out.append(self._ack(message))
+                turn.send(self._ack(message))
             return
         if len(self._held) >= HELD and not self._room():
-            self.dropped += 1
+            self._drop()
             return
-        opened = self._opened(message)
+        opened = self._opened(message, turn)
         if opened is None:
             return
         stream.direct[id] = None
         if len(stream.direct) > DIRECT_KNOWN:
             stream.direct.popitem(last=False)
         if not self._held and self._room():
-            self._deliver(opened)
-            out.append(self._ack(message))
+            self._deliver(opened, turn)
+            turn.send(self._ack(message))
         else:
             stream.held.add(id)
             self._hold(opened, stream)
 
-    def _unordered(self, message: SessionMessage) -> None:
+    def _unordered(self, message: SessionMessage, turn: Turn) -> None:
         """Best effort: no acknowledgement, no order; without room the oldest makes way."""
-        opened = message if self._open is None else self._opened(message)
+        opened = message if self._open is None else self._opened(message, turn)
         if opened is None:
             return
         if len(self._held) >= HELD:
             self._kept -= _size(self._held.popleft().item)
-            self.dropped += 1
-        self._place(opened)
+            self._drop()
+        self._place(opened, turn)
 
     # Private: holes.
 
     def _request(
-        self, stream: _Stream, message: SessionMessage, id: int, now: float, out: list[SessionMessage]
+        self, stream: _Stream, message: SessionMessage, id: int, policy: ResendPolicy, turn: Turn
     ) -> None:
         request = SessionMessage(
             self._local,
@@ -337,16 +354,16 @@ class DataReceiver:
             EMPTY,
             connection=message.connection,
         )
-        deadline = now + self._interval
-        stream.requests[id] = _Request(request, deadline, self._retries)
-        self._due(deadline)
-        out.append(request)
+        requested = _Requested(request, policy, turn.now)
+        stream.requests[id] = requested
+        self._due(requested.deadline)
+        turn.send(request)
 
-    def _lose(self, stream: _Stream, source: Name, id: int) -> None:
+    def _lose(self, stream: _Stream, id: int) -> None:
         stream.requests.pop(id, None)
         stream.buffer[id] = None
 
-    def _give_up_oldest(self, stream: _Stream, source: Name, newest: int) -> None:
+    def _give_up_oldest(self, stream: _Stream, source: Name, newest: int, turn: Turn) -> None:
         """Make room in the reorder buffer: the hole in front is lost; far ones all at once."""
         assert stream.last is not None
         if not stream.buffer:
@@ -354,13 +371,13 @@ class DataReceiver:
             stream.last = (stream.last + skipped) & MASK
             for id in [id for id in stream.requests if ahead(stream.last, id) <= 0]:
                 del stream.requests[id]
-            self._place(MessageLost(self._session_id, str(source), stream.last))
+            self._place(MessageLost(self._session_id, str(source), stream.last), turn)
             return
         front = (stream.last + 1) & MASK
-        self._lose(stream, source, front)
-        self._drain(stream, source)
+        self._lose(stream, front)
+        self._drain(stream, source, turn)
 
-    def _drain(self, stream: _Stream, source: Name) -> None:
+    def _drain(self, stream: _Stream, source: Name, turn: Turn) -> None:
         """Deliver what follows without a hole."""
         buffer = stream.buffer
         while buffer:
@@ -372,24 +389,24 @@ class DataReceiver:
             self._kept -= _size(message)
             stream.last = id
             stream.requests.pop(id, None)
-            self._place(message or MessageLost(self._session_id, str(source), id))
+            self._place(message or MessageLost(self._session_id, str(source), id), turn)
 
-    def _place(self, item: SessionMessage | SlimError) -> None:
+    def _place(self, item: SessionMessage | SlimError, turn: Turn) -> None:
         """Deliver, behind what is held; acknowledged already, or nothing is owed."""
         if not self._held and self._room():
-            self._deliver(item)
+            self._deliver(item, turn)
         else:
             self._hold(item, None)
 
     def _room(self) -> bool:
         return self.space > 0 and self._untaken < INBOX_BYTES
 
-    def _deliver(self, item: SessionMessage | SlimError) -> None:
+    def _deliver(self, item: SessionMessage | SlimError, turn: Turn) -> None:
         size = _size(item)
         self.space -= 1
         self._untaken += size
         self._sizes.append(size)
-        self.items.append(item)
+        turn.items.append(item)
 
     def _hold(self, item: SessionMessage | SlimError, stream: _Stream | None) -> None:
         self._kept += _size(item)
@@ -414,16 +431,21 @@ class DataReceiver:
             message.connection,
         )
 
-    def _opened(self, message: SessionMessage) -> SessionMessage | None:
+    def _opened(self, message: SessionMessage, turn: Turn) -> SessionMessage | None:
         if self._open is None:
             return message
         try:
-            return message._replace(content=self._open(message))
+            return message._replace(content=self._open(message, turn))
         except CryptoError:
             # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
             # acknowledgement its sender will send it again.
             self.undecryptable += 1
+            self._counts.undecryptable += 1
             return None
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self._counts.dropped += 1
 
     def _before_us(self, stream: _Stream, id: int) -> bool:
         """Sent before the first message that reached us: acknowledging it would claim that we had it."""

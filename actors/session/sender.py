@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.errors import MessageTooLarge, MessageUndelivered
-from actors.messages.session import Failure, Outgoing
+from actors.messages.session import Outgoing
 from actors.messages.wire import (
     ALL,
     ONE,
@@ -25,7 +25,9 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
+from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
 
 RING = 512
@@ -35,35 +37,50 @@ EMPTY = Payload()
 _MSG = MessageType.MSG
 
 
-class _Unacknowledged:
+class _Unacknowledged(Attempt):
     """A message that somebody has not acknowledged yet."""
 
-    __slots__ = ("cause", "deadline", "handle", "interval", "message", "missing", "retries")
+    __slots__ = ("cause", "handle", "message", "missing")
 
     def __init__(
         self,
         message: SessionMessage,
         missing: set[Name],
         handle: int | None,
-        deadline: float,
-        interval: float,
-        retries: int,
+        policy: ResendPolicy,
+        now: float,
     ) -> None:
+        # As Attempt does it, without the call: one is made for each message.
+        self.policy = policy
+        self.retries = policy.retries
+        self.deadline = now + policy.interval
         self.message = message
         self.missing = missing
         self.handle = handle
         self.cause: SlimError | None = None
         """Why the last attempt could not leave, if it could not."""
-        self.deadline = deadline
-        self.interval = interval
-        self.retries = retries
 
 
 class DataSender:
     """One sequence of data messages to the peer or channel `destination`.
 
-    Outcomes gather in `done`, `failed`, `freed` and `errors` until the owner takes them away.
+    Outcomes gather in the Turn.
     """
+
+    __slots__ = (
+        "_deadline",
+        "_draw",
+        "_group",
+        "_next_id",
+        "_pending",
+        "_ring",
+        "_session_id",
+        "_session_type",
+        "destination",
+        "endpoints",
+        "policy",
+        "source",
+    )
 
     def __init__(
         self,
@@ -72,21 +89,14 @@ class DataSender:
         session_type: SessionKind,
         session_id: int,
         draw: Callable[[int], int],
-        *,
-        interval: float | None = None,
-        max_retries: int | None = None,
+        policy: ResendPolicy | None,
     ) -> None:
         self.source = source
         self.destination = destination
         self.endpoints: set[Name] = set()
         """Who must acknowledge: the full names of the members that can receive."""
-        self.done: list[int] = []
-        """Handles of messages that everybody acknowledged."""
-        self.failed: list[Failure] = []
-        self.freed = 0
-        """Messages that left the window, whatever became of them."""
-        self.errors: list[SlimError] = []
-        """Failures that the application's next receive shall meet."""
+        self.policy = policy
+        """For messages sent from now on; None: best effort."""
         self._session_type = session_type
         self._session_id = session_id
         self._group = session_type is SessionKind.MULTICAST
@@ -96,13 +106,6 @@ class DataSender:
         self._ring: dict[int, SessionMessage] = {}
         """By message id modulo RING; a session that says little keeps little."""
         self._deadline: float | None = None
-        self.set_timers(interval, max_retries)
-
-    def set_timers(self, interval: float | None, max_retries: int | None) -> None:
-        """For messages sent from now on: seconds between attempts, re-sends. Either None: best effort."""
-        self.reliable = interval is not None and max_retries is not None
-        self._interval = interval or 0.0
-        self._retries = max_retries or 0
 
     @property
     def unacknowledged(self) -> int:
@@ -111,7 +114,7 @@ class DataSender:
     def next_deadline(self) -> float | None:
         return self._deadline if self._pending else None
 
-    def publish(self, item: Outgoing, blob: bytes, now: float, out: list[SessionMessage]) -> None:
+    def publish(self, item: Outgoing, blob: bytes, turn: Turn) -> None:
         """Send `item` with `blob` (what encryption made of it) in its place; the owner has seen to room."""
         payload_type, metadata, handle = item.payload_type, item.metadata, item.handle
         if metadata and PUBLISH_TO in metadata:
@@ -141,20 +144,19 @@ class DataSender:
             False,
             pin,
         )
-        out.append(message)
-        if not self.reliable:
-            self._leave(handle)
+        turn.send(message)
+        policy = self.policy
+        if policy is None:
+            self._leave(handle, turn)
             return
         if id <= MASK:
             self._ring[id % RING] = message
-        deadline = now + self._interval
-        self._pending[id] = _Unacknowledged(
-            message, missing.copy(), handle, deadline, self._interval, self._retries
-        )
-        if self._deadline is None or deadline < self._deadline:
-            self._deadline = deadline
+        pending = _Unacknowledged(message, missing.copy(), handle, policy, turn.now)
+        self._pending[id] = pending
+        if self._deadline is None or pending.deadline < self._deadline:
+            self._deadline = pending.deadline
 
-    def acknowledged(self, source: Name, id: int) -> None:
+    def acknowledged(self, source: Name, id: int, turn: Turn) -> None:
         """MSG_ACK, or what counts as one: `source` has message `id`."""
         pending = self._pending.get(id)
         if pending is not None:
@@ -162,22 +164,22 @@ class DataSender:
             missing.discard(source)
             if not missing:
                 del self._pending[id]
-                self._leave(pending.handle)
+                self._leave(pending.handle, turn)
 
-    def retransmit(self, request: SessionMessage, out: list[SessionMessage]) -> None:
+    def retransmit(self, request: SessionMessage, turn: Turn) -> None:
         """Answer an RTX_REQUEST, which counts as an acknowledgement too."""
         id = request.message_id
         pending = self._pending.get(id)
         found = pending.message if pending is not None else self._ring.get(id % RING)
-        self.acknowledged(request.source, id)
+        self.acknowledged(request.source, id, turn)
         if found is not None and found.message_id == id:
-            out.append(
+            turn.send(
                 found._replace(
                     destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
                 )
             )
             return
-        out.append(
+        turn.send(
             SessionMessage(
                 request.destination,
                 request.source,
@@ -191,30 +193,21 @@ class DataSender:
             )
         )
 
-    def expire(self, now: float, out: list[SessionMessage]) -> None:
+    def expire(self, turn: Turn) -> None:
         """Send again, to each who is missing, what is due; give up what has no retries left."""
-        if self._deadline is None or now < self._deadline:
+        if self._deadline is None or turn.now < self._deadline:
             return
-        given_up: list[int] = []
-        earliest: float | None = None
-        for id, pending in self._pending.items():
-            if pending.deadline <= now:
-                if pending.retries <= 0:
-                    given_up.append(id)
-                    continue
-                pending.retries -= 1
-                pending.cause = None
-                pending.deadline = now + pending.interval
-                out.extend(pending.message._replace(destination=name) for name in pending.missing)
-            if earliest is None or pending.deadline < earliest:
-                earliest = pending.deadline
-        self._deadline = earliest
-        for id in given_up:
-            pending = self._pending[id]
+        again, failed, self._deadline = review(self._pending.values(), turn.now)
+        for pending in again:
+            pending.cause = None
+            for name in pending.missing:
+                turn.send(pending.message._replace(destination=name))
+        for pending in failed:
+            id = pending.message.message_id
             missing = tuple(sorted(str(name) for name in pending.missing))
-            self._give_up(id, pending.cause or MessageUndelivered(id, missing))
+            self._give_up(id, pending.cause or MessageUndelivered(id, missing), turn)
 
-    def unroutable(self, message: SessionMessage, error: SlimError) -> None:
+    def unroutable(self, message: SessionMessage, error: SlimError, turn: Turn) -> None:
         """The node had no way for a message: nobody is going to acknowledge it (`dataplane.md` 9).
 
         A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
@@ -226,40 +219,40 @@ class DataSender:
             del self._ring[message.message_id % RING]
         pending = self._pending.get(message.message_id)
         if pending is None:
-            if not self.reliable:
-                self.errors.append(error)
+            if self.policy is None:
+                turn.report(error)
         elif isinstance(error, AuthError):
             pending.cause = error
         elif pending.message.destination == message.destination:
-            self._give_up(message.message_id, error)
+            self._give_up(message.message_id, error, turn)
 
-    def forget(self, name: Name) -> None:
+    def forget(self, name: Name, turn: Turn) -> None:
         """A member is gone: nothing is expected of it any more."""
         self.endpoints.discard(name)
         for id in [id for id, pending in self._pending.items() if name in pending.missing]:
-            self.acknowledged(name, id)
+            self.acknowledged(name, id, turn)
 
-    def abandon(self, error: SlimError) -> None:
-        """The session is over: everything pending fails."""
-        for id in list(self._pending):
-            pending = self._pending.pop(id)
-            self._leave(None)
+    def abandon(self, error: SlimError, turn: Turn) -> None:
+        """Everything pending fails."""
+        for pending in self._pending.values():
+            self._leave(None, turn)
             if pending.handle is not None:
-                self.failed.append(Failure(pending.handle, error))
+                turn.answer(pending.handle, error)
+        self._pending.clear()
 
     # Private: how a message leaves the window.
 
-    def _leave(self, handle: int | None) -> None:
-        self.freed += 1
+    def _leave(self, handle: int | None, turn: Turn) -> None:
+        turn.freed += 1
         if handle is not None:
-            self.done.append(handle)
+            turn.done.append(handle)
 
-    def _give_up(self, id: int, error: SlimError) -> None:
+    def _give_up(self, id: int, error: SlimError, turn: Turn) -> None:
         pending = self._pending.pop(id)
-        self.freed += 1
+        turn.freed += 1
         if pending.handle is not None:
-            self.failed.append(Failure(pending.handle, error))
-        self.errors.append(error)
+            turn.answer(pending.handle, error)
+        turn.report(error)
 
     def _draw_direct_id(self) -> int:
         while True:

@@ -107,6 +107,18 @@ class LoopActor(Actor):  # type: ignore[misc]
         else:
             self._myRef.actor_send(targetAddr, msg)
 
+    def share(self, target: ActorAddress, message: Any) -> None:
+        """`send`, and let the target handle it within this turn if it has nothing else to do.
+
+        For a child that every message of its parent's goes on to: a hop less. What it does about the message
+        is done when this returns; what it sends takes its turns as ever.
+        """
+        share = getattr(getattr(target, "cell", None), "share", None)
+        if share is not None:
+            share(message, self._myRef.address)
+        else:
+            self.send(target, message)
+
     def spawn(
         self,
         factory: Callable[..., Actor],

@@ -184,6 +184,28 @@ class Cell:
                 system.arm()
         return True
 
+    def share(self, message: Any, sender: ActorAddress) -> bool:
+        """Handle a message at once, within the sender's turn, when nothing else waits; else `deliver` it."""
+        if self.scheduled or self.state is not State.RUNNING or isinstance(message, ActorSystemMessage):
+            return self.deliver(message, sender)
+        self.scheduled = True
+        actor = self.actor
+        assert actor is not None
+        try:
+            result = actor.receiveMessage(message, sender)
+        except FAILURES as error:
+            self._failed(message, sender, error)
+        else:
+            if result is not None or self.watch is not None:
+                self._set_watch(result)
+        finally:
+            self.handled += 1
+            if self.inbox or self.state is not State.RUNNING:
+                self._end_turn()
+            else:
+                self.scheduled = False
+        return True
+
     def _schedule(self) -> None:
         self.scheduled = True
         system = self.system

@@ -104,6 +104,11 @@ class _Strict:
             message = self.system.through_vocabulary(message)  # type: ignore[attr-defined]
         return super().deliver(message, sender)  # type: ignore[misc, no-any-return]
 
+    def share(self, message: Any, sender: ActorAddress) -> bool:
+        if not isinstance(message, ActorSystemMessage):
+            message = self.system.through_vocabulary(message)  # type: ignore[attr-defined]
+        return super().share(message, sender)  # type: ignore[misc, no-any-return]
+
 
 class StrictCell(_Strict, Cell):
     __slots__ = ()

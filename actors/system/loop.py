@@ -38,6 +38,7 @@ from actors.system.host import Runnable
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
 from actors.system.vocabulary import MessageCodec
+from actors.telemetry import Registry
 
 ACTOR_BUDGET = 64
 """Messages that one actor handles before the next has its turn."""
@@ -71,6 +72,9 @@ class LoopSystem:
         self.loop = loop if loop is not None else asyncio.get_running_loop()
         self.capabilities: dict[str, Any] = capabilities if capabilities is not None else {}
         self.dead_letters = self.refused = self.failures = self.restarts = 0
+        self.telemetry = Registry()
+        """What is counted in this loop, by its actors and around them."""
+        self._register()
         self._mailbox = mailbox
         self._vocabulary = vocabulary
         self._on_dead_letter = on_dead_letter
@@ -379,6 +383,14 @@ class LoopSystem:
             self._dead_letter_handlers.pop(cell, None)
 
     # Looking.
+
+    def _register(self) -> None:
+        read = self.telemetry.read
+        read("loop_dead_letters_total", "Messages to actors that are not there.", lambda: self.dead_letters)
+        read("loop_refused_total", "Messages that full mailboxes did not take.", lambda: self.refused)
+        read("loop_failures_total", "Exceptions out of actors, retries included.", lambda: self.failures)
+        read("loop_restarts_total", "Actors that were made anew.", lambda: self.restarts)
+        read("loop_actors", "Living actors.", lambda: len(self._actors))
 
     def status(self, address: ActorAddress) -> ActorStatus | None:
         """The status of one living actor or inbox, or None."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 
 from actors.errors import SlimTimeout
+from gateway.api.arguments import seconds
 
 next_handle = itertools.count(1).__next__
 """Numbers by which actors name operations of this process."""
+
+
+Told = Callable[[BaseException], object]
+"""Is called with an error."""
 
 
 class CompletionHandle:
     """Await it for the outcome: None, or the error raised. It may be awaited often and by several tasks.
 
     It costs no future until somebody waits. A failure that nobody awaits is not reported: for published
-    messages the session's next receive raises it too.
+    messages `get_message` raises it too.
     """
 
     __slots__ = ("_done", "_error", "_waiters")
@@ -25,7 +30,7 @@ class CompletionHandle:
     def __init__(self) -> None:
         self._done = False
         self._error: BaseException | None = None
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self._waiters: list[asyncio.Future[None] | Told] | None = None
 
     @classmethod
     def completed(cls, error: BaseException | None = None) -> CompletionHandle:
@@ -41,12 +46,25 @@ class CompletionHandle:
         self._done, self._error = True, error
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
-            if not waiter.done():
+            if not asyncio.isfuture(waiter):
+                if error is not None:
+                    waiter(error)
+            elif not waiter.done():
                 waiter.set_result(None)
 
     def done(self) -> bool:
         """Whether the outcome is known."""
         return self._done
+
+    def when_failed(self, tell: Told) -> None:
+        """Call `tell` with the error if it fails, or has failed; it must not raise."""
+        if self._done:
+            if self._error is not None:
+                tell(self._error)
+            return
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(tell)
 
     def __await__(self) -> Generator[object, None, None]:
         if not self._done:
@@ -75,8 +93,3 @@ class CompletionHandle:
     def __repr__(self) -> str:
         state = "pending" if not self._done else f"failed: {self._error}" if self._error else "done"
         return f"<CompletionHandle {state}>"
-
-
-def seconds(timeout: timedelta | float | None) -> float | None:
-    """A timeout as seconds; None is without end."""
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout

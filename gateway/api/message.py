@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from actors.messages.wire import UNSET_PAYLOAD_TYPE, Payload, SessionMessage
 from actors.names import Name
+from gateway.api.arguments import Blob, texts_of
 
 if TYPE_CHECKING:
     from gateway.api.completion import CompletionHandle
@@ -77,7 +78,7 @@ class Answering(Protocol):
     async def publish_to(
         self,
         message_ctx: MessageContext,
-        msg: bytes,
+        msg: Blob,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
@@ -122,10 +123,10 @@ class ReceivedMessage(tuple[MessageContext, bytes], Generic[S]):
         return self[0].metadata
 
     async def reply(
-        self, payload: bytes, payload_type: str | None = None, metadata: Mapping[str, str] | None = None
+        self, payload: Blob, payload_type: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> CompletionHandle:
         """Answer its sender alone. Raises what `Session.publish_to` raises."""
-        marks = dict(metadata or {})
+        marks = texts_of(metadata, "metadata")
         if (request := self.metadata.get(REQUEST_KEY)) is not None:
             marks.setdefault(REQUEST_KEY, f"re:{request}")
         return await self._session.publish_to(self[0], payload, payload_type, marks or None)

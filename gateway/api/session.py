@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from actors.errors import NotModerator, SessionClosed, SlimTimeout
+from loguru import logger
+
+from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import (
+    Adopt,
     CloseSession,
     Completed,
     Delivered,
@@ -21,7 +23,6 @@ from actors.messages.session import (
     MemberLeft,
     Membership,
     Outgoing,
-    Publish,
     RemoveMember,
     SessionAnnounced,
     SessionEnded,
@@ -33,59 +34,38 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from gateway.api import observing
-from gateway.api.completion import CompletionHandle, next_handle, seconds
+from gateway.api.arguments import (
+    Blob,
+    grace_of,
+    instance_of,
+    name_of,
+    payload_of,
+    seconds,
+    text_of,
+    texts_of,
+)
+from gateway.api.completion import CompletionHandle, next_handle
+from gateway.api.events import EventCounts, EventReader, Events
+from gateway.api.incoming import Incoming
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
-from gateway.api.name import settled
+from gateway.api.publishing import Publishing
+from gateway.api.renamed import renamed
+from gateway.api.requests import OpenRequests
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
-from gateway.api.waiters import Waiters
+from gateway.api.session_inbox import SessionInbox
 from identity.errors import ConfigError, SlimError
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem
 
-_TAKEN_BATCH = 64
-"""Consumed messages are reported to the session actor in batches of this many, or of half its inbox."""
+Gaps = Literal["events", "items"]
 
-_BYTES_UNDER_WAY = 1024 * 1024
-"""Bytes of messages whose credit is not back yet, above which `publish` waits, beside the window."""
-_EVENTS = 1024
-"""Membership events kept for one reader of `Session.events`; later ones are dropped."""
-
-Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated
+INTRODUCTION = 1.0
+"""Seconds to wait for a session's actor, which answers in its next turn."""
 
 
-class SessionInbox:
-    """Where a session actor sends everything about one session; kept back until there is a Session."""
-
-    def __init__(self, system: LoopSystem) -> None:
-        self._system = system
-        self._kept: list[Any] = []
-        self._handler: Callable[[Any], None] | None = None
-        self._first: asyncio.Future[Any] = system.loop.create_future()
-        self.address = system.inbox(lambda message, _: self._take(message))
-
-    async def first(self) -> Any:
-        """The first message: SessionOpened, or why not."""
-        return await self._first
-
-    def open(self, handler: Callable[[Any], None]) -> None:
-        """Hand what was kept, and what comes, to `handler`."""
-        self._handler = handler
-        kept, self._kept = self._kept, []
-        for message in kept:
-            handler(message)
-
-    def close(self) -> None:
-        """Nothing more is expected."""
-        self._system.close_inbox(self.address)
-
-    def _take(self, message: Any) -> None:
-        if self._handler is not None:
-            self._handler(message)
-        elif not self._first.done():
-            self._first.set_result(message)
-        else:
-            self._kept.append(message)
+class SessionNotFound(SessionError, ValueError):
+    """No session is known under this id."""
 
 
 class Message(ReceivedMessage["Session"]):
@@ -125,32 +105,27 @@ class Session:
         self._initiator = isinstance(opened, SessionOpened)
         self.established = established
         """Completes when the session stands; fails when nobody answers."""
-        self._credit = opened.credit
-        self._unfinished = 0
-        """Bytes of messages whose credit was not given back."""
-        self._sizes: deque[int] = deque()
-        """Of each of them, oldest first."""
-        self._publishers = Waiters()
         self._handles: dict[int, CompletionHandle] = {}
-        self._outgoing: list[Outgoing] = []
-        self._flush_armed = False
-        self._items: deque[SessionMessage | SlimError] = deque()
-        self._receivers = Waiters()
-        self._taken = 0
-        # Half an inbox at most: what is not reported yet must never fill it.
-        self._taken_batch = min(_TAKEN_BATCH, max(1, bound // 2))
+        self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
+        self._incoming = Incoming(lambda items: self._tell(Taken(items)), bound)
+        self._events = Events(lambda: system.telemetry.shared(EventCounts))
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._over = False
-        self._requests: dict[str, asyncio.Future[Message]] = {}
-        self._events: list[asyncio.Queue[Event | None]] = []
+        self._requests = OpenRequests[Message](marked_only=self._config.session_type is SessionType.Group)
+        self.invited: dict[Name, SlimError | None] = {}
+        """What became of those who were invited by `Slim.group`: None, or why one is not in."""
         self._members: tuple[Name, ...] = ()
         self._epoch: int | None = None
         self._fingerprint = ""
         if isinstance(opened, SessionOpened):
             self._handles[opened.handle] = established
+        self._introduced: asyncio.Future[None] = system.loop.create_future()
         self._inbox = inbox
         inbox.open(self._receive)
+        if isinstance(opened, SessionAnnounced) and not system.tell_now(
+            self._actor, Adopt(inbox.address), inbox.address
+        ):
+            self._end(SessionClosed("it ended before it was taken up", session_id=self._id))
         system.tell_now(self._actor, Watch(inbox.address), inbox.address)
 
     # What it is
@@ -158,64 +133,73 @@ class Session:
     @property
     def id(self) -> int:
         """The session's number, equal on all sides."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._id
 
     @property
     def src(self) -> Name:
         """The local end."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._source
 
     @property
     def dst(self) -> Name:
         """The other end: the destination as given, the initiator's full name, or the channel."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._destination
 
     @property
     def session_type(self) -> SessionType:
-        self._check_open()
+        """Point to point, or a group."""
+        self._check_not_closed_here()
         return self._config.session_type
 
     @property
     def session_config(self) -> SessionConfiguration:
-        self._check_open()
+        """How it behaves."""
+        self._check_not_closed_here()
         return self._config
 
     @property
     def metadata(self) -> dict[str, str]:
         """What its creator sent along with the invitation."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._config.metadata
 
     @property
     def members(self) -> tuple[Name, ...]:
         """Who is in, the local end included, as far as this side knows."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._members
 
     @property
     def epoch(self) -> int | None:
         """The epoch of the MLS group; None without MLS."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._epoch
 
     @property
     def fingerprint(self) -> str:
         """A text equal for all members of the epoch, to be compared out of band; empty without MLS."""
-        self._check_open()
+        self._check_not_closed_here()
         return self._fingerprint
 
     @property
     def over(self) -> bool:
         """Whether the session has ended."""
-        return self._over
+        return self._incoming.over
 
     @property
     def closed(self) -> bool:
         """Whether the session has ended or is ending."""
-        return self._over or self._closing is not None
+        return self._incoming.over or self._closing is not None
+
+    @property
+    def closed_because(self) -> SlimError | None:
+        """Why the session ended: SessionClosed, ParticipantDisconnected, ConnectionLost ...; None before."""
+        if not self.over:
+            return None
+        return self._ended or SessionClosed("closed by this side", session_id=self._id)
 
     def set_session_config(self, config: SessionConfiguration) -> None:
         """Other timeout and retries for messages sent from now on; metadata changes here only.
@@ -223,6 +207,7 @@ class Session:
         Raises ConfigError for another session type or MLS flag, and for making a best-effort session
         reliable; SessionClosed after the end.
         """
+        instance_of(config, SessionConfiguration, "config")
         self._check_open()
         for field in ("session_type", "mls_enabled"):
             if getattr(config, field) is not getattr(self._config, field):
@@ -241,7 +226,7 @@ class Session:
 
     async def publish(
         self,
-        msg: bytes | bytearray | memoryview | Sequence[int],
+        msg: Blob,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
@@ -255,60 +240,47 @@ class Session:
     async def publish_to(
         self,
         message_ctx: MessageContext,
-        msg: bytes | bytearray | memoryview | Sequence[int],
+        msg: Blob,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
         """Answer the sender of a message, over the connection it came from."""
+        instance_of(message_ctx, MessageContext, "message_ctx")
         return await self._send(msg, payload_type, metadata, message_ctx)
 
     async def _send(
         self,
-        msg: bytes | bytearray | memoryview | Sequence[int],
+        msg: Blob,
         payload_type: str | None,
         metadata: Mapping[str, str] | None,
         to: MessageContext | None,
     ) -> CompletionHandle:
-        while (self._credit <= 0 or self._unfinished > _BYTES_UNDER_WAY) and not self.closed:
-            await self._publishers.wait()
-        self._check_open()
-        blob = msg if type(msg) is bytes else bytes(msg)
+        blob = msg if type(msg) is bytes else payload_of(msg, "msg")
+        kind = "" if payload_type is None else text_of(payload_type, "payload_type")
+        marks: dict[str, str] | None = texts_of(metadata, "metadata") if metadata is not None else None
+        publishing = self._publishing
+        if not publishing.free:
+            await publishing.turn()
+            self._check_open()
         # Alone under way, it need not wait for others that might leave with it.
         lone = not self._handles and self._config.reliable
-        self._credit -= 1
-        self._unfinished += len(blob)
-        self._sizes.append(len(blob))
         number = next_handle()
         if observing.current is None:
             handle = CompletionHandle()
-            marks = dict(metadata) if metadata else None
         else:
             target = self._destination if to is None else to.source_name
-            handle, marks = observing.current.publishing(self._id, target, len(blob), metadata)
+            handle, marks = observing.current.publishing(self._id, target, len(blob), marks)
         self._handles[number] = handle
         if to is None:
-            outgoing = Outgoing(blob, payload_type or "", marks, number)
+            outgoing = Outgoing(blob, kind, marks or None, number)
         else:
-            outgoing = Outgoing(blob, payload_type or "", marks, number, to.source_name, to.input_connection)
-        if lone:
-            self._system.tell_now(self._actor, Publish((outgoing,)), self._inbox.address)
-            return handle
-        self._outgoing.append(outgoing)
-        if not self._flush_armed:
-            self._flush_armed = True
-            self._system.before_turn(self._flush)
+            outgoing = Outgoing(blob, kind, marks or None, number, to.source_name, to.input_connection)
+        publishing.put(outgoing, lone)
         return handle
-
-    def _flush(self) -> None:
-        """What gathered before the turn leaves in one message."""
-        self._flush_armed = False
-        if self._outgoing:
-            items, self._outgoing = tuple(self._outgoing), []
-            self._tell(Publish(items))
 
     async def request(
         self,
-        msg: bytes,
+        msg: Blob,
         timeout: timedelta | float | None = 10.0,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -318,15 +290,16 @@ class Session:
         A peer that does not know of requests answers with an ordinary message; point to point the next
         one counts. Raises SlimTimeout, SessionClosed, MessageUndelivered.
         """
-        key = str(next_handle())
+        limit = seconds(timeout)
         answer: asyncio.Future[Message] = self._system.loop.create_future()
-        self._requests[key] = answer
+        key = self._requests.add(answer)
         try:
-            handle = await self.publish(msg, payload_type, {**(metadata or {}), REQUEST_KEY: key})
+            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
+            handle = await self.publish(msg, payload_type, marks)
             failure = asyncio.ensure_future(handle.wait())
             try:
                 # The acknowledgement may come first; only its failure ends the wait early.
-                loop, limit = self._system.loop, seconds(timeout)
+                loop = self._system.loop
                 deadline = None if limit is None else loop.time() + limit
                 waits: set[asyncio.Future[Any]] = {answer, failure}
                 await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -340,7 +313,7 @@ class Session:
                 raise SlimTimeout(f"timed out waiting for the answer to request {key}", session_id=self._id)
             return answer.result()
         finally:
-            self._requests.pop(key, None)
+            self._requests.discard(key)
 
     # Receiving
 
@@ -348,18 +321,26 @@ class Session:
         """The next message, as a pair `(context, payload)`.
 
         Raises SlimTimeout ("timeout waiting for message"), SessionClosed, and the errors that took a
-        message's place: MessageLost, MessageUndelivered, ParticipantDisconnected.
+        message's place: MessageLost, MessageUndelivered, ParticipantDisconnected. The receive loop,
+        `async for message in session`, goes on over these.
         """
-        if not self._items:
-            await self._wait_for_message(seconds(timeout))
-        item = self._items.popleft()
-        self._taken += 1
-        if self._taken >= self._taken_batch:
-            self._tell(Taken(self._taken))
-            self._taken = 0
+        incoming = self._incoming
+        items = incoming.items
+        if type(timeout) is not float or not items:
+            limit = seconds(timeout)
+        if not items:
+            deadline = None if limit is None else self._system.loop.time() + limit
+            try:
+                if not await incoming.wait(deadline):
+                    raise self._end_error("session channel closed")
+            except TimeoutError as exc:
+                raise SlimTimeout("timeout waiting for message (timed out)", session_id=self._id) from exc
+        item = items.popleft()
+        incoming.taken += 1
+        if incoming.taken >= incoming.batch:
+            incoming.report()
         if isinstance(item, SlimError):
-            if observing.current is not None:
-                observing.current.failed(self._id, item)
+            self._saw(item)
             raise item
         return self._taken_message(item)
 
@@ -369,59 +350,88 @@ class Session:
             observing.current.received(self._id, item, len(message.payload))
         return message
 
-    async def recv(self, timeout: timedelta | float | None = None) -> Message:
-        """`get_message` under its name of 0.6."""
-        return await self.get_message(timeout)
+    def _saw(self, error: SlimError) -> None:
+        if observing.current is not None:
+            observing.current.failed(self._id, error)
 
-    async def _wait_for_message(self, timeout: float | None) -> None:
-        """Return when something is there to receive."""
-        loop = self._system.loop
-        deadline = None if timeout is None else loop.time() + timeout
-        while not self._items:
-            if self._over:
-                raise self._end_error("session channel closed")
-            try:
-                await self._receivers.wait(deadline)
-            except TimeoutError as exc:
-                raise SlimTimeout("timeout waiting for message (timed out)", session_id=self._id) from exc
+    recv = renamed("recv", get_message)
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
     async def __anext__(self) -> Message:
-        """The next message; the iteration ends with the session."""
-        try:
-            return await self.get_message()
-        except SessionClosed as exc:
-            raise StopAsyncIteration from exc
+        """The next message. The iteration ends with the session, and with nothing else.
+
+        What became of a message of ours its handle tells; what became of a member, and a gap in what was
+        received, `events` tells; why the session ended, `closed_because`.
+        """
+        incoming = self._incoming
+        while await incoming.wait(None):
+            item = incoming.take()
+            if not isinstance(item, SlimError):
+                return self._taken_message(item)
+            self._pass_over(item)
+        raise StopAsyncIteration
+
+    def messages(self, *, gaps: Gaps = "events") -> AsyncIterator[Message | MessageLost]:
+        """The receive loop; with `gaps="items"` each gap comes in its place, as MessageLost."""
+        if gaps not in ("events", "items"):
+            raise ConfigError(f'gaps: "events" or "items", got {gaps!r}', field="gaps")
+        return self._messages(gaps)
+
+    async def _messages(self, gaps: Gaps) -> AsyncIterator[Message | MessageLost]:
+        while await self._incoming.wait(None):
+            item = self._incoming.take()
+            if not isinstance(item, SlimError):
+                yield self._taken_message(item)
+            elif isinstance(item, MessageLost) and gaps == "items":
+                self._saw(item)
+                yield item
+            else:
+                self._pass_over(item)
+
+    def stop_receiving(self) -> None:
+        """Let receive loops end when they have what was delivered so far; sending goes on."""
+        self._incoming.stop()
+
+    def _pass_over(self, error: SlimError) -> None:
+        """The receive loop met an error: tell it as an event, unless it is told elsewhere.
+
+        A member that is gone has its MemberLeft, a reliable message its handle, the end `closed_because`.
+        """
+        self._saw(error)
+        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not self._config.reliable):
+            if not self._events.read:
+                logger.warning("{}", error, session=self._id)
+            self._events.tell(error)
 
     # Members
 
-    async def invite(self, name: Name) -> CompletionHandle:
+    async def invite(self, name: Name | str) -> CompletionHandle:
         """Add an application to the group. Completes when it and all members know.
 
         Raises NotModerator, SessionClosed; the handle fails with HandshakeFailed or ParticipantExists.
         """
+        guest = name_of(name, "name")
         self._check_moderator(f"cannot invite participant to {self._destination}")
-        return self._operate(lambda number: Invite(number, settled(name)))
+        return self._operate(lambda number: Invite(number, guest))
 
-    async def remove(self, name: Name) -> CompletionHandle:
+    async def remove(self, name: Name | str) -> CompletionHandle:
         """Take a member out of the group; an id in `name` is ignored.
 
         Raises NotModerator, SessionClosed; the handle fails with ParticipantNotFound.
         """
+        member = name_of(name, "name")
         self._check_moderator(f"cannot remove participant from {self._destination}")
-        return self._operate(lambda number: RemoveMember(number, settled(name)))
+        return self._operate(lambda number: RemoveMember(number, member))
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Membership changes, MLS epochs, rotations of our identity: from now on, until the session ends."""
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(_EVENTS)
-        self._events.append(queue)
-        try:
-            while not self._over and (event := await queue.get()) is not None:
-                yield event
-        finally:
-            self._events.remove(queue)
+    def events(self) -> EventReader:
+        """Members that come and go, MLS epochs, rotations of our identity, gaps: from now on, until the
+        session ends.
+
+        A gap (MessageLost) is told when the receive loop comes to it.
+        """
+        return self._events.reader()
 
     # The end
 
@@ -431,16 +441,19 @@ class Session:
         Returns at once; the handle completes when the session has ended. Raises SessionClosed when it has
         been closed before.
         """
+        limit = grace_of(grace)
         if self.closed:
             raise SessionClosed("Session already closed", session_id=self._id)
-        self._flush()
-        handle = self._operate(lambda number: CloseSession(number, seconds(grace) or 0.0))
+        self._publishing.flush()
+        handle = self._operate(lambda number: CloseSession(number, limit))
         self._closing = handle
+        self._publishing.end()
         return handle
 
-    async def delete(self) -> CompletionHandle:
-        """`close` under its name of 0.6."""
+    async def _delete(self) -> CompletionHandle:
         return self.close()
+
+    delete = renamed("delete", _delete, "close")
 
     async def __aenter__(self) -> Self:
         return self
@@ -462,7 +475,7 @@ class Session:
         return iter((self, self.established))
 
     def __repr__(self) -> str:
-        state = "closed" if self._over else "closing" if self._closing else "open"
+        state = "closed" if self.over else "closing" if self._closing else "open"
         return f"<Session {self._id} {self._config.session_type.name} with {self._destination}, {state}>"
 
     # What the session actor tells
@@ -474,6 +487,8 @@ class Session:
             case Completed():
                 self._completed(message)
             case Membership():
+                # Behind what was kept for us: now we know where the session stands.
+                self._introduce()
                 self._members = message.members
                 self._epoch, self._fingerprint = message.epoch, message.fingerprint
             case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
@@ -484,18 +499,12 @@ class Session:
     def _delivered(self, items: tuple[SessionMessage | SlimError, ...]) -> None:
         if self._requests:
             items = tuple(item for item in items if not self._answers(item))
-        self._items.extend(items)
-        self._receivers.wake(len(items))
+        self._incoming.add(items, len(items))
 
     def _answers(self, item: SessionMessage | SlimError) -> bool:
         """Whether a message is the answer to a request; if so, it is handed to who asked."""
-        if isinstance(item, SlimError) or not self._requests:
-            return False
-        mark = (item.metadata or {}).get(REQUEST_KEY)
-        if mark is None and self._config.session_type is SessionType.PointToPoint:
-            mark = "re:" + next(iter(self._requests))
-        answer = self._requests.pop(mark.removeprefix("re:"), None) if mark and mark[:3] == "re:" else None
-        if answer is None or answer.done():
+        answer = self._requests.answered(item)
+        if answer is None or isinstance(item, SlimError):
             return False
         answer.set_result(self._taken_message(item))
         self._tell(Taken(1))
@@ -512,37 +521,28 @@ class Session:
             if handle is not None:
                 handle.finish(failure.error)
         if message.credit:
-            self._credit += message.credit
-            sizes = self._sizes
-            for _ in range(min(message.credit, len(sizes))):
-                self._unfinished -= sizes.popleft()
-            self._publishers.wake(message.credit)
+            self._publishing.give_back(message.credit)
 
-    def _changed(self, event: Event) -> None:
+    def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
         if not isinstance(event, IdentityRotated):
             self._members = event.members
         if isinstance(event, EpochChanged):
             self._epoch, self._fingerprint = event.epoch, event.fingerprint
-        for queue in self._events:
-            if queue.qsize() < _EVENTS - 1:
-                queue.put_nowait(event)
+        self._events.tell(event)
 
     def _end(self, cause: SlimError | None) -> None:
-        if self._over:
+        if self.over:
             return
         self._ended = cause
-        self._over = True
+        self._introduce()
+        self._incoming.end()
         error = self._end_error()
         for handle in self._handles.values():
             handle.finish(None if handle is self._closing else error)
         self._handles.clear()
-        self._publishers.wake_all()
-        self._receivers.wake_all()
-        for answer in self._requests.values():
-            if not answer.done():
-                answer.set_exception(error)
-        for queue in self._events:
-            queue.put_nowait(None)
+        self._publishing.end()
+        self._requests.end(error)
+        self._events.end()
         self._inbox.close()
 
     def _end_error(self, what: str = "") -> SlimError:
@@ -552,8 +552,28 @@ class Session:
 
     # Small things
 
+    async def introduced(self) -> Self:
+        """Wait until it is known where a session stands that others opened."""
+        if not self._introduced.done():
+            await asyncio.wait({self._introduced}, timeout=INTRODUCTION)
+        return self
+
+    def _introduce(self) -> None:
+        if not self._introduced.done():
+            self._introduced.set_result(None)
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is over, with nothing left to receive."""
+        return self._incoming.over and not self._incoming.items
+
+    def _check_not_closed_here(self) -> None:
+        """Of a session that this side closed nothing can be read, as in the original (`api.md` 4.2)."""
+        if self._closing is not None:
+            self._check_open()
+
     def _check_open(self) -> None:
-        if self._over:
+        if self.over:
             raise self._end_error()
         if self._closing is not None:
             raise SessionClosed("it is draining", session_id=self._id)
@@ -572,3 +592,6 @@ class Session:
 
     def _tell(self, message: Any) -> None:
         self._system.tell(self._actor, message, self._inbox.address)
+
+    def _tell_now(self, message: Any) -> None:
+        self._system.tell_now(self._actor, message, self._inbox.address)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 from typing import Any, ClassVar
 
 from actors.messages import wire
 from actors.messages.session import SessionConfig
-from actors.names import Name
-from gateway.api.completion import seconds
+from gateway.api.arguments import instance_of, seconds, texts_of
 from identity.errors import ConfigError
+
+SHORTEST, LONGEST = 0.001, (2**32 - 1) / 1000
+"""Seconds between two attempts that an invitation can say: it counts milliseconds in 32 bits."""
 
 
 class SessionType(Enum):
@@ -23,13 +26,25 @@ class SessionType(Enum):
         return int(self.value)
 
 
-class SessionConfiguration:
+def older_spelling(kind: type[Any], values: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    """Replaced by `gateway.compat` with what reads the spellings before 0.7; None where it is none."""
+    return None
+
+
+class Spelling(type):
+    """Lets a call in an older spelling be read as one."""
+
+    def __call__(cls, *values: Any, **more: Any) -> Any:
+        older = older_spelling(cls, values, more) if cls.__module__ == __name__ else None
+        return super().__call__(*values, **more) if older is None else older
+
+
+class SessionConfiguration(metaclass=Spelling):
     """`SessionConfiguration.PointToPoint(...)` or `SessionConfiguration.Group(...)`.
 
     `timeout` is the time between two attempts (timedelta or seconds), `max_retries` how many re-sends
     follow the first; only with both is the session reliable: acknowledged, re-sent, in order. `metadata`
-    goes with the invitation. A Name as first argument (or `peer_name`, `channel_name`, `topic`) says with
-    whom, as older documentation writes it. Raises ConfigError for values that cannot work.
+    goes with the invitation. Raises ConfigError for values that cannot work.
     """
 
     PointToPoint: ClassVar[type[SessionConfiguration]]
@@ -40,35 +55,17 @@ class SessionConfiguration:
 
     def __init__(
         self,
-        timeout: Name | timedelta | float | None = None,
-        max_retries: int | timedelta | float | None = None,
-        mls_enabled: bool | int | None = False,
-        metadata: dict[str, str] | bool | None = None,
-        *older: Any,
-        peer_name: Name | None = None,
-        channel_name: Name | None = None,
-        topic: Name | None = None,
+        timeout: timedelta | float | None = None,
+        max_retries: int | None = None,
+        mls_enabled: bool | None = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         if type(self) is SessionConfiguration:
             raise TypeError("use SessionConfiguration.PointToPoint(...) or SessionConfiguration.Group(...)")
-        destination = peer_name or channel_name or topic
-        if isinstance(timeout, Name):
-            # The spelling of 0.6: the name first, then the rest moved by one.
-            destination = timeout
-            rest: list[Any] = [max_retries, mls_enabled, metadata, *older]
-            timeout, max_retries, mls_enabled, metadata = _from_0_6(type(self), rest)
-        elif older:
-            raise TypeError(f"{type(self).__name__} takes at most 4 positional arguments")
-        self._destination = destination
         self._timeout = _timeout(timeout)
         self._max_retries = _retries(max_retries)
-        self._mls_enabled = bool(mls_enabled)
-        self._metadata = _metadata(metadata)
-
-    @property
-    def destination(self) -> Name | None:
-        """The name given with the configuration, if one was."""
-        return self._destination
+        self._mls_enabled = mls_enabled is not None and instance_of(mls_enabled, bool, "mls_enabled")
+        self._metadata = texts_of(metadata, "metadata")
 
     @property
     def timeout(self) -> timedelta | None:
@@ -95,7 +92,7 @@ class SessionConfiguration:
         """The form that actors exchange."""
         return SessionConfig(
             self.session_type.value,
-            seconds(self._timeout),
+            None if self._timeout is None else self._timeout.total_seconds(),
             self._max_retries,
             self._mls_enabled,
             self._metadata or None,
@@ -134,35 +131,25 @@ SessionConfiguration.Group = Group
 def of_record(config: SessionConfig) -> SessionConfiguration:
     """The applications' form of what actors exchange."""
     kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
-    timeout = None if config.interval is None else timedelta(seconds=config.interval)
-    return kind(timeout, config.max_retries, config.mls, config.metadata)
-
-
-def _from_0_6(kind: type[SessionConfiguration], rest: list[Any]) -> tuple[Any, Any, Any, Any]:
-    """(timeout, max_retries, mls_enabled, metadata) from what followed the name in 0.6.
-
-    PointToPoint(peer, timeout, max_retries, mls, metadata); Group(channel, max_retries, timeout, mls,
-    metadata). The two times are told apart by their types.
-    """
-    one, two, mls, metadata = (*rest, None, None, None, None)[:4]
-    if (
-        isinstance(one, int)
-        and not isinstance(one, bool)
-        and (two is None or isinstance(two, timedelta | float))
-    ):
-        one, two = two, one
-    return one, two, mls, metadata
+    # As it is: a peer may have chosen values that we would refuse our own application.
+    made = kind.__new__(kind)
+    made._timeout = None if config.interval is None else timedelta(seconds=config.interval)
+    made._max_retries, made._mls_enabled = config.max_retries, config.mls
+    made._metadata = dict(config.metadata or {})
+    return made
 
 
 def _timeout(value: object) -> timedelta | None:
     if value is None:
         return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = timedelta(seconds=value)
-    if not isinstance(value, timedelta) or value <= timedelta(0):
-        shown = f"{value.total_seconds():g} s" if isinstance(value, timedelta) else repr(value)
-        raise ConfigError(f"timeout: expected a positive timedelta or seconds, got {shown}", field="timeout")
-    return value
+    limit = seconds(value, "timeout")  # type: ignore[arg-type]
+    if limit is None or not SHORTEST <= limit <= LONGEST:
+        shown = "no end" if limit is None else f"{limit:g} s"
+        raise ConfigError(
+            f"timeout: expected a timedelta or seconds, from {SHORTEST:g} to {LONGEST:.0f}, got {shown}",
+            field="timeout",
+        )
+    return value if isinstance(value, timedelta) else timedelta(seconds=limit)
 
 
 def _retries(value: object) -> int | None:
@@ -171,11 +158,3 @@ def _retries(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
         raise ConfigError(f"max_retries: expected a number from 0 on, got {value!r}", field="max_retries")
     return value
-
-
-def _metadata(value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(x, str) for pair in value.items() for x in pair):
-        raise ConfigError("metadata: expected a dict of texts", field="metadata")
-    return dict(value)

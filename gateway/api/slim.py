@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar, Unpack, overload
+from weakref import WeakSet, WeakValueDictionary
 
 from loguru import logger
 
-from actors.errors import ConnectionLost, NotConnected, SessionClosed, SlimTimeout
-from actors.messages.routing import ConnectionState
+from actors.errors import ConnectionLost, NotConnected, SessionClosed
+from actors.messages.routing import ConnectionState, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     AppSettings,
     CloseApp,
+    CloseSession,
     Completed,
     Failure,
-    Listen,
     OpenSession,
     RemoveRoute,
+    Require,
     SessionAnnounced,
     SessionOpened,
     SetRoute,
@@ -31,25 +32,47 @@ from actors.messages.session import (
 from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
-from gateway.api.completion import CompletionHandle, next_handle, seconds
-from gateway.api.name import settled
-from gateway.api.session import Session, SessionInbox
+from gateway.api.accepting import Arrivals
+from gateway.api.arguments import (
+    grace_of,
+    instance_of,
+    mapping_of,
+    name_of,
+    names_of,
+    number_of,
+    refused,
+    seconds,
+    settings_of,
+)
+from gateway.api.completion import CompletionHandle, next_handle
+from gateway.api.life import AppState, Life
+from gateway.api.opening import Opening
+from gateway.api.payloads import BYTES, PayloadCodec
+from gateway.api.serving import Bounds, Handler, Service
+from gateway.api.session import Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, of_record
-from gateway.api.waiters import Waiters
-from gateway.codec import WireCodec
+from gateway.api.session_inbox import SessionInbox
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import acquire, identity_id, release
 from gateway.node.peer_policy import peer_configs
-from gateway.node.shared import Keeper, keeper
+from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
+
+T = TypeVar("T")
 
 DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 """Timers of sessions made by the short spelling, `Slim.session` and `Slim.group`."""
 _STATES = 1024
-"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way."""
+"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way, counted."""
+
+
+class StateCounts(Counts, part="app"):
+    connection_states_dropped: int = counter(
+        "Changes of connections that readers of Slim.connection_states did not get."
+    )
 
 
 class Slim:
@@ -71,9 +94,11 @@ class Slim:
     Provider and verifier are closed by the last application that uses them.
     """
 
+    _session_kind: ClassVar[type[Session]] = Session
+
     def __init__(
         self,
-        name: Name,
+        name: Name | str,
         provider: Provider,
         verifier: Verifier,
         local_service: bool = False,
@@ -86,34 +111,37 @@ class Slim:
                 raise ConfigError(
                     f"{role}: expected an Identity{role.capitalize()}, got {type(value).__name__}", field=role
                 )
-        self._provider, self._verifier = provider, verifier
-        self._name = name.with_id(instance_id(identity_id(provider)))
-        self._own_plane = local_service and data_plane is None
-        self._given_plane = data_plane
-        self._settings = settings or AppSettings()
+        if data_plane is not None:
+            instance_of(data_plane, DataPlane, "data_plane")
+        self._settings = settings_of(settings, "settings")
+        self._name = name_of(name, "name").with_id(instance_id(identity_id(provider)))
+        self._life = Life(
+            self,
+            self._name,
+            (provider, verifier),
+            self._settings,
+            self._receive,
+            alone=local_service,
+            plane=data_plane,
+        )
         self._handles: dict[int, asyncio.Future[Any]] = {}
-        self._announced: deque[SessionAnnounced] = deque()
-        self._listeners = Waiters()
+        self._arrivals = Arrivals(self._adopt, self._turn_away)
+        self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
+        """By id: those that somebody still holds."""
+        self._services: WeakSet[Service[Any]] = WeakSet()
         self._lost: ConnectionLost | None = None
         """The latest of our connections that was lost for good."""
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
-        self._started: asyncio.Future[None] | None = None
-        self._plane: DataPlane | None = None
-        self._keeper: Keeper | None = None
-        self._actor: Address | None = None
-        self._inbox: Any = None
-        self._closed = False
-        self._holds_identity = False
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._spawn()
+        self._life.placed()
 
     @classmethod
     async def new(
-        cls, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
+        cls, name: Name | str, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
         await acquire(provider, verifier)
@@ -144,16 +172,12 @@ class Slim:
     @property
     def data_plane(self) -> DataPlane:
         """The data plane it lives in."""
-        self._spawn()
-        assert self._plane is not None
-        return self._plane
+        return self._life.placed().plane
 
     @property
     def actor(self) -> Address:
         """The address of its App actor. Scripted moderators open their groups there (`OpenSession`)."""
-        self._spawn()
-        assert self._actor is not None
-        return self._actor
+        return self._life.placed().actor
 
     # Connections
 
@@ -162,8 +186,8 @@ class Slim:
 
         Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
         """
+        config = ClientConfig.read(mapping_of(client_config, "client_config"))
         plane = await self._ready()
-        config = ClientConfig.read(client_config)
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
         await plane.connect(config)
@@ -196,6 +220,8 @@ class Slim:
 
     async def disconnect(self, endpoint: str | int) -> None:
         """Close the connection to `endpoint` (or with that id). Raises NotConnected."""
+        if not isinstance(endpoint, str | int):
+            raise refused("endpoint", "an endpoint, or a connection's id", endpoint)
         plane = await self._ready()
         if isinstance(endpoint, int):
             found = [known for known, index in plane.dialled().items() if index == endpoint]
@@ -212,7 +238,7 @@ class Slim:
                 del self._connections[endpoint]
                 self._lost = ConnectionLost(endpoint, state.detail)
                 if not self._connections:
-                    self._listeners.wake_all()
+                    self._arrivals.wake_all()
 
     async def connection_states(self) -> AsyncIterator[ConnectionState]:
         """What happens to dialled connections, from now on: attached, lost, restored, closed."""
@@ -222,6 +248,7 @@ class Slim:
         def note(state: ConnectionState) -> None:
             if queue.full():
                 queue.get_nowait()
+                plane.telemetry.shared(StateCounts).connection_states_dropped += 1
             queue.put_nowait(state)
 
         plane.observe(note)
@@ -236,8 +263,8 @@ class Slim:
 
         Raises ConfigError, and OSError when the address cannot be had.
         """
-        plane = await self._ready()
-        return await plane.serve(ServerConfig.read(server_config))
+        config = ServerConfig.read(mapping_of(server_config, "server_config"))
+        return await (await self._ready()).serve(config)
 
     async def stop_server(self, endpoint: str) -> None:
         """Stop serving at `endpoint`.
@@ -245,6 +272,7 @@ class Slim:
         Raises NotConnected ("server not found") when servers run here and none of them is there; where
         none was ever run it only says so in the log, so that a program may end with it in any case.
         """
+        instance_of(endpoint, str, "endpoint", "an endpoint")
         plane = await self._ready()
         if plane.never_served:
             logger.warning("server not found: {}; no server was run here", endpoint)
@@ -253,101 +281,115 @@ class Slim:
 
     # Names and routes
 
-    async def subscribe(self, name: Name, connection: int | None = None) -> None:
+    async def subscribe(self, name: Name | str, connection: int | None = None) -> None:
         """Receive for `name` too; its id is replaced by this application's own.
 
         It is announced on `connection`, or else on the connection made last, if there is one.
         """
+        ours = name_of(name, "name").with_id(self._name.id)
+        number_of(connection, "connection")
         await self._ready()
-        await self._operate(SubscribeName, name.with_id(self._name.id), self._chosen(connection))
+        await self._operate(SubscribeName, ours, self._chosen(connection))
 
-    async def unsubscribe(self, name: Name, connection: int | None = None) -> None:
+    async def unsubscribe(self, name: Name | str, connection: int | None = None) -> None:
         """Undo `subscribe`."""
+        ours = name_of(name, "name").with_id(self._name.id)
+        number_of(connection, "connection")
         await self._ready()
-        await self._operate(UnsubscribeName, name.with_id(self._name.id), self._chosen(connection))
+        await self._operate(UnsubscribeName, ours, self._chosen(connection))
 
-    async def set_route(self, name: Name, connection: int | None = None) -> None:
+    async def set_route(self, name: Name | str, connection: int | None = None) -> None:
         """Messages for `name` leave by `connection`, or else by the connection made last.
 
         Without any, an application of the process-wide data plane keeps the route for its first
         connection; others raise NotConnected.
         """
+        peer = name_of(name, "name")
+        number_of(connection, "connection")
         await self._ready()
         connection = self._chosen(connection)
         if connection is not None:
-            await self._operate(SetRoute, settled(name), connection)
-        elif self._own_plane:
+            await self._operate(SetRoute, peer, connection)
+        elif self._life.alone:
             raise NotConnected
         else:
-            self._kept_routes.append(settled(name))
+            self._kept_routes.append(peer)
 
-    async def remove_route(self, name: Name, connection: int | None = None) -> None:
+    async def remove_route(self, name: Name | str, connection: int | None = None) -> None:
         """Undo `set_route`."""
+        peer = name_of(name, "name")
+        number_of(connection, "connection")
         await self._ready()
         connection = self._chosen(connection)
         if connection is not None:
-            await self._operate(RemoveRoute, settled(name), connection)
-        elif name in self._kept_routes:
-            self._kept_routes.remove(name)
-        elif self._own_plane:
+            await self._operate(RemoveRoute, peer, connection)
+        elif peer in self._kept_routes:
+            self._kept_routes.remove(peer)
+        elif self._life.alone:
             raise NotConnected
 
     def _chosen(self, connection: int | None) -> int | None:
-        return self._default_connection() if connection is None else connection
-
-    def _default_connection(self) -> int | None:
-        """The connection made last: by this application, or in its process."""
+        """`connection`, or else the one made last: by this application, or in its process."""
+        if connection is not None:
+            return connection
         mine = list(self._connections.values())
         if mine:
             return mine[-1]
-        if self._plane is None or self._own_plane:
+        place = self._life.place
+        if place is None or self._life.alone:
             return None
-        dialled = list(self._plane.dialled().values())
+        dialled = list(place.plane.dialled().values())
         return dialled[-1] if dialled else None
 
     # Sessions
 
     async def create_session(
         self,
-        destination: Name | SessionConfiguration | None = None,
+        destination: Name | str | SessionConfiguration | None = None,
         session_config: SessionConfiguration | None = None,
         *,
-        dest_name: Name | None = None,
-        config: SessionConfiguration | None = None,
+        dest_name: Name | str | None = None,
     ) -> Session:
-        """Begin a session with `destination`: a peer's name, or the channel of a group.
+        """Begin a session with `destination` (or `dest_name`): a peer's name, or the channel of a group.
 
-        Returns at once. The result is the session, and also the pair `(session, established)`. A
-        configuration alone brings its own name (`peer_name`, `channel_name`). Raises ConfigError.
+        Returns at once. The result is the session, and also the pair `(session, established)`. Raises
+        ConfigError.
         """
-        await self._ready()
         if isinstance(destination, SessionConfiguration):
-            destination, session_config = None, destination
-        chosen = session_config or config
-        if chosen is None:
+            # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
+            destination, session_config = getattr(destination, "destination", None), destination
+        if session_config is None:
             raise ConfigError("session_config: which kind of session?", field="session_config")
-        target = destination or dest_name or chosen.destination
+        instance_of(session_config, SessionConfiguration, "session_config")
+        target = destination if dest_name is None else dest_name
         if target is None:
             raise ConfigError("destination: with whom? Give a Name", field="destination")
-        system = self.data_plane.system
+        peer = name_of(target, "destination" if dest_name is None else "dest_name")
+        place = await self._life.ready()
+        system = place.plane.system
         inbox = SessionInbox(system)
         # Now: its first request leaves without a round of the event loop.
-        opening = OpenSession(next_handle(), inbox.address, settled(target), chosen.record())
-        system.tell_now(self._actor, opening, inbox.address)
+        system.tell_now(
+            place.actor,
+            OpenSession(next_handle(), inbox.address, peer, session_config.record()),
+            inbox.address,
+        )
         opened = await inbox.first()
         if isinstance(opened, SessionOpened):
             if observing.current is None:
                 established = CompletionHandle()
             else:
-                kind = chosen.session_type.name
+                kind = session_config.session_type.name
                 established = observing.current.opening(opened.session_id, kind, opened.destination)
-            return Session(system, inbox, opened, established, self._settings.inbox)
+            session = self._session_kind(system, inbox, opened, established, self._settings.inbox)
+            self._sessions[session.id] = session
+            return session
         inbox.close()
         raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
 
     def session(
         self,
-        peer: Name,
+        peer: Name | str,
         *,
         timeout: timedelta | float | None = DEFAULT_INTERVAL,
         max_retries: int | None = DEFAULT_RETRIES,
@@ -359,13 +401,15 @@ class Slim:
         Entering waits until it stands, leaving closes it. With `timeout=None` it is best effort.
         """
         config = SessionConfiguration.PointToPoint(timeout, max_retries, mls, metadata)
-        return Opening(self, peer, config, ())
+        destination = name_of(peer, "peer")
+        return Opening(lambda: self.create_session(destination, config))
 
     def group(
         self,
-        channel: Name,
-        invite: Iterable[Name] = (),
+        channel: Name | str,
+        invite: Iterable[Name | str] = (),
         *,
+        all_or_nothing: bool = False,
         timeout: timedelta | float | None = DEFAULT_INTERVAL,
         max_retries: int | None = DEFAULT_RETRIES,
         mls: bool = False,
@@ -373,10 +417,14 @@ class Slim:
     ) -> Opening:
         """A group on `channel`, led by this application; `async with` or `await` it.
 
-        Entering waits until everybody in `invite` has joined, leaving closes the group for all.
+        Entering waits until everybody in `invite` has joined or does not come: `Session.invited` tells,
+        and with `all_or_nothing` the first who does not come raises. Leaving closes the group for all.
         """
         config = SessionConfiguration.Group(timeout, max_retries, mls, metadata)
-        return Opening(self, channel, config, tuple(invite))
+        destination, guests = name_of(channel, "channel"), names_of(invite, "invite")
+        return Opening(
+            lambda: self.create_session(destination, config), guests, all_or_nothing=all_or_nothing
+        )
 
     async def listen_for_session(self, timeout: timedelta | float | None = None) -> Session:
         """The next session that somebody opened with us.
@@ -384,19 +432,21 @@ class Slim:
         Raises SlimTimeout ("timed out"); SessionClosed when the application is closed meanwhile, and
         ConnectionLost when its last connection is lost for good.
         """
-        plane = await self._ready()
-        loop = plane.system.loop
-        deadline = None if timeout is None else loop.time() + (seconds(timeout) or 0.0)
+        limit = seconds(timeout)
+        loop = (await self._ready()).system.loop
         lost_before = self._lost
-        while not self._announced:
-            self._check_open()
+
+        def check() -> None:
+            self._life.check()
             if self._lost is not None and self._lost is not lost_before and not self._connections:
                 raise ConnectionLost(self._lost.endpoint, self._lost.cause)
-            try:
-                await self._listeners.wait(deadline)
-            except TimeoutError as exc:
-                raise SlimTimeout("listen_for_session timed out") from exc
-        return self._adopt(self._announced.popleft())
+
+        return await self._arrivals.next(None if limit is None else loop.time() + limit, check)
+
+    def _turn_away(self, announced: SessionAnnounced) -> None:
+        place = self._life.placed()
+        for message in (Adopt(place.inbox), CloseSession(None, 0.0)):
+            place.plane.system.tell(announced.address, message, place.inbox)
 
     def _adopt(self, announced: SessionAnnounced) -> Session:
         system = self.data_plane.system
@@ -405,51 +455,111 @@ class Slim:
             kind = of_record(announced.config).session_type.name
             observing.current.accepted(announced.session_id, kind, announced.destination)
         completed = CompletionHandle.completed()
-        session = Session(system, inbox, announced, completed, self._settings.inbox)
-        # Behind its making: what was kept for us comes at once.
-        system.tell_now(announced.address, Adopt(inbox.address), inbox.address)
+        session = self._session_kind(system, inbox, announced, completed, self._settings.inbox)
+        self._sessions[session.id] = session
         return session
 
     async def sessions(self) -> AsyncIterator[Session]:
         """Sessions that others open with us, as they come, until the application is closed."""
-        while not self._closed:
+        while self._life.state is not AppState.CLOSED:
             try:
                 session = await self.listen_for_session()
             except SessionClosed:
                 return
             yield session
 
+    def set_session_config(
+        self, session: Session | int, session_config: SessionConfiguration
+    ) -> CompletionHandle:
+        """`Session.set_session_config`, by the session or its id; the result may be awaited or not.
+
+        Raises SessionNotFound ("session not found") for an id that is not known.
+        """
+        if isinstance(session, int):
+            found = self._sessions.get(session)
+            if found is None:
+                raise SessionNotFound(f"session not found: {session}", session_id=session)
+            session = found
+        instance_of(session, Session, "session").set_session_config(session_config)
+        return CompletionHandle.completed()
+
+    def require(self, *, mls: bool) -> None:
+        """Accept encrypted sessions only, from now on; with `mls=False` the others too.
+
+        An invitation to a session without MLS is refused. What is running goes on.
+        """
+        self._arrivals.mls_required = instance_of(mls, bool, "mls")
+        place = self._life.placed()
+        place.plane.system.tell(place.actor, Require(mls), place.inbox)
+
+    @overload
+    def serve(self, handler: Handler[bytes], **bounds: Unpack[Bounds]) -> Service[bytes]: ...
+
+    @overload
+    def serve(
+        self, handler: Handler[T], *, codec: PayloadCodec[T], **bounds: Unpack[Bounds]
+    ) -> Service[T]: ...
+
+    @overload
+    def serve(
+        self, handler: None = None, *, codec: PayloadCodec[T], **bounds: Unpack[Bounds]
+    ) -> Callable[[Handler[T]], Service[T]]: ...
+
+    @overload
+    def serve(
+        self, handler: None = None, **bounds: Unpack[Bounds]
+    ) -> Callable[[Handler[bytes]], Service[bytes]]: ...
+
+    def serve(self, handler: Any = None, *, codec: Any = BYTES, **bounds: Unpack[Bounds]) -> Any:
+        """Answer what others say in the sessions that they open: `handler(request)` returns the answer.
+
+        The result is awaited, to serve until the application is closed, or entered, to serve meanwhile.
+        Without `handler` it is a decorator. Each session has a task of its own; what the handler raises is
+        logged and ends that session only. `codec` reads and writes payloads (`gateway.api.payloads`).
+
+        Bounds: `sessions` (128) open at a time, `messages` (1,024) in the handler's hands at a time,
+        `at_once` (1) of these of one session; above 1 their order is lost. `drain` (5.0) is how many seconds
+        the end waits for what is in work.
+        """
+
+        def made(handler: Any) -> Service[Any]:
+            service = Service(self, handler, codec, **bounds)
+            self._services.add(service)
+            return service
+
+        return made if handler is None else made(handler)
+
     async def delete_session(self, session: Session) -> CompletionHandle:
         """Begin to close a session; await the handle for its end. Raises SessionClosed the second time."""
-        return session.close()
+        return instance_of(session, Session, "session").close()
+
+    async def status(self) -> dict[str, Any]:
+        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`)."""
+        plane = await self._ready()
+        report: StatusReport = await plane.system.ask(self.actor, Status(), 5.0)
+        return {"application": report.figures, **await plane.status()}
 
     # The end
 
     async def close(self, grace: timedelta | float = 5.0) -> None:
         """Close all sessions gracefully, leave the data plane, give provider and verifier up. Idempotent."""
-        if self._closed or self._plane is None:
-            self._closed = True
+        limit = grace_of(grace)
+        place = self._life.end()
+        if place is None:
             return
-        self._closed = True
-        self._plane.unobserve(self._connection_changed)
-        self._listeners.wake_all()
-        if self._keeper is not None:
-            self._keeper.discard(self)
-        limit = seconds(grace) or 0.0
-        if not self._plane.closed:
+        plane = place.plane
+        plane.unobserve(self._connection_changed)
+        self._arrivals.wake_all()
+        await asyncio.gather(*(service.stop(limit) for service in list(self._services)))
+        if not plane.closed:
             try:
                 await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
             except (TimeoutError, SessionClosed):
                 logger.warning("the application was cut off: it did not close in time", name=str(self._name))
-        self._plane.system.close_inbox(self._inbox)
-        if self._own_plane:
-            await self._plane.close(limit)
-        if self._started is not None:
-            self._started.cancel()
-            await asyncio.gather(self._started, return_exceptions=True)
-            if self._holds_identity:
-                self._holds_identity = False
-                await release(self._provider, self._verifier)
+        plane.system.close_inbox(place.inbox)
+        if self._life.alone:
+            await plane.close(limit)
+        await self._life.release()
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -465,48 +575,17 @@ class Slim:
 
     # Between it and its actor
 
-    def _spawn(self) -> None:
-        """Start in the running loop, once."""
-        if self._plane is not None:
-            return
-        plane = self._given_plane
-        if plane is None:
-            self._keeper = keeper()
-            self._keeper.add(self)
-            plane = self._keeper.own() if self._own_plane else self._keeper.shared()
-        self._plane = plane
-        self._inbox = plane.system.inbox(lambda message, _: self._receive(message))
-        self._actor = plane.spawn_app(self._name, self._provider, self._verifier, WireCodec(), self._settings)
-        plane.system.tell(self._actor, Listen(self._inbox), self._inbox)
-
     async def _ready(self) -> DataPlane:
-        """The data plane, with identity initialized. Raises SessionClosed."""
-        self._check_open()
-        self._spawn()
-        assert self._plane is not None
-        failed = self._started is not None and self._started.done() and not self._holds_identity
-        if self._started is None or failed:
-            self._started = asyncio.ensure_future(self._initialize())
-        await asyncio.shield(self._started)
-        return self._plane
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SessionClosed("the application is closed")
-        if self._plane is not None and self._plane.closed:
-            raise SessionClosed("the data plane of the application is closed")
-
-    async def _initialize(self) -> None:
-        await acquire(self._provider, self._verifier)
-        self._holds_identity = True
+        return (await self._life.ready()).plane
 
     async def _operate(self, kind: Any, *arguments: Any) -> None:
         """Have the App actor do something and wait for its outcome."""
-        assert self._plane is not None
+        place = self._life.placed()
+        system = place.plane.system
         number = next_handle()
-        outcome: asyncio.Future[Any] = self._plane.system.loop.create_future()
+        outcome: asyncio.Future[Any] = system.loop.create_future()
         self._handles[number] = outcome
-        self._plane.system.tell(self._actor, kind(number, *arguments), self._inbox)
+        system.tell(place.actor, kind(number, *arguments), place.inbox)
         try:
             await outcome
         finally:
@@ -515,8 +594,7 @@ class Slim:
     def _receive(self, message: Any) -> None:
         match message:
             case SessionAnnounced():
-                self._announced.append(message)
-                self._listeners.wake(1)
+                self._arrivals.add(message)
             case Completed():
                 for number in message.done:
                     self._finish(number, None)
@@ -531,38 +609,3 @@ class Slim:
             outcome.set_result(None)
         else:
             outcome.set_exception(failure.error)
-
-
-class Opening(Awaitable[Session]):
-    """A session being opened by the short spelling: await it, or enter it."""
-
-    def __init__(
-        self, app: Slim, destination: Name, config: SessionConfiguration, invite: tuple[Name, ...]
-    ) -> None:
-        self._app, self._destination, self._config, self._invite = app, destination, config, invite
-        self._session: Session | None = None
-
-    def __await__(self) -> Generator[Any, Any, Session]:
-        return self._open().__await__()
-
-    async def _open(self) -> Session:
-        session = await self._app.create_session(self._destination, self._config)
-        try:
-            await session.established
-            for handle in [await session.invite(name) for name in self._invite]:
-                await handle
-        except BaseException:
-            if not session.closed:
-                session.close()
-            raise
-        return session
-
-    async def __aenter__(self) -> Session:
-        self._session = await self._open()
-        return self._session
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._session is not None
-        await self._session.__aexit__(kind, error, trace)

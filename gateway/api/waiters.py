@@ -1,9 +1,12 @@
-"""Tasks that wait until there is something to take."""
+"""Tasks that wait: until there is something to take, or for their turn."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 from collections import deque
+from collections.abc import Callable
 
 
 class Waiters:
@@ -44,3 +47,67 @@ class Waiters:
 
     def wake_all(self) -> None:
         self.wake(len(self._waiting))
+
+
+class Turns:
+    """Tasks go on in the order in which they came, each as soon as there is room for it.
+
+    `room()` tells whether one more may go on. A task that comes while others wait does not overtake them,
+    though there be room at that moment.
+    """
+
+    def __init__(self, room: Callable[[], bool]) -> None:
+        self._room = room
+        self._tickets = itertools.count()
+        self.waiting: list[tuple[int, asyncio.Future[None]]] = []
+        """A heap: who came first has the lowest ticket. Cancelled futures leave when their turn comes."""
+        self.woken = 0
+        """Of these, how many were woken and have not gone on yet."""
+
+    async def take(self) -> None:
+        """Return when it is the caller's turn. It takes the room without awaiting, and then passes on."""
+        if not self.woken and self._next() is None and self._room():
+            return
+        ticket = next(self._tickets)
+        while True:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self.waiting, (ticket, waiter))
+            if self._room() and not self.woken:
+                # Found while going back into the queue behind somebody who came before.
+                self.wake(1)
+            try:
+                await waiter
+            except BaseException:
+                if waiter.done() and not waiter.cancelled():
+                    self.woken -= 1
+                    self.wake(1)
+                raise
+            self.woken -= 1
+            first = self._next()
+            if self._room() and (first is None or first > ticket):
+                return
+
+    def _next(self) -> int | None:
+        """The ticket of who is next."""
+        while self.waiting and self.waiting[0][1].done():
+            heapq.heappop(self.waiting)
+        return self.waiting[0][0] if self.waiting else None
+
+    def pass_on(self) -> None:
+        """The room was taken; whoever is next may find some too."""
+        if not self.woken and self._room():
+            self.wake(1)
+
+    def wake(self, count: int) -> None:
+        """Let the next `count` of them see whether there is room."""
+        waiting = self.waiting
+        while waiting and count > 0:
+            _, waiter = heapq.heappop(waiting)
+            if not waiter.done():
+                waiter.set_result(None)
+                self.woken += 1
+                count -= 1
+
+    def wake_all(self) -> None:
+        """Let all of them see."""
+        self.wake(len(self.waiting))

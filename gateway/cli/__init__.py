@@ -1,5 +1,5 @@
-"""The command line: `callboard start | demo | send | listen | chat | token | bench`, and of controllers
-`controller | ctl | stubs`.
+"""The command line: `callboard start | config | demo | send | listen | chat | token | bench`, and of
+controllers `controller | ctl | stubs`.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import bench, controller, ctl, demo, start, talk, token
+from gateway.cli import bench, config, controller, ctl, demo, start, talk, token
+from gateway.cli.environment import said
 from gateway.cli.remedies import sentence
 from gateway.telemetry.tracing import log_to_stderr
 from identity.errors import ConfigError, SlimError
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
     start.add,
+    config.add,
     demo.add,
     talk.add,
     token.add,
@@ -37,7 +39,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument(
         "--log-level",
-        default="WARNING",
         type=str.upper,
         choices=("TRACE", "DEBUG", "INFO", "WARNING", "ERROR"),
         help="what is logged to standard error (default: WARNING)",
@@ -64,7 +65,8 @@ def _show_warning(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     arguments = parser().parse_args(argv)
-    log_to_stderr(arguments.log_level)
+    arguments.said = said(sys.argv[1:] if argv is None else argv)
+    log_to_stderr(arguments.log_level or "WARNING")
     warnings.showwarning = _show_warning
     try:
         return int(arguments.run(arguments) or 0)

@@ -12,8 +12,12 @@ from typing import Any
 from actors.names import Name
 from gateway.api.session_config import SessionConfiguration
 from gateway.api.slim import Slim
+from gateway.cli.environment import refuse_idle
 from gateway.cli.identity import identity
 from identity.errors import ConfigError
+
+RELIABILITY = ("--timeout", "--retries", "--best-effort")
+"""What only who opens a session decides."""
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:46357"
 
@@ -37,10 +41,16 @@ def add_reliability(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--enable-mls", action="store_true", help="end-to-end encryption")
 
 
+def add_demand(parser: argparse.ArgumentParser) -> None:
+    """MLS, for who accepts sessions."""
+    parser.add_argument("--enable-mls", action="store_true", help="refuse sessions in clear")
+
+
 def session_config(arguments: argparse.Namespace, *, group: bool = False) -> SessionConfiguration:
     """The session configuration that `add_reliability`'s flags say."""
     kind = SessionConfiguration.Group if group else SessionConfiguration.PointToPoint
     if arguments.best_effort:
+        refuse_idle(arguments, RELIABILITY[:2], "with --best-effort")
         return kind(mls_enabled=arguments.enable_mls)
     return kind(timedelta(seconds=arguments.timeout), arguments.retries, arguments.enable_mls)
 

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+from gateway.config.options import variable
+from identity.errors import ConfigError
 
 _NO = frozenset({"", "0", "false", "no", "off"})
 
 
-def variable(flag: str) -> str:
-    """The variable of an option: SLIM_SOME_OPTION for --some-option."""
-    return "SLIM_" + flag.removeprefix("--").replace("-", "_").upper()
+def said(argv: Sequence[str]) -> frozenset[str]:
+    """The long options of a command line, as they stand there: not what the environment says."""
+    options = argv[: argv.index("--")] if "--" in argv else argv
+    return frozenset(word.split("=", 1)[0] for word in options if word.startswith("--"))
+
+
+def refuse_idle(arguments: argparse.Namespace, flags: Iterable[str], where: str) -> None:
+    """Refuse options that were given though they do nothing `where`. Raises ConfigError.
+
+    Variables are for all commands of an environment: they may do nothing here.
+    """
+    for flag in flags:
+        if flag in getattr(arguments, "said", ()):
+            raise ConfigError(f"{flag} does nothing {where}", field=flag.removeprefix("--").replace("-", "_"))
 
 
 def add_environment(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:

@@ -7,12 +7,14 @@ shared secret, which has a default in some commands, is looked at last.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from actors.names import Name
+from gateway.cli.environment import refuse_idle
+from identity.encoding import Malformed
 from identity.errors import ConfigError
-from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.files import read_file
+from identity.jose.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import Form, IdentityRole, Option, Registered
 
@@ -56,6 +58,9 @@ def identity(arguments: argparse.Namespace, name: Name) -> tuple[IdentityProvide
             f"{flag} needs a way to verify the tokens of others: {_ways(checking)}",
             field=flag.removeprefix("--").replace("-", "_"),
         )
+    used = {*_flags(line), *_flags(checking)}
+    lines = (*IdentityProvider.lines(), *IdentityVerifier.lines())
+    refuse_idle(arguments, [f for one in lines for f in _flags(one) if f not in used], f"beside {flag}")
     who = {"identity": "/".join(name.strings)}
     verifier = made(arguments, IdentityVerifier, checking, **who)
     return made(arguments, IdentityProvider, line, **who), verifier
@@ -90,8 +95,12 @@ def _value(arguments: argparse.Namespace, option: Option) -> Any:
         case Form.TEXTS:
             return comma_list(value)
         case Form.KEY if value is not None:
-            if not Path(value).is_file():
-                raise ConfigError(f"cannot read the keys in {value}: no such file", field=option.argument)
+            try:
+                read_file(value, max_bytes=MAX_KEY_BYTES)
+            except Malformed as error:
+                raise ConfigError(
+                    f"cannot read the keys in {value}: {error}", field=option.argument
+                ) from None
             # The keys of a set say themselves which algorithm they are for.
             return Key(Algorithm.RS256, KeyFormat.Jwks, KeyData.File(value))
     return value

@@ -7,25 +7,33 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from typing import Any
 
+from actors.errors import MessageLost, SessionClosed, SessionError, SlimTimeout
+from actors.messages.session import MemberLeft
 from actors.names import Name
+from gateway.api.events import Event
 from gateway.api.session import Message, Session
-from gateway.api.session_config import SessionType
+from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from gateway.cli.application import (
+    RELIABILITY,
     add_connection,
+    add_demand,
     add_reliability,
     application,
     parse_name,
     positive,
     session_config,
 )
-from gateway.cli.environment import add_environment
+from gateway.cli.environment import add_environment, refuse_idle
 from gateway.cli.identity import add_identity
 from gateway.node.runner import run
 from identity.errors import ConfigError, SlimError
+
+ANSWER_WAIT = 30.0
+"""Seconds for which `send --wait-reply` waits for each answer."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,29 +61,40 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     chat.add_argument("--invite", action="append", default=[], metavar="ORG/NS/APP", help="repeatable")
     chat.set_defaults(run=lambda arguments: run(_chat(arguments)))
 
-    for command in (send, listen, chat):
+    for command, add_more in ((send, add_reliability), (listen, add_demand), (chat, add_reliability)):
         command.add_argument("--name", required=True, metavar="ORG/NS/APP", help="who we are")
         add_connection(command)
-        add_reliability(command)
+        add_more(command)
         add_identity(command)
         add_environment(command)
 
 
 async def _send(arguments: argparse.Namespace) -> int:
-    to = parse_name(arguments.to, "--to")
+    to, config = parse_name(arguments.to, "--to"), session_config(arguments)
     # Before there is a session: nobody answers its pings while a terminal is read.
     lines = sys.stdin.read().splitlines() if arguments.message == "-" else [arguments.message]
     async with application(arguments) as app:
         await app.set_route(to)
-        session = await app.create_session(to, session_config(arguments))
+        session = await app.create_session(to, config)
         await session.established
         async with session:
             for line in lines * arguments.count:
                 handle = await session.publish(line.encode())
                 await handle
                 if arguments.wait_reply:
-                    print(_text(await session.get_message(30.0)), flush=True)
+                    print(_text(await _answer(session)), flush=True)
     return 0
+
+
+async def _answer(session: Session) -> Message:
+    """The next message of a session. Raises SlimTimeout, and why the session ended."""
+    try:
+        async with asyncio.timeout(ANSWER_WAIT):
+            return await anext(session)
+    except StopAsyncIteration:
+        raise session.closed_because or SessionClosed() from None
+    except TimeoutError:
+        raise SlimTimeout(f"no answer within {ANSWER_WAIT:g} s") from None
 
 
 async def _listen(arguments: argparse.Namespace) -> int:
@@ -84,19 +103,21 @@ async def _listen(arguments: argparse.Namespace) -> int:
 
     async def follow(session: Session) -> None:
         nonlocal seen
-        print(f"-- session {session.id} with {session.dst}", file=sys.stderr, flush=True)
-        with contextlib.suppress(SlimError):
-            async for message in session:
-                print(f"{_who(message.source)}: {_text(message)}", flush=True)
-                if arguments.echo:
-                    await message.reply(message.payload)
-                seen += 1
-                if seen == arguments.count:
-                    done.set()
-        print("-- session over", file=sys.stderr, flush=True)
+        _say(f"session {session.id} with {_who(session.dst)}")
+        async for message in session.messages(gaps="items"):
+            if isinstance(message, MessageLost):
+                _say(_shown(str(message)))
+                continue
+            print(f"{_who(message.source)}: {_text(message)}", flush=True)
+            if arguments.echo:
+                await _echo(message)
+            seen += 1
+            if seen == arguments.count:
+                done.set()
+        _say(f"session over: {_shown(str(session.closed_because))}")
 
     async def accept(app: Slim) -> None:
-        print(f"-- listening as {app.local_name}", file=sys.stderr, flush=True)
+        _say(f"listening as {app.local_name}")
         try:
             async with asyncio.TaskGroup() as group:
                 async for session in app.sessions():
@@ -105,8 +126,20 @@ async def _listen(arguments: argparse.Namespace) -> int:
             raise failures.exceptions[0] from None
 
     async with application(arguments) as app:
+        if arguments.enable_mls:
+            app.require(mls=True)
         await _until_stopped(accept(app), done)
     return 0
+
+
+async def _echo(message: Message) -> None:
+    """Send a message back. Whether it arrives concerns that message, not the others."""
+    try:
+        handle = await message.reply(message.payload)
+    except SlimError as error:
+        _say(f"not sent back: {_shown(str(error))}")
+    else:
+        handle.when_failed(lambda error: _say(f"not sent back: {_shown(str(error))}"))
 
 
 async def _chat(arguments: argparse.Namespace) -> int:
@@ -114,49 +147,74 @@ async def _chat(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             "--invite needs --channel ORG/NS/CHANNEL: only who leads a group invites", field="channel"
         )
+    if not arguments.channel:
+        refuse_idle(arguments, RELIABILITY, "without --channel: who leads the group decides it")
+    config = session_config(arguments, group=True)
     done = asyncio.Event()
 
     async def hear(session: Session) -> None:
-        print(f"-- in {session.dst} as {session.src}; an empty line leaves", file=sys.stderr, flush=True)
-        async for message in session:
-            print(f"{_who(message.source)}: {_text(message)}", flush=True)
-        print("-- the group was closed", file=sys.stderr, flush=True)
+        _say(f"in {_who(session.dst)} as {session.src}; an empty line leaves")
+        async for message in session.messages(gaps="items"):
+            if isinstance(message, MessageLost):
+                _say(_shown(str(message)))
+            else:
+                print(f"{_who(message.source)}: {_text(message)}", flush=True)
+        _say(f"the group was closed: {_shown(str(session.closed_because))}")
         done.set()
+
+    async def watch(events: AsyncIterator[Event]) -> None:
+        async for event in events:
+            if isinstance(event, MemberLeft):
+                _say(f"{_who(event.member)} left ({_shown(event.cause)})")
 
     async def say(session: Session) -> None:
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := (await reader.readline()).decode(errors="replace").rstrip("\n"):
-            await session.publish(line.encode())
+        with contextlib.suppress(SessionClosed):
+            while line := (await reader.readline()).decode(errors="replace").rstrip("\n"):
+                handle = await session.publish(line.encode())
+                handle.when_failed(lambda error: _say(f"not everybody has it: {_shown(str(error))}"))
         done.set()
 
     async with application(arguments) as app:
-        session = await _join(app, arguments)
+        session = await _join(app, arguments, config)
+        events = session.events()
         async with session:
-            await _until_stopped(_both(hear(session), say(session)), done)
+            await _until_stopped(_all(hear(session), watch(events), say(session)), done)
     return 0
 
 
-async def _join(app: Slim, arguments: argparse.Namespace) -> Session:
+async def _join(app: Slim, arguments: argparse.Namespace, config: SessionConfiguration) -> Session:
     """The group we lead, or the next one that we are invited to."""
     if not arguments.channel:
-        print("-- waiting to be invited", file=sys.stderr, flush=True)
+        if arguments.enable_mls:
+            app.require(mls=True)
+        _say("waiting to be invited")
         async for invited in app.sessions():
             if invited.session_type is SessionType.Group:
                 return invited
     channel = parse_name(arguments.channel, "--channel")
-    session = await app.create_session(channel, session_config(arguments, group=True))
-    for text in arguments.invite:
-        name = parse_name(text, "--invite")
+    guests = [parse_name(text, "--invite") for text in arguments.invite]
+    session = await app.create_session(channel, config)
+    joined = 0
+    for name in guests:
         await app.set_route(name)
-        await (await session.invite(name))
-        print(f"-- {_who(name)} joined", file=sys.stderr, flush=True)
+        try:
+            await (await session.invite(name))
+        except SessionError as error:
+            if session.over or (name is guests[-1] and not joined):
+                # There is nobody to talk to.
+                raise
+            _say(f"{_who(name)} does not come: {_shown(str(error))}")
+        else:
+            joined += 1
+            _say(f"{_who(name)} joined")
     return session
 
 
-async def _both(one: Awaitable[None], two: Awaitable[None]) -> None:
-    await asyncio.gather(one, two)
+async def _all(*work: Awaitable[None]) -> None:
+    await asyncio.gather(*work)
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None], done: asyncio.Event) -> None:
@@ -174,12 +232,20 @@ async def _until_stopped(work: Coroutine[Any, Any, None], done: asyncio.Event) -
         await task
 
 
+def _say(text: str) -> None:
+    """Something about a session, beside what is said in it."""
+    print(f"-- {text}", file=sys.stderr, flush=True)
+
+
 def _who(name: Name) -> str:
-    return "/".join(name.strings)
+    return _shown("/".join(name.strings))
 
 
 def _text(message: Message) -> str:
-    """A payload for the terminal: text as it is, anything else as an escaped literal, nothing that moves
-    the cursor."""
-    text = message.payload.decode(errors="backslashreplace")
+    """A payload for the terminal: text as it is, anything else as an escaped literal."""
+    return _shown(message.payload.decode(errors="backslashreplace"))
+
+
+def _shown(text: str) -> str:
+    """What peers chose, with nothing in it that moves the cursor."""
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)

@@ -17,7 +17,9 @@ from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_flags, chosen, comma_list, made
 from gateway.config import duration
 from identity import token_tool
+from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
+from identity.files import read_file
 from identity.jose.jws import MAX_TOKEN_CHARACTERS
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
@@ -158,11 +160,16 @@ def _token(source: str) -> str:
     if source == "-":
         return sys.stdin.read(MAX_TOKEN_CHARACTERS + 1).strip()
     # Asking about a path that is a token may fail: it is longer than any.
+    there = False
     with contextlib.suppress(OSError, ValueError):
-        if Path(source).is_file():
-            with open(source, encoding="ascii", errors="replace") as file:
-                return file.read(MAX_TOKEN_CHARACTERS + 1).strip()
-    return source
+        there = bool(source) and Path(source).exists()
+    if not there:
+        return source
+    try:
+        content = read_file(source, max_bytes=MAX_TOKEN_CHARACTERS + 2).data
+    except Malformed as error:
+        raise ConfigError(f"cannot take a token from {source}: {error}", field="token") from None
+    return content.decode("ascii", errors="replace").strip()
 
 
 def _claim(text: str) -> tuple[str, Any]:

@@ -81,7 +81,7 @@ def encode_command(command: Command, names: NameCodec) -> pb.CommandPayload:
 
 def _encode_join(out: pb.JoinRequestPayload, command: JoinRequest, names: NameCodec) -> None:
     out.SetInParent()
-    out.enable_mls = command.enable_mls
+    out.enable_mls = command.mls
     if command.timer_settings is not None:
         out.timer_settings.timeout = round(command.timer_settings.timeout * 1000)
         out.timer_settings.max_retries = command.timer_settings.max_retries

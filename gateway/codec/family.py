@@ -7,6 +7,7 @@ names of one are never those of another in a table, and an encoded form belongs 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple, Protocol
@@ -78,7 +79,12 @@ class _LongIds:
         hashes, strings = message.name, message.str_name
         return Name.from_wire(
             key_of(hashes.component_0, hashes.component_1, hashes.component_2),
-            (strings.str_component_0, strings.str_component_1, strings.str_component_2),
+            # Organisation and namespace are those of thousands of names: one text serves all.
+            (
+                sys.intern(strings.str_component_0),
+                sys.intern(strings.str_component_1),
+                strings.str_component_2,
+            ),
             hashes.component_3.to_bytes(8),
         )
 

@@ -12,24 +12,25 @@ from actors.errors import SlimTimeout
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
 from gateway.api.name import SettableName
-from gateway.api.session import Session
-from gateway.api.session_config import SessionConfiguration, SessionType
+from gateway.api.session import SessionNotFound
+from gateway.api.session_config import SessionType
 from gateway.api.version import get_build_info, get_build_profile, get_version
 from gateway.compat.lower import App, SessionContext
 from gateway.compat.names import (
+    OlderConfiguration,
     PyName,
     PySessionConfiguration,
     PySessionDirection,
     PySessionType,
-    SessionNotFound,
 )
-from gateway.compat.slim import PySessionInfo, Slim
+from gateway.compat.slim import PySession, PySessionInfo, Slim
 from gateway.telemetry.tracing import init_tracing
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 
 Name = SettableName
 SLIMTimeoutError = SlimTimeout
+SessionConfiguration = OlderConfiguration
 PyAlgorithm = Algorithm
 PyIdentityProvider = IdentityProvider
 PyIdentityVerifier = IdentityVerifier
@@ -38,7 +39,7 @@ PyKeyData = KeyData
 PyKeyFormat = KeyFormat
 PyMessageContext = MessageContext
 PyService = App
-PySession = Session
+Session = PySession
 PySessionContext = SessionContext
 
 __all__ = [

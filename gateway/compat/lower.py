@@ -6,20 +6,19 @@ awaited once (`api.md` 10).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from actors.errors import SessionError
 from actors.names import Name
+from gateway.api.arguments import Blob
 from gateway.api.completion import CompletionHandle
 from gateway.api.message import MessageContext
 from gateway.api.session import Message, Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
 from identity.protocols import Provider, Verifier
-
-Blob = bytes | bytearray | memoryview | Sequence[int]
 
 
 class OneTimeHandle(CompletionHandle):
@@ -36,6 +35,9 @@ class OneTimeHandle(CompletionHandle):
 
     def done(self) -> bool:
         return self._inner.done()
+
+    def when_failed(self, tell: Callable[[BaseException], object]) -> None:
+        self._inner.when_failed(tell)
 
     def __await__(self) -> Generator[object, None, None]:
         if self._awaited:
@@ -105,10 +107,10 @@ class SessionContext:
         """Answer the sender of a message, over the connection it came from."""
         return OneTimeHandle(await self.session.publish_to(message_ctx, blob, payload_type, metadata))
 
-    async def invite(self, name: Name) -> OneTimeHandle:
+    async def invite(self, name: Name | str) -> OneTimeHandle:
         return OneTimeHandle(await self.session.invite(name))
 
-    async def remove(self, name: Name) -> OneTimeHandle:
+    async def remove(self, name: Name | str) -> OneTimeHandle:
         return OneTimeHandle(await self.session.remove(name))
 
     async def get_message(self, timeout: timedelta | float | None = None) -> Message:
@@ -122,7 +124,7 @@ class App:
     """An application. Everything raises what `Slim` raises."""
 
     def __init__(
-        self, name: Name, provider: Provider, verifier: Verifier, local_service: bool = False
+        self, name: Name | str, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> None:
         self.slim = Slim(name, provider, verifier, local_service)
         """The same application, as the upper layer has it."""
@@ -137,7 +139,7 @@ class App:
         return self.slim.local_name
 
     async def create_session(
-        self, destination: Name, config: SessionConfiguration
+        self, destination: Name | str, config: SessionConfiguration
     ) -> tuple[SessionContext, OneTimeHandle]:
         session = await self.slim.create_session(destination, config)
         return SessionContext(session), OneTimeHandle(session.established)
@@ -161,16 +163,16 @@ class App:
     async def disconnect(self, conn: int) -> None:
         await self.slim.disconnect(conn)
 
-    async def subscribe(self, name: Name, conn: int | None = None) -> None:
+    async def subscribe(self, name: Name | str, conn: int | None = None) -> None:
         await self.slim.subscribe(name, conn)
 
-    async def unsubscribe(self, name: Name, conn: int | None = None) -> None:
+    async def unsubscribe(self, name: Name | str, conn: int | None = None) -> None:
         await self.slim.unsubscribe(name, conn)
 
-    async def set_route(self, name: Name, conn: int) -> None:
+    async def set_route(self, name: Name | str, conn: int) -> None:
         await self.slim.set_route(name, conn)
 
-    async def remove_route(self, name: Name, conn: int) -> None:
+    async def remove_route(self, name: Name | str, conn: int) -> None:
         await self.slim.remove_route(name, conn)
 
     def __repr__(self) -> str:

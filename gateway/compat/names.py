@@ -6,16 +6,13 @@ from datetime import timedelta
 from enum import Enum
 from typing import ClassVar
 
-from actors.errors import SessionError
 from actors.messages.session import SessionConfig
 from actors.names import Name
+from gateway.api.arguments import name_of
 from gateway.api.name import SettableName
-from gateway.api.session_config import Group, PointToPoint, SessionConfiguration, SessionType
+from gateway.api.session_config import Group, PointToPoint, SessionConfiguration, SessionType, Spelling
+from gateway.compat.configuration import GroupOn, PointToPointWith
 from identity.errors import ConfigError
-
-
-class SessionNotFound(SessionError, ValueError):
-    """No session is known under this id."""
 
 
 class PyName(SettableName):
@@ -67,20 +64,23 @@ class Streaming(Group):
     def __init__(
         self,
         session_direction: PySessionDirection,
-        topic: Name,
+        topic: Name | str,
         moderator: bool = False,
         max_retries: int = 0,
         timeout: timedelta | float | None = timedelta(seconds=1),
         mls_enabled: bool = False,
     ) -> None:
-        super().__init__(timeout, max_retries, mls_enabled, topic=topic)
+        super().__init__(timeout, max_retries, mls_enabled)
+        self._topic = name_of(topic, "topic")
         self.session_direction = session_direction
         self.moderator = moderator
 
     @property
     def topic(self) -> Name:
-        assert self.destination is not None
-        return self.destination
+        """The channel."""
+        return self._topic
+
+    destination = topic
 
     @property
     def reliable(self) -> bool:
@@ -110,10 +110,22 @@ class Streaming(Group):
     __hash__ = Group.__hash__
 
 
-class PySessionConfiguration(SessionConfiguration):
+class _AnyConfiguration(Spelling):
+    """Every configuration is an instance, wherever it was made."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, SessionConfiguration)
+
+
+class OlderConfiguration(SessionConfiguration, metaclass=_AnyConfiguration):
+    """`SessionConfiguration` whose kinds may bring the name of whom the session is with."""
+
+    PointToPoint: ClassVar[type[SessionConfiguration]] = PointToPointWith
+    Group: ClassVar[type[SessionConfiguration]] = GroupOn
+
+
+class PySessionConfiguration(OlderConfiguration):
     """`FireAndForget` and `Streaming` (0.3.6 to 0.5), `PointToPoint` and `Group` (0.6)."""
 
     FireAndForget: ClassVar[type[FireAndForget]] = FireAndForget
     Streaming: ClassVar[type[Streaming]] = Streaming
-    PointToPoint: ClassVar[type[SessionConfiguration]] = PointToPoint
-    Group: ClassVar[type[SessionConfiguration]] = Group

@@ -5,7 +5,7 @@ passed it, or its id, to the application:
 
                         ┌──────── accept ◄──── sessions that others open
     receive() ◄── new ──┤
-                        └─► Conversation(id) ◄── reader ◄── Session, Session ...
+                        └─► OlderSession(id) ◄── reader ◄── Session, Session ...
     receive(session=id) ◄───── queue
 
 The first message of a new session comes twice: from `receive()`, and first of all from
@@ -23,19 +23,20 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.completion import CompletionHandle, seconds
+from gateway.api.arguments import Blob, mapping_of, name_of, seconds
+from gateway.api.completion import CompletionHandle
 from gateway.api.name import settled
-from gateway.api.session import Message, Session
+from gateway.api.session import Message, Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
+from gateway.compat.configuration import destination_of
 from gateway.compat.connections import sharing
-from gateway.compat.lower import Blob
-from gateway.compat.names import FireAndForget, PySessionDirection, SessionNotFound, Streaming
+from gateway.compat.names import FireAndForget, PySessionDirection, Streaming
 from gateway.config import ClientConfig
 from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError, SlimError
@@ -49,11 +50,23 @@ _provisional_ids = itertools.count(2**32)
 """Ids of sessions that have no destination yet; above all that go over the wire."""
 
 
+class PySession(Session):
+    """`gateway.Session`, and the names that its methods had in 0.6."""
+
+    async def recv(self, timeout: timedelta | float | None = None) -> Message:
+        """`get_message`."""
+        return await self.get_message(timeout)
+
+    async def delete(self) -> CompletionHandle:
+        """`close`."""
+        return self.close()
+
+
 class PySessionInfo:
     """A session, and the message just received in it."""
 
     def __init__(
-        self, session_id: int, message: Message | None = None, conversation: Conversation | None = None
+        self, session_id: int, message: Message | None = None, conversation: OlderSession | None = None
     ) -> None:
         self._id = session_id
         self._message = message
@@ -93,7 +106,7 @@ class PySessionInfo:
 _Item = tuple[PySessionInfo, bytes]
 
 
-class Conversation:
+class OlderSession:
     """What one id of an older program stands for: a configuration, and the sessions made under it."""
 
     def __init__(self, id: int, config: SessionConfiguration, size: int = 0, *, new: bool = False) -> None:
@@ -146,6 +159,8 @@ class Slim(CurrentSlim):
     application (`close` does, and so does the end of the loop). Without it `receive` waits.
     """
 
+    _session_kind: ClassVar[type[Session]] = PySession
+
     def __init__(
         self,
         name: Name,
@@ -157,10 +172,10 @@ class Slim(CurrentSlim):
         settings: AppSettings | None = None,
     ) -> None:
         super().__init__(name, provider, verifier, local_service, data_plane=data_plane, settings=settings)
-        self._conversations: dict[int, Conversation] = {}
+        self._conversations: dict[int, OlderSession] = {}
         self._new: asyncio.Queue[_Item] = asyncio.Queue()
         self._backlog = asyncio.Semaphore(BACKLOG)
-        self._over: deque[Conversation] = deque()
+        self._over: deque[OlderSession] = deque()
         self._defaults: dict[SessionType, SessionConfiguration] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._receiving = False
@@ -173,7 +188,7 @@ class Slim(CurrentSlim):
 
     async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
         """As `gateway.Slim`; a node that another application of the process dialled is joined."""
-        endpoint = ClientConfig.read(client_config).endpoint
+        endpoint = ClientConfig.read(mapping_of(client_config, "client_config")).endpoint
         plane = await self._ready()
 
         def dial() -> Awaitable[int]:
@@ -225,20 +240,17 @@ class Slim(CurrentSlim):
             except BaseException:
                 self._backlog.release()
                 raise
-            if session.over:
-                self._backlog.release()
-                continue
-            conversation = Conversation(session.id, session.session_config, new=True)
+            conversation = OlderSession(session.id, session.session_config, new=True)
             self._conversations[session.id] = conversation
             self._add(conversation, session.dst, session)
 
-    def _add(self, conversation: Conversation, peer: Name, session: Session) -> None:
+    def _add(self, conversation: OlderSession, peer: Name, session: Session) -> None:
         conversation.sessions = [entry for entry in conversation.sessions if not entry[1].over]
         conversation.sessions.append((settled(peer), session))
         if self._receiving:
             self._start(self._read(conversation, session))
 
-    async def _read(self, conversation: Conversation, session: Session) -> None:
+    async def _read(self, conversation: OlderSession, session: Session) -> None:
         while True:
             await conversation.room.acquire()
             try:
@@ -256,10 +268,10 @@ class Slim(CurrentSlim):
                 self._ended(conversation)
                 return
 
-    def _item(self, conversation: Conversation, message: Message) -> _Item:
+    def _item(self, conversation: OlderSession, message: Message) -> _Item:
         return PySessionInfo(conversation.id, message, conversation), message.payload
 
-    def _ended(self, conversation: Conversation) -> None:
+    def _ended(self, conversation: OlderSession) -> None:
         if conversation.new:
             # It brought nothing, and nobody knows of it.
             self._backlog.release()
@@ -271,7 +283,7 @@ class Slim(CurrentSlim):
             if all(session.over for _, session in oldest.sessions):
                 self._forget(oldest)
 
-    def _forget(self, conversation: Conversation) -> None:
+    def _forget(self, conversation: OlderSession) -> None:
         for id in [id for id, known in self._conversations.items() if known is conversation]:
             del self._conversations[id]
 
@@ -301,28 +313,33 @@ class Slim(CurrentSlim):
 
     async def create_session(
         self,
-        destination: Name | SessionConfiguration | None = None,
+        destination: Name | str | SessionConfiguration | None = None,
         session_config: SessionConfiguration | int | None = None,
         *,
-        dest_name: Name | None = None,
+        dest_name: Name | str | None = None,
         config: SessionConfiguration | None = None,
         queue_size: int = 0,
     ) -> Any:
         """A Session (0.6, 0.7), or with FireAndForget or Streaming a PySessionInfo (0.3.6 to 0.5)."""
         if isinstance(session_config, int):
             queue_size, session_config = session_config, None
-        chosen = destination if isinstance(destination, SessionConfiguration) else session_config or config
-        if isinstance(chosen, FireAndForget) and not isinstance(destination, Name) and dest_name is None:
-            return self._begin(Conversation(next(_provisional_ids), chosen, queue_size))
+        if isinstance(destination, SessionConfiguration):
+            destination, session_config = None, destination
+        chosen = session_config or config
+        target = destination if dest_name is None else dest_name
+        if isinstance(chosen, FireAndForget) and target is None:
+            return self._begin(OlderSession(next(_provisional_ids), chosen, queue_size))
         if isinstance(chosen, Streaming):
             chosen.check()
-            session = await super().create_session(chosen)
-            conversation = Conversation(session.id, chosen, queue_size)
+            session = await super().create_session(chosen.topic, chosen)
+            conversation = OlderSession(session.id, chosen, queue_size)
             self._add(conversation, chosen.topic, session)
             return self._begin(conversation)
-        return await super().create_session(destination, session_config, dest_name=dest_name, config=config)
+        if target is None and chosen is not None:
+            target = destination_of(chosen)
+        return await super().create_session(target, chosen)
 
-    def _begin(self, conversation: Conversation) -> PySessionInfo:
+    def _begin(self, conversation: OlderSession) -> PySessionInfo:
         self._conversations[conversation.id] = conversation
         return PySessionInfo(conversation.id, None, conversation)
 
@@ -334,13 +351,18 @@ class Slim(CurrentSlim):
         self._forget(conversation)
         return AllOf([s.close() for _, s in conversation.sessions if not s.closed])
 
-    async def set_session_config(self, session_id: int, session_config: SessionConfiguration) -> None:
-        """Raises SessionNotFound, and ConfigError for what cannot change."""
-        conversation = self._known(session_id)
-        for _, session in conversation.sessions:
-            if not session.closed:
-                session.set_session_config(session_config)
+    def set_session_config(
+        self, session: Session | PySessionInfo | int, session_config: SessionConfiguration
+    ) -> CompletionHandle:
+        """As `gateway.Slim`; for what `receive` told of, too."""
+        if isinstance(session, Session):
+            return super().set_session_config(session, session_config)
+        conversation = self._known(session)
+        for _, made in conversation.sessions:
+            if not made.closed:
+                made.set_session_config(session_config)
         conversation.config = session_config
+        return CompletionHandle.completed()
 
     async def get_session_config(self, session_id: int) -> SessionConfiguration:
         """Raises SessionNotFound."""
@@ -366,7 +388,7 @@ class Slim(CurrentSlim):
         plain = FireAndForget() if session_type is SessionType.PointToPoint else SessionConfiguration.Group()
         return self._defaults.get(session_type, plain)
 
-    def _known(self, session: PySessionInfo | int) -> Conversation:
+    def _known(self, session: PySessionInfo | int) -> OlderSession:
         id = session if isinstance(session, int) else session.id
         conversation = self._conversations.get(id)
         if conversation is None:
@@ -379,16 +401,17 @@ class Slim(CurrentSlim):
         self,
         session: PySessionInfo,
         msg: Blob,
-        dest: Name,
+        dest: Name | str,
         payload_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> CompletionHandle:
         """Send to `dest`; in a channel, to all members. Raises SessionNotFound, SessionClosed."""
+        peer = name_of(dest, "dest")
         conversation = self._known(session)
-        found = conversation.open_session(dest) or await self._session_with(conversation, dest)
+        found = conversation.open_session(peer) or await self._session_with(conversation, peer)
         return await found.publish(msg, payload_type, metadata)
 
-    async def _session_with(self, conversation: Conversation, peer: Name) -> Session:
+    async def _session_with(self, conversation: OlderSession, peer: Name) -> Session:
         """One more session of a FireAndForget conversation; the first gives it its id."""
         if conversation.config.session_type is SessionType.Group:
             raise SessionClosed(session_id=conversation.id)
@@ -413,7 +436,7 @@ class Slim(CurrentSlim):
         )
 
     async def request_reply(
-        self, session: PySessionInfo, msg: Blob, dest: Name, timeout: timedelta | float | None = None
+        self, session: PySessionInfo, msg: Blob, dest: Name | str, timeout: timedelta | float | None = None
     ) -> tuple[PySessionInfo, bytes]:
         """Publish, and the next message of the session. Raises SlimTimeout."""
         await self.publish(session, msg, dest)
@@ -425,11 +448,11 @@ class Slim(CurrentSlim):
                 raise
             raise SlimTimeout("timed out waiting for the reply", session_id=session.id) from exc
 
-    async def invite(self, session: PySessionInfo, name: Name) -> None:
+    async def invite(self, session: PySessionInfo, name: Name | str) -> None:
         """Add `name` to a channel of ours; returns when everybody knows. Raises what the handle raises."""
         await (await self._channel(session).invite(name))
 
-    async def remove(self, session: PySessionInfo, name: Name) -> None:
+    async def remove(self, session: PySessionInfo, name: Name | str) -> None:
         """Take `name` out of a channel of ours."""
         await (await self._channel(session).remove(name))
 

@@ -7,19 +7,13 @@ An unknown key is a ConfigError that names the nearest valid one. Durations are 
 """
 
 from gateway.config.auth import AuthConfig, JwtKeyConfig
-from gateway.config.endpoints import (
-    DEFAULT_TRANSPORT,
-    MAX_MESSAGE_SIZE,
-    MIB,
-    TRANSPORTS,
-    Backoff,
-    ClientConfig,
-    Keepalive,
-    ProxyConfig,
-    ServerConfig,
-)
+from gateway.config.backoff import Backoff
+from gateway.config.client import ClientConfig
+from gateway.config.proxy import ProxyConfig
 from gateway.config.section import Material, Section, duration
+from gateway.config.server import ServerConfig
 from gateway.config.tls import SpiffePeers, SpireSource, TlsConfig
+from gateway.config.transport import DEFAULT_TRANSPORT, MAX_MESSAGE_SIZE, MIB, TRANSPORTS, Keepalive
 
 __all__ = [
     "AuthConfig",

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from gateway.config.keys import Key, Kind, Table
 from gateway.config.section import Material, Section, texts
 from identity.errors import ConfigError
 from identity.provider import IdentityProvider, IdentityVerifier
-from identity.registry import Form, IdentityRole, Option
+from identity.registry import Form, IdentityRole, Option, Registered
+
+_ROLES = ("encoding", "decoding", "autoresolve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,19 @@ class JwtKeyConfig:
 
     @classmethod
     def read(cls, section: Section) -> JwtKeyConfig:
-        role = section.take("type", str, None)
-        if role not in ("encoding", "decoding", "autoresolve"):
+        """Check the dict; `{decoding: {...}}` is an older spelling of a type. Raises ConfigError."""
+        older = _only(section, _ROLES)
+        if older == "autoresolve" and section.take(older, bool, False):
+            section.end()
+            return cls(older)
+        if older:
+            inner = section.section(older)
+            section.end()
+            assert inner is not None
+            section, role = inner, older
+        else:
+            role = section.take("type", str, None)
+        if role not in _ROLES:
             raise ConfigError(
                 f'{section.at("type")}: "encoding", "decoding" or "autoresolve", got {role!r}',
                 field=section.at("type"),
@@ -42,7 +57,8 @@ class JwtKeyConfig:
             )
         format_ = section.take("format", str, "pem").lower()
         where = section.section("key") or section
-        path, text = where.take("file", str, None), where.take("data", str, None)
+        path = where.take("file", str, None)
+        text = where.take(where.spelling("data", ("pem",)), str, None)
         if (path is None) == (text is None):
             raise ConfigError(
                 f'{section.at("key")}: expected {{"file": PATH}} or {{"data": TEXT}}', field=section.at("key")
@@ -72,11 +88,24 @@ class AuthConfig:
         return self.values.get("key")
 
     @classmethod
-    def read(cls, section: Section | None) -> AuthConfig:
-        """Check the dict. Raises ConfigError naming the key at fault."""
+    def read(cls, section: Section | None, *, member: str = "") -> AuthConfig:
+        """Check the dict; `{basic: {...}}` is an older spelling of a type. Raises ConfigError.
+
+        `member` is the identity of a shared secret whose section does not say it.
+        """
         if section is None:
             return cls()
-        kind = section.take("type", str, "none")
+        older = _only(section, ("basic", *_kinds()))
+        if older:
+            inner = section.peek(older)
+            found = Section(
+                {"data": inner} if isinstance(inner, str) else inner, section.at(older), section.notes
+            )
+            section.ignore(older)
+            section.end()
+            section, kind = found, older
+        else:
+            kind = section.take("type", str, "none")
         if kind == "none":
             made = cls()
         elif kind == "basic":
@@ -88,38 +117,124 @@ class AuthConfig:
                     )
             made = cls("basic", username, password, where=section.where)
         else:
-            made = cls._registered(section, kind)
+            made = cls._registered(section, kind, member)
         section.end()
         return made
 
     @classmethod
-    def _registered(cls, section: Section, kind: str) -> AuthConfig:
-        roles: tuple[IdentityRole, ...] = (IdentityProvider, IdentityVerifier)
-        lines = [line for role in roles if (line := role.of_kind(kind)) is not None]
+    def _registered(cls, section: Section, kind: str, member: str) -> AuthConfig:
+        lines = _lines(kind)
         if not lines:
-            kinds = dict.fromkeys(line.kind for role in roles for line in role.lines())
             raise ConfigError(
-                f"{section.at('type')}: one of {', '.join(('none', 'basic', *kinds))}, got {kind!r}",
+                f"{section.at('type')}: one of {', '.join(('none', 'basic', *_kinds()))}, got {kind!r}",
                 field=section.at("type"),
             )
         # Whether it is a link's or a listener's section shows later: both have the same keys.
         options = {option.keys[0]: option for line in lines for option in line.options if option.keys}
         claims = section.section("claims") if any("." in name for name in options) else None
-        claims = claims or Section({}, section.at("claims"))
-        values = {name: _value(section, claims, option) for name, option in options.items()}
+        claims = claims or Section({}, section.at("claims"), section.notes)
+        values = {
+            name: _value(section, claims, option, member if option.argument == "identity" else "")
+            for name, option in options.items()
+        }
         custom = dict(claims.take("custom_claims", dict, {}))
         claims.end()
         section.ignore(*(key for line in lines for key in line.ignored))
+        section.end()
         return cls(kind, values=values, custom_claims=custom, where=section.where)
 
 
-def _value(section: Section, claims: Section, option: Option) -> Any:
-    """What a section says of an option; None when nothing. Raises ConfigError."""
+_JWT_KEY_DATA = (
+    Key("file", "a file of the key, which is followed"),
+    Key("data", "the key itself", Kind.SECRET, aliases=("pem",)),
+)
+_JWT_KEY = Table(
+    "key of a token",
+    Key("algorithm", "such as ES256 or HS256"),
+    Key("format", "of the key", default="pem", choices=("pem", "jwk", "jwks")),
+    Key("key", "the key: a file or a text", Kind.SECTION, inner=Table("key data", *_JWT_KEY_DATA)),
+)
+JWT_KEY = Table(
+    "jwt key",
+    Key("type", "a link signs (encoding); a listener verifies, or asks the issuer", choices=_ROLES),
+    variants={"encoding": _JWT_KEY, "decoding": _JWT_KEY, "autoresolve": Table("autoresolve")},
+)
+
+
+@cache
+def auth_table() -> Table:
+    """The keys of an `auth` section, as the registered providers and verifiers have them."""
+    basic = Table("basic", Key("username", "the user"), Key("password", "the password", Kind.SECRET))
+    kinds = {kind: Table(kind, *_keys_of(_lines(kind))) for kind in _kinds()}
+    return Table(
+        "auth",
+        Key("type", "what is shown, or demanded, when a connection is opened", default="none"),
+        variants={"none": Table("none"), "basic": basic, **kinds},
+    )
+
+
+_KINDS_OF_FORM = {
+    Form.TEXT: Kind.TEXT,
+    Form.SECRET: Kind.SECRET,
+    Form.SECONDS: Kind.SECONDS,
+    Form.TEXTS: Kind.TEXTS,
+    Form.REPEATED: Kind.TEXTS,
+    Form.KEY: Kind.SECTION,
+}
+
+
+def _keys_of(lines: list[Registered[Any]]) -> list[Key]:
+    """The lines of a registered kind as keys, its claims in a section of their own."""
+    keys: dict[str, Key] = {}
+    claims: dict[str, Key] = {}
+    for option in (option for line in lines for option in line.options if option.keys):
+        first, *others = option.keys
+        section, _, name = first.rpartition(".")
+        inner = JWT_KEY if option.form is Form.KEY else None
+        aliases = tuple(other.rpartition(".")[2] for other in others)
+        help = option.help or option.argument.replace("_", " ")
+        key = Key(name, help, _KINDS_OF_FORM[option.form], aliases=aliases, inner=inner)
+        (claims if section else keys).setdefault(name, key)
+    if claims:
+        claims["custom_claims"] = Key("custom_claims", "further claims of a token", Kind.FREE)
+        inner = Table("claims", *claims.values())
+        keys["claims"] = Key("claims", "of a token: what it says, or has to say", Kind.SECTION, inner=inner)
+    for name in (name for line in lines for name in line.ignored):
+        keys.setdefault(name, Key(name, "", Kind.ANY, without_effect="what is read says it itself"))
+    return list(keys.values())
+
+
+def _roles() -> tuple[IdentityRole, ...]:
+    return IdentityProvider, IdentityVerifier
+
+
+def _kinds() -> list[str]:
+    return list(dict.fromkeys(line.kind for role in _roles() for line in role.lines()))
+
+
+def _lines(kind: str) -> list[Registered[Any]]:
+    return [line for role in _roles() if (line := role.of_kind(kind)) is not None]
+
+
+def _only(section: Section, names: tuple[str, ...]) -> str:
+    """The one of these names that stands where a `type` is missing; empty if none. Raises ConfigError."""
+    there = [name for name in names if section.has(name)] if not section.has("type") else []
+    if len(there) > 1:
+        raise ConfigError(
+            f"{section.where}: give one of {' and '.join(there)}, with its name as the type",
+            field=section.where,
+        )
+    return there[0] if there else ""
+
+
+def _value(section: Section, claims: Section, option: Option, default: str) -> Any:
+    """What a section says of an option; None, or the default, when nothing. Raises ConfigError."""
     value: Any = None
     for key in option.keys:
         _, dot, member = key.rpartition(".")
         found = _take(claims if dot else section, member, option.form)
         value = found if value is None else value
+    value = value or default or None
     if option.required and not value:
         where = section.at(option.keys[0])
         raise ConfigError(f"{where}: required{f' ({option.help})' if option.help else ''}", field=where)

@@ -17,6 +17,7 @@ from gateway import http2
 from gateway.config import ServerConfig
 from gateway.http2.errors import GrpcStatus
 from gateway.http2.headers import read_timeout
+from gateway.http2.limits import Counters
 from gateway.links.grpc_stream import GrpcStream
 from gateway.links.http2_stream import FastServer, Http2Stream
 from gateway.links.stream import Stream, StreamStatus
@@ -83,6 +84,7 @@ class _FastCalls(FastServer):
             context,
             HIGH_WATER,
             ByteBudget(),
+            Counters(),
             [*methods.unary, *methods.streams],
         )
         self._calls, self._source = methods, source

@@ -19,27 +19,24 @@
     audit: {file: audit.jsonl}
     logging: {level: info}       # API_LOG_LEVEL
 
-Texts may hold `${env:NAME}` and `${file:PATH}`.
+A value may be `${env:NAME}` or `${file:PATH}`. How the file is read: `gateway.config.document`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gateway.config import AuthConfig, ServerConfig
+from gateway.config.document import Document
 from gateway.config.section import Section
 from gateway.controller.access import AccessRole
 from identity.errors import ConfigError
 
 MEMORY = ":memory:"
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 _SPIRE_CA = "spire"
 
 
@@ -77,7 +74,7 @@ class ControllerConfig:
     @classmethod
     def read(cls, value: object, environ: Mapping[str, str] = os.environ) -> ControllerConfig:
         """Check a dict, after the environment has had its say. Raises ConfigError naming the key at fault."""
-        section = Section(_resolved(value, environ), "")
+        section = Section(value, "")
         north, north_auth = _service(section, "northbound", "NB", 50051, environ)
         south, south_auth = _service(section, "southbound", "SB", 50052, environ)
         reconciler = section.section("reconciler") or Section({}, "reconciler")
@@ -107,16 +104,12 @@ class ControllerConfig:
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> ControllerConfig:
-    """The configuration in a file. Raises ConfigError."""
+    """The configuration in a file. Raises ConfigError naming the line at fault."""
+    document = Document.load(str(path), environ)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", field="config") from error
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}", field="config") from error
-    return ControllerConfig.read({} if value is None else value, environ)
+        return ControllerConfig.read(document.value, environ)
+    except ConfigError as error:
+        raise ConfigError(document.sentence(error), field=error.field) from error
 
 
 def _service(
@@ -204,25 +197,3 @@ def _role(text: str, where: str) -> AccessRole:
     if found is None:
         raise ConfigError(f"{where}: reader, operator or admin, got {text!r}", field=where)
     return found
-
-
-def _resolved(value: Any, environ: Mapping[str, str]) -> Any:
-    """The value with `${env:…}` and `${file:…}` replaced in its texts. Raises ConfigError."""
-    if isinstance(value, dict):
-        return {key: _resolved(one, environ) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_resolved(one, environ) for one in value]
-    if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: _reference(match[1], match[2], environ), value)
-    return value
-
-
-def _reference(kind: str, name: str, environ: Mapping[str, str]) -> str:
-    if kind == "env":
-        if name not in environ:
-            raise ConfigError(f"${{env:{name}}}: not set", field=name)
-        return environ[name]
-    try:
-        return Path(name).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"${{file:{name}}}: {error}", field=name) from error

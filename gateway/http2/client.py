@@ -24,7 +24,7 @@ from gateway.http2.transport import ClientStream, Wire
 from identity.errors import ConfigError
 
 
-class Target(NamedTuple):
+class DialTarget(NamedTuple):
     """Where to connect to."""
 
     host: str
@@ -42,13 +42,13 @@ class Target(NamedTuple):
         return f"{host}:{self.port}"
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str) -> DialTarget:
     """Read "http://host:port", "https://host:port", "host:port" or "unix:///path". Raises ConfigError."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:").removeprefix("//")
         if not path:
             raise ConfigError(f"{text!r} names no socket; write unix:///path", field="target")
-        return Target("", 0, path, secure=False)
+        return DialTarget("", 0, path, secure=False)
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
@@ -57,19 +57,26 @@ def parse_target(text: str) -> Target:
     if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.username:
         raise ConfigError(f"{text!r} is no address; write http://host:port or unix:///path", field="target")
     secure = parts.scheme == "https"
-    return Target(host, port if port is not None else 443 if secure else 80, None, secure)
+    return DialTarget(host, port if port is not None else 443 if secure else 80, None, secure)
 
 
 class ClientConnection:
     """One connection to a server. Made by `dial`; an asynchronous context manager that closes."""
 
-    def __init__(self, target: str, limits: Limits, authority: str | None, budget: ByteBudget | None) -> None:
+    def __init__(
+        self,
+        target: str,
+        limits: Limits,
+        authority: str | None,
+        budget: ByteBudget | None,
+        counters: Counters | None,
+    ) -> None:
         self._name = target
         self._target = parse_target(target)
         self._authority = authority or self._target.authority
         self._limits = limits
         self._budget = budget
-        self._counters = Counters()
+        self._counters = counters or Counters()
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
         self._secure = False
@@ -228,16 +235,17 @@ async def dial(
     limits: Limits = CLIENT,
     budget: ByteBudget | None = None,
     timeout: float = 20.0,
+    counters: Counters | None = None,
 ) -> ClientConnection:
     """Connect to a server, for any number of calls. See `parse_target` for the forms of `target`.
 
     TLS is used for https targets and whenever `ssl` is given; its ALPN protocols are set to HTTP/2.
     `server_hostname` is the name to expect in the certificate, when that is not the target's host, and
     `authority` what requests say they are for. `sock` is used, and owned, when it is connected already.
-    `budget` bounds what waits on all connections that share it.
+    `budget` bounds what waits on all connections that share it, `counters` may be those of others too.
     Raises ConnectFailed, also when it takes longer than `timeout` seconds, and ConfigError.
     """
-    connection = ClientConnection(target, limits, authority, budget)
+    connection = ClientConnection(target, limits, authority, budget, counters)
     await connection._connect(ssl, server_hostname, sock, timeout)
     return connection
 
@@ -254,6 +262,7 @@ async def connect(
     limits: Limits = CLIENT,
     budget: ByteBudget | None = None,
     timeout: float = 20.0,
+    counters: Counters | None = None,
 ) -> ClientStream:
     """Connect and make one call, with a connection of its own that ends with the stream.
 
@@ -268,6 +277,7 @@ async def connect(
         limits=limits,
         budget=budget,
         timeout=timeout,
+        counters=counters,
     )
     try:
         return await connection._open(method, metadata or {}, timeout, alone=True)

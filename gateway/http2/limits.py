@@ -24,9 +24,10 @@ Every limit bounds memory or CPU that a peer could otherwise claim:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from actors.telemetry import Counts, counter
 from gateway.http2 import frames
 from identity.errors import ConfigError
 
@@ -137,19 +138,24 @@ class Statistics:
     """How often each limit or rule was the reason to refuse something, by its name."""
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(Counts, part="http2"):
     """The running numbers behind `Statistics`. Shared by the connections of one server or client."""
 
-    connections_opened: int = 0
-    connections_closed: int = 0
-    streams_opened: int = 0
-    streams_closed: int = 0
-    messages_received: int = 0
-    messages_sent: int = 0
-    bytes_received: int = 0
-    bytes_sent: int = 0
-    refusals: dict[str, int] = field(default_factory=dict)
+    connections_opened: int = counter("Connections that came up.")
+    connections_closed: int = counter("Connections that ended.")
+    streams_opened: int = counter("Streams that came up.")
+    streams_closed: int = counter("Streams that ended.")
+    messages_received: int = counter("gRPC messages that came in.")
+    messages_sent: int = counter("gRPC messages that went out.")
+    bytes_received: int = counter("Bytes that came in, framing included.")
+    bytes_sent: int = counter("Bytes that went out, framing included.")
+
+    __slots__ = ("refusals",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: dict[str, int] = {}
+        """By the name of the limit or rule."""
 
     def refuse(self, rule: str, count: int = 1) -> None:
         """Count refusals under the name of their rule."""
@@ -158,5 +164,4 @@ class Counters:
 
     def snapshot(self) -> Statistics:
         """The numbers as they stand."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Statistics(**values | {"refusals": MappingProxyType(dict(self.refusals))})
+        return Statistics(**self.figures(), refusals=MappingProxyType(dict(self.refusals)))

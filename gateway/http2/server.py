@@ -43,12 +43,13 @@ class Http2Server:
         method: str | Collection[str],
         limits: Limits,
         budget: ByteBudget | None,
+        counters: Counters | None,
     ) -> None:
         self._handler = handler
         self._methods = frozenset((method,) if isinstance(method, str) else method)
         self._limits = limits
         self._budget = budget
-        self._counters = Counters()
+        self._counters = counters or Counters()
         self._loop = asyncio.get_running_loop()
         self._wires: set[Wire] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -216,15 +217,17 @@ async def serve(
     ssl: tls.SSLContext | None = None,
     limits: Limits = SERVER,
     budget: ByteBudget | None = None,
+    counters: Counters | None = None,
 ) -> Http2Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method", or of several.
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
     `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what
-    waits on all connections that share it. Raises OSError when the address cannot be had.
+    waits on all connections that share it, `counters` may be those of others too. Raises OSError when the
+    address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])
-    server = Http2Server(handler, method, limits, budget)
+    server = Http2Server(handler, method, limits, budget, counters)
     await server._listen(host, port, path, ssl)
     return server

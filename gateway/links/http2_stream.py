@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from actors.errors import CannotConnect
@@ -15,6 +16,7 @@ from gateway import http2
 from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
+from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
@@ -97,6 +99,7 @@ class FastServer:
         context: ssl.SSLContext | None,
         high_water: int,
         budget: ByteBudget,
+        counters: Counters,
         methods: str | Collection[str] = METHOD_PATH,
     ) -> None:
         keepalive = config.keepalive
@@ -121,21 +124,26 @@ class FastServer:
         self._target = config.target()
         self._accept, self._authenticate = accept, authenticate
         self._context = context
-        self._budget = budget
+        self._budget, self._counters = budget, counters
         self._server: http2.Http2Server | None = None
 
     async def start(self) -> str:
         """Listen. Returns the address with the port in use. Raises OSError."""
-        target, limits, context = self._target, self._limits, self._context
+        target = self._target
+        serve = partial(
+            http2.serve,
+            self,
+            self._methods,
+            ssl=self._context,
+            limits=self._limits,
+            budget=self._budget,
+            counters=self._counters,
+        )
         if isinstance(target, str):
-            self._server = await http2.serve(
-                self, self._methods, path=target, ssl=context, limits=limits, budget=self._budget
-            )
+            self._server = await serve(path=target)
             return f"unix:{target}"
         host, port = target
-        self._server = await http2.serve(
-            self, self._methods, host=host, port=port, ssl=context, limits=limits, budget=self._budget
-        )
+        self._server = await serve(host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
 
@@ -183,13 +191,14 @@ class FastDialler:
         context: Callable[[], ssl.SSLContext] | None,
         high_water: int,
         budget: ByteBudget,
+        counters: Counters,
         method: str = METHOD_PATH,
     ) -> None:
         self._config = config
         self._method = method
         self._headers = headers
         self._context = context
-        self._budget = budget
+        self._budget, self._counters = budget, counters
         keepalive = config.keepalive
         self._limits = replace(
             http2.CLIENT,
@@ -237,6 +246,7 @@ class FastDialler:
             limits=self._limits,
             budget=self._budget,
             timeout=config.dial_timeout,
+            counters=self._counters,
         )
 
 

@@ -14,6 +14,7 @@ from actors.errors import ProtocolError
 from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkRestored
 from actors.messages.wire import Frame, Inbound, LinkNegotiation, Subscription, SubscriptionAck
 from actors.routing.outbox import HIGH
+from actors.telemetry import Counts, counter
 from gateway.codec import InboundParser, encode_record, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
@@ -24,6 +25,14 @@ CLOSE_TIME = 5.0
 """Seconds that a stream which is being closed has to write out what was accepted, and its peer to end it."""
 
 Notify = Callable[[Any], object]
+
+
+class LinkCounts(Counts, part="link"):
+    bytes_in: int = counter("Bytes of messages that came in.")
+    bytes_out: int = counter("Bytes of messages given to streams.")
+    malformed: int = counter("Messages that were not of this protocol.")
+    oversized: int = counter("Messages over the limit of a link, which were not written.")
+    lost_while_down: int = counter("Messages dropped while the stream of a dialled link was down.")
 
 
 class AcceptedLink:
@@ -60,7 +69,7 @@ class AcceptedLink:
         self._closing: str | None = None
         self._cut: asyncio.TimerHandle | None = None
         self._done = False
-        self._bytes_in = self._bytes_out = self._malformed = self._oversized = self._lost_down = 0
+        self.counts = LinkCounts()
 
     def attach(self, notify: Notify) -> None:
         """Tell the Connection actor things by `notify`. Called once, before anything else."""
@@ -92,7 +101,7 @@ class AcceptedLink:
     def send(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         stream = self._stream
         if stream is None:
-            self._lost_down += len(frames)
+            self.counts.lost_while_down += len(frames)
             return ()
         data: list[Message] = [
             frame_bytes(frame) if len(frame.body) < SHARED_SIZE or frame.control else _shared(frame)
@@ -104,13 +113,13 @@ class AcceptedLink:
             refused = [frame for frame, one in zip(frames, data, strict=True) if len(one) > self._limit]
             data = [one for one in data if len(one) <= self._limit]
             size = sum(map(len, data))
-            self._oversized += len(refused)
+            self.counts.oversized += len(refused)
         self._write(stream, data, size)
         return refused
 
     def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
         if self._stream is None:
-            self._lost_down += len(records)
+            self.counts.lost_while_down += len(records)
             return
         data: list[Message] = [encode_record(record) for record in records]
         self._write(self._stream, data, sum(map(len, data)))
@@ -143,31 +152,24 @@ class AcceptedLink:
             self._stream.abort(cause)
 
     def figures(self) -> dict[str, int]:
-        return {
-            "bytes_in": self._bytes_in,
-            "bytes_out": self._bytes_out,
-            "malformed": self._malformed,
-            "oversized": self._oversized,
-            "ignored": self._parser.ignored,
-            "lost_while_down": self._lost_down,
-        }
+        return {**self.counts.figures(), "ignored": self._parser.ignored}
 
     # What the stream tells (`gateway.links.stream.StreamHandler`).
 
     def stream_messages(self, messages: Sequence[bytes]) -> None:
         if self._broken:
             return
-        self._bytes_in += sum(map(len, messages))
+        self.counts.bytes_in += sum(map(len, messages))
         parse = self._parser.parse
         records: list[Inbound] = []
         for data in messages:
             try:
                 record = parse(data)
             except ProtocolError as exc:
-                self._malformed += 1
+                self.counts.malformed += 1
                 logger.debug("message dropped", conn=self.index, cause=exc.what)
             except DecodeError:
-                self._malformed += 1
+                self.counts.malformed += 1
                 self._broken = True
                 break
             else:
@@ -190,7 +192,7 @@ class AcceptedLink:
     # Private.
 
     def _write(self, stream: Stream, data: list[Message], size: int) -> None:
-        self._bytes_out += size
+        self.counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:
             self._above = True

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.grpc_stream import GrpcDialler, GrpcServer
 from gateway.links.http2_stream import FastDialler, FastServer
 from gateway.links.stream import METHOD_PATH, Stream
@@ -38,17 +39,19 @@ def listener(
     source: TlsSource,
     high_water: int,
     budget: ByteBudget,
+    counters: Counters,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
     Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
-    writer waits, `budget` bounds what all of them have waiting.
+    writer waits, `budget` bounds what all of them have waiting, `counters` count for our own
+    HTTP/2.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None
     if config.transport == "fast":
         context = None if tls.insecure else server_context(tls, source)
-        return FastServer(config, accept, authenticate, context, high_water, budget)
+        return FastServer(config, accept, authenticate, context, high_water, budget, counters)
     credentials, check_peer = None, None
     if not tls.insecure:
         credentials = grpc_server_credentials(source)
@@ -62,6 +65,7 @@ def dialler(
     source: TlsSource,
     high_water: int,
     budget: ByteBudget,
+    counters: Counters,
     method: str = METHOD_PATH,
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
@@ -77,7 +81,7 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water, budget, method).dial
+        return FastDialler(config, headers, context, high_water, budget, counters, method).dial
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()

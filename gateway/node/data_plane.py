@@ -42,6 +42,7 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
@@ -138,8 +139,9 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow. Among other nodes it
-    is `node_id` (drawn, unless given), and `peers` says who may come in as a node.
+    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow, `wall` Unix seconds,
+    by which tokens are made and judged; `control` is the core of the route table. Among other nodes it is
+    `node_id` (drawn, unless given), and `peers` says who may come in as a node.
     """
 
     def __init__(
@@ -150,16 +152,24 @@ class DataPlane:
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        control: RouteControl | None = None,
         node_id: str = "",
         peers: PeerPolicy = LOOPBACK_ONLY,
     ) -> None:
         self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock = clock
+        self._clock, self._wall = clock, wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
         self.node_id = node_id or os.urandom(8).hex()
         introduction = Introduction(Role.NODE, self.node_id, int.from_bytes(os.urandom(8)), token=peers.token)
-        control = RouteControl(own=introduction)
+        self.telemetry = self.system.telemetry
+        """What is counted here."""
+        self._http2 = self.telemetry.shared(Counters)
+        control = control or RouteControl()
+        control.introduce(introduction)
+        control.register(self.telemetry)
+        self._register()
         self.routes = control.table.view
         """Where messages go, to read."""
         self.route_table = self.system.spawn(RouteTable, control, self._clock)
@@ -215,10 +225,11 @@ class DataPlane:
             provider=provider,
             verifier=verifier,
             clock=self._clock,
-            wall=time.time,
+            wall=self._wall,
             draw=self._draw,
             spawn_task=self._tasks,
-            crypto=mls_sessions(verifier, wall=time.time, random=os.urandom),
+            telemetry=self.telemetry,
+            crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
             threads=asyncio.to_thread,
         )
         return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
@@ -241,7 +252,7 @@ class DataPlane:
             async with AsyncExitStack() as held:
                 await _open(held, auth, source)
                 accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high, self._waiting)
+                server = listener(config, accept, auth, source, self._high, self._waiting, self._http2)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -254,13 +265,21 @@ class DataPlane:
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
-        self._links[index] = AcceptedLink(
+        link = AcceptedLink(
             index, stream, listener=listener, high=self._high, max_message_size=max_message_size
         )
-        self.system.tell(self._gateway, Opened(index, observer=self._inbox))
+        self._take(link, Opened(index, observer=self._inbox))
+
+    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+        """A stream is there: give its link to the actors."""
+        self._links[link.index] = link
+        self.telemetry.register(link.counts)
+        self.system.tell(self._gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        self._links.pop(index, None)
+        link = self._links.pop(index, None)
+        if link is not None:
+            self.telemetry.close(link.counts)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -310,13 +329,16 @@ class DataPlane:
         """
         made = await self.dial(config, dial=dial, as_node=True)
         for name in routes:
-            self.route_by_hand(name, made.index)
+            self.set_route(name, made.index)
         if announce:
             self.system.tell(self.route_table, AnnounceNames(made.index))
         return made.index
 
-    def route_by_hand(self, name: Name, connection: int, *, present: bool = True) -> None:
-        """Let messages for `name` leave by `connection` too, or no more."""
+    def set_route(self, name: Name, connection: int, *, present: bool = True) -> None:
+        """Let messages for `name` leave by `connection` too, or no more.
+
+        Without id it stands for all ids, `org/ns/*` for all applications of a namespace.
+        """
         self.system.tell(self.route_table, RouteByHand(name, connection, present))
 
     async def peer(self, configs: Sequence[ClientConfig]) -> None:
@@ -374,7 +396,7 @@ class DataPlane:
         if dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high, self._waiting)
+            dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
         link = DialledLink(
             made.index,
             dial,
@@ -394,8 +416,8 @@ class DataPlane:
             raise
         finally:
             made.dialling = None
-        made.link = self._links[made.index] = link
-        self.system.tell(self._gateway, Opened(made.index, config.link_id, self._inbox, as_node))
+        made.link = link
+        self._take(link, Opened(made.index, config.link_id, self._inbox, as_node))
 
     async def _give_up(self, made: Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
@@ -459,8 +481,17 @@ class DataPlane:
     def closed(self) -> bool:
         return self._closed
 
+    def _register(self) -> None:
+        waiting, http2 = self._waiting, self._http2
+        read = self.telemetry.read
+        read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
+        read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
+        self.telemetry.read_by(
+            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
+        )
+
     async def status(self) -> dict[str, Any]:
-        """Figures of the route table, of each connection by index, and of the actor system."""
+        """Figures of the route table, of each connection by index, of the actor system, and all counters."""
         table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
         connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
         return {
@@ -474,6 +505,7 @@ class DataPlane:
                 "dropped": self._waiting.dropped,
             },
             "actors": self.system.system_status(),
+            "counters": self.telemetry.figures(),
         }
 
     async def close(self, grace: float = 5.0) -> None:

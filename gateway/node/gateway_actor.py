@@ -111,6 +111,7 @@ class Gateway(LoopActor):
                 observers=observers,
                 high=self._high,
                 patience=self._patience,
+                telemetry=self._system.telemetry,
             )
 
         address = self.spawn(make)

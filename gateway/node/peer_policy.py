@@ -18,7 +18,7 @@ _TOKEN_LEAST = 16
 """Characters of a token: it is all that stands between strangers and the network."""
 
 
-class Caller(Protocol):
+class NodeCaller(Protocol):
     """The link of a node that calls."""
 
     @property
@@ -33,33 +33,37 @@ class Caller(Protocol):
 @dataclass(frozen=True, slots=True)
 class PeerPolicy:
     """Whoever has one of these may come in: the token, one of the TLS identities (SPIFFE ID, DNS name or
-    common name of the certificate), or, when neither is given, an address on loopback.
+    common name of the certificate), an address on loopback (None: where neither of the others is given).
 
     The token is also what this node shows to the nodes that it calls. Raises ConfigError for a short one.
     """
 
     token: str = field(default="", repr=False)
     identities: frozenset[str] = frozenset()
+    loopback: bool | None = None
 
     def __post_init__(self) -> None:
         if self.token and len(self.token) < _TOKEN_LEAST:
             raise ConfigError(f"peer token: at least {_TOKEN_LEAST} characters", field="peers.token")
 
-    def refusal(self, caller: Caller, introduction: Introduction) -> str:
+    def refusal(self, caller: NodeCaller, introduction: Introduction) -> str:
         """Why a node that calls is not let in; nothing when it is."""
         if self.token and hmac.compare_digest(self.token.encode(), introduction.token.encode()):
             return ""
         if self.identities and self.identities & identities(caller.certificate):
             return ""
-        if self.token or self.identities:
+        given = bool(self.token or self.identities)
+        if is_loopback(caller.peer) and (self.loopback if self.loopback is not None else not given):
+            return ""
+        if given:
             wanted = [
                 *(["a peer token"] if self.token else []),
                 *(["a certificate of a known peer"] if self.identities else []),
             ]
             return f"this node takes as peer only who shows {' or '.join(wanted)}"
-        if is_loopback(caller.peer):
-            return ""
-        return "this node takes peers from loopback only: give it a peer token or the peers' TLS identities"
+        if self.loopback is False:
+            return "this node takes no peers"
+        return "this node takes peers from loopback only: tell it the peers' TLS identities"
 
 
 LOOPBACK_ONLY = PeerPolicy()

@@ -94,7 +94,7 @@ class _ShowBasic(_NothingToOpen):
         self._headers = [("authorization", basic_header(username, password))]
 
     async def headers(self) -> list[tuple[str, str]]:
-        return self._headers
+        return list(self._headers)
 
 
 class _ShowBearer:

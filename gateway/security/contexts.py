@@ -18,6 +18,7 @@ from loguru import logger
 
 from gateway.config import TlsConfig
 from gateway.security.material import TlsSource
+from identity.authorities import load_system_authorities
 from identity.errors import AuthError, ConfigError, SlimError
 from identity.spiffe import TlsMaterial
 
@@ -111,7 +112,7 @@ def client_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
         context.check_hostname = False
         context.sslobject_class = _checking(source.check_peer)
     elif material.trust_bundle is None or tls.include_system_ca_certs_pool:
-        context.load_default_certs()
+        load_system_authorities(context)
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -135,7 +136,7 @@ def _prepare(context: ssl.SSLContext, tls: TlsConfig, material: TlsMaterial) -> 
     context.set_alpn_protocols(["h2"])
     _load_certificate(context, material)
     if material.trust_bundle is not None:
-        context.load_verify_locations(cadata=material.trust_bundle.decode())
+        context.load_verify_locations(cadata=material.trust_bundle.decode("ascii"))
 
 
 def _checking(check: Callable[[bytes], None]) -> type[ssl.SSLObject]:

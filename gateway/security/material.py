@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from loguru import logger
 
 from gateway.config import Material, SpiffePeers, SpireSource, TlsConfig
+from identity.authorities import plain_pem
+from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.spiffe import (
     AsyncX509Source,
@@ -27,11 +29,11 @@ from identity.spiffe import (
     SpiffeId,
     TlsMaterial,
     TrustDomain,
-    X509Bundle,
     X509BundleSet,
 )
 from identity.spiffe.errors import PySpiffeError, X509SourceError
 from identity.spiffe.tls import trust_bytes
+from identity.spiffe.x509_bundle import bundles_of_pem
 
 START_SECONDS = 30.0
 """How long a listener or link waits for the first answer of a SPIFFE agent."""
@@ -161,7 +163,7 @@ class TlsSource:
         certificate = _certificates(tls.certificate, "tls.source.cert")
         key = _private_key(tls.key, "tls.source.key")
         if certificate is not None and key is not None:
-            leaf = x509.load_pem_x509_certificates(certificate)[0]
+            leaf = x509.load_pem_x509_certificate(certificate)
             if load_pem_private_key(key, None).public_key() != leaf.public_key():
                 raise ConfigError(
                     "tls.source: certificate and key do not belong together", field="tls.source"
@@ -170,23 +172,22 @@ class TlsSource:
         bundles = None
         if roots is not None and self._domains:
             try:
-                bundles = X509BundleSet.of([X509Bundle.parse(self._domains[0], roots)])
+                bundles = bundles_of_pem(roots, self._domains)
             except PySpiffeError as error:
                 raise ConfigError(f"{where}: {error}", field=where) from error
+            roots = trust_bytes(bundles)
         return TlsMaterial(certificate, key, roots, bundles)
 
 
 def _certificates(material: Material | None, where: str) -> bytes | None:
+    """The certificates of a file or text, PEM, without comments: libraries do not take each encoding."""
     if material is None:
         return None
     data = material.load(where)
     try:
-        x509.load_pem_x509_certificates(data)
-    except ValueError as exc:
-        raise ConfigError(
-            f"{where}: {material.path or 'the text'} holds no PEM certificate", field=where
-        ) from exc
-    return data
+        return plain_pem(data)
+    except Malformed as exc:
+        raise ConfigError(f"{where}: {material.path or 'the text'}: {exc}", field=where) from exc
 
 
 def _private_key(material: Material | None, where: str) -> bytes | None:
@@ -215,6 +216,6 @@ def _trust_domains(peers: SpiffePeers | None) -> tuple[TrustDomain, ...]:
     if peers is None:
         return ()
     try:
-        return tuple(TrustDomain(name) for name in peers.trust_domains)
+        return tuple(TrustDomain.named(name) for name in peers.trust_domains)
     except PySpiffeError as error:
         raise ConfigError(f"tls trust_domains: {error}", field="tls.trust_domains") from error

@@ -23,6 +23,7 @@ from identity.cloud.errors import (
     ProviderNotDetected,
     ProviderNotDetectedError,
     S2IAMError,
+    UnusableCredentials,
 )
 from identity.cloud.exchange import (
     IDENTITY_FORMAT_PREFERENCE_ENV,
@@ -87,4 +88,5 @@ __all__ = [
     "AssumeRoleNotSupportedError",
     "CloudRequestFailed",
     "JwtRequestFailed",
+    "UnusableCredentials",
 ]

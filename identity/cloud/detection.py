@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from identity.cloud.aws import AWSClient
 from identity.cloud.azure import AzureClient
 from identity.cloud.environment import log_to
-from identity.cloud.errors import CloudProviderNotFound
+from identity.cloud.errors import CloudProviderNotFound, UnusableCredentials
 from identity.cloud.gcp import GCPClient
 from identity.cloud.models import CloudProviderClient, Logger
+from identity.errors import ConfigError
 
 DETECT_PROVIDER_DEFAULT_TIMEOUT = 10.0
+NOT_FOUND = "no cloud provider was recognised"
 
 
 async def detect_provider(
@@ -45,6 +47,7 @@ async def _first_detected(
 ) -> CloudProviderClient:
     tasks = {asyncio.create_task(client.detect()): client.get_type().value for client in candidates}
     reasons = dict.fromkeys(tasks.values(), f"no answer within {timeout:g} s")
+    misconfigured: ConfigError | None = None
     waiting = set(tasks)
     try:
         async with asyncio.timeout(timeout):
@@ -56,6 +59,8 @@ async def _first_detected(
                     if (problem := _problem(task)) is None:
                         return client
                     reasons[tasks[task]] = str(problem)
+                    if isinstance(problem, ConfigError):
+                        misconfigured = misconfigured or problem
                     log_to(logger)(f"{tasks[task]}: not recognised: {problem}")
     except TimeoutError:
         pass
@@ -63,7 +68,9 @@ async def _first_detected(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    raise CloudProviderNotFound("no cloud provider was recognised", reasons=reasons)
+    if misconfigured is not None:
+        raise UnusableCredentials(NOT_FOUND, field=misconfigured.field, reasons=reasons)
+    raise CloudProviderNotFound(NOT_FOUND, reasons=reasons)
 
 
 def _problem(task: asyncio.Task[None]) -> BaseException | str | None:

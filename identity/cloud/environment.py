@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from loguru import logger as project_log
 
+from identity import files
 from identity.cloud.models import Logger
+from identity.encoding import Malformed
 from identity.errors import ConfigError
 
 FILE_LIMIT = 256 * 1024
@@ -21,20 +22,14 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 def read_file(path: str, what: str) -> str:
     """The text of a small regular file that the setting `what` names. Raises ConfigError, quoting nothing."""
     try:
-        place = Path(path).expanduser()
-        found = place.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"{what} names {path}, which is not a regular file", field=what)
-        if found.st_size > FILE_LIMIT:
-            raise ConfigError(f"{what} names {path}, which is larger than {FILE_LIMIT} bytes", field=what)
-        with place.open("rb") as stream:
-            return stream.read(FILE_LIMIT).decode("utf-8-sig")
-    except (OSError, RuntimeError, UnicodeDecodeError, ValueError) as exc:
-        if isinstance(exc, ConfigError):
-            raise
-        raise ConfigError(
-            f"{what} names {path}, which cannot be read ({type(exc).__name__})", field=what
-        ) from None
+        return files.read_file(Path(path).expanduser(), max_bytes=FILE_LIMIT).data.decode("utf-8-sig")
+    except Malformed as error:
+        problem = str(error)
+    except UnicodeDecodeError:
+        problem = "not UTF-8"
+    except (RuntimeError, ValueError):  # no home directory, or no path
+        problem = "not a path"
+    raise ConfigError(f"{what} names {path}, which is no usable file: {problem}", field=what)
 
 
 def is_file(path: str | None) -> bool:

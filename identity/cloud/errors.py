@@ -4,6 +4,7 @@ S2IAMError (AuthError)
 ├── CloudProviderNotFound            no cloud was recognised; one line per provider
 ├── ProviderNotDetected              a client was used before detect(), or its cloud is not there
 ├── ProviderIdentityUnavailable      the cloud is there but gives this machine no identity
+│   └── UnusableCredentials          (ConfigError) a setting names broken or unsupported credentials
 ├── AssumeRoleNotSupported           this identity cannot become another one
 ├── CloudRequestFailed               a service did not answer as it should; has `service`, `status`
 └── JwtRequestFailed                 the auth server refused; has `status`
@@ -15,7 +16,7 @@ server's at most 300 characters, from which everything that was sent as a secret
 
 from __future__ import annotations
 
-from identity.errors import AuthError
+from identity.errors import AuthError, ConfigError
 
 
 class S2IAMError(AuthError):
@@ -36,6 +37,19 @@ class ProviderNotDetected(S2IAMError):
 
 class ProviderIdentityUnavailable(S2IAMError):
     """The cloud was recognised, but no usable identity could be obtained from it."""
+
+
+class UnusableCredentials(
+    ProviderIdentityUnavailable, ProviderNotDetected, CloudProviderNotFound, ConfigError
+):
+    """Credentials are named that are broken or of a kind that is not supported; `field` names the setting.
+
+    Whoever names credentials means them: this machine's own never take their place.
+    """
+
+    def __init__(self, message: str, *, field: str | None, reasons: dict[str, str] | None = None) -> None:
+        CloudProviderNotFound.__init__(self, message, reasons=reasons)
+        self.field = field
 
 
 class AssumeRoleNotSupported(S2IAMError):
@@ -60,6 +74,7 @@ class CloudRequestFailed(S2IAMError):
     ) -> None:
         super().__init__(f"{service}: {problem}")
         self.service = service
+        self.problem = problem
         self.status = status
         self.code = code
         self.transient = transient

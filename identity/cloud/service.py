@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from identity import encoding, http
 from identity.cloud.errors import CloudRequestFailed
 from identity.errors import ConfigError
+from identity.renewal import backoff
 
 ANSWER_LIMIT = 64 * 1024
+
+LONGEST_BACKOFF = 1.6
 
 _ERROR_CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
@@ -126,6 +129,43 @@ async def fetch(
             service, "answered with a redirect, which is never followed", status=answer.status
         )
     return ServiceAnswer(service, answer)
+
+
+class Retries(NamedTuple):
+    """How often to ask, and how long to wait in between: `first` seconds, doubled up to LONGEST_BACKOFF."""
+
+    attempts: int = 6
+    first: float = 0.05
+
+    def waits(self) -> Iterator[float]:
+        """The pauses between the attempts, in seconds."""
+        return (backoff(n, self.first, LONGEST_BACKOFF) for n in range(1, self.attempts))
+
+
+async def fetch_patiently(
+    service: str,
+    method: str,
+    url: str,
+    *,
+    retries: Retries | None = None,
+    probe: bool = False,
+    **request: Any,
+) -> ServiceAnswer:
+    """`fetch` for services of the machine (metadata, tokens), until they answer with status 200.
+
+    Throttling, server errors and broken connections are tried again; everything else is final. With `probe`,
+    only answers are: where nothing answers, there is no such machine. Raises CloudRequestFailed.
+    """
+    waits = (retries or Retries()).waits()
+    while True:
+        try:
+            return (await fetch(service, method, url, **request)).expect_ok()
+        except CloudRequestFailed as exc:
+            again = exc.transient and not (probe and exc.status is None)
+            wait = next(waits, None) if again else None
+            if wait is None:
+                raise
+        await asyncio.sleep(wait)
 
 
 def require_private(url: str, what: str) -> str:

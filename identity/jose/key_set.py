@@ -48,6 +48,7 @@ _CURVES: dict[str, ec.EllipticCurve] = {
 }
 # `identity.md` 6.1; the whole id is checked, so that nothing but a SPIFFE ID is matched to a trust domain.
 _SPIFFE_ID = re.compile(r"spiffe://([a-z0-9._-]{1,255})(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)*")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _PEM_ENVELOPE = re.compile(rb"\s*-----BEGIN ")
 
 
@@ -154,12 +155,14 @@ def key_set(document: Mapping[str, Any], uses: frozenset[str | None] = SIGNATURE
 def helper_bundle(document: Mapping[str, Any]) -> KeySet:
     """The keys of spiffe-helper's JWT bundle file: trust domain name to base64 of a JWKS (`identity.md` 3.6).
 
-    Raises Malformed when one of the domains cannot be read.
+    Raises Malformed when one of the domains has no name of one, or cannot be read.
     """
     by_domain: dict[str, list[VerificationKey]] = {}
     for domain, encoded in document.items():
         if not isinstance(encoded, str):
             raise Malformed("neither a key set nor a map from trust domain to base64 key set")
+        if not _TRUST_DOMAIN.fullmatch(domain):
+            raise Malformed(f"a key set of {domain[:80]!r}, which is no name of a trust domain")
         entries = key_entries(parse_object(b64_decode(encoded)))
         by_domain[domain] = _usable(entries, lambda jwk: public_jwk(jwk, FILE_USES))
     keys = [key for domain_keys in by_domain.values() for key in domain_keys]

@@ -7,7 +7,7 @@ Expiry is a policy, and the reference has none: it refuses a whole tree when the
 has run out, so that nobody can join a group an hour after it was founded. A token proves at
 the time when its leaf enters who holds the signature key; that does not become untrue later. So:
 
-- a leaf that enters (Add, Update, a commit's path, our own) is judged at the time of entering;
+- a leaf that enters (Add, Update, a commit's path) is judged at the time of entering;
 - a leaf met in the tree on joining is judged at the time its token was issued, or now if that is earlier. The
   issue time is part of what the token's MAC or signature covers, so nothing is taken on trust: an altered
   time fails, and so does a token dated into the future. Signature and binding are checked always.
@@ -60,10 +60,14 @@ class SlimIdentity:
         try:
             claims = self._verifier.try_get_claims(token, at)
         except AuthError as error:
-            raise ValidationError("credential", "a credential whose token is refused") from error
+            whose = _shown(stated_subject(token))
+            raise ValidationError("credential", f"the token of {whose} is refused: {error}") from error
+        subject = _subject(claims)
         if _public_key(claims) != base64.b64encode(leaf.signature_key).decode():
-            raise ValidationError("credential", "a token for another signature key than the leaf's")
-        return _subject(claims).encode()
+            raise ValidationError(
+                "credential", f"the token of {_shown(subject)} is for another signature key than the leaf's"
+            )
+        return subject.encode()
 
     def accept_external_sender(self, sender: ExternalSender, occasion: Occasion, now: float) -> None:
         """Nobody outside a SLIM group has a say in it. Raises ValidationError."""
@@ -90,6 +94,18 @@ def credential_token(credential: Credential) -> str:
         return credential.data.decode()
     except UnicodeDecodeError:
         raise ValidationError("credential", "a credential that is not UTF-8") from None
+
+
+def stated_subject(token: str) -> str:
+    """Whose a token says it is, not verified: the first part, or `sub` of a JWT; empty if nobody's."""
+    parts = token.split(":")
+    if len(parts) == 5:
+        return parts[0]
+    try:
+        subject = _jwt_payload(token).get("sub")
+    except ValidationError:
+        return ""
+    return subject if isinstance(subject, str) else ""
 
 
 def issue_time(token: str) -> float:
@@ -132,6 +148,11 @@ def _seconds(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return seconds if math.isfinite(seconds) else None
+
+
+def _shown(subject: str) -> str:
+    """A subject for the text of an error: one line, and not a long one, whatever a stranger wrote."""
+    return repr(subject if len(subject) <= 80 else subject[:80] + "...") if subject else "nobody"
 
 
 def _public_key(claims: Claims) -> str:

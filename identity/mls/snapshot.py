@@ -32,7 +32,7 @@ from identity.mls.secret_tree import LeafRatchets, Ratchet, SecretTree
 FORMAT = 2
 
 
-class Section(IntEnum):
+class SnapshotSection(IntEnum):
     """The parts of a snapshot. One that is added later may be missing from what was saved before."""
 
     STATE = 1
@@ -51,9 +51,9 @@ class GroupSnapshot:
     def encode(self) -> Secret:
         """The bytes of the snapshot."""
         sections = {
-            Section.STATE: _encode_state(self.state),
-            Section.PAST: _encode_past(self.past, self.state),
-            Section.PROPOSALS: _encode_proposals(self.proposals),
+            SnapshotSection.STATE: _encode_state(self.state),
+            SnapshotSection.PAST: _encode_past(self.past, self.state),
+            SnapshotSection.PROPOSALS: _encode_proposals(self.proposals),
         }
         return Secret(u8(FORMAT) + vector(u8(section) + opaque(data) for section, data in sections.items()))
 
@@ -68,13 +68,13 @@ def _decode(reader: Reader) -> GroupSnapshot:
     if form != FORMAT:
         raise DecodeError(f"snapshot of format {form}, not {FORMAT}")
     sections = dict(reader.vector(lambda r: (r.u8(), r.opaque())))
-    if sections.keys() != set(Section):
+    if sections.keys() != set(SnapshotSection):
         raise DecodeError(f"a snapshot with the sections {sorted(sections)}", offset=reader.position)
-    state = decode_whole(sections[Section.STATE], _decode_state)
+    state = decode_whole(sections[SnapshotSection.STATE], _decode_state)
     return GroupSnapshot(
         state,
-        decode_whole(sections[Section.PAST], lambda r: _decode_past(r, state)),
-        decode_whole(sections[Section.PROPOSALS], lambda r: _decode_proposals(r, state.suite)),
+        decode_whole(sections[SnapshotSection.PAST], lambda r: _decode_past(r, state)),
+        decode_whole(sections[SnapshotSection.PROPOSALS], lambda r: _decode_proposals(r, state.suite)),
     )
 
 

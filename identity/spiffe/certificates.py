@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from identity.authorities import MAX_PEM_BYTES
+from identity.encoding import Malformed
+from identity.files import read_file
 from identity.spiffe.errors import (
     LoadCertificateError,
     LoadPrivateKeyError,
@@ -33,7 +36,7 @@ from identity.spiffe.errors import (
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
-MAX_FILE_BYTES = 4 * 1024 * 1024
+MAX_FILE_BYTES = MAX_PEM_BYTES
 MAX_CHAIN = 16
 MAX_AUTHORITIES = 1024
 
@@ -144,12 +147,8 @@ def private_key_bytes(key: PrivateKey, encoding: Encoding = Encoding.PEM) -> byt
 
 
 def read_bounded(path: str | Path) -> bytes:
-    """The content of a file of at most 4 MiB. Raises OSError, or ValueError if it is larger."""
-    with Path(path).open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise ValueError(f"the file is larger than {MAX_FILE_BYTES} bytes")
-    return data
+    """The content of a regular file of at most 4 MiB. Raises Malformed (ValueError), saying why not."""
+    return read_file(path, max_bytes=MAX_FILE_BYTES).data
 
 
 def load_certificates(
@@ -159,7 +158,7 @@ def load_certificates(
     parse = parse_pem_certificates if encoding == Encoding.PEM else parse_der_certificates
     try:
         data = read_bounded(path)
-    except (OSError, ValueError) as exc:
+    except Malformed as exc:
         raise LoadCertificateError(f"cannot read certificates from {str(path)!r}: {exc}") from exc
     return parse(data, limit=limit)
 
@@ -169,7 +168,7 @@ def load_private_key(path: str | Path, encoding: Encoding = Encoding.PEM) -> Pri
     parse = parse_pem_private_key if encoding == Encoding.PEM else parse_der_private_key
     try:
         data = read_bounded(path)
-    except (OSError, ValueError) as exc:
+    except Malformed as exc:
         raise LoadPrivateKeyError(f"cannot read a private key from {str(path)!r}: {exc}") from exc
     return parse(data)
 

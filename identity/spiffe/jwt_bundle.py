@@ -64,7 +64,7 @@ class JwtBundle:
         """A bundle from a file with a JWK set. Raises ParseJWTBundleError."""
         try:
             data = read_bounded(bundle_path)
-        except (OSError, ValueError) as exc:
+        except Malformed as exc:
             raise ParseJWTBundleError(f"cannot read a bundle from {str(bundle_path)!r}: {exc}") from exc
         return cls.parse(trust_domain, data)
 
@@ -116,6 +116,10 @@ class JwtBundleSet:
     def of(cls, bundle_list: Iterable[JwtBundle]) -> JwtBundleSet:
         """A set of these bundles; of two for one trust domain the later counts."""
         return cls({bundle.trust_domain: bundle for bundle in bundle_list})
+
+    def copy(self) -> JwtBundleSet:
+        """One that can be changed without changing this one; bundles cannot be changed."""
+        return JwtBundleSet(self._bundles)
 
     @property
     def bundles(self) -> set[JwtBundle]:

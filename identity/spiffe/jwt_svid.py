@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from copy import deepcopy
 from typing import Any
 
 from identity.errors import InvalidToken
@@ -53,7 +54,7 @@ class JwtSvid:
         self._spiffe_id = spiffe_id
         self._audience = (audience,) if isinstance(audience, str) else tuple(audience)
         self._expiry = expiry
-        self._claims = dict(claims)
+        self._claims = deepcopy(claims)
         self._token = token
         self._hint = hint
 
@@ -77,8 +78,8 @@ class JwtSvid:
 
     @property
     def claims(self) -> dict[str, Any]:
-        """All claims of the token, a copy."""
-        return dict(self._claims)
+        """All claims of the token, a copy at every depth."""
+        return deepcopy(self._claims)
 
     @property
     def token(self) -> str:

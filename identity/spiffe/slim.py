@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from copy import deepcopy
 from typing import Any
 
 from loguru import logger
@@ -214,6 +214,7 @@ class SpireVerifier(Variant):
         self._source: AsyncJwtSource | None = None
         self._starting: asyncio.Task[None] | None = None
         self._verified: VerifiedTokens[Claims] = VerifiedTokens()
+        self._generation = 0
 
     async def initialize(self) -> None:
         """Open the stream of JWT bundles and await the first. Raises JwtSourceError (AuthError).
@@ -237,7 +238,7 @@ class SpireVerifier(Variant):
         if starting is not None:
             starting.cancel()
             await asyncio.wait([starting])
-        self._verified.clear()
+        self._forget()
         source, self._source = self._source, None
         if source is not None:
             await source.close()
@@ -245,12 +246,17 @@ class SpireVerifier(Variant):
         if client is not None:
             await client.close()
 
+    @property
+    def generation(self) -> int:
+        """Grows whenever the bundles change."""
+        return self._generation
+
     def try_verify(self, token: str, now: float) -> None:
         self._check(token, now)
 
     def try_get_claims(self, token: str, now: float) -> Claims:
-        # Fresh containers: what is remembered must not change in the hands of a caller.
-        return {name: copy(value) for name, value in self._check(token, now).items()}
+        # Fresh containers at every depth: what is remembered must not change in the hands of a caller.
+        return deepcopy(self._check(token, now))
 
     async def verify(self, token: str, now: float) -> None:
         await self._ready()
@@ -269,8 +275,13 @@ class SpireVerifier(Variant):
     async def _start(self) -> None:
         self._client = self._client or self._new_client()
         source = AsyncJwtSource(self._client)
-        source.subscribe_for_updates(self._verified.clear)
+        source.subscribe_for_updates(self._forget)
         self._source = await source.start(self._start_timeout)
+
+    def _forget(self) -> None:
+        """The bundles have changed."""
+        self._verified.clear()
+        self._generation += 1
 
     def _is_open(self) -> bool:
         return self._source is not None and not self._source.is_closed()

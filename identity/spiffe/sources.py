@@ -197,7 +197,7 @@ class AsyncX509Source(_Source[X509Context]):
 
     def get_bundle_for_trust_domain(self, trust_domain: TrustDomain) -> X509Bundle | None:
         """The bundle of a domain, if it is trusted. Raises X509SourceError when closed or revoked."""
-        return self._current().x509_bundle_set.get_bundle_for_trust_domain(trust_domain)
+        return self._current().get_bundle_for_trust_domain(trust_domain)
 
     def _open(self) -> StreamHandle:
         return self._client.stream_x509_contexts(
@@ -250,8 +250,8 @@ class AsyncJwtSource(_Source[JwtBundleSet]):
             raise JwtSourceError(str(exc), code=exc.code) from exc
 
     def get_jwt_bundles(self) -> JwtBundleSet:
-        """All bundles as a set to verify with. Raises JwtSourceError when closed or revoked."""
-        return self._current()
+        """All bundles as a set to verify with, a copy. Raises JwtSourceError when closed or revoked."""
+        return self._current().copy()
 
     @property
     def bundles(self) -> set[JwtBundle]:

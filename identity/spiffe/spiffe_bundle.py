@@ -91,7 +91,7 @@ def parse_bundle_map(document: bytes) -> dict[TrustDomain, SpiffeBundle]:
 def _by_trust_domain(members: Mapping[str, Any]) -> dict[TrustDomain, Any]:
     if len(members) > MAX_TRUST_DOMAINS:
         raise ValueError(f"{len(members)} trust domains are more than {MAX_TRUST_DOMAINS}")
-    domains = {TrustDomain(name): value for name, value in members.items()}
+    domains = {TrustDomain.named(name): value for name, value in members.items()}
     if len(domains) != len(members):
         raise ValueError("one trust domain stands twice")
     return domains

@@ -42,6 +42,16 @@ class TrustDomain:
         _check_trust_domain(id_or_name)
         self._name = id_or_name
 
+    @classmethod
+    def named(cls, name: str) -> TrustDomain:
+        """Take a bare name and no SPIFFE ID. Raises TrustDomainError.
+
+        For maps and settings: an ID with a path would promise there to trust one workload, not all of them.
+        """
+        if isinstance(name, str) and "://" in name:
+            raise TrustDomainError("a trust domain is given by its bare name, such as example.org")
+        return cls(name)
+
     @property
     def name(self) -> str:
         """The bare name, such as `example.org`."""

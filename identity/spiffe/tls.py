@@ -24,7 +24,7 @@ from identity.spiffe.certificates import (
 from identity.spiffe.errors import PySpiffeError, UntrustedX509SvidError, X509SourceError
 from identity.spiffe.sources import AsyncX509Source
 from identity.spiffe.spiffe_id import SpiffeId, TrustDomain
-from identity.spiffe.x509_bundle import X509Bundle, X509BundleSet
+from identity.spiffe.x509_bundle import X509BundleSet, bundles_of_pem
 from identity.spiffe.x509_svid import X509Svid, verify_x509_svid
 from identity.watch import WatchedFile
 
@@ -155,7 +155,7 @@ class FileTls:
 
 def _from_pem(certificate: bytes, key: bytes, bundle: bytes) -> TlsMaterial:
     svid = X509Svid.parse(certificate, key)
-    return _material(svid, X509BundleSet.of([X509Bundle.parse(svid.spiffe_id.trust_domain, bundle)]))
+    return _material(svid, bundles_of_pem(bundle, [svid.spiffe_id.trust_domain]))
 
 
 def _material(svid: X509Svid, bundles: X509BundleSet) -> TlsMaterial:

@@ -54,7 +54,13 @@ class X509Context:
 
     @property
     def x509_bundle_set(self) -> X509BundleSet:
-        return self._bundles
+        """A copy: whom this workload believes is not to be changed by whoever looks."""
+        return self._bundles.copy()
+
+    def get_bundle_for_trust_domain(self, trust_domain: TrustDomain) -> X509Bundle | None:
+        """A copy of the bundle of a domain, if it is trusted."""
+        bundle = self._bundles.get_bundle_for_trust_domain(trust_domain)
+        return bundle.copy() if bundle else None
 
     def __repr__(self) -> str:
         return f"X509Context({', '.join(str(svid.spiffe_id) for svid in self._svids)}; {self._bundles!r})"
@@ -158,10 +164,17 @@ def _x509_bundles(entries: Mapping[str, bytes]) -> X509BundleSet:
 def _by_trust_domain(entries: Mapping[str, bytes]) -> dict[TrustDomain, bytes]:
     """The standard's keys are ids such as `spiffe://example.org`; bare names are understood too."""
     _at_most(MAX_TRUST_DOMAINS, entries, "trust domains")
-    domains = {TrustDomain(name): data for name, data in entries.items()}
+    domains = {_trust_domain(name): data for name, data in entries.items()}
     if len(domains) != len(entries):
         raise ValueError("one trust domain stands twice")
     return domains
+
+
+def _trust_domain(key: str) -> TrustDomain:
+    domain = TrustDomain(key)
+    if key not in (domain.as_spiffe_id(), domain.name):
+        raise ValueError("the key of a bundle is the id of a workload, not of a trust domain")
+    return domain
 
 
 def _first_of_each_hint(svids: list[_Svid]) -> list[_Svid]:

@@ -1,13 +1,19 @@
-"""X.509 bundles: the authorities of trust domains (`identity.md` 6.4, 7)."""
+"""X.509 bundles: the authorities of trust domains (`identity.md` 6.4, 7).
+
+An authority that names a trust domain (`spiffe://example.org` among its names) speaks for that one and no
+other, whatever bundle it stands in. Files in PEM do not say whose authorities they hold: `bundles_of_pem`
+tells by these names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from identity.encoding import Malformed
 from identity.spiffe.certificates import (
     MAX_AUTHORITIES,
     certificate_bytes,
@@ -21,8 +27,9 @@ from identity.spiffe.errors import (
     ParseCertificateError,
     ParseX509BundleError,
     SaveX509BundleError,
+    SpiffeIdError,
 )
-from identity.spiffe.spiffe_id import TrustDomain
+from identity.spiffe.spiffe_id import SCHEME, SpiffeId, TrustDomain
 
 
 class X509Bundle:
@@ -46,6 +53,10 @@ class X509Bundle:
     @property
     def x509_authorities(self) -> frozenset[x509.Certificate]:
         return self._authorities
+
+    def copy(self) -> X509Bundle:
+        """One that can be changed without changing this one."""
+        return X509Bundle(self._trust_domain, self._authorities)
 
     def add_authority(self, x509_authority: x509.Certificate) -> None:
         self._authorities |= {x509_authority}
@@ -79,7 +90,7 @@ class X509Bundle:
         """A bundle from a file. Raises LoadX509BundleError or ParseX509BundleError."""
         try:
             data = read_bounded(bundle_path)
-        except (OSError, ValueError) as exc:
+        except Malformed as exc:
             raise LoadX509BundleError(f"cannot read a bundle from {str(bundle_path)!r}: {exc}") from exc
         return (
             cls.parse(trust_domain, data) if encoding == Encoding.PEM else cls.parse_raw(trust_domain, data)
@@ -121,6 +132,10 @@ class X509BundleSet:
         """A set of these bundles; of two for one trust domain the later counts."""
         return cls({bundle.trust_domain: bundle for bundle in bundle_list})
 
+    def copy(self) -> X509BundleSet:
+        """One that can be changed, its bundles too, without changing this one."""
+        return X509BundleSet.of(bundle.copy() for bundle in self._bundles.values())
+
     @property
     def bundles(self) -> set[X509Bundle]:
         return set(self._bundles.values())
@@ -139,3 +154,54 @@ class X509BundleSet:
 
     def __repr__(self) -> str:
         return f"X509BundleSet({', '.join(sorted(td.name for td in self._bundles))})"
+
+
+def named_domains(authority: x509.Certificate) -> frozenset[str] | None:
+    """The trust domains that an authority names; none for most authorities, None when it cannot be told."""
+    try:
+        names = authority.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return frozenset(SpiffeId(uri).trust_domain.name for uri in uris if uri.lower().startswith(SCHEME))
+    except x509.ExtensionNotFound:
+        return frozenset()
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, SpiffeIdError):
+        return None
+
+
+def speaks_for(authority: x509.Certificate, trust_domain: TrustDomain) -> bool:
+    """Whether an authority of the bundle of `trust_domain` is believed: not if it names another domain."""
+    named = named_domains(authority)
+    return named is not None and named <= {trust_domain.name}
+
+
+def bundles_of_pem(data: bytes, trust_domains: Sequence[TrustDomain]) -> X509BundleSet:
+    """The bundles of `trust_domains` from one PEM text, as spiffe-helper writes it; others are left out.
+
+    Authorities without a name count for the one wanted domain, if nothing in the text speaks of a second.
+    Raises ParseX509BundleError when a domain has no authority in it, or whose one is could not be told.
+    """
+    wanted = ", ".join(domain.name for domain in trust_domains)
+    try:
+        authorities = parse_pem_certificates(data, limit=MAX_AUTHORITIES)
+    except ParseCertificateError as exc:
+        raise ParseX509BundleError(f"X.509 bundle of {wanted}: {exc}") from exc
+    by_name: dict[str, list[x509.Certificate]] = {}
+    nameless: list[x509.Certificate] = []
+    for authority in authorities:
+        named = named_domains(authority)
+        if named is None or len(named) > 1:
+            raise ParseX509BundleError(f"X.509 bundle of {wanted}: an authority's trust domain is unreadable")
+        (by_name.setdefault(next(iter(named)), []) if named else nameless).append(authority)
+    if nameless:
+        others = by_name.keys() - {trust_domains[0].name}
+        if len(trust_domains) > 1 or others:
+            raise ParseX509BundleError(
+                f"X.509 bundle of {wanted}: {len(nameless)} of its authorities name no trust domain, so whom "
+                "they may vouch for cannot be told; give a file with the authorities of one trust domain, or "
+                "have them from the SPIFFE agent"
+            )
+        by_name.setdefault(trust_domains[0].name, []).extend(nameless)
+    for domain in trust_domains:
+        if domain.name not in by_name:
+            raise ParseX509BundleError(f"X.509 bundle of {domain}: no authority of that trust domain in it")
+    return X509BundleSet.of(X509Bundle(domain, by_name[domain.name]) for domain in trust_domains)

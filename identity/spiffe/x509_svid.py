@@ -37,7 +37,7 @@ from identity.spiffe.errors import (
     X509SvidError,
 )
 from identity.spiffe.spiffe_id import SpiffeId
-from identity.spiffe.x509_bundle import X509BundleSet
+from identity.spiffe.x509_bundle import X509BundleSet, speaks_for
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -156,21 +156,22 @@ def verify_x509_svid(
 ) -> SpiffeId:
     """The SPIFFE ID that a peer proved with `chain` (leaf first) at `now` (Unix seconds).
 
-    Only the bundle of the leaf's own trust domain can vouch for it: a federated authority never speaks for
-    another domain. With `expected`, the id must be one of these. Raises X509SvidError or a subclass.
+    Only the bundle of the leaf's own trust domain can vouch for it, and in it only authorities that name no
+    other domain: a federated authority never speaks for another. With `expected`, the id must be one of
+    these. Raises X509SvidError or a subclass.
     """
     spiffe_id = check_chain(chain)
-    bundle = bundles.get_bundle_for_trust_domain(spiffe_id.trust_domain)
-    if bundle is None or not bundle.x509_authorities:
-        raise UntrustedX509SvidError(f"there is no X.509 authority for trust domain {spiffe_id.trust_domain}")
+    domain = spiffe_id.trust_domain
+    bundle = bundles.get_bundle_for_trust_domain(domain)
+    authorities = [one for one in bundle.x509_authorities if speaks_for(one, domain)] if bundle else []
+    if not authorities:
+        raise UntrustedX509SvidError(f"there is no X.509 authority for trust domain {domain}")
     try:
         moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-        policy = PolicyBuilder().store(Store(list(bundle.x509_authorities))).time(moment)
+        policy = PolicyBuilder().store(Store(authorities)).time(moment)
         policy.build_client_verifier().verify(chain[0], list(chain[1:]))
     except (VerificationError, ValueError, OverflowError, OSError) as exc:
-        raise UntrustedX509SvidError(
-            f"no valid path from the leaf to an authority of {spiffe_id.trust_domain}"
-        ) from exc
+        raise UntrustedX509SvidError(f"no valid path from the leaf to an authority of {domain}") from exc
     wanted = frozenset(expected)
     if wanted and spiffe_id not in wanted:
         raise UntrustedX509SvidError(f"the peer is {spiffe_id}, which is not among the expected identities")

@@ -9,12 +9,14 @@ from unittest.mock import ANY
 
 import pytest
 
+from actors.app import effects as app_effects
 from actors.messages import routing, session, wire
 from actors.messages.routing import Congested, Drained, Echo, Reattach
 from actors.messages.wire import GroupAck, Ping
 from actors.record import is_record_class, knows_its_type, record
 from actors.routing import control
 from actors.session import effects
+from actors.session.membership import tasks
 from gateway.http2 import events
 
 
@@ -25,7 +27,7 @@ def records(module: ModuleType) -> Iterator[type]:
 
 
 @pytest.mark.parametrize(
-    "module", [wire, routing, session, effects, control, events], ids=lambda m: m.__name__
+    "module", [wire, routing, session, effects, tasks, app_effects, control, events], ids=lambda m: m.__name__
 )
 def test_every_record_knows_its_type(module: ModuleType) -> None:
     found = list(records(module))

@@ -118,7 +118,7 @@ async def codec(step: str, size: int) -> AsyncIterator[Work]:
 async def http2(size: int) -> AsyncIterator[Work]:
     """A batch from a client's connection to a server's, and what the server says to it."""
     connection = found("gateway.http2.connection:Http2Connection", "gateway.http2.connection:Connection")
-    side = found("gateway.http2.endpoint:Side")
+    side = found("gateway.http2.endpoint:Http2Role", "gateway.http2.endpoint:Side")
     limits = found("gateway.http2.limits:Limits")
     counters = found("gateway.http2.limits:Counters")
     request = found("gateway.http2.headers:request")

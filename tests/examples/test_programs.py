@@ -153,3 +153,26 @@ async def test_errors_are_one_sentence(flags: list[str], code: int, text: str) -
     assert len(line) == 1
     assert text in line[0]
     assert "Traceback" not in said
+
+
+async def test_a_service_outlives_its_clients(node: str) -> None:
+    """Two at once are served; one of them is killed, the other and a third go on."""
+    asking = ("point_to_point.py", "--slim", node, "--remote", "agntcy/demo/service", "--message", "hello")
+    more = ("--iterations", "1000", "--interval", "0.05")
+    async with program("point_to_point.py", "--slim", node, "--local", "agntcy/demo/service") as service:
+        await service.says("waiting for a session")
+        async with (
+            program(*asking, *more, "--local", "agntcy/demo/one") as one,
+            program(*asking, *more, "--local", "agntcy/demo/two") as two,
+        ):
+            await asyncio.gather(one.says("received"), two.says("received"))
+            one.process.kill()
+            for _ in range(3):
+                await two.says("received")
+            async with program(*asking, "--iterations", "1", "--local", "agntcy/demo/three") as three:
+                await three.says("received 'hello from")
+                assert (await three.ended())[0] == 0
+            await two.says("received")
+        assert service.process.returncode is None
+        service.process.terminate()
+        assert (await service.ended())[0] == 0

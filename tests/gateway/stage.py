@@ -40,6 +40,7 @@ from actors.routing.budget import ByteBudget
 from actors.routing.router import Router
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.memory import pair
 from gateway.links.stream import Stream
 from gateway.links.transport import dialler
@@ -305,7 +306,9 @@ class Stage:
 
     def dial(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         if self.transport != "memory":
-            return dialler(config, None, TlsSource(config.tls, Side.CLIENT), 1024 * 1024, ByteBudget())
+            return dialler(
+                config, None, TlsSource(config.tls, Side.CLIENT), 1024 * 1024, ByteBudget(), Counters()
+            )
 
         async def in_memory() -> Stream:
             if not self.up:

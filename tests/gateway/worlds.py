@@ -26,12 +26,13 @@ def name(app: str) -> Name:
 
 
 class World:
-    """Makes applications that can reach each other, and closes them. Data planes are strict."""
+    """Makes applications that can reach each other, and closes them. Data planes are strict unless told."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, strict: bool = True) -> None:
         self.kind = kind
         self.networked = kind == "server"
         self.endpoint = ""
+        self._strict = strict
         self._apps: list[Slim] = []
         self._planes: list[DataPlane] = []
 
@@ -88,6 +89,6 @@ class World:
             await plane.close(0.5)
 
     def _plane(self) -> DataPlane:
-        plane = DataPlane(strict=True)
+        plane = DataPlane(strict=self._strict)
         self._planes.append(plane)
         return plane

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +14,10 @@ from google.protobuf.message import Message
 from gateway.controller.northbound import SERVICE
 from gateway.controller.southbound import PATH
 from gateway.proto import controller_pb2 as pb
+from identity.authorities import MAX_PEM_BYTES
+from identity.encoding import Malformed
 from identity.errors import ConfigError, SlimError
+from identity.files import read_file
 
 
 class CallFailed(SlimError):
@@ -97,9 +99,9 @@ def credentials(basic: str, token_file: str) -> tuple[tuple[str, str], ...]:
 def pem(path: str) -> bytes:
     """The bytes of a file. Raises ConfigError naming it."""
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", field="file") from error
+        return read_file(path, max_bytes=MAX_PEM_BYTES).data
+    except Malformed as error:
+        raise ConfigError(f"cannot read {path}: {error}", field="file") from None
 
 
 message_ids = (f"ctl-{number}" for number in itertools.count(1))

@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
+from gateway.config.document import FILE_BOUND
+from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.files import read_file
 
 KEYS = (
     "server",
@@ -34,10 +37,11 @@ def read() -> dict[str, str]:
     if not file.exists():
         return {}
     try:
-        value: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        content = read_file(file, max_bytes=FILE_BOUND)
+        value: Any = yaml.safe_load(content.data.decode()) or {}
         options = value.get("common_opts") or {}
         return {key: str(options[name]) for key in KEYS if (name := key.replace("-", "_")) in options}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
+    except (Malformed, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise ConfigError(f"{file}: not the settings of ctl: {error}", field="config") from error
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from identity.cloud.aws.arn import Caller, identity_of
 from identity.cloud.aws.credentials import CONTAINER_ENDPOINT, DEFAULT_SESSION_NAME, CredentialChain
-from identity.cloud.aws.imds import DEFAULT_ENDPOINT, Imds
+from identity.cloud.aws.imds import Imds, endpoint_of
 from identity.cloud.cache import Cached
 from identity.cloud.environment import log_to
 from identity.cloud.errors import (
@@ -18,6 +18,7 @@ from identity.cloud.errors import (
     ProviderIdentityUnavailable,
     ProviderNotDetected,
     S2IAMError,
+    UnusableCredentials,
 )
 from identity.cloud.models import (
     CloudIdentity,
@@ -41,7 +42,7 @@ class AWSClient(CloudProviderClient):
     """Identity on AWS: EC2, ECS, EKS, Lambda, or wherever AWS credentials are configured.
 
     `imds_endpoint`, `sts_endpoint` and `container_endpoint` replace the addresses of the services; without
-    them the SDKs' variables AWS_EC2_METADATA_SERVICE_ENDPOINT and AWS_ENDPOINT_URL_STS count, then the
+    them the SDKs' variables AWS_EC2_METADATA_SERVICE_ENDPOINT(_MODE) and AWS_ENDPOINT_URL_STS count, then the
     public addresses.
     """
 
@@ -63,8 +64,7 @@ class AWSClient(CloudProviderClient):
         self._role: str | None = None
         self._imds: Imds | None = None
         if env.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
-            address = imds_endpoint or env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or DEFAULT_ENDPOINT
-            self._imds = Imds(address, clock=clock)
+            self._imds = Imds(imds_endpoint or endpoint_of(env), clock=clock)
         self._chain = CredentialChain(
             env,
             self._imds,
@@ -96,9 +96,11 @@ class AWSClient(CloudProviderClient):
         problem = await self._probe()
         if problem:
             try:
-                credentials = await self._chain.get()
-                caller = await (await self._chain.sts()).caller(credentials)
-            except (S2IAMError, ConfigError) as exc:
+                chain = self._chain.without_instance()
+                caller = await (await chain.sts()).caller(await chain.get())
+            except ConfigError as exc:
+                raise UnusableCredentials(f"{problem}; {exc}", field=exc.field) from None
+            except S2IAMError as exc:
                 raise ProviderNotDetected(f"{problem}; {exc}") from None
             self._log(f"AWS: recognised by credentials of account {caller.account}")
         self._detected = True
@@ -121,7 +123,9 @@ class AWSClient(CloudProviderClient):
             start = await self._chain.get()
             key = (start.access_key_id, session_name)
             credentials, caller = await self._session.get(key, lambda: self._open(start, session_name))
-        except (CloudRequestFailed, ConfigError) as exc:
+        except ConfigError as exc:
+            raise UnusableCredentials(f"no AWS identity: {exc}", field=exc.field) from exc
+        except CloudRequestFailed as exc:
             raise ProviderIdentityUnavailable(f"no AWS identity: {exc}") from exc
         self._log(f"AWS: acting as {caller.arn}")
         headers = CredentialHeaders(

@@ -25,16 +25,28 @@ class RoleSource(NamedTuple):
     session_name: str
 
 
+class WebIdentity(NamedTuple):
+    """A profile that says: become `role_arn`, by the token in `token_file`."""
+
+    role_arn: str
+    token_file: str
+    session_name: str
+
+
+UNSUPPORTED = ("credential_process", "credential_source", "sso_session", "sso_start_url", "login_session")
+"""Settings of profiles that name credentials of another kind than a key, a role or a web identity."""
+
+
 class Profiles(NamedTuple):
     """All profiles of both files, merged; where both set something, the credentials file wins."""
 
     settings: Mapping[str, Mapping[str, str]]
 
     def static_credentials(self, name: str) -> AwsCredentials | None:
-        """The access key written in a profile, if it has one."""
-        found = self.settings.get(name, {})
-        key, secret = found.get("aws_access_key_id", ""), found.get("aws_secret_access_key", "")
-        return AwsCredentials(key, secret, found.get("aws_session_token") or None) if key and secret else None
+        """The access key written in a profile, if it has one. Raises ConfigError for half of one."""
+        return access_key(
+            self.settings.get(name, {}), "aws_access_key_id", "aws_secret_access_key", "aws_session_token"
+        )
 
     def role(self, name: str) -> RoleSource | None:
         """The role that a profile assumes, if it names one with a source profile."""
@@ -48,9 +60,48 @@ class Profiles(NamedTuple):
             found.get("role_session_name", ""),
         )
 
+    def web_identity(self, name: str) -> WebIdentity | None:
+        """The role that a profile assumes by a token in a file, if it names both. Raises ConfigError."""
+        found = self.settings.get(name, {})
+        file, role = found.get("web_identity_token_file", ""), found.get("role_arn", "")
+        if not file:
+            return None
+        if not role:
+            raise ConfigError(
+                f"AWS profile {name!r} has web_identity_token_file without role_arn", field="role_arn"
+            )
+        return WebIdentity(role, file, found.get("role_session_name", ""))
+
+    def check_supported(self, name: str) -> None:
+        """Raise ConfigError for a profile whose credentials are of a kind that cannot be used here.
+
+        To be asked when no other kind was found in it: to go on would act as somebody else.
+        """
+        found = self.settings.get(name, {})
+        for setting in UNSUPPORTED:
+            if found.get(setting):
+                raise ConfigError(
+                    f"AWS profile {name!r} has {setting}, which is not supported", field=setting
+                )
+        if found.get("role_arn"):
+            raise ConfigError(
+                f"AWS profile {name!r} has role_arn without source_profile or web_identity_token_file",
+                field="role_arn",
+            )
+
     def region(self, name: str) -> str:
         """The region of a profile, or an empty text."""
         return self.settings.get(name, {}).get("region", "")
+
+
+def access_key(settings: Mapping[str, str], key: str, secret: str, token: str) -> AwsCredentials | None:
+    """The access key of three settings, if it is there. Raises ConfigError for half of one."""
+    if bool(settings.get(key)) != bool(settings.get(secret)):
+        there, missing = (key, secret) if settings.get(key) else (secret, key)
+        raise ConfigError(f"{there} is set without {missing}", field=missing)
+    if not settings.get(key):
+        return None
+    return AwsCredentials(settings[key], settings[secret], settings.get(token) or None)
 
 
 def load_profiles(environ: Mapping[str, str]) -> Profiles:

@@ -20,7 +20,17 @@ TIMEOUT = 5.0
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
 # A region becomes part of a host name: nothing else may get in there.
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}")
+REGION = re.compile(r"(?:[a-z]{2}|eusc)(?:-[a-z]+)+-[0-9]{1,2}")
+DOMAINS = {
+    "cn": "amazonaws.com.cn",
+    "eusc": "amazonaws.eu",
+    "us-iso": "c2s.ic.gov",
+    "us-isob": "sc2s.sgov.gov",
+    "eu-isoe": "cloud.adc-e.uk",
+    "us-isof": "csp.hci.ic.gov",
+    "eu-isof": "csp.hci.ic.gov",
+}
+"""The domain of services by how the names of regions begin: China, sovereign and isolated ones."""
 
 
 class Sts:
@@ -29,9 +39,10 @@ class Sts:
     def __init__(
         self, region: str, *, endpoint: str | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        if not _REGION.fullmatch(region):
+        if not REGION.fullmatch(region):
             raise ConfigError(f"{region[:40]!r} is not an AWS region such as eu-west-1", field="AWS_REGION")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        first, second = region.split("-")[:2]
+        suffix = DOMAINS.get(first) or DOMAINS.get(f"{first}-{second}") or "amazonaws.com"
         self._region = region
         what = "AWS_ENDPOINT_URL_STS"
         self._url = parse_url(require_private(endpoint or f"https://sts.{region}.{suffix}", what) + "/", what)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from identity.cloud.azure.tokens import Retries, Source, obtain, source_of, token_request
+from identity.cloud.azure.tokens import Source, configured_retries, obtain, source_of, token_request
 from identity.cloud.cache import Cached
 from identity.cloud.claims import text_claim, unverified_claims
-from identity.cloud.environment import is_file, log_to
+from identity.cloud.environment import log_to
 from identity.cloud.errors import (
     AssumeRoleNotSupported,
     CloudRequestFailed,
     ProviderIdentityUnavailable,
     ProviderNotDetected,
+    UnusableCredentials,
 )
 from identity.cloud.models import (
     FORMAT_AZURE_OBJECT_ID,
@@ -28,7 +29,7 @@ from identity.cloud.models import (
     CredentialHeaders,
     Logger,
 )
-from identity.cloud.service import fetch, parse_url
+from identity.cloud.service import Retries, fetch_patiently, parse_url
 from identity.errors import ConfigError
 
 IMDS_ENDPOINT = "http://169.254.169.254"
@@ -72,12 +73,10 @@ class AzureClient(CloudProviderClient):
 
     async def fast_detect(self) -> None:
         found = next((name for name in HINTS if self._environ.get(name)), None)
-        if is_file(self._environ.get("AZURE_FEDERATED_TOKEN_FILE")):
+        if self._environ.get("AZURE_FEDERATED_TOKEN_FILE"):
             found = "AZURE_FEDERATED_TOKEN_FILE"
         if found is None:
-            raise ProviderNotDetected(
-                f"none of {', '.join(HINTS)} is set, and AZURE_FEDERATED_TOKEN_FILE names no file"
-            )
+            raise ProviderNotDetected(f"none of {', '.join(HINTS)} is set, nor AZURE_FEDERATED_TOKEN_FILE")
         self._log(f"Azure: recognised by {found}")
         self._detected = True
 
@@ -134,12 +133,14 @@ class AzureClient(CloudProviderClient):
 
     async def _access_token(self) -> str:
         try:
-            retries = Retries.configured(self._environ)
+            retries = configured_retries(self._environ)
             request = token_request(self._environ, self._imds, self._client_id)
             return await self._token.get(
                 (request.url, self._client_id), lambda: obtain(request, retries, self._clock())
             )
-        except (CloudRequestFailed, ConfigError) as exc:
+        except ConfigError as exc:
+            raise UnusableCredentials(f"no Azure identity: {exc}", field=exc.field) from exc
+        except CloudRequestFailed as exc:
             raise ProviderIdentityUnavailable(f"no Azure identity: {exc}") from exc
 
     async def _compute(self) -> dict[str, Any]:
@@ -152,25 +153,19 @@ class AzureClient(CloudProviderClient):
 
     async def _instance(self, *, attempts: int) -> dict[str, Any]:
         """The `compute` part of instance metadata. Raises CloudRequestFailed."""
-        while True:
-            attempts -= 1
-            try:
-                answer = await fetch(
-                    IMDS_SERVICE,
-                    "GET",
-                    self._imds + "/metadata/instance",
-                    timeout=PROBE_TIMEOUT,
-                    headers={"Metadata": "true"},
-                    params={"api-version": "2021-02-01"},
-                )
-                compute = answer.expect_ok().json().get("compute")
-            except CloudRequestFailed as exc:
-                if attempts > 0 and exc.transient:
-                    continue
-                raise
-            if not isinstance(compute, dict):
-                raise CloudRequestFailed(IMDS_SERVICE, "the answer does not describe an Azure machine")
-            return compute
+        answer = await fetch_patiently(
+            IMDS_SERVICE,
+            "GET",
+            self._imds + "/metadata/instance",
+            retries=Retries(attempts),
+            timeout=PROBE_TIMEOUT,
+            headers={"Metadata": "true"},
+            params={"api-version": "2021-02-01"},
+        )
+        compute = answer.json().get("compute")
+        if not isinstance(compute, dict):
+            raise CloudRequestFailed(IMDS_SERVICE, "the answer does not describe an Azure machine")
+        return compute
 
 
 def _identity(claims: dict[str, Any], subscription: str, location: str) -> CloudIdentity:

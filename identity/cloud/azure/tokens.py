@@ -11,20 +11,18 @@ resource.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 from identity.cloud.claims import expiry_claim, unverified_claims
-from identity.cloud.environment import is_file, read_file
+from identity.cloud.environment import read_file
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.service import fetch, require_private
+from identity.cloud.service import Retries, fetch_patiently, require_private
 from identity.errors import ConfigError
-from identity.renewal import backoff
 
 RESOURCE = "https://management.azure.com/"
 AUTHORITY = "https://login.microsoftonline.com"
@@ -34,7 +32,15 @@ TIMEOUT = 5.0
 
 RETRIES = "S2IAM_AZURE_MI_RETRIES"
 BACKOFF = "S2IAM_AZURE_MI_BACKOFF_MS"
-LONGEST_BACKOFF = 1.6
+
+SEVERAL = "a machine with several identities needs AZURE_CLIENT_ID, the client id of the one to use"
+UNSUPPORTED = {
+    "AZURE_CLIENT_CERTIFICATE_PATH": "a service principal with a certificate",
+    "AZURE_PASSWORD": "a user with a password",
+    "IDENTITY_SERVER_THUMBPRINT": "the identity of Service Fabric",
+    "IMDS_ENDPOINT": "the identity of Azure Arc",
+}
+"""Settings of the SDKs that name an identity of another kind than those above."""
 
 _TENANT = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
@@ -61,32 +67,42 @@ class TokenRequest:
     timeout: float = TIMEOUT
 
 
-class Retries(NamedTuple):
-    """How often to ask, and how long to wait in between: `first` seconds, doubled up to LONGEST_BACKOFF."""
-
-    attempts: int = 6
-    first: float = 0.05
-
-    @classmethod
-    def configured(cls, environ: Mapping[str, str]) -> Retries:
-        """From S2IAM_AZURE_MI_RETRIES (1..20) and S2IAM_AZURE_MI_BACKOFF_MS (0..1600). Raises ConfigError."""
-        return cls(_number(environ, RETRIES, 6, 1, 20), _number(environ, BACKOFF, 50, 0, 1600) / 1000)
-
-    def waits(self) -> Iterator[float]:
-        """The pauses between the attempts, in seconds."""
-        return (backoff(n, self.first, LONGEST_BACKOFF) for n in range(1, self.attempts))
+def configured_retries(environ: Mapping[str, str]) -> Retries:
+    """From S2IAM_AZURE_MI_RETRIES (1..20) and S2IAM_AZURE_MI_BACKOFF_MS (0..1600). Raises ConfigError."""
+    return Retries(_number(environ, RETRIES, 6, 1, 20), _number(environ, BACKOFF, 50, 0, 1600) / 1000)
 
 
 def source_of(environ: Mapping[str, str]) -> Source:
-    """Which source the environment configures."""
-    if environ.get("AZURE_CLIENT_ID") and environ.get("AZURE_TENANT_ID"):
-        if environ.get("AZURE_CLIENT_SECRET"):
-            return Source.SERVICE_PRINCIPAL
-        if is_file(environ.get("AZURE_FEDERATED_TOKEN_FILE")):
-            return Source.WORKLOAD_IDENTITY
-    if environ.get("IDENTITY_ENDPOINT") and environ.get("IDENTITY_HEADER"):
+    """Which source the environment configures.
+
+    Raises ConfigError naming a setting that is incomplete, or of a kind that is not supported here.
+    """
+    for name, source in (
+        ("AZURE_CLIENT_SECRET", Source.SERVICE_PRINCIPAL),
+        ("AZURE_FEDERATED_TOKEN_FILE", Source.WORKLOAD_IDENTITY),
+    ):
+        if environ.get(name):
+            _with(environ, name, "AZURE_TENANT_ID", "AZURE_CLIENT_ID")
+            return source
+    for name, what in UNSUPPORTED.items():
+        if environ.get(name):
+            raise ConfigError(f"{name} is set: {what} is not supported", field=name)
+    if environ.get("IDENTITY_ENDPOINT"):
+        _with(environ, "IDENTITY_ENDPOINT", "IDENTITY_HEADER")
         return Source.APP_SERVICE
+    if environ.get("MSI_ENDPOINT"):
+        raise ConfigError(
+            "MSI_ENDPOINT is set without IDENTITY_ENDPOINT: its older protocol is not supported",
+            field="MSI_ENDPOINT",
+        )
     return Source.VIRTUAL_MACHINE
+
+
+def _with(environ: Mapping[str, str], name: str, *needed: str) -> None:
+    """Raise ConfigError unless what a setting needs beside it is there."""
+    for other in needed:
+        if not environ.get(other):
+            raise ConfigError(f"{name} is set without {other}", field=other)
 
 
 def token_request(environ: Mapping[str, str], imds_endpoint: str, client_id: str | None) -> TokenRequest:
@@ -104,7 +120,7 @@ def token_request(environ: Mapping[str, str], imds_endpoint: str, client_id: str
             return TokenRequest(
                 "the App Service identity endpoint",
                 "GET",
-                require_private(environ["IDENTITY_ENDPOINT"], "IDENTITY_ENDPOINT"),
+                _private(environ, "IDENTITY_ENDPOINT"),
                 headers={"X-IDENTITY-HEADER": environ["IDENTITY_HEADER"]},
                 params=_query("2019-08-01", client_id),
             )
@@ -122,28 +138,27 @@ def token_request(environ: Mapping[str, str], imds_endpoint: str, client_id: str
 async def obtain(request: TokenRequest, retries: Retries, now: float) -> tuple[str, float | None]:
     """Send a request and give (access token, expiry in Unix seconds or None).
 
-    Throttling, server errors and broken connections are tried again; everything else is final.
-    Raises CloudRequestFailed.
+    Tried again as `fetch_patiently` says. Raises CloudRequestFailed.
     """
-    waits = retries.waits()
-    while True:
-        try:
-            answer = await fetch(
-                request.service,
-                request.method,
-                request.url,
-                timeout=request.timeout,
-                headers=request.headers,
-                params=request.params,
-                body=request.body,
-            )
-            token = answer.expect_ok().member("access_token")
-            return token, expiry(answer.json(), token, now)
-        except CloudRequestFailed as exc:
-            wait = next(waits, None) if exc.transient else None
-            if wait is None:
-                raise
-            await asyncio.sleep(wait)
+    try:
+        answer = await fetch_patiently(
+            request.service,
+            request.method,
+            request.url,
+            retries=retries,
+            timeout=request.timeout,
+            headers=request.headers,
+            params=request.params,
+            body=request.body,
+        )
+    except CloudRequestFailed as exc:
+        if exc.status == 400 and request.params and "client_id" not in request.params:
+            raise CloudRequestFailed(
+                request.service, f"{exc.problem}; {SEVERAL}", status=exc.status, code=exc.code
+            ) from exc
+        raise
+    token = answer.member("access_token")
+    return token, expiry(answer.json(), token, now)
 
 
 def expiry(document: Mapping[str, Any], token: str, now: float) -> float | None:
@@ -173,6 +188,12 @@ def _login(environ: Mapping[str, str], client_id: str | None, proof: Mapping[str
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         body=urlencode(form).encode(),
     )
+
+
+def _private(environ: Mapping[str, str], name: str) -> str:
+    """A URL to which a secret may be sent, as it stands in the environment: a slash at its end counts."""
+    require_private(environ[name], name)
+    return environ[name]
 
 
 def _query(version: str, client_id: str | None) -> dict[str, str]:

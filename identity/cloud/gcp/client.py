@@ -17,9 +17,12 @@ from identity.cloud.errors import (
     CloudRequestFailed,
     ProviderIdentityUnavailable,
     ProviderNotDetected,
+    UnusableCredentials,
 )
+from identity.cloud.gcp.credentials import VARIABLE, load_credentials
+from identity.cloud.gcp.external_account import ExternalAccount
 from identity.cloud.gcp.metadata import DEFAULT_ENDPOINT, Metadata
-from identity.cloud.gcp.service_account import VARIABLE, ServiceAccount, load_service_account
+from identity.cloud.gcp.service_account import ServiceAccount
 from identity.cloud.models import (
     FORMAT_GCP_SA_EMAIL,
     FORMAT_GCP_SA_UNIQUE_ID,
@@ -43,11 +46,11 @@ _EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+|[0-9]+")
 
 
 class GCPClient(CloudProviderClient):
-    """Identity on Google Cloud: the metadata server, or a service account's key file.
+    """Identity on Google Cloud: the metadata server, a service account's key file, or an external account.
 
     `metadata_endpoint` and `iam_endpoint` replace the addresses of the services; without the first the SDKs'
-    variable GCE_METADATA_HOST counts. GOOGLE_APPLICATION_CREDENTIALS with a service account's key goes before
-    the metadata server.
+    variable GCE_METADATA_HOST counts. what GOOGLE_APPLICATION_CREDENTIALS names goes before the metadata
+    server.
     """
 
     def __init__(
@@ -90,16 +93,18 @@ class GCPClient(CloudProviderClient):
         self._detected = True
 
     async def detect(self) -> None:
-        """Recognise Google Cloud by a service account's key file, else by the metadata server."""
+        """Recognise Google Cloud by named credentials, else by the metadata server."""
         if self._detected:
             return
         try:
-            if account := self._service_account():
-                self._log(f"GCP: recognised by the key of {account.email}")
+            if account := self._account():
+                self._log(f"GCP: recognised by the credentials of {account.email}")
             else:
                 await self._metadata.probe()
                 self._log("GCP: recognised by the metadata server")
-        except (CloudRequestFailed, ConfigError) as exc:
+        except ConfigError as exc:
+            raise UnusableCredentials(str(exc), field=exc.field) from None
+        except CloudRequestFailed as exc:
             raise ProviderNotDetected(str(exc)) from None
         self._detected = True
 
@@ -123,16 +128,20 @@ class GCPClient(CloudProviderClient):
             raise ProviderNotDetected("GCP was not detected: await detect() first")
         audience = (additional_params or {}).get("audience") or AUDIENCE
         try:
-            account = self._service_account()
+            account = self._account()
             key = (account.email if account else None, audience)
             token = await self._token.get(key, lambda: self._fetch(account, audience))
-        except (CloudRequestFailed, ConfigError) as exc:
+        except ConfigError as exc:
+            raise UnusableCredentials(f"no GCP identity: {exc}", field=exc.field) from exc
+        except CloudRequestFailed as exc:
             raise ProviderIdentityUnavailable(f"no GCP identity: {exc}") from exc
         identity = self._identity(token, "" if account else await self._metadata.region())
         self._log(f"GCP: acting as {identity.identifier}")
         return CredentialHeaders({"Authorization": f"Bearer {token}"}), identity
 
-    async def _fetch(self, account: ServiceAccount | None, audience: str) -> tuple[str, float | None]:
+    async def _fetch(
+        self, account: ServiceAccount | ExternalAccount | None, audience: str
+    ) -> tuple[str, float | None]:
         source = account or self._metadata
         if self._impersonated:
             bearer, _ = await source.access_token()
@@ -171,9 +180,10 @@ class GCPClient(CloudProviderClient):
             candidates=candidates,
         )
 
-    def _service_account(self) -> ServiceAccount | None:
+    def _account(self) -> ServiceAccount | ExternalAccount | None:
+        """The named credentials, if any are named. Raises ConfigError."""
         path = self._environ.get(VARIABLE)
-        return load_service_account(path, self._clock) if path else None
+        return load_credentials(path, self._clock) if path else None
 
     def _names_external_account(self) -> bool:
         path = self._environ.get(VARIABLE)

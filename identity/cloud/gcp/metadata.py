@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from identity.cloud.errors import CloudRequestFailed
-from identity.cloud.service import ServiceAnswer, fetch, parse_url
+from identity.cloud.service import ServiceAnswer, fetch_patiently, parse_url
 
 SERVICE = "the GCP metadata server"
 DEFAULT_ENDPOINT = "http://169.254.169.254"
 TIMEOUT = 5.0
 PROBE_TIMEOUT = 10.0
 FLAVOR = {"Metadata-Flavor": "Google"}
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ACCOUNT = "instance/service-accounts/default/"
 
 
@@ -26,7 +27,7 @@ class Metadata:
 
     async def probe(self) -> None:
         """Find out whether the server is there. Raises CloudRequestFailed."""
-        await self._get("instance/id", timeout=PROBE_TIMEOUT)
+        await self._get("instance/id", timeout=PROBE_TIMEOUT, probe=True)
 
     async def identity_token(self, audience: str) -> str:
         """A Google-signed identity token for `audience`. Raises CloudRequestFailed."""
@@ -48,10 +49,15 @@ class Metadata:
         return region if "-" in region and letter else ""
 
     async def _get(
-        self, path: str, params: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        probe: bool = False,
     ) -> ServiceAnswer:
-        answer = await fetch(
-            SERVICE, "GET", self._base + path, timeout=timeout, headers=FLAVOR, params=params
+        answer = await fetch_patiently(
+            SERVICE, "GET", self._base + path, probe=probe, timeout=timeout, headers=FLAVOR, params=params
         )
         if answer.headers.get("Metadata-Flavor") != "Google":
             raise CloudRequestFailed(
@@ -59,7 +65,7 @@ class Metadata:
                 f"answered {answer.status} without Metadata-Flavor: Google, so it is somebody else",
                 status=answer.status,
             )
-        return answer.expect_ok()
+        return answer
 
 
 def lifetime(document: Mapping[str, Any]) -> float:

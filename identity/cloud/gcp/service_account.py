@@ -6,8 +6,9 @@ The file's key signs a short assertion, and Google's token endpoint gives an ide
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 import jwt
@@ -15,17 +16,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from identity.cloud.environment import read_file
-from identity.cloud.gcp.metadata import lifetime
-from identity.cloud.service import ServiceAnswer, fetch, parse_object, require_private
+from identity.cloud.gcp.metadata import SCOPE, lifetime
+from identity.cloud.service import ServiceAnswer, fetch, require_private
 from identity.errors import ConfigError
 
 SERVICE = "Google's token endpoint"
 TIMEOUT = 5.0
-VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 ASSERTION_LIFETIME = 3600
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +71,11 @@ class ServiceAccount:
         return answer.expect_ok()
 
 
-def load_service_account(path: str, clock: Callable[[], float]) -> ServiceAccount | None:
-    """The service account of a credentials file, or None when the file is of another type.
+def service_account(document: Mapping[str, Any], path: str, clock: Callable[[], float]) -> ServiceAccount:
+    """The service account that a credentials document describes.
 
-    Raises ConfigError for a file that cannot be read or is broken; the text quotes nothing of it.
+    Raises ConfigError for a broken one; the text quotes nothing of it.
     """
-    document = parse_object(read_file(path, VARIABLE))
-    if document is None:
-        raise ConfigError(f"{VARIABLE} names {path}, which is not a JSON object", field=VARIABLE)
-    if document.get("type") != "service_account":
-        return None
     texts = {}
     for name in ("client_email", "private_key_id", "private_key", "token_uri"):
         if not isinstance(value := document.get(name), str) or not value:

@@ -174,6 +174,7 @@ class Player:
             time.time,
             random.Random(self.connection).randrange,
             world.tasks,
+            world.system.telemetry,
         )
         self.app = world.system.spawn(AppActor, self.name, self.connection, collaborators, settings)
         self.inbox = Inbox(world.system)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from actors.app.admission import KNOWN_TOKENS, TOKEN_TRUST, Admission
+from actors.app.admission import KNOWN_TOKENS, TOKEN_TRUST, Admission, TokenVerified
+from actors.app.effects import Dropped, Released, VerificationNeeded
+from actors.app.turn import AppTurn
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from identity.errors import InvalidToken
+from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing
 
 ME, BOB, CAROL = (Name("o", "n", name, id) for id, name in enumerate(("me", "bob", "carol"), 1))
@@ -20,15 +22,42 @@ class Verifier:
             raise self.answers[token]
 
 
+class Door:
+    """An Admission, and what came of its turns."""
+
+    def __init__(self, parked: int) -> None:
+        self.verifier = Verifier()
+        self.admission = Admission(self.verifier, parked=parked)  # type: ignore[arg-type]
+        self.turn = AppTurn()
+
+    def admits(self, message: SessionMessage, now: float) -> bool:
+        self.turn.wall = now
+        return self.admission.admits(message, self.turn)
+
+    def fetched(self, token: str, error: SlimError | None = None) -> list[int]:
+        turn = AppTurn(wall=100.0)
+        self.admission.handle(TokenVerified(token, error), turn)
+        self.turn.effects += turn.effects
+        return [effect.message.message_id for effect in turn.effects if isinstance(effect, Released)]
+
+    @property
+    def fetching(self) -> list[int]:
+        return [e.message.message_id for e in self.turn.effects if isinstance(e, VerificationNeeded)]
+
+    @property
+    def dropped(self) -> list[Dropped]:
+        return [effect for effect in self.turn.effects if isinstance(effect, Dropped)]
+
+
 def message(source: Name, id: int, token: str = "good") -> SessionMessage:
     return SessionMessage(
         source, ME, SessionKind.POINT_TO_POINT, MessageType.MSG, 5, id, Payload(), identity=token
     )
 
 
-def admission(parked: int = 10) -> tuple[Admission, Verifier]:
-    verifier = Verifier()
-    return Admission(verifier, parked=parked), verifier  # type: ignore[arg-type]
+def admission(parked: int = 10) -> tuple[Door, Verifier]:
+    door = Door(parked)
+    return door, door.verifier
 
 
 def test_a_token_is_not_verified_again_for_a_moment() -> None:
@@ -44,47 +73,49 @@ def test_a_bad_token_costs_the_message_and_is_not_shown() -> None:
     door, verifier = admission()
     verifier.answers["s3cret"] = InvalidToken("wrong signature")
     assert not door.admits(message(BOB, 1, "s3cret"), 100.0)
-    assert door.unverified == 1
-    assert "wrong signature" in door.refused[0].reason
-    assert "s3cret" not in door.refused[0].reason
+    assert door.admission.counts.unverified == 1
+    assert "wrong signature" in door.dropped[0].reason
+    assert "s3cret" not in door.dropped[0].reason
 
 
 def test_what_must_wait_keeps_its_order_and_holds_up_nobody_else() -> None:
     door, verifier = admission()
     verifier.answers["far"] = KeysMissing()
     assert not door.admits(message(BOB, 1, "far"), 100.0)
-    assert not door.admits(message(BOB, 2, "good"), 100.0)
+    assert not door.admits(message(BOB, 2, "far"), 100.0)
     assert door.admits(message(CAROL, 1), 100.0)
-    assert [m.message_id for m in door.fetching] == [1]
-    assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [1, 2]
-    assert door.parked == 0
+    assert door.fetching == [1]
+    del verifier.answers["far"]
+    assert door.fetched("far") == [1, 2]
+    assert door.admission.parked == 0
 
 
-def test_a_second_unknown_key_is_fetched_in_its_turn() -> None:
+def test_each_token_is_fetched_for_itself() -> None:
     door, verifier = admission()
     verifier.answers = {"far": KeysMissing(), "farther": KeysMissing()}
-    for id, token in ((1, "far"), (2, "farther"), (3, "good")):
+    for id, token in ((1, "far"), (2, "farther"), (3, "farther")):
         door.admits(message(BOB, id, token), 100.0)
-    assert door.fetched(BOB, InvalidToken("no"), 100.0) == []
-    assert [m.message_id for m in door.fetching] == [1, 2]
-    assert (door.parked, door.unverified) == (2, 1)
-    assert [m.message_id for m in door.fetched(BOB, None, 100.0)] == [2, 3]
+    assert door.fetching == [1, 2]
+    assert door.fetched("far", InvalidToken("no")) == []
+    assert (door.admission.parked, door.admission.counts.unverified) == (2, 1)
+    del verifier.answers["farther"]
+    assert door.fetched("farther") == [2, 3]
 
 
 def test_parking_is_bounded() -> None:
-    door, verifier = admission(parked=3)
-    verifier.answers["far"] = KeysMissing()
-    for id in range(5):
-        door.admits(message(BOB, id, "far"), 100.0)
-        door.admits(message(CAROL, id, "far"), 100.0)
-    assert (door.parked, door.overflowed) == (3, 7)
+    door, verifier = admission(parked=8)
+    for number in range(20):
+        verifier.answers[f"far {number}"] = KeysMissing()
+        for id in range(2):
+            door.admits(message(BOB, id, f"far {number}")._replace(connection=number), 100.0)
+    assert (door.admission.parked, door.admission.counts.parking_overflowed) == (8, 32)
 
 
 def test_the_memory_of_tokens_is_bounded() -> None:
     door, _ = admission()
     for number in range(2 * KNOWN_TOKENS + 1):
         door.admits(message(BOB, 1, f"token {number}"), 100.0)
-    assert len(door._verified) <= KNOWN_TOKENS
+    assert len(door.admission._verified) <= KNOWN_TOKENS
 
 
 def test_only_the_first_refusal_of_a_source_is_alarming() -> None:
@@ -92,4 +123,4 @@ def test_only_the_first_refusal_of_a_source_is_alarming() -> None:
     verifier.answers["bad"] = InvalidToken("wrong signature")
     for source in (BOB, BOB, CAROL):
         door.admits(message(source, 1, "bad"), 100.0)
-    assert [refused.alarming for refused in door.refused] == [True, False, True]
+    assert [refused.alarming for refused in door.dropped] == [True, False, True]

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
-from actors.app.invitations import SESSION_IDS, TOMBSTONE_TIME, TOMBSTONES, Invitation, Invitations
+from actors.app.effects import Invitation
+from actors.app.invitations import SESSION_IDS, TOMBSTONE_TIME, TOMBSTONES, Invitations
+from actors.app.turn import AppTurn
+from actors.messages.session import SessionGone
 from actors.messages.wire import (
     DiscoveryReply,
     DiscoveryRequest,
@@ -26,6 +30,13 @@ def application(*, mls: bool = True, backlog: int = 2) -> Invitations:
     return Invitations(ME, random.Random(1).randrange, mls=mls, backlog=backlog)
 
 
+def decide(app: Invitations, event: SessionMessage, now: float) -> Any:
+    """The one effect of an event, if it has one."""
+    turn = AppTurn(now)
+    app.handle(event, turn)
+    return next(iter(turn.effects), None)
+
+
 def message(kind: MessageType, content: object, to: Name = ME, type: SessionKind = P2P) -> SessionMessage:
     return SessionMessage(ALICE, to, type, kind, 5, 6, content, connection=3)  # type: ignore[arg-type]
 
@@ -33,23 +44,23 @@ def message(kind: MessageType, content: object, to: Name = ME, type: SessionKind
 def test_discovery_is_answered_for_every_own_name_under_the_own_id() -> None:
     app, alias = application(), Name("o", "n", "alias")
     request = message(MessageType.DISCOVERY_REQUEST, DiscoveryRequest(), alias)
-    assert app.unclaimed(request, 0) is None
+    assert decide(app, request, 0) is None
     app.take_name(alias)
     app.take_name(alias)
-    reply = app.unclaimed(request, 0)
+    reply = decide(app, request, 0)
     assert isinstance(reply, SessionMessage)
     assert (reply.source, reply.destination) == (alias.with_id(1), ALICE)
     assert (reply.kind, reply.content) == (MessageType.DISCOVERY_REPLY, DiscoveryReply())
     assert (reply.session_id, reply.message_id, reply.connection, reply.session_type) == (5, 6, 3, P2P)
     app.give_up_name(alias)
-    assert app.unclaimed(request, 0) is not None
+    assert decide(app, request, 0) is not None
     app.give_up_name(alias)
-    assert app.unclaimed(request, 0) is None
+    assert decide(app, request, 0) is None
 
 
 def test_an_invitation_carries_the_sessions_configuration() -> None:
     join = message(MessageType.JOIN_REQUEST, JoinRequest(True, TimerSettings(2.5, 3), ROOM), type=GROUP)
-    decision = application().unclaimed(join._replace(metadata={"a": "b"}), 0)
+    decision = decide(application(), join._replace(metadata={"a": "b"}), 0)
     assert isinstance(decision, Invitation)
     assert decision.destination == ROOM.without_id()
     config = decision.config
@@ -58,7 +69,7 @@ def test_an_invitation_carries_the_sessions_configuration() -> None:
 
 
 def test_point_to_point_the_initiator_is_the_destination() -> None:
-    decision = application().unclaimed(message(MessageType.JOIN_REQUEST, JoinRequest()), 0)
+    decision = decide(application(), message(MessageType.JOIN_REQUEST, JoinRequest()), 0)
     assert isinstance(decision, Invitation)
     assert decision.destination == ALICE
     assert not decision.config.reliable
@@ -66,7 +77,7 @@ def test_point_to_point_the_initiator_is_the_destination() -> None:
 
 def test_invitations_that_cannot_be_taken_are_refused_with_a_reason() -> None:
     def reason(app: Invitations, request: JoinRequest, type: SessionKind = P2P) -> str:
-        decision = app.unclaimed(message(MessageType.JOIN_REQUEST, request, type=type), 0)
+        decision = decide(app, message(MessageType.JOIN_REQUEST, request, type=type), 0)
         assert isinstance(decision, Refused)
         return decision.reason
 
@@ -80,28 +91,37 @@ def test_invitations_that_cannot_be_taken_are_refused_with_a_reason() -> None:
 
 def test_others_invitations_are_not_ours() -> None:
     join = message(MessageType.JOIN_REQUEST, JoinRequest(), Name("o", "n", "other", 1))
-    assert application().unclaimed(join, 0) is None
+    assert decide(application(), join, 0) is None
 
 
 def test_a_tombstone_answers_the_same_request_of_the_same_peer_for_a_while() -> None:
     app = application()
     close = message(MessageType.GROUP_CLOSE, GroupClose(()))
     farewell = SessionMessage(ME, ALICE, P2P, MessageType.GROUP_ACK, 5, 6, GroupAck())
-    assert app.unclaimed(close, 0) is None
-    app.gone(5, (farewell,), 10.0)
-    assert app.unclaimed(close, 11.0) == farewell._replace(connection=3)
-    assert app.unclaimed(close._replace(message_id=7), 11.0) is None
-    assert app.unclaimed(close._replace(source=ROOM), 11.0) is None
-    assert app.unclaimed(close, 10.0 + TOMBSTONE_TIME) is None
-    assert app.unclaimed(close, 11.0) is None
+    assert decide(app, close, 0) is None
+    app.handle(SessionGone(5, (farewell,)), AppTurn(10.0))
+    assert decide(app, close, 11.0) == farewell._replace(connection=3)
+    assert decide(app, close._replace(message_id=7), 11.0) is None
+    assert decide(app, close._replace(source=ROOM), 11.0) is None
+    assert decide(app, close, 10.0 + TOMBSTONE_TIME) is None
+    assert decide(app, close, 11.0) is None
 
 
 def test_tombstones_are_bounded() -> None:
     app = application()
     farewell = SessionMessage(ME, ALICE, P2P, MessageType.GROUP_ACK, 5, 6, GroupAck())
     for session_id in range(TOMBSTONES + 10):
-        app.gone(session_id, (farewell,), 0.0)
+        app.handle(SessionGone(session_id, (farewell,)), AppTurn(0.0))
     assert len(app._tombstones._farewells) == TOMBSTONES
+    assert app.counts.tombstones_dropped == 10
+
+
+def test_a_tombstone_whose_time_was_over_is_not_counted() -> None:
+    app = application()
+    farewell = SessionMessage(ME, ALICE, P2P, MessageType.GROUP_ACK, 5, 6, GroupAck())
+    for session_id in range(TOMBSTONES + 10):
+        app.handle(SessionGone(session_id, (farewell,)), AppTurn(session_id * TOMBSTONE_TIME))
+    assert app.counts.tombstones_dropped == 0
 
 
 def test_session_ids_are_free_and_below_the_reserved_ones() -> None:
@@ -111,5 +131,5 @@ def test_session_ids_are_free_and_below_the_reserved_ones() -> None:
 
 
 def test_everything_else_is_dropped() -> None:
-    assert application().unclaimed(message(MessageType.MSG, Payload()), 0) is None
-    assert application().unclaimed(message(MessageType.JOIN_REQUEST, Payload()), 0) is None
+    assert decide(application(), message(MessageType.MSG, Payload()), 0) is None
+    assert decide(application(), message(MessageType.JOIN_REQUEST, Payload()), 0) is None

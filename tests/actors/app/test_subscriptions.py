@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from actors.app.effects import Subscribed
 from actors.app.subscriptions import Subscriptions
+from actors.app.turn import AppTurn
 from actors.errors import SessionError, SlimTimeout
 from actors.messages.wire import SubscriptionAck
 from actors.names import Name
@@ -50,27 +52,31 @@ def test_channels_belong_to_their_session_and_carry_no_identity() -> None:
 
 
 def test_answers_find_who_waits() -> None:
-    made = subscriptions()
+    made, turn = subscriptions(), AppTurn(100.0)
     good, bad = made.name(ALIAS, 3, ""), made.channel(5, ROOM, 3)
-    made.await_answer(good, 7, "inbox", 100.0)
-    made.await_answer(bad, None, "session", 100.0)
-    outcome = made.acknowledged(SubscriptionAck(good.subscription_id, True))
-    assert outcome is not None
-    assert (outcome[0].handle, outcome[0].asker, outcome[1]) == (7, "inbox", None)
-    outcome = made.acknowledged(SubscriptionAck(bad.subscription_id, False, "no such connection"))
-    assert outcome is not None
-    assert outcome[0].name == ROOM
-    assert "no such connection" in str(outcome[1])
-    assert made.acknowledged(SubscriptionAck(bad.subscription_id, True)) is None
+    made.await_answer(good, 7, "inbox", turn)
+    made.await_answer(bad, None, "session", turn)
+    made.handle(SubscriptionAck(good.subscription_id, True), turn)
+    made.handle(SubscriptionAck(bad.subscription_id, False, "no such connection"), turn)
+    made.handle(SubscriptionAck(bad.subscription_id, True), turn)
+    first, second = turn.effects
+    assert isinstance(first, Subscribed)
+    assert (first.awaited.handle, first.awaited.asker, first.error) == (7, "inbox", None)
+    assert isinstance(second, Subscribed)
+    assert second.awaited.name == ROOM
+    assert "no such connection" in str(second.error)
     assert made.next_deadline() is None
 
 
 def test_nobody_waits_forever() -> None:
-    made = subscriptions()
-    made.await_answer(made.name(ALIAS, 3, ""), 7, "inbox", 100.0)
+    made, turn = subscriptions(), AppTurn(100.0)
+    made.await_answer(made.name(ALIAS, 3, ""), 7, "inbox", turn)
     assert made.next_deadline() == 110.0
-    assert made.expire(109.9) == []
-    ((awaited, error),) = made.expire(110.0)
-    assert awaited.handle == 7
-    assert isinstance(error, SlimTimeout)
-    assert "timed out" in str(error)
+    made.expire(turn.at(109.9, 0.0))
+    assert turn.effects == []
+    made.expire(turn.at(110.0, 0.0))
+    (late,) = turn.effects
+    assert isinstance(late, Subscribed)
+    assert late.awaited.handle == 7
+    assert isinstance(late.error, SlimTimeout)
+    assert "timed out" in str(late.error)

@@ -18,7 +18,7 @@ from actors.controller.reconciler import (
     Item,
     Reconciler,
 )
-from actors.controller.turn import Respond, Save, ToNode, Turn
+from actors.controller.turn import ControllerTurn, Respond, Save, ToNode
 from actors.messages.controller import Configure, Configured, ItemOutcome, Refusal
 
 NODE, WHERE = "n", "http://x:1"
@@ -41,7 +41,7 @@ class Stage:
 
     def turn(self, act: Any = None) -> None:
         """Do something and what follows from it, until nothing is to be done now."""
-        turn = Turn(self.now)
+        turn = ControllerTurn(self.now)
         if act is not None:
             act(turn)
         self.core.advance(turn)

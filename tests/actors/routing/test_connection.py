@@ -300,6 +300,8 @@ async def test_out_of_patience_data_is_dropped_until_it_drains(stage: Stage) -> 
     stage.now = 0.05
     await stage.tell(stage.forward(data(b"dropped"), data(b"control")._replace(control=True)))
     assert [frame.body for frame in stage.link.sent] == [b"kept", b"control"]
+    figures = (await stage.system.ask(stage.address, Status(), 5.0)).figures
+    assert [one["dropped"] for one in figures.values()] == [1]
     stage.link.backlog = 0
     await stage.tell(LinkDrained(), stage.forward(data(b"again")))
     assert stage.link.sent[-1].body == b"again"

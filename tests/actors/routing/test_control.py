@@ -184,6 +184,7 @@ def test_lost_connections_are_remembered_up_to_a_bound(core: Core, monkeypatch: 
         core.asked(index, subscribe(id=index))
         core.do(Detach(index), 0)
     assert core.status()["lost_connections"] == 2
+    assert core.status()["forgotten"] == 3
 
 
 def test_what_is_remembered_of_lost_connections_is_bounded(
@@ -197,6 +198,7 @@ def test_what_is_remembered_of_lost_connections_is_bounded(
         core.asked(index, subscribe(BOB, id=2))
         core.do(Detach(index), 0)
     assert core.status()["lost_connections"] == 2
+    assert core.status()["forgotten"] == 3
 
 
 @pytest.mark.parametrize("other", [ALICE, BOB, BOB.with_id(3)], ids=["name", "subscription id", "instance"])

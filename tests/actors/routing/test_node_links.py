@@ -25,7 +25,8 @@ class Node:
 
     def __init__(self, id: str, boot: int) -> None:
         self.introduction = Introduction(Role.NODE, id, boot)
-        self.core = RouteControl(own=self.introduction)
+        self.core = RouteControl()
+        self.core.introduce(self.introduction)
         self.ends: dict[int, tuple[Node, int]] = {}
         """By connection, the other end of node links."""
         self.edges: list[int] = []

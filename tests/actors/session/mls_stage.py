@@ -35,6 +35,14 @@ class MlsPlayer(Player):
         assert isinstance(self.crypto, MlsSession)
         return self.crypto
 
+    @property
+    def complained_of(self) -> set[Name]:
+        """Whose clear text is no news any more."""
+        assert self.core is not None
+        encryption = self.core._conversation.encryption
+        assert encryption is not None
+        return encryption._clear_text
+
     def opens(self, blob: bytes, source: Name) -> bytes:
         return self.mls.decrypt(source, blob)
 

@@ -7,10 +7,13 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.app.invitations import Invitation, Invitations
+from actors.app.effects import Invitation
+from actors.app.invitations import Invitations
+from actors.app.turn import AppTurn
 from actors.errors import NoRoute
 from actors.messages.session import (
     AppSettings,
+    BeginSession,
     Bind,
     Bound,
     CloseSession,
@@ -39,13 +42,12 @@ from actors.messages.session import (
 )
 from actors.messages.wire import DiscoveryRequest, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.controlled import ControlledModerator
 from actors.session.conversation import Setting
+from actors.session.core import SessionCore, controlled_moderator, moderator, participant
 from actors.session.crypto import Addition, Computing, Crypto, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration
+from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 
 P2P, GROUP = SessionKind.POINT_TO_POINT, SessionKind.MULTICAST
@@ -164,7 +166,7 @@ class Player:
         self.settings = settings
         self.draw = random.Random(id).randrange
         self.invitations = Invitations(self.name, self.draw, mls=mls, backlog=settings.backlog)
-        self.core: Moderator | Participant | None = None
+        self.core: SessionCore | None = None
         self.crypto: FakeCrypto | None = None
         self.make_crypto: Callable[[], Crypto] = lambda: FakeCrypto(self.name)
         self.token: Callable[[dict[str, Any]], str] = lambda claims: f"token of {self.name}"
@@ -187,9 +189,8 @@ class Player:
     def create(
         self, destination: Name, config: SessionConfig, handle: int = 0, session_id: int = 7
     ) -> Player:
-        core = Moderator(self._setting(session_id, config), destination, handle, self.stage.now)
-        self.core = core
-        self._perform(core.start(self.stage.now))
+        self.core = moderator(self._setting(session_id, config), destination, handle, self.stage.now)
+        self.event(BeginSession())
         return self
 
     def publish(self, *blobs: bytes, handle: int | None = None, **more: Any) -> None:
@@ -206,7 +207,9 @@ class Player:
 
     def event(self, event: Any) -> None:
         assert self.core is not None
-        self._perform(self.core.handle(event, self.stage.now))
+        turn = Turn(self.stage.now)
+        self.core.handle(event, turn)
+        self._perform(turn.effects)
 
     # What a network does to it.
 
@@ -216,7 +219,9 @@ class Player:
         if known and not asks:
             self.event(Received((message,)))
             return
-        decision = self.invitations.unclaimed(message, self.stage.now)
+        turn = AppTurn(self.stage.now)
+        self.invitations.handle(message, turn)
+        decision = next(iter(turn.effects), None)
         if isinstance(decision, SessionMessage):
             self._perform([decision])
         elif isinstance(decision, Refused):
@@ -224,16 +229,18 @@ class Player:
         elif isinstance(decision, Invitation):
             setting = self._setting(message.session_id, decision.config)
             if decision.leads:
-                self.core = ControlledModerator(setting, decision.destination, message, self.stage.now)
-                self._perform(self.core.start(self.stage.now))
+                self.core = controlled_moderator(setting, decision.destination, message, self.stage.now)
+                self.event(BeginSession())
             else:
-                self.core = Participant(setting, decision.destination, message, self.stage.now)
+                self.core = participant(setting, decision.destination, message, self.stage.now)
                 self.event(Received((message,)))
 
-    def tick(self) -> None:
+    def expire(self) -> None:
         deadline = self.core.next_deadline() if self.core is not None else None
         if self.core is not None and deadline is not None and deadline <= self.stage.now:
-            self._perform(self.core.tick(self.stage.now))
+            turn = Turn(self.stage.now)
+            self.core.expire(turn)
+            self._perform(turn.effects)
 
     # What it shows.
 
@@ -297,7 +304,7 @@ class Player:
                 case SessionEnded():
                     self.ended = effect
                 case SessionGone():
-                    self.invitations.gone(effect.session_id, effect.farewells, self.stage.now)
+                    self.invitations.handle(effect, AppTurn(self.stage.now))
                     for members in self.stage.channels.values():
                         members.pop(self, None)
                 case MemberJoined() | MemberLeft() | EpochChanged():
@@ -395,7 +402,7 @@ class Stage:
                 break
             self.now = max(self.now, due)
             for player in self.players:
-                player.tick()
+                player.expire()
             self.transfer()
             if not deadlines:
                 break

@@ -6,8 +6,8 @@ import json
 
 from actors.messages.session import CredentialGranted, EpochChanged
 from actors.messages.wire import GroupAdd, GroupRemove, GroupWelcome, JoinReply, JoinRequest, MessageType
-from actors.session.conversation import CREDENTIAL_PATIENCE
 from actors.session.crypto import CommitOrder
+from actors.session.encryption import CREDENTIAL_PATIENCE
 from identity.errors import CryptoError
 from tests.actors.session.stage import ROOM, Player, Stage, group, make_group, make_pair
 

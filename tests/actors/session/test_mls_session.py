@@ -227,10 +227,14 @@ def test_who_wrote_clear_text_and_went_is_forgotten(stage: MlsStage) -> None:
     )
     for player in (alice, bob):
         player.receive(message._replace(destination=player.name))
-        assert player.core._clear_text == {carol.name}
+        assert player.complained_of == {carol.name}
     alice.remove(carol.name.without_id())
     stage.transfer()
-    assert alice.core._clear_text == bob.core._clear_text == set()
+    assert (
+        alice.core._conversation.encryption._clear_text
+        == bob.core._conversation.encryption._clear_text
+        == set()
+    )
 
 
 def test_only_the_moderator_commits(stage: MlsStage) -> None:
@@ -335,7 +339,8 @@ def test_an_expired_token_does_not_enter(stage: MlsStage) -> None:
     alice.invite(late.name.without_id(), handle=20)
     stage.transfer()
     [failure] = alice.failed
-    assert "token is refused" in str(failure.error)
+    assert "the token of 'org/default/late_1002'" in str(failure.error)
+    assert "is refused: " in str(failure.error)
     agree(alice, bob)
 
 

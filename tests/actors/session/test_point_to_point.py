@@ -26,8 +26,9 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
-from actors.session.conversation import WINDOW
+from actors.session.data_path import WINDOW
 from actors.session.peers import PeerGeneration
+from actors.session.turn import Turn
 from tests.actors.session.stage import Player, Stage, make_pair, p2p
 
 
@@ -379,5 +380,5 @@ def test_no_kind_and_content_harm_the_cores(stage: Stage, kind: MessageType) -> 
         assert player.core is not None
         for content in contents:
             message = other.sent[-1]._replace(kind=kind, content=content, message_id=rng.randrange(2**32))
-            player.core.handle(Received((message,)), stage.now)
-            player.core.tick(stage.now + 1)
+            player.core.handle(Received((message,)), Turn(stage.now))
+            player.core.expire(Turn(stage.now + 1))

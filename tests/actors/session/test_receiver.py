@@ -5,8 +5,18 @@ import pytest
 from actors.errors import MessageLost
 from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.receiver import DIRECT_KNOWN, HELD, HELD_BYTES, INBOX_BYTES, REORDER, DataReceiver
+from actors.session.receiver import (
+    DIRECT_KNOWN,
+    HELD,
+    HELD_BYTES,
+    INBOX_BYTES,
+    REORDER,
+    DataReceiver,
+    Open,
+)
+from actors.session.retry import ResendPolicy
 from actors.session.serial import MASK
+from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
@@ -19,12 +29,17 @@ class Ear:
     """A receiver and what came out of it."""
 
     def __init__(
-        self, *, space: int = 100_000, reliable: bool = True, from_start: bool = True, open: object = None
+        self,
+        *,
+        space: int = 100_000,
+        reliable: bool = True,
+        from_start: bool = True,
+        open: Open | None = None,
     ) -> None:
-        timers = {"interval": 1.0, "max_retries": 1} if reliable else {}
-        self.receiver = DataReceiver(ME, GROUP, 7, space=space, open=open, **timers)  # type: ignore[arg-type]
+        policy = ResendPolicy(1.0, 1) if reliable else None
+        self.receiver = DataReceiver(ME, GROUP, 7, space=space, policy=policy, open=open)
+        self.turn = Turn()
         self.receiver.admit(BOB, from_start=from_start)
-        self.out: list[SessionMessage] = []
 
     def hear(self, *ids: int, kind: MessageType = MSG, source: Name = BOB, **fields: object) -> Ear:
         for id in ids:
@@ -32,15 +47,16 @@ class Ear:
             message = SessionMessage(source, ME, GROUP, kind, 7, id, Payload("", b"%d" % id), connection=4)
             message = message._replace(**fields)
             take = self.receiver.message if kind is MSG else self.receiver.reply
-            take(message, 0.0, self.out)
+            take(message, self.turn)
         return self
 
     def expire(self, now: float) -> Ear:
-        self.receiver.expire(now, self.out)
+        self.turn.now = now
+        self.receiver.expire(self.turn)
         return self
 
     def taken(self, count: int) -> Ear:
-        self.receiver.taken(count, self.out)
+        self.receiver.taken(count, self.turn)
         return self
 
     @property
@@ -49,7 +65,11 @@ class Ear:
 
     @property
     def items(self) -> list[SessionMessage | SlimError]:
-        return self.receiver.items
+        return self.turn.items
+
+    @property
+    def out(self) -> list[SessionMessage]:
+        return [effect for effect in self.turn.effects if isinstance(effect, SessionMessage)]
 
     def sent(self, kind: MessageType) -> list[int]:
         return [message.message_id for message in self.out if message.kind is kind]
@@ -226,10 +246,10 @@ def test_order_survives_a_hole_that_is_filled_while_there_is_no_room() -> None:
 # Encryption.
 
 
-def decrypt_once() -> object:
+def decrypt_once() -> Open:
     seen: set[int] = set()
 
-    def open(message: SessionMessage) -> Payload:
+    def open(message: SessionMessage, _: Turn) -> Payload:
         if message.message_id in seen or message.message_id == 66:
             raise CryptoError("no")
         seen.add(message.message_id)

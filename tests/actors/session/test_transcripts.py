@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from actors.app.invitations import Invitation, Invitations
+from actors.app.effects import Invitation
+from actors.app.invitations import Invitations
+from actors.app.turn import AppTurn
 from actors.messages.session import (
     AppSettings,
+    BeginSession,
     Bind,
     Bound,
     CloseSession,
@@ -48,11 +51,11 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.conversation import Setting
+from actors.session.core import SessionCore, moderator, participant
 from actors.session.crypto import Addition, Computing
-from actors.session.moderator import Moderator
-from actors.session.participant import Participant
 from actors.session.peers import PeerGeneration
 from actors.session.serial import DIRECT_FIRST
+from actors.session.turn import Turn
 from gateway.codec import InboundParser, WireCodec
 from identity.errors import CryptoError
 from tests.transcripts import FOLDER, V1, rows
@@ -169,7 +172,7 @@ class Replay:
         self.heard: list[SessionMessage] = []
         self.started: set[tuple[MessageType, int]] = set()
         self.ids = self._drawn_ids()
-        self.core: Moderator | Participant | None = None
+        self.core: SessionCore | None = None
         self.invitations = Invitations(self.local, self.draw, mls=True, backlog=9)
         self.delivered: list[SessionMessage] = []
 
@@ -199,11 +202,13 @@ class Replay:
         if core is not None and not core.ended and message.kind is not K.DISCOVERY_REQUEST:
             self._event(Received((message,)))
             return
-        decision = self.invitations.unclaimed(message, self.now)
+        turn = AppTurn(self.now)
+        self.invitations.handle(message, turn)
+        decision = next(iter(turn.effects), None)
         if isinstance(decision, SessionMessage):
             self.produced.append(decision)
         elif isinstance(decision, Invitation):
-            self.core = Participant(self._setting(decision.config), decision.destination, message, self.now)
+            self.core = participant(self._setting(decision.config), decision.destination, message, self.now)
             self._event(Received((message,)))
 
     def _expect(self, message: SessionMessage) -> None:
@@ -221,7 +226,9 @@ class Replay:
                 return
             self.now = deadline
             assert self.core is not None
-            self._perform(self.core.tick(self.now))
+            turn = Turn(self.now)
+            self.core.expire(turn)
+            self._perform(turn.effects)
 
     @staticmethod
     def _count(messages: list[SessionMessage], like: SessionMessage) -> int:
@@ -256,12 +263,12 @@ class Replay:
         if joins:
             join = joins[0].content
             assert isinstance(join, JoinRequest)
-            timers, mls, metadata = join.timer_settings, join.enable_mls, joins[0].metadata
+            timers, mls, metadata = join.timer_settings, join.mls, joins[0].metadata
             interval, retries = timers if timers is not None else (None, None)
             destination = join.channel or destination
         config = SessionConfig(message.session_type, interval, retries, mls, metadata)
-        self.core = Moderator(self._setting(config), destination, 0, self.now)
-        self._perform(self.core.start(self.now))
+        self.core = moderator(self._setting(config), destination, 0, self.now)
+        self._event(BeginSession())
 
     def _setting(self, config: SessionConfig) -> Setting:
         crypto = Recorded(self.said, self.app, opens_clear=self.old) if config.mls else None
@@ -272,7 +279,9 @@ class Replay:
 
     def _event(self, event: Any) -> None:
         if self.core is not None:
-            self._perform(self.core.handle(event, self.now))
+            turn = Turn(self.now)
+            self.core.handle(event, turn)
+            self._perform(turn.effects)
 
     def _perform(self, effects: Any) -> None:
         for effect in effects:

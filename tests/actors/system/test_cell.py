@@ -536,3 +536,94 @@ async def test_capabilities_can_be_changed_and_asked_for(system: LoopSystem) -> 
     await system.idle()
     assert sorted(diary) == sorted(["Make", "Get", "ChildActorExited", "tuple", "(1, 'big')"])
     assert "gpu" not in system.capabilities
+
+
+class Sharer(LoopActor):
+    """Shares its turn with another actor, and notes when the other one is done."""
+
+    def __init__(self, child: ActorAddress, notes: list[Any]) -> None:
+        self._child = child
+        self._notes = notes
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        if isinstance(message, Say):
+            self.share(self._child, message)
+            self._notes.append(("shared", message.text))
+        else:
+            self._notes.append(message)
+
+
+class Listener(LoopActor):
+    """Notes what it is told; fails on request, and asks for more when told to."""
+
+    def __init__(self, notes: list[Any]) -> None:
+        self._notes = notes
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
+        if isinstance(message, Say):
+            if message.text == "fail":
+                raise RuntimeError
+            self._notes.append(("heard", message.text))
+            if message.text == "again":
+                self.send(sender, Say("later"))
+
+
+async def test_a_shared_message_is_handled_within_the_turn(system: LoopSystem) -> None:
+    notes: list[Any] = []
+    child = system.spawn(Listener, notes)
+    parent = system.spawn(Sharer, child, notes)
+    for text in ("one", "two"):
+        system.tell(parent, Say(text))
+    await system.idle()
+    assert notes == [("heard", "one"), ("shared", "one"), ("heard", "two"), ("shared", "two")]
+    status = system.status(child)
+    assert status is not None
+    assert (status.handled, status.depth) == (2, 0)
+
+
+async def test_a_shared_message_overtakes_nothing(system: LoopSystem) -> None:
+    notes: list[Any] = []
+    child = system.spawn(Listener, notes)
+    parent = system.spawn(Sharer, child, notes)
+    system.tell(parent, Say("second"))
+    system.tell(child, Say("first"))
+    await system.idle()
+    assert notes == [("shared", "second"), ("heard", "first"), ("heard", "second")]
+
+
+async def test_what_an_actor_sends_in_a_shared_turn_takes_its_own(system: LoopSystem) -> None:
+    notes: list[Any] = []
+    child = system.spawn(Listener, notes)
+    parent = system.spawn(Sharer, child, notes)
+    system.tell(parent, Say("again"))
+    await system.idle()
+    assert notes == [("heard", "again"), ("shared", "again"), ("heard", "later"), ("shared", "later")]
+
+
+async def test_a_failure_in_a_shared_turn_is_the_failing_actors_own(system: LoopSystem) -> None:
+    notes: list[Any] = []
+    child = system.spawn(Listener, notes)
+    parent = system.spawn(Sharer, child, notes)
+    for text in ("fail", "next"):
+        system.tell(parent, Say(text))
+    await system.idle()
+    poisoned = [note for note in notes if isinstance(note, PoisonMessage)]
+    assert [note for note in notes if note not in poisoned] == [
+        ("shared", "fail"),
+        ("heard", "next"),
+        ("shared", "next"),
+    ]
+    assert len(poisoned) == 1
+    assert system.failures == 2
+
+
+async def test_a_turn_is_not_shared_with_an_actor_that_is_gone(system: LoopSystem) -> None:
+    notes: list[Any] = []
+    child = system.spawn(Listener, notes)
+    parent = system.spawn(Sharer, child, notes)
+    system.tell(child, ActorExitRequest())
+    await system.idle()
+    system.tell(parent, Say("one"))
+    await system.idle()
+    assert notes == [("shared", "one")]
+    assert system.dead_letters == 1

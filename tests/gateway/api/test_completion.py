@@ -73,3 +73,25 @@ def test_repr(handle: CompletionHandle, shown: str) -> None:
 )
 def test_seconds(given: timedelta | float | None, expected: float | None) -> None:
     assert seconds(given) == expected
+
+
+async def test_whoever_wants_to_know_of_failures_is_told_once() -> None:
+    told: list[BaseException] = []
+    error = SlimTimeout("late")
+    handle = CompletionHandle()
+    handle.when_failed(told.append)
+    waiting = asyncio.ensure_future(handle.wait())
+    await asyncio.sleep(0)
+    handle.finish(error)
+    handle.finish(None)
+    with pytest.raises(SlimTimeout):
+        await waiting
+    assert told == [error]
+    handle.when_failed(told.append)
+    assert told == [error, error]
+    done = CompletionHandle.completed()
+    done.when_failed(told.append)
+    good = CompletionHandle()
+    good.when_failed(told.append)
+    good.finish()
+    assert told == [error, error]

@@ -3,89 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
-CALLBOARD = str(Path(sys.executable).with_name("callboard"))
+from tests.gateway.cli.processes import CALLBOARD, WAIT, Command, running
+
+NOWHERE = "http://127.0.0.1:1"
 SECRET = "a-shared-secret-of-more-than-32-bytes"
-WAIT = 20.0
 
 Lines = tuple[str, ...]
-
-
-class Command:
-    """`callboard` in a process of its own, its output kept as it comes."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [CALLBOARD, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            env={k: v for k, v in os.environ.items() if not k.startswith("SLIM_")}
-            | {"PYTHONUNBUFFERED": "1"},
-        )
-        self._text = {"out": "", "err": ""}
-        self._news = threading.Condition()
-        self._readers = [
-            threading.Thread(target=self._read, args=(stream, which), daemon=True)
-            for stream, which in ((self.process.stdout, "out"), (self.process.stderr, "err"))
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    @property
-    def out(self) -> str:
-        return self._text["out"]
-
-    @property
-    def err(self) -> str:
-        return self._text["err"]
-
-    def say(self, line: str) -> None:
-        """Type a line."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Wait until what it printed, on either stream, matches."""
-        with self._news:
-            found = self._news.wait_for(lambda: self._search(pattern) or self._over(), WAIT)
-        assert isinstance(found, re.Match), f"no {pattern!r} in:\n{self.out}{self.err}"
-        return found
-
-    def end(self) -> int:
-        """Wait for its end: the exit code."""
-        code = self.process.wait(WAIT)
-        for reader in self._readers:
-            reader.join(WAIT)
-        assert "Traceback" not in self.err
-        return code
-
-    def _search(self, pattern: str) -> re.Match[str] | None:
-        return re.search(pattern, self.out) or re.search(pattern, self.err)
-
-    def _over(self) -> bool:
-        return not any(reader.is_alive() for reader in self._readers)
-
-    def _read(self, stream, which: str) -> None:
-        for line in stream:
-            with self._news:
-                self._text[which] += line
-                self._news.notify_all()
-        with self._news:
-            self._news.notify_all()
 
 
 @pytest.fixture
@@ -93,20 +23,10 @@ def run() -> Iterator:
     """Starts commands; all are gone after the test."""
     with ExitStack() as stack:
 
-        def start(*arguments: str) -> Command:
-            return stack.enter_context(running(*arguments))
+        def start(*arguments: str, **environ: str) -> Command:
+            return stack.enter_context(running(*arguments, **environ))
 
         yield start
-
-
-@contextmanager
-def running(*arguments: str) -> Iterator[Command]:
-    command = Command(*arguments)
-    try:
-        yield command
-    finally:
-        command.process.kill()
-        command.process.wait(WAIT)
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +84,51 @@ def test_chat(run, node: str) -> None:
     assert lead.end() == 0
     ann.until("the group was closed")
     assert ann.end() == 0
+
+
+def test_a_guest_that_does_not_come_and_one_that_leaves(run, node: str) -> None:
+    """The others talk on."""
+    ann, bob = run("chat", *who("ann", node)), run("chat", *who("ben", node))
+    for member in (ann, bob):
+        member.until("waiting to be invited")
+    lead = run(
+        "chat", *who("lead", node), "--channel", "org/cli/room", "--timeout", "0.2", "--retries", "3",
+        *(word for guest in ("nobody", "ann", "ben") for word in ("--invite", f"org/cli/{guest}")),
+    )  # fmt: skip
+    lead.until("-- org/cli/nobody does not come: ")
+    lead.until("-- org/cli/ben joined")
+    ann.until("-- in org/cli/room")
+    ann.say("")
+    assert ann.end() == 0
+    lead.until(r"-- org/cli/ann left")
+    lead.say("still here")
+    bob.until("org/cli/lead: still here")
+    lead.say("")
+    assert lead.end() == 0
+
+
+def test_a_listener_outlives_killed_clients(run, node: str) -> None:
+    listening = run("listen", *who("tough", node), "--echo")
+    listening.until("-- listening")
+    for _ in range(2):
+        killed = run(
+            "send", *who("brief", node), "--to", "org/cli/tough", "--count", "100000", "--wait-reply", "x"
+        )
+        killed.until("x\n")
+        killed.process.kill()
+    sending = run("send", *who("alice", node), "--to", "org/cli/tough", "--wait-reply", "hello")
+    assert (sending.end(), sending.out) == (0, "hello\n")
+    assert listening.process.poll() is None
+
+
+def test_a_listener_may_demand_mls(run, node: str) -> None:
+    listening = run("listen", *who("shy", node), "--enable-mls", "--count", "1")
+    listening.until("-- listening")
+    to = ("--to", "org/cli/shy", "--timeout", "0.2", "--retries", "2")
+    assert run("send", *who("alice", node), *to, "in clear").end() == 1
+    assert run("send", *who("alice", node), *to, "--enable-mls", "in secret").end() == 0
+    assert listening.end() == 0
+    assert listening.out == "org/cli/alice: in secret\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -264,6 +229,35 @@ USAGE: dict[str, tuple[Lines, str]] = {
         ("chat", "--name", "a/b/c", "--shared-secret", SECRET, "--invite", "a/b/d"),
         "--invite needs --channel",
     ),
+    "times of who does not open the session": (
+        ("chat", "--name", "a/b/c", "--shared-secret", SECRET, "--retries", "3"),
+        "--retries does nothing without --channel",
+    ),
+    "best effort with retries": (
+        (
+            "send",
+            "--name",
+            "a/b/c",
+            "--shared-secret",
+            SECRET,
+            "--connect",
+            NOWHERE,
+            "--to",
+            "a/b/d",
+            "--best-effort",
+            "--retries=3",
+            "x",
+        ),
+        "--retries does nothing with --best-effort",
+    ),
+    "times of a listener": (
+        ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--timeout", "3"),
+        "unrecognized arguments: --timeout 3",
+    ),
+    "an audience of a shared secret": (
+        ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--audience", "a"),
+        "--audience does nothing beside --shared-secret",
+    ),
     "no command": ((), "the following arguments are required: COMMAND"),
     "no such command": (("begin",), "invalid choice: 'begin'"),
 }
@@ -294,6 +288,14 @@ def test_a_mistake_as_a_process(run) -> None:
     assert command.err == (
         "callboard: say how to listen: --insecure for no TLS, or --tls-cert FILE and --tls-key FILE\n"
     )
+
+
+def test_variables_that_do_nothing_are_no_mistake(run, node: str) -> None:
+    """They are for all commands of an environment."""
+    listening = run("listen", *who("bob", node), SLIM_RETRIES="3", SLIM_AUDIENCE="a", SLIM_TIMEOUT="0.5")
+    listening.until("-- listening")
+    listening.process.terminate()
+    assert listening.end() == 0
 
 
 def test_a_port_that_is_taken(run, node: str) -> None:

@@ -109,7 +109,7 @@ async def test_settings_are_remembered_and_kept_private(tmp_path: Path) -> None:
         ),
         (
             "northbound: {auth: {users: {a: {password: '${env:NOT_SET_HERE}'}}}}",
-            "${env:NOT_SET_HERE}: not set",
+            "line 1: the environment variable NOT_SET_HERE is not set",
         ),
         ("a: [", "not YAML"),
     ],

@@ -169,7 +169,7 @@ def test_what_is_no_token_is_said_in_one_line(run, nonsense: str) -> None:
         (["mint", "--key", "/absent", "--subject", "a"], "/absent"),
         (["mint", "--key", "/absent", "--algorithm", "none", "--subject", "a"], "--algorithm: one of"),
         (["mint", "--shared-secret", SECRET, "--subject", "a", "--claim", "x"], "NAME=VALUE"),
-        (["verify", "x", "--jwks", "/absent"], "no such file"),
+        (["verify", "x", "--jwks", "/absent"], "No such file"),
         (["verify", "x", "--spire-socket-path", "tcp:no"], "tcp"),
     ],
 )

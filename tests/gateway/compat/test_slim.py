@@ -18,7 +18,7 @@ from actors.errors import (
 )
 from gateway import ConfigError
 from gateway import compat as slim_bindings
-from gateway.compat.slim import Conversation, Slim, older
+from gateway.compat.slim import OlderSession, Slim, older
 from gateway.node.data_plane import DataPlane
 from tests.gateway.worlds import World, identity, name
 
@@ -268,7 +268,7 @@ async def test_applications_of_one_process_connect_to_one_node() -> None:
 
 
 def test_a_conversation_chooses_the_session_by_peer() -> None:
-    conversation = Conversation(1, RELIABLE)
+    conversation = OlderSession(1, RELIABLE)
     assert conversation.open_session(name("bob")) is None
     assert not conversation.over
 

@@ -52,7 +52,8 @@ def test_an_allowance() -> None:
 
 
 def test_counters_and_their_snapshot() -> None:
-    counters = Counters(messages_sent=5)
+    counters = Counters()
+    counters.messages_sent = 5
     counters.refuse("x")
     before = counters.snapshot()
     counters.refuse("x")

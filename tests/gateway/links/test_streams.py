@@ -11,6 +11,7 @@ import pytest
 from actors.errors import ConnectionLost
 from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
 from gateway.links.memory import pair
 from gateway.links.stream import Stream, StreamStatus
 from gateway.links.transport import Server, dialler, listener
@@ -75,7 +76,7 @@ class Network:
         config |= self._options
         source = TlsSource(ServerConfig.read(config).tls, Side.SERVER)
         self.server = listener(
-            ServerConfig.read(config), self.accepted.put_nowait, self, source, HIGH, ByteBudget()
+            ServerConfig.read(config), self.accepted.put_nowait, self, source, HIGH, ByteBudget(), Counters()
         )
         self.endpoint = "http://" + await self.server.start()
 
@@ -93,7 +94,7 @@ class Network:
 
     def dialler(self, **options: Any) -> Callable[[], Awaitable[Stream]]:
         config = ClientConfig.read({"endpoint": self.endpoint, "transport": self.transport, **options})
-        return dialler(config, None, TlsSource(config.tls, Side.CLIENT), HIGH, ByteBudget())
+        return dialler(config, None, TlsSource(config.tls, Side.CLIENT), HIGH, ByteBudget(), Counters())
 
     async def streams(self, **options: Any) -> tuple[Stream, Stream]:
         """The dialling and the accepting end of a stream, neither started."""

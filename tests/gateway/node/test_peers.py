@@ -154,10 +154,11 @@ async def test_a_lost_peers_names_go_and_come_back_with_it(clique: Clique) -> No
     await knows(one, BOB, 1)
     for link in list(two._links.values()):
         link.reset("cut")
-    await knows(one, BOB, 0)
-    await knows(one, BOB, 1)
-    peers = (await one.status())["routes"]["peers"]["node 1"]
+    async with asyncio.timeout(10):
+        while (peers := (await one.status())["routes"]["peers"]["node 1"])["returns"] == 0:
+            pass
     assert (peers["losses"], peers["returns"]) == (1, 1)
+    await knows(one, BOB, 1)
     await clique.linked(clique.nodes)
     sender = Local(one)
     sender.publish(BOB, b"back")
@@ -253,6 +254,7 @@ def test_identities_of_a_certificate_are_its_names() -> None:
     assert "a certificate of a known peer" in policy.refusal(other, NODE)
     assert "from loopback only" in PeerPolicy().refusal(known, NODE)
     assert PeerPolicy().refusal(other, NODE) == ""
+    assert PeerPolicy(loopback=False).refusal(other, NODE) == "this node takes no peers"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ async def test_a_listener_says_which_file_it_cannot_use(transport: str, tmp_path
     other = HostAuthority().issue().write(tmp_path, "other")[1]
     for bad, text in (
         ({"cert": cert, "key": str(tmp_path / "absent")}, "tls.source.key: cannot read"),
-        ({"cert": key, "key": key}, "tls.source.cert: .* holds no PEM certificate"),
+        ({"cert": key, "key": key}, "tls.source.cert: .* no PEM certificate in it"),
         ({"cert": cert, "key": other}, "certificate and key do not belong together"),
     ):
         with pytest.raises(ConfigError, match=text):

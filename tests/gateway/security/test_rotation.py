@@ -47,7 +47,7 @@ async def talking(alice: PAIR, bob: PAIR) -> AsyncIterator[tuple[Session, Sessio
         await asyncio.gather(*(plane.close(1.0) for plane in planes))
 
 
-class Conversation:
+class Dialogue:
     """Messages one after the other from alice to bob, each answered, until told to stop."""
 
     def __init__(self, alice: Session, bob: Session) -> None:
@@ -131,7 +131,7 @@ async def test_the_agent_rotates_every_second(seconds: int) -> None:
                 await provider.initialize()
             verifiers = [IdentityVerifier.Spire(agent.path) for _ in range(2)]
             async with talking(*zip(providers, verifiers, strict=True)) as (one, two):
-                talk = Conversation(one, two)
+                talk = Dialogue(one, two)
                 running = asyncio.create_task(talk.run())
                 for number in range(2, seconds + 2):
                     await asyncio.sleep(1.0)
@@ -194,7 +194,7 @@ async def test_a_replaced_token_file(tmp_path: Path) -> None:
 async def through_a_rotation(pairs: list[PAIR], rotate: Callable[[], object]) -> None:
     """A conversation goes on while identities are replaced, and its session hears of it."""
     async with talking(*pairs) as (one, two):
-        talk = Conversation(one, two)
+        talk = Dialogue(one, two)
         running = asyncio.create_task(talk.run())
         await talk.answers(5)
         rotate()

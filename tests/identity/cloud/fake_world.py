@@ -43,6 +43,7 @@ RESOURCE_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/team-west-europe/pr
 MANAGEMENT = "https://management.azure.com/"
 AUDIENCE = "https://authsvc.singlestore.com"
 ISSUER = "https://auth.test"
+POOL = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/somebody"
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 """Signs for everybody in this world, and is the service account's key: what differs is the issuer."""
@@ -202,6 +203,8 @@ class FakeWorld:
             ("", "/ecs/", self._ecs),
             ("", "/v1/projects/-/serviceAccounts/", self._iam_credentials),
             ("", "/google/token", self._google_token),
+            ("", "/google/sts", self._google_sts),
+            ("", "/foreign/token", self._foreign_token),
             ("", "/msi/token", self._app_service),
             ("", f"/{TENANT}/oauth2/v2.0/token", self._azure_login),
             ("", "/auth/iam/", self._auth_server),
@@ -338,8 +341,12 @@ class FakeWorld:
     def _iam_credentials(self, seen: Seen) -> Reply:
         bearer = seen.headers.get("authorization", "").removeprefix("Bearer ")
         wanted = json.loads(seen.body)
-        if bearer not in self.secrets or not wanted["includeEmail"]:
+        if bearer not in self.secrets:
             return as_json({"error": {"code": 401}}, 401)
+        if seen.path.endswith(":generateAccessToken"):
+            assert wanted == {"scope": ["https://www.googleapis.com/auth/cloud-platform"]}
+            return as_json({"accessToken": self.secret("gcp-access")})
+        assert wanted["includeEmail"]
         email = seen.path.rpartition("/")[2].removesuffix(":generateIdToken")
         return as_json({"token": self.google_token(email, wanted["audience"])})
 
@@ -357,6 +364,18 @@ class FakeWorld:
         if "target_audience" in claims:
             return as_json({"id_token": self.google_token(EMAIL, claims["target_audience"])})
         return as_json({"access_token": self.secret("gcp-access"), "expires_in": 3599})
+
+    def _google_sts(self, seen: Seen) -> Reply:
+        form = seen.form()
+        assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
+        assert form["requested_token_type"] == "urn:ietf:params:oauth:token-type:access_token"
+        if form["subject_token"] != "foreign-token" or form["audience"] != POOL:
+            return as_json({"error": "invalid_grant"}, 400)
+        return as_json({"access_token": self.secret("gcp-federated"), "expires_in": 3599})
+
+    def _foreign_token(self, seen: Seen) -> Reply:
+        good = seen.headers.get("x-wanted") == "yes"
+        return as_json({"value": "foreign-token"}) if good else text("no", 403)
 
     # Microsoft
 
@@ -470,6 +489,23 @@ def xml_error(code: str, message: str) -> Reply:
 def _xml(document: str, status: int) -> Reply:
     text = '<?xml version="1.0" encoding="UTF-8"?>' + document
     return Reply(status, text.encode(), {"Content-Type": "text/xml"})
+
+
+def external_account_file(folder: Path, world: FakeWorld, source: dict[str, Any], **change: Any) -> Path:
+    """Credentials of type external_account that impersonate the service account EMAIL."""
+    path = folder / "external.json"
+    content = {
+        "type": "external_account",
+        "audience": POOL,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": world.url + "/google/sts",
+        "service_account_impersonation_url": (
+            f"{world.url}/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken"
+        ),
+        "credential_source": source,
+    }
+    path.write_text(json.dumps({**content, **change}))
+    return path
 
 
 def service_account_file(folder: Path, world: FakeWorld, **change: Any) -> Path:

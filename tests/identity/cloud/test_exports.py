@@ -6,7 +6,7 @@ import pytest
 
 import identity.cloud as cloud
 from identity.errors import AuthError, SlimError
-from tests.identity.exports import handed_on
+from tests.exports import handed_on
 
 DOCUMENTED = {
     "NoCloudProviderDetectedError": "CloudProviderNotFound",

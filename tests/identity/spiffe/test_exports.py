@@ -9,7 +9,7 @@ import pytest
 import identity.spiffe
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.spiffe import errors
-from tests.identity.exports import handed_on
+from tests.exports import handed_on
 
 
 def test_the_public_names() -> None:

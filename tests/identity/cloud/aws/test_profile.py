@@ -80,7 +80,7 @@ def test_no_files_no_profiles(tmp_path: Path) -> None:
 
 
 def test_named_file_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"AWS_CONFIG_FILE names .* cannot be read") as caught:
+    with pytest.raises(ConfigError, match=r"AWS_CONFIG_FILE names .* no usable file: No such file") as caught:
         load_profiles({"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / "none")})
     assert caught.value.field == "AWS_CONFIG_FILE"
 

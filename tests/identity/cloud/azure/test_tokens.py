@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from identity.cloud.azure.tokens import Retries, Source, expiry, source_of, token_request
+from identity.cloud.azure.tokens import Source, configured_retries, expiry, source_of, token_request
+from identity.cloud.service import Retries
 from identity.errors import ConfigError
 
 APP = {"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c"}
@@ -19,8 +20,7 @@ def test_order_of_sources(tmp_path: Path) -> None:
     federated = {**APP, "AZURE_FEDERATED_TOKEN_FILE": str(token)}
     assert source_of({}) is Source.VIRTUAL_MACHINE
     assert source_of(APP) is Source.VIRTUAL_MACHINE
-    assert source_of({**SERVICE, **federated}) is Source.APP_SERVICE
-    token.write_text("x")
+    assert source_of({**APP, **SERVICE}) is Source.APP_SERVICE
     assert source_of({**SERVICE, **federated}) is Source.WORKLOAD_IDENTITY
     assert source_of({**SERVICE, **federated, "AZURE_CLIENT_SECRET": "s"}) is Source.SERVICE_PRINCIPAL
 
@@ -32,8 +32,8 @@ def test_waits_double_up_to_the_cap() -> None:
 
 
 def test_retries_of_the_environment() -> None:
-    assert Retries.configured({}) == (6, 0.05)
-    assert Retries.configured({"S2IAM_AZURE_MI_RETRIES": "20", "S2IAM_AZURE_MI_BACKOFF_MS": "1"}) == (
+    assert configured_retries({}) == (6, 0.05)
+    assert configured_retries({"S2IAM_AZURE_MI_RETRIES": "20", "S2IAM_AZURE_MI_BACKOFF_MS": "1"}) == (
         20,
         0.001,
     )
@@ -42,7 +42,7 @@ def test_retries_of_the_environment() -> None:
 @pytest.mark.parametrize("value", ["0", "21", "-1", "six", "1.5", "9" * 5000, "٣"])
 def test_retries_out_of_range(value: str) -> None:
     with pytest.raises(ConfigError, match="from 1 to 20") as caught:
-        Retries.configured({"S2IAM_AZURE_MI_RETRIES": value})
+        configured_retries({"S2IAM_AZURE_MI_RETRIES": value})
     assert caught.value.field == "S2IAM_AZURE_MI_RETRIES"
 
 

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from identity.cloud import GCPClient, ProviderIdentityUnavailable, ProviderNotDetected
+from identity.cloud.gcp.credentials import load_credentials
 from identity.cloud.gcp.metadata import lifetime
-from identity.cloud.gcp.service_account import load_service_account
 from identity.errors import ConfigError
 from tests.identity.cloud.fake_world import (
     AUDIENCE,
@@ -96,7 +96,7 @@ async def test_service_account_file(world: FakeWorld, tmp_path: Path, impersonat
 async def test_bad_service_account_file(world: FakeWorld, tmp_path: Path, change: dict, field: str) -> None:
     path = service_account_file(tmp_path, world, **change)
     with pytest.raises(ConfigError) as caught:
-        load_service_account(str(path), time.time)
+        load_credentials(str(path), time.time)
     assert caught.value.field == field
     with pytest.raises(ProviderNotDetected):
         await client(world, GOOGLE_APPLICATION_CREDENTIALS=str(path)).detect()
@@ -107,7 +107,7 @@ def test_key_of_another_kind(world: FakeWorld, tmp_path: Path) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     with pytest.raises(ConfigError, match="not RSA"):
-        load_service_account(str(service_account_file(tmp_path, world, private_key=pem.decode())), time.time)
+        load_credentials(str(service_account_file(tmp_path, world, private_key=pem.decode())), time.time)
 
 
 async def test_refused_assertion(world: FakeWorld, tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""What the cores of an application ask it to do. A SessionMessage is to be put out, Refused to be logged."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from actors.messages.session import SessionConfig
+from actors.messages.wire import SessionMessage
+from actors.names import Name
+from actors.record import record
+from actors.session.effects import Refused
+from identity.errors import SlimError
+
+
+@record
+class Invitation(NamedTuple):
+    """Effect: make a Participant for this JOIN_REQUEST."""
+
+    message: SessionMessage
+    config: SessionConfig
+    destination: Name
+    """The channel, or the initiator point to point."""
+    leads: bool = False
+    """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
+
+
+@record
+class Awaited(NamedTuple):
+    """A subscription without an answer yet."""
+
+    deadline: float
+    name: Name
+    handle: int | None
+    """The application's operation; None: a channel that a session binds."""
+    asker: Any
+    """Where the outcome goes."""
+
+
+@record
+class Dropped(NamedTuple):
+    """A message whose sender is not believed was dropped; `reason` is for the log."""
+
+    reason: str
+    alarming: bool
+
+
+@record
+class VerificationNeeded(NamedTuple):
+    """Whoever sent this can be verified only by waiting; TokenVerified says how it went."""
+
+    message: SessionMessage
+
+
+@record
+class Released(NamedTuple):
+    """A message that was parked may be handled now."""
+
+    message: SessionMessage
+
+
+@record
+class Subscribed(NamedTuple):
+    """The outcome of a subscription."""
+
+    awaited: Awaited
+    error: SlimError | None
+
+
+AppEffect = SessionMessage | Invitation | Refused | Dropped | VerificationNeeded | Released | Subscribed

@@ -1,0 +1,66 @@
+"""One turn of an application: when it is, and what its cores want done; `actors/app/actor.py` does it.
+
+Two clocks, because tokens are judged by the world's time and everything else by a clock that only grows.
+"""
+
+from __future__ import annotations
+
+from actors.app.effects import (
+    AppEffect,
+    Awaited,
+    Dropped,
+    Invitation,
+    Released,
+    Subscribed,
+    VerificationNeeded,
+)
+from actors.messages.wire import SessionMessage
+from actors.session.effects import Refused
+from identity.errors import SlimError
+
+
+class AppTurn:
+    """An App may use one for all its turns: `at` begins the next."""
+
+    __slots__ = ("effects", "now", "wall")
+
+    def __init__(self, now: float = 0.0, wall: float = 0.0) -> None:
+        self.now = now
+        """Seconds of a monotonic clock."""
+        self.wall = wall
+        """Unix seconds."""
+        self.effects: list[AppEffect] = []
+
+    def at(self, now: float, wall: float) -> AppTurn:
+        """The next turn."""
+        self.now, self.wall = now, wall
+        self.effects.clear()
+        return self
+
+    def send(self, message: SessionMessage) -> None:
+        """Put an answer out that belongs to no session."""
+        self.effects.append(message)
+
+    def invite(self, invitation: Invitation) -> None:
+        """Make a session of it."""
+        self.effects.append(invitation)
+
+    def refuse(self, reason: str) -> None:
+        """An invitation cannot be taken."""
+        self.effects.append(Refused(reason))
+
+    def drop(self, reason: str, *, alarming: bool) -> None:
+        """Somebody is not believed."""
+        self.effects.append(Dropped(reason, alarming))
+
+    def verify(self, message: SessionMessage) -> None:
+        """Have the sender of this verified by waiting."""
+        self.effects.append(VerificationNeeded(message))
+
+    def release(self, message: SessionMessage) -> None:
+        """Handle what was parked."""
+        self.effects.append(Released(message))
+
+    def subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
+        """Tell who waited for a subscription."""
+        self.effects.append(Subscribed(awaited, error))

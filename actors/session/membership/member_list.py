@@ -1,0 +1,80 @@
+"""Who is in a session, as its moderator knows it: the list that all members get told."""
+
+from __future__ import annotations
+
+from actors.messages.session import MemberJoined, MemberLeft
+from actors.messages.wire import ALL, GroupAdd, GroupClose, GroupRemove, MessageType, Ping, SessionMessage
+from actors.names import Key, Name
+from actors.session.conversation import Conversation
+from actors.session.membership.tasks import Located
+from actors.session.turn import Turn
+
+
+class MemberList:
+    """The other members of `conversation`, from the moment when the group is told of them."""
+
+    __slots__ = ("_conversation", "_members", "_present")
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._members: dict[Key, Located] = {}
+        self._present: set[Name] = set()
+        """Members that acknowledged their welcome."""
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: Name) -> bool:
+        """Whether the member of this full name is in."""
+        member = self._members.get(name.key)
+        return member is not None and member.name == name
+
+    def find(self, name: Name) -> Located | None:
+        """The member of that name, whatever its id."""
+        return self._members.get(name.key)
+
+    @property
+    def names(self) -> list[Name]:
+        """The others, full names."""
+        return [member.name for member in self._members.values()]
+
+    @property
+    def all(self) -> tuple[Name, ...]:
+        """Everybody, ourselves first."""
+        return (self._conversation.local, *self.names)
+
+    def put(self, member: Located) -> None:
+        """It is on the list, and we hear it, from now on."""
+        self._members[member.name.key] = member
+        self._conversation.data.admit(member.name, from_start=True)
+
+    def joined(self, member: Name, turn: Turn) -> None:
+        """It acknowledged its welcome and hears us from now on."""
+        conversation = self._conversation
+        if not conversation.group:
+            conversation.data.sender.destination = member
+        self._present.add(member)
+        turn.tell(MemberJoined(conversation.session_id, member, self.all))
+        conversation.data.open_up(member, turn)
+
+    def strike(self, member: Name, cause: str, turn: Turn) -> None:
+        """Take a member off the list."""
+        conversation = self._conversation
+        del self._members[member.key]
+        conversation.data.expel(member, turn)
+        turn.unbind(member)
+        if member in self._present:
+            self._present.discard(member)
+            turn.tell(MemberLeft(conversation.session_id, member, self.all, cause))
+
+    def tell_epoch(self, cause: str, turn: Turn) -> None:
+        """The group that these are in is in a new epoch, if it has epochs."""
+        self._conversation.tell_epoch(self.all, cause, turn)
+
+    def request(
+        self, kind: MessageType, content: GroupAdd | GroupRemove | GroupClose | Ping, fanout: int = ALL
+    ) -> SessionMessage:
+        """A request to all of them: to the channel, point to point to the peer."""
+        conversation = self._conversation
+        to = conversation.destination if conversation.group else self.names[0]
+        return conversation.message(kind, to, content, fanout=fanout)

@@ -1,0 +1,474 @@
+"""The invited side of a session: a member of a group, or the one who is called point to point.
+
+    Invited ─► Accepted ──(GROUP_WELCOME)──► Welcomed ──(channel subscribed, GROUP_ACK)──► Joined
+
+    Joined ─┬─► Leaving ──(LEAVE_REPLY)──────────► over
+            ├─► Removed ──(LEAVE_REQUEST)────────► over
+            └──(GROUP_CLOSE, LEAVE_REQUEST)──────► over
+
+Control messages count only when they come from the moderator. Each copy of one that was carried out already
+is answered again, once per copy (`session.md` 14, points 2, 3, 8): its answer may have been lost.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from actors.errors import SessionClosed, SessionError
+from actors.messages.session import (
+    Bound,
+    CloseSession,
+    Invite,
+    MemberJoined,
+    MemberLeft,
+    RemoveMember,
+)
+from actors.messages.wire import (
+    LEAVING_SESSION,
+    TRUE,
+    GroupAck,
+    GroupAdd,
+    GroupRemove,
+    GroupWelcome,
+    JoinReply,
+    LeaveReply,
+    LeaveRequest,
+    MessageType,
+    Ping,
+    SessionMessage,
+)
+from actors.names import Key, Name
+from actors.session.conversation import Conversation
+from actors.session.crypto import CommitOrder, at_once
+from actors.session.effects import Event
+from actors.session.encryption import Encryption, Phase
+from actors.session.membership.failures import disconnected, not_moderator
+from actors.session.membership.liveness import Watchdog
+from actors.session.membership.requests import PendingRequest
+from actors.session.peers import TRAITS, PeerGeneration
+from actors.session.turn import Turn
+from identity.errors import SlimError
+
+JOIN_PATIENCE = 60.0
+"""Seconds to wait for the moderator's next step: the welcome after a join, the leave after a removal."""
+MEMBERS = 10_000
+"""Members that a list may name."""
+_CARRIED_OUT = 64
+"""Membership changes whose ids are remembered, to answer copies without applying them again."""
+_NO_MESSAGE = -1
+"""An id that no message has."""
+
+# Where we are
+
+
+class _Invited(NamedTuple):
+    """The JOIN_REQUEST `invitation` is to be answered, once our leaf has a credential."""
+
+    invitation: int
+    until: float
+
+
+class _Accepted(NamedTuple):
+    """JOIN_REPLY is sent; the welcome is awaited."""
+
+    until: float
+
+
+class _Welcomed(NamedTuple):
+    """The channel is being subscribed; `welcome` is acknowledged then."""
+
+    welcome: SessionMessage
+
+
+class _Joined(NamedTuple):
+    """A member."""
+
+
+class _Leaving(NamedTuple):
+    """We said goodbye; LEAVE_REPLY is awaited."""
+
+
+class _Removed(NamedTuple):
+    """The others know that we are out; LEAVE_REQUEST is awaited."""
+
+    until: float
+
+
+_State = _Invited | _Accepted | _Welcomed | _Joined | _Leaving | _Removed
+
+
+class _Change(NamedTuple):
+    """A membership change that comes with the commit `commit_id`."""
+
+    message: SessionMessage
+    content: GroupAdd | GroupRemove
+    commit_id: int
+
+
+class Participant:
+    """The invited side. `invitation` is the JOIN_REQUEST, which comes to `control` too, as the first message.
+
+    `destination` of the session is the channel, or the initiator point to point.
+    """
+
+    __slots__ = (
+        "_carried_out",
+        "_commits",
+        "_connection",
+        "_conversation",
+        "_generation",
+        "_grace",
+        "_join_replies",
+        "_moderator",
+        "_others",
+        "_state",
+        "_watchdog",
+    )
+
+    def __init__(self, conversation: Conversation, invitation: SessionMessage, now: float) -> None:
+        self._conversation = conversation
+        self._moderator = invitation.source
+        self._connection = invitation.connection
+        self._generation = PeerGeneration.UNKNOWN
+        self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_PATIENCE)
+        self._join_replies: dict[int, SessionMessage] = {}
+        """Our answer, by the invitation's id, for copies of it; no more than one."""
+        self._grace = 0.0
+        """While the session is draining: until when to wait for acknowledgements."""
+        self._others: dict[Key, Name] = {}
+        self._carried_out: OrderedDict[int, None] = OrderedDict()
+        self._commits = CommitOrder()
+        self._watchdog = Watchdog(conversation.settings.ping_interval)
+
+    @property
+    def members(self) -> tuple[Name, ...]:
+        return (self._conversation.local, *self._others.values())
+
+    # Operations
+
+    def operate(self, event: Event, turn: Turn) -> None:
+        match event:
+            case Invite() | RemoveMember():
+                why = "only its moderator can" if self._conversation.group else "point to point"
+                error = not_moderator(self._conversation, event, f"this session: {why}")
+                turn.answer(event.handle, error, event.inbox)
+            case CloseSession():
+                self._close(event, turn)
+            case Bound():
+                self._bound(event, turn)
+            case _:
+                pass
+
+    def _close(self, event: CloseSession, turn: Turn) -> None:
+        data = self._conversation.data
+        if event.handle is not None:
+            self._conversation.ending.await_by(event.handle)
+        if isinstance(self._state, _Removed):
+            self._conversation.end(None, turn)
+        elif not data.draining:
+            data.draining = True
+            self._grace = turn.now + event.grace
+
+    def progress(self, turn: Turn) -> None:
+        data = self._conversation.data
+        if not data.draining or isinstance(self._state, _Leaving | _Removed):
+            return
+        if data.unacknowledged and turn.now < self._grace:
+            return
+        self._leave(turn)
+
+    def _leave(self, turn: Turn) -> None:
+        """Say goodbye (`session.md` 9.2): stop receiving first."""
+        conversation = self._conversation
+        self._state = _Leaving()
+        if conversation.group:
+            turn.unbind(conversation.destination)
+        request = conversation.message(
+            MessageType.LEAVE_REQUEST,
+            self._moderator,
+            LeaveRequest(),
+            metadata={LEAVING_SESSION: TRUE},
+            connection=self._connection,
+        )
+        conversation.requests.start(request, {self._moderator}, turn)
+
+    def _left(self, error: SlimError | None, turn: Turn) -> None:
+        self._conversation.ending.answer(error, turn)
+        self._conversation.end(None, turn)
+
+    # Control messages
+
+    def control(self, message: SessionMessage, turn: Turn) -> None:
+        kind, content = message.kind, message.content
+        if message.source != self._moderator:
+            turn.refuse(f"{kind.name} from {message.source}: it is not the moderator")
+            return
+        conversation = self._conversation
+        if kind is MessageType.JOIN_REQUEST:
+            self._invited(message, turn)
+        elif isinstance(content, GroupWelcome):
+            self._welcomed(message, content, turn)
+        elif kind is MessageType.PING:
+            self._pinged(message, turn)
+        elif kind is MessageType.GROUP_CLOSE:
+            reply = conversation.reply(message, MessageType.GROUP_ACK, GroupAck())
+            self._over(reply, "closed by the moderator", turn)
+        elif kind is MessageType.LEAVE_REQUEST:
+            reply = conversation.reply(message, MessageType.LEAVE_REPLY, LeaveReply())
+            self._over(reply, "removed by the moderator", turn)
+        elif kind is MessageType.LEAVE_REPLY:
+            if conversation.requests.answered(message) is not None:
+                self._left(None, turn)
+        elif isinstance(content, GroupAdd | GroupRemove):
+            self._membership(message, content, turn)
+        elif kind not in (MessageType.GROUP_ACK, MessageType.GROUP_NACK):
+            turn.refuse(f"{kind.name} from {message.source}: this side is not the moderator")
+
+    def _pinged(self, message: SessionMessage, turn: Turn) -> None:
+        self._watchdog.pinged(turn.now)
+        if self._generation is PeerGeneration.UNKNOWN:
+            self._generation = PeerGeneration.PINGING
+        local = self._conversation.local
+        turn.send(message._replace(source=local, destination=message.source, content=Ping(), identity=""))
+
+    def _over(self, reply: SessionMessage, cause: str, turn: Turn) -> None:
+        turn.send(reply)
+        self._conversation.ending.farewells.append(reply)
+        self._end(cause, turn)
+
+    def _end(self, cause: str, turn: Turn) -> None:
+        self._conversation.end(SessionClosed(cause, session_id=self._conversation.session_id), turn)
+
+    # Joining
+
+    def _invited(self, message: SessionMessage, turn: Turn) -> None:
+        reply = self._join_replies.get(message.message_id)
+        if reply is not None:
+            turn.send(reply._replace(connection=message.connection))
+            return
+        state = self._state
+        if not isinstance(state, _Invited | _Accepted):
+            # A moderator that invites a member it has already lost it: begin again with its next attempt.
+            self._end("invited anew", turn)
+            return
+        if isinstance(state, _Invited) and state.invitation == message.message_id:
+            return
+        self._state = _Invited(message.message_id, state.until)
+        self._generation = self._conversation.peer_generation(message.identity)
+        encryption = self._conversation.encryption
+        if encryption is None:
+            self._accept(message, None, turn)
+            return
+        make = encryption.crypto.key_package
+        encryption.start_with_credential(
+            lambda: at_once(make),
+            lambda key_package, turn: self._accept(message, key_package, turn),
+            self._no_key_package,
+            turn,
+        )
+
+    def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
+        self._join_replies = {invitation.message_id: reply}
+        if isinstance(self._state, _Invited):
+            self._state = _Accepted(self._state.until)
+        turn.send(reply)
+
+    def _no_key_package(self, phase: Phase, error: SlimError, turn: Turn) -> None:
+        lacks = phase is Phase.CREDENTIAL
+        what = "no credential for MLS" if lacks else "no key package"
+        turn.refuse(f"invitation of {self._moderator}: {what}: {error}", alarming=lacks)
+        self._conversation.end(error, turn)
+
+    def _welcomed(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
+        state, encryption, mls = self._state, self._conversation.encryption, content.mls
+        if isinstance(state, _Welcomed):
+            self._state = _Welcomed(message)
+        elif not isinstance(state, _Invited | _Accepted):
+            self._conversation.acknowledge(message, turn)
+        elif not self._join_replies or len(content.participants) > MEMBERS:
+            turn.refuse(f"GROUP_WELCOME from {message.source} does not fit the invitation")
+        elif encryption is None:
+            self._enter(message, content, turn)
+        elif mls is None:
+            turn.refuse(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome")
+        elif not encryption.busy:
+            crypto = encryption.crypto
+            encryption.start(
+                lambda: crypto.join(mls.content),
+                lambda _, turn: self._enter(message, content, turn),
+                lambda _, error, turn: turn.refuse(
+                    f"GROUP_WELCOME from {self._moderator}: {error}", alarming=True
+                ),
+                turn,
+            )
+
+    def _enter(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
+        """The Welcome is good, if there was one."""
+        conversation = self._conversation
+        if content.mls is not None:
+            self._commits.last = content.mls.commit_id
+        if message.connection is not None:
+            self._connection = message.connection
+        known = {name.key: name for name in content.participants if name.key != conversation.local.key}
+        self._others = {self._moderator.key: self._moderator, **known}
+        for name in self._others.values():
+            # Point to point both begin with this session; in a group we come in where the others stand.
+            conversation.data.admit(name, from_start=not conversation.group)
+            self._bind(name, turn)
+        if conversation.group and self._connection is not None:
+            self._state = _Welcomed(message)
+            turn.subscribe(conversation.destination, self._connection)
+        else:
+            self._stand(message, turn)
+
+    def _bound(self, event: Bound, turn: Turn) -> None:
+        state = self._state
+        if not isinstance(state, _Welcomed) or event.name != self._conversation.destination:
+            return
+        if event.error is not None:
+            turn.refuse(f"cannot receive for {self._conversation.destination}: {event.error}")
+            self._conversation.end(event.error, turn)
+            return
+        self._stand(state.welcome, turn)
+
+    def _stand(self, welcome: SessionMessage, turn: Turn) -> None:
+        """We can receive: acknowledge the welcome, and the session is there."""
+        self._state = _Joined()
+        self._conversation.acknowledge(welcome, turn)
+        turn.announce()
+        for name in self._others.values():
+            self._conversation.data.open_up(name, turn)
+        self._conversation.tell_epoch(self.members, "joined", turn)
+
+    # Membership
+
+    def _membership(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
+        if isinstance(self._state, _Invited | _Accepted):
+            # Not ours yet: the Welcome will bring what this one tells.
+            return
+        encryption, mls = self._conversation.encryption, content.mls
+        if message.message_id in self._carried_out:
+            self._conversation.acknowledge(message, turn)
+        elif encryption is None:
+            self._carry_out(message, content, turn)
+        elif mls is None:
+            turn.refuse(f"a membership change of {self._moderator} lacks its commit")
+        elif self._commits.knows(mls.commit_id):
+            self._conversation.acknowledge(message, turn)
+        elif not encryption.busy:
+            self._commits.hold(mls.commit_id, mls.content)
+            self._commit(encryption, _Change(message, content, mls.commit_id), turn)
+
+    def _carry_out(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
+        """The change counts: keep the list, and tell the moderator."""
+        self._carried_out[message.message_id] = None
+        if len(self._carried_out) > _CARRIED_OUT:
+            self._carried_out.popitem(last=False)
+        if isinstance(content, GroupAdd):
+            self._add(content.new_participant, turn)
+        else:
+            self._remove(content.removed_participant, turn)
+        self._conversation.acknowledge(message, turn)
+
+    def _commit(self, encryption: Encryption, change: _Change, turn: Turn) -> None:
+        """Apply the commits that are in order (11.5), then carry out the change that came last.
+
+        Also when its commit must wait for a predecessor, but not when it is refused or too far ahead.
+        """
+        crypto, commit = encryption.crypto, self._commits.next()
+        if commit is None:
+            self._carry_out_known(change, turn)
+            return
+        before = crypto.epoch
+        encryption.start(
+            lambda: at_once(lambda: crypto.process(commit)),
+            lambda _, turn: self._applied(encryption, before, change, turn),
+            lambda _, error, turn: self._not_applied(error, change, turn),
+            turn,
+        )
+
+    def _applied(self, encryption: Encryption, before: int | None, change: _Change, turn: Turn) -> None:
+        self._commits.applied()
+        number, last = self._commits.last, self._commits.next() is None
+        if last:
+            # Its members are those after the change.
+            self._commit(encryption, change, turn)
+        if encryption.crypto.epoch != before:
+            self._conversation.tell_epoch(self.members, f"commit {number}", turn)
+        if not last:
+            self._commit(encryption, change, turn)
+
+    def _not_applied(self, error: SlimError, change: _Change, turn: Turn) -> None:
+        turn.refuse(f"commit {self._commits.last + 1} of {self._moderator}: {error}", alarming=True)
+        self._commits.refused()
+        self._carry_out_known(change, turn)
+
+    def _carry_out_known(self, change: _Change, turn: Turn) -> None:
+        if self._commits.knows(change.commit_id):
+            self._carry_out(change.message, change.content, turn)
+
+    def _add(self, name: Name, turn: Turn) -> None:
+        conversation = self._conversation
+        if name.key == conversation.local.key or name.key in self._others or len(self._others) >= MEMBERS:
+            return
+        self._others[name.key] = name
+        conversation.data.admit(name, from_start=True)
+        conversation.data.sender.endpoints.add(name)
+        self._bind(name, turn)
+        turn.tell(MemberJoined(conversation.session_id, name, self.members))
+
+    def _remove(self, name: Name, turn: Turn) -> None:
+        conversation = self._conversation
+        if name == conversation.local:
+            # LEAVE_REQUEST follows; until then nothing new can be said.
+            conversation.data.draining = True
+            self._state = _Removed(turn.now + JOIN_PATIENCE)
+            return
+        if self._others.get(name.key) != name or name == self._moderator:
+            return
+        del self._others[name.key]
+        conversation.data.expel(name, turn)
+        turn.unbind(name)
+        cause = "removed by the moderator"
+        turn.tell(MemberLeft(conversation.session_id, name, self.members, cause))
+
+    def _bind(self, name: Name, turn: Turn) -> None:
+        if self._connection is not None:
+            turn.bind(name, self._connection)
+
+    # Time
+
+    def expire(self, turn: Turn) -> None:
+        conversation = self._conversation
+        for request in conversation.requests.expire(turn):
+            self._failed(request, turn)
+        due = self._watchdog.next_deadline()
+        if due is not None and turn.now >= due and self._watchdog.expire(turn.now) and not conversation.ended:
+            error = disconnected(conversation, self._moderator, "the moderator stopped asking")
+            turn.report(error)
+            conversation.end(error, turn)
+        match self._state:
+            case _Invited(until=until) | _Accepted(until) if turn.now >= until:
+                self._end("the invitation had no welcome", turn)
+            case _Removed(until) if turn.now >= until:
+                self._end("removed by the moderator", turn)
+
+    def _failed(self, request: PendingRequest, turn: Turn) -> None:
+        """Nobody answered our goodbye; older moderators never do."""
+        error = None
+        if TRAITS[self._generation].answers_leave:
+            why = str(request.cause) if request.cause else f"no answer from {self._moderator}"
+            error = SessionError(f"failed to close session: {why}", session_id=self._conversation.session_id)
+        self._left(error, turn)
+
+    def next_deadline(self) -> float | None:
+        watchdog, state = self._watchdog.next_deadline(), self._state
+        if isinstance(state, _Invited | _Accepted | _Removed):
+            mine = state.until
+        elif self._conversation.data.draining and not isinstance(state, _Leaving):
+            mine = self._grace
+        else:
+            return watchdog
+        return mine if watchdog is None else min(watchdog, mine)

@@ -1,0 +1,149 @@
+"""What a session puts out itself, by what its App told it (`design.md` 5.2).
+
+    SessionActor ── Forward ──► Connection           the way is plain: the table, or what the session bound
+                 ── Outbound ──► App ── Forward      all else: anycast, no route, no token, not attached yet
+
+The App told it once, when it was spawned: the table to read, the codec, where tokens come from. Nothing of
+that is the session's to change. Whatever the App alone can decide goes to the App, and until the App says
+that it is out (PutOut) everything behind it goes there too, so that order holds on every connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from thespian.actors import ActorAddress
+
+from actors.messages.codec import Codec
+from actors.messages.wire import ONE, Frame, SessionMessage
+from actors.names import Name
+from actors.routing.view import RouteView, Targets
+
+
+class WayOut(NamedTuple):
+    """What an App tells its sessions."""
+
+    own: int
+    """The App's connection."""
+    view: RouteView
+    codec: Codec
+    token: Callable[[float], str]
+    """The token to send with at a time. Raises AuthError or ConfigError."""
+    wall: Callable[[], float]
+    """Unix seconds."""
+    last_token: str
+    """The one that the App sent with last."""
+
+
+_NOWHERE = -1
+"""No connection has this index."""
+
+Batch = tuple[ActorAddress, list[Frame | SessionMessage]]
+"""What leaves by one connection, in order."""
+
+
+class DirectOutbound:
+    """One session's choice of connections. `renewed`: the latest token is another one than before."""
+
+    __slots__ = (
+        "_bound",
+        "_chosen",
+        "_destination",
+        "_fanout",
+        "_pinned",
+        "_targets",
+        "_token",
+        "_way",
+        "renewed",
+    )
+
+    def __init__(self, way: WayOut) -> None:
+        self.renewed = False
+        self._way = way
+        self._token = way.last_token
+        self._bound: dict[Name, int] = {}
+        # The latest choice, which holds as long as the table leads that name to the same connections.
+        self._destination: Name | None = None
+        self._fanout = ONE
+        self._pinned: int | None = None
+        self._targets: Targets | None = None
+        self._chosen: tuple[tuple[int, bool], ...] = ()
+
+    def bind(self, name: Name, connection: int) -> None:
+        """A peer or channel is reached by `connection`, as the session learned on the way."""
+        self._bound[name] = connection
+        self._destination = None
+
+    def unbind(self, name: Name) -> None:
+        self._bound.pop(name, None)
+        self._destination = None
+
+    def batches(self, messages: list[SessionMessage]) -> list[Batch] | None:
+        """What leaves, by connection; None when it is the App's to put these out, all of them."""
+        own, view, codec, token_at, wall, _ = self._way
+        addresses, by_name = view.addresses, view.by_name
+        if own not in addresses:
+            return None
+        found: dict[int, list[Frame | SessionMessage]] = {}
+        try:
+            token = token_at(wall())
+            for message in messages:
+                destination, fanout, pinned = message.destination, message.fanout, message.connection
+                targets = by_name.get(destination.key)
+                if (
+                    destination is not self._destination
+                    or targets is not self._targets
+                    or pinned != self._pinned
+                    or fanout != self._fanout
+                ):
+                    self._choose(destination, fanout, pinned, targets)
+                if not self._chosen:
+                    return None
+                frame: Frame | None = None
+                for connection, local in self._chosen:
+                    item: Frame | SessionMessage
+                    if local:
+                        item = message._replace(identity=token, connection=own)
+                    else:
+                        item = frame = frame or codec.encode(message, token)
+                    batch = found.get(connection)
+                    if batch is None:
+                        found[connection] = [item]
+                    else:
+                        batch.append(item)
+            batches = [(addresses[connection], batch) for connection, batch in found.items()]
+        except Exception:
+            # No token, no encoding, a connection that is gone: the App meets it too, and says so.
+            self._destination = None
+            return None
+        if token is not self._token:
+            self.renewed = token != self._token
+            self._token = token
+        return batches
+
+    def _choose(self, destination: Name, fanout: int, pinned: int | None, of_name: Targets | None) -> None:
+        """Find the connections, and whether each is an application of this process; none: the App decides."""
+        self._destination, self._fanout, self._pinned, self._targets = destination, fanout, pinned, of_name
+        own, view = self._way.own, self._way.view
+        addresses = view.addresses
+        local = of_name.local if of_name is not None else ()
+        found: list[int] = []
+        if pinned is not None and pinned in addresses and view.may_serve(pinned, destination):
+            found.append(pinned)
+        elif fanout != ONE or destination.has_id:
+            targets = view.find(destination.key, destination.instance)
+            bound = self._bound.get(destination, _NOWHERE)
+            if targets is not None:
+                found += targets.all if fanout != ONE else targets.first
+            if bound in addresses and bound not in found and (fanout != ONE or not found):
+                found.append(bound)
+            if own in found:
+                found.remove(own)
+            if of_name is None and targets is not None:
+                # By a route for many names, of which this session does not hear when it goes.
+                found.clear()
+            if fanout == ONE and len(found) > 1:
+                # Each in turn, for all sessions of the application together.
+                found.clear()
+        self._chosen = tuple((connection, connection in local) for connection in found)

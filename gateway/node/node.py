@@ -1,0 +1,173 @@
+"""A node as its configuration describes it: listeners, links that are dialled until they stand, routes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from loguru import logger
+
+from actors.errors import AlreadyConnected
+from actors.routing.control import RouteControl
+from actors.routing.shares import Shares
+from gateway.config import ClientConfig, ServerConfig, TlsConfig
+from gateway.config.network import LimitsConfig
+from gateway.config.node import DEFAULT_NODE, NodeConfig
+from gateway.config.section import Note
+from gateway.node.data_plane import DataPlane
+from gateway.node.peer_policy import PeerPolicy
+from gateway.security.auth import client_auth, server_auth
+from gateway.security.material import Side, TlsSource
+from identity.errors import ConfigError, SlimError
+
+
+class Node:
+    """Start it once, close it once."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        limits = config.limits
+        shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
+        peers = config.peers
+        self.data_plane = DataPlane(
+            control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
+            # The usual name is that of many nodes: among peers it would be nobody's.
+            node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
+            peers=PeerPolicy(loopback=peers.loopback, identities=frozenset(peers.identities)),
+        )
+        self._dialling: list[asyncio.Task[None]] = []
+
+    async def start(self) -> list[str]:
+        """Listen everywhere, and begin to dial. Returns the addresses in use.
+
+        Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
+        """
+        addresses = []
+        for index, server in enumerate(self._config.servers):
+            with _within(f"{self._config.where}.dataplane.servers[{index}]"):
+                addresses.append(await self._listen(server))
+        loop = asyncio.get_running_loop()
+        clients = self._config.clients
+        self._dialling = [loop.create_task(self._dial(client)) for client in clients if not client.peer]
+        peers = [client for client in clients if client.peer]
+        if peers:
+            self._dialling.append(loop.create_task(self.data_plane.peer(peers)))
+        return addresses
+
+    async def _listen(self, server: ServerConfig) -> str:
+        try:
+            return await self.data_plane.serve(server)
+        except OSError as exc:
+            reason = exc.strerror or str(exc)
+            raise OSError(f"cannot listen on {server.endpoint}: {reason}") from exc
+
+    async def close(self, grace: float) -> None:
+        """Stop dialling and listening, write out what is queued for `grace` seconds, close everything."""
+        for task in self._dialling:
+            task.cancel()
+        await asyncio.gather(*self._dialling, return_exceptions=True)
+        await self.data_plane.close(grace)
+
+    async def _dial(self, client: ClientConfig) -> None:
+        """Dial until a first connection stands; from then on its link dials again by itself."""
+        endpoint, attempt, complaint = client.endpoint, 0, ""
+        while True:
+            try:
+                connection = await self.data_plane.link(
+                    client, announce=client.announce, routes=client.routes
+                )
+                break
+            except AlreadyConnected:
+                return
+            except SlimError as error:
+                if client.backoff.max_attempts:
+                    logger.error("gave up dialling {}: {}", endpoint, error)
+                    return
+                if str(error) != complaint:
+                    complaint = str(error)
+                    logger.warning("dialling {} goes on: {}", endpoint, error)
+            await asyncio.sleep(client.backoff.delay(attempt, random.random()))  # noqa: S311 (spreads dials)
+            attempt += 1
+        logger.info("connected to {}", endpoint, conn=connection)
+
+
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """Names of keys in errors get the place of their section in the file."""
+    try:
+        yield
+    except ConfigError as error:
+        if (error.field or "").startswith(where):
+            raise
+        raise ConfigError(str(error), field=f"{where}.{error.field}") from error
+
+
+def examine(config: NodeConfig) -> None:
+    """Look at what the configuration names: keys, certificates, tokens. Opens no connection.
+
+    Raises ConfigError naming the key at fault. SPIFFE agents are not asked.
+    """
+    for where, server in _servers(config):
+        with _within(where):
+            server_auth(server.auth)
+            _look_at(server.tls, Side.SERVER)
+    for where, client in _clients(config):
+        with _within(where):
+            client_auth(client.auth)
+            if not client.plaintext:
+                _look_at(client.tls, Side.CLIENT)
+
+
+def _look_at(tls: TlsConfig, side: Side) -> None:
+    if not (tls.insecure or tls.spire or tls.ca_spire):
+        TlsSource(tls, side).material()
+
+
+def _servers(config: NodeConfig) -> Iterator[tuple[str, ServerConfig]]:
+    for place, servers in (("dataplane", config.servers), ("controller", config.controller.servers)):
+        for index, server in enumerate(servers):
+            yield f"{config.where}.{place}.servers[{index}]", server
+
+
+def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
+    for place, clients in (("dataplane", config.clients), ("controller", config.controller.clients)):
+        for index, client in enumerate(clients):
+            yield f"{config.where}.{place}.clients[{index}]", client
+
+
+def unserved(config: NodeConfig) -> list[Note]:
+    """What the configuration asks for and this node does not do: it does not start with it."""
+    where, found = config.where, []
+    if config.peers.subjects:
+        found.append(
+            Note(
+                f"{where}.dataplane.peers.subjects",
+                "this node knows peers by loopback and TLS identities only",
+            )
+        )
+    if config.backbone is not None:
+        found.append(Note(f"{where}.backbone", "this node joins no backbone"))
+    if config.admin is not None:
+        found.append(Note(f"{where}.admin", "this node has no admin port"))
+    defaults = LimitsConfig()
+    for name in (
+        "connections",
+        "connections_per_address",
+        "messages_per_second",
+        "bytes_per_second",
+        "memory",
+    ):
+        if getattr(config.limits, name) != getattr(defaults, name):
+            found.append(Note(f"{where}.limits.{name}", "this node does not keep this limit"))
+    return found
+
+
+def uncontrolled(config: NodeConfig) -> list[Note]:
+    """What the configuration says of controllers: the node carries messages without them."""
+    return [
+        Note(f"{config.where}.controller.{key}", "this node goes without controllers")
+        for key in ("clients", "servers")
+        if getattr(config.controller, key)
+    ]

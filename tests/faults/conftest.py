@@ -1,0 +1,7 @@
+"""Fixtures of whole applications, for faults that show in them."""
+
+from __future__ import annotations
+
+from tests.gateway.conftest import process, world
+
+__all__ = ["process", "world"]

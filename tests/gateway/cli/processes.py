@@ -1,0 +1,94 @@
+"""`callboard` as processes of their own: what tests of the command line share."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CALLBOARD = str(Path(sys.executable).with_name("callboard"))
+WAIT = 20.0
+
+
+class Command:
+    """`callboard` in a process of its own, its output kept as it comes."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        """`environ` are further variables of its environment."""
+        self.process = subprocess.Popen(
+            [CALLBOARD, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={k: v for k, v in os.environ.items() if not k.startswith("SLIM_")}
+            | {"PYTHONUNBUFFERED": "1"}
+            | environ,
+        )
+        self._text = {"out": "", "err": ""}
+        self._news = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, which), daemon=True)
+            for stream, which in ((self.process.stdout, "out"), (self.process.stderr, "err"))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def out(self) -> str:
+        return self._text["out"]
+
+    @property
+    def err(self) -> str:
+        return self._text["err"]
+
+    def say(self, line: str) -> None:
+        """Type a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Wait until what it printed, on either stream, matches."""
+        with self._news:
+            found = self._news.wait_for(lambda: self._search(pattern) or self._over(), WAIT)
+        assert isinstance(found, re.Match), f"no {pattern!r} in:\n{self.out}{self.err}"
+        return found
+
+    def end(self) -> int:
+        """Wait for its end: the exit code."""
+        code = self.process.wait(WAIT)
+        for reader in self._readers:
+            reader.join(WAIT)
+        assert "Traceback" not in self.err
+        return code
+
+    def _search(self, pattern: str) -> re.Match[str] | None:
+        return re.search(pattern, self.out) or re.search(pattern, self.err)
+
+    def _over(self) -> bool:
+        return not any(reader.is_alive() for reader in self._readers)
+
+    def _read(self, stream, which: str) -> None:
+        for line in stream:
+            with self._news:
+                self._text[which] += line
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+
+@contextmanager
+def running(*arguments: str, **environ: str) -> Iterator[Command]:
+    command = Command(*arguments, **environ)
+    try:
+        yield command
+    finally:
+        command.process.kill()
+        command.process.wait(WAIT)
