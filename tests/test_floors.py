@@ -1,8 +1,9 @@
-"""The three floors: imports point downwards only (gateway -> actors -> identity)."""
+"""The three floors: imports point downwards only (gateway -> actors -> identity), and never in a circle."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ FORBIDDEN = {
     "actors": {"gateway", "grpc", "google", "socket", "ssl", "httpx"},
     "gateway": set(),
 }
+
+LINES = 650
+"""Of a module that somebody wrote by hand."""
 
 
 def modules(floor: str) -> list[Path]:
@@ -57,8 +61,47 @@ def test_mls_is_pure() -> None:
     assert not wrong
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of_ours() -> dict[str, set[str]]:
+    """Each module of the floors, and the modules of them that it imports. Under TYPE_CHECKING counts too."""
+    paths = {module_name(path): path for floor in FORBIDDEN for path in modules(floor)}
+    found: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names} & paths.keys()
+                named |= inner if len(inner) == len(node.names) else {node.module, *inner}
+        found[name] = (named & paths.keys()) - {name}
+    return found
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    try:
+        TopologicalSorter(imports_of_ours()).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for floor in FORBIDDEN
+        for path in modules(floor)
+        if (lines := path.read_text().count("\n")) > LINES
+    }
+    assert not long
+
+
 def test_there_is_something_to_walk() -> None:
     assert all(modules(floor) for floor in FORBIDDEN)
+    assert "actors.system.cell" in imports_of_ours()["actors.system.loop"]
 
 
 TWICE = {

@@ -16,14 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from loguru import logger
-from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, WakeupMessage
+from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.app.admission import KNOWN_TOKENS, Admission, TokenVerified
+from actors.alarm import Alarm
+from actors.app.admission import Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
+    Alive,
+    Arrival,
     Awaited,
     Dropped,
     Invitation,
@@ -32,13 +36,15 @@ from actors.app.effects import (
     VerificationNeeded,
 )
 from actors.app.invitations import InvitationCounts, Invitations
+from actors.app.lasting import AppCounts, Lasting
 from actors.app.outbound import AppOutbound
+from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
-from actors.app.subscriptions import Subscriptions
+from actors.app.session_cores import SessionCores
 from actors.app.turn import AppTurn
 from actors.errors import ProtocolError, SessionClosed, SessionError
-from actors.memo import Memo
+from actors.messages.codec import TokenFirst, Unread
 from actors.messages.routing import (
     Attach,
     Attached,
@@ -57,6 +63,7 @@ from actors.messages.session import (
     Adopted,
     Announce,
     AppSettings,
+    AskPeer,
     BeginSession,
     Bind,
     Bound,
@@ -70,6 +77,7 @@ from actors.messages.session import (
     Listen,
     OpenSession,
     Outbound,
+    PeerAlive,
     Received,
     RemoveRoute,
     Require,
@@ -91,24 +99,18 @@ from actors.messages.wire import (
     DiscoveryRequest,
     Frame,
     MessageType,
-    SessionKind,
     SessionMessage,
     Subscription,
     SubscriptionAck,
 )
 from actors.names import Name
 from actors.session.actor import SessionActor
-from actors.session.conversation import Setting
-from actors.session.core import SessionCore, controlled_moderator, moderator, participant
-from actors.session.crypto import Crypto
-from actors.session.data_path import WINDOW
+from actors.session.core import SessionCore
 from actors.session.effects import Refused
-from actors.session.peers import PeerGeneration, generation
-from actors.session.receiver import SessionCounts
-from actors.system import Cancellable, LoopActor, handles
-from actors.telemetry import Counts, counter
-from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
-from identity.protocols import KeysMissing
+from actors.session.sender import WINDOW
+from actors.session.senders import Senders
+from actors.system import Cancellable, Directive, LoopActor, handles
+from identity.errors import AuthError, ConfigError, SlimError
 
 CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
@@ -116,76 +118,117 @@ CONGESTION_CHECK = 1.0
 _DISCOVERY = MessageType.DISCOVERY_REQUEST
 
 
-class AppCounts(Counts, part="app"):
-    undecodable: int = counter("Frames for applications that could not be read.")
-    refused: int = counter("Invitations and other requests that an application refused.")
-
-
 class AppActor(LoopActor):
     """One application: `local` is its full name, `connection` its index in the node."""
 
     def __init__(
-        self, local: Name, connection: int, collaborators: Collaborators, settings: AppSettings | None = None
+        self,
+        local: Name,
+        connection: int,
+        collaborators: Collaborators,
+        settings: AppSettings | None = None,
+        lasting: Lasting | None = None,
     ) -> None:
         self._local = local
         self._connection = connection
         self._with = collaborators
         self._settings = settings or AppSettings()
+        self._senders = Senders()
         self._invitations = Invitations(
             local,
             collaborators.draw,
             mls=collaborators.crypto is not None,
             backlog=self._settings.backlog,
+            senders=self._senders,
             counts=collaborators.telemetry.shared(InvitationCounts),
+        )
+        self._questions = Questions(
+            local,
+            lambda: self._invitations.draw_session_id(self._sessions.__contains__),
+            self._senders,
+            self._settings.ping_interval,
         )
         self._routes = Routes(connection, collaborators.routes)
         self._sessions: dict[int, ActorAddress] = {}
         self._session_ids: dict[ActorAddress, int] = {}
-        self._listener: Any = None
         self._unheard: list[SessionAnnounced] = []
-        self._announced: set[int] = set()
-        """Sessions that the application knows of and has not adopted yet."""
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
         self._counts = collaborators.telemetry.register(AppCounts())
-        self._session_counts = collaborators.telemetry.shared(SessionCounts)
         self._admission = Admission(collaborators.verifier)
         collaborators.telemetry.register(self._admission.counts)
-        self._subscriptions = Subscriptions(
-            local, collaborators.draw(2**64), self._settings.subscription_timeout
-        )
+        self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
+        self._subscriptions = self._lasting.subscriptions
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
-        self._generations: Memo[str, PeerGeneration] = Memo(KNOWN_TOKENS)
-        """What the tokens of peers told, which stays as it is."""
+        self._cores = SessionCores(local, collaborators, self._settings, self._senders)
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
+        self._alarm = Alarm()
         self._outbound = AppOutbound(
             connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
         )
         collaborators.telemetry.register(self._outbound.counts)
-        self._begun = False
 
-    def receiveMessage(self, msg: Any, sender: ActorAddress) -> Any:
-        if not self._begun and not isinstance(msg, ActorExitRequest):
-            self._begun = True
-            self._begin()
-        return super().receiveMessage(msg, sender)
-
-    def _begin(self) -> None:
-        """Become a connection of the node, and reachable by our own name within it."""
+    def started(self) -> None:
+        """Become a connection of the node, and reachable: by our own name, and by what outlived a failure."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
         self._tell_node(self._subscriptions.own())
+        self._invitations.mls_required = self._lasting.mls_required
+        for name in self._subscriptions.names():
+            self._invitations.take_name(name)
+        for subscription in self._lasting.standing(self._with):
+            self._tell_node(subscription)
+        self._arm()
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """Our sessions end with the reason; the next instance begins with our names and routes alone."""
+        cause = f"the application's actor failed: {type(error).__name__} on {type(message).__name__}"
+        for session_id in self._sessions:
+            inbox = self._inboxes.get(session_id)
+            if inbox is None:
+                self._lasting.unadopted.add(session_id)
+            else:
+                self._say_over(inbox, session_id, cause)
+            for undo in self._subscriptions.undo_session(session_id):
+                self._tell_node(undo)
+        self._end_counting()
+        handle = getattr(message, "handle", None)
+        if handle is not None:
+            self._complete(getattr(message, "inbox", sender), handle, SessionError(cause))
+        if self._closing is None:
+            return Directive.RESTART
+        self._complete(self._closing[1], self._closing[0], None)
+        self.send(self._with.route_table, Detach(self._connection, cause))
+        return Directive.STOP
+
+    def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
+        self.send(inbox, SessionEnded(session_id, SessionClosed(cause, session_id=session_id)))
+
+    @handles(PoisonMessage)
+    def _on_poison(self, message: PoisonMessage, _: ActorAddress) -> None:
+        """The route table could not take a subscription: whoever waits for it is answered."""
+        refused = message.poisonMessage
+        if isinstance(refused, Subscribing):
+            ack = SubscriptionAck(refused.subscription.subscription_id, False, "the route table failed on it")
+            turn = self._begin_turn()
+            self._subscriptions.handle(ack, turn)
+            self._perform(turn)
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         # Our Sessions end with us; their exits are no news.
+        for session_id, inbox in self._inboxes.items():
+            self._say_over(inbox, session_id, "the application's actor has ended")
         self._sessions.clear()
+        self._end_counting()
+        self.send(self._with.route_table, Detach(self._connection, "application closed"))
+
+    def _end_counting(self) -> None:
         for counts in (self._counts, self._outbound.counts, self._admission.counts):
             self._with.telemetry.close(counts)
-        self.send(self._with.route_table, Detach(self._connection, "application closed"))
 
     # Inbound
 
@@ -198,10 +241,15 @@ class AppActor(LoopActor):
         for frame in message.frames:
             if type(frame) is Frame:
                 try:
-                    received = decode(frame)
+                    received = decode(frame, verified=False)
+                except TokenFirst as first:
+                    unread = first.unread._replace(connection=connection)
+                    known = self._read(unread) if admits(unread, turn) else None
+                    if known is None:
+                        continue
+                    received = known
                 except ProtocolError as error:
-                    self._counts.undecodable += 1
-                    self._log.debug("dropped a frame: {}", error)
+                    self._undecodable(error)
                     continue
                 if received.connection != connection:
                     received = received._replace(connection=connection)
@@ -212,19 +260,30 @@ class AppActor(LoopActor):
             if admits(received, turn):
                 session_id = received.session_id
                 if session_id in sessions and received.kind is not _DISCOVERY:
-                    batch = batches.get(session_id)
-                    if batch is None:
+                    if (batch := batches.get(session_id)) is None:
                         batches[session_id] = [received]
                     else:
                         batch.append(received)
                 else:
                     self._unclaimed(received, turn)
         for session_id, batch in batches.items():
-            address = sessions.get(session_id)
-            if address is not None:
+            if (address := sessions.get(session_id)) is not None:
                 self.share(address, Received(tuple(batch)))
         if turn.effects:
             self._perform(turn)
+
+    def _read(self, unread: Unread) -> SessionMessage | None:
+        """A message whose sender is known by now; None for what is not to be read."""
+        try:
+            message = self._with.codec.decode(unread.frame)
+        except ProtocolError as error:
+            self._undecodable(error)
+            return None
+        return message._replace(connection=unread.connection)
+
+    def _undecodable(self, error: ProtocolError) -> None:
+        self._counts.undecodable += 1
+        self._log.debug("frame dropped", cause=str(error))
 
     def _begin_turn(self) -> AppTurn:
         return self._turn.at(self._with.clock(), self._with.wall())
@@ -241,17 +300,26 @@ class AppActor(LoopActor):
                     self._invited(effect)
                 case Refused():
                     self._counts.refused += 1
-                    self._log.warning("refused {}", effect.reason)
+                    level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
+                    self._log.log(level, "invitation refused", cause=effect.reason)
                 case Dropped():
-                    self._log.log("WARNING" if effect.alarming else "INFO", "dropped {}", effect.reason)
+                    level = "WARNING" if effect.alarming else "INFO"
+                    self._log.log(level, "message dropped", cause=effect.reason)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
-                    self._dispatch(effect.message, turn)
+                    released = effect.message
+                    message = self._read(released) if isinstance(released, Unread) else released
+                    if message is not None:
+                        self._dispatch(message, turn)
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
+                case Alive():
+                    for session_id in effect.session_ids:
+                        if (address := self._sessions.get(session_id)) is not None:
+                            self.send(address, PeerAlive(effect.peer))
 
-    def _fetch(self, message: SessionMessage) -> None:
+    def _fetch(self, message: Arrival) -> None:
         """Verify a token by awaiting its keys."""
 
         def then(resolved: Resolved) -> None:
@@ -275,7 +343,10 @@ class AppActor(LoopActor):
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        self._invitations.handle(message, turn)
+        if message.kind is MessageType.DISCOVERY_REPLY:
+            self._questions.answered(message, turn)
+        else:
+            self._invitations.handle(message, turn)
         # At once: what follows in the same batch may be for the session that this one begins.
         self._perform(turn)
 
@@ -297,22 +368,17 @@ class AppActor(LoopActor):
     def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
         self._outbound.too_large(message)
 
-    @handles(Congested)
-    def _on_congested(self, message: Congested, _: ActorAddress) -> None:
-        self._outbound.congestion(message.connection, congested=True)
+    @handles(Congested, Drained)
+    def _on_credit(self, message: Congested | Drained, _: ActorAddress) -> None:
+        self._outbound.congestion(message.connection, congested=isinstance(message, Congested))
         self._arm()
-
-    @handles(Drained)
-    def _on_drained(self, message: Drained, _: ActorAddress) -> None:
-        self._outbound.congestion(message.connection, congested=False)
 
     # Routes and subscriptions
 
     @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
         for session_id in self._routes.stranded(message.connection):
-            address = self._sessions.get(session_id)
-            if address is not None:
+            if (address := self._sessions.get(session_id)) is not None:
                 self.send(address, Stranded(message.error))
 
     def _tell_node(self, subscription: Subscription) -> None:
@@ -369,27 +435,28 @@ class AppActor(LoopActor):
     @handles(UnsubscribeName)
     def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
         name = message.name.with_id(self._local.id)
+        if self._undo(partial(self._subscriptions.undo_name, name, message.connection), message, sender):
+            self._invitations.give_up_name(name)
+
+    def _undo(
+        self, order: Callable[[], Subscription], asked: UnsubscribeName | RemoveRoute, sender: ActorAddress
+    ) -> bool:
+        """Take back what was subscribed. Returns whether there was such a thing."""
         try:
-            undo = self._subscriptions.undo_name(name, message.connection)
+            undo = order()
         except SessionError as error:
-            self._complete(sender, message.handle, error)
-            return
-        self._invitations.give_up_name(name)
-        self._subscribe(undo, message.handle, sender)
+            self._complete(sender, asked.handle, error)
+            return False
+        self._subscribe(undo, asked.handle, sender)
+        return True
 
     @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
-        route = self._subscriptions.route(message.name, message.connection)
-        self._subscribe(route, message.handle, sender)
+        self._subscribe(self._subscriptions.route(message.name, message.connection), message.handle, sender)
 
     @handles(RemoveRoute)
     def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
-        try:
-            undo = self._subscriptions.undo_route(message.name, message.connection)
-        except SessionError as error:
-            self._complete(sender, message.handle, error)
-            return
-        self._subscribe(undo, message.handle, sender)
+        self._undo(partial(self._subscriptions.undo_route, message.name, message.connection), message, sender)
 
     @handles(Bind)
     def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
@@ -415,80 +482,52 @@ class AppActor(LoopActor):
 
     @handles(OpenSession)
     def _on_open(self, message: OpenSession, _: ActorAddress) -> None:
-        config = message.config
         if self._closing is not None:
             self._complete(message.inbox, message.handle, SessionClosed("the application is closing"))
             return
-        crypto: Crypto | None = None
-        if config.mls:
-            if self._with.crypto is None:
-                error = ConfigError(
-                    "mls_enabled: this application is not set up for MLS", field="mls_enabled"
-                )
-                self._complete(message.inbox, message.handle, error)
-                return
-            crypto = self._with.crypto()
-        destination = message.destination
-        if config.session_type is SessionKind.MULTICAST:
-            destination = destination.without_id()
         session_id = self._invitations.draw_session_id(self._sessions.__contains__)
-        core = moderator(
-            self._setting(self._local, session_id, config, crypto),
-            destination,
-            message.handle,
-            self._with.clock(),
-        )
+        try:
+            core = self._cores.opened(session_id, message)
+        except ConfigError as error:
+            self._complete(message.inbox, message.handle, error)
+            return
+        if message.config.mls:
+            self._invitations.encrypts(session_id)
         address = self._spawn(core, message.inbox)
-        self.send(
-            message.inbox,
-            SessionOpened(message.handle, session_id, address, self._local, destination, config, WINDOW),
-        )
+        opened = (message.handle, session_id, address, self._local, core.destination, message.config, WINDOW)
+        self.send(message.inbox, SessionOpened(*opened))
         self.send(address, BeginSession())
 
     def _invited(self, invitation: Invitation) -> None:
         if self._closing is not None:
             return
-        message, config, destination, leads = invitation
+        message = invitation.message
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
-            self._log.warning(
-                "refused an invitation of {}: {} sessions are open", message.source, len(self._sessions)
-            )
+            cause = f"{len(self._sessions)} sessions are open"
+            self._log.warning("invitation refused", peer=str(message.source), cause=cause)
             return
-        crypto = self._with.crypto() if config.mls and self._with.crypto is not None else None
-        # Under the name that was invited, which need not be the first one of this application.
-        local = message.destination.with_id(self._local.id)
-        setting = self._setting(local, message.session_id, config, crypto)
-        self._invitations.invited.add(message.session_id)
-        now = self._with.clock()
-        if leads:
-            core = controlled_moderator(setting, destination, message, now)
-            self.send(self._spawn(core, None), BeginSession())
-        else:
-            core = participant(setting, destination, message, now)
-            self.send(self._spawn(core, None), Received((message,)))
+        if invitation.instead_of is not None:
+            self._give_up(invitation.instead_of)
+        self._invitations.begun(message.session_id, message.source)
+        if invitation.config.mls:
+            self._invitations.encrypts(message.session_id)
+        address = self._spawn(self._cores.invited(invitation), None)
+        self.send(address, BeginSession() if invitation.leads else Received((message,)))
 
-    def _setting(self, local: Name, session_id: int, config: Any, crypto: Crypto | None) -> Setting:
-        return Setting(
-            local,
-            session_id,
-            config,
-            self._settings,
-            self._with.draw,
-            self._peer_generation,
-            crypto,
-            self._session_counts,
-        )
+    @handles(AskPeer)
+    def _on_ask_peer(self, message: AskPeer, sender: ActorAddress) -> None:
+        if (session_id := self._session_ids.get(sender)) is not None:
+            turn = self._begin_turn()
+            self._questions.ask(message.peer, session_id, turn)
+            self._perform(turn)
 
-    def _peer_generation(self, token: str) -> PeerGeneration:
-        known = self._generations.get(token)
-        if known is None:
-            try:
-                known = generation(self._with.verifier.try_get_claims(token, self._with.wall()))
-            except (InvalidToken, KeysMissing):
-                return PeerGeneration.UNKNOWN
-            self._generations.remember(token, known)
-        return known
+    def _give_up(self, session_id: int) -> None:
+        """End a session that was not announced, without a word: its initiator went no further with it."""
+        address = self._sessions[session_id]
+        self._invitations.over(session_id)
+        self._forget(session_id, address)
+        self.send(address, ActorExitRequest())
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
@@ -505,27 +544,32 @@ class AppActor(LoopActor):
 
     @handles(Listen)
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
-        self._listener = message.inbox
+        self._lasting.listener = message.inbox
         for announced in self._unheard:
             self.send(message.inbox, announced)
         self._unheard.clear()
 
     @handles(Require)
     def _on_require(self, message: Require, _: ActorAddress) -> None:
-        self._invitations.mls_required = message.mls
+        self._lasting.mls_required = self._invitations.mls_required = message.mls
 
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
-        self._invitations.invited.discard(message.session_id)
-        self._announced.discard(message.session_id)
+        self._invitations.adopted(message.session_id)
         if message.session_id in self._sessions:
             self._inboxes[message.session_id] = message.inbox
+        elif message.session_id in self._lasting.unadopted:
+            self._lasting.unadopted.discard(message.session_id)
+            self._say_over(message.inbox, message.session_id, "its application's actor failed")
 
     @handles(Announce)
-    def _on_announce(self, message: Announce, _: ActorAddress) -> None:
-        self._announced.add(message.opened.session_id)
-        if self._listener is not None:
-            self.send(self._listener, message.opened)
+    def _on_announce(self, message: Announce, sender: ActorAddress) -> None:
+        if self._sessions.get(message.opened.session_id) != sender:
+            # It had made way for another one.
+            return
+        self._invitations.announced(message.opened.session_id)
+        if self._lasting.listener is not None:
+            self.send(self._lasting.listener, message.opened)
         else:
             self._unheard.append(message.opened)
 
@@ -538,13 +582,10 @@ class AppActor(LoopActor):
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
         session_id = self._session_ids.get(message.childAddress)
         if session_id is not None and self._sessions.get(session_id) == message.childAddress:
-            self._log.warning("session {} ended without a word", session_id)
-            self._invitations.invited.discard(session_id)
-            inbox = self._inboxes.get(session_id)
-            if inbox is not None:
-                self.send(
-                    inbox, SessionEnded(session_id, SessionClosed("its actor failed", session_id=session_id))
-                )
+            self._log.warning("session over", session=session_id, cause="its actor failed")
+            self._invitations.adopted(session_id)
+            if (inbox := self._inboxes.get(session_id)) is not None:
+                self._say_over(inbox, session_id, "its actor failed")
             self._forget(session_id, message.childAddress)
         self._session_ids.pop(message.childAddress, None)
 
@@ -556,9 +597,7 @@ class AppActor(LoopActor):
         for undo in self._subscriptions.undo_session(session_id):
             self._tell_node(undo)
         self._routes.forget(session_id)
-        if session_id not in self._announced:
-            # What was never announced is nobody's to adopt.
-            self._invitations.invited.discard(session_id)
+        self._invitations.over(session_id)
         self._try_to_end()
 
     @handles(CredentialWanted)
@@ -570,8 +609,8 @@ class AppActor(LoopActor):
 
     @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
-        coroutine = look_at(self._with.verifier, message.tokens)
-        self._resolving.start(coroutine, lambda _: self.send(sender, Verification()))
+        looking = look_at(self._with.verifier, message.tokens)
+        self._resolving.start(looking, lambda _: self.send(sender, Verification()))
 
     def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
         assert self._with.threads is not None
@@ -600,19 +639,12 @@ class AppActor(LoopActor):
             self.send(self.myAddress, ActorExitRequest())
 
     def _complete(self, inbox: Any, handle: int, error: SlimError | None) -> None:
-        if error is None:
-            self.send(inbox, Completed(None, (handle,)))
-        else:
-            self.send(inbox, Completed(None, (), (Failure(handle, error),)))
+        failed = () if error is None else (Failure(handle, error),)
+        self.send(inbox, Completed(None, () if failed else (handle,), failed))
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        admission = self._admission
-        figures = {
-            **self._counts.figures(),
-            **self._outbound.counts.figures(),
-            **admission.counts.figures(),
-            "sessions": len(self._sessions),
-            "parked": admission.parked,
-        }
+        parts = (self._counts, self._outbound.counts, self._admission.counts)
+        figures = {name: figure for part in parts for name, figure in part.figures().items()}
+        figures |= {"sessions": len(self._sessions), "parked": self._admission.parked}
         self.send(sender, StatusReport(figures, message.tag))

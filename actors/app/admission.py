@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from actors.app.effects import Arrival
 from actors.app.turn import AppTurn
 from actors.memo import Memo
-from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.record import record
 from actors.telemetry import Counts, counter
@@ -60,7 +60,7 @@ class Admission:
         self._generation = 0
         self._bound = parked
         self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
-        self._parked: dict[str, deque[SessionMessage]] = {}
+        self._parked: dict[str, deque[Arrival]] = {}
         """By token."""
         self._of_connections: dict[int | None, int] = {}
         """How many of them came over which connection."""
@@ -73,7 +73,7 @@ class Admission:
         """Messages that wait for keys."""
         return self._count
 
-    def admits(self, message: SessionMessage, turn: AppTurn) -> bool:
+    def admits(self, message: Arrival, turn: AppTurn) -> bool:
         """Whether `message` may be handled now. If not, it was dropped or parked."""
         now = turn.wall
         if self._parked and message.identity in self._parked:
@@ -115,7 +115,7 @@ class Admission:
             if self.admits(message, turn):
                 turn.release(message)
 
-    def _park(self, message: SessionMessage, turn: AppTurn) -> None:
+    def _park(self, message: Arrival, turn: AppTurn) -> None:
         left = self._bound - self._count
         waiting = self._parked.get(message.identity)
         of_token = 0 if waiting is None else len(waiting)
@@ -139,7 +139,7 @@ class Admission:
         else:
             del self._of_connections[connection]
 
-    def _refuse(self, message: SessionMessage, error: SlimError, turn: AppTurn) -> None:
+    def _refuse(self, message: Arrival, error: SlimError, turn: AppTurn) -> None:
         self.counts.unverified += 1
         # The first refusal of a source is worth a warning: mostly a secret or key differs on the two sides.
         first = message.source not in self._strangers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from actors.messages.codec import Unread
 from actors.messages.session import SessionConfig
 from actors.messages.wire import SessionMessage
 from actors.names import Name
@@ -22,6 +23,8 @@ class Invitation(NamedTuple):
     """The channel, or the initiator point to point."""
     leads: bool = False
     """A controller makes us the group's moderator (6.6): make a ControlledModerator."""
+    instead_of: int | None = None
+    """The session that is given up for it: an invitation that nobody went on with."""
 
 
 @record
@@ -44,18 +47,22 @@ class Dropped(NamedTuple):
     alarming: bool
 
 
+Arrival = SessionMessage | Unread
+"""What came in: large commands are read when their sender is known."""
+
+
 @record
 class VerificationNeeded(NamedTuple):
     """Whoever sent this can be verified only by waiting; TokenVerified says how it went."""
 
-    message: SessionMessage
+    message: Arrival
 
 
 @record
 class Released(NamedTuple):
     """A message that was parked may be handled now."""
 
-    message: SessionMessage
+    message: Arrival
 
 
 @record
@@ -66,4 +73,14 @@ class Subscribed(NamedTuple):
     error: SlimError | None
 
 
-AppEffect = SessionMessage | Invitation | Refused | Dropped | VerificationNeeded | Released | Subscribed
+@record
+class Alive(NamedTuple):
+    """`peer` answered that it is there, which these sessions want to know."""
+
+    peer: Name
+    session_ids: tuple[int, ...]
+
+
+AppEffect = (
+    SessionMessage | Invitation | Refused | Dropped | VerificationNeeded | Released | Subscribed | Alive
+)

@@ -2,11 +2,20 @@
 
 Discovery is answered without state; a JOIN_REQUEST becomes an invitation; sessions that ended are remembered
 for a while, so that peers who missed our last words get them again. Everything else is dropped.
+
+Whoever invites is a stranger: what it sets is brought within bounds (`actors/session/bounds.py`), what cannot
+be used is refused here, and an id that was an encrypted session's is never that of a clear one afterwards.
+
+    JOIN_REQUEST ─► unfinished ──(the session stands)──► announced ──(adopted)──► the application's
+                    └ together at most the backlog ─────────────┘
+
+With the backlog full an invitation takes the place of an unfinished one: the oldest of the source that has
+most of them. So what nobody goes on with keeps nobody out; announced sessions keep their places.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from actors.app.effects import Invitation
@@ -22,6 +31,8 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
+from actors.session.bounds import bounded
+from actors.session.senders import Senders
 from actors.telemetry import Counts, counter
 
 SESSION_IDS = 2**32 - 1 - 1000
@@ -29,9 +40,13 @@ SESSION_IDS = 2**32 - 1 - 1000
 TOMBSTONES = 1024
 TOMBSTONE_TIME = 120.0
 """Seconds for which an ended session answers repeated requests."""
+ENCRYPTED_KNOWN = 16_384
+"""Ids of encrypted sessions that are remembered."""
 
 
 class InvitationCounts(Counts, part="invitation"):
+    clamped: int = counter("Invitations whose timers had to be brought within bounds.")
+    displaced: int = counter("Invitations that nobody went on with and that made way for another one.")
     tombstones_dropped: int = counter("Ended sessions forgotten before their time: too many had ended.")
 
 
@@ -74,13 +89,19 @@ class Invitations:
         *,
         mls: bool,
         backlog: int,
+        senders: Senders | None = None,
         counts: InvitationCounts | None = None,
     ) -> None:
         self.local = local
-        self.invited: set[int] = set()
-        """Sessions that were invited and not adopted yet: the backlog."""
         self.mls_required = False
         """Whether a session without MLS is refused."""
+        self._unfinished: dict[int, Name] = {}
+        """By whom we were invited to sessions that do not stand yet, oldest first."""
+        self._announced: set[int] = set()
+        """Sessions that stand and were not adopted yet."""
+        self._encrypted: OrderedDict[int, None] = OrderedDict()
+        """Ids of sessions with MLS, over or not."""
+        self._senders = senders or Senders()
         self._names: dict[Key, int] = {local.key: 1}
         self._draw = draw
         self._mls = mls
@@ -104,6 +125,34 @@ class Invitations:
             session_id = self._draw(SESSION_IDS)
             if not taken(session_id):
                 return session_id
+
+    # The backlog
+
+    def begun(self, session_id: int, inviter: Name) -> None:
+        """An invitation was taken: the session is being joined."""
+        self._unfinished[session_id] = inviter
+
+    def announced(self, session_id: int) -> None:
+        """It stands, and the application is told."""
+        if self._unfinished.pop(session_id, None) is not None:
+            self._announced.add(session_id)
+
+    def adopted(self, session_id: int) -> None:
+        """The application took it, or nobody will: its place is free."""
+        self._unfinished.pop(session_id, None)
+        self._announced.discard(session_id)
+
+    def over(self, session_id: int) -> None:
+        """It is over. If it was announced, the application adopts it all the same."""
+        self._unfinished.pop(session_id, None)
+
+    def encrypts(self, session_id: int) -> None:
+        """From now on no clear session has this id."""
+        self._encrypted[session_id] = None
+        if len(self._encrypted) > ENCRYPTED_KNOWN:
+            self._encrypted.popitem(last=False)
+
+    # Messages
 
     def handle(self, event: SessionMessage | SessionGone, turn: AppTurn) -> None:
         """A verified message of no known session came (or a DISCOVERY_REQUEST of any); or a session ended."""
@@ -151,7 +200,9 @@ class Invitations:
             return f"{who}: it asks for MLS, which this application is not set up for"
         if self.mls_required and not request.mls:
             return f"{who}: it is not encrypted, and this application requires MLS"
-        if len(self.invited) >= self._backlog:
+        if not request.mls and message.session_id in self._encrypted:
+            return f"{who}: it asks for clear text where there was encryption"
+        if len(self._announced) >= self._backlog:
             return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"
         if message.session_type is SessionKind.MULTICAST:
             if request.channel is None:
@@ -162,7 +213,15 @@ class Invitations:
         else:
             return f"{who}: of unknown type"
         timers, metadata = request.timer_settings, message.metadata
+        if timers is not None:
+            within = bounded(timers)
+            if within is None:
+                return f"{who}: its interval is {timers.timeout:g} s"
+            timers, changed = within
+            self.counts.clamped += changed
         leads = metadata is not None and IS_MODERATOR in metadata
+        if not leads and not self._senders.believes(message):
+            return f"{who}: its token is somebody else's"
         if metadata is not None and leads:
             metadata = {key: value for key, value in metadata.items() if key != IS_MODERATOR} or None
             if message.session_type is not SessionKind.MULTICAST:
@@ -174,4 +233,12 @@ class Invitations:
             request.mls,
             metadata,
         )
-        return Invitation(message, config, destination, leads)
+        return Invitation(message, config, destination, leads, self._makes_way())
+
+    def _makes_way(self) -> int | None:
+        """The unfinished session whose place another one needs, if one does."""
+        if len(self._unfinished) + len(self._announced) < self._backlog:
+            return None
+        self.counts.displaced += 1
+        inviter, _ = Counter(self._unfinished.values()).most_common(1)[0]
+        return next(id for id, whose in self._unfinished.items() if whose == inviter)

@@ -20,6 +20,7 @@ class Subscriptions:
     def __init__(self, local: Name, first_id: int, patience: float) -> None:
         self._local = local
         self._id = first_id
+        self._own: Subscription | None = None
         self._patience = patience
         self._made: dict[tuple[str, int | None, Name], list[Subscription]] = {}
         self._channels: dict[int, dict[Name, Subscription]] = {}
@@ -27,7 +28,24 @@ class Subscriptions:
 
     def own(self) -> Subscription:
         """Be reachable within the node by our own name. Nobody waits for the answer."""
-        return Subscription(True, self._local, self._local, subscription_id=self._next_id())
+        if self._own is None:
+            self._own = Subscription(True, self._local, self._local, subscription_id=self._next_id())
+        return self._own
+
+    def names(self) -> list[Name]:
+        """The further names that stand."""
+        return [name for what, _, name in self._made if what == "name"]
+
+    def standing(self, token: str) -> list[Subscription]:
+        """The further names and routes that stand, under the ids they were made with: to be made again.
+
+        Names are told with `token`; without one, with what they were told with before.
+        """
+        return [
+            one._replace(identity=token) if what == "name" and token else one
+            for (what, _, _), made in self._made.items()
+            for one in made
+        ]
 
     def name(self, name: Name, connection: int | None, token: str) -> Subscription:
         """Receive for a further name, and tell the node at the end of `connection` too."""

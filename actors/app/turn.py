@@ -6,7 +6,9 @@ Two clocks, because tokens are judged by the world's time and everything else by
 from __future__ import annotations
 
 from actors.app.effects import (
+    Alive,
     AppEffect,
+    Arrival,
     Awaited,
     Dropped,
     Invitation,
@@ -15,6 +17,7 @@ from actors.app.effects import (
     VerificationNeeded,
 )
 from actors.messages.wire import SessionMessage
+from actors.names import Name
 from actors.session.effects import Refused
 from identity.errors import SlimError
 
@@ -53,13 +56,17 @@ class AppTurn:
         """Somebody is not believed."""
         self.effects.append(Dropped(reason, alarming))
 
-    def verify(self, message: SessionMessage) -> None:
+    def verify(self, message: Arrival) -> None:
         """Have the sender of this verified by waiting."""
         self.effects.append(VerificationNeeded(message))
 
-    def release(self, message: SessionMessage) -> None:
+    def release(self, message: Arrival) -> None:
         """Handle what was parked."""
         self.effects.append(Released(message))
+
+    def tell_alive(self, peer: Name, session_ids: tuple[int, ...]) -> None:
+        """Tell sessions that `peer` is there."""
+        self.effects.append(Alive(peer, session_ids))
 
     def subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
         """Tell who waited for a subscription."""

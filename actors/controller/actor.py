@@ -18,7 +18,7 @@ from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 from actors.controller.controller import Controller
 from actors.controller.turn import ControllerTurn, Respond, Save, Told, ToNode
 from actors.messages.controller import Asked
-from actors.system import Cancellable, LoopActor
+from actors.system import Cancellable, LoopActor, handles
 
 RESOLUTION = 1 << 20
 """Steps of the random number that a turn has."""
@@ -49,19 +49,32 @@ class ControllerActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at = 0.0
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
-        if isinstance(message, ActorExitRequest):
-            return
-        turn = ControllerTurn(self._clock(), self._draw(RESOLUTION) / RESOLUTION)
-        if isinstance(message, Asked):
-            ticket = next(self._numbers)
-            self._tickets[ticket] = sender
-            self._core.ask(message.question, ticket, message.deadline, turn)
-        elif isinstance(message, WakeupMessage):
-            self._timer = None
-            self._core.handle(None, turn)
-        else:
-            self._core.handle(message, turn)
+    @handles(Asked)
+    def _on_asked(self, message: Asked, sender: ActorAddress) -> None:
+        turn, ticket = self._begin_turn(), next(self._numbers)
+        self._tickets[ticket] = sender
+        self._core.ask(message.question, ticket, message.deadline, turn)
+        self._end_turn(turn)
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
+        self._timer = None
+        self.unhandled(None, self.myAddress)
+
+    @handles(ActorExitRequest)
+    def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
+        """All that must outlive us is stored."""
+
+    def unhandled(self, message: Any, sender: ActorAddress) -> None:
+        """All other events are the core's; None is the passing of time."""
+        turn = self._begin_turn()
+        self._core.handle(message, turn)
+        self._end_turn(turn)
+
+    def _begin_turn(self) -> ControllerTurn:
+        return ControllerTurn(self._clock(), self._draw(RESOLUTION) / RESOLUTION)
+
+    def _end_turn(self, turn: ControllerTurn) -> None:
         self._perform(turn)
         self._arm(turn.now)
 

@@ -7,13 +7,15 @@ applications and sessions say, `controller` what a controller, its nodes and its
 
 from __future__ import annotations
 
+from thespian.actors import ActorAddress
+
 from actors.messages import controller, routing, session, wire
 from actors.messages.vocabulary import Vocabulary
-from actors.system import Address, address_from_text, address_to_text
+from actors.system import address_from_text, address_to_text
 
 VOCABULARY = Vocabulary.of(wire, routing, session, controller)
 VOCABULARY.extend(
-    Address,
+    ActorAddress,
     lambda address: address_to_text(address).encode(),
     lambda data: address_from_text(data.decode()),
 )

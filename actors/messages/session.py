@@ -413,6 +413,13 @@ class Verification(NamedTuple):
 
 
 @record
+class PeerAlive(NamedTuple):
+    """Asked outside the session, `peer` (a full name) answered that it is there."""
+
+    peer: Name
+
+
+@record
 class BeginSession(NamedTuple):
     """To a new Session of our own: discover, or wait for invitations to make."""
 
@@ -513,6 +520,14 @@ class VerificationWanted(NamedTuple):
 
     def __repr__(self) -> str:
         return f"VerificationWanted({len(self.tokens)} tokens)"
+
+
+@record
+class AskPeer(NamedTuple):
+    """Ask `peer` (a full name) whether it is there; PeerAlive says so if it answers. One question serves all
+    sessions that ask (`docs/signs-of-life.md`)."""
+
+    peer: Name
 
 
 @record

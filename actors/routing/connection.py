@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from loguru import logger
-from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
+from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
@@ -53,7 +53,7 @@ from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkW
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
 from actors.routing.view import InwardView, RouteView
-from actors.system import Cancellable, LoopActor, handles
+from actors.system import Cancellable, Directive, LoopActor, handles
 from actors.telemetry import Counts, Registry, counter
 
 ASKED_BOUND = 1024
@@ -128,8 +128,29 @@ class Connection(LoopActor):
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
         """How many frames over a limit, or over their hops, there are when people hear of them again."""
+        self._broken_by: ActorAddress | None = None
+        """Who forwarded last what could not be written."""
 
     # Life
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """The stream is closed: by its peer's fault, or because it does not work.
+
+        A batch that was forwarded here is its sender's first, who gets it back; the next one of somebody else
+        shows that this stream is at fault. When even the end fails, the Gateway does the rest.
+        """
+        if isinstance(message, LinkClosed):
+            return Directive.STOP
+        if isinstance(message, Forward) and self._broken_by in (None, sender):
+            self._broken_by = sender
+        else:
+            self._link.close(f"{type(message).__name__} could not be handled")
+        return Directive.RESUME
+
+    @handles(PoisonMessage)
+    def _on_poison(self, message: PoisonMessage, _: ActorAddress) -> None:
+        """What we passed on broke an actor. Our peer sent it, and that costs it the stream."""
+        self._link.close(f"{type(message.poisonMessage).__name__} could not be handled")
 
     @handles(Start)
     def _on_start(self, _: Start, __: ActorAddress) -> None:
@@ -176,7 +197,6 @@ class Connection(LoopActor):
     def _on_closed(self, message: LinkClosed, _: ActorAddress) -> None:
         if self._closed:
             return
-        self._closed = True
         cause = message.cause
         self._release()
         # A node among peers has others, and its sessions notice by themselves who cannot be reached.
@@ -186,6 +206,8 @@ class Connection(LoopActor):
         self.send(self._route_table, Detach(self._index, cause, error))
         self._observe("closed", cause)
         self.send(self.myAddress, ActorExitRequest())
+        # Last: a failure on the way here shows in the second attempt too, and ends this actor.
+        self._closed = True
 
     def _observe(self, state: str, detail: str = "") -> None:
         for observer in self._observers:

@@ -7,6 +7,7 @@ after the change is visible: whoever was told that it is subscribed is reachable
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.routing.control import RouteControl, RouteTurn
-from actors.system import Cancellable, LoopActor, handles
+from actors.system import Cancellable, Directive, LoopActor, handles
 
 Clock = Callable[[], float]
 
@@ -45,9 +46,27 @@ class RouteTable(LoopActor):
         self._clock = clock
         self._turn = RouteTurn(clock())
         """Goes on from message to message until its effects are out."""
+        self._leaving: deque[tuple[ActorAddress, Any]] = deque()
+        """What is on its way out: what cannot be sent is dropped alone."""
         self._sweeping = False
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
+
+    def started(self) -> None:
+        """Made anew, too: what the core waits for has its time, and what it changed is announced."""
+        self._sweep()
+
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """What a connection reported is dropped; it gets it back, and the peer that caused it is cut off.
+
+        Anything else means that this actor itself is broken: it is made anew, with its core.
+        """
+        if hasattr(message, "connection"):
+            return Directive.RESUME
+        if isinstance(message, Sweep) and self._leaving:
+            self._sweep()
+            return Directive.RESUME
+        return Directive.RESTART
 
     @handles(
         Acknowledged,
@@ -97,15 +116,18 @@ class RouteTable(LoopActor):
         for text, peer, connection, cause in turn.notices:
             level = "WARNING" if cause or "another" in text else "INFO"
             logger.log(level, "{}: {}", text, peer, conn=connection, cause=cause)
-        for address, message in turn.told:
-            self.send(address, message)
+        leaving = self._leaving
+        leaving.extend(turn.told)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}
         for connection, record in turn.written:
             batches.setdefault(connection, []).append(record)
         for connection, records in batches.items():
             known = self._core.connections.get(connection)
             if known is not None:
-                self.send(known.address, Transmit(tuple(records)))
+                leaving.append((known.address, Transmit(tuple(records))))
+        while leaving:
+            address, message = leaving.popleft()
+            self.send(address, message)
 
     def _arm(self) -> None:
         """One timer, for the earliest deadline."""

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
+from actors.alarm import Alarm
 from actors.messages.routing import Forward, Status, StatusReport
 from actors.messages.session import (
     Adopt,
     Adopted,
     Announce,
+    AskPeer,
     Bind,
     Completed,
     Computed,
@@ -51,11 +53,12 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
-from actors.session.data_path import WINDOW
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.failed import FailedSession
 from actors.session.outbound import DirectOutbound, WayOut
+from actors.session.sender import WINDOW
 from actors.session.turn import Turn
-from actors.system import Cancellable, LoopActor, handles
+from actors.system import Cancellable, Directive, LoopActor, handles
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -63,7 +66,7 @@ if TYPE_CHECKING:
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
 
-_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted)
+_TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted, AskPeer)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
 
@@ -84,7 +87,7 @@ class SessionActor(LoopActor):
         inbox: Any = None,
         in_thread: InThread | None = None,
     ) -> None:
-        self._core = core
+        self._core: SessionCore | FailedSession = core
         self._turn = Turn()
         self._app = app
         self._clock = clock
@@ -102,8 +105,22 @@ class SessionActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
+        self._alarm = Alarm()
         self._rotations = 0
         self._lingering = False
+
+    def failed(self, message: Any, _: ActorAddress, error: BaseException) -> Directive:
+        """The session is over, and says so to the application, at once or when it is adopted."""
+        core = self._core
+        if isinstance(core, FailedSession):
+            return Directive.STOP
+        cause = f"its actor failed: {type(error).__name__} on {type(message).__name__}"
+        self._core = over = FailedSession(core.session_id, core.local, core.destination, core.config, cause)
+        self._turn = Turn(self._clock())
+        over.last_words(self._turn)
+        self._perform(self._turn.effects)
+        self._arm()
+        return Directive.RESUME
 
     # Traffic first: it is what a session mostly gets.
 
@@ -224,13 +241,18 @@ class SessionActor(LoopActor):
         elif isinstance(effect, Joined):
             self._announce()
         elif isinstance(effect, Refused):
-            self._refused += 1
-            self._log().log("WARNING" if effect.alarming else "DEBUG", "refused: {}", effect.reason)
+            self._refuse(effect)
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):
             self._log().info("session over")
             self.send(self._app, effect)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
+        self._refused += 1
+        alarm = refused.alarming and self._alarm.is_due(self._clock())
+        self._log().log("WARNING" if alarm else "DEBUG", "refused: {}", refused.reason)
 
     def _log(self) -> Logger:
         # Bound when there is something to say, which for most sessions is little.

@@ -25,6 +25,7 @@ from actors.session.membership.requests import Requests
 from actors.session.peers import PeerGeneration
 from actors.session.receiver import SessionCounts
 from actors.session.retry import control_policy, data_policy
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
@@ -49,6 +50,8 @@ class Setting(NamedTuple):
     crypto: Crypto | None = None
     counts: SessionCounts | None = None
     """Numbers of all sessions; None: of this one alone."""
+    senders: Senders | None = None
+    """What is known of the senders of tokens; None: nothing yet."""
 
 
 class Ending:
@@ -89,6 +92,7 @@ class Conversation:
         "local",
         "peer_generation",
         "requests",
+        "senders",
         "session_id",
         "settings",
     )
@@ -102,7 +106,8 @@ class Conversation:
         self.peer_generation = setting.peer_generation
         self.destination = destination
         self.group = config.session_type is SessionKind.MULTICAST
-        self.encryption = Encryption(setting.crypto) if setting.crypto is not None else None
+        self.senders = setting.senders or Senders()
+        self.encryption = Encryption(setting.crypto, self.senders) if setting.crypto is not None else None
         counts = setting.counts or SessionCounts()
         self.data = DataPath(
             self.local,

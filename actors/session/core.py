@@ -20,6 +20,7 @@ from actors.messages.session import (
     Congestion,
     CredentialGranted,
     Failure,
+    PeerAlive,
     Publish,
     Received,
     SessionConfig,
@@ -58,6 +59,9 @@ class SessionSide(Protocol):
     def control(self, message: SessionMessage, turn: Turn) -> None:
         """A control message arrived."""
 
+    def obeys(self, message: SessionMessage) -> bool:
+        """Whether this is an order of somebody who may order here, whatever the name says that it came in."""
+
     def progress(self, turn: Turn) -> None:
         """Whatever happened may have cleared the way for something that waits."""
 
@@ -71,7 +75,7 @@ class SessionSide(Protocol):
 class SessionCore:
     """One session of one application."""
 
-    __slots__ = ("_conversation", "_data", "_ending", "_requests", "_side")
+    __slots__ = ("_conversation", "_data", "_ending", "_identity", "_requests", "_side", "_source")
 
     def __init__(self, conversation: Conversation, side: SessionSide) -> None:
         self._conversation = conversation
@@ -79,6 +83,8 @@ class SessionCore:
         self._data = conversation.data
         self._requests = conversation.requests
         self._ending = conversation.ending
+        self._source, self._identity = conversation.local, ""
+        """Who was believed last, by the token: that one mostly goes on."""
 
     def handle(self, event: Event, turn: Turn) -> None:
         """Take one event in and say what is to be done about it."""
@@ -175,6 +181,9 @@ class SessionCore:
     def _received(self, messages: tuple[SessionMessage, ...], turn: Turn) -> None:
         sender, receiver = self._data.sender, self._data.receiver
         for message in messages:
+            goes_on = message.identity is self._identity and message.source is self._source
+            if not goes_on and not self._believed(message, turn):
+                continue
             kind = message.kind
             if kind is _MSG:
                 if isinstance(message.content, Payload):
@@ -191,6 +200,16 @@ class SessionCore:
                 turn.refuse(f"a {kind.name} of {message.source} carries no command")
             elif not self._ending.ended:
                 self._side.control(message, turn)
+
+    def _believed(self, message: SessionMessage, turn: Turn) -> bool:
+        """Whether a message is from whom it says, as far as that can be told."""
+        if self._conversation.senders.believes(message):
+            self._source, self._identity = message.source, message.identity
+            return True
+        if self._side.obeys(message):
+            return True
+        turn.refuse(f"{message.kind.name} from {message.source}: its token is somebody else's", alarming=True)
+        return False
 
     def _rarely(self, event: Event, turn: Turn) -> None:
         """Everything but the traffic."""
@@ -246,6 +265,7 @@ class SessionCore:
 
 _UNANSWERED = (
     BeginSession, Received, Taken, Unroutable, Bound, Congestion, CredentialGranted, Computed, Verification,
+    PeerAlive,
 )  # fmt: skip
 """Events that nobody awaits the outcome of."""
 

@@ -93,25 +93,35 @@ class Crypto(Protocol):
     def key_package(self) -> bytes:
         """A fresh key package, to be used once (participant)."""
 
-    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
-        """Commit an Add, apply it, and remember which leaf `name` has (moderator)."""
+    def add(self, name: Name, key_package: bytes, subject: str | None = None) -> Computing[Addition]:
+        """Commit an Add, apply it, and remember which leaf `name` has (moderator).
+
+        `subject` is what the token says that the key package came with; None: nothing to compare."""
 
     def remove(self, name: Name) -> Computing[bytes]:
         """Commit a Remove of that member's leaf and apply it (moderator)."""
 
-    def join(self, welcome: bytes) -> Computing[None]:
-        """Enter the group (participant)."""
+    def join(self, welcome: bytes, moderator: Name, subject: str | None = None) -> Computing[None]:
+        """Enter the group of `moderator`, whose token says `subject` (participant)."""
 
-    def process(self, commit: bytes) -> None:
-        """Apply a commit of the moderator. One that removes us ends our ability to encrypt and decrypt."""
+    def process(self, commit: bytes, added: Name | None = None) -> None:
+        """Apply a commit of the moderator, by which `added` comes in, if it adds somebody. One that removes
+        us ends our ability to encrypt and decrypt.
+
+        Raises CryptoError, before anything is computed, for what is no commit of the moderator's leaf, and
+        for one that holds anything but one Add or one Remove, by value."""
 
     def encrypt(self, blob: bytes) -> bytes:
         """A PrivateMessage of the current epoch."""
 
-    def decrypt(self, source: Name, blob: bytes) -> bytes:
+    def decrypt(self, source: Name, blob: bytes, subject: str | None = None) -> bytes:
         """The clear text of a PrivateMessage; each opens once. The caller has recognised duplicates.
 
+        It came in the name of `source`, with a token of `subject`: whoever wrote it must be that member.
         Raises ClearText for what is no PrivateMessage at all."""
+
+    def wrote(self, source: Name, blob: bytes) -> bool:
+        """Whether a message that may have been opened before names the leaf of `source` as its sender."""
 
     @property
     def epoch(self) -> int | None:
@@ -161,40 +171,4 @@ class Computation:
             self.place, self.error = None, error
 
     def __repr__(self) -> str:
-        return f"Work(place={self.place}, attempts={self.attempts})"
-
-
-_WAITING = 64
-
-
-class CommitOrder:
-    """Commits in the order of their ids (`session.md` 11.5). `last` starts at the Welcome's id.
-
-    Commits that wait for a predecessor are bounded; one too far ahead is not kept, it will come again.
-    """
-
-    def __init__(self) -> None:
-        self.last = 0
-        """The id of the newest commit that is in force; 0: no Welcome yet."""
-        self._waiting: dict[int, bytes] = {}
-
-    def knows(self, commit_id: int) -> bool:
-        """Whether this commit is in force or waits for a predecessor."""
-        return self.last > 0 and (commit_id <= self.last or commit_id in self._waiting)
-
-    def hold(self, commit_id: int, content: bytes) -> None:
-        """A commit that is not known came in."""
-        if 0 < self.last < commit_id <= self.last + _WAITING:
-            self._waiting[commit_id] = content
-
-    def next(self) -> bytes | None:
-        """The commit that follows the last one, if it is here. Call `applied` or `refused` about it."""
-        return self._waiting.get(self.last + 1)
-
-    def applied(self) -> None:
-        self.last += 1
-        del self._waiting[self.last]
-
-    def refused(self) -> None:
-        """It was no good; perhaps another copy is."""
-        del self._waiting[self.last + 1]
+        return f"Computation(place={self.place}, attempts={self.attempts})"

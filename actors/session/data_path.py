@@ -18,14 +18,11 @@ from actors.messages.session import AppSettings, Completed, Delivered, Outgoing,
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.encryption import Encryption
-from actors.session.receiver import DataReceiver, SessionCounts
+from actors.session.receiver import DataReceiver, PayloadCipher, SessionCounts
 from actors.session.retry import ResendPolicy, data_policy
-from actors.session.sender import RING, DataSender
+from actors.session.sender import WINDOW, DataSender
 from actors.session.turn import Turn
 from identity.errors import SlimError
-
-WINDOW = RING
-"""Messages of one application that may be under way in one session: its credit at the start."""
 
 
 class DataPath:
@@ -55,10 +52,10 @@ class DataPath:
         counts: SessionCounts | None = None,
     ) -> None:
         kind, policy = config.session_type, data_policy(config.interval, config.max_retries)
-        decrypt = encryption.decrypt if encryption is not None else None
+        cipher = PayloadCipher(encryption.decrypt, encryption.repeats) if encryption is not None else None
         self.sender = DataSender(local, destination, kind, session_id, draw, policy)
         self.receiver = DataReceiver(
-            local, kind, session_id, space=settings.inbox, policy=policy, open=decrypt, counts=counts
+            local, kind, session_id, space=settings.inbox, policy=policy, cipher=cipher, counts=counts
         )
         self.draining = False
         """Whether the session is about to end and takes nothing new."""

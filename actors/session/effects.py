@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from actors.messages.session import (
     Adopt,
+    AskPeer,
     BeginSession,
     Bind,
     Bound,
@@ -25,6 +26,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    PeerAlive,
     Publish,
     Received,
     RemoveMember,
@@ -90,6 +92,7 @@ Event = (
     | CredentialGranted
     | Verification
     | Computed
+    | PeerAlive
 )
 
 Effect = (
@@ -107,6 +110,7 @@ Effect = (
     | Answer
     | CredentialWanted
     | VerificationWanted
+    | AskPeer
     | Compute
     | Refused
 )

@@ -19,6 +19,7 @@ from actors.messages.session import CredentialGranted
 from actors.messages.wire import Payload, SessionMessage
 from actors.names import Name
 from actors.session.crypto import ClearText, Computation, Computing, Crypto, KeysWanted, Place
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 
@@ -56,10 +57,11 @@ class _Operation(NamedTuple):
 class Encryption:
     """`crypto` is the group; this is the waiting around it."""
 
-    __slots__ = ("_clear_text", "_operation", "crypto")
+    __slots__ = ("_clear_text", "_operation", "_senders", "crypto")
 
-    def __init__(self, crypto: Crypto) -> None:
+    def __init__(self, crypto: Crypto, senders: Senders) -> None:
         self.crypto = crypto
+        self._senders = senders
         self._operation: _Operation | None = None
         self._clear_text: set[Name] = set()
         """Present members whose clear text was complained of."""
@@ -74,12 +76,21 @@ class Encryption:
         """What a data message says. Raises CryptoError; clear text is complained of once for each member."""
         kind, blob = _payload(message)
         try:
-            return Payload(kind, self.crypto.decrypt(message.source, blob))
+            subject = self._senders.subject(message.identity)
+            return Payload(kind, self.crypto.decrypt(message.source, blob, subject))
         except ClearText as error:
             if message.source not in self._clear_text:
                 self._clear_text.add(message.source)
                 turn.refuse(str(error), alarming=True)
             raise
+
+    def repeats(self, message: SessionMessage) -> bool:
+        """Whether a message with an id that is known is a copy: of the same member, that is. Raises nothing:
+        what cannot be read is no copy."""
+        try:
+            return self.crypto.wrote(message.source, _payload(message)[1])
+        except CryptoError:
+            return False
 
     def left(self, member: Name) -> None:
         """A member is gone; should it come back and speak in clear again, that is news."""

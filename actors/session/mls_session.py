@@ -22,12 +22,15 @@ from dataclasses import replace
 from typing import Any
 
 from actors.names import Name
+from actors.session.commit_shape import check_commit
 from actors.session.credentials import Credentials, Survey, half_life
 from actors.session.crypto import Addition, ClearText, Computing, CryptoFactory, Place
+from actors.session.speakers import Speakers, check_subject
 from identity.errors import AuthError, CryptoError
 from identity.mls import (
     CommitApplied,
     Credential,
+    Decrypted,
     Group,
     KeyPackageBundle,
     Occasion,
@@ -38,10 +41,7 @@ from identity.mls import (
     suite,
     token_credential,
 )
-from identity.mls.codec import Reader
 from identity.mls.errors import MlsError
-from identity.mls.framing import ContentType, SenderType, WireFormat
-from identity.mls.leaf_node import MLS10
 from identity.protocols import KeysMissing, Verifier
 
 SUITE = suite(1)
@@ -85,8 +85,7 @@ class MlsSession:
         self._moderates = False
         self._bundle: KeyPackageBundle | None = None
         self._group: Group | None = None
-        self._leaves: dict[Name, int] = {}
-        """Moderator: where the members are."""
+        self._speakers = Speakers()
         self._epoch: int | None = None
         self._fingerprint = ""
 
@@ -141,25 +140,36 @@ class MlsSession:
         self._moderates = True
         self._enter(group)
 
-    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
-        pending = yield from self._commit(add=[key_package])
+    def add(self, name: Name, key_package: bytes, subject: str | None = None) -> Computing[Addition]:
+        def check(pending: PendingCommit) -> None:
+            [leaf] = pending.effect.added
+            check_subject(name, subject, pending.state.roster.identity_of(leaf))
+
+        pending = yield from self._commit(check, add=[key_package])
         assert pending.welcome is not None
-        [self._leaves[name]] = pending.effect.added
+        self._speakers.place(name, *pending.effect.added)
         return Addition(pending.commit, pending.welcome)
 
     def remove(self, name: Name) -> Computing[bytes]:
-        leaf = self._leaves.get(name)
+        leaf = self._speakers.leaf_of(name)
         if leaf is None:
             raise CryptoError(f"{name} has no leaf in this group")
-        pending = yield from self._commit(remove=[leaf])
-        del self._leaves[name]
+        pending = yield from self._commit(lambda _: None, remove=[leaf])
+        self._speakers.leave([leaf])
         return pending.commit
 
-    def _commit(self, *, add: Sequence[bytes] = (), remove: Sequence[int] = ()) -> Computing[PendingCommit]:
+    def _commit(
+        self,
+        check: Callable[[PendingCommit], None],
+        *,
+        add: Sequence[bytes] = (),
+        remove: Sequence[int] = (),
+    ) -> Computing[PendingCommit]:
+        """Make a commit, and apply it unless `check` raises."""
         group, now, renewed = self._member(), self._wall(), self._renewed
         group.discard_pending()
         with self._judging():
-            if len(self._leaves) >= LARGE and (remove or renewed is not None):
+            if len(self._speakers) >= LARGE and (remove or renewed is not None):
                 # All that is to be judged is judged here; the thread finds it in the policy's memory.
                 if renewed is not None:
                     own = group.leaf_node(group.own_leaf)
@@ -175,7 +185,8 @@ class MlsSession:
                 pending = group.commit(now=now, add=add, remove=remove, credential=renewed)
         if self._group is not group:
             raise CryptoError("the session has ended")
-        group.apply_pending()
+        check(pending)
+        group.apply_pending(now=self._wall())
         if renewed is not None:
             self._credential, self._renewed = renewed, None
         self._enter(group)
@@ -190,7 +201,7 @@ class MlsSession:
         )
         return self._bundle.message
 
-    def join(self, welcome: bytes) -> Computing[None]:
+    def join(self, welcome: bytes, moderator: Name, subject: str | None = None) -> Computing[None]:
         bundle, now = self._bundle, self._wall()
         if bundle is None:
             raise CryptoError("no key package of ours waits for a Welcome")
@@ -214,6 +225,8 @@ class MlsSession:
             yield Place.LOOP
         if self._bundle is not bundle:
             raise CryptoError("the session has ended")
+        check_subject(moderator, subject, group.members.get(MODERATOR, b""))
+        self._speakers.place(moderator, MODERATOR)
         self._bundle = None
         self._enter(group)
 
@@ -228,14 +241,17 @@ class MlsSession:
             past_epochs=PAST_EPOCHS,
         )
 
-    def process(self, commit: bytes) -> None:
+    def process(self, commit: bytes, added: Name | None = None) -> None:
         group = self._member()
-        _check_commit(commit)
+        check_commit(commit, MODERATOR)
         with self._judging():
             event = group.process(commit, now=self._wall())
         if isinstance(event, Removed):
             self._group = None
         elif isinstance(event, CommitApplied):
+            self._speakers.leave(event.removed)
+            if added is not None and event.added:
+                self._speakers.place(added, *event.added)
             self._enter(group)
 
     # Messages
@@ -243,19 +259,25 @@ class MlsSession:
     def encrypt(self, blob: bytes) -> bytes:
         return self._member().encrypt(blob)
 
-    def decrypt(self, source: Name, blob: bytes) -> bytes:
-        """The moderator also checks that the member whose name it carries wrote it; other members know only
-        that some member did, as in SLIM's own implementation."""
+    def decrypt(self, source: Name, blob: bytes, subject: str | None = None) -> bytes:
+        """Who wrote it is judged before its key is used up: another copy of it, in the right name, still
+        opens."""
         if blob[:4] != _PRIVATE_MESSAGE:
             raise ClearText(source)
-        opened = self._member().decrypt(blob, now=self._wall())
-        if self._leaves.get(source, opened.sender) != opened.sender:
-            raise CryptoError(f"a message in the name of {source} that another member wrote")
-        return opened.plaintext
+
+        def judge(opened: Decrypted) -> None:
+            self._speakers.check(source, subject, opened.sender, opened.identity)
+
+        return self._member().decrypt(blob, now=self._wall(), judge=judge).plaintext
+
+    def wrote(self, source: Name, blob: bytes) -> bool:
+        if blob[:4] != _PRIVATE_MESSAGE:
+            return False
+        return self._member().sender(blob, now=self._wall()) == self._speakers.leaf_of(source)
 
     def close(self) -> None:
         self._group = self._bundle = self._credential = self._renewed = None
-        self._leaves.clear()
+        self._speakers.clear()
         self._credentials.begin()
 
     # Private
@@ -296,21 +318,6 @@ def fingerprint(authenticator: bytes) -> str:
     """Forty digits for people to compare: a digest of the epoch authenticator (RFC 9420, 8.7)."""
     digest = hashlib.sha256(b"callboard epoch fingerprint" + authenticator).digest()
     return " ".join(f"{int.from_bytes(digest[i : i + 4], 'big') % 100_000:05}" for i in range(0, 32, 4))
-
-
-def _check_commit(message: bytes) -> None:
-    """Refuse what is no commit of the moderator, whoever sent it: nobody else commits in SLIM's groups."""
-    reader = Reader(message)
-    version, wire_format = reader.u16(), reader.u16()
-    if version != MLS10 or wire_format != WireFormat.PUBLIC_MESSAGE:
-        raise CryptoError("a handshake message that is no PublicMessage")
-    reader.opaque()
-    reader.u64()
-    if reader.u8() != SenderType.MEMBER or reader.u32() != MODERATOR:
-        raise CryptoError("a handshake message that is not the moderator's")
-    reader.opaque()
-    if reader.u8() != ContentType.COMMIT:
-        raise CryptoError("a handshake message that is no commit")
 
 
 def _unverified(check: Callable[[Any], bool], chunks: Sequence[Any]) -> Iterable[bool]:

@@ -7,7 +7,7 @@
                                           the holes are
                                           asked for
 
-Bounds, per session: REORDER ids between what was delivered last and the newest (beyond it the oldest holes
+Bounds, per session: WIDEST_GAP ids between what was delivered last and the newest (beyond it the oldest holes
 are given up as lost), HELD messages that wait for room (beyond it a reliable message is dropped without
 acknowledgement, so that its sender keeps it; a best-effort one pushes out the oldest), and one stream per
 member. There is room while the application has less than `space` items and INBOX_BYTES to take; what is held
@@ -31,13 +31,13 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
 from actors.session.turn import Turn
 from actors.telemetry import Counts, counter
 from identity.errors import CryptoError, SlimError
 
-REORDER = 1024
 HELD = 512
 INBOX_BYTES = 64 * 1024 * 1024
 """Payload delivered and not taken at which there is no room. More than senders of ours have under way (2 MiB
@@ -51,8 +51,14 @@ EMPTY = Payload()
 _DIRECT = {PUBLISH_TO: TRUE}
 _ACK = MessageType.MSG_ACK
 
-Open = Callable[[SessionMessage, Turn], Payload]
-"""Decrypts a message's payload; raises CryptoError."""
+
+class PayloadCipher(NamedTuple):
+    """What an encrypted session does to the messages of its members."""
+
+    decrypt: Callable[[SessionMessage, Turn], Payload]
+    """The payload in clear; raises CryptoError."""
+    repeats: Callable[[SessionMessage], bool]
+    """Whether a message with a known id is a copy, of the same member; else it says nothing of what came."""
 
 
 class _Requested(Attempt):
@@ -106,12 +112,12 @@ class DataReceiver:
     """
 
     __slots__ = (
+        "_cipher",
         "_counts",
         "_deadline",
         "_held",
         "_kept",
         "_local",
-        "_open",
         "_session_id",
         "_session_type",
         "_sizes",
@@ -131,7 +137,7 @@ class DataReceiver:
         *,
         space: int,
         policy: ResendPolicy | None,
-        open: Open | None = None,
+        cipher: PayloadCipher | None = None,
         counts: SessionCounts | None = None,
     ) -> None:
         self.policy = policy
@@ -144,7 +150,7 @@ class DataReceiver:
         self._local = local
         self._session_type = session_type
         self._session_id = session_id
-        self._open = open
+        self._cipher = cipher
         self._streams: dict[Name, _Stream] = {}
         self._held: deque[_Held] = deque()
         self._sizes: deque[int] = deque()
@@ -159,6 +165,11 @@ class DataReceiver:
     def bytes(self) -> int:
         """Payload that is kept, or was delivered and not taken yet."""
         return self._kept + self._untaken
+
+    def progress(self, member: Name) -> object:
+        """Something that changes whenever a member says something new; None of one that is not in."""
+        stream = self._streams.get(member)
+        return None if stream is None else (stream.newest, len(stream.direct))
 
     @property
     def held(self) -> int:
@@ -255,7 +266,7 @@ class DataReceiver:
             if len(self._held) >= HELD and not self._room():
                 self._drop()
                 return
-            opened = message if self._open is None else self._opened(message, turn)
+            opened = message if self._cipher is None else self._opened(message, turn)
             if opened is None:
                 if unknown:
                     # Of an epoch before ours, say: our place in the sequence is not known by it.
@@ -275,8 +286,8 @@ class DataReceiver:
                 if message.destination == self._local:
                     # A re-send to us of what we missed while coming in: too late for its place in the order.
                     self._direct(stream, message, turn)
-            elif id not in stream.held:
-                turn.send(self._ack(message))
+            else:
+                self._again(stream, message, turn)
         else:
             self._after_a_hole(stream, message, policy, turn)
 
@@ -286,17 +297,19 @@ class DataReceiver:
         if len(self._held) >= HELD:
             self._drop()
             return
-        opened = message if self._open is None else self._opened(message, turn)
+        opened = message if self._cipher is None else self._opened(message, turn)
         if opened is None:
             return
         assert stream.last is not None
         assert stream.newest is not None
         id, source = message.message_id, message.source
-        while ahead(stream.last, id) > REORDER:
+        while ahead(stream.last, id) > WIDEST_GAP:
             self._give_up_oldest(stream, source, id, turn)
         if ahead(stream.newest, stream.last) > 0:
             stream.newest = stream.last
-        for step in range(1, ahead(stream.newest, id)):
+        missing = ahead(stream.newest, id) - 1
+        policy = paced(policy, len(stream.requests) + missing)
+        for step in range(1, missing + 1):
             self._request(stream, message, (stream.newest + step) & MASK, policy, turn)
         if ahead(stream.newest, id) > 0:
             stream.newest = id
@@ -310,8 +323,7 @@ class DataReceiver:
         """Without order: publish_to, which has its own ids (`session.md` 7.6), and stragglers."""
         id = message.message_id
         if id in stream.direct:
-            if id not in stream.held:
-                turn.send(self._ack(message))
+            self._again(stream, message, turn)
             return
         if len(self._held) >= HELD and not self._room():
             self._drop()
@@ -331,7 +343,7 @@ class DataReceiver:
 
     def _unordered(self, message: SessionMessage, turn: Turn) -> None:
         """Best effort: no acknowledgement, no order; without room the oldest makes way."""
-        opened = message if self._open is None else self._opened(message, turn)
+        opened = message if self._cipher is None else self._opened(message, turn)
         if opened is None:
             return
         if len(self._held) >= HELD:
@@ -367,7 +379,7 @@ class DataReceiver:
         """Make room in the reorder buffer: the hole in front is lost; far ones all at once."""
         assert stream.last is not None
         if not stream.buffer:
-            skipped = ahead(stream.last, newest) - REORDER
+            skipped = ahead(stream.last, newest) - WIDEST_GAP
             stream.last = (stream.last + skipped) & MASK
             for id in [id for id in stream.requests if ahead(stream.last, id) <= 0]:
                 del stream.requests[id]
@@ -414,6 +426,16 @@ class DataReceiver:
 
     # Private: small things.
 
+    def _again(self, stream: _Stream, message: SessionMessage, turn: Turn) -> None:
+        """A message with an id that came before: a copy is acknowledged again, unless it waits for room."""
+        if message.message_id in stream.held:
+            return
+        if self._cipher is None or self._cipher.repeats(message):
+            turn.send(self._ack(message))
+        else:
+            self.undecryptable += 1
+            self._counts.undecryptable += 1
+
     def _ack(self, message: SessionMessage) -> SessionMessage:
         metadata = message.metadata
         return SessionMessage(
@@ -432,10 +454,10 @@ class DataReceiver:
         )
 
     def _opened(self, message: SessionMessage, turn: Turn) -> SessionMessage | None:
-        if self._open is None:
+        if self._cipher is None:
             return message
         try:
-            return message._replace(content=self._open(message, turn))
+            return message._replace(content=self._cipher.decrypt(message, turn))
         except CryptoError:
             # Not an attack: a message of an epoch that we have not reached yet looks the same. Without an
             # acknowledgement its sender will send it again.
@@ -451,7 +473,7 @@ class DataReceiver:
         """Sent before the first message that reached us: acknowledging it would claim that we had it."""
         if stream.first is None or stream.last is None:
             return False
-        if ahead(stream.first, stream.last) > 2 * REORDER:
+        if ahead(stream.first, stream.last) > 2 * WIDEST_GAP:
             stream.first = None
             return False
         return ahead(stream.first, id) <= 0

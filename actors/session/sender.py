@@ -1,7 +1,9 @@
 """The sending half of a session: ids, the window, acknowledgements, re-sends (`session.md` 7.1, 7.2, 7.5).
 
-    publish ──► pending (until everybody acknowledged or retries are over) ──► completed
-            └─► ring (the last 512, acknowledged or not, for those who ask again)
+    publish ──► pending (until everybody acknowledged or retries are over) ──► completed, and forgotten
+                   └─► kept, if somebody asked for it or never acknowledged it: it may be asked for again
+
+What is kept is bounded: the last KEPT messages, and KEPT_BYTES of payload.
 
 There is one deadline for the whole window: the earliest of its messages when it was last looked at. An
 acknowledgement does not touch it, so a message costs no timer; the look-round at the deadline passes over
@@ -30,8 +32,11 @@ from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
 from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
 
-RING = 512
-"""Messages kept for retransmission, and the most that may be unacknowledged at once."""
+WINDOW = 512
+"""Messages of one application that may be under way in one session: its credit at the start."""
+KEPT = 512
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of messages that are no longer under way, for those who ask again."""
 EMPTY = Payload()
 
 _MSG = MessageType.MSG
@@ -40,7 +45,7 @@ _MSG = MessageType.MSG
 class _Unacknowledged(Attempt):
     """A message that somebody has not acknowledged yet."""
 
-    __slots__ = ("cause", "handle", "message", "missing")
+    __slots__ = ("asked", "cause", "handle", "message", "missing")
 
     def __init__(
         self,
@@ -57,6 +62,8 @@ class _Unacknowledged(Attempt):
         self.message = message
         self.missing = missing
         self.handle = handle
+        self.asked = False
+        """Whether somebody asked for it: what it was sent then is not acknowledged."""
         self.cause: SlimError | None = None
         """Why the last attempt could not leave, if it could not."""
 
@@ -71,9 +78,10 @@ class DataSender:
         "_deadline",
         "_draw",
         "_group",
+        "_kept",
+        "_kept_bytes",
         "_next_id",
         "_pending",
-        "_ring",
         "_session_id",
         "_session_type",
         "destination",
@@ -103,8 +111,9 @@ class DataSender:
         self._draw = draw
         self._next_id = 1
         self._pending: dict[int, _Unacknowledged] = {}
-        self._ring: dict[int, SessionMessage] = {}
-        """By message id modulo RING; a session that says little keeps little."""
+        self._kept: dict[int, SessionMessage] = {}
+        """Oldest first."""
+        self._kept_bytes = 0
         self._deadline: float | None = None
 
     @property
@@ -149,8 +158,6 @@ class DataSender:
         if policy is None:
             self._leave(handle, turn)
             return
-        if id <= MASK:
-            self._ring[id % RING] = message
         pending = _Unacknowledged(message, missing.copy(), handle, policy, turn.now)
         self._pending[id] = pending
         if self._deadline is None or pending.deadline < self._deadline:
@@ -164,15 +171,19 @@ class DataSender:
             missing.discard(source)
             if not missing:
                 del self._pending[id]
+                if pending.asked:
+                    self._keep(pending.message)
                 self._leave(pending.handle, turn)
 
     def retransmit(self, request: SessionMessage, turn: Turn) -> None:
         """Answer an RTX_REQUEST, which counts as an acknowledgement too."""
         id = request.message_id
         pending = self._pending.get(id)
-        found = pending.message if pending is not None else self._ring.get(id % RING)
+        if pending is not None:
+            pending.asked = True
+        found = pending.message if pending is not None else self._kept.get(id)
         self.acknowledged(request.source, id, turn)
-        if found is not None and found.message_id == id:
+        if found is not None:
             turn.send(
                 found._replace(
                     destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
@@ -213,10 +224,6 @@ class DataSender:
         A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
         while there is no token to send with: the next one may be on its way.
         """
-        kept = self._ring.get(message.message_id % RING)
-        if isinstance(error, MessageTooLarge) and kept is not None and kept.message_id == message.message_id:
-            # It can never leave. Who asks for it shall hear that it is not available, and go on.
-            del self._ring[message.message_id % RING]
         pending = self._pending.get(message.message_id)
         if pending is None:
             if self.policy is None:
@@ -249,13 +256,31 @@ class DataSender:
 
     def _give_up(self, id: int, error: SlimError, turn: Turn) -> None:
         pending = self._pending.pop(id)
+        if not isinstance(error, MessageTooLarge):
+            # What can never leave is not available: who asks for it shall hear that, and go on.
+            self._keep(pending.message)
         turn.freed += 1
         if pending.handle is not None:
             turn.answer(pending.handle, error)
         turn.report(error)
+
+    def _keep(self, message: SessionMessage) -> None:
+        """Somebody may ask for it yet."""
+        if message.message_id > MASK:
+            return
+        self._kept[message.message_id] = message
+        self._kept_bytes += _size(message)
+        while len(self._kept) > KEPT or self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= _size(self._kept.pop(next(iter(self._kept))))
 
     def _draw_direct_id(self) -> int:
         while True:
             id = DIRECT_FIRST + self._draw(DIRECT_LAST - DIRECT_FIRST + 1)
             if id not in self._pending:
                 return id
+
+
+def _size(message: SessionMessage) -> int:
+    """Bytes of payload."""
+    content = message.content
+    return len(content.blob) if isinstance(content, Payload) else 0

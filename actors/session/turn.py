@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.messages.session import (
+    AskPeer,
     Bind,
     Completed,
     CredentialWanted,
@@ -73,6 +74,10 @@ class Turn:
     def unbind(self, name: Name) -> None:
         """Undo `bind` and `subscribe`."""
         self.effects.append(Unbind(name))
+
+    def ask_peer(self, peer: Name) -> None:
+        """Ask `peer`, outside the session, whether it is there; PeerAlive says so if it is."""
+        self.effects.append(AskPeer(peer))
 
     def refuse(self, reason: str, *, alarming: bool = False) -> None:
         """Note for the log that a peer's message was dropped; `alarming`: even if nobody looks for it."""

@@ -229,7 +229,7 @@ class Cell:
         self.refused += 1
         self.system.refused += 1
         if self.refused & (self.refused - 1) == 0:
-            logger.warning("mailbox of {} {} is full: {} refused", self.kind, self.address, self.refused)
+            self.log("WARNING", "mailbox full", cause=f"{self.refused} refused of more than {self.bound}")
         self.system.fail_ask(sender, MailboxFull(str(self.address), type(message).__name__, self.bound))
         return False
 
@@ -345,18 +345,19 @@ class Cell:
         self.system.failures += 1
         # The exception's text may quote a payload, so only its type and place are logged.
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        logger.warning(
-            "{} {} failed on {}: {} at {}:{}",
-            *(self.kind, self.address, message),
-            *(type(error).__name__, frame.filename, frame.lineno),
-        )
+        cause = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
+        self.log("WARNING", "actor failed", message=message, cause=cause)
+
+    def log(self, level: str, what: str, **keys: Any) -> None:
+        """A line about this actor. None is ever about what its messages hold."""
+        logger.log(level, what, actor=str(self.address), kind=self.kind, **keys)
 
     # Restarting.
 
     def _crashed(self, plan: RestartSpec) -> None:
         delay = plan.restarts.failed(self.system.loop.time())
         if delay is None:
-            logger.error("{} {} fails too often and is stopped", self.kind, self.address)
+            self.log("ERROR", "actor given up", cause="it fails too often")
             self.stop()
             if plan.restarts.rule.gave_up is not None:
                 plan.restarts.rule.gave_up()
@@ -387,7 +388,7 @@ class Cell:
             self._log_failure("its restart", error)
             self._crashed(self.plan)
             return
-        logger.info("{} {} restarted ({} times)", self.kind, self.address, self.restarts)
+        self.log("INFO", "actor restarted", count=self.restarts)
         if self.depth and not self.scheduled:
             self._schedule()
 

@@ -9,7 +9,7 @@ SlimError
     │   └── MailboxFull               the actor's mailbox refused it
     ├── SystemStopped                 the system is shutting down or has ended
     ├── NotInVocabulary               strict mode: an object that the vocabulary cannot carry
-    ├── WouldBlock                    a blocking call on the loop's own thread
+    ├── BlockingCall                  a blocking call on the loop's own thread
     ├── NotOnThisBase                 Thespian knows the operation, this system base does not
     └── KeyedError                    the keyed serializer
         ├── BadFrame                  a frame that is forged, damaged or of a class not allowed

@@ -167,7 +167,8 @@ class KeyedSerializer:
         return msgpack.unpackb(data, ext_hook=self._ext, strict_map_key=False)
 
     def _default(self, value: Any) -> msgpack.ExtType:
-        if isinstance(value, tuple):
+        # A record may be a tuple too, and is the vocabulary's.
+        if type(value) is tuple:
             return msgpack.ExtType(_TUPLE, self._pack(list(value)))
         if isinstance(value, Address):
             # Nobody could answer to it: the loop's actors live in this process only.

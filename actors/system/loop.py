@@ -184,9 +184,8 @@ class LoopSystem:
             raise
         except Exception as error:
             # The exception's text may quote anything; its type is enough to find the constructor at fault.
-            logger.warning(
-                "child {} of {} cannot be made: {}", actor_class, parent.address, type(error).__name__
-            )
+            kind = getattr(actor_class, "__name__", actor_class)
+            parent.log("WARNING", "child not made", child=kind, cause=type(error).__name__)
             stillborn = Nobody(self)
             parent.deliver(ChildActorExited(stillborn.address), stillborn.address)
             return stillborn.address
@@ -371,7 +370,7 @@ class LoopSystem:
             try:
                 self._on_dead_letter(address, message, sender)
             except Exception as error:
-                logger.warning("the dead letter hook failed: {}", type(error).__name__)
+                logger.warning("dead letter hook failed", cause=type(error).__name__)
         for handler in self._dead_letter_handlers:
             handler.deliver(DeadEnvelope(address, message), sender)
 
@@ -434,7 +433,7 @@ class LoopSystem:
         if self._stopping:
             return
         self._stopping = True
-        logger.debug("the actor system stops: {} actors are asked to exit", len(self._actors))
+        logger.debug("actor system stops", count=len(self._actors))
         for cell in list(self._actors.values()):
             if cell.parent is None:
                 cell.deliver(ActorExitRequest(), self.address)
@@ -453,9 +452,8 @@ class LoopSystem:
                 async with asyncio.timeout(timeout):
                     await asyncio.shield(self._gone)
             except TimeoutError:
-                logger.warning(
-                    "{} actors did not exit within {:g} s and are ended", len(self._actors), timeout
-                )
+                cause = f"they did not exit within {timeout:g} s"
+                logger.warning("actors cut off", count=len(self._actors), cause=cause)
         self._end()
 
     def _end(self) -> None:
@@ -466,7 +464,7 @@ class LoopSystem:
             cell.end()
         for reply in list(self._asks.values()):
             reply.fail(SystemStopped())
-        logger.debug("the actor system has stopped")
+        logger.debug("actor system stopped")
 
     def forget(self, cell: Cell) -> None:
         """A cell has ended."""

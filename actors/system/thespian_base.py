@@ -6,7 +6,7 @@ What the blocking calls of `ActorSystem` do depends on who runs the loop:
 |---|---|---|
 | stands still | done at once; then `tell` runs the loop until all is handled | run the loop while they wait |
 | in another thread | handed over to it (`createActor` waits for the address) | block this thread only |
-| in this thread | done at once, without waiting | raise WouldBlock; `shutdown` only begins |
+| in this thread | done at once, without waiting | raise BlockingCall; `shutdown` only begins |
 
 As with Thespian's other bases, `ask` and `listen` return the next message from *any* actor, and None when
 the time (seconds or timedelta; None is for ever) is over. At most 65,536 messages wait to be listened to;
@@ -91,7 +91,7 @@ class LoopSystemBase:
         return asyncio.run_coroutine_threadsafe(call(), self.system.loop).result()
 
     def _wait(self, what: str, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Block until `coroutine` has run on the loop. Raises WouldBlock on the thread that runs it."""
+        """Block until `coroutine` has run on the loop. Raises BlockingCall on the thread that runs it."""
         loop = self.system.loop
         if not loop.is_running():
             return loop.run_until_complete(coroutine)
@@ -119,7 +119,7 @@ class LoopSystemBase:
             self.system.loop.run_until_complete(self.system.idle())
 
     def ask(self, target: ActorAddress, message: Any, timeout: float | timedelta | None = None) -> Any:
-        """`ActorSystem.ask`. Raises WouldBlock on the thread of a running loop."""
+        """`ActorSystem.ask`. Raises BlockingCall on the thread of a running loop."""
 
         async def ask() -> Any:
             self.system.tell(target, message, self._inbox)
@@ -128,7 +128,7 @@ class LoopSystemBase:
         return self._wait("ActorSystem.ask", ask())
 
     def listen(self, timeout: float | timedelta | None = None) -> Any:
-        """`ActorSystem.listen`. Raises WouldBlock on the thread of a running loop."""
+        """`ActorSystem.listen`. Raises BlockingCall on the thread of a running loop."""
         return self._wait("ActorSystem.listen", self._next(timeout))
 
     async def _next(self, timeout: float | timedelta | None) -> Any:

@@ -562,7 +562,12 @@ class Slim:
         await self._life.release()
 
     async def __aenter__(self) -> Self:
-        await self._ready()
+        try:
+            await self._ready()
+        except BaseException:
+            # Who does not enter does not leave either: nothing of this application may stay behind.
+            await self.close(0.0)
+            raise
         return self
 
     async def __aexit__(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 from loguru import logger
@@ -52,15 +54,19 @@ def run_node(arguments: argparse.Namespace) -> int:
     return run(serve(config, document))
 
 
-async def serve(config: NodeConfig, document: Document) -> int:
-    """Run until told to stop, then drain."""
+async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConfig], Node] = Node) -> int:
+    """Run until told to stop, then drain. Returns the exit code.
+
+    It is 1 when the node failed: whoever runs it may start another.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    node = Node(config)
+    node = make(config)
+    failed = node.data_plane.failed
     # An agent may keep a listener waiting: who wants to stop does not wait for it.
-    starting, stopping = asyncio.create_task(node.start()), asyncio.create_task(stop.wait())
+    starting, stopping = asyncio.create_task(node.start()), asyncio.create_task(_first(stop, failed))
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
@@ -72,7 +78,20 @@ async def serve(config: NodeConfig, document: Document) -> int:
         stopping.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
         await node.close(config.drain)
+    if failed.is_set():
+        print("callboard: the node failed; its log says why", file=sys.stderr)
+        return 1
     return 0
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait for one of them."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _started(starting: asyncio.Task[list[str]], document: Document) -> list[str]:

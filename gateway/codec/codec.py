@@ -6,6 +6,7 @@ from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
 from actors.memo import Memo
+from actors.messages.codec import LARGE, TokenFirst, Unread
 from actors.messages.wire import (
     Command,
     DiscoveryReply,
@@ -22,11 +23,12 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.bounds import MEMBERS, METADATA
 from gateway.codec import varint
 from gateway.codec.commands import decode_command, encode_command
 from gateway.codec.family import FIRST, Family
 from gateway.codec.header import HeaderReader, header_field
-from gateway.codec.layout import Head, head, payload
+from gateway.codec.layout import Head, has_few_fields, head, payload
 from gateway.codec.outbound import frame_bytes
 from gateway.proto import dataplane_pb2 as pb
 
@@ -35,6 +37,8 @@ _KINDS = tuple(MessageType)
 _MSG, _RTX_REPLY = MessageType.MSG, MessageType.RTX_REPLY
 _EMPTY = Payload()
 _BOUND = 1024
+_FIELDS = MEMBERS + 8
+"""Fields of a command: the members that it lists, and what else there may be."""
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupAck, Ping)
@@ -143,8 +147,11 @@ class WireCodec:
                 self._encoded.remember(command, content)
         return content
 
-    def decode(self, frame: Frame) -> SessionMessage:
-        """The message in a frame. Raises ProtocolError."""
+    def decode(self, frame: Frame, *, verified: bool = True) -> SessionMessage:
+        """The message in a frame.
+
+        Raises ProtocolError, and TokenFirst for what takes long while its token is not `verified`.
+        """
         scanned, message_id = frame.scanned, frame.message_id
         found: Head | None = None
         if scanned is None:
@@ -152,6 +159,8 @@ class WireCodec:
             if found is not None:
                 scanned, message_id = payload(frame.body, frame.inner, found), found.message_id
         if scanned is None:
+            if not verified and len(frame.body) > LARGE:
+                raise TokenFirst(self._unread(frame))
             return self._decode(frame, found)
         if scanned is not self._last_scanned:
             if scanned.kind >= len(_KINDS) or scanned.session_type >= len(_TYPES):
@@ -167,7 +176,23 @@ class WireCodec:
         session_type, kind, session_id, payload_type, blob = self._last_read
         body, inner = frame.body, frame.inner
         content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
+        if not verified and len(body) - inner > LARGE:
+            raise TokenFirst(self._unread(frame))
         return self._read(frame, session_type, kind, session_id, message_id, content)
+
+    def _unread(self, frame: Frame) -> Unread:
+        """What the header of a message tells, and its kind if that is where it mostly is."""
+        header = self._reader.read(frame.header)
+        found = head(frame.body, frame.inner)
+        number = found.kind if found is not None else 0
+        kind = _KINDS[number] if number < len(_KINDS) else MessageType.UNSPECIFIED
+        return Unread(header.source, header.identity, kind, header.incoming_conn, frame)
+
+    def _metadata(self, data: bytes) -> dict[str, str] | None:
+        metadata = self._schema.Message.FromString(data).metadata
+        if len(metadata) > METADATA:
+            raise ProtocolError(f"{len(metadata)} entries of metadata, at most {METADATA} may be")
+        return dict(metadata) or None
 
     def _read(
         self,
@@ -183,7 +208,7 @@ class WireCodec:
         inner, body = frame.inner, frame.body
         metadata = None
         if inner < len(body):
-            metadata = dict(self._schema.Message.FromString(body[inner:]).metadata) or None
+            metadata = self._metadata(body[inner:])
         return SessionMessage(
             source,
             destination,
@@ -208,6 +233,12 @@ class WireCodec:
             if known is not None and found.session_type < len(_TYPES) and found.kind < len(_KINDS):
                 type_, kind = _TYPES[found.session_type], _KINDS[found.kind]
                 return self._read(frame, type_, kind, found.session_id, found.message_id, known)
+        if (
+            found is not None
+            and frame.inner - found.content > LARGE
+            and not has_few_fields(frame.body, frame.inner, found, _FIELDS)
+        ):
+            raise ProtocolError("a command of more parts than there can be members")
         try:
             message: pb.Message = self._schema.Message.FromString(frame_bytes(frame))
         except DecodeError as exc:
@@ -215,6 +246,9 @@ class WireCodec:
         publish = message.publish
         header = self._reader.read(frame.header)
         session = publish.session
+        if len(message.metadata) > METADATA:
+            raise ProtocolError(f"{len(message.metadata)} entries of metadata, at most {METADATA} may be")
+        metadata = dict(message.metadata)
         content: Payload | None = None
         match publish.msg.WhichOneof("content_type"):
             case "app_payload":
@@ -236,7 +270,7 @@ class WireCodec:
             session.message_id,
             command if content is None else content,
             header.fanout,
-            dict(message.metadata) or None,
+            metadata or None,
             header.identity,
             header.error,
             header.incoming_conn,

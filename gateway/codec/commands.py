@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, assert_never
 
 from actors.errors import ProtocolError
@@ -26,6 +26,7 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
+from actors.session.bounds import MEMBERS
 from gateway.codec.family import NameCodec
 from gateway.proto import dataplane_pb2 as pb
 
@@ -109,7 +110,9 @@ def _optional_name(message: Any, field: str, names: NameCodec) -> Name | None:
     return names.decode(getattr(message, field)) if message.HasField(field) else None
 
 
-def _members(messages: Iterable[pb.Name], names: NameCodec) -> tuple[Name, ...]:
+def _members(messages: Sequence[pb.Name], names: NameCodec) -> tuple[Name, ...]:
+    if len(messages) > MEMBERS:
+        raise ProtocolError(f"a list of {len(messages)} members, at most {MEMBERS} may be")
     return tuple(names.decode(message) for message in messages)
 
 

@@ -43,6 +43,45 @@ def payload(body: bytes, end: int, found: Head) -> Scanned | None:
         return None
 
 
+def has_few_fields(body: bytes, end: int, found: Head, limit: int) -> bool:
+    """Whether the content that `head` found, if it is a command, has at most `limit` fields: counted before
+    anything is made of them."""
+    try:
+        if body[found.value] != 0x12:
+            return True
+        position = found.value
+        for _ in range(2):
+            # The content's one field is the command, whose one field is what the kind of command brings.
+            _, position = varint.decode(body, position)
+            length, position = varint.decode(body, position)
+            if position + length != end:
+                return False
+        return _has_few_fields(body, position, end, limit)
+    except (IndexError, ValueError):
+        return False
+
+
+def _has_few_fields(body: bytes, position: int, end: int, limit: int) -> bool:
+    decode = varint.decode
+    for _ in range(limit + 1):
+        if position >= end:
+            return position == end
+        tag, position = decode(body, position)
+        match tag & 7:
+            case 0:
+                _, position = decode(body, position)
+            case 1:
+                position += 8
+            case 2:
+                length, position = decode(body, position)
+                position += length
+            case 5:
+                position += 4
+            case _:
+                return False
+    return False
+
+
 def _head(body: bytes, end: int) -> Head | None:
     if body[0] != 0x12 or body[2] != 0x08 or body[4] != 0x10 or body[6] != 0x18:
         return None

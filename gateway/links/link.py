@@ -291,7 +291,9 @@ class DialledLink(AcceptedLink):
                     return
             except Exception as exc:
                 # Whatever it is, nobody may wait for this link for ever. Its text may quote anything.
-                logger.warning("dialling failed: {}", type(exc).__name__, conn=self.index)
+                logger.warning(
+                    "dialling failed", conn=self.index, endpoint=self._endpoint, cause=type(exc).__name__
+                )
                 self._give_up(f"dialling failed: {type(exc).__name__}")
                 return
         self._redial = None

@@ -6,6 +6,7 @@ It runs inside an asyncio loop. Embedded applications and `callboard start` use 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import time
@@ -18,6 +19,7 @@ from loguru import logger
 
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
+from actors.app.lasting import Lasting
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
@@ -39,7 +41,7 @@ from actors.routing.control import RouteControl
 from actors.routing.outbox import HIGH, PATIENCE
 from actors.routing.route_table import RouteTable
 from actors.session.mls_session import mls_sessions
-from actors.system import Address, AskTimeout, LoopSystem
+from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.http2.limits import Counters
@@ -135,6 +137,12 @@ class Dialled:
             event.set()
 
 
+ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
+"""A route table that fails by itself once goes on with its core; again within a second, the node ends."""
+APP = Supervision(max_restarts=None)
+"""An application's names are registered again however often its actor fails."""
+
+
 class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
@@ -172,7 +180,10 @@ class DataPlane:
         self._register()
         self.routes = control.table.view
         """Where messages go, to read."""
-        self.route_table = self.system.spawn(RouteTable, control, self._clock)
+        self.failed = asyncio.Event()
+        """Set when the node cannot go on; it is being closed then."""
+        rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
+        self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
         self._links: dict[int, AcceptedLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
         self._gateway = self.system.spawn(
@@ -206,6 +217,7 @@ class DataPlane:
         self._tasks = Tasks()
         self._draw = Draw()
         self._closed = False
+        self._ending: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
         self.never_served = True
         """Whether `serve` has never succeeded."""
@@ -232,7 +244,10 @@ class DataPlane:
             crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
             threads=asyncio.to_thread,
         )
-        return self.system.spawn(AppActor, name, self.next_index(), collaborators, settings)
+        lasting = Lasting.of(name, collaborators, settings)
+        return self.system.spawn(
+            AppActor, name, self.next_index(), collaborators, settings, lasting, supervision=APP
+        )
 
     # Listening
 
@@ -259,7 +274,7 @@ class DataPlane:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
-        logger.info("listening on {}", address)
+        logger.info("listening", endpoint=address)
         return address
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
@@ -376,7 +391,7 @@ class DataPlane:
                 async with asyncio.timeout(NEGOTIATION_WAIT):
                     await made.introduced.wait()
             except TimeoutError:
-                logger.debug("the peer tells no version", conn=made.index)
+                logger.debug("peer tells no version", conn=made.index)
             if made.over.is_set():
                 raise ConnectionLost(endpoint, made.cause)
         except BaseException:
@@ -475,6 +490,12 @@ class DataPlane:
         await made.held.aclose()
         self._dialled_by_index.pop(made.index, None)
 
+    def _route_table_failed(self) -> None:
+        """Nobody routes any more: end, so that who runs the node may start another."""
+        logger.error("node ends", cause="its route table failed twice within a second")
+        self.failed.set()
+        self._ending = asyncio.ensure_future(self.close(0.0))
+
     # Figures and the end
 
     @property
@@ -546,7 +567,7 @@ class DataPlane:
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
         if isinstance(outcomes[0], AskTimeout):
-            logger.warning("connections are cut: they did not end in time", count=len(self._links))
+            logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:

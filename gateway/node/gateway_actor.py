@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from loguru import logger
-from thespian.actors import ActorAddress, ChildActorExited
+from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
 
 from actors.messages.routing import (
     Close,
     ConnectionState,
+    Detach,
     Gather,
     Opened,
     Start,
@@ -25,7 +26,7 @@ from actors.messages.routing import (
 from actors.messages.wire import Introduction, Role
 from actors.routing.connection import Connection
 from actors.routing.view import RouteView
-from actors.system import LoopActor, LoopSystem, handles
+from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
 from gateway.node.peer_policy import PeerPolicy
 
@@ -67,17 +68,45 @@ class Gateway(LoopActor):
         self._introduction, self._policy = introduction, policy
         self._connections: dict[int, ActorAddress] = {}
         self._indices: dict[ActorAddress, int] = {}
+        self._observers: dict[int, Any] = {}
+        """Who is told of each connection that has not said that it is closed; None: nobody but us."""
         self._gatherings: dict[int, _Gathering] = {}
         self._tags = 0
         self._closing: Close | None = None
         self._close_asker: ActorAddress | None = None
 
+    def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
+        """The stream that it was about is closed; the others go on.
+
+        A Connection whose word broke us gets it back, and closes its stream itself.
+        """
+        if isinstance(message, Opened):
+            # Each of the two attempts may have made one.
+            made = [address for address, index in self._indices.items() if index == message.connection]
+            for address in made:
+                self.send(address, ActorExitRequest())
+            if not made:
+                self._cut(message.connection, message.observer)
+                self._link_over(message.connection)
+        return Directive.RESUME
+
+    def _cut(self, index: int, observer: Any) -> None:
+        """End a link that has no Connection (any more), and tell others what that would have told."""
+        cause = "its actor failed"
+        logger.warning("connection cut", conn=index, cause=cause)
+        link = self._links.get(index)
+        if link is not None:
+            link.abort(cause)
+        self.send(self._route_table, Detach(index, cause))
+        if observer is not None:
+            self.send(observer, ConnectionState(index, "closed", cause))
+
     @handles(ConnectionState)
     def _on_state(self, message: ConnectionState, _: ActorAddress) -> None:
-        if message.state == "attached":
-            logger.info("connection attached", conn=message.connection, peer=message.detail)
-        else:
-            logger.info("connection {}", message.state, conn=message.connection, cause=message.detail)
+        if message.state == "closed":
+            self._observers.pop(message.connection, None)
+        key = "peer" if message.state == "attached" else "cause"
+        logger.info(f"connection {message.state}", conn=message.connection, **{key: message.detail})
 
     @handles(Close)
     def _on_close(self, message: Close, sender: ActorAddress) -> None:
@@ -117,6 +146,7 @@ class Gateway(LoopActor):
         address = self.spawn(make)
         self._connections[index] = address
         self._indices[address] = index
+        self._observers[index] = message.observer
         link.attach(partial(self._system.tell_now, address))
         self.send(address, Start())
         if self._closing is not None:
@@ -128,7 +158,9 @@ class Gateway(LoopActor):
         index = self._indices.pop(address, None)
         if index is None:
             return
-        del self._connections[index]
+        self._connections.pop(index, None)
+        if index in self._observers:
+            self._cut(index, self._observers.pop(index))
         self._link_over(index)
         for tag in list(self._gatherings):
             self._gathered(tag, address, {})

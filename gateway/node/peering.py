@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from loguru import logger
 
@@ -13,13 +13,31 @@ from actors.errors import AlreadyConnected
 from gateway.config import ClientConfig
 from identity.errors import SlimError
 
-if TYPE_CHECKING:
-    from gateway.node.data_plane import DataPlane, Dialled
-
 SETTLE_WAIT = 0.5
 """Seconds after which a node that did not say that it is one of ours is taken for an original."""
 REFUSED_WAIT = 5.0
 """Seconds before a node that did not let us in is asked again."""
+
+
+class LinkLife(Protocol):
+    """A link to another node, from when it is up until it is closed for good."""
+
+    index: int
+    settled: asyncio.Event
+    over: asyncio.Event
+    outcome: str
+    node_id: str
+    cause: str
+
+
+class NodeDialler(Protocol):
+    """The data plane, as it is needed here."""
+
+    async def dial(self, config: ClientConfig, *, as_node: bool) -> LinkLife:
+        """Dial as a node. Raises SlimError."""
+
+    async def parted(self, node_id: str) -> None:
+        """Return when there is no link to that node."""
 
 
 class _Peer:
@@ -27,7 +45,7 @@ class _Peer:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self.made: Dialled | None = None
+        self.made: LinkLife | None = None
         self.cause = ""
         """Why it is no peer now."""
         self.attempts = 0
@@ -50,7 +68,7 @@ class _Peer:
 class Peering:
     """Keeps a data plane linked to other nodes."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: NodeDialler) -> None:
         self._plane = plane
         self._peers: dict[str, _Peer] = {}
         """By endpoint."""
@@ -100,7 +118,7 @@ class Peering:
             await self._pause(peer, outcome)
             peer.attempts += 1
 
-    async def _watch(self, peer: _Peer, made: Dialled) -> str:
+    async def _watch(self, peer: _Peer, made: LinkLife) -> str:
         """What became of a link, once it is over."""
         endpoint = peer.config.endpoint
         try:

@@ -70,7 +70,7 @@ class Keeper:
             planes = [plane.close(half) for plane in self._planes]
             outcomes += await asyncio.gather(*planes, return_exceptions=True)
             for error in filter(None, outcomes):
-                logger.warning("cut off at the end of the loop: {}", type(error).__name__)
+                logger.warning("cut off at the end of the loop", cause=type(error).__name__)
 
 
 _keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()

@@ -124,7 +124,7 @@ class _CheckBasic(_NothingToOpen):
 
     async def check(self, headers: Headers) -> None:
         if not hmac.compare_digest(_basic_credentials(headers), self._expected):
-            logger.info("a connection was refused: basic authentication failed")
+            logger.info("connection refused", cause="basic authentication failed")
             raise InvalidToken("basic authentication failed", rule="basic")
 
 
@@ -142,7 +142,7 @@ class _CheckBearer:
                 raise InvalidToken("a bearer token is wanted", rule="missing")
             await self._verifier.verify(token.strip(), self._clock())
         except AuthError as error:
-            logger.info("a connection was refused: {}", error)
+            logger.info("connection refused", cause=str(error))
             raise
 
     async def close(self) -> None:

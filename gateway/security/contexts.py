@@ -44,7 +44,7 @@ def grpc_server_credentials(source: TlsSource) -> grpc.ServerCredentials:
         try:
             material = source.material()
         except SlimError as error:
-            logger.warning("TLS goes on with what it had: {}", error)
+            logger.warning("TLS goes on with what it had", cause=str(error))
             return None
         if material == last:
             return None
@@ -94,7 +94,7 @@ def server_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
             if material != shown:
                 current, shown = _server_context(tls, source), material
         except SlimError as error:
-            logger.warning("a TLS handshake was refused: {}", error)
+            logger.warning("TLS handshake refused", cause=str(error))
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = current
         return None

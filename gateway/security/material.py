@@ -152,7 +152,7 @@ class TlsSource:
                 raise
             if str(error) != self._complained:
                 self._complained = str(error)
-                logger.warning("{}; what was read before stays in use", error)
+                logger.warning("what was read before stays in use", cause=str(error))
             return self._read
         self._complained = ""
         self._read = read

@@ -9,7 +9,7 @@ Whoever stores a group writes `snapshot()` before a ciphertext leaves, or a rest
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import urandom
@@ -51,7 +51,7 @@ from identity.mls.leaf_node import (
 from identity.mls.messages import Commit, GroupInfo, Welcome
 from identity.mls.past_epochs import PAST_EPOCHS, PAST_LIFETIME, PastEpochs
 from identity.mls.pending_proposals import PendingProposals
-from identity.mls.private_message import Decrypted
+from identity.mls.private_message import Decrypted, EpochKeys
 from identity.mls.proposal import (
     Add,
     KeyPackage,
@@ -316,27 +316,47 @@ class Group(EpochView):
             state.own_leaf, state.signer, plaintext, authenticated_data, self._random(REUSE_GUARD)
         )
 
-    def decrypt(self, message: bytes, *, now: float | None = None) -> Decrypted:
+    def decrypt(
+        self,
+        message: bytes,
+        *,
+        now: float | None = None,
+        judge: Callable[[Decrypted], None] | None = None,
+    ) -> Decrypted:
         """Open an application message of this or one of the last few epochs, once.
+
+        `judge` is shown what was opened and is proved, before the key is used up: if it raises, the message
+        counts as not opened, and can be again.
 
         `now`, in Unix seconds, says which epochs are too old; without it what the last call with a time left
         is still read. The result tells the sender's leaf, and its credential and identity as of that epoch.
         Raises KeyUnavailable for one read before or too old, VerificationError for a forged one, DecodeError
         or ValidationError for one that is no application message of another member.
         """
-        decoded = decode_message(message)
-        if not isinstance(decoded, PrivateMessage) or decoded.content_type is not ContentType.APPLICATION:
-            raise ValidationError("message_kind", f"a {type(decoded).__name__} where application data is due")
+        decoded = _application_message(message)
         if now is not None:
             self.expire(now)
-        return self._decrypt(decoded)
+        return self._decrypt(decoded, judge)
 
-    def _decrypt(self, message: PrivateMessage) -> Decrypted:
-        state = self._state
+    def sender(self, message: bytes, *, now: float | None = None) -> int:
+        """The leaf that an application message names as its sender, also of one that was opened before.
+
+        It proves nothing: whoever was in that epoch can have written it. Raises as `decrypt` does.
+        """
+        decoded = _application_message(message)
+        if now is not None:
+            self.expire(now)
+        return self._keys_for(decoded).sender(decoded)
+
+    def _decrypt(
+        self, message: PrivateMessage, judge: Callable[[Decrypted], None] | None = None
+    ) -> Decrypted:
+        return self._keys_for(message).decrypt(message, self._state.own_leaf, judge)
+
+    def _keys_for(self, message: PrivateMessage) -> EpochKeys:
+        state, epoch = self._state, message.epoch
         self._check_group(message.group_id)
-        epoch = message.epoch
-        keys = state.keys if epoch == state.context.epoch else self._past.find(epoch)
-        return keys.decrypt(message, state.own_leaf)
+        return state.keys if epoch == state.context.epoch else self._past.find(epoch)
 
     def expire(self, now: float) -> None:
         """Forget the keys of epochs that ended too long ago; every call that is given a time does so."""
@@ -560,6 +580,13 @@ class Group(EpochView):
     def _refuse_after_reinit(self) -> None:
         if self._state.reinit is not None:
             raise StateError("a ReInit has ended this group; go on in the one that follows it")
+
+
+def _application_message(data: bytes) -> PrivateMessage:
+    message = decode_message(data)
+    if not isinstance(message, PrivateMessage) or message.content_type is not ContentType.APPLICATION:
+        raise ValidationError("message_kind", f"a {type(message).__name__} where application data is due")
+    return message
 
 
 def _key_package(data: bytes) -> KeyPackage:

@@ -185,10 +185,14 @@ class EpochKeys:
 
     # Opening
 
-    def decrypt(self, message: PrivateMessage, own: int | None) -> Decrypted:
-        """Open an application message and check its signature; the key is used up only then.
+    def decrypt(
+        self, message: PrivateMessage, own: int | None, judge: Callable[[Decrypted], None] | None = None
+    ) -> Decrypted:
+        """Open an application message, check its signature, and let `judge` see it; the key is used up only
+        then.
 
-        Raises KeyUnavailable, VerificationError, DecodeError, or ValidationError for a message of leaf `own`.
+        Raises KeyUnavailable, VerificationError, DecodeError, or ValidationError for a message of leaf `own`,
+        and what `judge` raises.
         """
         opened = self._open(message, own)
         reader = Reader(opened.content)
@@ -203,10 +207,20 @@ class EpochKeys:
         leaf = opened.leaf
         if not self.suite.verify_with_label(leaf.signature_key, b"FramedContentTBS", tbs, signature):
             raise VerificationError("signature of the message")
-        opened.ratchet.use(self.suite, opened.found)
         generation, identity = opened.found.generation, self.identity(opened.sender)
         assert identity is not None
-        return Decrypted(plaintext, opened.sender, data, self.epoch, generation, leaf.credential, identity)
+        found = Decrypted(plaintext, opened.sender, data, self.epoch, generation, leaf.credential, identity)
+        if judge is not None:
+            judge(found)
+        opened.ratchet.use(self.suite, opened.found)
+        return found
+
+    def sender(self, message: PrivateMessage) -> int:
+        """The leaf that a message names as its sender; that it wrote it is not proved, and no key is used up.
+
+        Raises KeyUnavailable, VerificationError or DecodeError.
+        """
+        return self._sender_data(message)[0]
 
     def unprotect(
         self, message: PrivateMessage, own: int | None
@@ -237,16 +251,8 @@ class EpochKeys:
 
     def _open(self, message: PrivateMessage, own: int | None) -> _Opened:
         """Decrypt the sender data, then the content (sections 6.3.2 and 6.3.1)."""
-        if message.epoch != self.epoch or message.group_id != self.group_id:
-            raise KeyUnavailable("epoch", f"a message of epoch {message.epoch} met the keys of {self.epoch}")
         suite = self.suite
-        header = self._headers[message.content_type]
-        ciphertext = message.ciphertext
-        data_key, data_nonce = sender_data_key_and_nonce(suite, self.sender_data_secret, ciphertext)
-        data = suite.open(data_key, data_nonce, message.encrypted_sender_data, header, "sender data")
-        if len(data) != 8 + _REUSE_GUARD:
-            raise DecodeError(f"sender data of {len(data)} bytes")
-        sender = int.from_bytes(data[:4], "big")
+        sender, header, data = self._sender_data(message)
         if sender == own:
             raise ValidationError("own_message", "a message that this member sent itself")
         leaf = self.leaf_node(sender)
@@ -258,8 +264,22 @@ class EpochKeys:
         ratchet = ratchets.application if application else ratchets.handshake
         found = ratchet.find(suite, int.from_bytes(data[4:8], "big"))
         aad = header + opaque(message.authenticated_data)
-        content = suite.open(found.key, _guarded(found.nonce, data[8:]), ciphertext, aad, "message content")
+        content = suite.open(
+            found.key, _guarded(found.nonce, data[8:]), message.ciphertext, aad, "message content"
+        )
         return _Opened(content, sender, leaf, ratchet, found)
+
+    def _sender_data(self, message: PrivateMessage) -> tuple[int, bytes, bytes]:
+        """The sender's leaf, the header that is bound to the message, and the sender data (section 6.3.2)."""
+        if message.epoch != self.epoch or message.group_id != self.group_id:
+            raise KeyUnavailable("epoch", f"a message of epoch {message.epoch} met the keys of {self.epoch}")
+        suite = self.suite
+        header = self._headers[message.content_type]
+        data_key, data_nonce = sender_data_key_and_nonce(suite, self.sender_data_secret, message.ciphertext)
+        data = suite.open(data_key, data_nonce, message.encrypted_sender_data, header, "sender data")
+        if len(data) != 8 + _REUSE_GUARD:
+            raise DecodeError(f"sender data of {len(data)} bytes")
+        return int.from_bytes(data[:4], "big"), header, data
 
 
 def _guarded(nonce: bytes, reuse_guard: bytes) -> bytes:

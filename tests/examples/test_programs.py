@@ -118,7 +118,8 @@ async def test_scripted_moderator() -> None:
     async with program("scripted_moderator.py", "--guests", "ann,bob,cleo", "--forbidden", "rope") as house:
         code, said = await house.ended()
     assert code == 0, said
-    assert said.splitlines() == [
+    assert [line for line in said.splitlines() if not line.startswith("in the group: ")] == [
+        "the group is open",
         *(f"{name} has joined" for name in ("ann", "bob", "cleo")),
         *(f"{name} says: good evening" for name in ("ann", "bob", "cleo")),
         "ann says: rope!",
@@ -127,6 +128,8 @@ async def test_scripted_moderator() -> None:
         "bob is out (removed)",
         "the group is closed",
     ]
+    # A second actor watched it.
+    assert "in the group: moderator, cleo\n" in said
 
 
 async def test_a_scripted_moderator_with_an_impossible_guest_says_so() -> None:

@@ -131,10 +131,13 @@ class Adding:
         elif key_package is None:
             self._agenda.finish(task, failed_to_add(self._conversation, task, "it sent no key package"), turn)
         else:
-            crypto = encryption.crypto
+            crypto, subject = encryption.crypto, self._conversation.senders.subject(reply.identity)
             self._agenda.move(task.moved(CommittingAdd(member, key_package)))
             encryption.start_with_credential(
-                lambda: crypto.add(member.name, key_package), self._committed_add, self._not_committed, turn
+                lambda: crypto.add(member.name, key_package, subject),
+                self._committed_add,
+                self._not_committed,
+                turn,
             )
 
     def _committed_add(self, addition: Addition, turn: Turn) -> None:

@@ -42,7 +42,7 @@ class Agenda:
     def __init__(self, conversation: Conversation, now: float) -> None:
         self.conversation = conversation
         self.members = MemberList(conversation)
-        self.rounds = Rounds(conversation.settings.ping_interval, now)
+        self.rounds = Rounds(conversation.settings.ping_interval, now, conversation.data.receiver.progress)
         self.orders = Orders(conversation)
         self.queue: deque[Task] = deque()
         self.task: Task | None = None

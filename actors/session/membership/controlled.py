@@ -29,11 +29,12 @@ ORDERED_GRACE = 10.0
 class ControlledModerator(Moderator):
     """A Moderator that also obeys the sender of `order`, the JOIN_REQUEST that made it one."""
 
-    __slots__ = ("_controller",)
+    __slots__ = ("_controller", "_subject")
 
     def __init__(self, conversation: Conversation, order: SessionMessage, now: float) -> None:
         super().__init__(conversation, AskedByController(order), now)
         self._controller = order.source
+        self._subject = conversation.senders.subject(order.identity)
         self._agenda.orders.take(order)
 
     def _begin(self, turn: Turn) -> None:
@@ -42,10 +43,19 @@ class ControlledModerator(Moderator):
         turn.announce()
 
     def control(self, message: SessionMessage, turn: Turn) -> None:
-        if message.source == self._controller and message.kind in ORDERS:
+        if self.obeys(message):
             self._ordered(message, turn)
         else:
             super().control(message, turn)
+
+    def obeys(self, message: SessionMessage) -> bool:
+        """The controller may order, known by its name and by the subject of its token, if that has one: its
+        name need not be one that an application of that subject has."""
+        return (
+            message.source == self._controller
+            and message.kind in ORDERS
+            and self._conversation.senders.subject(message.identity) == self._subject
+        )
 
     def _ordered(self, message: SessionMessage, turn: Turn) -> None:
         """The controller wants something (6.6). A copy of an order that was carried out is only answered."""

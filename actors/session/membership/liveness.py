@@ -1,26 +1,88 @@
 """Who is still there (`session.md` 8): the moderator asks in rounds, a participant waits to be asked.
 
-Both tolerate peers that know nothing of it: nobody is counted out who was never seen to take part.
+Whoever pings, or answers pings, is known by that, and its silence counts. A peer of SLIM before 1.0 knows
+nothing of it; who was never heard to do it is asked whether it is there, in a way that every version answers:
+PeerAlive then says that it did. `docs/signs-of-life.md` has the table that this follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import NamedTuple
 
 from actors.names import Name
 from actors.session.peers import TRAITS, PeerGeneration
 
 STRIKES = 3
+"""Intervals in silence after which whoever pings is gone, and anybody else is asked."""
+QUESTIONS = 3
+"""Questions without an answer, one for each interval, after which who does not ping is gone."""
+FORGOTTEN = 6
+"""Intervals in silence after which who is there, but pings in other sessions only, has forgotten this one."""
+
+Progress = Callable[[Name], object]
+"""Something that changes whenever a member says something to the application."""
+
+
+class Verdict(Enum):
+    """What another interval came to."""
+
+    THERE = "nothing is wrong, or not yet"
+    ASK = "it is time to ask whether it is there"
+    GONE = "it is gone"
+
+
+class Silence:
+    """How long somebody has been silent, in intervals."""
+
+    __slots__ = ("intervals", "pings", "vouched")
+
+    def __init__(self, *, pings: bool) -> None:
+        self.pings = pings
+        """Whether it is known to ping, or to answer pings."""
+        self.intervals = 0
+        self.vouched = False
+        """Whether it said, asked outside the session, that it is there."""
+
+    def broken(self) -> None:
+        """It was heard in this session."""
+        self.intervals = 0
+        self.vouched = False
+
+    def goes_on(self) -> Verdict:
+        """Another interval went by in silence."""
+        if not self.pings and self.vouched:
+            self.broken()
+            return Verdict.THERE
+        self.intervals += 1
+        if self.pings:
+            asks, gone = STRIKES - 1, FORGOTTEN if self.vouched else STRIKES
+        else:
+            asks, gone = STRIKES, STRIKES + QUESTIONS
+        if self.intervals >= gone:
+            return Verdict.GONE
+        return Verdict.ASK if self.intervals >= asks else Verdict.THERE
+
+
+class Overdue(NamedTuple):
+    """What a moderator's round found."""
+
+    lost: list[Name]
+    ask: list[Name]
+    """Who is to be asked outside the session."""
 
 
 class Rounds:
-    """The moderator's side: strikes for each member that lets a round pass in silence."""
+    """The moderator's side: how many rounds each member has let pass in silence."""
 
-    def __init__(self, interval: float, now: float) -> None:
+    def __init__(self, interval: float, now: float, progress: Progress) -> None:
         self._interval = interval
         self._next = now + interval
+        self._progress = progress
+        self._said: dict[Name, object] = {}
         self._generations: dict[Name, PeerGeneration] = {}
-        self._strikes: dict[Name, int] = {}
+        self._silences: dict[Name, Silence] = {}
         self._asked: int | None = None
         self._silent: set[Name] = set()
 
@@ -30,31 +92,36 @@ class Rounds:
     def met(self, member: Name, generation: PeerGeneration) -> None:
         """A member came in; its token told its generation."""
         self._generations[member] = generation
-        self._strikes.pop(member, None)
+        self._silences.pop(member, None)
 
     def left(self, member: Name) -> None:
         self._generations.pop(member, None)
-        self._strikes.pop(member, None)
+        self._silences.pop(member, None)
+        self._said.pop(member, None)
         self._silent.discard(member)
 
-    def close_round(self, now: float) -> list[Name]:
-        """The interval is over: who let STRIKES rounds pass. Call it when the deadline has come."""
+    def close_round(self, now: float) -> Overdue:
+        """The interval is over: whose silence has lasted too long. Call it when the deadline has come."""
         self._next = now + self._interval
-        lost = []
-        if self._asked is not None and not self._silent:
-            self._strikes.clear()
+        found = Overdue([], [])
         for member in self._silent:
-            if TRAITS[self._generation(member)].answers_ping:
-                self._strikes[member] = self._strikes.get(member, 0) + 1
-                if self._strikes[member] >= STRIKES:
-                    lost.append(member)
+            silence = self._silences.setdefault(member, Silence(pings=self._pings(member)))
+            silence.pings = self._pings(member)
+            if not silence.pings and self._spoke(member):
+                silence.broken()
+                continue
+            verdict = silence.goes_on()
+            if verdict is Verdict.GONE:
+                found.lost.append(member)
+            elif verdict is Verdict.ASK:
+                found.ask.append(member)
         self._asked, self._silent = None, set()
-        return lost
+        return found
 
     def open_round(self, message_id: int, members: Iterable[Name]) -> list[Name]:
         """A PING with this id asks `members`. Returns those worth asking again until they answer."""
         self._asked, self._silent = message_id, set(members)
-        return [m for m in self._silent if TRAITS[self._generation(m)].answers_ping]
+        return [member for member in self._silent if self._pings(member)]
 
     def answered(self, member: Name, message_id: int) -> None:
         """A PING came back: from now on this member's silence counts."""
@@ -64,37 +131,61 @@ class Rounds:
             self._generations[member] = PeerGeneration.PINGING
         if message_id == self._asked:
             self._silent.discard(member)
-            self._strikes.pop(member, None)
+            self._silences.pop(member, None)
 
-    def _generation(self, member: Name) -> PeerGeneration:
-        return self._generations.get(member, PeerGeneration.UNKNOWN)
+    def alive(self, member: Name) -> None:
+        """Asked outside the session, it answered."""
+        if (silence := self._silences.get(member)) is not None:
+            silence.vouched = True
+
+    def _spoke(self, member: Name) -> bool:
+        said = self._progress(member)
+        before = self._said.get(member)
+        self._said[member] = said
+        return said != before
+
+    def _pings(self, member: Name) -> bool:
+        return TRAITS[self._generations.get(member, PeerGeneration.UNKNOWN)].answers_ping
 
 
 class Watchdog:
-    """The participant's side: strikes for each interval without a PING, once there was one."""
+    """The participant's side: how long `moderator` has been silent, from when the session stands."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, moderator: Name, progress: Progress) -> None:
         self._interval = interval
+        self._moderator = moderator
+        self._progress = progress
+        self._said: object = None
         self._next: float | None = None
-        self._seen = False
-        self._strikes = 0
+        self._heard = False
+        self._silence = Silence(pings=False)
 
     def next_deadline(self) -> float | None:
         return self._next
 
-    @property
-    def started(self) -> bool:
-        """Whether the moderator was ever heard to ask."""
-        return self._next is not None
-
-    def pinged(self, now: float) -> None:
-        self._seen = True
+    def start(self, now: float, generation: PeerGeneration) -> None:
+        """The session stands; `generation` is what the moderator's token told."""
+        self._said = self._progress(self._moderator)
+        self._silence.pings |= TRAITS[generation].answers_ping
         if self._next is None:
             self._next = now + self._interval
 
-    def expire(self, now: float) -> bool:
-        """Whether the moderator is gone. Call it when the deadline has come."""
+    def pinged(self) -> None:
+        """The moderator asked: from now on its silence counts."""
+        self._silence.pings = self._heard = True
+
+    def alive(self) -> None:
+        """Asked outside the session, it answered."""
+        self._silence.vouched = True
+
+    def expire(self, now: float) -> Verdict:
+        """What is to be done about the moderator. Call it when the deadline has come."""
         self._next = now + self._interval
-        self._strikes = 0 if self._seen else self._strikes + 1
-        self._seen = False
-        return self._strikes >= STRIKES
+        heard, self._heard = self._heard, False
+        said = self._progress(self._moderator)
+        if not self._silence.pings and said != self._said:
+            self._said, heard = said, True
+        if heard:
+            self._silence.broken()
+            return Verdict.THERE
+        return self._silence.goes_on()

@@ -15,7 +15,7 @@ member twice (`session.md` 14, point 4).
 from __future__ import annotations
 
 from actors.errors import QueueFull, SessionClosed, SessionError
-from actors.messages.session import BeginSession, Bound, CloseSession, Invite, RemoveMember
+from actors.messages.session import BeginSession, Bound, CloseSession, Invite, PeerAlive, RemoveMember
 from actors.messages.wire import (
     ALL,
     LEAVING_SESSION,
@@ -89,6 +89,8 @@ class Moderator:
                 self._adding.bound(event, turn)
             case BeginSession():
                 self._begin(turn)
+            case PeerAlive():
+                self._agenda.rounds.alive(event.peer)
             case _:
                 pass
 
@@ -126,6 +128,10 @@ class Moderator:
             self._agenda.end(None, turn)
         else:
             self._agenda.close(turn.now + event.grace, AskedByNobody())
+
+    def obeys(self, message: SessionMessage) -> bool:
+        """Nobody orders a moderator that no controller made one."""
+        return False
 
     # Tasks
 
@@ -263,8 +269,11 @@ class Moderator:
 
     def _ping(self, turn: Turn) -> None:
         conversation, rounds = self._conversation, self._agenda.rounds
-        for member in rounds.close_round(turn.now):
+        overdue = rounds.close_round(turn.now)
+        for member in overdue.lost:
             self._gone(member, "it stopped answering", turn)
+        for member in overdue.ask:
+            turn.ask_peer(member)
         conversation.requests.cancel(self._ping_id)
         if conversation.ended or not self._members:
             return

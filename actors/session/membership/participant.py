@@ -22,6 +22,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    PeerAlive,
     RemoveMember,
 )
 from actors.messages.wire import (
@@ -32,6 +33,7 @@ from actors.messages.wire import (
     GroupRemove,
     GroupWelcome,
     JoinReply,
+    JoinRequest,
     LeaveReply,
     LeaveRequest,
     MessageType,
@@ -39,21 +41,18 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
+from actors.session.bounds import JOIN_TIME, MEMBERS
 from actors.session.conversation import Conversation
-from actors.session.crypto import CommitOrder, at_once
+from actors.session.crypto import at_once
 from actors.session.effects import Event
 from actors.session.encryption import Encryption, Phase
 from actors.session.membership.failures import disconnected, not_moderator
-from actors.session.membership.liveness import Watchdog
+from actors.session.membership.liveness import Verdict, Watchdog
 from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
-JOIN_PATIENCE = 60.0
-"""Seconds to wait for the moderator's next step: the welcome after a join, the leave after a removal."""
-MEMBERS = 10_000
-"""Members that a list may name."""
 _CARRIED_OUT = 64
 """Membership changes whose ids are remembered, to answer copies without applying them again."""
 _NO_MESSAGE = -1
@@ -98,14 +97,6 @@ class _Removed(NamedTuple):
 _State = _Invited | _Accepted | _Welcomed | _Joined | _Leaving | _Removed
 
 
-class _Change(NamedTuple):
-    """A membership change that comes with the commit `commit_id`."""
-
-    message: SessionMessage
-    content: GroupAdd | GroupRemove
-    commit_id: int
-
-
 class Participant:
     """The invited side. `invitation` is the JOIN_REQUEST, which comes to `control` too, as the first message.
 
@@ -114,7 +105,7 @@ class Participant:
 
     __slots__ = (
         "_carried_out",
-        "_commits",
+        "_commit_id",
         "_connection",
         "_conversation",
         "_generation",
@@ -131,15 +122,18 @@ class Participant:
         self._moderator = invitation.source
         self._connection = invitation.connection
         self._generation = PeerGeneration.UNKNOWN
-        self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_PATIENCE)
+        self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_TIME)
         self._join_replies: dict[int, SessionMessage] = {}
         """Our answer, by the invitation's id, for copies of it; no more than one."""
         self._grace = 0.0
         """While the session is draining: until when to wait for acknowledgements."""
         self._others: dict[Key, Name] = {}
         self._carried_out: OrderedDict[int, None] = OrderedDict()
-        self._commits = CommitOrder()
-        self._watchdog = Watchdog(conversation.settings.ping_interval)
+        self._commit_id = 0
+        """The number of the newest commit that is in force; 0: no Welcome yet."""
+        self._watchdog = Watchdog(
+            conversation.settings.ping_interval, self._moderator, conversation.data.receiver.progress
+        )
 
     @property
     def members(self) -> tuple[Name, ...]:
@@ -157,6 +151,9 @@ class Participant:
                 self._close(event, turn)
             case Bound():
                 self._bound(event, turn)
+            case PeerAlive():
+                if event.peer == self._moderator:
+                    self._watchdog.alive()
             case _:
                 pass
 
@@ -197,6 +194,10 @@ class Participant:
         self._conversation.ending.answer(error, turn)
         self._conversation.end(None, turn)
 
+    def obeys(self, message: SessionMessage) -> bool:
+        """Whoever is not the moderator orders nothing here, and the moderator is known like all members."""
+        return False
+
     # Control messages
 
     def control(self, message: SessionMessage, turn: Turn) -> None:
@@ -226,7 +227,7 @@ class Participant:
             turn.refuse(f"{kind.name} from {message.source}: this side is not the moderator")
 
     def _pinged(self, message: SessionMessage, turn: Turn) -> None:
-        self._watchdog.pinged(turn.now)
+        self._watchdog.pinged()
         if self._generation is PeerGeneration.UNKNOWN:
             self._generation = PeerGeneration.PINGING
         local = self._conversation.local
@@ -247,7 +248,11 @@ class Participant:
         if reply is not None:
             turn.send(reply._replace(connection=message.connection))
             return
-        state = self._state
+        state, content = self._state, message.content
+        weaker = not (isinstance(content, JoinRequest) and content.mls)
+        if weaker and self._conversation.encryption is not None:
+            turn.refuse(f"JOIN_REQUEST from {message.source}: it asks for clear text", alarming=True)
+            return
         if not isinstance(state, _Invited | _Accepted):
             # A moderator that invites a member it has already lost it: begin again with its next attempt.
             self._end("invited anew", turn)
@@ -294,9 +299,9 @@ class Participant:
         elif mls is None:
             turn.refuse(f"GROUP_WELCOME from {self._moderator} lacks the MLS Welcome")
         elif not encryption.busy:
-            crypto = encryption.crypto
+            crypto, subject = encryption.crypto, self._conversation.senders.subject(message.identity)
             encryption.start(
-                lambda: crypto.join(mls.content),
+                lambda: crypto.join(mls.content, self._moderator, subject),
                 lambda _, turn: self._enter(message, content, turn),
                 lambda _, error, turn: turn.refuse(
                     f"GROUP_WELCOME from {self._moderator}: {error}", alarming=True
@@ -308,7 +313,7 @@ class Participant:
         """The Welcome is good, if there was one."""
         conversation = self._conversation
         if content.mls is not None:
-            self._commits.last = content.mls.commit_id
+            self._commit_id = content.mls.commit_id
         if message.connection is not None:
             self._connection = message.connection
         known = {name.key: name for name in content.participants if name.key != conversation.local.key}
@@ -336,6 +341,7 @@ class Participant:
     def _stand(self, welcome: SessionMessage, turn: Turn) -> None:
         """We can receive: acknowledge the welcome, and the session is there."""
         self._state = _Joined()
+        self._watchdog.start(turn.now, self._generation)
         self._conversation.acknowledge(welcome, turn)
         turn.announce()
         for name in self._others.values():
@@ -355,11 +361,11 @@ class Participant:
             self._carry_out(message, content, turn)
         elif mls is None:
             turn.refuse(f"a membership change of {self._moderator} lacks its commit")
-        elif self._commits.knows(mls.commit_id):
+        elif mls.commit_id <= self._commit_id:
             self._conversation.acknowledge(message, turn)
-        elif not encryption.busy:
-            self._commits.hold(mls.commit_id, mls.content)
-            self._commit(encryption, _Change(message, content, mls.commit_id), turn)
+        elif mls.commit_id == self._commit_id + 1 and not encryption.busy:
+            self._commit(encryption, message, content, mls.content, turn)
+        # One that is ahead of its turn changes nothing and is not acknowledged: it comes again (11.5).
 
     def _carry_out(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
         """The change counts: keep the list, and tell the moderator."""
@@ -372,42 +378,29 @@ class Participant:
             self._remove(content.removed_participant, turn)
         self._conversation.acknowledge(message, turn)
 
-    def _commit(self, encryption: Encryption, change: _Change, turn: Turn) -> None:
-        """Apply the commits that are in order (11.5), then carry out the change that came last.
+    def _commit(
+        self,
+        encryption: Encryption,
+        message: SessionMessage,
+        content: GroupAdd | GroupRemove,
+        commit: bytes,
+        turn: Turn,
+    ) -> None:
+        """Apply the commit that follows the last one, then carry out the change that it is of."""
+        crypto, before = encryption.crypto, encryption.crypto.epoch
+        added = content.new_participant if isinstance(content, GroupAdd) else None
 
-        Also when its commit must wait for a predecessor, but not when it is refused or too far ahead.
-        """
-        crypto, commit = encryption.crypto, self._commits.next()
-        if commit is None:
-            self._carry_out_known(change, turn)
-            return
-        before = crypto.epoch
-        encryption.start(
-            lambda: at_once(lambda: crypto.process(commit)),
-            lambda _, turn: self._applied(encryption, before, change, turn),
-            lambda _, error, turn: self._not_applied(error, change, turn),
-            turn,
-        )
+        def applied(_: None, turn: Turn) -> None:
+            self._commit_id += 1
+            self._carry_out(message, content, turn)
+            if crypto.epoch != before:
+                self._conversation.tell_epoch(self.members, f"commit {self._commit_id}", turn)
 
-    def _applied(self, encryption: Encryption, before: int | None, change: _Change, turn: Turn) -> None:
-        self._commits.applied()
-        number, last = self._commits.last, self._commits.next() is None
-        if last:
-            # Its members are those after the change.
-            self._commit(encryption, change, turn)
-        if encryption.crypto.epoch != before:
-            self._conversation.tell_epoch(self.members, f"commit {number}", turn)
-        if not last:
-            self._commit(encryption, change, turn)
+        def refused(_: Phase, error: SlimError, turn: Turn) -> None:
+            reason = f"commit {self._commit_id + 1} of {self._moderator}: {error}"
+            turn.refuse(reason, alarming=True)
 
-    def _not_applied(self, error: SlimError, change: _Change, turn: Turn) -> None:
-        turn.refuse(f"commit {self._commits.last + 1} of {self._moderator}: {error}", alarming=True)
-        self._commits.refused()
-        self._carry_out_known(change, turn)
-
-    def _carry_out_known(self, change: _Change, turn: Turn) -> None:
-        if self._commits.knows(change.commit_id):
-            self._carry_out(change.message, change.content, turn)
+        encryption.start(lambda: at_once(lambda: crypto.process(commit, added)), applied, refused, turn)
 
     def _add(self, name: Name, turn: Turn) -> None:
         conversation = self._conversation
@@ -424,7 +417,7 @@ class Participant:
         if name == conversation.local:
             # LEAVE_REQUEST follows; until then nothing new can be said.
             conversation.data.draining = True
-            self._state = _Removed(turn.now + JOIN_PATIENCE)
+            self._state = _Removed(turn.now + JOIN_TIME)
             return
         if self._others.get(name.key) != name or name == self._moderator:
             return
@@ -445,15 +438,23 @@ class Participant:
         for request in conversation.requests.expire(turn):
             self._failed(request, turn)
         due = self._watchdog.next_deadline()
-        if due is not None and turn.now >= due and self._watchdog.expire(turn.now) and not conversation.ended:
-            error = disconnected(conversation, self._moderator, "the moderator stopped asking")
-            turn.report(error)
-            conversation.end(error, turn)
+        if due is not None and turn.now >= due and not conversation.ended:
+            self._watch(turn)
         match self._state:
             case _Invited(until=until) | _Accepted(until) if turn.now >= until:
                 self._end("the invitation had no welcome", turn)
             case _Removed(until) if turn.now >= until:
                 self._end("removed by the moderator", turn)
+
+    def _watch(self, turn: Turn) -> None:
+        """Another interval went by: is the moderator still there?"""
+        match self._watchdog.expire(turn.now):
+            case Verdict.ASK:
+                turn.ask_peer(self._moderator)
+            case Verdict.GONE:
+                error = disconnected(self._conversation, self._moderator, "the moderator fell silent")
+                turn.report(error)
+                self._conversation.end(error, turn)
 
     def _failed(self, request: PendingRequest, turn: Turn) -> None:
         """Nobody answered our goodbye; older moderators never do."""

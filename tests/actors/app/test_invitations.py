@@ -85,7 +85,8 @@ def test_invitations_that_cannot_be_taken_are_refused_with_a_reason() -> None:
     assert "names no channel" in reason(application(), JoinRequest(), GROUP)
     assert "of unknown type" in reason(application(), JoinRequest(), SessionKind.UNSPECIFIED)
     busy = application(backlog=1)
-    busy.invited.add(1)
+    busy.begun(1, ALICE)
+    busy.announced(1)
     assert "1 announced sessions wait" in reason(busy, JoinRequest())
 
 

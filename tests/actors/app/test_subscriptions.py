@@ -18,8 +18,19 @@ def subscriptions(first_id: int = 10) -> Subscriptions:
 
 def test_ids_count_up_and_are_never_zero() -> None:
     made = subscriptions(2**64 - 2)
-    ids = [made.own().subscription_id for _ in range(3)]
+    ids = [made.own().subscription_id, *(made.route(ALIAS, 1).subscription_id for _ in range(2))]
     assert ids == [2**64 - 1, 1, 2]
+
+
+def test_what_stands_is_made_again_under_the_same_ids_and_a_new_token() -> None:
+    made = subscriptions()
+    own = made.own()
+    name, route = made.name(ALIAS, 7, "old"), made.route(ALIAS, 8)
+    made.undo_route(ALIAS, made.route(ALIAS, 9).recv_from or 0)
+    assert made.own() == own
+    assert made.names() == [ALIAS]
+    assert made.standing("new") == [name._replace(identity="new"), route]
+    assert made.standing("") == [name, route]
 
 
 def test_a_name_is_undone_under_its_own_id() -> None:

@@ -7,12 +7,14 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.app.effects import Invitation
+from actors.app.effects import Alive, Invitation
 from actors.app.invitations import Invitations
+from actors.app.questions import Questions
 from actors.app.turn import AppTurn
 from actors.errors import NoRoute
 from actors.messages.session import (
     AppSettings,
+    AskPeer,
     BeginSession,
     Bind,
     Bound,
@@ -28,6 +30,7 @@ from actors.messages.session import (
     MemberJoined,
     MemberLeft,
     Outgoing,
+    PeerAlive,
     Publish,
     Received,
     RemoveMember,
@@ -47,6 +50,7 @@ from actors.session.core import SessionCore, controlled_moderator, moderator, pa
 from actors.session.crypto import Addition, Computing, Crypto, Place
 from actors.session.effects import Answer, Compute, Effect, Joined, Refused
 from actors.session.peers import PeerGeneration
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 
@@ -93,7 +97,7 @@ class FakeCrypto:
     def key_package(self) -> bytes:
         return json.dumps(self.name).encode()
 
-    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
+    def add(self, name: Name, key_package: bytes, subject: str | None = None) -> Computing[Addition]:
         yield from ()
         joiner = json.loads(key_package)
         self.members.append(joiner)
@@ -107,12 +111,12 @@ class FakeCrypto:
         self._advance()
         return json.dumps([self.current, "remove", str(name)]).encode()
 
-    def join(self, welcome: bytes) -> Computing[None]:
+    def join(self, welcome: bytes, moderator: Name, subject: str | None = None) -> Computing[None]:
         yield from ()
         self.current, self.members = json.loads(welcome)
         self.epochs = {self.current}
 
-    def process(self, commit: bytes) -> None:
+    def process(self, commit: bytes, added: Name | None = None) -> None:
         epoch, what, who = json.loads(commit)
         if epoch != self.current + 1:
             raise CryptoError("a commit of another epoch")
@@ -129,7 +133,7 @@ class FakeCrypto:
         self.sent += 1
         return json.dumps([self.current, self.name, self.sent, blob.hex()]).encode()
 
-    def decrypt(self, source: Name, blob: bytes) -> bytes:
+    def decrypt(self, source: Name, blob: bytes, subject: str | None = None) -> bytes:
         if blob in self.opened:
             raise CryptoError("the key of this message was used")
         try:
@@ -140,6 +144,9 @@ class FakeCrypto:
             raise CryptoError("not an epoch of ours")
         self.opened.add(blob)
         return bytes.fromhex(text)
+
+    def wrote(self, source: Name, blob: bytes) -> bool:
+        return bool(json.loads(blob)[1] == str(source))
 
     def _advance(self) -> None:
         self.current += 1
@@ -166,6 +173,7 @@ class Player:
         self.settings = settings
         self.draw = random.Random(id).randrange
         self.invitations = Invitations(self.name, self.draw, mls=mls, backlog=settings.backlog)
+        self.questions = Questions(self.name, lambda: self.draw(2**31), Senders(), settings.ping_interval)
         self.core: SessionCore | None = None
         self.crypto: FakeCrypto | None = None
         self.make_crypto: Callable[[], Crypto] = lambda: FakeCrypto(self.name)
@@ -220,10 +228,15 @@ class Player:
             self.event(Received((message,)))
             return
         turn = AppTurn(self.stage.now)
-        self.invitations.handle(message, turn)
+        if message.kind is MessageType.DISCOVERY_REPLY:
+            self.questions.answered(message, turn)
+        else:
+            self.invitations.handle(message, turn)
         decision = next(iter(turn.effects), None)
         if isinstance(decision, SessionMessage):
             self._perform([decision])
+        elif isinstance(decision, Alive):
+            self.event(PeerAlive(decision.peer))
         elif isinstance(decision, Refused):
             self.refused.append(decision.reason)
         elif isinstance(decision, Invitation):
@@ -320,6 +333,14 @@ class Player:
                     later.append(Computed())
                 case Refused():
                     self.refused.append(effect.reason)
+                case AskPeer():
+                    asked = AppTurn(self.stage.now)
+                    assert self.core is not None
+                    self.questions.ask(effect.peer, self.core.session_id, asked)
+                    for question in asked.effects:
+                        if isinstance(question, SessionMessage):
+                            self.sent.append(question)
+                            self.stage.put(self, question)
                 case Answer():
                     self.answers.append(effect)
         for event in later:

@@ -8,8 +8,9 @@ from actors.errors import NoRoute, ParticipantNotFound, QueueFull, SessionClosed
 from actors.messages.session import AppSettings, Completed, Delivered, Failure, Outgoing, SessionConfig
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
-from actors.session.data_path import WINDOW, DataPath
+from actors.session.data_path import DataPath
 from actors.session.retry import ResendPolicy
+from actors.session.sender import WINDOW
 from actors.session.turn import Turn
 from identity.errors import SlimError
 

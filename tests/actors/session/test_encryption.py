@@ -13,6 +13,7 @@ from actors.names import Name
 from actors.session.crypto import ClearText, Computing, KeysWanted, Place, at_once
 from actors.session.effects import Compute, Refused
 from actors.session.encryption import ATTEMPTS, CREDENTIAL_PATIENCE, KEYS_PATIENCE, Encryption, Phase
+from actors.session.senders import Senders
 from actors.session.turn import Turn
 from identity.errors import CryptoError, SlimError
 from tests.actors.session.stage import FakeCrypto
@@ -26,7 +27,7 @@ class Asker:
     def __init__(self, *, token: str = "") -> None:
         self.crypto = FakeCrypto(ME)
         self.crypto.token = token
-        self.encryption = Encryption(self.crypto)
+        self.encryption = Encryption(self.crypto, Senders())
         self.turn = Turn(100.0)
         self.results: list[Any] = []
         self.failures: list[tuple[Phase, str]] = []
@@ -138,7 +139,7 @@ def test_what_was_cancelled_is_heard_of_no_more() -> None:
 def test_clear_text_is_complained_of_once_while_its_author_is_a_member() -> None:
     asker = Asker()
 
-    def clear(source: Name, blob: bytes) -> bytes:
+    def clear(source: Name, blob: bytes, subject: str | None) -> bytes:
         raise ClearText(source)
 
     asker.crypto.decrypt = clear  # type: ignore[method-assign]

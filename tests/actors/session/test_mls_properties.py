@@ -178,7 +178,7 @@ def check_mutations(seed: int, count: int) -> None:
 
 
 def finish(player: MlsPlayer, welcome: bytes) -> None:
-    for _ in player.mls.join(welcome):
+    for _ in player.mls.join(welcome, player.stage.players[0].name):
         pass
 
 

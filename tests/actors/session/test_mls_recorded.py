@@ -10,8 +10,9 @@ import pytest
 
 from actors.messages.wire import Frame, GroupAdd, GroupRemove, GroupWelcome, JoinReply, MessageType, Payload
 from actors.names import Name
+from actors.session.commit_shape import check_commit
 from actors.session.crypto import ClearText
-from actors.session.mls_session import MlsSession, _check_commit
+from actors.session.mls_session import MODERATOR, MlsSession
 from gateway.codec import InboundParser, WireCodec
 from identity.mls import KeyUnavailable
 from identity.mls.framing import PrivateMessage, decode_message
@@ -42,7 +43,7 @@ def test_real_groups_are_followed(years: int) -> None:
     for case in found:
         member = session(case["shared_secret"], issued(case) + years * 31_536_000)
         member._bundle = bundle_of(case)
-        run(member.join(unhex(case["welcome"])))
+        run(member.join(unhex(case["welcome"]), SENDER))
         for event in case["events"]:
             message = unhex(event["mls_message"])
             if event["kind"] == "commit":
@@ -50,7 +51,10 @@ def test_real_groups_are_followed(years: int) -> None:
                 assert member._group is not None
                 assert member._group.epoch_authenticator == unhex(event["epoch_authenticator"])
             else:
-                assert member.decrypt(SENDER, message) == unhex(event["plaintext"])
+                assert member._group is not None
+                leaf = member._group.sender(message)
+                source = SENDER if leaf == MODERATOR else Name("org", "default", "member", leaf)
+                assert member.decrypt(source, message) == unhex(event["plaintext"])
                 assert member.epoch == event["epoch"]
             events += 1
     print(f"slim-session: {len(found)} runs, {events} events followed")
@@ -76,15 +80,15 @@ def test_recorded_conversations_fit(name: str) -> None:
             if ":" in token:
                 moderator = moderator or founded(issue_time(token))
                 addition = run(moderator.add(message.source, content.key_package))
-                _check_commit(addition.commit)
+                check_commit(addition.commit, MODERATOR)
         elif isinstance(content, GroupAdd | GroupRemove) and content.mls is not None:
-            _check_commit(content.mls.content)
+            check_commit(content.mls.content, MODERATOR)
             commits.append(content.mls.commit_id)
         elif isinstance(content, GroupWelcome) and content.mls is not None:
             assert content.mls.commit_id >= 1
             guest = joining(RECORDED)
             with pytest.raises(KeyUnavailable, match="not for this key package"):
-                run(guest.join(content.mls.content))
+                run(guest.join(content.mls.content, message.source))
         elif message.kind is MessageType.MSG and isinstance(content, Payload):
             if not content.blob.startswith(b"\x00\x01\x00\x02"):
                 assert name.startswith(("v0.7.1", "cross"))

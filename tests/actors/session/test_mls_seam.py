@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 
 from actors.messages.session import CredentialGranted, EpochChanged
-from actors.messages.wire import GroupAdd, GroupRemove, GroupWelcome, JoinReply, JoinRequest, MessageType
-from actors.session.crypto import CommitOrder
+from actors.messages.wire import (
+    GroupAdd,
+    GroupRemove,
+    GroupWelcome,
+    JoinReply,
+    JoinRequest,
+    MessageType,
+    MlsPayload,
+    SessionMessage,
+)
+from actors.names import Name
 from actors.session.encryption import CREDENTIAL_PATIENCE
 from identity.errors import CryptoError
-from tests.actors.session.stage import ROOM, Player, Stage, group, make_group, make_pair
+from tests.actors.session.stage import GROUP, ROOM, Player, Stage, group, make_group, make_pair
 
 
 def epochs(*players: Player) -> list[int]:
@@ -155,7 +164,7 @@ def test_a_bad_welcome_is_not_acknowledged(stage: Stage) -> None:
 def spoil(player: Player) -> bool:
     """Make that player's library refuse every Welcome."""
 
-    def join(welcome: bytes) -> None:
+    def join(welcome: bytes, moderator: Name, subject: str | None) -> None:
         raise CryptoError("no")
 
     if player.crypto is not None:
@@ -216,22 +225,19 @@ def test_secrets_are_forgotten_with_the_session(stage: Stage) -> None:
     assert bob.crypto.closed
 
 
-def test_commits_apply_in_order() -> None:
-    order = CommitOrder()
-    order.hold(1, b"before the welcome")
-    assert order.next() is None
-    order.last = 2
-    order.hold(4, b"4")
-    assert order.next() is None
-    assert [order.knows(id) for id in (1, 2, 3, 4, 5)] == [True, True, False, True, False]
-    order.hold(3, b"3")
-    applied = []
-    while (commit := order.next()) is not None:
-        applied.append(commit)
-        order.applied()
-    assert applied == [b"3", b"4"]
-    order.hold(5, b"bad")
-    order.refused()
-    assert not order.knows(5)
-    order.hold(1_000_000, b"far")
-    assert not order.knows(1_000_000)
+def test_a_commit_ahead_of_its_turn_changes_nothing_and_keeps_no_place(stage: Stage) -> None:
+    alice, bob = make_group(stage, "bob", mls=True)
+    carol, dave = (stage.player(name, mls=True) for name in ("carol", "dave"))
+    before, sent = bob.members, len(bob.sent)
+    ahead = MlsPayload(3, b"garbage")
+    forged = SessionMessage(
+        alice.name, ROOM, GROUP, MessageType.GROUP_ADD, 7, 77, GroupAdd(dave.name, (), ahead), connection=1
+    )
+    bob.receive(forged)
+    assert (bob.members, len(bob.sent)) == (before, sent)
+    for number, player in enumerate((carol, dave)):
+        alice.invite(player.name, handle=20 + number)
+        stage.transfer()
+        assert 20 + number in alice.done
+    assert bob.members == alice.members == dave.members
+    assert epochs(alice, bob, carol, dave) == [3, 3, 3, 3]

@@ -263,7 +263,7 @@ def test_a_key_package_is_used_once(stage: MlsStage) -> None:
     alice, bob = mls_pair(stage)
     [welcome] = contents(alice, GroupWelcome)
     with pytest.raises(CryptoError, match="no key package"):
-        run(bob.mls.join(welcome.mls.content))
+        run(bob.mls.join(welcome.mls.content, alice.name))
 
 
 # Credentials and their time

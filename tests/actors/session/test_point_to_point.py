@@ -26,8 +26,8 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
-from actors.session.data_path import WINDOW
 from actors.session.peers import PeerGeneration
+from actors.session.sender import WINDOW
 from actors.session.turn import Turn
 from tests.actors.session.stage import Player, Stage, make_pair, p2p
 

@@ -5,14 +5,14 @@ import pytest
 from actors.errors import MessageLost
 from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
+from actors.session.bounds import WIDEST_GAP
 from actors.session.receiver import (
     DIRECT_KNOWN,
     HELD,
     HELD_BYTES,
     INBOX_BYTES,
-    REORDER,
     DataReceiver,
-    Open,
+    PayloadCipher,
 )
 from actors.session.retry import ResendPolicy
 from actors.session.serial import MASK
@@ -34,10 +34,10 @@ class Ear:
         space: int = 100_000,
         reliable: bool = True,
         from_start: bool = True,
-        open: Open | None = None,
+        cipher: PayloadCipher | None = None,
     ) -> None:
         policy = ResendPolicy(1.0, 1) if reliable else None
-        self.receiver = DataReceiver(ME, GROUP, 7, space=space, policy=policy, open=open)
+        self.receiver = DataReceiver(ME, GROUP, 7, space=space, policy=policy, cipher=cipher)
         self.turn = Turn()
         self.receiver.admit(BOB, from_start=from_start)
 
@@ -166,12 +166,12 @@ def test_ids_wrap() -> None:
 
 
 def test_a_jump_beyond_the_reorder_bound_costs_the_oldest_holes() -> None:
-    ear = Ear().hear(1, 3, 2 + REORDER + 1)
+    ear = Ear().hear(1, 3, 2 + WIDEST_GAP + 1)
     assert ear.heard[:3] == [1, "MessageLost", 3]
-    assert len(ear.receiver._streams[BOB].requests) < REORDER
+    assert len(ear.receiver._streams[BOB].requests) < WIDEST_GAP
     far = Ear().hear(1, 2**29)
     assert far.heard == [1, "MessageLost"]
-    assert len(far.sent(RTX)) == REORDER - 1
+    assert len(far.sent(RTX)) == WIDEST_GAP - 1
 
 
 def test_strangers_are_not_answered() -> None:
@@ -246,7 +246,7 @@ def test_order_survives_a_hole_that_is_filled_while_there_is_no_room() -> None:
 # Encryption.
 
 
-def decrypt_once() -> Open:
+def decrypt_once() -> PayloadCipher:
     seen: set[int] = set()
 
     def open(message: SessionMessage, _: Turn) -> Payload:
@@ -255,24 +255,24 @@ def decrypt_once() -> Open:
         seen.add(message.message_id)
         return Payload("clear", b"clear")
 
-    return open
+    return PayloadCipher(open, lambda message: True)
 
 
 def test_duplicates_are_recognised_before_they_are_decrypted() -> None:
-    ear = Ear(open=decrypt_once()).hear(1, 1, 3, 3, 2)
+    ear = Ear(cipher=decrypt_once()).hear(1, 1, 3, 3, 2)
     assert ear.heard == [1, 2, 3]
     assert ear.sent(ACK) == [1, 1, 3, 3, 2]
     assert ear.receiver.undecryptable == 0
 
 
 def test_replies_are_decrypted_too() -> None:
-    ear = Ear(open=decrypt_once()).hear(1, 3).hear(2, kind=REPLY)
+    ear = Ear(cipher=decrypt_once()).hear(1, 3).hear(2, kind=REPLY)
     assert all(item.content == Payload("clear", b"clear") for item in ear.items)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("from_start", [True, False])
 def test_what_cannot_be_decrypted_is_not_acknowledged(from_start: bool) -> None:
-    ear = Ear(open=decrypt_once(), from_start=from_start).hear(66)
+    ear = Ear(cipher=decrypt_once(), from_start=from_start).hear(66)
     assert (ear.heard, ear.sent(ACK), ear.receiver.undecryptable) == ([], [], 1)
 
 

@@ -7,7 +7,7 @@ from actors.messages.session import Outgoing
 from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.retry import ResendPolicy
-from actors.session.sender import RING, DataSender
+from actors.session.sender import KEPT, KEPT_BYTES, DataSender
 from actors.session.serial import MASK
 from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
@@ -133,7 +133,7 @@ def test_new_timers_are_for_new_messages_only() -> None:
     assert [m.message_id for m in s.expire(1.0)] == [1, 2]
 
 
-def test_a_request_is_answered_from_the_ring_and_counts_as_acknowledgement() -> None:
+def test_a_request_counts_as_acknowledgement_and_may_be_made_again() -> None:
     s = Mouth()
     (message,) = s.publish(b"a")
     reply = message._replace(kind=MessageType.RTX_REPLY, connection=4)
@@ -142,11 +142,32 @@ def test_a_request_is_answered_from_the_ring_and_counts_as_acknowledgement() -> 
     assert s.turn.done == [5]
 
 
-def test_a_request_for_what_left_the_ring_is_answered_with_an_error() -> None:
+def test_what_somebody_asked_for_is_kept_when_the_others_have_it() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL))
+    s.publish(b"a")
+    assert len(s.retransmit(request(1))) == 1
+    s.acknowledged(CAROL, 1)
+    assert s.turn.done == [5]
+    assert s.retransmit(request(1))[0].content == Payload("", b"a")
+
+
+def test_what_is_kept_has_a_bound_in_number_and_in_bytes() -> None:
     s = Mouth()
-    for number in range(RING + 1):
+    for number in range(1, KEPT + 11):
         s.publish(b"%d" % number)
-        s.acknowledged(BOB, number + 1)
+        s.retransmit(request(number))
+    assert len(s.sender._kept) == KEPT
+    for number in range(KEPT + 11, KEPT + 20):
+        s.publish(bytes(KEPT_BYTES // 3))
+        s.retransmit(request(number))
+    assert sum(len(m.content.blob) for m in s.sender._kept.values()) <= KEPT_BYTES  # type: ignore[union-attr]
+    assert 1 <= len(s.sender._kept) <= 4
+
+
+def test_a_request_for_what_everybody_has_is_answered_with_an_error() -> None:
+    s = Mouth()
+    s.publish(b"1")
+    s.acknowledged(BOB, 1)
     (reply,) = s.retransmit(request(1))
     assert (reply.kind, reply.error, reply.message_id, reply.content) == (
         MessageType.RTX_REPLY, True, 1, Payload(),

@@ -124,7 +124,7 @@ class Recorded:
     def key_package(self) -> bytes:
         return next(iter(self.key_packages), None) or b""
 
-    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
+    def add(self, name: Name, key_package: bytes, subject: str | None = None) -> Computing[Addition]:
         yield from ()
         # The first Add is applied locally only: its commit was never on the wire.
         self.epoch += 1
@@ -134,18 +134,21 @@ class Recorded:
         yield from ()
         return self.removes.pop(0) if self.removes else b""
 
-    def join(self, welcome: bytes) -> Computing[None]:
+    def join(self, welcome: bytes, moderator: Name, subject: str | None = None) -> Computing[None]:
         yield from ()
 
-    def process(self, commit: bytes) -> None: ...
+    def process(self, commit: bytes, added: Name | None = None) -> None: ...
 
     def encrypt(self, blob: bytes) -> bytes:
         return blob
 
-    def decrypt(self, source: Name, blob: bytes) -> bytes:
+    def decrypt(self, source: Name, blob: bytes, subject: str | None = None) -> bytes:
         if not self.opens_clear and not blob.startswith(PRIVATE_MESSAGE):
             raise CryptoError("not a PrivateMessage")
         return blob
+
+    def wrote(self, source: Name, blob: bytes) -> bool:
+        return True
 
     def close(self) -> None: ...
 

@@ -26,7 +26,27 @@ from thespian.initmsgs import initializing_messages
 from thespian.transient import transient
 from thespian.troupe import troupe
 
+from actors.messages import routing, session, wire
+from actors.messages.session import (
+    CloseSession,
+    Completed,
+    Delivered,
+    Invite,
+    MemberJoined,
+    MemberLeft,
+    Membership,
+    OpenSession,
+    RemoveMember,
+    SessionEnded,
+    SessionOpened,
+    Taken,
+    Watch,
+)
+from actors.messages.vocabulary import Vocabulary
+from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
+from actors.names import Name
 from actors.system import LoopActor, address_from_text, address_to_text
+from examples import group_actors
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +118,27 @@ class Events:
 RECORDS = (Say, Said, Add, Get, Number, Make, Made, Fail, Wake, Tell, Events)
 
 
+OURS = Vocabulary.of(wire, routing, session, group_actors)
+"""What the product's own actors say, those of the examples included."""
+OURS.extend(
+    ActorAddress,
+    lambda address: address_to_text(address).encode(),
+    lambda data: address_from_text(data.decode()),
+)
+
+
 class Words:
-    """A small vocabulary: every record of this module as [number, fields]."""
+    """A vocabulary: every record of this module as [number, fields], and what the product's actors say."""
 
     def pack(self, message: Any) -> bytes:
+        if message in OURS:
+            return b"+" + OURS.pack(message)
         values = [getattr(message, field.name) for field in fields(message)]
         return msgpack.packb([RECORDS.index(type(message)), *values], default=_address)
 
     def unpack(self, data: bytes) -> Any:
+        if data[:1] == b"+":
+            return OURS.unpack(data[1:])
         number, *values = msgpack.unpackb(data, ext_hook=_unpack_address, use_list=False)
         return RECORDS[number](*values)
 
@@ -307,3 +340,50 @@ class Transient(Echo):
 @troupe(max_count=3, idle_count=1)
 class Worker(Echo):
     """One of several behind one address, by Thespian's decorator."""
+
+
+class House(Actor):
+    """Plays an application's actor and its one group: whoever is invited comes, and says what it is told.
+
+    A Say is "guest: text", said by that guest; a Get is answered by what the group's leader has taken.
+    """
+
+    def __init__(self) -> None:
+        self.members: tuple[Name, ...] = (Name("org", "house", "leader", 1),)
+        self.watchers: list[ActorAddress] = []
+        self.taken = 0
+
+    def receiveMessage(self, msg: Any, sender: ActorAddress) -> None:
+        match msg:
+            case OpenSession():
+                self.leader = msg.inbox
+                opened = (msg.handle, 1, self.myAddress, self.members[0], msg.destination, msg.config, 8)
+                self.send(msg.inbox, SessionOpened(*opened))
+            case Watch():
+                self.watchers.append(msg.inbox)
+                self.send(msg.inbox, Membership(1, self.members))
+            case Invite():
+                self.members += (msg.name.with_id(len(self.members) + 1),)
+                self.changed(MemberJoined(1, self.members[-1], self.members))
+                self.send(self.leader, Completed(1, (msg.handle,)))
+            case RemoveMember():
+                self.members = tuple(member for member in self.members if member != msg.name)
+                self.changed(MemberLeft(1, msg.name, self.members, "removed"))
+                self.send(self.leader, Completed(1, (msg.handle,)))
+            case Say():
+                guest, _, text = msg.text.partition(": ")
+                (who,) = [member for member in self.members if member.strings[2] == guest]
+                said = Payload("msg", text.encode())
+                kinds = (SessionKind.MULTICAST, MessageType.MSG)
+                message = SessionMessage(who, self.members[0], *kinds, 1, 7, said)
+                self.send(self.leader, Delivered(1, (message,)))
+            case Taken():
+                self.taken += msg.items
+            case Get():
+                self.send(sender, Number(self.taken))
+            case CloseSession():
+                self.send(self.leader, SessionEnded(1))
+
+    def changed(self, event: MemberJoined | MemberLeft) -> None:
+        for watcher in self.watchers:
+            self.send(watcher, event)

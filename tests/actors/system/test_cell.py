@@ -53,7 +53,7 @@ async def system() -> AsyncIterator[LoopSystem]:
 @pytest.fixture
 def log() -> Iterator[list[str]]:
     lines: list[str] = []
-    sink = logger.add(lambda line: lines.append(str(line)), format="{message}", level="DEBUG")
+    sink = logger.add(lambda line: lines.append(str(line)), format="{message} {extra}", level="DEBUG")
     yield lines
     logger.remove(sink)
 
@@ -123,7 +123,7 @@ async def test_neither_message_nor_exception_text_is_logged(system: LoopSystem, 
 
     system.tell(system.spawn(Leaky, supervision=AT_ONCE), Say("top secret"))
     await system.idle()
-    assert any("Leaky" in line and "failed on Say: RuntimeError at" in line for line in log)
+    assert any("Leaky" in line and "'message': 'Say'" in line and "RuntimeError at" in line for line in log)
     assert "secret" not in "".join(log)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from thespian.actors import ActorAddress, ActorExitRequest, ActorSystem
 
+from actors.names import Name
 from actors.system import LoopSystem, actor_system
+from examples.group_actors import Begin, Follow, Moderator, Report, Watcher
 from tests.actors.system import cast
 from tests.actors.system.cast import Add, Events, Fail, Get, Made, Make, Number, Said, Say, Tell, Wake, Words
 
@@ -187,6 +189,53 @@ def test_a_transient_actor_ends_by_itself(system: ActorSystem) -> None:
     deadline = time.monotonic() + PATIENCE
     while system.ask(actor, Say("still there?"), 0.03) is not None:
         assert time.monotonic() < deadline
+
+
+# Actors of the product that are promised to run on every base.
+
+
+def reports(system: ActorSystem, last: str) -> list[str]:
+    """What is reported, up to the report `last`."""
+    texts = []
+    deadline = time.monotonic() + PATIENCE
+    while last not in texts:
+        assert time.monotonic() < deadline, texts
+        report = system.listen(PATIENCE)
+        if isinstance(report, Report):
+            texts.append(report.text)
+    return texts
+
+
+def test_a_scripted_moderator_leads_its_group(system: ActorSystem) -> None:
+    house, moderator = system.createActor(cast.House), system.createActor(Moderator)
+    guests = tuple(Name("org", "house", guest) for guest in ("ann", "bob"))
+    system.tell(moderator, Begin(house, Name("org", "house", "stage"), guests, "Macbeth"))
+    assert reports(system, "bob has joined") == ["the group is open", "ann has joined", "bob has joined"]
+    system.tell(house, Say("ann: good evening"))
+    system.tell(house, Say("bob: macbeth!"))
+    assert reports(system, "the group is closed") == [
+        "ann says: good evening",
+        "bob says: macbeth!",
+        "bob is out (removed)",
+        "the group is closed",
+    ]
+    deadline = time.monotonic() + PATIENCE
+    while system.ask(house, Get(), PATIENCE) != Number(2):
+        assert time.monotonic() < deadline
+
+
+def test_a_watcher_follows_the_group_of_another(system: ActorSystem) -> None:
+    house, moderator = system.createActor(cast.House), system.createActor(Moderator)
+    watcher = system.createActor(Watcher)
+    guests = (Name("org", "house", "ann"), Name("org", "house", "bob"))
+    system.tell(watcher, Follow(house))
+    assert reports(system, "in the group: leader") == ["in the group: leader"]
+    with system.private() as script:
+        script.tell(moderator, Begin(house, Name("org", "house", "stage"), guests, "macbeth"))
+        seen = reports(system, "in the group: leader, ann, bob")
+        assert seen == ["in the group: leader, ann", "in the group: leader, ann, bob"]
+        system.tell(house, Say("ann: macbeth"))
+        assert reports(system, "in the group: leader, bob") == ["in the group: leader, bob"]
 
 
 def test_a_troupe_shares_the_work(system: ActorSystem, request: pytest.FixtureRequest) -> None:

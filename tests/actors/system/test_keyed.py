@@ -22,6 +22,7 @@ from thespian.actors import (
 from thespian.system.addressManager import ActorAddressManager, CannotPickleAddress
 from thespian.system.messages.admin import PendingActor
 
+from actors.messages.session import Completed
 from actors.system.address import Address, tcp_address
 from actors.system.errors import BadFrame, NotAllowed
 from actors.system.keyed import TAG_BYTES, ClusterKey, KeyedSerializer
@@ -139,6 +140,12 @@ def test_an_unknown_extension_is_refused() -> None:
     with pytest.raises(BadFrame) as caught:
         SERIALIZER.loads(signed(msgpack.packb(msgpack.ExtType(99, b""))))
     assert caught.value.rule == "class"
+
+
+def test_a_record_that_is_a_tuple_stays_a_record() -> None:
+    record = Completed(7, (1, 2))
+    assert type(exchanged(record)) is Completed
+    assert exchanged(record) == record
 
 
 @pytest.mark.parametrize(

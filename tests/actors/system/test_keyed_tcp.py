@@ -36,6 +36,8 @@ CONFORMANCE = [
     "test_a_parent_learns_that_a_child_exited",
     "test_a_global_name_names_one_actor",
     "test_a_class_can_be_given_by_its_name",
+    "test_a_scripted_moderator_leads_its_group",
+    "test_a_watcher_follows_the_group_of_another",
 ]
 
 

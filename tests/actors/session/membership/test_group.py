@@ -16,8 +16,8 @@ from actors.errors import (
 from actors.messages.session import AppSettings, Invite, MemberJoined, MemberLeft, Outgoing, Publish
 from actors.messages.wire import ALL, GroupAdd, GroupRemove, JoinRequest, MessageType, TimerSettings
 from actors.names import Name
-from actors.session.data_path import WINDOW
 from actors.session.peers import PeerGeneration
+from actors.session.sender import WINDOW
 from tests.actors.session.stage import ROOM, Player, Stage, group, make_group
 
 
@@ -346,14 +346,16 @@ def test_a_group_whose_last_member_left_waits_for_who_is_to_come(stage: Stage) -
 
 def test_members_that_never_ping_are_left_alone(stage: Stage) -> None:
     alice, bob = stage.player("alice"), stage.player("bob")
-    alice.generation = PeerGeneration.UNKNOWN
+    alice.generation = bob.generation = PeerGeneration.UNKNOWN
     alice.create(ROOM, group())
     alice.invite(bob.name)
     stage.transfer()
     stage.drop = lambda message, to: message.kind is MessageType.PING
-    stage.advance(100)
+    stage.advance(200)
     assert alice.ended is bob.ended is None
-    assert alice.kinds().count("PING") == 10
+    assert alice.kinds().count("PING") == 20
+    # Each asked the other from time to time whether it is there.
+    assert 4 <= bob.kinds().count("DISCOVERY_REQUEST") <= 6
 
 
 def test_a_participant_notices_that_its_moderator_is_gone(stage: Stage) -> None:

@@ -55,9 +55,9 @@ def request(kind: MessageType, content: Any = None) -> SessionMessage:
 class SlowCrypto(FakeCrypto):
     """Commits take a turn of their own."""
 
-    def add(self, name: Name, key_package: bytes) -> Computing[Addition]:
+    def add(self, name: Name, key_package: bytes, subject: str | None = None) -> Computing[Addition]:
         yield Place.LOOP
-        return (yield from super().add(name, key_package))
+        return (yield from super().add(name, key_package, subject))
 
     def remove(self, name: Name) -> Computing[bytes]:
         yield Place.LOOP
