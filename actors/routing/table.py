@@ -210,6 +210,7 @@ class SubscriptionTable:
 
     def _age(self, prefix: bytes) -> None:
         """What names that begin so lead to has changed: whoever remembers their targets looks again."""
+        self.view.follow_patterns(follow=bool(self._patterns))
         fresh: dict[int, Targets] = {}
         for key, targets in self._by_name.items():
             if key.startswith(prefix):

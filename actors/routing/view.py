@@ -7,7 +7,7 @@ the place of old ones, so that whoever took them out may go on with them, and te
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -86,7 +86,7 @@ def _of(ranks: list[tuple[int, ...]]) -> Targets:
 class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
-    __slots__ = ("_fitting", "addresses", "by_instance", "by_name", "node_links", "patterns")
+    __slots__ = ("_fitting", "addresses", "by_instance", "by_name", "find", "node_links", "patterns")
 
     def __init__(
         self,
@@ -106,13 +106,14 @@ class RouteView:
         """The ids of the nodes at the other end, of connections that are node links."""
         self.patterns = patterns
         """Routes by hand for all names whose key begins so, and for all their ids."""
+        self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
+        """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
         self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
         """Targets with those of patterns: what they were put together from, and the whole."""
 
-    def find(self, key: Key, id: InstanceId) -> Targets | None:
-        """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
-        targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
-        return self._with_patterns(key, id, targets) if self.patterns else targets
+    def exact(self, key: Key, id: InstanceId) -> Targets | None:
+        """As `find`, but for patterns."""
+        return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
 
     def may_serve(self, connection: int, name: Name) -> bool:
         """Whether `connection` leads to `name` as far as is known: only of node links all names are."""
@@ -121,7 +122,12 @@ class RouteView:
         targets = self.find(name.key, name.instance)
         return targets is not None and connection in targets.all
 
-    def _with_patterns(self, key: Key, id: InstanceId, targets: Targets | None) -> Targets | None:
+    def follow_patterns(self, *, follow: bool) -> None:
+        """The table has patterns, or none any more: without them looking one up costs nothing."""
+        self.find = self._with_patterns if follow else self.exact
+
+    def _with_patterns(self, key: Key, id: InstanceId) -> Targets | None:
+        targets = self.exact(key, id)
         by_hand = targets.by_hand if targets is not None else _NONE
         for length in PATTERN_LENGTHS:
             by_hand += self.patterns.get(key[:length], _NONE)
@@ -146,12 +152,13 @@ class InwardView(RouteView):
 
     def __init__(self, view: RouteView, *, by_hand: bool) -> None:
         super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns)
+        self.find = self._inward
         self._whole = view
         self._by_hand = by_hand
         self._narrowed: Memo[Instance, tuple[Targets, Targets | None]] = Memo(_MEMORY_BOUND)
         """What was narrowed, and to what; true while the targets are the same."""
 
-    def find(self, key: Key, id: InstanceId) -> Targets | None:
+    def _inward(self, key: Key, id: InstanceId) -> Targets | None:
         targets = self._whole.find(key, id)
         if targets is None or not (targets.peers or targets.by_hand):
             return targets

@@ -214,6 +214,8 @@ class DataPlane:
         self._node_link_lost = asyncio.Event()
         """One for each loss: set, and replaced."""
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
+        self._callers = self.system.inbox(lambda message, _: self._note_peer(message))
+        """Where connections say how they stand that others opened."""
         self._tasks = Tasks()
         self._draw = Draw()
         self._closed = False
@@ -283,7 +285,7 @@ class DataPlane:
         link = AcceptedLink(
             index, stream, listener=listener, high=self._high, max_message_size=max_message_size
         )
-        self._take(link, Opened(index, observer=self._inbox))
+        self._take(link, Opened(index, observer=self._callers))
 
     def _take(self, link: AcceptedLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
@@ -468,21 +470,24 @@ class DataPlane:
         if callback in self._observers:
             self._observers.remove(callback)
 
-    def _state_changed(self, state: ConnectionState) -> None:
+    def _note_peer(self, state: ConnectionState) -> None:
+        """Who is a peer now, over whichever connection."""
         if state.state == "joined":
             self._node_links[state.connection] = state.detail
         elif self._node_links and state.state in ("lost", "closed", "superseded"):
             self._node_links.pop(state.connection, None)
             self._node_link_lost.set()
             self._node_link_lost = asyncio.Event()
+
+    def _state_changed(self, state: ConnectionState) -> None:
+        self._note_peer(state)
         made = self._dialled_by_index.get(state.connection)
-        if made is None:
-            return
-        made.take(state)
-        if state.state == "closed":
-            if self._dialled.get(made.endpoint) is made:
-                del self._dialled[made.endpoint]
-            self._tasks(self._release(made), lambda *_: None)
+        if made is not None:
+            made.take(state)
+            if state.state == "closed":
+                if self._dialled.get(made.endpoint) is made:
+                    del self._dialled[made.endpoint]
+                self._tasks(self._release(made), lambda *_: None)
         for callback in list(self._observers):
             callback(state)
 
