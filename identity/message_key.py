@@ -11,10 +11,12 @@ import base64
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from identity.randomness import RandomBytes, ambient
+
 PUBKEY_CLAIM = "pubkey"
 
 
-def new_pubkey() -> str:
+def new_pubkey(random: RandomBytes | None = None) -> str:
     """A fresh Ed25519 public key as the claim carries it: standard base64 with padding."""
-    public = Ed25519PrivateKey.generate().public_key()
+    public = Ed25519PrivateKey.from_private_bytes((random or ambient())(32)).public_key()
     return base64.b64encode(public.public_bytes_raw()).decode("ascii")

@@ -15,10 +15,9 @@ import binascii
 import hmac
 import math
 import re
-import secrets
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from identity.errors import ConfigError, InvalidToken
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import seconds, utf8
 from identity.protocols import Claims
+from identity.randomness import RandomBytes, ambient
 from identity.variant import Variant
 from identity.verified import VerifiedTokens
 
@@ -44,8 +44,6 @@ MAX_TOKEN_CHARACTERS = 64 * 1024
 _SUFFIX_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _IDENTITY = re.compile(r"[^:\s]+")
 _TO_BASE64URL = bytes.maketrans(b"+/", b"-_")
-
-RandomBytes = Callable[[int], bytes]
 
 
 class SharedSecretProvider(Variant, secrets=("shared_secret",)):
@@ -73,7 +71,7 @@ class SharedSecretProvider(Variant, secrets=("shared_secret",)):
         validity_window: float = VALIDITY_WINDOW,
         clock_skew: float = CLOCK_SKEW,
         token_reuse: float = TOKEN_REUSE,
-        random: RandomBytes = secrets.token_bytes,
+        random: RandomBytes | None = None,
     ) -> None:
         check_identity(identity)
         seconds(clock_skew, "clock_skew")
@@ -81,9 +79,9 @@ class SharedSecretProvider(Variant, secrets=("shared_secret",)):
         self._key = _secret_key(shared_secret, strict=strict)
         window = seconds(validity_window, "validity_window", positive=True)
         self._reuse = min(seconds(token_reuse, "token_reuse"), window * 2 / 3)
-        self._random = random
+        self._random = random = random or ambient()
         self._id = f"{identity}_{_suffix(random)}"
-        self._pubkey = new_pubkey()
+        self._pubkey = new_pubkey(random)
         self._token = ""
         self._token_made = 0.0
         self._generation = 0

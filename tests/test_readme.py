@@ -22,7 +22,10 @@ from tests.identity.key_samples import jwk, jwks, private_pem
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-PROGRAMS = [block for block in PYTHON if not re.search(r"^await ", block, re.MULTILINE)]
+TESTS = [block for block in PYTHON if "async def test_" in block]
+PROGRAMS = [
+    block for block in PYTHON if block not in TESTS and not re.search(r"^await ", block, re.MULTILINE)
+]
 INDENTED = re.findall(
     r"^    (\S.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL), re.M
 )
@@ -48,7 +51,7 @@ def run(command: list[str], **more: object) -> subprocess.CompletedProcess[str]:
 
 def test_there_are_programs_and_commands() -> None:
     assert len(PROGRAMS) >= 2
-    assert len(PYTHON) > len(PROGRAMS)
+    assert len(PYTHON) > len(PROGRAMS) + len(TESTS) > len(PROGRAMS)
     assert all(commands(start) for start in ("start", "listen", "send", "token"))
 
 
@@ -61,7 +64,15 @@ def test_a_program_runs_and_says_nothing_on_stderr(program: str, tmp_path: Path)
         assert done.stdout == said
 
 
-@pytest.mark.parametrize("block", [block for block in PYTHON if block not in PROGRAMS])
+@pytest.mark.parametrize("test", TESTS)
+def test_a_test_passes_beside_the_first_program(test: str, tmp_path: Path) -> None:
+    first = PROGRAMS[0].replace("asyncio.run(main())", "")
+    (tmp_path / "test_it.py").write_text(f"{first}\n\n{test}")
+    done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("block", [block for block in PYTHON if block not in PROGRAMS + TESTS])
 def test_the_other_blocks_are_python(block: str) -> None:
     compile(block, "README.md", "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 

@@ -356,17 +356,9 @@ class AppActor(LoopActor):
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
         self._outbound.put_out(message.messages, sender)
 
-    @handles(Attached)
-    def _on_attached(self, _: Attached, __: ActorAddress) -> None:
-        self._outbound.attached()
-
-    @handles(TokenRenewed)
-    def _on_token_renewed(self, _: TokenRenewed, __: ActorAddress) -> None:
-        self._outbound.look_for_rotation()
-
-    @handles(TooLarge)
-    def _on_too_large(self, message: TooLarge, _: ActorAddress) -> None:
-        self._outbound.too_large(message)
+    @handles(Attached, TokenRenewed, TooLarge)
+    def _on_sent(self, message: Attached | TokenRenewed | TooLarge, _: ActorAddress) -> None:
+        self._outbound.handle(message)
 
     @handles(Congested, Drained)
     def _on_credit(self, message: Congested | Drained, _: ActorAddress) -> None:
@@ -634,8 +626,7 @@ class AppActor(LoopActor):
 
     def _try_to_end(self) -> None:
         if self._closing is not None and not self._sessions:
-            handle, asker = self._closing
-            self._complete(asker, handle, None)
+            self._complete(self._closing[1], self._closing[0], None)
             self.send(self.myAddress, ActorExitRequest())
 
     def _complete(self, inbox: Any, handle: int, error: SlimError | None) -> None:
@@ -644,7 +635,16 @@ class AppActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        self.send(sender, StatusReport(self.figures(), message.tag))
+
+    def figures(self) -> dict[str, int]:
+        """What was counted, and what there is now: of that nothing may be left when no session is."""
         parts = (self._counts, self._outbound.counts, self._admission.counts)
-        figures = {name: figure for part in parts for name, figure in part.figures().items()}
-        figures |= {"sessions": len(self._sessions), "parked": self._admission.parked}
-        self.send(sender, StatusReport(figures, message.tag))
+        return {name: figure for part in parts for name, figure in part.figures().items()} | {
+            "sessions": len(self._sessions),
+            "announced": self._invitations.unadopted,
+            "awaited": self._subscriptions.awaited,
+            "bound": self._routes.bound,
+            "congested": len(self._outbound.congested),
+            "parked": self._admission.parked,
+        }

@@ -128,6 +128,11 @@ class Invitations:
 
     # The backlog
 
+    @property
+    def unadopted(self) -> int:
+        """How many sessions were announced and not adopted yet."""
+        return len(self._announced)
+
     def begun(self, session_id: int, inviter: Name) -> None:
         """An invitation was taken: the session is being joined."""
         self._unfinished[session_id] = inviter

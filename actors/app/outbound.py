@@ -16,8 +16,8 @@ from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NoRoute
 from actors.messages.codec import Codec
-from actors.messages.routing import Forward, TooLarge
-from actors.messages.session import Congestion, IdentityRotated, PutOut, Unroutable
+from actors.messages.routing import Attached, Forward, TooLarge
+from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
 from actors.messages.wire import ONE, Frame, SessionMessage
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
@@ -117,6 +117,16 @@ class AppOutbound:
         """What a new session is told."""
         told = self._with
         return WayOut(self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token)
+
+    def handle(self, message: Attached | TokenRenewed | TooLarge) -> None:
+        """What the node, a session and a connection tell of the way out."""
+        match message:
+            case Attached():
+                self.attached()
+            case TokenRenewed():
+                self.look_for_rotation()
+            case TooLarge():
+                self.too_large(message)
 
     def attached(self) -> None:
         """Others can answer from now on: what waited leaves."""

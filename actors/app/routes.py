@@ -29,7 +29,7 @@ class Routes:
         self._router = Router(own, view)
         self._bound: dict[Name, dict[int, int]] = {}
         """Connections by session."""
-        self._by_session: dict[int, set[Name]] = {}
+        self._by_session: dict[int, dict[Name, None]] = {}
         self._local: set[int] = set()
 
     def address(self, connection: int) -> Any | None:
@@ -51,9 +51,14 @@ class Routes:
             return True
         return False
 
+    @property
+    def bound(self) -> int:
+        """Names that sessions have bound."""
+        return sum(map(len, self._by_session.values()))
+
     def bind(self, name: Name, session_id: int, connection: int) -> None:
         self._bound.setdefault(name, {})[session_id] = connection
-        self._by_session.setdefault(session_id, set()).add(name)
+        self._by_session.setdefault(session_id, {})[name] = None
 
     def unbind(self, name: Name, session_id: int) -> None:
         sessions = self._bound.get(name)
@@ -61,7 +66,7 @@ class Routes:
             sessions.pop(session_id, None)
             if not sessions:
                 del self._bound[name]
-        self._by_session.get(session_id, set()).discard(name)
+        self._by_session.get(session_id, {}).pop(name, None)
 
     def forget(self, session_id: int) -> None:
         """A session is over: so are its bindings."""

@@ -26,6 +26,11 @@ class Subscriptions:
         self._channels: dict[int, dict[Name, Subscription]] = {}
         self._awaited: dict[int, Awaited] = {}
 
+    @property
+    def awaited(self) -> int:
+        """Subscriptions without an answer."""
+        return len(self._awaited)
+
     def own(self) -> Subscription:
         """Be reachable within the node by our own name. Nobody waits for the answer."""
         if self._own is None:

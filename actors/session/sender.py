@@ -211,7 +211,7 @@ class DataSender:
         again, failed, self._deadline = review(self._pending.values(), turn.now)
         for pending in again:
             pending.cause = None
-            for name in pending.missing:
+            for name in sorted(pending.missing, key=str):
                 turn.send(pending.message._replace(destination=name))
         for pending in failed:
             id = pending.message.message_id

@@ -146,4 +146,8 @@ class LoopActor(Actor):  # type: ignore[misc]
         On Thespian's other bases a cancelled wake-up still comes: take a wake-up as the hint to look what is
         due.
         """
-        return self._myRef.wakeupAfter(timedelta(seconds=seconds), payload) or _Uncancelled()
+        wake_after = getattr(self._myRef, "wake_after", None)
+        if wake_after is not None:
+            return wake_after(seconds, payload)  # type: ignore[no-any-return]
+        self._myRef.wakeupAfter(timedelta(seconds=seconds), payload)
+        return _Uncancelled()

@@ -64,13 +64,13 @@ class RestartSpec(NamedTuple):
 class Timer:
     """A wake-up to come: `cancel` it, any number of times, before or after it fired."""
 
-    __slots__ = ("_cell", "_handle", "_payload", "_period")
+    __slots__ = ("_cell", "_handle", "_payload", "_seconds")
 
-    def __init__(self, cell: Cell, period: timedelta, payload: Any) -> None:
+    def __init__(self, cell: Cell, seconds: float, payload: Any) -> None:
         self._cell = cell
-        self._period = period
+        self._seconds = seconds
         self._payload = payload
-        self._handle = cell.system.loop.call_later(period.total_seconds(), self._fire)
+        self._handle = cell.system.loop.call_later(seconds, self._fire)
 
     def cancel(self) -> None:
         """Prevent the wake-up. One that is in the mailbox already will still be handled."""
@@ -81,7 +81,8 @@ class Timer:
     def _fire(self) -> None:
         if self._cell.timers is not None:
             self._cell.timers.discard(self)
-        self._cell.deliver(WakeupMessage(self._period, self._payload), self._cell.address)
+        period = timedelta(seconds=self._seconds)
+        self._cell.deliver(WakeupMessage(period, self._payload), self._cell.address)
 
 
 class Cell:
@@ -488,9 +489,11 @@ class Cell:
         return self.system.create_child(self, actor_class, requirements, global_name, source_hash)
 
     def wakeupAfter(self, period: timedelta | float, payload: Any = None) -> Timer:
-        if not isinstance(period, timedelta):
-            period = timedelta(seconds=period)
-        timer = Timer(self, period, payload)
+        return self.wake_after(period.total_seconds() if isinstance(period, timedelta) else period, payload)
+
+    def wake_after(self, seconds: float, payload: Any = None) -> Timer:
+        """Thespian's `wakeupAfter`, not rounded to microseconds: a timer must never fire too early."""
+        timer = Timer(self, seconds, payload)
         if self.timers is None:
             self.timers = set()
         self.timers.add(timer)
@@ -582,7 +585,7 @@ class RestartTimer(Timer):
     __slots__ = ()
 
     def __init__(self, cell: Cell, delay: float) -> None:
-        super().__init__(cell, timedelta(seconds=delay), None)
+        super().__init__(cell, delay, None)
 
     def _fire(self) -> None:
         self._cell.restart()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
@@ -72,6 +73,8 @@ class LoopSystem:
         self.loop = loop if loop is not None else asyncio.get_running_loop()
         self.capabilities: dict[str, Any] = capabilities if capabilities is not None else {}
         self.dead_letters = self.refused = self.failures = self.restarts = 0
+        self.next_number = itertools.count(1).__next__
+        """Numbers by which those around the actors name their operations: each is given out once."""
         self.telemetry = Registry()
         """What is counted in this loop, by its actors and around them."""
         self._register()

@@ -21,13 +21,15 @@ class SpawnTask(Protocol):
 
 
 class Tasks:
-    """SpawnTask on a loop; owns its tasks. A task that is cancelled calls nobody."""
+    """SpawnTask on a loop (by default the running one); owns its tasks. A cancelled task calls nobody."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(coroutine, done))
+        loop = self._loop or asyncio.get_running_loop()
+        task = loop.create_task(self._run(coroutine, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

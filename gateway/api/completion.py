@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Generator
 from datetime import timedelta
 
 from actors.errors import SlimTimeout
 from gateway.api.arguments import seconds
-
-next_handle = itertools.count(1).__next__
-"""Numbers by which actors name operations of this process."""
-
 
 Told = Callable[[BaseException], object]
 """Is called with an error."""

@@ -19,7 +19,6 @@ from actors.names import Name
 from actors.system import Address
 from gateway.codec import WireCodec
 from gateway.node.data_plane import DataPlane
-from gateway.node.identity_use import acquire, release
 from gateway.node.shared import Keeper, Member, keeper
 from identity.protocols import Provider, Verifier
 
@@ -149,11 +148,11 @@ class Life:
         opening.cancel()
         (outcome,) = await asyncio.gather(opening, return_exceptions=True)
         if outcome is None:
-            await release(*self._identity)
+            await self.placed().plane.surroundings.identities.release(*self._identity)
 
     async def _open(self) -> None:
         try:
-            await acquire(*self._identity)
+            await self.placed().plane.surroundings.identities.acquire(*self._identity)
         except BaseException:
             if self._state is AppState.OPENING:
                 self._move(AppState.PLACED)

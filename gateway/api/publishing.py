@@ -44,6 +44,11 @@ class Publishing:
         self.free = credit > 0
         """Whether the next message may be put without waiting for a turn."""
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for their turn."""
+        return len(self._turns)
+
     def _room(self) -> bool:
         return self._over or (self._credit > 0 and self._unfinished <= BYTES_UNDER_WAY)
 

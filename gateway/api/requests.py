@@ -7,10 +7,10 @@ that does not know of this answers with an ordinary message.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from actors.messages.wire import SessionMessage
-from gateway.api.completion import next_handle
 from gateway.api.message import REQUEST_KEY
 from identity.errors import SlimError
 
@@ -18,18 +18,21 @@ M = TypeVar("M")
 
 
 class OpenRequests(Generic[M]):
-    """Those of one session; `marked_only` when an answer without a mark could be anybody's."""
+    """Those of one session, numbered by `number`; `marked_only` when an answer without a mark could be
+    anybody's."""
 
-    def __init__(self, *, marked_only: bool) -> None:
+    def __init__(self, number: Callable[[], int], *, marked_only: bool) -> None:
+        self._number = number
         self._marked_only = marked_only
         self._waiting: dict[str, asyncio.Future[M]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """How many wait for their answer."""
+        return len(self._waiting)
 
     def add(self, answer: asyncio.Future[M]) -> str:
         """One more; its number."""
-        key = str(next_handle())
+        key = str(self._number())
         self._waiting[key] = answer
         return key
 

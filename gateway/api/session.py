@@ -44,7 +44,7 @@ from gateway.api.arguments import (
     text_of,
     texts_of,
 )
-from gateway.api.completion import CompletionHandle, next_handle
+from gateway.api.completion import CompletionHandle
 from gateway.api.events import EventCounts, EventReader, Events
 from gateway.api.incoming import Incoming
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
@@ -111,7 +111,9 @@ class Session:
         self._events = Events(lambda: system.telemetry.shared(EventCounts))
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._requests = OpenRequests[Message](marked_only=self._config.session_type is SessionType.Group)
+        self._requests = OpenRequests[Message](
+            system.next_number, marked_only=self._config.session_type is SessionType.Group
+        )
         self.invited: dict[Name, SlimError | None] = {}
         """What became of those who were invited by `Slim.group`: None, or why one is not in."""
         self._members: tuple[Name, ...] = ()
@@ -185,6 +187,16 @@ class Session:
         return self._fingerprint
 
     @property
+    def number(self) -> int:
+        """`id`, which can be read after the end too."""
+        return self._id
+
+    @property
+    def unfinished(self) -> int:
+        """Calls that wait for their outcome: handles, requests, and tasks that wait in `publish`."""
+        return len(self._handles) + len(self._requests) + self._publishing.waiting
+
+    @property
     def over(self) -> bool:
         """Whether the session has ended."""
         return self._incoming.over
@@ -220,7 +232,7 @@ class Session:
             )
         self._config = config
         record = config.record()
-        self._tell(SetTimers(next_handle(), record.interval, record.max_retries))
+        self._tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))
 
     # Sending
 
@@ -264,7 +276,7 @@ class Session:
             self._check_open()
         # Alone under way, it need not wait for others that might leave with it.
         lone = not self._handles and self._config.reliable
-        number = next_handle()
+        number = self._system.next_number()
         if observing.current is None:
             handle = CompletionHandle()
         else:
@@ -584,7 +596,7 @@ class Session:
             raise NotModerator(text, session_id=self._id)
 
     def _operate(self, make: Any) -> CompletionHandle:
-        number = next_handle()
+        number = self._system.next_number()
         handle = CompletionHandle()
         self._handles[number] = handle
         self._tell(make(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -44,7 +45,7 @@ from gateway.api.arguments import (
     seconds,
     settings_of,
 )
-from gateway.api.completion import CompletionHandle, next_handle
+from gateway.api.completion import CompletionHandle
 from gateway.api.life import AppState, Life
 from gateway.api.opening import Opening
 from gateway.api.payloads import BYTES, PayloadCodec
@@ -54,8 +55,9 @@ from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.session_inbox import SessionInbox
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
-from gateway.node.identity_use import acquire, identity_id, release
+from gateway.node.identity_use import identity_id
 from gateway.node.peer_policy import peer_configs
+from gateway.surroundings import current
 from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
@@ -144,12 +146,13 @@ class Slim:
         cls, name: Name | str, provider: Provider, verifier: Verifier, local_service: bool = False
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
-        await acquire(provider, verifier)
+        identities = current().identities
+        await identities.acquire(provider, verifier)
         try:
             made = cls(name, provider, verifier, local_service)
             await made._ready()
         finally:
-            await release(provider, verifier)
+            await identities.release(provider, verifier)
         return made
 
     # Who it is
@@ -179,6 +182,22 @@ class Slim:
         """The address of its App actor. Scripted moderators open their groups there (`OpenSession`)."""
         return self._life.placed().actor
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._life.state is AppState.CLOSED
+
+    @property
+    def unfinished(self) -> int:
+        """Calls of this application (not of its sessions) that wait for their outcome."""
+        return len(self._handles)
+
+    def open_sessions(self) -> list[Session]:
+        """The sessions that the application has and that are not over, by their numbers."""
+        return sorted(
+            (each for each in self._sessions.values() if not each.over), key=lambda each: each.number
+        )
+
     # Connections
 
     async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
@@ -188,13 +207,15 @@ class Slim:
         """
         config = ClientConfig.read(mapping_of(client_config, "client_config"))
         plane = await self._ready()
+        if not client_config.get("link_id"):
+            config = dataclasses.replace(config, link_id=plane.surroundings.uuid4())
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
         await plane.connect(config)
-        return await self._join(config.endpoint, subscribe=subscribe)
+        return await self.join(config.endpoint, subscribe=subscribe)
 
-    async def _join(self, endpoint: str, *, subscribe: bool) -> int:
-        """Use a connection of the data plane. Returns its id."""
+    async def join(self, endpoint: str, *, subscribe: bool = True) -> int:
+        """Use a connection that another application of the data plane has made. Returns its id."""
         connection = self.data_plane.dialled()[endpoint]
         self._connections[endpoint] = connection
         if subscribe:
@@ -371,7 +392,7 @@ class Slim:
         # Now: its first request leaves without a round of the event loop.
         system.tell_now(
             place.actor,
-            OpenSession(next_handle(), inbox.address, peer, session_config.record()),
+            OpenSession(system.next_number(), inbox.address, peer, session_config.record()),
             inbox.address,
         )
         opened = await inbox.first()
@@ -534,7 +555,12 @@ class Slim:
         return instance_of(session, Session, "session").close()
 
     async def status(self) -> dict[str, Any]:
-        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`)."""
+        """Figures of this application (`application`), and those of its data plane (`DataPlane.status`).
+
+        `sessions`, `announced` (not adopted yet), `awaited` (subscriptions without an answer), `bound` (names
+        that sessions bound) and `congested` (connections) are of now: after the last session all of them are
+        0.
+        """
         plane = await self._ready()
         report: StatusReport = await plane.system.ask(self.actor, Status(), 5.0)
         return {"application": report.figures, **await plane.status()}
@@ -587,7 +613,7 @@ class Slim:
         """Have the App actor do something and wait for its outcome."""
         place = self._life.placed()
         system = place.plane.system
-        number = next_handle()
+        number = system.next_number()
         outcome: asyncio.Future[Any] = system.loop.create_future()
         self._handles[number] = outcome
         system.tell(place.actor, kind(number, *arguments), place.inbox)

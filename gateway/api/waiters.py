@@ -18,6 +18,10 @@ class Waiters:
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def wait(self, deadline: float | None = None) -> None:
         """Until woken; look again then whether there is something. Raises TimeoutError at `deadline`, a
         time of the loop's clock."""
@@ -63,6 +67,10 @@ class Turns:
         """A heap: who came first has the lowest ticket. Cancelled futures leave when their turn comes."""
         self.woken = 0
         """Of these, how many were woken and have not gone on yet."""
+
+    def __len__(self) -> int:
+        """How many tasks wait."""
+        return sum(not waiter.done() for _, waiter in self.waiting) + self.woken
 
     async def take(self) -> None:
         """Return when it is the caller's turn. It takes the room without awaiting, and then passes on."""

@@ -195,7 +195,7 @@ class Slim(CurrentSlim):
             return super(Slim, self).connect(client_config, subscribe=subscribe)
 
         if not await sharing(plane).connect(self, plane, endpoint, dial):
-            await self._join(endpoint, subscribe=subscribe)
+            await self.join(endpoint, subscribe=subscribe)
         return plane.dialled()[endpoint]
 
     async def disconnect(self, endpoint: str | int) -> None:

@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 from gateway.config.section import Section
 from identity.errors import ConfigError
 
+SIMULATED = "sim"
+"""The scheme of a network that a test hands in (`gateway.testing`): sim://HOST."""
 NO_WEBSOCKET = (
     "there is no WebSocket transport in the versions that we speak (0.7 to 1.4 talk gRPC among "
     "themselves): use http:// or https://, and leave transport out"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.names import Name
-from gateway.config.address import no_credentials, required, split, unix_path
+from gateway.config.address import SIMULATED, no_credentials, required, split, unix_path
 from gateway.config.auth import AuthConfig, auth_table
 from gateway.config.backoff import BACKOFF, Backoff
 from gateway.config.keys import Key, Kind, Table
@@ -148,7 +148,7 @@ class ClientConfig:
     @property
     def plaintext(self) -> bool:
         """Whether the stream is not encrypted: said by `tls.insecure`, or by an http or unix endpoint."""
-        return self.tls.insecure or split(self.endpoint)[0].scheme in ("http", "unix")
+        return self.tls.insecure or split(self.endpoint)[0].scheme in ("http", "unix", SIMULATED)
 
     def target(self) -> tuple[str, int] | str:
         """(host, port), or the path of a unix socket. Raises ConfigError."""
@@ -160,7 +160,7 @@ def _target(endpoint: str, where: str) -> tuple[str, int] | str:
     no_credentials(parts, where)
     if path := unix_path(parts):
         return path
-    if parts.scheme not in ("", "http", "https") or not parts.hostname:
+    if parts.scheme not in ("", "http", "https", SIMULATED) or not parts.hostname:
         raise ConfigError(
             f"{where}: expected http(s)://HOST:PORT or unix:///PATH, got {endpoint!r}", field=where
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.config.address import no_credentials, required, split, unix_path
+from gateway.config.address import SIMULATED, no_credentials, required, split, unix_path
 from gateway.config.auth import AuthConfig, auth_table
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.section import Section
@@ -99,7 +99,13 @@ class ServerConfig:
                 'key, "spire" or "shared_secret"',
                 field=section.at("auth"),
             )
-        if not self.tls.insecure and self.tls.certificate is None and self.tls.spire is None:
+        simulated = split(self.endpoint)[0].scheme == SIMULATED
+        if (
+            not simulated
+            and not self.tls.insecure
+            and self.tls.certificate is None
+            and self.tls.spire is None
+        ):
             raise ConfigError(
                 f'{section.at("tls")}: a server needs a certificate ("source" with cert and key) or '
                 '"insecure": true',
@@ -116,6 +122,8 @@ def _target(endpoint: str, where: str) -> tuple[str, int] | str:
     no_credentials(parts, where)
     if path := unix_path(parts):
         return path
+    if parts.scheme == SIMULATED and parts.hostname:
+        return parts.hostname, port or 0
     if parts.scheme == "unix" or not parts.hostname or port is None:
         raise ConfigError(f"{where}: expected HOST:PORT, got {endpoint!r}", field=where)
     return parts.hostname, port

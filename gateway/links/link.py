@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from gateway.codec import InboundParser, encode_record, frame_bytes, frame_piece
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Stream, StreamStatus
+from gateway.surroundings import Surroundings, current
 from identity.errors import SlimError
 
 CLOSE_TIME = 5.0
@@ -52,8 +52,10 @@ class AcceptedLink:
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
         close_time: float = CLOSE_TIME,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self.index = index
+        self._around = surroundings or current()
         self.listener = listener
         self._stream = stream
         self._parser = InboundParser(index)
@@ -200,7 +202,7 @@ class AcceptedLink:
     def _end(self, stream: Stream, status: StreamStatus, cause: str) -> None:
         """Close the stream, and cut it when that takes too long."""
         if self._cut is None:
-            self._cut = asyncio.get_running_loop().call_later(self._close_time, stream.abort, cause)
+            self._cut = self._around.running_loop().call_later(self._close_time, stream.abort, cause)
         stream.close(status, cause)
 
     def _forget(self) -> None:
@@ -239,8 +241,16 @@ class DialledLink(AcceptedLink):
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
         close_time: float = CLOSE_TIME,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        super().__init__(index, None, high=high, max_message_size=max_message_size, close_time=close_time)
+        super().__init__(
+            index,
+            None,
+            high=high,
+            max_message_size=max_message_size,
+            close_time=close_time,
+            surroundings=surroundings,
+        )
         self._dial = dial
         self._backoff = backoff
         self._endpoint = endpoint
@@ -274,7 +284,7 @@ class DialledLink(AcceptedLink):
             return
         self._forget()
         self._notify(LinkLost(cause))
-        self._redial = asyncio.get_running_loop().create_task(self._dial_again())
+        self._redial = self._around.running_loop().create_task(self._dial_again())
 
     async def _dial_again(self) -> None:
         attempt = 0
@@ -307,4 +317,4 @@ class DialledLink(AcceptedLink):
         self._over(cause)
 
     async def _pause_before(self, attempt: int) -> None:
-        await asyncio.sleep(self._backoff.delay(attempt, random.random()))  # noqa: S311 (spreads reconnects)
+        await asyncio.sleep(self._backoff.delay(attempt, self._around.fraction()))

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -46,6 +44,7 @@ from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
 from gateway.node.gateway_actor import Gateway
@@ -53,30 +52,11 @@ from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.security.material import Side, TlsSource
+from gateway.surroundings import Surroundings, current
 from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
-
-
-class Draw:
-    """Random numbers below a bound, of the system's randomness, which is fetched many bytes at a time."""
-
-    _FETCH = 2048
-
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._at = 0
-
-    def __call__(self, below: int) -> int:
-        """A number from 0 to `below` - 1, for a `below` of at most 2**64.
-
-        Bounds of up to 2**32, or powers of two, have no bias worth speaking of.
-        """
-        if self._at == len(self._bytes):
-            self._bytes, self._at = os.urandom(self._FETCH), 0
-        self._at += 8
-        return int.from_bytes(self._bytes[self._at - 8 : self._at], "little") % below
 
 
 StateCallback = Callable[[ConnectionState], None]
@@ -147,8 +127,9 @@ class DataPlane:
     """`strict` packs and unpacks every message between actors: for tests.
 
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
-    (bytes) bounds what waits on all its streams; `clock` gives seconds that only grow, `wall` Unix seconds,
-    by which tokens are made and judged; `control` is the core of the route table. Among other nodes it is
+    (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
+    networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
+    `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs. Among other nodes it is
     `node_id` (drawn, unless given), and `peers` says who may come in as a node.
     """
 
@@ -159,18 +140,22 @@ class DataPlane:
         high_water: int = HIGH,
         patience: float = PATIENCE,
         waiting_limit: int = NODE_LIMIT,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        wall: Callable[[], float] | None = None,
         control: RouteControl | None = None,
         node_id: str = "",
         peers: PeerPolicy = LOOPBACK_ONLY,
+        surroundings: Surroundings | None = None,
     ) -> None:
-        self.system = LoopSystem(vocabulary=VOCABULARY if strict else None)
-        self._clock, self._wall = clock, wall
+        self.surroundings = around = surroundings or current()
+        self._loop = around.running_loop()
+        self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
+        self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
-        self.node_id = node_id or os.urandom(8).hex()
-        introduction = Introduction(Role.NODE, self.node_id, int.from_bytes(os.urandom(8)), token=peers.token)
+        self.node_id = node_id or around.random(8).hex()
+        boot = int.from_bytes(around.random(8))
+        introduction = Introduction(Role.NODE, self.node_id, boot, token=peers.token)
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
@@ -208,7 +193,7 @@ class DataPlane:
         self._dialled_by_index: dict[int, Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
-        self._peering = Peering(self)
+        self._peering = Peering(self, self._loop, around.fraction)
         self._node_links: dict[int, str] = {}
         """The ids of the nodes that are peers now, by connection."""
         self._node_link_lost = asyncio.Event()
@@ -216,8 +201,7 @@ class DataPlane:
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
         self._callers = self.system.inbox(lambda message, _: self._note_peer(message))
         """Where connections say how they stand that others opened."""
-        self._tasks = Tasks()
-        self._draw = Draw()
+        self._tasks = Tasks(self._loop)
         self._closed = False
         self._ending: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
@@ -232,6 +216,7 @@ class DataPlane:
         self, name: Name, provider: Provider, verifier: Verifier, codec: Codec, settings: AppSettings
     ) -> Address:
         """An App actor: a local application of this node."""
+        around = self.surroundings
         collaborators = Collaborators(
             route_table=self.route_table,
             routes=self.routes,
@@ -240,11 +225,11 @@ class DataPlane:
             verifier=verifier,
             clock=self._clock,
             wall=self._wall,
-            draw=self._draw,
+            draw=around.draw,
             spawn_task=self._tasks,
             telemetry=self.telemetry,
-            crypto=mls_sessions(verifier, wall=self._wall, random=os.urandom),
-            threads=asyncio.to_thread,
+            crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
+            threads=around.threads,
         )
         lasting = Lasting.of(name, collaborators, settings)
         return self.system.spawn(
@@ -265,11 +250,8 @@ class DataPlane:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
         try:
-            auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
             async with AsyncExitStack() as held:
-                await _open(held, auth, source)
-                accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
-                server = listener(config, accept, auth, source, self._high, self._waiting, self._http2)
+                server = await self._listener(config, held)
                 address = await server.start()
                 self._listeners[endpoint] = _Listener(server, held.pop_all())
         finally:
@@ -279,11 +261,25 @@ class DataPlane:
         logger.info("listening", endpoint=address)
         return address
 
+    async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
+        accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
+        scheme = scheme_of(config.endpoint, self.surroundings)
+        if scheme is not None:
+            return scheme.listener(config, accept)
+        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
+        await _open(held, auth, source)
+        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
+
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
         index = self.next_index()
         link = AcceptedLink(
-            index, stream, listener=listener, high=self._high, max_message_size=max_message_size
+            index,
+            stream,
+            listener=listener,
+            high=self._high,
+            max_message_size=max_message_size,
+            surroundings=self.surroundings,
         )
         self._take(link, Opened(index, observer=self._callers))
 
@@ -410,7 +406,10 @@ class DataPlane:
         as_node: bool,
     ) -> None:
         """Open the first stream and give it to the actors."""
-        if dial is None:
+        scheme = scheme_of(config.endpoint, self.surroundings)
+        if dial is None and scheme is not None:
+            dial = scheme.dialler(config)
+        elif dial is None:
             auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
             await _open(made.held, auth, None if config.plaintext else source)
             dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
@@ -421,8 +420,9 @@ class DataPlane:
             endpoint=made.endpoint,
             high=self._high,
             max_message_size=config.max_message_size,
+            surroundings=self.surroundings,
         )
-        made.dialling = asyncio.ensure_future(link.connect())
+        made.dialling = self._loop.create_task(link.connect())
         try:
             await made.dialling
         except asyncio.CancelledError:
@@ -543,7 +543,7 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
-        deadline = time.monotonic() + grace
+        deadline = self._clock() + grace
         self._peering.close()
         try:
             await self._close_connections(grace)
@@ -551,7 +551,7 @@ class DataPlane:
             for link in list(self._links.values()):
                 link.abort("node is shutting down")
             self._tasks.cancel()
-            await self.system.shutdown(max(0.1, deadline - time.monotonic()))
+            await self.system.shutdown(max(0.1, deadline - self._clock()))
             for made in list(self._dialled_by_index.values()):
                 made.end("the data plane is closed")
                 await self._release(made)

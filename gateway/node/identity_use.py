@@ -21,40 +21,45 @@ class _Used(NamedTuple):
     users: int
 
 
-_used: dict[int, _Used] = {}
-"""By the object's identity: it need not be hashable. Only its loop's thread opens and closes a part."""
+class IdentityUse:
+    """The providers and verifiers in use in one process, or on one host of a test."""
 
+    def __init__(self) -> None:
+        self._used: dict[int, _Used] = {}
+        """By the object's identity: it need not be hashable. Only its loop opens and closes a part."""
 
-async def acquire(*parts: Provider | Verifier) -> None:
-    """Use providers and verifiers: initialized when this returns. Each `acquire` needs one `release`.
+    def __len__(self) -> int:
+        """How many are in use."""
+        return len(self._used)
 
-    Raises what `initialize` raises; nothing is held then.
-    """
-    for part in parts:
-        _used[id(part)] = _Used(part, _users(part) + 1)
-    try:
-        await asyncio.gather(*(part.initialize() for part in parts))
-    except BaseException:
-        await release(*parts)
-        raise
+    async def acquire(self, *parts: Provider | Verifier) -> None:
+        """Use providers and verifiers: initialized when this returns. Each `acquire` needs one `release`.
 
+        Raises what `initialize` raises; nothing is held then.
+        """
+        for part in parts:
+            self._used[id(part)] = _Used(part, self._users(part) + 1)
+        try:
+            await asyncio.gather(*(part.initialize() for part in parts))
+        except BaseException:
+            await self.release(*parts)
+            raise
 
-async def release(*parts: Provider | Verifier) -> None:
-    """Use them no longer; what nobody uses is closed."""
-    unused = []
-    for part in parts:
-        left = _users(part) - 1
-        if left > 0:
-            _used[id(part)] = _Used(part, left)
-        else:
-            _used.pop(id(part), None)
-            unused.append(part)
-    await asyncio.gather(*(part.close() for part in unused))
+    async def release(self, *parts: Provider | Verifier) -> None:
+        """Use them no longer; what nobody uses is closed."""
+        unused = []
+        for part in parts:
+            left = self._users(part) - 1
+            if left > 0:
+                self._used[id(part)] = _Used(part, left)
+            else:
+                self._used.pop(id(part), None)
+                unused.append(part)
+        await asyncio.gather(*(part.close() for part in unused))
 
-
-def _users(part: Provider | Verifier) -> int:
-    known = _used.get(id(part))
-    return known.users if known is not None else 0
+    def _users(self, part: Provider | Verifier) -> int:
+        known = self._used.get(id(part))
+        return known.users if known is not None else 0
 
 
 def identity_id(provider: Provider) -> str:

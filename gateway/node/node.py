@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -88,7 +87,7 @@ class Node:
                 if str(error) != complaint:
                     complaint = str(error)
                     logger.warning("dialling {} goes on: {}", endpoint, error)
-            await asyncio.sleep(client.backoff.delay(attempt, random.random()))  # noqa: S311 (spreads dials)
+            await asyncio.sleep(client.backoff.delay(attempt, self.data_plane.surroundings.fraction()))
             attempt += 1
         logger.info("connected to {}", endpoint, conn=connection)
 

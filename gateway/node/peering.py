@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from loguru import logger
@@ -66,10 +65,12 @@ class _Peer:
 
 
 class Peering:
-    """Keeps a data plane linked to other nodes."""
+    """Keeps a data plane linked to other nodes. `fraction` draws from 0 to 1: it spreads attempts."""
 
-    def __init__(self, plane: NodeDialler) -> None:
-        self._plane = plane
+    def __init__(
+        self, plane: NodeDialler, loop: asyncio.AbstractEventLoop, fraction: Callable[[], float]
+    ) -> None:
+        self._plane, self._loop, self._fraction = plane, loop, fraction
         self._peers: dict[str, _Peer] = {}
         """By endpoint."""
 
@@ -81,7 +82,7 @@ class Peering:
         added = [_Peer(config) for config in configs]
         for peer in added:
             self._peers[peer.config.endpoint] = peer
-            peer.task = asyncio.get_running_loop().create_task(self._keep(peer))
+            peer.task = self._loop.create_task(self._keep(peer))
         for peer in added:
             await peer.tried.wait()
 
@@ -138,7 +139,7 @@ class Peering:
         return made.outcome
 
     async def _pause(self, peer: _Peer, outcome: str) -> None:
-        delay = peer.config.backoff.delay(peer.attempts, random.random())  # noqa: S311 (spreads attempts)
+        delay = peer.config.backoff.delay(peer.attempts, self._fraction())
         if outcome in ("refused", "namesake"):
             delay = max(delay, REFUSED_WAIT)
         await asyncio.sleep(delay)

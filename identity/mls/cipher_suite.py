@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from functools import lru_cache
+from os import urandom
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -173,10 +174,10 @@ class CipherSuite:
         return self.hpke.derive_key_pair(random(self.hash_length))
 
     def encrypt_with_label(
-        self, public: bytes, label: bytes, context: bytes, plaintext: bytes
+        self, public: bytes, label: bytes, context: bytes, plaintext: bytes, random: Random = urandom
     ) -> tuple[bytes, bytes]:
         """EncryptWithLabel: (kem_output, ciphertext). Raises ValidationError for a bad public key."""
-        return self.hpke.seal(public, _labelled(label, context), plaintext)
+        return self.hpke.seal(public, _labelled(label, context), plaintext, random)
 
     def decrypt_with_label(
         self, pair: HpkeKeyPair, label: bytes, context: bytes, kem_output: bytes, ciphertext: bytes

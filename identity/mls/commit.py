@@ -185,7 +185,9 @@ def make_commit(
         reinit=applied.reinit,
     )
     message = PublicMessage.protect(suite, content, state.secrets.membership, state.context.encoded)
-    welcome = make_welcome(new_state, applied.added, joiner, applied.psks, path) if applied.added else None
+    welcome = None
+    if applied.added:
+        welcome = make_welcome(new_state, applied.added, joiner, applied.psks, path, random)
     effect = _effect(epoch, own, applied)
     return PendingCommit(encode_message(message), welcome, effect, new_state, now, tuple(left_out))
 

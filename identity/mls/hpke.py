@@ -1,8 +1,9 @@
 """Hybrid public-key encryption (RFC 9180, base mode) over the KEMs of the supported suites.
 
-Sealing and opening are the `cryptography` library's. What it does not offer stands here: DeriveKeyPair
-(RFC 9180, 7.1.3) and the export of a secret without a message, which external commits need (RFC 9420, 8.3).
-The ephemeral key of a seal is drawn by the library itself; every other key comes from bytes handed in.
+Sealing and opening are the `cryptography` library's. What it does not offer stands here: DeriveKeyPair (RFC
+9180, 7.1.3) and the export of a secret without a message, which external commits need (RFC 9420, 8.3). The
+ephemeral key of a seal is the library's own where the randomness handed in is the system's: that is faster.
+Every other key comes from bytes handed in.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from functools import lru_cache
+from os import urandom
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -23,6 +26,7 @@ from identity.mls.secret import Secret
 _VERSION = b"HPKE-v1"
 _MODE_BASE = b"\0"
 
+Random = Callable[[int], bytes]
 PrivateKey = x25519.X25519PrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = x25519.X25519PublicKey | ec.EllipticCurvePublicKey
 
@@ -204,17 +208,25 @@ P521 = NistKem(0x0012, ec.SECP521R1(), "sha512", 66, 0x01)
 _LIBRARY_KEM = {0x0020: KEM.X25519, 0x0010: KEM.P256, 0x0011: KEM.P384, 0x0012: KEM.P521}
 _LIBRARY_KDF = {"sha256": KDF.HKDF_SHA256, "sha384": KDF.HKDF_SHA384, "sha512": KDF.HKDF_SHA512}
 _KDF_ID = {"sha256": 1, "sha384": 2, "sha512": 3}
+_AEAD: dict[int, tuple[type[AESGCM] | type[ChaCha20Poly1305], int]] = {
+    1: (AESGCM, 16),
+    2: (AESGCM, 32),
+    3: (ChaCha20Poly1305, 32),
+}
+"""And the lengths of their keys."""
+_NONCE = 12
 _LIBRARY_AEAD = {1: AEAD.AES_128_GCM, 2: AEAD.AES_256_GCM, 3: AEAD.CHACHA20_POLY1305}
 
 
 class Hpke:
     """One KEM, KDF and AEAD, ready to use."""
 
-    __slots__ = ("_kem_suite_id", "_load_public", "_suite", "_suite_id", "kem")
+    __slots__ = ("_aead", "_kem_suite_id", "_key_length", "_load_public", "_suite", "_suite_id", "kem")
 
     def __init__(self, kem: Kem, aead_id: int) -> None:
         self.kem = kem
         self._suite = Suite(_LIBRARY_KEM[kem.kem_id], _LIBRARY_KDF[kem.hash_name], _LIBRARY_AEAD[aead_id])
+        self._aead, self._key_length = _AEAD[aead_id]
         kem_id = kem.kem_id.to_bytes(2, "big")
         kdf_id = _KDF_ID[kem.hash_name].to_bytes(2, "big")
         self._kem_suite_id = b"KEM" + kem_id
@@ -238,14 +250,27 @@ class Hpke:
             called = name if number is None else f"{name} {number}"
             raise ValidationError("public_key", f"{called} is {error.problem}") from None
 
-    def seal(self, public: bytes, info: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
+    def seal(
+        self, public: bytes, info: bytes, plaintext: bytes, random: Random = urandom
+    ) -> tuple[bytes, bytes]:
         """SealBase: (encapsulated key, ciphertext). Raises ValidationError for a bad public key."""
+        if random is not urandom:
+            ephemeral = self.derive_key_pair(random(self.kem.private_length))
+            return ephemeral.public, self._seal_with(ephemeral, public, info, plaintext)
         try:
             sealed = self._suite.encrypt(plaintext, self._load_public(public), info=info)
         except ValueError:
             raise ValidationError("public_key", "a public key that nothing can be sealed to") from None
         size = self.kem.enc_length
         return sealed[:size], sealed[size:]
+
+    def _seal_with(self, ephemeral: HpkeKeyPair, public: bytes, info: bytes, plaintext: bytes) -> bytes:
+        """SetupBaseS with that ephemeral key, then Seal (RFC 9180, 5.1 and 5.2)."""
+        shared = self.kem.exchange(ephemeral.key, self._load_public(public))
+        secret, context = self._schedule(shared, ephemeral.public + public, info)
+        key = self._labeled_expand(secret, self._suite_id, b"key", context, self._key_length)
+        nonce = self._labeled_expand(secret, self._suite_id, b"base_nonce", context, _NONCE)
+        return self._aead(key).encrypt(nonce, plaintext, b"")
 
     def open(self, pair: HpkeKeyPair, kem_output: bytes, info: bytes, ciphertext: bytes) -> Secret:
         """OpenBase. Raises VerificationError."""
@@ -272,17 +297,22 @@ class Hpke:
         return HpkeKeyPair(key, self.kem.encode_public(key), self.kem.encode_private)
 
     def _export(self, shared: bytes, kem_context: bytes, label: bytes) -> Secret:
-        """ExtractAndExpand (4.1), the key schedule (5.1) and the export (5.3) of RFC 9180."""
+        """Export (RFC 9180, 5.3) of a context without info."""
+        secret, context = self._schedule(shared, kem_context, b"")
+        size = (len(context) - 1) // 2
+        exporter_secret = self._labeled_expand(secret, self._suite_id, b"exp", context, size)
+        return Secret(self._labeled_expand(exporter_secret, self._suite_id, b"sec", label, size))
+
+    def _schedule(self, shared: bytes, kem_context: bytes, info: bytes) -> tuple[bytes, bytes]:
+        """ExtractAndExpand (4.1) and the key schedule (5.1) of RFC 9180: its secret and its context."""
         kem_id, suite_id = self._kem_suite_id, self._suite_id
         size = len(hmac.digest(b"", b"", self.kem.hash_name))
         prk = self._labeled_extract(b"", kem_id, b"eae_prk", shared)
         shared_secret = self._labeled_expand(prk, kem_id, b"shared_secret", kem_context, size)
         psk_id_hash = self._labeled_extract(b"", suite_id, b"psk_id_hash", b"")
-        info_hash = self._labeled_extract(b"", suite_id, b"info_hash", b"")
+        info_hash = self._labeled_extract(b"", suite_id, b"info_hash", info)
         secret = self._labeled_extract(shared_secret, suite_id, b"secret", b"")
-        context = _MODE_BASE + psk_id_hash + info_hash
-        exporter_secret = self._labeled_expand(secret, suite_id, b"exp", context, size)
-        return Secret(self._labeled_expand(exporter_secret, suite_id, b"sec", label, size))
+        return secret, _MODE_BASE + psk_id_hash + info_hash
 
     def _labeled_extract(self, salt: bytes, suite_id: bytes, label: bytes, ikm: bytes) -> bytes:
         return hmac.digest(salt, _VERSION + suite_id + label + ikm, self.kem.hash_name)

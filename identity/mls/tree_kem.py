@@ -47,6 +47,8 @@ class NewPath:
     key_pairs: tuple[HpkeKeyPair, ...]
     leaf_key_pair: HpkeKeyPair
     commit_secret: Secret
+    random: Random
+    """For the keys that sealing takes."""
 
     def private_keys(self, leaf: int) -> PrivateKeys:
         """The private state of the committer after this path."""
@@ -73,7 +75,9 @@ class NewPath:
                 node = tree.nodes[at]
                 assert node is not None
                 try:
-                    ciphertext = suite.encrypt_with_label(node.encryption_key, _LABEL, context, secret)
+                    ciphertext = suite.encrypt_with_label(
+                        node.encryption_key, _LABEL, context, secret, self.random
+                    )
                 except ValidationError as error:
                     raise ValidationError("public_key", f"{_name(at)} is {error.problem}") from None
                 sealed.append(HpkeCiphertext(*ciphertext))
@@ -112,7 +116,7 @@ def make_path(
     parent_hash = _merge(suite, tree, leaf, steps, [pair.public for pair in pairs])
     leaf_node = sign_leaf(leaf_key_pair.public, parent_hash)
     tree.put_path_leaf(leaf, leaf_node)
-    return NewPath(leaf_node, steps, tuple(secrets), tuple(pairs), leaf_key_pair, secret)
+    return NewPath(leaf_node, steps, tuple(secrets), tuple(pairs), leaf_key_pair, secret, random)
 
 
 def merge_path(suite: CipherSuite, tree: RatchetTree, sender: int, path: UpdatePath) -> Path:

@@ -100,6 +100,7 @@ def make_welcome(
     joiner: JoinerSecrets,
     psks: tuple[PreSharedKeyId, ...],
     path: NewPath | None,
+    random: Random,
 ) -> bytes:
     """The Welcome for those added by the commit that led to `state`, the tree included, as an MLSMessage."""
     suite = state.suite
@@ -110,7 +111,7 @@ def make_welcome(
     for leaf, package in added:
         path_secret = None if path is None else path.secret_for(leaf)
         secrets = GroupSecrets(joiner.joiner, path_secret, psks).encode()
-        sealed = suite.encrypt_with_label(package.init_key, _LABEL, encrypted_info, secrets)
+        sealed = suite.encrypt_with_label(package.init_key, _LABEL, encrypted_info, secrets, random)
         entries.append(EncryptedGroupSecrets(package.reference(suite), HpkeCiphertext(*sealed)))
     return encode_message(Welcome(suite.id, tuple(entries), encrypted_info))
 

@@ -84,7 +84,8 @@ class Rounds:
         self._generations: dict[Name, PeerGeneration] = {}
         self._silences: dict[Name, Silence] = {}
         self._asked: int | None = None
-        self._silent: set[Name] = set()
+        self._silent: dict[Name, None] = {}
+        """In the order in which they were asked."""
 
     def next_deadline(self) -> float:
         return self._next
@@ -98,7 +99,7 @@ class Rounds:
         self._generations.pop(member, None)
         self._silences.pop(member, None)
         self._said.pop(member, None)
-        self._silent.discard(member)
+        self._silent.pop(member, None)
 
     def close_round(self, now: float) -> Overdue:
         """The interval is over: whose silence has lasted too long. Call it when the deadline has come."""
@@ -115,12 +116,12 @@ class Rounds:
                 found.lost.append(member)
             elif verdict is Verdict.ASK:
                 found.ask.append(member)
-        self._asked, self._silent = None, set()
+        self._asked, self._silent = None, {}
         return found
 
     def open_round(self, message_id: int, members: Iterable[Name]) -> list[Name]:
         """A PING with this id asks `members`. Returns those worth asking again until they answer."""
-        self._asked, self._silent = message_id, set(members)
+        self._asked, self._silent = message_id, dict.fromkeys(members)
         return [member for member in self._silent if self._pings(member)]
 
     def answered(self, member: Name, message_id: int) -> None:
@@ -130,7 +131,7 @@ class Rounds:
         if self._generations[member] is PeerGeneration.UNKNOWN:
             self._generations[member] = PeerGeneration.PINGING
         if message_id == self._asked:
-            self._silent.discard(member)
+            self._silent.pop(member, None)
             self._silences.pop(member, None)
 
     def alive(self, member: Name) -> None:

@@ -231,7 +231,7 @@ class Moderator:
                 self._closed(task, SessionError(text, session_id=self._conversation.session_id), turn)
         if kind in _TELLS and self._conversation.encryption is not None:
             # Without this commit no later one can be applied: they could read nothing any more.
-            for name in request.awaiting:
+            for name in sorted(request.awaiting, key=str):
                 self._agenda.drop(name, "it missed a change of the group", turn)
 
     def _leaving(self, message: SessionMessage, turn: Turn) -> None:

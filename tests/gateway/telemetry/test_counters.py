@@ -58,6 +58,8 @@ async def test_an_application_tells_its_own_figures_beside_those_of_its_data_pla
     status = await alice.status()
     assert status["application"]["sessions"] == 0
     assert status["application"]["unroutable"] == 0
+    leaks = {"announced", "awaited", "bound", "congested"}
+    assert {status["application"][figure] for figure in leaks} == {0}
     assert status["counters"]["callboard_app_unroutable_total"] == 0
     assert len(status["connections"]) == 1
 

@@ -92,6 +92,20 @@ def test_sealed_secret_opens_with_its_key_and_context_only(algorithms: CipherSui
 
 
 @every_suite
+def test_what_is_sealed_with_given_randomness_is_the_same_each_time_and_opens(
+    algorithms: CipherSuite,
+) -> None:
+    pair = algorithms.generate_key_pair(os.urandom)
+
+    def sealed(fill: int) -> tuple[bytes, bytes]:
+        random = bytes([fill]).__mul__
+        return algorithms.encrypt_with_label(pair.public, b"Label", b"context", b"secret", random)
+
+    assert sealed(1) == sealed(1) != sealed(2)
+    assert algorithms.decrypt_with_label(pair, b"Label", b"context", *sealed(1)) == b"secret"
+
+
+@every_suite
 def test_exported_secret_is_the_same_on_both_sides(algorithms: CipherSuite) -> None:
     hpke = algorithms.hpke
     pair, ephemeral = (algorithms.generate_key_pair(os.urandom) for _ in range(2))

@@ -1,0 +1,248 @@
+"""A host of a World: a machine with its own chance and its own wall clock, on which one process runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from actors.messages.session import AppSettings
+from actors.names import Name
+from gateway.api.slim import Slim
+from gateway.config import ServerConfig
+from gateway.node.data_plane import DataPlane
+from gateway.node.shared import kept
+from gateway.testing.errors import NotInWorld
+from gateway.testing.loop import VirtualLoop
+from gateway.testing.network import Network
+from gateway.testing.process import SimProcess
+from identity.provider import IdentityProvider, IdentityVerifier
+
+Program = Callable[..., Coroutine[Any, Any, Any]]
+
+EPOCH = 1_900_000_000.0
+"""Unix seconds at which every World begins."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """What all hosts of a World stand on."""
+
+    seed: int
+    loop: VirtualLoop
+    network: Network
+    strict: bool
+    secret: str
+    """Which all their identities know."""
+
+
+class SimHost:
+    """`World.host` makes it. `node_options` are those of its data plane (`DataPlane`)."""
+
+    def __init__(self, ground: Ground, name: str, node_options: dict[str, Any]) -> None:
+        self.name = name
+        self._ground = ground
+        self._random = Random(f"{ground.seed} {name}")
+        self._options = node_options
+        self._offset = 0.0
+        self._programs: list[tuple[Program, tuple[Any, ...]]] = []
+        self._served: list[dict[str, Any]] = []
+        self._former: list[SimProcess] = []
+        self._plane: DataPlane | None = None
+        self._applications: list[Slim] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+        """The programs that were begun in the process that runs now."""
+        self.process: SimProcess | None = None
+        """What runs there; None after `kill`."""
+        self._boot()
+
+    def __repr__(self) -> str:
+        state = "down" if self.process is None else "frozen" if self.process.site.frozen else "up"
+        return f"<SimHost {self.name}, {state}>"
+
+    def _boot(self) -> SimProcess:
+        ground = self._ground
+        self.process = process = SimProcess(self.name, ground.loop, ground.network, self._random, self.wall)
+        ground.network.running[self.name] = process.site
+        self._plane = None
+        self._applications, self.tasks = [], []
+        return process
+
+    def _running(self) -> SimProcess:
+        if self.process is None:
+            raise NotInWorld(f"anything on {self.name}", "it was killed; restart it")
+        return self.process
+
+    # What runs there
+
+    @property
+    def up(self) -> bool:
+        """Whether a process runs there, frozen or not."""
+        return self.process is not None
+
+    @property
+    def plane(self) -> DataPlane:
+        """The data plane of what `serve` and `application` make there."""
+        process = self._running()
+        if self._plane is None:
+            options = {"strict": self._ground.strict, **self._options}
+            make = process.context.copy().run
+            self._plane = make(lambda: DataPlane(surroundings=process.surroundings, **options))
+        return self._plane
+
+    @property
+    def planes(self) -> list[DataPlane]:
+        """All data planes there: also those that programs made."""
+        if self.process is None:
+            return []
+        mine = [] if self._plane is None else [self._plane]
+        return mine + [plane for keeper in self._keepers() for plane in keeper.planes]
+
+    @property
+    def applications(self) -> list[Slim]:
+        """All applications there that are open: also those that programs made."""
+        made = [app for app in self._applications if not app.closed]
+        return made + [app for keeper in self._keepers() for app in keeper.members if isinstance(app, Slim)]
+
+    def _keepers(self) -> list[Any]:
+        if self.process is None:
+            return []
+        keeper = kept(self._ground.loop, self.process.surroundings)
+        return [] if keeper is None else [keeper]
+
+    async def serve(self, **config: Any) -> str:
+        """Be a node: listen. Returns the endpoint to dial, which stays the same through restarts.
+
+        `config` are further keys of a listener's configuration.
+        """
+        given = {"endpoint": f"sim://{self.name}", **config}
+        address = await self.plane.serve(ServerConfig.read(given))
+        if given not in self._served:
+            self._served.append(given)
+        return f"sim://{address}"
+
+    async def application(
+        self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
+    ) -> Slim:
+        """An application there, with an identity of its own, connected to `nodes` (hosts or endpoints)."""
+        full = Name.parse(name) if isinstance(name, str) else name
+        process = self._running()
+        provider, verifier = self.identity(str(full))
+        plane = self.plane
+        make = process.context.copy().run
+        app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
+        self._applications.append(app)
+        for node in nodes:
+            endpoint = f"sim://{node.name}" if isinstance(node, SimHost) else node
+            if endpoint in plane.dialled():
+                await app.join(endpoint)
+            else:
+                await app.connect({"endpoint": endpoint})
+        return app
+
+    def run(self, program: Program, *arguments: Any) -> asyncio.Task[Any]:
+        """Run `program(*arguments)`, a coroutine function as it is, there: now, and again after a restart."""
+        self._running()
+        self._programs.append((program, arguments))
+        return self._begin(program, arguments)
+
+    def call(self, coroutine: Coroutine[Any, Any, Any], name: str = "call") -> asyncio.Task[Any]:
+        """Run a coroutine there once: it freezes and ends with the host."""
+        return self._running().begin(coroutine, name)
+
+    def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
+        name = getattr(program, "__qualname__", repr(program))
+        task = self._running().begin(program(*arguments), name)
+        self.tasks.append(task)
+        return task
+
+    # What may happen to it
+
+    def kill(self, *, loudly: bool = True) -> None:
+        """End what runs there, at once. Loudly: the system closes its streams; else only silence tells."""
+        process = self._running()
+        self._note("killed" if loudly else "killed silently")
+        site = process.site
+        site.end()
+        self._former.append(process)
+        self.process = None
+        network = self._ground.network
+        # Powered off, it answers nobody; of a process that ended, the system says so.
+        network.running[self.name] = site if loudly else None
+        network.vanish(site, loudly=loudly)
+
+    async def restart(self) -> None:
+        """Start it again, killing it before if it runs: what served serves, and every program begins anew.
+
+        Applications that the test made are gone; make them again.
+        """
+        if self.process is not None:
+            self.kill()
+        self._note("restarted")
+        process = self._boot()
+        self._ground.network.come_back(process.site)
+        for config in self._served:
+            await self.plane.serve(ServerConfig.read(config))
+        for program, arguments in self._programs:
+            self._begin(program, arguments)
+
+    def freeze(self) -> None:
+        """Let nothing run there until `thaw`; nobody is told, and what is sent there waits.
+
+        What the test itself calls of an application there acts nevertheless: use `call` and `run`.
+        """
+        site = self._running().site
+        if not site.frozen:
+            self._note("frozen")
+            site.frozen = True
+            self._ground.network.watch_silence()
+
+    def thaw(self) -> None:
+        """Let it run on."""
+        site = self._running().site
+        if site.frozen:
+            self._note("thawed")
+            self._ground.loop.thaw(site)
+            self._ground.network.watch_silence()
+
+    def skew(self, seconds: float) -> None:
+        """Set its clock on the wall forward (or back); timers keep their pace."""
+        self._note(f"clock set by {seconds:+g} s")
+        self._offset += seconds
+
+    def wall(self) -> float:
+        """Unix seconds, as it believes."""
+        return EPOCH + self._ground.network.now + self._offset
+
+    def _note(self, what: str) -> None:
+        self._ground.network.note(self.name, what)
+
+    # Ending
+
+    async def stop(self) -> None:
+        """End what runs there in good order: programs are cancelled, applications and data planes closed."""
+        if self.process is None:
+            return
+        self.thaw()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for app in self.applications:
+            await app.close()
+        for keeper in self._keepers():
+            await keeper.end()
+        if self._plane is not None:
+            await self._plane.close()
+
+    def graveyard(self) -> list[SimProcess]:
+        """Every process that ran here."""
+        return [*self._former, *([self.process] if self.process is not None else [])]
+
+    def identity(self, name: str, lifetime: float | None = None) -> tuple[Any, Any]:
+        """Provider and verifier that draw from this host's chance."""
+        window: dict[str, Any] = {} if lifetime is None else {"validity_window": lifetime}
+        secret, random = self._ground.secret, self._random.randbytes
+        provider = IdentityProvider.SharedSecret(name, secret, random=random, **window)
+        return provider, IdentityVerifier.SharedSecret(name, secret, **window)

@@ -1,0 +1,215 @@
+"""The same tests on real time and real sockets: what a World says must hold there too.
+
+Hosts are data planes of one process that reach one another through ports of 127.0.0.1; `sim://NAME` is
+dialled where that host listens. Faults of hosts and lines cannot be had here: a test that asks for one is
+skipped by the plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from actors.messages.session import AppSettings
+from actors.names import Name
+from actors.routing.budget import ByteBudget
+from actors.routing.outbox import HIGH
+from gateway.api.slim import Slim
+from gateway.config import ClientConfig, ServerConfig
+from gateway.http2.limits import Counters
+from gateway.links.stream import Stream
+from gateway.links.transport import Server, dialler, listener
+from gateway.node.data_plane import DataPlane
+from gateway.security.material import Side, TlsSource
+from gateway.surroundings import Surroundings, enter
+from gateway.testing.errors import Leftovers, NotInWorld
+from identity.provider import IdentityProvider, IdentityVerifier
+
+T = TypeVar("T")
+SECRET = "the secret of a world on real sockets"  # noqa: S105 (of tests)
+PATIENCE = 30.0
+"""Seconds in which a World of this kind has to be quiet."""
+
+
+class Ports:
+    """Where the hosts listen: the scheme `sim` on real sockets."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, str] = {}
+
+    def listener(self, config: ServerConfig, accept: Callable[[Stream], None]) -> Server:
+        """See `Scheme.listener`."""
+        name = urlsplit(config.endpoint).hostname or ""
+        address = self._addresses.get(name, "127.0.0.1:0")
+        given = ServerConfig.read({"endpoint": address, "tls": {"insecure": True}})
+        source = TlsSource(given.tls, Side.SERVER)
+        server = listener(given, accept, None, source, HIGH, ByteBudget(), Counters())
+        return _Port(self._addresses, name, server)
+
+    def dialler(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
+        """See `Scheme.dialler`."""
+        name = urlsplit(config.endpoint).hostname or ""
+        address = self._addresses.get(name, "127.0.0.1:1")
+        given = ClientConfig.read({"endpoint": f"http://{address}", "link_id": config.link_id})
+        source = TlsSource(given.tls, Side.CLIENT)
+        return dialler(given, None, source, HIGH, ByteBudget(), Counters())
+
+
+class _Port:
+    """A listener that notes where it listens."""
+
+    def __init__(self, addresses: dict[str, str], name: str, server: Server) -> None:
+        self._addresses, self._name, self._server = addresses, name, server
+
+    async def start(self) -> str:
+        self._addresses[self._name] = address = await self._server.start()
+        return address
+
+    async def stop(self, grace: float) -> None:
+        await self._server.stop(grace)
+
+
+class RealHost:
+    """A data plane with applications and programs."""
+
+    def __init__(self, name: str, ports: Ports, strict: bool, identity: Callable[[str], Any]) -> None:
+        self.name = name
+        self._identity = identity
+        self.up = True
+        self._surroundings = Surroundings(schemes={"sim": ports})
+        self._context = contextvars.copy_context()
+        self._context.run(enter, self._surroundings)
+        self.plane = DataPlane(strict=strict, surroundings=self._surroundings)
+        self.applications: list[Slim] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    async def serve(self, **config: Any) -> str:
+        """Listen; the endpoint to dial."""
+        await self.plane.serve(ServerConfig.read({"endpoint": f"sim://{self.name}", **config}))
+        return f"sim://{self.name}"
+
+    async def application(
+        self, name: str | Name, *nodes: RealHost | str, settings: AppSettings | None = None
+    ) -> Slim:
+        """See `SimHost.application`."""
+        full = Name.parse(name) if isinstance(name, str) else name
+        app = Slim(full, *self._identity(str(full)), data_plane=self.plane, settings=settings)
+        self.applications.append(app)
+        for node in nodes:
+            endpoint = node if isinstance(node, str) else f"sim://{node.name}"
+            if endpoint in self.plane.dialled():
+                await app.join(endpoint)
+            else:
+                await app.connect({"endpoint": endpoint})
+        return app
+
+    def run(self, program: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
+        """See `SimHost.run`."""
+        return self.call(program(*arguments), getattr(program, "__qualname__", "program"))
+
+    def call(self, coroutine: Any, name: str = "call") -> asyncio.Task[Any]:
+        """See `SimHost.call`."""
+        context = self._context.copy()
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.name}: {name}", context=context)
+        self.tasks.append(task)
+        return task
+
+    async def stop(self) -> None:
+        """End what runs here in good order."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for app in self.applications:
+            await app.close(2.0)
+        await self.plane.close(2.0)
+
+    def __getattr__(self, verb: str) -> Any:
+        if verb in ("kill", "restart", "freeze", "thaw", "skew", "wall"):
+            raise NotInWorld(f"{verb} of a host on real sockets", "play this test on virtual time")
+        raise AttributeError(verb)
+
+
+class RealWorld:
+    """The verbs of a World that real time and real sockets have."""
+
+    def __init__(self, seed: int, *, strict: bool = True) -> None:
+        self.seed, self.strict = seed, strict
+        self.random = Random(seed)
+        self.secret = SECRET
+        self._ports = Ports()
+        self._hosts: dict[str, RealHost] = {}
+        self._began = 0.0
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return asyncio.get_running_loop().time() - self._began
+
+    @property
+    def hosts(self) -> list[RealHost]:
+        """All hosts, oldest first."""
+        return list(self._hosts.values())
+
+    def note(self, what: str, who: str = "test") -> None:
+        """There is no trace here."""
+
+    def host(self, name: str, **_: Any) -> RealHost:
+        """See `World.host`."""
+        if name not in self._hosts:
+            self._hosts[name] = RealHost(name, self._ports, self.strict, self.identity)
+        return self._hosts[name]
+
+    async def node(self, name: str = "node", **_: Any) -> RealHost:
+        """See `World.node`."""
+        host = self.host(name)
+        await host.serve()
+        return host
+
+    async def application(
+        self, name: str, *nodes: RealHost, host: str | None = None, settings: AppSettings | None = None
+    ) -> Slim:
+        """See `World.application`."""
+        return await self.host(host or name.rpartition("/")[2]).application(name, *nodes, settings=settings)
+
+    def identity(self, name: str | Name, host: object = None, *, lifetime: float | None = None) -> Any:
+        """See `World.identity`."""
+        window: dict[str, Any] = {} if lifetime is None else {"validity_window": lifetime}
+        provider = IdentityProvider.SharedSecret(str(name), self.secret, **window)
+        return provider, IdentityVerifier.SharedSecret(str(name), self.secret, **window)
+
+    async def settle(self) -> None:
+        """Wait until no call is unfinished. Raises Leftovers."""
+        async with asyncio.timeout(PATIENCE):
+            while self._unfinished():  # noqa: ASYNC110 (nobody tells when the last of them ends)
+                await asyncio.sleep(0.02)
+        failed = [task for host in self.hosts for task in host.tasks if task.done() and not task.cancelled()]
+        found = [f"{task.get_name()} failed: {error!r}" for task in failed if (error := task.exception())]
+        if found:
+            raise Leftovers(found)
+
+    def _unfinished(self) -> int:
+        apps = [app for host in self.hosts for app in host.applications]
+        return sum(app.unfinished + sum(each.unfinished for each in app.open_sessions()) for app in apps)
+
+    def run(self, test: Callable[[Any], Awaitable[T]]) -> T:
+        """Play a test on a loop of its own."""
+
+        async def play() -> T:
+            self._began = asyncio.get_running_loop().time()
+            try:
+                result: T = await test(self)
+                await self.settle()
+            finally:
+                await asyncio.gather(*(host.stop() for host in self.hosts))
+            return result
+
+        return asyncio.run(play())
+
+    def __getattr__(self, verb: str) -> Any:
+        if verb in ("line", "partition", "heal", "trace", "network", "loop", "quiet"):
+            raise NotInWorld(f"{verb} of a World on real sockets", "play this test on virtual time")
+        raise AttributeError(verb)

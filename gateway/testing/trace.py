@@ -1,0 +1,95 @@
+"""What happened in a World, in one order: each message with its fate, each fault, each step of the test.
+
+A line is put into words only when somebody reads it. The digest is of all lines, those included that are no
+longer kept: two runs with equal digests sent the same bytes at the same moments.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import xxhash
+from google.protobuf.message import DecodeError
+
+from actors.errors import ProtocolError
+from actors.messages.wire import Frame, Payload, SessionMessage, Subscription, SubscriptionAck
+from actors.names import Name
+from gateway.codec import InboundParser, WireCodec
+
+KEPT = 20_000
+"""Lines kept; the oldest make way."""
+
+
+class TraceLine(NamedTuple):
+    """One thing that happened."""
+
+    at: float
+    """Virtual seconds since the beginning."""
+    who: str
+    """A host, or two of them with an arrow between."""
+    what: str
+    data: bytes | None = None
+    """The message that it is about."""
+
+
+class Trace:
+    """The lines of one World."""
+
+    def __init__(self) -> None:
+        self._lines: deque[TraceLine] = deque(maxlen=KEPT)
+        self._digest = xxhash.xxh3_128()
+        self.count = 0
+
+    def note(self, at: float, who: str, what: str, data: bytes | None = None) -> None:
+        """Add a line."""
+        self.count += 1
+        self._lines.append(TraceLine(at, who, what, data))
+        digest = self._digest
+        digest.update(f"{at!r} {who} {what}".encode())
+        if data is not None:
+            digest.update(data)
+
+    def digest(self) -> str:
+        """A text that is the same for the same history."""
+        return self._digest.hexdigest()
+
+    def lines(self, last: int | None = None) -> Iterator[str]:
+        """The lines in words; the `last` so many of them."""
+        lines = list(self._lines)
+        for line in lines if last is None else lines[-last:]:
+            about = "" if line.data is None else " " + in_words(line.data)
+            yield f"{line.at:12.6f}  {line.who:<20}  {line.what}{about}"
+
+
+def in_words(data: bytes) -> str:
+    """What a message of the data plane says."""
+    try:
+        record = InboundParser(0).parse(data)
+        message = WireCodec().decode(record) if isinstance(record, Frame) else record
+    except (ProtocolError, DecodeError):
+        return f"{len(data)} bytes that are no message"
+    match message:
+        case SessionMessage():
+            size = f", {len(message.content.blob)} bytes" if isinstance(message.content, Payload) else ""
+            number = f" {message.message_id}" if message.message_id else ""
+            return (
+                f"{message.kind.name}{number} of session {message.session_id} from "
+                f"{_short(message.source)} to {_short(message.destination)}{size}"
+            )
+        case Subscription():
+            verb = "SUBSCRIBE" if message.subscribe else "UNSUBSCRIBE"
+            return f"{verb} {_short(message.destination)}"
+        case SubscriptionAck():
+            return f"SUBSCRIPTION_ACK {'' if message.success else message.error}".rstrip()
+        case None:
+            return "a message without meaning here"
+        case _:
+            return type(message).__name__
+
+
+def _short(name: Name) -> str:
+    """A name with the first four digits of its instance id, if it has one."""
+    text = "/".join(name.strings)
+    return f"{text}/{name.id >> 48:04x}" if name.has_id else text

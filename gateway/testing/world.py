@@ -1,0 +1,226 @@
+"""A World: hosts, lines between them, and one clock that does not wait (`docs/testing.md`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import warnings
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random, SystemRandom
+from typing import Any, TypeVar
+
+from actors.messages.session import AppSettings
+from actors.names import Name
+from gateway.api.slim import Slim
+from gateway.node.shared import forget
+from gateway.testing.errors import Leftovers
+from gateway.testing.host import Ground, SimHost
+from gateway.testing.line import Line
+from gateway.testing.looking import picture, remains, unseen_error, wrongs
+from gateway.testing.loop import new_loop
+from gateway.testing.network import Network
+from gateway.testing.trace import Trace
+
+T = TypeVar("T")
+
+SEED_VARIABLE = "CALLBOARD_SEED"
+QUIET = 45.0
+"""Seconds without a change after which a World counts as settled: longer than three rounds of pings."""
+PATIENCE = 900.0
+"""Seconds within which it has to settle."""
+LIMIT = 86_400.0
+SHOWN = 60
+"""Lines of the trace that a failure shows."""
+
+
+class World:
+    """`World(seed).run(test)` plays `test(world)`.
+
+    One `seed` is one history: chance, latencies and losses follow from it. Without one, it is that of the
+    variable CALLBOARD_SEED, or drawn. `weather` from 0 (none) to 1 makes every line slower and lossier;
+    `limit` bounds the virtual seconds of a test; `strict` packs and unpacks every message between actors.
+    """
+
+    def __init__(
+        self, seed: int | None = None, *, weather: float = 0.0, limit: float = LIMIT, strict: bool = False
+    ) -> None:
+        if seed is None:
+            seed = int(os.environ.get(SEED_VARIABLE) or SystemRandom().randrange(2**32))
+        self.seed = seed
+        self.strict = strict
+        self.random = Random(seed)
+        """For the test's own choices."""
+        self.loop = new_loop(limit=limit)
+        self.trace = Trace()
+        self.network = Network(self.loop, Random(f"{seed} network"), self.trace)
+        self.network.weather = lambda line: _shape(line, weather)
+        self._hosts: dict[str, SimHost] = {}
+        secret = f"the secret of world {seed}, known to all of its hosts"
+        self._ground = Ground(seed, self.loop, self.network, strict, secret)
+
+    def __repr__(self) -> str:
+        return f"<World of seed {self.seed} at {self.now:.3f} s, {len(self._hosts)} hosts>"
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self.network.now
+
+    @property
+    def secret(self) -> str:
+        """What `application` and `identity` know. Set it to that of programs that are to talk to these."""
+        return self._ground.secret
+
+    @secret.setter
+    def secret(self, secret: str) -> None:
+        self._ground.secret = secret
+
+    def note(self, what: str, who: str = "test") -> None:
+        """Write a line into the trace."""
+        self.network.note(who, what)
+
+    # Hosts
+
+    def host(self, name: str, **node_options: Any) -> SimHost:
+        """The host of that name, made when first asked for; `node_options` are its data plane's."""
+        if name not in self._hosts:
+            self._hosts[name] = SimHost(self._ground, name, node_options)
+        return self._hosts[name]
+
+    @property
+    def hosts(self) -> list[SimHost]:
+        """All hosts, oldest first."""
+        return list(self._hosts.values())
+
+    async def node(self, name: str = "node", **node_options: Any) -> SimHost:
+        """A host that is a node, at the endpoint `sim://NAME`."""
+        host = self.host(name, **node_options)
+        await host.serve()
+        return host
+
+    async def application(
+        self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None
+    ) -> Slim:
+        """An application, connected to `nodes`, on the host `host`, or on one called as its last part."""
+        return await self.host(host or name.rpartition("/")[2]).application(name, *nodes, settings=settings)
+
+    def identity(
+        self, name: str | Name, host: SimHost | None = None, *, lifetime: float | None = None
+    ) -> tuple[Any, Any]:
+        """Provider and verifier of an application: all of one World trust each other.
+
+        Tokens are good for `lifetime` virtual seconds, by default for an hour. They draw from `host`'s
+        chance.
+        """
+        return (host or self.host("identities")).identity(str(name), lifetime)
+
+    # Lines
+
+    def line(self, one: SimHost | str, two: SimHost | str) -> Line:
+        """The line between two hosts."""
+        return self.network.line(_name(one), _name(two))
+
+    def partition(self, *groups: Iterable[SimHost | str]) -> None:
+        """Let nothing through between hosts of different groups, and tell nobody; `heal` ends it."""
+        named = [[_name(host) for host in group] for group in groups]
+        for at, group in enumerate(named):
+            for other in named[at + 1 :]:
+                for one in group:
+                    for two in other:
+                        self.line(one, two).stall()
+
+    def heal(self) -> None:
+        """Mend every line and thaw every host. Hosts that were killed stay so."""
+        for line in self.network.lines():
+            line.mend()
+        for host in self._hosts.values():
+            if host.up:
+                host.thaw()
+
+    # The end
+
+    async def quiet(self, seconds: float = QUIET, patience: float = PATIENCE) -> None:
+        """Wait until nothing has changed for `seconds`. Raises Leftovers where `patience` is over before."""
+        deadline = self.now + patience
+        seen, since = picture(self.hosts), self.now
+        while self.now - since < seconds:
+            await asyncio.sleep(min(5.0, seconds / 3))
+            if (look := picture(self.hosts)) != seen:
+                seen, since = look, self.now
+            if self.now > deadline:
+                raise Leftovers([f"it is not quiet after {patience:g} s", *wrongs(self.hosts, self.loop)])
+
+    async def settle(self) -> None:
+        """Heal all, wait until nothing changes, and raise Leftovers if not all is well then.
+
+        What is not well: calls that never ended, errors that nobody saw, actors and programs that failed,
+        members of a session that disagree.
+        """
+        self.note("heal")
+        self.heal()
+        await self.quiet()
+        if found := wrongs(self.hosts, self.loop):
+            raise Leftovers(found)
+
+    async def end(self) -> None:
+        """Settle, close everything in good order, and raise Leftovers if anything is left. `run` does it."""
+        await self.settle()
+        self.note("close")
+        await asyncio.gather(*(host.stop() for host in self.hosts))
+        await asyncio.sleep(1.0)
+        found = [line for host in self.hosts for line in remains(host)]
+        found += map(unseen_error, self.loop.unseen)
+        if found:
+            raise Leftovers(found)
+
+    def run(self, test: Callable[[World], Awaitable[T]]) -> T:
+        """Play a test. What it raises carries seed and trace as a note."""
+        try:
+            result: T = self.loop.run_until_complete(self._play(test))
+        except BaseException as error:
+            error.add_note(self.story())
+            raise
+        finally:
+            self._clear()
+        return result
+
+    async def _play(self, test: Callable[[World], Awaitable[T]]) -> T:
+        result = await test(self)
+        await self.end()
+        return result
+
+    def story(self, last: int = SHOWN) -> str:
+        """How to repeat this history, and the `last` lines of its trace."""
+        lines = "\n".join(self.trace.lines(last))
+        unseen = "".join(f"{unseen_error(each)}\n" for each in self.loop.unseen)
+        repeat = f"repeat it with {SEED_VARIABLE}={self.seed}"
+        return f"{unseen}{repeat}; the last of {self.trace.count} lines:\n{lines}"
+
+    def _clear(self) -> None:
+        """Put away what was going on, in one order: whatever it does now, it does to nobody."""
+        processes = [process for host in self.hosts for process in host.graveyard()]
+        for process in processes:
+            process.site.end()
+        tasks = [task for process in processes for task in process.site.buried]
+        tasks += sorted(asyncio.all_tasks(self.loop) - set(tasks), key=lambda task: task.get_name())
+        with warnings.catch_warnings():
+            # What their clean-up begins, such as closing an application, nobody will await.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(Exception):
+                    task.get_coro().close()
+        forget(self.loop)
+        self.loop.close()
+
+
+def _shape(line: Line, weather: float) -> None:
+    """A line in this weather."""
+    line.latency = 0.001 + 0.1 * weather
+    line.jitter = 0.15 * weather
+    line.loss = 0.08 * weather
+
+
+def _name(host: SimHost | str) -> str:
+    return host if isinstance(host, str) else host.name

@@ -1,0 +1,81 @@
+"""The plugin as its users meet it, and `docs/testing.md`, word by word."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gateway.testing
+from gateway.testing.host import SimHost
+from gateway.testing.line import Line
+from gateway.testing.world import World
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXT = (ROOT / "docs/testing.md").read_text()
+EXAMPLE = "\n".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+
+FAILING = """
+import asyncio
+import pytest
+
+async def test_it_fails(world):
+    node = await world.node()
+    await world.application("org/demo/alice", node)
+    assert False, "as wanted"
+
+async def test_it_waits_for_ever(world):
+    await asyncio.Event().wait()
+
+@pytest.mark.weather(3)
+async def test_weather(world):
+    line = world.line("one", "two")
+    assert line.loss < 0.1
+
+def test_without_a_world():
+    pass
+"""
+
+
+def run(folder: Path, *options: str, **environment: str) -> str:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", str(folder), *options]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, cwd=folder)
+    return done.stdout + done.stderr
+
+
+def test_the_example_of_the_document_passes_on_virtual_time(tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(EXAMPLE)
+    assert "1 passed" in run(tmp_path)
+
+
+def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(EXAMPLE)
+    said = run(tmp_path, "--callboard-real")
+    assert "1 skipped" in said
+    assert "restart of a host on real sockets" in said
+
+
+def test_without_faults_it_passes_on_real_sockets(tmp_path: Path) -> None:
+    without = re.sub(r"^    +await node\.restart\(\)\n", "", EXAMPLE, flags=re.MULTILINE)
+    (tmp_path / "test_example.py").write_text(without)
+    assert "1 passed" in run(tmp_path, "--callboard-real")
+
+
+def test_failures_show_seed_and_trace_and_weather_plays_often(tmp_path: Path) -> None:
+    (tmp_path / "test_failing.py").write_text(FAILING)
+    said = run(tmp_path, CALLBOARD_SEED="77")
+    assert "2 failed, 4 passed" in said
+    assert "repeat it with CALLBOARD_SEED=77" in said
+    assert "alice → node" in said
+    assert "nothing will ever happen any more" in said
+
+
+def test_the_document_names_what_there_is() -> None:
+    objects = {"world": World(1), "host": SimHost, "line": Line}
+    for owner, name in re.findall(r"`(?:await )?(world|host|line)\.(\w+)", TEXT):
+        assert hasattr(objects[owner], name), f"{owner}.{name}"
+    for error in re.findall(r"`(Leftovers|Deadlock|Livelock|TooLong|NotInWorld)`", TEXT):
+        assert error in gateway.testing.__all__

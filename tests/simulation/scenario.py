@@ -1,0 +1,124 @@
+"""Scenarios: what is played is data, drawn from a seed. Nothing here runs anything.
+
+    Scenario.draw("sleep", 17) ──► cast, profile, steps in the order of their times
+
+Steps name sessions and members by numbers that are taken modulo what there is when they come: so a scenario
+from which steps were taken away is a scenario still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What may happen in a scenario."""
+
+    name: str
+    faults: tuple[str, ...] = ()
+    """Kinds of faults that are drawn from."""
+    loss: float = 0.0
+    jitter: float = 0.0
+    small: bool = False
+    """Whether queues are tiny."""
+    shared: bool = False
+    """Whether the first two applications live in one process."""
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("perfect"),
+        Profile("shared", shared=True),
+        Profile("slow", jitter=0.3),
+        Profile("small", small=True),
+        Profile("loss", loss=0.05),
+        Profile("single", faults=("lose",)),
+        Profile("sleep", faults=("freeze",)),
+        Profile("cut", faults=("cut",)),
+        Profile("stall", faults=("stall",)),
+        Profile("restart", faults=("restart",)),
+        Profile("death", faults=("kill",)),
+        Profile("doze", faults=("doze",)),
+        Profile(
+            "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1
+        ),
+    )
+}
+LOSABLE = (
+    *("MSG", "MSG_ACK", "RTX_REQUEST", "RTX_REPLY", "JOIN_REQUEST", "JOIN_REPLY", "GROUP_ADD"),
+    *("GROUP_REMOVE", "GROUP_WELCOME", "GROUP_ACK", "GROUP_CLOSE", "LEAVE_REQUEST", "LEAVE_REPLY", "PING"),
+)
+_ACTIONS = {
+    "burst": 8,
+    "large": 1,
+    "request": 3,
+    "invite": 2,
+    "remove": 1,
+    "leave": 1,
+    "close": 1,
+    "open": 1,
+    "group": 1,
+    "give_up": 1,
+    "pause": 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happens `at` so many seconds from the beginning, with the numbers that it takes."""
+
+    at: float
+    verb: str
+    one: int = 0
+    two: int = 0
+    size: int = 0
+    time: float = 0.0
+    """How long a fault lasts."""
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What `applications` do with one another, and what happens to them."""
+
+    profile: Profile
+    seed: int
+    applications: int
+    mls: bool
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def draw(cls, profile: str, seed: int) -> Scenario:
+        """The scenario of this seed."""
+        random = Random(f"{profile} {seed}")
+        chosen = PROFILES[profile]
+        applications = random.randint(2, 5)
+        mls = random.random() < 0.5
+        steps = [Step(0.5, "group" if random.random() < 0.7 else "open", 0, 1, random.randrange(1, 2**16))]
+        verbs, weights = list(_ACTIONS), list(_ACTIONS.values())
+        at = 2.0
+        for _ in range(random.randint(4, 16)):
+            at += random.expovariate(0.4)
+            verb = random.choices(verbs, weights)[0]
+            one, two, size = (random.randrange(2**16) for _ in range(3))
+            steps.append(Step(round(at, 3), verb, one, two, size))
+        for _ in range(random.randint(1, 4) if chosen.faults else 0):
+            when = round(random.uniform(1.0, at + 3.0), 3)
+            kind = random.choice(chosen.faults)
+            time = round(random.choice((random.uniform(0.2, 3), random.uniform(3, 20), 70.0)), 3)
+            who, count = random.randrange(2**16), random.randint(1, 3)
+            steps.append(Step(when, kind, who, random.randrange(2), count, time, random.choice(LOSABLE)))
+        return cls(
+            chosen,
+            seed,
+            applications,
+            mls,
+            tuple(sorted(steps, key=lambda step: step.at)),
+        )
+
+    def without(self, steps: set[int]) -> Scenario:
+        """The same, less some of its steps."""
+        return replace(self, steps=tuple(s for number, s in enumerate(self.steps) if number not in steps))
