@@ -99,7 +99,9 @@ class Negotiator:
         if not _is_uuid4(message.link_id):
             return Outcome()
         self.link_id, self.peer_version = message.link_id, version
-        said, node = self._said(), self._node(message.introduction)
+        node = self._node(message.introduction)
+        # Who says nothing about itself is told nothing: originals get what they always got.
+        said = self._said() if message.introduction is not None else None
         refusal = self._admit(node) if node is not None else ""
         if said is not None:
             # The token is for those whom we call.

@@ -159,7 +159,11 @@ class InwardView(RouteView):
         """What was narrowed, and to what; true while the targets are the same."""
 
     def _inward(self, key: Key, id: InstanceId) -> Targets | None:
-        targets = self._whole.find(key, id)
+        if self.patterns:
+            targets = self._whole.find(key, id)
+        else:
+            # As `exact` does: a call less for each message.
+            targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
         if targets is None or not (targets.peers or targets.by_hand):
             return targets
         known = self._narrowed.get((key, id))
