@@ -15,7 +15,7 @@ many connections they leave by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,7 @@ from actors.app.effects import (
     VerificationNeeded,
 )
 from actors.app.invitations import InvitationCounts, Invitations
-from actors.app.lasting import AppCounts, Lasting
+from actors.app.lasting import Lasting
 from actors.app.outbound import AppOutbound
 from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
@@ -133,6 +133,7 @@ class AppActor(LoopActor):
         self._connection = connection
         self._with = collaborators
         self._settings = settings or AppSettings()
+        self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._senders = Senders()
         self._invitations = Invitations(
             local,
@@ -141,6 +142,7 @@ class AppActor(LoopActor):
             backlog=self._settings.backlog,
             senders=self._senders,
             counts=collaborators.telemetry.shared(InvitationCounts),
+            promises=self._lasting.promises,
         )
         self._questions = Questions(
             local,
@@ -154,10 +156,8 @@ class AppActor(LoopActor):
         self._unheard: list[SessionAnnounced] = []
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
-        self._counts = collaborators.telemetry.register(AppCounts())
-        self._admission = Admission(collaborators.verifier)
-        collaborators.telemetry.register(self._admission.counts)
-        self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
+        self._counts = self._lasting.counts
+        self._admission = Admission(collaborators.verifier, counts=self._lasting.admission)
         self._subscriptions = self._lasting.subscriptions
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
@@ -168,15 +168,18 @@ class AppActor(LoopActor):
         self._log = logger.bind(name=str(local))
         self._alarm = Alarm()
         self._outbound = AppOutbound(
-            connection, collaborators, self._routes, self._sessions, self.send, lambda: self.myAddress
+            connection,
+            collaborators,
+            self._routes,
+            self._sessions,
+            self.send,
+            lambda: self.myAddress,
+            self._lasting.outbound,
         )
-        collaborators.telemetry.register(self._outbound.counts)
 
     def started(self) -> None:
         """Become a connection of the node, and reachable: by our own name, and by what outlived a failure."""
         self.send(self._with.route_table, Attach(self._connection, self.myAddress, local=True))
-        self._tell_node(self._subscriptions.own())
-        self._invitations.mls_required = self._lasting.mls_required
         for name in self._subscriptions.names():
             self._invitations.take_name(name)
         for subscription in self._lasting.standing(self._with):
@@ -187,22 +190,24 @@ class AppActor(LoopActor):
         """Our sessions end with the reason; the next instance begins with our names and routes alone."""
         cause = f"the application's actor failed: {type(error).__name__} on {type(message).__name__}"
         for session_id in self._sessions:
-            inbox = self._inboxes.get(session_id)
-            if inbox is None:
-                self._lasting.unadopted.add(session_id)
-            else:
+            if (inbox := self._inboxes.get(session_id)) is not None:
                 self._say_over(inbox, session_id, cause)
+            elif self._invitations.is_announced(session_id):
+                self._lasting.unadopted.add(session_id)
             for undo in self._subscriptions.undo_session(session_id):
                 self._tell_node(undo)
-        self._end_counting()
         handle = getattr(message, "handle", None)
         if handle is not None:
             self._complete(getattr(message, "inbox", sender), handle, SessionError(cause))
         if self._closing is None:
             return Directive.RESTART
         self._complete(self._closing[1], self._closing[0], None)
-        self.send(self._with.route_table, Detach(self._connection, cause))
+        self._leave(cause)
         return Directive.STOP
+
+    def _leave(self, cause: str) -> None:
+        self._lasting.close(self._with.telemetry)
+        self.send(self._with.route_table, Detach(self._connection, cause))
 
     def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
         self.send(inbox, SessionEnded(session_id, SessionClosed(cause, session_id=session_id)))
@@ -213,9 +218,7 @@ class AppActor(LoopActor):
         refused = message.poisonMessage
         if isinstance(refused, Subscribing):
             ack = SubscriptionAck(refused.subscription.subscription_id, False, "the route table failed on it")
-            turn = self._begin_turn()
-            self._subscriptions.handle(ack, turn)
-            self._perform(turn)
+            self._acknowledged((ack,))
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
@@ -223,12 +226,7 @@ class AppActor(LoopActor):
         for session_id, inbox in self._inboxes.items():
             self._say_over(inbox, session_id, "the application's actor has ended")
         self._sessions.clear()
-        self._end_counting()
-        self.send(self._with.route_table, Detach(self._connection, "application closed"))
-
-    def _end_counting(self) -> None:
-        for counts in (self._counts, self._outbound.counts, self._admission.counts):
-            self._with.telemetry.close(counts)
+        self._leave("application closed")
 
     # Inbound
 
@@ -315,9 +313,7 @@ class AppActor(LoopActor):
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
                 case Alive():
-                    for session_id in effect.session_ids:
-                        if (address := self._sessions.get(session_id)) is not None:
-                            self.send(address, PeerAlive(effect.peer))
+                    self._tell_sessions(effect.session_ids, PeerAlive(effect.peer))
 
     def _fetch(self, message: Arrival) -> None:
         """Verify a token by awaiting its keys."""
@@ -369,9 +365,12 @@ class AppActor(LoopActor):
 
     @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
-        for session_id in self._routes.stranded(message.connection):
+        self._tell_sessions(self._routes.stranded(message.connection), Stranded(message.error))
+
+    def _tell_sessions(self, session_ids: Iterable[int], message: Any) -> None:
+        for session_id in session_ids:
             if (address := self._sessions.get(session_id)) is not None:
-                self.send(address, Stranded(message.error))
+                self.send(address, message)
 
     def _tell_node(self, subscription: Subscription) -> None:
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
@@ -383,10 +382,12 @@ class AppActor(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        self._acknowledged(record for record in message.records if isinstance(record, SubscriptionAck))
+
+    def _acknowledged(self, acks: Iterable[SubscriptionAck]) -> None:
         turn = self._begin_turn()
-        for record in message.records:
-            if isinstance(record, SubscriptionAck):
-                self._subscriptions.handle(record, turn)
+        for ack in acks:
+            self._subscriptions.handle(ack, turn)
         self._perform(turn)
 
     def _subscribed(self, awaited: Awaited, error: SlimError | None) -> None:
@@ -466,8 +467,7 @@ class AppActor(LoopActor):
         if session_id is None:
             return
         self._routes.unbind(message.name, session_id)
-        undo = self._subscriptions.undo_channel(session_id, message.name)
-        if undo is not None:
+        if (undo := self._subscriptions.undo_channel(session_id, message.name)) is not None:
             self._tell_node(undo)
 
     # Sessions
@@ -543,7 +543,7 @@ class AppActor(LoopActor):
 
     @handles(Require)
     def _on_require(self, message: Require, _: ActorAddress) -> None:
-        self._lasting.mls_required = self._invitations.mls_required = message.mls
+        self._lasting.promises.mls_required = message.mls
 
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
@@ -639,8 +639,7 @@ class AppActor(LoopActor):
 
     def figures(self) -> dict[str, int]:
         """What was counted, and what there is now: of that nothing may be left when no session is."""
-        parts = (self._counts, self._outbound.counts, self._admission.counts)
-        return {name: figure for part in parts for name, figure in part.figures().items()} | {
+        return self._lasting.figures() | {
             "sessions": len(self._sessions),
             "announced": self._invitations.unadopted,
             "awaited": self._subscriptions.awaited,

@@ -53,8 +53,10 @@ class AdmissionCounts(Counts, part="admission"):
 class Admission:
     """Verifies senders, by the wall clock of the turn."""
 
-    def __init__(self, verifier: Verifier, *, parked: int = PARKED) -> None:
-        self.counts = AdmissionCounts()
+    def __init__(
+        self, verifier: Verifier, *, parked: int = PARKED, counts: AdmissionCounts | None = None
+    ) -> None:
+        self.counts = counts or AdmissionCounts()
         self._verifier = verifier
         self._rotating = verifier if isinstance(verifier, RotatingVerifier) else None
         self._generation = 0

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from actors.app.effects import Invitation
 from actors.app.turn import AppTurn
@@ -48,6 +49,16 @@ class InvitationCounts(Counts, part="invitation"):
     clamped: int = counter("Invitations whose timers had to be brought within bounds.")
     displaced: int = counter("Invitations that nobody went on with and that made way for another one.")
     tombstones_dropped: int = counter("Ended sessions forgotten before their time: too many had ended.")
+
+
+@dataclass(slots=True)
+class Promises:
+    """What invitations are held to as long as the application lives."""
+
+    mls_required: bool = False
+    """Whether a session without MLS is refused."""
+    encrypted: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    """Ids of sessions with MLS, over or not; no more than ENCRYPTED_KNOWN."""
 
 
 class Tombstones:
@@ -91,16 +102,14 @@ class Invitations:
         backlog: int,
         senders: Senders | None = None,
         counts: InvitationCounts | None = None,
+        promises: Promises | None = None,
     ) -> None:
         self.local = local
-        self.mls_required = False
-        """Whether a session without MLS is refused."""
+        self.promises = promises or Promises()
         self._unfinished: dict[int, Name] = {}
         """By whom we were invited to sessions that do not stand yet, oldest first."""
         self._announced: set[int] = set()
         """Sessions that stand and were not adopted yet."""
-        self._encrypted: OrderedDict[int, None] = OrderedDict()
-        """Ids of sessions with MLS, over or not."""
         self._senders = senders or Senders()
         self._names: dict[Key, int] = {local.key: 1}
         self._draw = draw
@@ -142,6 +151,10 @@ class Invitations:
         if self._unfinished.pop(session_id, None) is not None:
             self._announced.add(session_id)
 
+    def is_announced(self, session_id: int) -> bool:
+        """Whether the application was told of it and has not adopted it yet."""
+        return session_id in self._announced
+
     def adopted(self, session_id: int) -> None:
         """The application took it, or nobody will: its place is free."""
         self._unfinished.pop(session_id, None)
@@ -153,9 +166,10 @@ class Invitations:
 
     def encrypts(self, session_id: int) -> None:
         """From now on no clear session has this id."""
-        self._encrypted[session_id] = None
-        if len(self._encrypted) > ENCRYPTED_KNOWN:
-            self._encrypted.popitem(last=False)
+        encrypted = self.promises.encrypted
+        encrypted[session_id] = None
+        if len(encrypted) > ENCRYPTED_KNOWN:
+            encrypted.popitem(last=False)
 
     # Messages
 
@@ -203,9 +217,9 @@ class Invitations:
         who = f"invitation of {message.source} to session {message.session_id}"
         if request.mls and not self._mls:
             return f"{who}: it asks for MLS, which this application is not set up for"
-        if self.mls_required and not request.mls:
+        if self.promises.mls_required and not request.mls:
             return f"{who}: it is not encrypted, and this application requires MLS"
-        if not request.mls and message.session_id in self._encrypted:
+        if not request.mls and message.session_id in self.promises.encrypted:
             return f"{who}: it asks for clear text where there was encryption"
         if len(self._announced) >= self._backlog:
             return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"

@@ -98,12 +98,13 @@ class AppOutbound:
         sessions: Mapping[int, ActorAddress],
         send: Callable[[ActorAddress, Any], None],
         address: Callable[[], ActorAddress],
+        counts: OutboundCounts,
     ) -> None:
         self.token = ""
         """The latest that messages left with."""
         self.congested: set[int] = set()
         """Connections above their high-water mark."""
-        self.counts = OutboundCounts()
+        self.counts = counts
         self._own = own
         self._with = collaborators
         self._routes = routes
@@ -168,7 +169,7 @@ class AppOutbound:
             return
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:
-            logger.info("the identity was rotated", conn=self._own)
+            logger.info("identity rotated", conn=self._own)
             self.counts.rotations += 1
             for address in self._sessions.values():
                 self._send(address, IdentityRotated(self._generation))

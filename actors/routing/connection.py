@@ -140,6 +140,7 @@ class Connection(LoopActor):
         shows that this stream is at fault. When even the end fails, the Gateway does the rest.
         """
         if isinstance(message, LinkClosed):
+            self._telemetry.close(self._counts)
             return Directive.STOP
         if isinstance(message, Forward) and self._broken_by in (None, sender):
             self._broken_by = sender

@@ -252,7 +252,7 @@ class SessionActor(LoopActor):
         """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
         self._refused += 1
         alarm = refused.alarming and self._alarm.is_due(self._clock())
-        self._log().log("WARNING" if alarm else "DEBUG", "refused: {}", refused.reason)
+        self._log().log("WARNING" if alarm else "DEBUG", "message refused", cause=refused.reason)
 
     def _log(self) -> Logger:
         # Bound when there is something to say, which for most sessions is little.

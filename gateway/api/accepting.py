@@ -83,6 +83,6 @@ class Arrivals:
                 return self._take_up(announced)
             except Exception as exc:
                 why = f"it cannot be used ({type(exc).__name__})"
-        logger.warning("turned a session away: {}", why, session=announced.session_id)
+        logger.warning("session turned away", session=announced.session_id, cause=why)
         self._turn_away(announced)
         return None

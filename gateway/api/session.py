@@ -414,7 +414,7 @@ class Session:
         self._saw(error)
         if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not self._config.reliable):
             if not self._events.read:
-                logger.warning("{}", error, session=self._id)
+                logger.warning("message lost", session=self._id, cause=str(error))
             self._events.tell(error)
 
     # Members

@@ -296,7 +296,7 @@ class Slim:
         instance_of(endpoint, str, "endpoint", "an endpoint")
         plane = await self._ready()
         if plane.never_served:
-            logger.warning("server not found: {}; no server was run here", endpoint)
+            logger.warning("server not found", endpoint=endpoint, cause="no server was run here")
             return
         await plane.stop_server(endpoint)
 
@@ -581,7 +581,7 @@ class Slim:
             try:
                 await asyncio.wait_for(self._operate(CloseApp, limit), limit + 1.0)
             except (TimeoutError, SessionClosed):
-                logger.warning("the application was cut off: it did not close in time", name=str(self._name))
+                logger.warning("application cut off", name=str(self._name), cause="it did not close in time")
         plane.system.close_inbox(place.inbox)
         if self._life.alone:
             await plane.close(limit)

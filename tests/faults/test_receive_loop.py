@@ -154,12 +154,13 @@ async def test_a_best_effort_message_that_cannot_leave_is_an_event(process: Worl
 async def test_a_gap_that_nobody_reads_is_logged(process: World) -> None:
     here, there = await ends(process)
     lines: list[str] = []
-    sink = logger.add(lines.append, level="WARNING", format="{message}")
-    there._receive(Delivered(there.id, (MessageLost(there.id, "org/default/alice", 7),)))
+    sink = logger.add(lines.append, level="WARNING", format="{message}: {extra[session]} {extra[cause]}")
+    error = MessageLost(there.id, "org/default/alice", 7)
+    there._receive(Delivered(there.id, (error,)))
     await here.publish(b"after")
     assert (await anext(there)).payload == b"after"
     logger.remove(sink)
-    assert lines == [f"message lost: {there.id} (message 7 of org/default/alice)\n"]
+    assert lines == [f"message lost: {there.id} {error}\n"]
 
 
 async def test_gaps_are_events_or_items(process: World) -> None:

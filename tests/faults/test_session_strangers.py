@@ -234,7 +234,7 @@ async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(wo
 
 async def test_whoever_is_refused_does_not_fill_the_log(world: World) -> None:
     lines: list[str] = []
-    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", filter="actors.session")
+    sink = logger.add(lines.append, level="WARNING", format="{message} {extra}", filter="actors.session")
     try:
         bob, alice = await world.app("bob"), await world.app("alice")
         await world.route(alice, "bob")

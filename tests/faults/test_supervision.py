@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from thespian.actors import ActorAddress, WakeupMessage
 
-from actors.errors import ConnectionLost, SessionClosed, SlimTimeout
+from actors.errors import ConnectionLost, HandshakeFailed, SessionClosed, SlimTimeout
 from actors.messages.routing import ConnectionState, Forward, FramesIn, Opened
 from actors.messages.session import Received, SubscribeName
 from actors.messages.wire import ONE, Frame, Subscription
@@ -282,6 +282,27 @@ async def test_an_app_that_fails_time_and_again_comes_back(faults: Faults) -> No
         system.tell(faults.bob.actor, Forward((None,), 1, None))  # type: ignore[arg-type]
         await until(lambda count=count: system.restarts == count)
     await faults.arrives(faults.alice, faults.bob, "bob")
+
+
+async def test_what_an_app_was_asked_for_and_counted_outlives_its_failure(faults: Faults) -> None:
+    bob, plane = faults.bob, faults.bob.data_plane
+
+    async def figures() -> dict[str, Any]:
+        found: dict[str, Any] = (await bob.status())["application"]
+        return found
+
+    bob.require(mls=True)
+    garbled = Frame(name("bob").key, bob.local_name.instance, ONE, False, b"", 1, b"\xff")
+    plane.system.tell(bob.actor, Forward((garbled,), 1, None))
+    assert (await figures())["undecodable"] == 1
+    plane.system.tell(bob.actor, Forward((None,), 1, None))  # type: ignore[arg-type]
+    await until(lambda: plane.system.restarts == 1)
+    assert (await figures())["undecodable"] == 1
+    assert plane.telemetry.figures()["callboard_app_undecodable_total"] == 1
+    _, established = await faults.alice.create_session(name("bob"), SessionConfiguration.PointToPoint(0.2, 3))
+    with pytest.raises(HandshakeFailed, match="JOIN_REQUEST"):
+        await established
+    assert (await figures())["refused"] > 0
 
 
 async def test_a_session_that_fails_tells_its_application_why_and_the_others_go_on(faults: Faults) -> None:

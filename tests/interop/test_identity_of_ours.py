@@ -45,7 +45,7 @@ async def node() -> AsyncIterator[str]:
 def lines() -> Iterator[list[str]]:
     """What is logged while the test runs."""
     kept: list[str] = []
-    sink = logger.add(kept.append, level="INFO", format="{message}")
+    sink = logger.add(kept.append, level="INFO", format="{message} {extra}")
     yield kept
     logger.remove(sink)
 
@@ -175,7 +175,7 @@ async def refused(
         with pytest.raises(Exception, match=r"handshake|retries|failed|time"):
             await opening
         plane = mine.slim.data_plane
-        report = await plane.system.ask(mine.slim._actor, Status(), 5.0)
+        report = await plane.system.ask(mine.slim.actor, Status(), 5.0)
         assert report.figures["unverified"] >= 1
         assert report.figures["sessions"] == 0
     told = [line for line in lines if "DISCOVERY_REQUEST of org/test/theirs" in line]

@@ -183,7 +183,7 @@ async def test_the_life_of_a_mixed_group(
     # Two are removed: one of ours, whose keys we keep, and an original.
     cleo = by_name["our-cleo"][0]
     assert isinstance(cleo, CallboardApp)
-    crypto = groups[cleo.slim._verifier]
+    crypto = groups[cleo.slim._life._identity[1]]
     keys, lead_name = crypto._group, Name.parse(lead.name)
     assert keys is not None
     for name in ("our-cleo", "dan"):
