@@ -6,6 +6,10 @@ import math
 
 ALARM_PAUSE = 10.0
 """Seconds between two warnings of the same cause."""
+SOURCE_PAUSE = 1.0
+"""Seconds between two warnings about the same source."""
+BURST = 10
+"""Warnings about all sources together in SOURCE_PAUSE."""
 
 
 class Alarm:
@@ -22,3 +26,40 @@ class Alarm:
             return False
         self._last = now
         return True
+
+
+class SourceAlarms:
+    """Warnings about sources, which cost nothing to invent.
+
+    In SOURCE_PAUSE one about each, and BURST about all; no more than BURST sources are remembered.
+    """
+
+    __slots__ = ("_since", "_warned", "silenced")
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+        self._warned: set[object] = set()
+        self.silenced = 0
+        """Warnings that were none since the last one."""
+
+    def is_due(self, source: object, now: float) -> bool:
+        """Whether to warn about `source` now, at `now` seconds of a clock that only grows."""
+        if now - self._since >= SOURCE_PAUSE:
+            self._since = now
+            self._warned.clear()
+        if len(self._warned) >= BURST or source in self._warned:
+            self.silenced += 1
+            return False
+        self._warned.add(source)
+        return True
+
+    def level(self, source: object | None, now: float) -> tuple[str, str]:
+        """The level of a line about `source` (None: not worth a warning), and what to end its text with."""
+        if source is None or not self.is_due(source, now):
+            return "DEBUG", ""
+        return "WARNING", self.told()
+
+    def told(self) -> str:
+        """How many were silenced, to end a warning with; from now on they are counted anew."""
+        silenced, self.silenced = self.silenced, 0
+        return f" ({silenced} more were not told)" if silenced else ""

@@ -22,7 +22,7 @@ from typing import Any
 from loguru import logger
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.alarm import Alarm
+from actors.alarm import Alarm, SourceAlarms
 from actors.app.admission import Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
@@ -166,7 +166,7 @@ class AppActor(LoopActor):
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
-        self._alarm = Alarm()
+        self._alarm, self._strangers = Alarm(), SourceAlarms()
         self._outbound = AppOutbound(
             connection,
             collaborators,
@@ -301,8 +301,8 @@ class AppActor(LoopActor):
                     level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
                     self._log.log(level, "invitation refused", cause=effect.reason)
                 case Dropped():
-                    level = "WARNING" if effect.alarming else "INFO"
-                    self._log.log(level, "message dropped", cause=effect.reason)
+                    level, more = self._strangers.level(effect.source if effect.alarming else None, turn.now)
+                    self._log.log(level, "message dropped{}", more, cause=effect.reason)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
@@ -496,8 +496,9 @@ class AppActor(LoopActor):
         message = invitation.message
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
+            level, more = self._strangers.level(message.source, self._with.clock())
             cause = f"{len(self._sessions)} sessions are open"
-            self._log.warning("invitation refused", peer=str(message.source), cause=cause)
+            self._log.log(level, "invitation refused{}", more, peer=str(message.source), cause=cause)
             return
         if invitation.instead_of is not None:
             self._give_up(invitation.instead_of)

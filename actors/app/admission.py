@@ -147,4 +147,4 @@ class Admission:
         first = message.source not in self._strangers
         if first:
             self._strangers.remember(message.source, None)
-        turn.drop(f"{message.kind.name} of {message.source}: {error}", alarming=first)
+        turn.drop(message.source, f"{message.kind.name} of {message.source}: {error}", alarming=first)

@@ -41,8 +41,9 @@ class Awaited(NamedTuple):
 
 @record
 class Dropped(NamedTuple):
-    """A message whose sender is not believed was dropped; `reason` is for the log."""
+    """A message whose sender `source` is not believed was dropped; `reason` is for the log."""
 
+    source: Name
     reason: str
     alarming: bool
 

@@ -52,9 +52,9 @@ class AppTurn:
         """An invitation cannot be taken."""
         self.effects.append(Refused(reason))
 
-    def drop(self, reason: str, *, alarming: bool) -> None:
-        """Somebody is not believed."""
-        self.effects.append(Dropped(reason, alarming))
+    def drop(self, source: Name, reason: str, *, alarming: bool) -> None:
+        """Who says to be `source` is not believed."""
+        self.effects.append(Dropped(source, reason, alarming))
 
     def verify(self, message: Arrival) -> None:
         """Have the sender of this verified by waiting."""

@@ -54,6 +54,10 @@ LEAVING_SESSION = "LEAVING_SESSION"
 DELETE_GROUP = "DELETE_GROUP"
 IS_MODERATOR = "IS_MODERATOR"
 TRUE = "TRUE"
+REPORT_FAILURE = "CALLBOARD_REPORT_FAILURE"
+"""On a controller's order, ours: whoever gave it understands ORDER_FAILED (`session.md` 6.6)."""
+ORDER_FAILED = "CALLBOARD_ORDER_FAILED"
+"""On the GROUP_ACK of such an order: it was not carried out, and why."""
 
 
 @record

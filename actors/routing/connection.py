@@ -372,7 +372,7 @@ class Connection(LoopActor):
             self._give_up()
 
     def _give_up(self) -> None:
-        self._link.close("the peer takes nothing: outbox over its hard limit")
+        self._link.reset("the peer takes nothing: outbox over its hard limit")
 
     @handles(LinkDrained)
     def _on_link_drained(self, _: LinkDrained, __: ActorAddress) -> None:

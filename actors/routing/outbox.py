@@ -9,7 +9,8 @@
 3. Congested for longer than `patience` seconds, the link counts as dead slow: its data frames are
    dropped and counted until it drains, so that it cannot hold up streams that others share.
 4. Control frames are never dropped. If even they pass the hard mark twice over, after all patience, the
-   peer takes nothing at all: it loses its connection.
+   peer takes nothing at all: it loses its stream, and what we dialled is dialled again. Pings do not come to
+   that: sessions that hear Congested ask nobody until Drained (`docs/signs-of-life.md`).
 """
 
 from __future__ import annotations

@@ -29,12 +29,12 @@ class DataPath:
     """Sender, receiver and credit of the session `session_id`. The sides say who takes part."""
 
     __slots__ = (
-        "_congested",
         "_encryption",
         "_group",
         "_kept",
         "_session_id",
         "_withheld",
+        "congested",
         "draining",
         "receiver",
         "sender",
@@ -63,7 +63,8 @@ class DataPath:
         self._group = kind is SessionKind.MULTICAST
         self._encryption = encryption
         self._kept: deque[Outgoing] = deque()
-        self._congested = False
+        self.congested = False
+        """Whether a connection that this application sends to is congested."""
         self._withheld = 0
 
     # The application and its connections
@@ -84,7 +85,7 @@ class DataPath:
 
     def congestion(self, *, congested: bool) -> None:
         """A connection that this application sends to is congested, or none is any more."""
-        self._congested = congested
+        self.congested = congested
 
     def set_policy(self, policy: ResendPolicy | None) -> None:
         """For messages from now on; None: best effort."""
@@ -132,7 +133,7 @@ class DataPath:
             turn.effects.append(Delivered(self._session_id, tuple(turn.items)))
             turn.items.clear()
         credit, turn.freed = turn.freed, 0
-        if self._congested and self.sender.policy is None:
+        if self.congested and self.sender.policy is None:
             self._withheld += credit
             credit = 0
         elif self._withheld:

@@ -23,6 +23,7 @@ from gateway.api.completion import CompletionHandle
 from gateway.api.payloads import PayloadCodec
 from gateway.api.session import Message, Session
 from identity.errors import ConfigError, SlimError
+from identity.text import harmless
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ class Request(Generic[T]):
         return handle
 
     def _not_delivered(self, error: BaseException) -> None:
-        log.warning("an answer was not delivered: %s", error)
+        log.warning("an answer was not delivered: %s", harmless(str(error)))
 
     def __repr__(self) -> str:
         return f"<Request {self.message!r}>"

@@ -19,6 +19,7 @@ from gateway.cli.environment import said
 from gateway.cli.remedies import sentence
 from gateway.telemetry.tracing import log_to_stderr
 from identity.errors import ConfigError, SlimError
+from identity.text import harmless
 
 COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
     start.add,
@@ -59,7 +60,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """What Python shows with a line of our source, in one sentence."""
-    print(f"callboard: warning: {message}", file=sys.stderr)
+    print(f"callboard: warning: {harmless(str(message))}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,14 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments) or 0)
     except ConfigError as exc:
-        print(f"callboard: {exc}", file=sys.stderr)
+        print(f"callboard: {harmless(str(exc), None)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Whoever read our output has left: nothing more can be said, not even by Python at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (SlimError, OSError) as exc:
-        print(f"callboard: {sentence(exc)}", file=sys.stderr)
+        print(f"callboard: {harmless(sentence(exc))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -15,7 +15,7 @@ from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
 from gateway.node.allocator import keep_freed_memory
-from gateway.node.node import Node, examine, uncontrolled, unserved
+from gateway.node.node import Node, examine, unserved
 from gateway.node.runner import run
 from gateway.telemetry.tracing import start_tracing
 from identity.errors import ConfigError
@@ -46,8 +46,6 @@ def run_node(arguments: argparse.Namespace) -> int:
     if config.tracing is not None:
         level = arguments.log_level
         start_tracing(replace(config.tracing, levels={"": level}) if level else config.tracing)
-    for note in uncontrolled(config):
-        logger.warning(document.at(note.field, f"{note.field}: {note.text}"))
     for note in config.notes:
         logger.info(document.at(note.field, f"{note.field}: {note.text}"))
     keep_freed_memory()

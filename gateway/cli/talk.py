@@ -31,6 +31,7 @@ from gateway.cli.environment import add_environment, refuse_idle
 from gateway.cli.identity import add_identity
 from gateway.node.runner import run
 from identity.errors import ConfigError, SlimError
+from identity.text import harmless
 
 ANSWER_WAIT = 30.0
 """Seconds for which `send --wait-reply` waits for each answer."""
@@ -106,7 +107,7 @@ async def _listen(arguments: argparse.Namespace) -> int:
         _say(f"session {session.id} with {_who(session.dst)}")
         async for message in session.messages(gaps="items"):
             if isinstance(message, MessageLost):
-                _say(_shown(str(message)))
+                _say(harmless(str(message)))
                 continue
             print(f"{_who(message.source)}: {_text(message)}", flush=True)
             if arguments.echo:
@@ -114,7 +115,7 @@ async def _listen(arguments: argparse.Namespace) -> int:
             seen += 1
             if seen == arguments.count:
                 done.set()
-        _say(f"session over: {_shown(str(session.closed_because))}")
+        _say(f"session over: {harmless(str(session.closed_because))}")
 
     async def accept(app: Slim) -> None:
         _say(f"listening as {app.local_name}")
@@ -137,9 +138,9 @@ async def _echo(message: Message) -> None:
     try:
         handle = await message.reply(message.payload)
     except SlimError as error:
-        _say(f"not sent back: {_shown(str(error))}")
+        _say(f"not sent back: {harmless(str(error))}")
     else:
-        handle.when_failed(lambda error: _say(f"not sent back: {_shown(str(error))}"))
+        handle.when_failed(lambda error: _say(f"not sent back: {harmless(str(error))}"))
 
 
 async def _chat(arguments: argparse.Namespace) -> int:
@@ -156,16 +157,16 @@ async def _chat(arguments: argparse.Namespace) -> int:
         _say(f"in {_who(session.dst)} as {session.src}; an empty line leaves")
         async for message in session.messages(gaps="items"):
             if isinstance(message, MessageLost):
-                _say(_shown(str(message)))
+                _say(harmless(str(message)))
             else:
                 print(f"{_who(message.source)}: {_text(message)}", flush=True)
-        _say(f"the group was closed: {_shown(str(session.closed_because))}")
+        _say(f"the group was closed: {harmless(str(session.closed_because))}")
         done.set()
 
     async def watch(events: AsyncIterator[Event]) -> None:
         async for event in events:
             if isinstance(event, MemberLeft):
-                _say(f"{_who(event.member)} left ({_shown(event.cause)})")
+                _say(f"{_who(event.member)} left ({harmless(event.cause)})")
 
     async def say(session: Session) -> None:
         reader = asyncio.StreamReader()
@@ -174,7 +175,7 @@ async def _chat(arguments: argparse.Namespace) -> int:
         with contextlib.suppress(SessionClosed):
             while line := (await reader.readline()).decode(errors="replace").rstrip("\n"):
                 handle = await session.publish(line.encode())
-                handle.when_failed(lambda error: _say(f"not everybody has it: {_shown(str(error))}"))
+                handle.when_failed(lambda error: _say(f"not everybody has it: {harmless(str(error))}"))
         done.set()
 
     async with application(arguments) as app:
@@ -206,7 +207,7 @@ async def _join(app: Slim, arguments: argparse.Namespace, config: SessionConfigu
             if session.over or (name is guests[-1] and not joined):
                 # There is nobody to talk to.
                 raise
-            _say(f"{_who(name)} does not come: {_shown(str(error))}")
+            _say(f"{_who(name)} does not come: {harmless(str(error))}")
         else:
             joined += 1
             _say(f"{_who(name)} joined")
@@ -238,14 +239,9 @@ def _say(text: str) -> None:
 
 
 def _who(name: Name) -> str:
-    return _shown("/".join(name.strings))
+    return harmless("/".join(name.strings))
 
 
 def _text(message: Message) -> str:
     """A payload for the terminal: text as it is, anything else as an escaped literal."""
-    return _shown(message.payload.decode(errors="backslashreplace"))
-
-
-def _shown(text: str) -> str:
-    """What peers chose, with nothing in it that moves the cursor."""
-    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
+    return harmless(message.payload.decode(errors="backslashreplace"), None)

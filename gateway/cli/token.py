@@ -23,6 +23,7 @@ from identity.files import read_file
 from identity.jose.jws import MAX_TOKEN_CHARACTERS
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
+from identity.text import harmless
 from identity.token_tool import TokenParts
 
 _SOURCE = 'the token itself, a file that holds it, or "-" for standard input'
@@ -102,7 +103,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     try:
         claims = asyncio.run(token_tool.verify(_verifier(arguments), token, time.time()))
     except InvalidToken as refusal:
-        print(f"refused ({refusal.rule}): {refusal}")
+        print(harmless(f"refused ({refusal.rule}): {refusal}"))
         return 1
     print(_json(claims))
     return 0
@@ -120,7 +121,7 @@ def describe(parts: TokenParts, now: float) -> str:
     if parts.header:
         rows["header"] = _json(parts.header)
     rows["claims"] = _json(parts.claims)
-    return "\n".join(f"{name:8} {_plain(text)}" for name, text in rows.items())
+    return "\n".join(f"{name:8} {harmless(text)}" for name, text in rows.items())
 
 
 def _fields(parts: TokenParts, now: float) -> dict[str, Any]:
@@ -149,10 +150,6 @@ def _moment(at: float | None, now: float) -> str:
 def _json(value: Mapping[str, Any]) -> str:
     # ASCII only: nothing in a token moves the cursor.
     return json.dumps(value)
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _token(source: str) -> str:

@@ -140,6 +140,11 @@ class Http2Endpoint:
         events, self._events = self._events, []
         return data, events
 
+    def take_events(self) -> list[Event]:
+        """The events of what was done since the last call, where nothing can be written."""
+        events, self._events = self._events, []
+        return events
+
     @property
     def wants_output(self) -> bool:
         """Whether `output` has something."""

@@ -486,7 +486,12 @@ class Wire(asyncio.Protocol):
             self._handle(core.output(now)[1])
             return
         if self._blocked and not core.over:
-            return
+            # The socket takes nothing, for as long as the peer likes; who was cancelled hears of it now.
+            self._handle(core.take_events())
+            if core.rearm:
+                self._set_timer()
+            if not core.over:
+                return
         data, events = core.output(now)
         if data:
             transport.write(data)

@@ -56,6 +56,7 @@ class GrpcStream:
         self._gate = asyncio.Event()
         self._gate.set()
         self._handler: StreamHandler | None = None
+        self._on_ended: Callable[[], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._lost: str | None = None
@@ -78,8 +79,10 @@ class GrpcStream:
     def certificate(self) -> bytes:
         return self._certificate
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
-        self._handler, self._low = handler, low_water
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
+        self._handler, self._low, self._on_ended = handler, low_water, on_ended
         if self._lost is not None:
             self.lost(self._lost)
             return
@@ -173,7 +176,10 @@ class GrpcStream:
             self.lost("the loop is ending")
             raise
         else:
-            self.lost("the peer ended the stream")
+            if self._on_ended is not None and not self._closing:
+                self._on_ended()
+            else:
+                self.lost("the peer ended the stream")
 
     async def _writing(self) -> None:
         assert self._handler is not None

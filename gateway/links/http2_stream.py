@@ -55,10 +55,15 @@ class Http2Stream:
         wire = self._stream.get_extra_info("ssl_object")
         return b"" if wire is None else wire.getpeercert(binary_form=True) or b""
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
         self._handler = handler
         self._stream.start(
-            on_messages=handler.stream_messages, on_closed=self._closed, on_drained=handler.stream_drained
+            on_messages=handler.stream_messages,
+            on_closed=self._closed,
+            on_ended=on_ended,
+            on_drained=handler.stream_drained,
         )
 
     def send(self, messages: Sequence[Message]) -> None:

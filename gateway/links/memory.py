@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.http2.messages import Message
 from gateway.links.stream import StreamHandler, StreamStatus
@@ -45,7 +45,9 @@ class MemoryStream:
     def certificate(self) -> bytes:
         return b""
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
         self._handler, self._low = handler, low_water
         self._arm()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Protocol
 
@@ -48,8 +48,14 @@ class Stream(Protocol):
     def certificate(self) -> bytes:
         """The certificate that the other end showed, PEM or DER; empty without one."""
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
-        """Hand what arrives to `handler` from now on."""
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
+        """Hand what arrives to `handler` from now on.
+
+        `on_ended`, for a call that a peer opened, is called when the peer will send no more; without it the
+        call ends then.
+        """
 
     def send(self, messages: Sequence[Message]) -> None:
         """Write messages in order. A shared one is not copied while it waits."""

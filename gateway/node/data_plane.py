@@ -18,6 +18,8 @@ from loguru import logger
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
 from actors.app.lasting import Lasting
+from actors.controlled.agent import ControlAgent
+from actors.controlled.own_names import OwnNames
 from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
@@ -460,6 +462,41 @@ class DataPlane:
     def dialled(self) -> dict[str, int]:
         """Endpoints and the indices of the connections dialled to them, oldest first."""
         return {endpoint: made.index for endpoint, made in self._dialled.items() if made.link is not None}
+
+    @property
+    def accepted(self) -> list[int]:
+        """The connections that peers opened, by index."""
+        return [index for index in self._links if index not in self._dialled_by_index]
+
+    def is_edge(self, connection: int) -> bool:
+        """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
+        return connection not in self._dialled_by_index and connection not in self._node_links
+
+    def spawn_control_agent(
+        self,
+        codec: Codec,
+        provider: Provider | None,
+        verifier: Verifier | None,
+        patience: dict[str, float] | None = None,
+    ) -> Address:
+        """The actor by which controllers act on this node."""
+        index = self.next_index()
+        return self.system.spawn(
+            lambda: ControlAgent(
+                index,
+                self.route_table,
+                self.routes,
+                codec,
+                OwnNames(self.is_edge),
+                provider=provider,
+                verifier=verifier,
+                clock=self._clock,
+                wall=self._wall,
+                draw=self.surroundings.draw,
+                spawn_task=self._tasks,
+                patience=patience,
+            )
+        )
 
     def observe(self, callback: StateCallback) -> None:
         """Call `callback` whenever the state of a dialled connection changes."""

@@ -11,10 +11,12 @@ from loguru import logger
 from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
+from gateway.api.version import get_version
 from gateway.config import ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.config.section import Note
+from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import PeerPolicy
 from gateway.security.auth import client_auth, server_auth
@@ -36,6 +38,9 @@ class Node:
             node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
             peers=PeerPolicy(loopback=peers.loopback, identities=frozenset(peers.identities)),
         )
+        self.controlled_at: list[str] = []
+        """Where controllers may call, once started."""
+        self._controlled: ControlledNode | None = None
         self._dialling: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[str]:
@@ -43,12 +48,19 @@ class Node:
 
         Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
         """
-        addresses = []
-        for index, server in enumerate(self._config.servers):
-            with _within(f"{self._config.where}.dataplane.servers[{index}]"):
+        config, addresses = self._config, []
+        for index, server in enumerate(config.servers):
+            with _within(f"{config.where}.dataplane.servers[{index}]"):
                 addresses.append(await self._listen(server))
         loop = asyncio.get_running_loop()
-        clients = self._config.clients
+        if config.controller.clients or config.controller.servers:
+            said = registration(
+                config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
+            )
+            self._controlled = ControlledNode(self.data_plane, config.controller, said)
+            with _within(f"{config.where}.controller"):
+                self.controlled_at = await self._controlled.start()
+        clients = config.clients
         self._dialling = [loop.create_task(self._dial(client)) for client in clients if not client.peer]
         peers = [client for client in clients if client.peer]
         if peers:
@@ -67,6 +79,8 @@ class Node:
         for task in self._dialling:
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
+        if self._controlled is not None:
+            await self._controlled.close()
         await self.data_plane.close(grace)
 
     async def _dial(self, client: ClientConfig) -> None:
@@ -161,12 +175,3 @@ def unserved(config: NodeConfig) -> list[Note]:
         if getattr(config.limits, name) != getattr(defaults, name):
             found.append(Note(f"{where}.limits.{name}", "this node does not keep this limit"))
     return found
-
-
-def uncontrolled(config: NodeConfig) -> list[Note]:
-    """What the configuration says of controllers: the node carries messages without them."""
-    return [
-        Note(f"{config.where}.controller.{key}", "this node goes without controllers")
-        for key in ("clients", "servers")
-        if getattr(config.controller, key)
-    ]

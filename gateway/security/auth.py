@@ -76,6 +76,12 @@ def bearer_verifier(auth: AuthConfig) -> Verifier:
     return made
 
 
+def order_provider(auth: AuthConfig) -> Provider:
+    """The identity of orders to applications, not initialized. Raises ConfigError naming the key at fault."""
+    made: Provider = _made(auth, IdentityProvider, KeyFormat.Pem)
+    return made
+
+
 def basic_header(username: str, password: str) -> str:
     """The value of an Authorization header (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

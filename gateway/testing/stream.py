@@ -78,7 +78,9 @@ class SimStream:
     def certificate(self) -> bytes:
         return b""
 
-    def start(self, handler: StreamHandler, low_water: int) -> None:
+    def start(
+        self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
+    ) -> None:
         self._handler, self._low = handler, low_water
         self.arm()
 

@@ -74,8 +74,9 @@ class ControlledModerator(Moderator):
         ):
             agenda.close(turn.now + ORDERED_GRACE, AskedByController(message))
         elif to is None or self._conversation.data.draining or agenda.full:
-            orders.decline(message)
-            turn.refuse(f"{message.kind.name} of the controller {message.source} cannot be followed")
+            why = "it names nobody" if to is None else "the group is closing, or has too many orders"
+            orders.fail(message, why, turn)
+            turn.refuse(f"{message.kind.name} of the controller {message.source} cannot be followed: {why}")
         elif message.kind is MessageType.DISCOVERY_REQUEST:
             if message.connection is not None:
                 turn.bind(to, message.connection)

@@ -119,6 +119,11 @@ class Rounds:
         self._asked, self._silent = None, {}
         return found
 
+    def postpone(self, now: float) -> None:
+        """Nobody can be asked for now: this round counts for nothing."""
+        self._next = now + self._interval
+        self._asked, self._silent = None, {}
+
     def open_round(self, message_id: int, members: Iterable[Name]) -> list[Name]:
         """A PING with this id asks `members`. Returns those worth asking again until they answer."""
         self._asked, self._silent = message_id, dict.fromkeys(members)
@@ -178,6 +183,10 @@ class Watchdog:
     def alive(self) -> None:
         """Asked outside the session, it answered."""
         self._silence.vouched = True
+
+    def postpone(self, now: float) -> None:
+        """Nobody can be asked for now: this interval counts for nothing."""
+        self._next = now + self._interval
 
     def expire(self, now: float) -> Verdict:
         """What is to be done about the moderator. Call it when the deadline has come."""

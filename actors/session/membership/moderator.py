@@ -258,6 +258,11 @@ class Moderator:
     # Time
 
     def expire(self, turn: Turn) -> None:
+        if self._conversation.data.congested:
+            # A ping would wait behind what the peer does not take; its silence is the link's affair.
+            self._conversation.requests.cancel(self._ping_id)
+            if turn.now >= self._agenda.rounds.next_deadline():
+                self._agenda.rounds.postpone(turn.now)
         for request in self._conversation.requests.expire(turn):
             self._failed(request, request.why, turn)
         if not self._conversation.ended and turn.now >= self._agenda.rounds.next_deadline():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.messages.wire import GroupAck, MessageType, SessionMessage
+from actors.messages.wire import ORDER_FAILED, REPORT_FAILURE, GroupAck, MessageType, SessionMessage
 from actors.session.conversation import Conversation
 from actors.session.turn import Turn
 from identity.errors import SlimError
@@ -36,10 +36,17 @@ class Orders:
         """It cannot be carried out now, and may be given again."""
         self._done.pop(order.message_id, None)
 
+    def fail(self, order: SessionMessage, why: str, turn: Turn) -> None:
+        """It was not carried out: a controller's node of ours is told why, others learn it from silence."""
+        self.decline(order)
+        if REPORT_FAILURE in (order.metadata or {}):
+            reply = self._conversation.reply(order, MessageType.GROUP_ACK, GroupAck())
+            turn.send(reply._replace(metadata={ORDER_FAILED: why}))
+
     def report(self, order: SessionMessage, error: SlimError | None, turn: Turn) -> None:
-        """Tell the controller that its order was carried out; silence tells that it was not."""
+        """Tell the controller that its order was carried out, or was not."""
         if error is not None:
-            self.decline(order)
+            self.fail(order, str(error), turn)
             return
         self._done[order.message_id] = True
         reply = self._conversation.reply(order, MessageType.GROUP_ACK, GroupAck())

@@ -448,6 +448,10 @@ class Participant:
 
     def _watch(self, turn: Turn) -> None:
         """Another interval went by: is the moderator still there?"""
+        if self._conversation.data.congested:
+            # Answers of ours wait behind what the peer does not take; its silence is the link's affair.
+            self._watchdog.postpone(turn.now)
+            return
         match self._watchdog.expire(turn.now):
             case Verdict.ASK:
                 turn.ask_peer(self._moderator)

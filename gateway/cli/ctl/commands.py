@@ -17,6 +17,7 @@ from gateway.config import duration
 from gateway.proto import controller_pb2 as pb
 from gateway.proto import controlplane_pb2 as cp
 from identity.errors import ConfigError
+from identity.text import harmless
 
 CONTROLLER, NODE = "127.0.0.1:50051", "127.0.0.1:46358"
 Parsers = Any
@@ -228,7 +229,7 @@ def _change_route(arguments: argparse.Namespace) -> None:
             request.connection.CopyFrom(_connection(target))
         else:
             request.destNodeId = target
-        print(_ask(arguments, "AddRoute", request, cp.AddRouteResponse).routeId)
+        print(harmless(_ask(arguments, "AddRoute", request, cp.AddRouteResponse).routeId))
         return
     if by_url:
         subscription.connection_id = target
@@ -249,7 +250,7 @@ def _create_channel(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"channel create wants [NAME] moderators=A,B, got {word!r}", field="channel")
         else:
             request.channel_name = word
-    print(_ask(arguments, "CreateChannel", request, cp.CreateChannelResponse).channel_name)
+    print(harmless(_ask(arguments, "CreateChannel", request, cp.CreateChannelResponse).channel_name))
 
 
 def _delete_channel(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from identity.text import harmless
+
 FORMATS = ("table", "json", "yaml")
 
 
@@ -31,4 +33,4 @@ def _cell(value: Any) -> str:
         return ", ".join(map(_cell, value))
     if isinstance(value, dict):
         return " ".join(f"{key}={_cell(one)}" for key, one in value.items() if one)
-    return str(value)
+    return harmless(str(value))

@@ -82,6 +82,9 @@ class FakeLink:
     def close(self, cause: str) -> None:
         self.calls.append(f"close: {cause}")
 
+    def reset(self, cause: str) -> None:
+        self.calls.append(f"reset: {cause}")
+
     def figures(self) -> dict[str, int]:
         return {"bytes_in": 0}
 
@@ -313,7 +316,7 @@ async def test_a_peer_that_takes_not_even_control_loses_its_connection(stage: St
     await stage.tell(stage.forward(data()))
     stage.now = 1.0
     await stage.tell(stage.forward(data()))
-    assert stage.link.calls[-1].startswith("close: the peer takes nothing")
+    assert stage.link.calls[-1].startswith("reset: the peer takes nothing")
 
 
 # Credit of others

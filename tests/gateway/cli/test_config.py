@@ -91,7 +91,6 @@ runtime: {n_cores: 0, drain_timeout: 10s}
         "node.yaml, line 19: runtime.n_cores: a node is one loop in one thread: use more of a machine by "
         "more nodes",
         "node.yaml, line 18: services.slim/east.backbone: this node joins no backbone",
-        "node.yaml, line 16: services.slim/east.controller.clients: this node goes without controllers",
     ]
 
 

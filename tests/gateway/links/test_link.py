@@ -226,6 +226,15 @@ async def test_the_first_dial_is_tried_as_often_as_configured() -> None:
     assert dial.attempts == 3
 
 
+async def test_a_stream_that_takes_nothing_is_dropped_and_dialled_again() -> None:
+    dial = Dialler()
+    link, told = await dialled(dial)
+    link.reset("it takes nothing")
+    await told.until(LinkRestored)
+    assert told.all == [LinkLost("it takes nothing"), LinkRestored()]
+    assert dial.streams[0].calls[-1] == ("abort", "it takes nothing")
+
+
 async def test_a_lost_stream_is_dialled_again_until_it_is_there() -> None:
     dial = Dialler()
     link, told = await dialled(dial)
