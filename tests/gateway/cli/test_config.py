@@ -186,7 +186,9 @@ def test_example_and_schema_are_printed(capfd: pytest.CaptureFixture[str], check
 
 LISTENS = "    dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}]}\n"
 UNSERVED = {
-    "peers.subjects": "dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}], peers: {subjects: [a]}}",
+    "peers.subjects": (
+        "dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}], peers: {subjects: [a]}}"
+    ),
     "backbone": "backbone: {url: 'nats://127.0.0.1:4222'}",
     "admin": "admin: {endpoint: '127.0.0.1:0'}",
     "limits.connections": "limits: {connections: 9}",
@@ -198,7 +200,8 @@ def test_what_this_node_does_not_do_is_not_passed_over(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], key: str, text: str
 ) -> None:
     path = tmp_path / "node.yaml"
-    path.write_text(f"services:\n  slim/0:\n    {text}\n" + ("" if "dataplane" in text else LISTENS))
+    listens = "" if "dataplane" in text else LISTENS
+    path.write_text(f"services:\n  slim/0:\n    {text}\n{listens}")
     assert main(["start", "--config", str(path)]) == 2
     said = capfd.readouterr().err
     assert f"{key}: " in said
