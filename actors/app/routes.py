@@ -89,9 +89,9 @@ class Routes:
         """The connections for `message`; empty when nothing leads there."""
         addresses = self._router.addresses
         pinned = message.connection
-        if pinned is not None and pinned in addresses:
-            return (pinned,)
         destination = message.destination
+        if pinned is not None and pinned in addresses and self._router.may_serve(pinned, destination):
+            return (pinned,)
         routed = self._router.route(destination.key, destination.instance, message.fanout)
         if routed and message.fanout == ONE:
             return routed

@@ -37,13 +37,13 @@ class OwnNames:
         touched: dict[Name, bool] = dict(before)
         if complete:
             self._places = {}
-        for name, connection, local, present in entries:
+        for name, connection, local, present, edge in entries:
             if not all(name.strings) or name.key == CONTROLLER.key:
                 continue
             touched.setdefault(name, name in before or self._is_own(name))
             places = self._places.setdefault(name, {})
             if present:
-                places[connection] = local or self._is_edge(connection)
+                places[connection] = local or (edge and self._is_edge(connection))
             else:
                 places.pop(connection, None)
             if not places:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from actors.messages.wire import (
     Frame,
     Inbound,
+    Introduction,
     LinkNegotiation,
     SessionMessage,
     Subscription,
@@ -152,6 +153,48 @@ class Negotiated(NamedTuple):
     connection: int
     link_id: str
     version: str
+    node: Introduction | None = None
+    """The other end is a node, and may be a peer of this one."""
+
+
+@record
+class NodeLinkSettled(NamedTuple):
+    """RouteTable to a Connection with a node at the other end: whether it is the link that stays.
+
+    `outcome` is joined (it is), superseded (another link to that node stays), itself (we called ourselves) or
+    namesake (another node that has our id).
+    """
+
+    outcome: str
+    node_id: str
+
+
+@record
+class NodeLinkLost(NamedTuple):
+    """Connection to the RouteTable: the stream to a node broke, or it has been silent for too long."""
+
+    connection: int
+    cause: str
+
+
+@record
+class RouteByHand(NamedTuple):
+    """To the RouteTable: messages for `name` leave by `connection` too, or no more.
+
+    Without id it stands for all ids; `org/ns/*` for all applications of a namespace, `org/*/*` of an
+    organisation.
+    """
+
+    name: Name
+    connection: int
+    present: bool = True
+
+
+@record
+class AnnounceNames(NamedTuple):
+    """To the RouteTable: tell the names of this node's edges over `connection`, whoever is there."""
+
+    connection: int
 
 
 @record
@@ -179,6 +222,8 @@ class RouteEntry(NamedTuple):
     local: bool
     """An application of this process."""
     present: bool = True
+    edge: bool = True
+    """The connection is an edge of this node: an application, or a stream that is no node link."""
 
 
 @record
@@ -229,6 +274,8 @@ class Opened(NamedTuple):
     """Our link id, when we dialled."""
     observer: Address | None = None
     """Who wants to be told ConnectionState, beside the Gateway."""
+    as_node: bool = False
+    """We dialled it as a node, not as an application."""
 
 
 @record
@@ -237,7 +284,10 @@ class ConnectionState(NamedTuple):
 
     connection: int
     state: str
-    """attached (reading), negotiated, lost (dialling again), restored, closed (for good)."""
+    """attached (reading), negotiated, lost (dialling again), restored, closed (for good).
+
+    Of a connection with a node at the other end also the outcomes of NodeLinkSettled, and refused.
+    """
     detail: str = ""
 
 

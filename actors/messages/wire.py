@@ -274,6 +274,31 @@ class Subscription(NamedTuple):
     forward_to: int | None = None
 
 
+class Role(IntEnum):
+    """What stands at the other end of a link. Originals do not say."""
+
+    UNKNOWN = 0
+    APPLICATION = 1
+    NODE = 2
+
+
+@record
+class Introduction(NamedTuple):
+    """What an end of a link says about itself where it is one of ours (`backbone.md`, peers)."""
+
+    role: Role
+    node_id: str = ""
+    boot: int = 0
+    """Drawn when the node starts: tells a restarted node from one that calls twice."""
+    token: str = ""
+    """What lets a node in where a token is asked for."""
+    refusal: str = ""
+    """In an answer: why the node is not let in."""
+
+    def __repr__(self) -> str:
+        return f"Introduction({self.role.name}, {self.node_id!r})"
+
+
 @record
 class LinkNegotiation(NamedTuple):
     """Who dialled, and what it speaks (`dataplane.md` 4)."""
@@ -281,6 +306,7 @@ class LinkNegotiation(NamedTuple):
     link_id: str
     slim_version: str
     is_reply: bool = False
+    introduction: Introduction | None = None
 
 
 @record

@@ -12,7 +12,7 @@ does a route table that is still busy with what its peer subscribed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
@@ -35,6 +35,8 @@ from actors.messages.routing import (
     LinkLost,
     LinkRestored,
     Negotiated,
+    NodeLinkLost,
+    NodeLinkSettled,
     Reattach,
     Start,
     Status,
@@ -43,17 +45,22 @@ from actors.messages.routing import (
     TooLarge,
     Transmit,
 )
-from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import Frame, Introduction, LinkNegotiation, Role, Subscription, SubscriptionAck
 from actors.routing.link import Link
-from actors.routing.negotiation import Negotiator
+from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
+from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
-from actors.routing.view import RouteView
+from actors.routing.view import InwardView, RouteView
 from actors.system import Cancellable, Directive, LoopActor, handles
 from actors.telemetry import Counts, Registry, counter
+from identity.log import logger
 
 ASKED_BOUND = 1024
 """Subscriptions and acknowledgements of one peer that may wait at the route table before its next read."""
+
+
+_NODE_TICK = "node link"
 
 
 class ConnectionCounts(Counts, part="connection"):
@@ -61,14 +68,17 @@ class ConnectionCounts(Counts, part="connection"):
     frames_sent: int = counter("Frames given to links.")
     unrouted: int = counter("Frames of peers that no route led anywhere.")
     dropped: int = counter("Data frames dropped because a peer was slow for too long.")
+    too_large: int = counter("Frames over the limit of a link, which were dropped.")
+    hops_exceeded: int = counter("Frames that went round in a circle of routes, and were dropped.")
     pauses: int = counter("How often a peer was not read because another one was slow.")
 
 
 class Connection(LoopActor):
     """One stream's actor.
 
-    `dialled_as` is our link id when we opened the stream, None when the peer did. `observers` are told
-    ConnectionState. `high` is the outbox's high-water mark in bytes, `patience` how long (seconds) a slow
+    `dialled_as` is our link id when we opened the stream, None when the peer did. `introduction` is what we
+    say about ourselves, `admit` why a node that calls is not let in. `observers` are told ConnectionState.
+    `high` is the outbox's high-water mark in bytes, `patience` how long (seconds) a slow
     receiver may hold up who sends to it.
     """
 
@@ -81,6 +91,8 @@ class Connection(LoopActor):
         clock: Callable[[], float],
         *,
         dialled_as: str | None = None,
+        introduction: Introduction = NOBODY,
+        admit: Admit = lambda introduction: "this node has no peers",
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
@@ -92,8 +104,16 @@ class Connection(LoopActor):
         self._clock = clock
         self._dialled = dialled_as is not None
         self._observers = observers
-        self._negotiator = Negotiator(dialled_as)
+        self._negotiator = Negotiator(dialled_as, introduction, admit)
+        self._routes = routes
         self._router = Router(index, routes)
+        if self._dialled:
+            # Whoever is there: what comes from a node goes to own edges. An application is never transit.
+            self._route_inward(by_hand=introduction.role is Role.NODE)
+        self._node_link: NodeLinkWatch | None = None
+        """Its silences, while there is a node at the other end."""
+        self._node_timer: Cancellable | None = None
+        self._hops = HopCount()
         self._outbox = Outbox(high=high, patience=patience)
         self._patience = patience
         self._waiting: dict[ActorAddress, None] = {}
@@ -103,8 +123,11 @@ class Connection(LoopActor):
         """What was sent to the route table since its last Echo."""
         self._echo_awaited = False
         self._closed = False
+        self._was_node_link = False
         self._telemetry = telemetry or Registry()
         self._counts = self._telemetry.register(ConnectionCounts())
+        self._refused_told = self._hops_told = 1
+        """How many frames over a limit, or over their hops, there are when people hear of them again."""
         self._broken_by: ActorAddress | None = None
         """Who forwarded last what could not be written."""
 
@@ -152,6 +175,7 @@ class Connection(LoopActor):
     def _on_lost(self, message: LinkLost, _: ActorAddress) -> None:
         """The stream of a link that we dialled broke; the link dials again, the routes stay."""
         self._release()
+        self._end_node_link(message.cause)
         self._observe("lost", message.cause)
 
     @handles(LinkRestored)
@@ -162,6 +186,7 @@ class Connection(LoopActor):
 
     @handles(Close)
     def _on_close(self, message: Close, _: ActorAddress) -> None:
+        self._end_node_link(message.cause)
         self._link.close(message.cause)
 
     @handles(ActorExitRequest)
@@ -175,7 +200,10 @@ class Connection(LoopActor):
             return
         cause = message.cause
         self._release()
-        error = ConnectionLost(self._link.peer, cause) if self._dialled else None
+        # A node among peers has others, and its sessions notice by themselves who cannot be reached.
+        lost = self._dialled and not self._was_node_link
+        error = ConnectionLost(self._link.peer, cause) if lost else None
+        self._end_node_link(cause)
         self.send(self._route_table, Detach(self._index, cause, error))
         self._observe("closed", cause)
         self.send(self.myAddress, ActorExitRequest())
@@ -227,15 +255,71 @@ class Connection(LoopActor):
                 outcome = self._negotiator.handle(record)
                 if outcome.reply is not None:
                     self._link.transmit((outcome.reply,))
-                if outcome.accepted:
-                    self.send(self._route_table, Negotiated(self._index, record.link_id, record.slim_version))
-                    self._observe("negotiated", record.slim_version)
+                if outcome.refusal:
+                    self._observe("refused", outcome.refusal)
+                    self._link.close(outcome.refusal)
+                elif outcome.accepted:
+                    self._negotiated(record, outcome)
+
+    def _negotiated(self, record: LinkNegotiation, outcome: Outcome) -> None:
+        node = outcome.node
+        if node is not None:
+            self._was_node_link = True
+            self._node_link = NodeLinkWatch(self._counts.frames_received)
+            self._node_timer = self.after(TICK, _NODE_TICK)
+            if not self._dialled:
+                self._route_inward(by_hand=True)
+            node = node._replace(token="")
+        self.send(self._route_table, Negotiated(self._index, record.link_id, record.slim_version, node))
+        self._observe("negotiated", record.slim_version)
+
+    # Other nodes (`backbone.md`)
+
+    def _route_inward(self, *, by_hand: bool) -> None:
+        """From now on what comes goes to own edges, and by routes that somebody made by hand if it may."""
+        self._router = Router(self._index, InwardView(self._routes, by_hand=by_hand))
+
+    @handles(NodeLinkSettled)
+    def _on_settled(self, message: NodeLinkSettled, _: ActorAddress) -> None:
+        self._observe(message.outcome, message.node_id)
+        if message.outcome != "joined":
+            self._stop_node_timer()
+            self._link.close(SETTLED[message.outcome])
+
+    def _end_node_link(self, cause: str) -> None:
+        """The names of the node at the other end go at once."""
+        if self._node_link is not None:
+            self._node_link = None
+            self._stop_node_timer()
+            self.send(self._route_table, NodeLinkLost(self._index, cause))
+
+    def _stop_node_timer(self) -> None:
+        if self._node_timer is not None:
+            self._node_timer.cancel()
+            self._node_timer = None
+
+    def _node_tick(self) -> None:
+        watch = self._node_link
+        if watch is None or self._node_timer is None:
+            return
+        reading = self._blocked_timer is None and not self._echo_awaited
+        speak, dead = watch.tick(self._counts.frames_received, reading=reading)
+        if dead:
+            cause = f"silent for {SILENCE:g} s"
+            self._end_node_link(cause)
+            self._link.reset(cause)
+            return
+        if speak:
+            self._link.transmit((self._negotiator.keepalive(),))
+        self._node_timer = self.after(TICK, _NODE_TICK)
 
     # To the peer
 
     @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         frames: Any = message.frames
+        if self._node_link is not None and message.sender in self._routes.node_links:
+            frames = self._count_hops(frames)
         backlog = self._link.backlog
         if backlog < self._outbox.high:
             # Nearly always: nothing to decide, and no clock to read.
@@ -247,12 +331,39 @@ class Connection(LoopActor):
             refused = self._link.send(write)
             self._counts.frames_sent += len(write) - len(refused)
             if refused:
-                self.send(message.reply_to, TooLarge(tuple(refused), self._link.limit))
+                self._too_large(refused, message.reply_to)
         if pause and message.reply_to not in self._waiting:
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))
         if overwhelmed:
             self._give_up()
+
+    def _count_hops(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Messages on their way from one node link to another."""
+        counted = self._hops.forward(frames)
+        dropped = self._counts.hops_exceeded = self._hops.dropped
+        if dropped >= self._hops_told:
+            self._hops_told = 10 * dropped
+            logger.warning(
+                "{} messages went round in a circle of routes so far, and were dropped",
+                dropped,
+                conn=self._index,
+            )
+        return counted
+
+    def _too_large(self, frames: Sequence[Frame], sender: ActorAddress) -> None:
+        """No message of that size may be written: the sender is told, people too, less and less often."""
+        self.send(sender, TooLarge(tuple(frames), self._link.limit))
+        self._counts.too_large += len(frames)
+        if self._counts.too_large >= self._refused_told:
+            self._refused_told = 10 * self._counts.too_large
+            logger.warning(
+                "{} messages too large for a link so far",
+                self._counts.too_large,
+                conn=self._index,
+                size=frames[-1].size,
+                limit=self._link.limit,
+            )
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
@@ -291,8 +402,11 @@ class Connection(LoopActor):
             self._unblock()
 
     @handles(WakeupMessage)
-    def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
-        self._unblock()
+    def _on_wakeup(self, message: WakeupMessage, _: ActorAddress) -> None:
+        if message.payload == _NODE_TICK:
+            self._node_tick()
+        else:
+            self._unblock()
 
     def _unblock(self) -> None:
         """Read again: all have room, or their time is over and their own outboxes drop."""
@@ -318,12 +432,15 @@ class Connection(LoopActor):
         figures = {
             "peer": self._link.peer,
             "version": ".".join(map(str, version)) if version else "unknown",
+            "role": self._negotiator.peer_role.name.lower(),
+            "node": self._routes.node_links.get(self._index, ""),
             "frames_in": self._counts.frames_received,
             "frames_out": self._counts.frames_sent,
             "unrouted": self._counts.unrouted,
             "dropped": self._counts.dropped,
             "congested": self._outbox.congested,
             "backlog": self._link.backlog,
+            "hops_exceeded": self._counts.hops_exceeded,
             "pauses": self._counts.pauses,
             **self._link.figures(),
         }

@@ -8,6 +8,7 @@ The RouteTable actor feeds it what connections report and performs the effects. 
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -15,23 +16,29 @@ from thespian.actors import ActorAddress
 
 from actors.messages.routing import (
     Acknowledged,
+    AnnounceNames,
     Attach,
     Attached,
     ConnectionGone,
     Detach,
     Negotiated,
+    NodeLinkLost,
+    NodeLinkSettled,
     Reattach,
+    RouteByHand,
     RouteEntry,
     RoutesChanged,
     Subscribing,
     WatchRoutes,
 )
-from actors.messages.wire import Subscription, SubscriptionAck
+from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
+from actors.routing.node_links import EdgeNames, NodeLinks
 from actors.routing.shares import Holder, Shares, places
 from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
+from actors.routing.view import Rank
 from actors.telemetry import Counts, Registry, counter
 
 ACK_WAIT = 5.0
@@ -45,16 +52,28 @@ REMEMBERED_BOUND = 65_536
 """Places of the route table that all lost connections together may keep."""
 
 
+@record
+class Notice(NamedTuple):
+    """Something about a peer that people should know."""
+
+    text: str
+    peer: str
+    connection: int
+    cause: str = ""
+
+
 class RouteTurn:
     """One turn of the core: its time, and what is to be done about it."""
 
-    __slots__ = ("now", "told", "written")
+    __slots__ = ("notices", "now", "told", "written")
 
     def __init__(self, now: float) -> None:
         self.now = now
         self.written: list[tuple[int, Subscription | SubscriptionAck]] = []
         """Records to write, by connection."""
         self.told: list[tuple[ActorAddress, Any]] = []
+        self.notices: list[Notice] = []
+        """What people are to read."""
 
     def write(self, connection: int, record: Subscription | SubscriptionAck) -> None:
         """Write a record of the protocol on a connection."""
@@ -102,16 +121,30 @@ class _Lost(NamedTuple):
     deadline: float
 
 
+_WILD = "*"
+"""In a route by hand: any namespace, or any application."""
+_ALONE = Introduction(Role.NODE, "alone")
+"""A node that has not been introduced."""
+
+
 class RouteCounts(Counts, part="routes"):
     recovered: int = counter("Lost connections that came back in time to have their routes again.")
     forgotten: int = counter("Lost connections forgotten before their time: too many were remembered.")
     acks_timed_out: int = counter("Forwarded subscriptions that a peer never acknowledged.")
+    peers_lost: int = counter("Peers that were lost.")
+    peers_returned: int = counter("Peers that came back.")
+    peer_names_refused: int = counter("Names that peers told and that have no place in the table.")
 
 
 class RouteControl:
     """Owns the subscription table and everything remembered about connections."""
 
-    def __init__(self, *, recovery_time: float = RECOVERY_TIME, shares: Shares | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        recovery_time: float = RECOVERY_TIME,
+        shares: Shares | None = None,
+    ) -> None:
         self.table = SubscriptionTable()
         self.connections: dict[int, KnownConnection] = {}
         self.shares = shares or Shares()
@@ -129,6 +162,13 @@ class RouteControl:
         self._remembered = 0
         """Places that lost connections keep."""
         self._watchers: dict[ActorAddress, None] = {}
+        self.nodes = NodeLinks(_ALONE)
+        self._edge_names: EdgeNames | None = None
+        """Kept from the first link on that is told of them."""
+        self._told: dict[int, None] = {}
+        """Connections over which the names of our edges are told."""
+        self._announced: set[int] = set()
+        """Those among them that are told whoever is there."""
         self.counts = RouteCounts()
 
     def handle(self, event: Any, turn: RouteTurn) -> None:
@@ -148,6 +188,13 @@ class RouteControl:
                 self._reattach(event.connection, turn)
             case WatchRoutes():
                 self._watch(event.inbox, turn)
+            case NodeLinkLost():
+                self._node_link_lost(event.connection, event.cause, turn)
+            case RouteByHand():
+                self._route_by_hand(event)
+            case AnnounceNames():
+                self._announced.add(event.connection)
+                self._tell_names(event.connection, turn)
 
     # Connections
 
@@ -158,7 +205,8 @@ class RouteControl:
         )
         if event.local:
             self._local[event.connection] = event.address
-        self.table.attach(event.connection, event.address, local=event.local)
+        rank = Rank.LOCAL if event.local else Rank.BY_HAND if event.dialled else Rank.EDGE
+        self.table.attach(event.connection, event.address, rank)
         turn.tell(event.address, Attached(event.connection))
 
     def _detach(self, event: Detach, turn: RouteTurn) -> None:
@@ -168,6 +216,8 @@ class RouteControl:
         if known is None:
             return
         self._local.pop(connection, None)
+        self._announced.discard(connection)
+        self._node_gone(connection, event.cause, turn)
         names = self.table.detach(connection)
         forwarded = list(self._forwarded.pop(connection, {}).values())
         link_id = self._links.pop(connection, None)
@@ -211,6 +261,9 @@ class RouteControl:
         if known is None or parsed is None:
             return
         self._versions[connection] = parsed
+        if event.node is not None:
+            self._join(event, event.node, turn)
+            return
         if known.dialled:
             return
         self._links[connection] = event.link_id
@@ -231,6 +284,8 @@ class RouteControl:
     def _reattach(self, connection: int, turn: RouteTurn) -> None:
         """A dialled connection has a new stream: send again what had been forwarded on the old one."""
         self._versions.pop(connection, None)
+        if connection in self._announced:
+            self._tell_names(connection, turn)
         for subscription in self._forwarded.get(connection, {}).values():
             asked = (connection, subscription.subscription_id)
             again = subscription if asked in self._pending else subscription._replace(subscription_id=0)
@@ -253,6 +308,8 @@ class RouteControl:
         if not arrived.local:
             # A remote peer must not steer our table: these are orders of our own applications only.
             subscription = subscription._replace(recv_from=None, forward_to=None)
+            if self.nodes.superseded(connection):
+                return
         target = connection if subscription.recv_from is None else subscription.recv_from
         known = self.connections.get(target)
         if known is None:
@@ -277,19 +334,25 @@ class RouteControl:
     def _apply(self, target: int, holder: Holder, subscription: Subscription) -> str:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
+        by_hand = subscription.recv_from is not None
         if subscription.subscribe:
-            return self._add(name, target, holder, id)
+            return self._add(name, target, holder, id, by_hand=by_hand)
         try:
-            gone = self.table.remove(name, target, id)
+            gone = self.table.remove(name, target, id, by_hand=by_hand)
         except SubscriptionNotFound as exc:
             return str(exc)
         for _ in range(gone):
             self.shares.release(holder, name)
         return ""
 
-    def _add(self, name: Name, connection: int, holder: Holder, subscription_id: int) -> str:
-        refused = self.shares.take(holder, name)
-        if not refused and not self.table.add(name, connection, subscription_id):
+    def _add(
+        self, name: Name, connection: int, holder: Holder, subscription_id: int, *, by_hand: bool = False
+    ) -> str:
+        from_node = connection in self.nodes and not by_hand
+        refused = self.shares.take(holder, name, node_link=from_node)
+        if refused:
+            self.counts.peer_names_refused += from_node
+        elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):
             self.shares.release(holder, name)
         return refused
 
@@ -342,6 +405,76 @@ class RouteControl:
     def _ack(connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
         turn.write(connection, SubscriptionAck(subscription.subscription_id, not error, error))
 
+    # Other nodes (`backbone.md`)
+
+    def _join(self, event: Negotiated, node: Introduction, turn: RouteTurn) -> None:
+        """The other end is a node: use the link, or the one there is already."""
+        connection, known = event.connection, self.connections[event.connection]
+        settled = self.nodes.join(connection, node, dialled=known.dialled, link_id=event.link_id)
+        turn.tell(known.address, NodeLinkSettled(settled.outcome, node.node_id))
+        if settled.loser is not None:
+            self._unlink(settled.loser)
+            turn.tell(self.connections[settled.loser].address, NodeLinkSettled("superseded", node.node_id))
+        if settled.outcome == "joined":
+            self.table.link(connection, node.node_id)
+            peer = self.nodes.peers[node.node_id]
+            if settled.loser is None:
+                self.counts.peers_returned += bool(peer.returns)
+                text = "peer is back" if peer.returns else "peer joined"
+                turn.notices.append(Notice(text, node.node_id, connection))
+            self._tell_names(connection, turn)
+        elif settled.outcome == "namesake":
+            turn.notices.append(Notice("another node has our id", node.node_id, connection))
+
+    def _node_link_lost(self, connection: int, cause: str, turn: RouteTurn) -> None:
+        """The stream of a node link is gone; the connection may dial again."""
+        if connection in self.nodes:
+            self._node_gone(connection, cause, turn)
+            self._unlink(connection)
+
+    def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> None:
+        node_id = self.nodes.leave(connection)
+        self._told.pop(connection, None)
+        if node_id is not None:
+            self.counts.peers_lost += 1
+            turn.notices.append(Notice("peer lost", node_id, connection, cause))
+
+    def _unlink(self, connection: int) -> None:
+        """What the node at the other end told does not count any more."""
+        if connection not in self._announced:
+            self._told.pop(connection, None)
+        self._give_back(self.connections[connection].holder, self.table.unlink(connection))
+
+    def _tell_names(self, connection: int, turn: RouteTurn) -> None:
+        """Tell all names of our edges, and from now on what changes."""
+        if connection not in self.connections:
+            return
+        if self._edge_names is None:
+            self.announce(turn)
+            self._edge_names = EdgeNames()
+            self._edge_names.take(self.table.record_changes())
+        # Those who are told already get what is due before this one joins them.
+        self.announce(turn)
+        self._told[connection] = None
+        for name in self._edge_names.all():
+            turn.write(connection, Subscription(True, name, name))
+
+    def _route_by_hand(self, event: RouteByHand) -> None:
+        known = self.connections.get(event.connection)
+        if known is None:
+            return
+        name, connection = event.name, event.connection
+        if not name.has_id:
+            given = name.strings.index(_WILD) if _WILD in name.strings else len(name.strings)
+            prefix = name.key[: 8 * given]
+            (self.table.add_pattern if event.present else self.table.remove_pattern)(prefix, connection)
+        elif event.present:
+            self._add(name, connection, known.holder, 0, by_hand=True)
+        else:
+            with contextlib.suppress(SubscriptionNotFound):
+                for _ in range(self.table.remove(name, connection, 0, by_hand=True)):
+                    self.shares.release(known.holder, name)
+
     # Those who follow the table from elsewhere
 
     def _watch(self, inbox: ActorAddress, turn: RouteTurn) -> None:
@@ -352,6 +485,11 @@ class RouteControl:
     def announce(self, turn: RouteTurn) -> None:
         """Tell the watchers what has changed since the last time."""
         changes = self.table.changes()
+        if self._edge_names is not None:
+            self._edge_names.take(changes)
+            for name, present in self._edge_names.changes():
+                for connection in self._told:
+                    turn.write(connection, Subscription(present, name, name))
         if changes and self._watchers:
             changed = RoutesChanged(_entries(changes))
             for inbox in self._watchers:
@@ -390,8 +528,12 @@ class RouteControl:
         read("routes_connections", "Connections and applications.", lambda: len(self.connections))
         read("routes_refused_total", "Subscriptions without a place for them.", lambda: shares.refused)
 
-    def status(self) -> dict[str, int]:
-        """Figures: names, connections, remembered and pending entries, counters."""
+    def introduce(self, own: Introduction) -> None:
+        """What this node is to others. Once, before anything else."""
+        self.nodes = NodeLinks(own)
+
+    def status(self) -> dict[str, Any]:
+        """Figures: names, connections, remembered and pending entries, counters, and the peers."""
         return {
             "names": len(self.table),
             "places": self.shares.total,
@@ -400,6 +542,14 @@ class RouteControl:
             "lost_connections": len(self._lost),
             "subscriptions_refused": self.shares.refused,
             **self.counts.figures(),
+            "peers": {
+                node_id: {
+                    "connection": peer.connection,
+                    "losses": peer.losses,
+                    "returns": peer.returns,
+                }
+                for node_id, peer in self.nodes.peers.items()
+            },
         }
 
 
@@ -408,4 +558,7 @@ def _weight(lost: _Lost) -> int:
 
 
 def _entries(changes: list[Change]) -> tuple[RouteEntry, ...]:
-    return tuple(RouteEntry(*change) for change in changes)
+    return tuple(
+        RouteEntry(name, connection, rank is Rank.LOCAL, present, rank <= Rank.EDGE)
+        for name, connection, rank, present in changes
+    )

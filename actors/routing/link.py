@@ -51,11 +51,12 @@ class Link(Protocol):
     def resume(self) -> None:
         """Read again."""
 
+    def reset(self, cause: str) -> None:
+        """End the stream now, written out or not. LinkLost follows where the link dials again, else
+        LinkClosed."""
+
     def close(self, cause: str) -> None:
         """End the stream once what was accepted is written, or its time is over. LinkClosed follows."""
-
-    def reset(self, cause: str) -> None:
-        """The peer takes nothing: LinkClosed follows, or LinkLost where we dialled and dial again."""
 
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

@@ -15,11 +15,14 @@ from thespian.actors import ActorAddress, WakeupMessage
 
 from actors.messages.routing import (
     Acknowledged,
+    AnnounceNames,
     Attach,
     Detach,
     Echo,
     Negotiated,
+    NodeLinkLost,
     Reattach,
+    RouteByHand,
     Status,
     StatusReport,
     Subscribing,
@@ -30,6 +33,7 @@ from actors.messages.routing import (
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.routing.control import RouteControl, RouteTurn
 from actors.system import Cancellable, Directive, LoopActor, handles
+from identity.log import logger
 
 Clock = Callable[[], float]
 
@@ -64,7 +68,18 @@ class RouteTable(LoopActor):
             return Directive.RESUME
         return Directive.RESTART
 
-    @handles(Acknowledged, Attach, Detach, Negotiated, Reattach, Subscribing, WatchRoutes)
+    @handles(
+        Acknowledged,
+        AnnounceNames,
+        Attach,
+        Detach,
+        Negotiated,
+        NodeLinkLost,
+        Reattach,
+        RouteByHand,
+        Subscribing,
+        WatchRoutes,
+    )
     def _on_report(self, message: Any, _: ActorAddress) -> None:
         """What connections and applications report is the core's."""
         self._turn.now = self._clock()
@@ -98,6 +113,9 @@ class RouteTable(LoopActor):
         self._sweeping = False
         self._core.announce(self._turn)
         turn, self._turn = self._turn, RouteTurn(self._turn.now)
+        for text, peer, connection, cause in turn.notices:
+            level = "WARNING" if cause or "another" in text else "INFO"
+            logger.log(level, "{}: {}", text, peer, conn=connection, cause=cause)
         leaving = self._leaving
         leaving.extend(turn.told)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}

@@ -8,7 +8,7 @@ from thespian.actors import ActorAddress
 
 from actors.memo import Memo
 from actors.messages.wire import ONE
-from actors.names import InstanceId, Key
+from actors.names import InstanceId, Key, Name
 from actors.routing.view import Instance, RouteView, Targets
 
 _EMPTY: tuple[int, ...] = ()
@@ -18,10 +18,11 @@ _MEMORY_BOUND = 8192
 class Router:
     """Routes what arrives on connection `own`. Reads the table; knows nothing of how frames are sent.
 
-    1. fan-out 1: one connection, local ones first. Without id it is anycast: round robin over all
-       connections of the name. With an id only those subscribed to exactly that id.
+    1. fan-out 1: one connection, of the first rank that has another than the one it came from. Without id
+       it is anycast: round robin over all connections of the rank. With an id only those subscribed to
+       exactly that id.
     2. any other fan-out: one copy to each connection, same id rule.
-    3. never back to where it came from.
+    3. never back to where it came from. What a node sent is routed by an `InwardView`: never to a node.
 
     The round robin starts at the connection's own index, so that many senders of one message each do not
     all reach the same instance.
@@ -46,6 +47,10 @@ class Router:
         targets = self._view.by_name.get(key)
         return targets is not None and connection in targets.local
 
+    def may_serve(self, connection: int, name: Name) -> bool:
+        """Whether `connection` leads to `name` as far as is known: only of node links all names are."""
+        return self._view.may_serve(connection, name)
+
     def route(self, key: Key, id: InstanceId, fanout: int) -> tuple[int, ...]:
         """The connections for a message to (key, id); empty when there is no match."""
         targets = self._view.find(key, id)
@@ -65,7 +70,7 @@ class Router:
         return others
 
     def _one(self, key: Key, id: InstanceId, targets: Targets) -> tuple[int, ...]:
-        for connections in (targets.local, targets.remote):
+        for connections in targets[:4]:
             if len(connections) == 1:
                 if connections[0] != self._own:
                     return connections

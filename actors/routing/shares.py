@@ -9,6 +9,8 @@
 3. When only the reserve is left, it goes to those who have less than SMALL places: whoever comes last still
    gets its few names, however many others were taken before.
 4. Routes that wait for a lost peer to return count like a peer's own.
+5. What a node tells of its edges is no peer's share: it counts against the places of the node, but for the
+   reserve.
 """
 
 from __future__ import annotations
@@ -47,17 +49,17 @@ class Shares:
     def held(self, holder: Holder) -> int:
         return self._held.get(holder, 0)
 
-    def take(self, holder: Holder, name: Name) -> str:
+    def take(self, holder: Holder, name: Name, *, node_link: bool = False) -> str:
         """Take the places for `name`, or say why not: the text is for the acknowledgement."""
         if sum(map(len, name.strings)) > NAME_BOUND:
             self.refused += 1
             return f"the name has more than {NAME_BOUND} characters"
         cost, mine = places(name), self.held(holder)
-        if mine + cost > self._peer:
+        if mine + cost > self._peer and not node_link:
             self.refused += 1
             return f"this peer holds its {self._peer} subscriptions"
         left = self._node - self.total - cost
-        if left < 0 or (left < self._reserve and mine + cost > SMALL):
+        if left < 0 or (left < self._reserve and (node_link or mine + cost > SMALL)):
             self.refused += 1
             return f"the node holds its {self._node} subscriptions"
         self._held[holder] = mine + cost

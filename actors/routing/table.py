@@ -12,9 +12,12 @@ from typing import NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.names import Key, Name
-from actors.routing.view import Instance, RouteView, Targets
+from actors.routing.view import Instance, Rank, RouteView, Targets
 
 _NOBODY = Targets()
+
+_Slot = int
+"""A connection with what it told itself; `~connection` with the routes by hand that name it."""
 
 
 class SubscriptionNotFound(Exception):
@@ -26,7 +29,7 @@ class Change(NamedTuple):
 
     name: Name
     connection: int
-    local: bool
+    rank: Rank
     present: bool
 
 
@@ -75,52 +78,88 @@ class SubscriptionTable:
         self._by_name: dict[Key, Targets] = {}
         self._by_instance: dict[Instance, Targets] = {}
         self._addresses: dict[int, ActorAddress] = {}
-        self.view = RouteView(self._by_name, self._by_instance, self._addresses)
-        self._references: dict[int, dict[Instance, _References]] = {}
-        """By connection."""
-        self._further: dict[tuple[Key, int], int] = {}
+        self._node_links: dict[int, str] = {}
+        self._patterns: dict[bytes, tuple[int, ...]] = {}
+        self.view = RouteView(
+            self._by_name, self._by_instance, self._addresses, self._node_links, self._patterns
+        )
+        self._references: dict[_Slot, dict[Instance, _References]] = {}
+        self._further: dict[tuple[Key, _Slot], int] = {}
         """How many ids of a key a connection stands under beyond its first, where it does."""
-        self._local: set[int] = set()
-        self._changes: dict[tuple[Instance, int], Change] | None = None
+        self._ranks: dict[int, Rank] = {}
+        self._changes: dict[tuple[Instance, _Slot, Rank], Change] | None = None
 
     # Connections
 
-    def attach(self, connection: int, address: ActorAddress, *, local: bool) -> None:
-        """Frames for `connection` go to `address` from now on."""
+    def attach(self, connection: int, address: ActorAddress, rank: Rank) -> None:
+        """Frames for `connection` go to `address` from now on; names that it tells have this rank."""
         self._addresses[connection] = address
-        if local:
-            self._local.add(connection)
+        self._ranks[connection] = rank
+
+    def link(self, connection: int, node_id: str) -> None:
+        """`connection` is a node link: what it told so far, and will tell, are names of a peer."""
+        self._node_links[connection] = node_id
+        told = self._references.pop(connection, {})
+        for instance, references in told.items():
+            self._leave(instance, connection, references.name)
+        self._ranks[connection] = Rank.PEER
+        for instance, references in told.items():
+            self._references.setdefault(connection, {})[instance] = references
+            self._join(instance, connection, references.name)
+
+    def unlink(self, connection: int) -> list[tuple[Name, int]]:
+        """The node at the other end is no peer any more, or not over this connection.
+
+        Returns the (name, subscription id) pairs that it told.
+        """
+        self._node_links.pop(connection, None)
+        told = self._forget(connection)
+        self._ranks[connection] = Rank.BY_HAND
+        return told
 
     def detach(self, connection: int) -> list[tuple[Name, int]]:
         """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
-        gone = [
-            (references.name, id)
-            for references in self._references.get(connection, {}).values()
-            for id in references
-        ]
-        for instance, references in self._references.pop(connection, {}).items():
-            self._leave(instance, connection, references.name)
+        gone = self._forget(connection) + self._forget(~connection)
+        for prefix in [prefix for prefix, those in self._patterns.items() if connection in those]:
+            self.remove_pattern(prefix, connection)
         self._addresses.pop(connection, None)
-        self._local.discard(connection)
+        self._node_links.pop(connection, None)
+        self._ranks.pop(connection, None)
         return gone
+
+    def _forget(self, slot: _Slot) -> list[tuple[Name, int]]:
+        references_by_instance = self._references.pop(slot, {})
+        for instance, references in references_by_instance.items():
+            self._leave(instance, slot, references.name)
+        return [(references.name, id) for references in references_by_instance.values() for id in references]
+
+    def _slot(self, connection: int, by_hand: bool) -> _Slot:
+        return ~connection if by_hand and self._ranks.get(connection, Rank.EDGE) > Rank.EDGE else connection
+
+    def _rank(self, slot: _Slot) -> Rank:
+        return Rank.BY_HAND if slot < 0 else self._ranks.get(slot, Rank.EDGE)
 
     # Subscriptions
 
-    def add(self, name: Name, connection: int, subscription_id: int) -> bool:
-        """Let messages for `name` go to `connection`. Returns False when it was so already."""
+    def add(self, name: Name, connection: int, subscription_id: int, *, by_hand: bool = False) -> bool:
+        """Let messages for `name` go to `connection`. Returns False when it was so already.
+
+        `by_hand`: not the other end wants them, but somebody here made a route.
+        """
         instance = (name.key, name.instance)
-        mine = self._references.setdefault(connection, {})
+        slot = self._slot(connection, by_hand)
+        mine = self._references.setdefault(slot, {})
         references = mine.get(instance)
         if references is None:
             mine[instance] = _References(name, subscription_id)
-            self._join(instance, connection, name)
+            self._join(instance, slot, name)
             return True
         if subscription_id in references:
             return False
         references.add(subscription_id)
         return True
 
-    def remove(self, name: Name, connection: int, subscription_id: int) -> int:
+    def remove(self, name: Name, connection: int, subscription_id: int, *, by_hand: bool = False) -> int:
         """Take one reference away. Returns how many went. Raises SubscriptionNotFound.
 
         The reference under id 0, left behind by a client that re-subscribed after a reconnect, goes with
@@ -131,7 +170,8 @@ class SubscriptionTable:
             raise SubscriptionNotFound("subscription not found")
         if instance not in self._by_instance:
             raise SubscriptionNotFound("id not found")
-        mine = self._references.get(connection, {})
+        slot = self._slot(connection, by_hand)
+        mine = self._references.get(slot, {})
         references = mine.get(instance)
         if references is None:
             raise SubscriptionNotFound("connection id not found")
@@ -141,8 +181,44 @@ class SubscriptionTable:
         for id in gone:
             if references.discard(id):
                 del mine[instance]
-                self._leave(instance, connection, references.name)
+                self._leave(instance, slot, references.name)
         return len(gone)
+
+    # Routes by hand for many names
+
+    def add_pattern(self, prefix: bytes, connection: int) -> bool:
+        """All names whose key begins with `prefix` lead to `connection`. Returns False when they did."""
+        known = self._patterns.get(prefix, ())
+        if connection in known:
+            return False
+        self._patterns[prefix] = (*known, connection)
+        self._age(prefix)
+        return True
+
+    def remove_pattern(self, prefix: bytes, connection: int) -> bool:
+        """Undo `add_pattern`. Returns False when there is no such route."""
+        known = self._patterns.get(prefix, ())
+        if connection not in known:
+            return False
+        left = tuple(one for one in known if one != connection)
+        if left:
+            self._patterns[prefix] = left
+        else:
+            del self._patterns[prefix]
+        self._age(prefix)
+        return True
+
+    def _age(self, prefix: bytes) -> None:
+        """What names that begin so lead to has changed: whoever remembers their targets looks again."""
+        self.view.follow_patterns(follow=bool(self._patterns))
+        fresh: dict[int, Targets] = {}
+        for key, targets in self._by_name.items():
+            if key.startswith(prefix):
+                self._by_name[key] = fresh.setdefault(id(targets), Targets(*targets))
+        for instance, targets in self._by_instance.items():
+            if instance[0].startswith(prefix):
+                # One value may serve both.
+                self._by_instance[instance] = fresh.setdefault(id(targets), Targets(*targets))
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -154,8 +230,8 @@ class SubscriptionTable:
         if self._changes is None:
             self._changes = {}
         return [
-            Change(references.name, connection, connection in self._local, True)
-            for connection, mine in self._references.items()
+            Change(references.name, _connection(slot), self._rank(slot), True)
+            for slot, mine in self._references.items()
             for references in mine.values()
         ]
 
@@ -166,46 +242,50 @@ class SubscriptionTable:
         changes, self._changes = self._changes, {}
         return list(changes.values())
 
-    def _changed(self, instance: Instance, connection: int, name: Name, *, present: bool) -> None:
+    def _changed(self, instance: Instance, slot: _Slot, name: Name, *, present: bool) -> None:
         if self._changes is None:
             return
-        where = (instance, connection)
+        where = (instance, slot, self._rank(slot))
         before = self._changes.pop(where, None)
         if before is None or before.present is present:
-            self._changes[where] = Change(name, connection, connection in self._local, present)
+            self._changes[where] = Change(name, _connection(slot), where[2], present)
 
-    def _join(self, instance: Instance, connection: int, name: Name) -> None:
+    def _join(self, instance: Instance, slot: _Slot, name: Name) -> None:
         """The first reference of a connection to (key, id)."""
-        key, local = instance[0], connection in self._local
+        key, connection, rank = instance[0], _connection(slot), self._rank(slot)
         exact, anyone = self._by_instance.get(instance), self._by_name.get(key)
-        joined = self._by_instance[instance] = (exact or _NOBODY).having(connection, local=local)
+        joined = self._by_instance[instance] = (exact or _NOBODY).having(connection, rank)
         if anyone is exact:
             # Nobody stands under another id of the key: one value serves both.
             self._by_name[key] = joined
         else:
             assert anyone is not None, "a key without any instance"
-            if connection in anyone.all:
-                self._further[key, connection] = self._further.get((key, connection), 0) + 1
+            if connection in anyone[rank]:
+                self._further[key, slot] = self._further.get((key, slot), 0) + 1
             else:
-                self._by_name[key] = anyone.having(connection, local=local)
-        self._changed(instance, connection, name, present=True)
+                self._by_name[key] = anyone.having(connection, rank)
+        self._changed(instance, slot, name, present=True)
 
-    def _leave(self, instance: Instance, connection: int, name: Name) -> None:
+    def _leave(self, instance: Instance, slot: _Slot, name: Name) -> None:
         """The last reference of a connection to (key, id) is gone."""
-        key = instance[0]
+        key, connection, rank = instance[0], _connection(slot), self._rank(slot)
         exact, anyone = self._by_instance[instance], self._by_name[key]
-        left = exact.without(connection)
+        left = exact.without(connection, rank)
         if left is None:
             del self._by_instance[instance]
         else:
             self._by_instance[instance] = left
-        further = self._further.pop((key, connection), 0)
+        further = self._further.pop((key, slot), 0)
         if further > 1:
-            self._further[key, connection] = further - 1
+            self._further[key, slot] = further - 1
         if not further:
-            remaining = left if anyone is exact else anyone.without(connection)
+            remaining = left if anyone is exact else anyone.without(connection, rank)
             if remaining is None:
                 del self._by_name[key]
             else:
                 self._by_name[key] = remaining
-        self._changed(instance, connection, name, present=False)
+        self._changed(instance, slot, name, present=False)
+
+
+def _connection(slot: _Slot) -> int:
+    return slot if slot >= 0 else ~slot

@@ -7,53 +7,94 @@ the place of old ones, so that whoever took them out may go on with them, and te
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.names import NO_INSTANCE, InstanceId, Key
+from actors.memo import Memo
+from actors.names import NO_INSTANCE, InstanceId, Key, Name
 
 Instance = tuple[Key, InstanceId]
 """A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
 
+PATTERN_LENGTHS = (8, 16, 24)
+"""How much of a key a pattern may be: an organisation, its namespace, or a name with all its ids."""
+
+_NONE: tuple[int, ...] = ()
+_MEMORY_BOUND = 8192
+
+
+class Rank(IntEnum):
+    """Why a connection is a target. A message for one goes to the first rank that has somebody."""
+
+    LOCAL = 0
+    """An application of this process."""
+    EDGE = 1
+    """A stream that is no node link: applications, and whoever did not say that it is a node."""
+    PEER = 2
+    """A node link whose other end told the name."""
+    BY_HAND = 3
+    """A connection that we dialled and that is no node link, or any but an edge that a route names."""
+
 
 class Targets(NamedTuple):
-    """The connections that a name leads to, each once, in the order of their first subscription."""
+    """The connections that a name leads to, by rank, in the order of their first subscription."""
 
     local: tuple[int, ...] = ()
-    """Applications of this process."""
-    remote: tuple[int, ...] = ()
+    edges: tuple[int, ...] = ()
+    peers: tuple[int, ...] = ()
+    by_hand: tuple[int, ...] = ()
     all: tuple[int, ...] = ()
-    """Local ones first."""
+    """Each once, in the order of the ranks."""
 
-    def having(self, connection: int, *, local: bool) -> Targets:
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Those of the first rank that has any."""
+        return self.local or self.edges or self.peers or self.by_hand
+
+    def having(self, connection: int, rank: Rank) -> Targets:
         """These and one more."""
-        if local:
-            ours = (*self.local, connection)
-            return Targets(ours, self.remote, ours + self.remote)
-        theirs = (*self.remote, connection)
-        return Targets(self.local, theirs, self.local + theirs)
+        ranks = list(self[:4])
+        ranks[rank] = (*ranks[rank], connection)
+        return _of(ranks)
 
-    def without(self, connection: int) -> Targets | None:
-        """These but one, which is among them; None when nobody is left."""
-        if connection in self.local:
-            ours, theirs = _without(self.local, connection), self.remote
-        else:
-            ours, theirs = self.local, _without(self.remote, connection)
-        return Targets(ours, theirs, ours + theirs) if ours or theirs else None
+    def without(self, connection: int, rank: Rank) -> Targets | None:
+        """These but one, which is there with that rank; None when nobody is left."""
+        ranks = list(self[:4])
+        at = ranks[rank].index(connection)
+        ranks[rank] = ranks[rank][:at] + ranks[rank][at + 1 :]
+        return _of(ranks) if any(ranks) else None
+
+    def inward(self, *, by_hand: bool) -> Targets | None:
+        """Those to whom a message may go that came from a node: edges, and routes by hand if they may."""
+        if not self.peers and (by_hand or not self.by_hand):
+            return self
+        ranks = [self.local, self.edges, _NONE, self.by_hand if by_hand else _NONE]
+        return _of(ranks) if any(ranks) else None
+
+
+def _of(ranks: list[tuple[int, ...]]) -> Targets:
+    local, edges, peers, by_hand = ranks
+    everybody = local + edges + peers + by_hand
+    if (peers or edges) and by_hand:
+        everybody = tuple(dict.fromkeys(everybody))
+    return Targets(local, edges, peers, by_hand, everybody)
 
 
 class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
-    __slots__ = ("addresses", "by_instance", "by_name")
+    __slots__ = ("_fitting", "addresses", "by_instance", "by_name", "find", "node_links", "patterns")
 
     def __init__(
         self,
         by_name: Mapping[Key, Targets],
         by_instance: Mapping[Instance, Targets],
         addresses: Mapping[int, ActorAddress],
+        node_links: Mapping[int, str],
+        patterns: Mapping[bytes, tuple[int, ...]],
     ) -> None:
         self.by_name = by_name
         """Everybody who subscribed a name, under whatever id."""
@@ -61,12 +102,73 @@ class RouteView:
         """Those who subscribed it under exactly this id."""
         self.addresses = addresses
         """The actor that puts frames out on a connection."""
-
-    def find(self, key: Key, id: InstanceId) -> Targets | None:
+        self.node_links = node_links
+        """The ids of the nodes at the other end, of connections that are node links."""
+        self.patterns = patterns
+        """Routes by hand for all names whose key begins so, and for all their ids."""
+        self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
+        self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
+        """Targets with those of patterns: what they were put together from, and the whole."""
+
+    def exact(self, key: Key, id: InstanceId) -> Targets | None:
+        """As `find`, but for patterns."""
         return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
 
+    def may_serve(self, connection: int, name: Name) -> bool:
+        """Whether `connection` leads to `name` as far as is known: only of node links all names are."""
+        if connection not in self.node_links:
+            return True
+        targets = self.find(name.key, name.instance)
+        return targets is not None and connection in targets.all
 
-def _without(connections: tuple[int, ...], connection: int) -> tuple[int, ...]:
-    at = connections.index(connection)
-    return connections[:at] + connections[at + 1 :]
+    def follow_patterns(self, *, follow: bool) -> None:
+        """The table has patterns, or none any more: without them looking one up costs nothing."""
+        self.find = self._with_patterns if follow else self.exact
+
+    def _with_patterns(self, key: Key, id: InstanceId) -> Targets | None:
+        targets = self.exact(key, id)
+        by_hand = targets.by_hand if targets is not None else _NONE
+        for length in PATTERN_LENGTHS:
+            by_hand += self.patterns.get(key[:length], _NONE)
+        by_hand = tuple(dict.fromkeys(by_hand))
+        if not by_hand:
+            return targets
+        known = self._fitting.get((key, id))
+        if known is not None and known[0] is targets and known[1] == by_hand:
+            return known[2]
+        found = _of([*(targets or Targets())[:3], by_hand])
+        self._fitting.remember((key, id), (targets, by_hand, found))
+        return found
+
+
+class InwardView(RouteView):
+    """What of a view is there for messages that came from a node (`backbone.md`): never another node link.
+
+    `by_hand`: routes that somebody made by hand may be followed; else own edges only.
+    """
+
+    __slots__ = ("_by_hand", "_narrowed", "_whole")
+
+    def __init__(self, view: RouteView, *, by_hand: bool) -> None:
+        super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns)
+        self.find = self._inward
+        self._whole = view
+        self._by_hand = by_hand
+        self._narrowed: Memo[Instance, tuple[Targets, Targets | None]] = Memo(_MEMORY_BOUND)
+        """What was narrowed, and to what; true while the targets are the same."""
+
+    def _inward(self, key: Key, id: InstanceId) -> Targets | None:
+        if self.patterns:
+            targets = self._whole.find(key, id)
+        else:
+            # As `exact` does: a call less for each message.
+            targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+        if targets is None or not (targets.peers or targets.by_hand):
+            return targets
+        known = self._narrowed.get((key, id))
+        if known is not None and known[0] is targets:
+            return known[1]
+        narrowed = targets.inward(by_hand=self._by_hand)
+        self._narrowed.remember((key, id), (targets, narrowed))
+        return narrowed

@@ -129,17 +129,20 @@ class DirectOutbound:
         addresses = view.addresses
         local = of_name.local if of_name is not None else ()
         found: list[int] = []
-        if pinned is not None and pinned in addresses:
+        if pinned is not None and pinned in addresses and view.may_serve(pinned, destination):
             found.append(pinned)
         elif fanout != ONE or destination.has_id:
             targets = view.find(destination.key, destination.instance)
             bound = self._bound.get(destination, _NOWHERE)
             if targets is not None:
-                found += targets.all if fanout != ONE else targets.local or targets.remote
+                found += targets.all if fanout != ONE else targets.first
             if bound in addresses and bound not in found and (fanout != ONE or not found):
                 found.append(bound)
             if own in found:
                 found.remove(own)
+            if of_name is None and targets is not None:
+                # By a route for many names, of which this session does not hear when it goes.
+                found.clear()
             if fanout == ONE and len(found) > 1:
                 # Each in turn, for all sessions of the application together.
                 found.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, Unpack, overload
@@ -54,6 +54,7 @@ from gateway.api.session_inbox import SessionInbox
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import identity_id
+from gateway.node.peer_policy import peer_configs
 from gateway.surroundings import current
 from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
@@ -226,6 +227,16 @@ class Slim:
     async def _leave(self, endpoint: str) -> None:
         """Use a connection of the data plane no longer."""
         await self._operate(UnsubscribeName, self._name, self._connections.pop(endpoint))
+
+    async def peer(self, endpoints: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]) -> None:
+        """Let this process's data plane be a node among others: a peer of those at `endpoints`.
+
+        Each is a client configuration, or an endpoint such as http://127.0.0.1:46357. Returns when each has
+        joined, or could not be reached for now: it is tried on and on, and so is a peer that is lost. Run a
+        server (`run_server`) to be called by them too. Raises ConfigError, AlreadyConnected.
+        """
+        plane = await self._ready()
+        await plane.peer(peer_configs(endpoints))
 
     async def disconnect(self, endpoint: str | int) -> None:
         """Close the connection to `endpoint` (or with that id). Raises NotConnected."""

@@ -19,8 +19,10 @@ from actors.memo import Memo
 from actors.messages.wire import (
     Frame,
     Inbound,
+    Introduction,
     LinkNegotiation,
     MessageType,
+    Role,
     Scanned,
     Subscription,
     SubscriptionAck,
@@ -36,6 +38,7 @@ _HEADER = 0x0A
 _BOUND = 2048
 _MSG, _RTX_REPLY = int(MessageType.MSG), int(MessageType.RTX_REPLY)
 
+_ROLES: dict[int, Role] = {int(role): role for role in Role}
 _LIKE_BOUND = 64
 _FORM_BOUND = 256
 _SMALL_CONTENT = 256
@@ -225,7 +228,9 @@ class InboundParser:
             case "link":
                 if message.link.WhichOneof("link_type") == "link_negotiation":
                     said = message.link.link_negotiation
-                    return LinkNegotiation(said.link_id, said.slim_version, said.is_reply)
+                    return LinkNegotiation(
+                        said.link_id, said.slim_version, said.is_reply, _introduction(said)
+                    )
             case "subscription_ack":
                 ack = message.subscription_ack
                 return SubscriptionAck(ack.subscription_id, ack.success, ack.error)
@@ -272,6 +277,14 @@ class InboundParser:
         except DecodeError:
             return False
         return message.WhichOneof("message_type") is None
+
+
+def _introduction(said: pb.LinkNegotiationPayload) -> Introduction | None:
+    """What the other end says about itself, where it is one of ours; a role from the future is none."""
+    ours = said.introduction
+    if not said.HasField("introduction") or ours.role not in _ROLES:
+        return None
+    return Introduction(_ROLES[ours.role], ours.node_id, ours.boot, ours.token, ours.refusal)
 
 
 def _alike(data: bytes, like: _Like) -> Frame | None:

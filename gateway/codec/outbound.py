@@ -54,7 +54,9 @@ def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation, fami
             message.subscription_ack.error = record.error
         case LinkNegotiation():
             said = message.link.link_negotiation
-            said.link_id, said.slim_version, said.is_reply = record
+            said.link_id, said.slim_version, said.is_reply = record[:3]
+            if record.introduction is not None:
+                said.introduction.CopyFrom(family.schema.Introduction(**record.introduction._asdict()))
         case _:
             assert_never(record)
     return message.SerializeToString()

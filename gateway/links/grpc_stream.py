@@ -43,7 +43,9 @@ class GrpcStream:
         finish: Callable[[], Awaitable[Any]] | None = None,
         *,
         budget: ByteBudget | None = None,
+        certificate: bytes = b"",
     ) -> None:
+        self._certificate = certificate
         self._budget = budget if budget is not None else ByteBudget()
         self._read, self._write, self._finish = read, write, finish
         self._peer = peer
@@ -72,6 +74,10 @@ class GrpcStream:
     @property
     def peer(self) -> str:
         return self._peer
+
+    @property
+    def certificate(self) -> bytes:
+        return self._certificate
 
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
@@ -296,7 +302,10 @@ class GrpcServer:
         except AuthError as exc:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
-        stream = GrpcStream(context.read, context.write, context.peer(), budget=self._budget)
+        leaf = b"".join(context.auth_context().get("x509_pem_cert", ()))
+        stream = GrpcStream(
+            context.read, context.write, context.peer(), budget=self._budget, certificate=leaf
+        )
         # The library keeps its context, and with it this callback, until its garbage is collected.
         lost = WeakMethod(stream.lost)
         context.add_done_callback(lambda _: _call(lost, "the peer is gone"))

@@ -50,6 +50,11 @@ class Http2Stream:
     def peer(self) -> str:
         return self._peer
 
+    @property
+    def certificate(self) -> bytes:
+        wire = self._stream.get_extra_info("ssl_object")
+        return b"" if wire is None else wire.getpeercert(binary_form=True) or b""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:

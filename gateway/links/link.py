@@ -91,6 +91,11 @@ class AcceptedLink:
     def peer(self) -> str:
         return self._stream.peer if self._stream is not None else "not connected"
 
+    @property
+    def certificate(self) -> bytes:
+        """What the other end showed; empty without TLS on its side."""
+        return self._stream.certificate if self._stream is not None else b""
+
     def start(self) -> None:
         if self._stream is not None:
             self._stream.start(self, self._low)
@@ -139,7 +144,8 @@ class AcceptedLink:
             self._end(self._stream, StreamStatus.OK, cause)
 
     def reset(self, cause: str) -> None:
-        self.close(cause)
+        if self._stream is not None:
+            self._stream.abort(cause)
 
     def abort(self, cause: str) -> None:
         """End the stream at once, written out or not. LinkClosed follows."""
@@ -271,10 +277,6 @@ class DialledLink(AcceptedLink):
             self._redial.cancel()
             self._redial = None
         super().close(cause)
-
-    def reset(self, cause: str) -> None:
-        if self._stream is not None:
-            self._stream.abort(cause)
 
     def stream_closed(self, cause: str) -> None:
         if self._closing is not None:

@@ -41,6 +41,10 @@ class MemoryStream:
     def peer(self) -> str:
         return "memory"
 
+    @property
+    def certificate(self) -> bytes:
+        return b""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:

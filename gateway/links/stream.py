@@ -44,6 +44,10 @@ class Stream(Protocol):
     def peer(self) -> str:
         """The other end's address, for people."""
 
+    @property
+    def certificate(self) -> bytes:
+        """The certificate that the other end showed, PEM or DER; empty without one."""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:

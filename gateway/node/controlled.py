@@ -263,22 +263,18 @@ class ControlledNode:
         """
         config = ClientConfig.read(json.loads(text))
         endpoint = config.endpoint
-        if config.peer or config.announce:
-            return "this node does not join peers, and announces no names"
         if endpoint in self._plane.dialled():
             if self._drawn.get(endpoint, text) == text:
                 return ""
             await self._plane.disconnect(endpoint)
         try:
             async with asyncio.timeout(CONNECT_TIME):
-                connection = await self._plane.connect(config)
+                connection = await self._plane.link(config, announce=config.announce, routes=config.routes)
         except TimeoutError:
             return f"no connection to {endpoint} within {CONNECT_TIME:g} s"
         except AlreadyConnected:
             return f"{endpoint} is being dialled already"
         self._drawn[endpoint] = text
-        for name in config.routes:
-            self._plane.set_route(name, connection)
         logger.info("connected to {} for a controller", endpoint, conn=connection)
         return ""
 

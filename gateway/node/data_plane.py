@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,16 +22,17 @@ from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
 from actors.messages.routing import (
+    AnnounceNames,
     Close,
     ConnectionState,
     Gather,
     Opened,
+    RouteByHand,
     Status,
     StatusReport,
-    Subscribing,
 )
 from actors.messages.session import AppSettings
-from actors.messages.wire import Subscription
+from actors.messages.wire import Introduction, Role
 from actors.names import Name
 from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
@@ -47,6 +48,8 @@ from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
 from gateway.node.gateway_actor import Gateway
+from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
+from gateway.node.peering import Peering
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, current
@@ -67,7 +70,7 @@ class _Listener(NamedTuple):
     held: AsyncExitStack
 
 
-class _Dialled:
+class Dialled:
     """A connection that we open: from the first attempt until it is closed for good."""
 
     def __init__(self, endpoint: str, index: int) -> None:
@@ -81,8 +84,13 @@ class _Dialled:
         """There once a stream is up."""
         self.attached = asyncio.Event()
         self.introduced = asyncio.Event()
+        self.settled = asyncio.Event()
+        """A node is at the other end, and it is known what becomes of the link to it."""
         self.over = asyncio.Event()
         """Also set when the others will not happen any more."""
+        self.outcome = ""
+        """That of NodeLinkSettled, or refused; lost while the link dials again."""
+        self.node_id = ""
         self.cause = ""
 
     def take(self, state: ConnectionState) -> None:
@@ -92,13 +100,21 @@ class _Dialled:
                 self.attached.set()
             case "negotiated":
                 self.introduced.set()
+            case "joined" | "superseded" | "itself" | "namesake":
+                self.outcome, self.node_id = state.state, state.detail
+                self.settled.set()
+            case "refused":
+                self.outcome = state.state
+                self.end(state.detail)
+            case "lost" if self.outcome:
+                self.outcome = "lost"
             case "closed":
                 self.end(state.detail)
 
     def end(self, cause: str) -> None:
         """It is over: wake up whoever waits."""
         self.cause = self.cause or cause
-        for event in (self.over, self.attached, self.introduced):
+        for event in (self.over, self.attached, self.introduced, self.settled):
             event.set()
 
 
@@ -114,7 +130,8 @@ class DataPlane:
     `high_water` (bytes) and `patience` (seconds) are those of `actors.routing.outbox`, `waiting_limit`
     (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
     networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
-    `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs.
+    `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs. Among other nodes it is
+    `node_id` (drawn, unless given), and `peers` says who may come in as a node.
     """
 
     def __init__(
@@ -127,6 +144,8 @@ class DataPlane:
         clock: Callable[[], float] | None = None,
         wall: Callable[[], float] | None = None,
         control: RouteControl | None = None,
+        node_id: str = "",
+        peers: PeerPolicy = LOOPBACK_ONLY,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.surroundings = around = surroundings or current()
@@ -135,10 +154,14 @@ class DataPlane:
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
+        self.node_id = node_id or around.random(8).hex()
+        boot = int.from_bytes(around.random(8))
+        introduction = Introduction(Role.NODE, self.node_id, boot, token=peers.token)
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
         control = control or RouteControl()
+        control.introduce(introduction)
         control.register(self.telemetry)
         self._register()
         self.routes = control.table.view
@@ -159,17 +182,26 @@ class DataPlane:
                 self._clock,
                 high=high_water,
                 patience=patience,
+                introduction=introduction,
+                policy=peers,
             )
         )
         self._indices = itertools.count(1)
         self._listeners: dict[str, _Listener | None] = {}
         """By endpoint; None while it is being opened."""
-        self._dialled: dict[str, _Dialled] = {}
+        self._dialled: dict[str, Dialled] = {}
         """By endpoint: those that an application may use, or is about to."""
-        self._dialled_by_index: dict[int, _Dialled] = {}
+        self._dialled_by_index: dict[int, Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
+        self._peering = Peering(self, self._loop, around.fraction)
+        self._node_links: dict[int, str] = {}
+        """The ids of the nodes that are peers now, by connection."""
+        self._node_link_lost = asyncio.Event()
+        """One for each loss: set, and replaced."""
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
+        self._callers = self.system.inbox(lambda message, _: self._note_peer(message))
+        """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
         self._ending: asyncio.Future[None] | None = None
@@ -250,7 +282,7 @@ class DataPlane:
             max_message_size=max_message_size,
             surroundings=self.surroundings,
         )
-        self._take(link, Opened(index))
+        self._take(link, Opened(index, observer=self._callers))
 
     def _take(self, link: AcceptedLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
@@ -294,14 +326,65 @@ class DataPlane:
         AuthError when there is nothing to prove who we are with, AlreadyConnected, NotConnected when the
         data plane is closed, and ConnectionLost saying why nobody answered.
         """
+        return (await self.dial(config, dial=dial)).index
+
+    async def link(
+        self,
+        config: ClientConfig,
+        *,
+        announce: bool = False,
+        routes: Sequence[Name] = (),
+        dial: Callable[[], Awaitable[Stream]] | None = None,
+    ) -> int:
+        """Dial another node as a node. Returns the connection's index.
+
+        A node of ours becomes a peer. To any other only messages for the names in `routes` go; with
+        `announce` it is told the names of our edges, so that messages come back. Raises as `connect` does.
+        """
+        made = await self.dial(config, dial=dial, as_node=True)
+        for name in routes:
+            self.set_route(name, made.index)
+        if announce:
+            self.system.tell(self.route_table, AnnounceNames(made.index))
+        return made.index
+
+    def set_route(self, name: Name, connection: int, *, present: bool = True) -> None:
+        """Let messages for `name` leave by `connection` too, or no more.
+
+        Without id it stands for all ids, `org/ns/*` for all applications of a namespace.
+        """
+        self.system.tell(self.route_table, RouteByHand(name, connection, present))
+
+    async def peer(self, configs: Sequence[ClientConfig]) -> None:
+        """Be a peer of the nodes at these endpoints, for as long as this data plane lives.
+
+        Returns when each has joined or could not be reached for now: it is tried on and on. Raises
+        ConfigError, AlreadyConnected, and NotConnected when the data plane is closed.
+        """
+        self._check_open()
+        await self._peering.add(configs)
+
+    async def parted(self, node_id: str) -> None:
+        """Return when there is no link to that node."""
+        while node_id in self._node_links.values():
+            await self._node_link_lost.wait()
+
+    async def dial(
+        self,
+        config: ClientConfig,
+        *,
+        dial: Callable[[], Awaitable[Stream]] | None = None,
+        as_node: bool = False,
+    ) -> Dialled:
+        """As `connect`, or `as_node`. Returns what is known of the connection, now and later."""
         self._check_open()
         endpoint = config.endpoint
         if endpoint in self._dialled:
             raise AlreadyConnected(endpoint)
-        made = _Dialled(endpoint, self.next_index())
+        made = Dialled(endpoint, self.next_index())
         self._dialled[endpoint] = self._dialled_by_index[made.index] = made
         try:
-            await self._open_link(made, config, dial)
+            await self._open_link(made, config, dial, as_node=as_node)
             await made.attached.wait()
             try:
                 async with asyncio.timeout(NEGOTIATION_WAIT):
@@ -313,10 +396,15 @@ class DataPlane:
         except BaseException:
             await self._give_up(made)
             raise
-        return made.index
+        return made
 
     async def _open_link(
-        self, made: _Dialled, config: ClientConfig, dial: Callable[[], Awaitable[Stream]] | None
+        self,
+        made: Dialled,
+        config: ClientConfig,
+        dial: Callable[[], Awaitable[Stream]] | None,
+        *,
+        as_node: bool,
     ) -> None:
         """Open the first stream and give it to the actors."""
         scheme = scheme_of(config.endpoint, self.surroundings)
@@ -347,9 +435,9 @@ class DataPlane:
         finally:
             made.dialling = None
         made.link = link
-        self._take(link, Opened(made.index, config.link_id, self._inbox))
+        self._take(link, Opened(made.index, config.link_id, self._inbox, as_node))
 
-    async def _give_up(self, made: _Dialled) -> None:
+    async def _give_up(self, made: Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
         if self._dialled.get(made.endpoint) is made:
             del self._dialled[made.endpoint]
@@ -357,11 +445,6 @@ class DataPlane:
             made.link.close("connecting was given up")
         else:
             await self._release(made)
-
-    def set_route(self, name: Name, connection: int) -> None:
-        """Messages for `name` leave by a dialled connection, for as long as it is not closed for good."""
-        route = Subscription(subscribe=True, source=name, destination=name)
-        self.system.tell(self.route_table, Subscribing(connection, route))
 
     async def disconnect(self, endpoint: str) -> None:
         """Close the connection that was dialled to `endpoint`; what was accepted is written out before.
@@ -385,8 +468,8 @@ class DataPlane:
         return [index for index in self._links if index not in self._dialled_by_index]
 
     def is_edge(self, connection: int) -> bool:
-        """Whether `connection` is one of an application's, not one that we dialled to another node."""
-        return connection not in self._dialled_by_index
+        """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
+        return connection not in self._dialled_by_index and connection not in self._node_links
 
     def spawn_control_agent(
         self,
@@ -423,7 +506,17 @@ class DataPlane:
         if callback in self._observers:
             self._observers.remove(callback)
 
+    def _note_peer(self, state: ConnectionState) -> None:
+        """Who is a peer now, over whichever connection."""
+        if state.state == "joined":
+            self._node_links[state.connection] = state.detail
+        elif self._node_links and state.state in ("lost", "closed", "superseded"):
+            self._node_links.pop(state.connection, None)
+            self._node_link_lost.set()
+            self._node_link_lost = asyncio.Event()
+
     def _state_changed(self, state: ConnectionState) -> None:
+        self._note_peer(state)
         made = self._dialled_by_index.get(state.connection)
         if made is not None:
             made.take(state)
@@ -434,7 +527,7 @@ class DataPlane:
         for callback in list(self._observers):
             callback(state)
 
-    async def _release(self, made: _Dialled) -> None:
+    async def _release(self, made: Dialled) -> None:
         await made.held.aclose()
         self._dialled_by_index.pop(made.index, None)
 
@@ -466,6 +559,8 @@ class DataPlane:
         return {
             "routes": table.figures,
             "connections": connections.figures,
+            "node": self.node_id,
+            "peers": self._peering.figures(),
             "waiting": {
                 "bytes": self._waiting.size,
                 "limit": self._waiting.limit,
@@ -485,6 +580,7 @@ class DataPlane:
             return
         self._closed = True
         deadline = self._clock() + grace
+        self._peering.close()
         try:
             await self._close_connections(grace)
         finally:

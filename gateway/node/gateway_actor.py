@@ -22,11 +22,15 @@ from actors.messages.routing import (
     Status,
     StatusReport,
 )
+from actors.messages.wire import Introduction, Role
 from actors.routing.connection import Connection
 from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
+from gateway.node.peer_policy import PeerPolicy
 from identity.log import logger
+
+_APPLICATION = Introduction(Role.APPLICATION)
 
 
 class _Gathering(NamedTuple):
@@ -51,6 +55,8 @@ class Gateway(LoopActor):
         *,
         high: int,
         patience: float,
+        introduction: Introduction,
+        policy: PeerPolicy,
     ) -> None:
         self._system = system
         self._links = links
@@ -59,6 +65,7 @@ class Gateway(LoopActor):
         self._routes = routes
         self._clock = clock
         self._high, self._patience = high, patience
+        self._introduction, self._policy = introduction, policy
         self._connections: dict[int, ActorAddress] = {}
         self._indices: dict[ActorAddress, int] = {}
         self._observers: dict[int, Any] = {}
@@ -116,6 +123,10 @@ class Gateway(LoopActor):
             return
         observers = (self.myAddress,) if message.observer is None else (self.myAddress, message.observer)
 
+        # Who accepts is a node; who dials is one when it says so.
+        as_node = message.dialled_as is None or message.as_node
+        introduction = self._introduction if as_node else _APPLICATION
+
         def make() -> Connection:
             return Connection(
                 index,
@@ -124,6 +135,8 @@ class Gateway(LoopActor):
                 self._routes,
                 self._clock,
                 dialled_as=message.dialled_as,
+                introduction=introduction,
+                admit=partial(self._policy.refusal, link),
                 observers=observers,
                 high=self._high,
                 patience=self._patience,

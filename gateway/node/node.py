@@ -12,16 +12,15 @@ from actors.routing.shares import Shares
 from gateway.api.version import get_version
 from gateway.config import ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
-from gateway.config.node import NodeConfig
+from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.config.section import Note
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
+from gateway.node.peer_policy import PeerPolicy
 from gateway.security.auth import client_auth, server_auth
 from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
-
-WILDCARD = "*"
 
 
 class Node:
@@ -31,8 +30,12 @@ class Node:
         self._config = config
         limits = config.limits
         shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
+        peers = config.peers
         self.data_plane = DataPlane(
-            control=RouteControl(recovery_time=config.controller.recovery, shares=shares)
+            control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
+            # The usual name is that of many nodes: among peers it would be nobody's.
+            node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
+            peers=PeerPolicy(loopback=peers.loopback, identities=frozenset(peers.identities)),
         )
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
@@ -56,7 +59,11 @@ class Node:
             self._controlled = ControlledNode(self.data_plane, config.controller, said)
             with _within(f"{config.where}.controller"):
                 self.controlled_at = await self._controlled.start()
-        self._dialling = [loop.create_task(self._dial(client)) for client in self._config.clients]
+        clients = config.clients
+        self._dialling = [loop.create_task(self._dial(client)) for client in clients if not client.peer]
+        peers = [client for client in clients if client.peer]
+        if peers:
+            self._dialling.append(loop.create_task(self.data_plane.peer(peers)))
         return addresses
 
     async def _listen(self, server: ServerConfig) -> str:
@@ -80,7 +87,9 @@ class Node:
         endpoint, attempt, complaint = client.endpoint, 0, ""
         while True:
             try:
-                connection = await self.data_plane.connect(client)
+                connection = await self.data_plane.link(
+                    client, announce=client.announce, routes=client.routes
+                )
                 break
             except AlreadyConnected:
                 return
@@ -93,8 +102,6 @@ class Node:
                     logger.warning("dialling {} goes on: {}", endpoint, error)
             await asyncio.sleep(client.backoff.delay(attempt, self.data_plane.surroundings.fraction()))
             attempt += 1
-        for name in client.routes:
-            self.data_plane.set_route(name, connection)
         logger.info("connected to {}", endpoint, conn=connection)
 
 
@@ -145,16 +152,13 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
 def unserved(config: NodeConfig) -> list[Note]:
     """What the configuration asks for and this node does not do: it does not start with it."""
     where, found = config.where, []
-    for index, client in enumerate(config.clients):
-        place = f"{where}.dataplane.clients[{index}]"
-        if client.peer:
-            found.append(Note(f"{place}.peer", "this node does not join peers"))
-        if client.announce:
-            found.append(Note(f"{place}.announce", "this node announces no names"))
-        if any(WILDCARD in name.strings for name in client.routes):
-            found.append(
-                Note(f"{place}.routes", "this node has routes for whole names only: name the application")
+    if config.peers.subjects:
+        found.append(
+            Note(
+                f"{where}.dataplane.peers.subjects",
+                "this node knows peers by loopback and TLS identities only",
             )
+        )
     if config.backbone is not None:
         found.append(Note(f"{where}.backbone", "this node joins no backbone"))
     if config.admin is not None:

@@ -58,7 +58,7 @@ SESSION_MESSAGE_TYPE_GROUP_NACK: SessionMessageType
 SESSION_MESSAGE_TYPE_PING: SessionMessageType
 
 class Message(_message.Message):
-    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata")
+    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -72,13 +72,15 @@ class Message(_message.Message):
     LINK_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_ACK_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
     subscribe: Subscribe
     unsubscribe: Unsubscribe
     publish: Publish
     link: Link
     subscription_ack: SubscriptionAck
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    hops: int
+    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("header", "subscription_id")
@@ -113,14 +115,38 @@ class Link(_message.Message):
     def __init__(self, link_negotiation: _Optional[_Union[LinkNegotiationPayload, _Mapping]] = ...) -> None: ...
 
 class LinkNegotiationPayload(_message.Message):
-    __slots__ = ("link_id", "slim_version", "is_reply")
+    __slots__ = ("link_id", "slim_version", "is_reply", "introduction")
     LINK_ID_FIELD_NUMBER: _ClassVar[int]
     SLIM_VERSION_FIELD_NUMBER: _ClassVar[int]
     IS_REPLY_FIELD_NUMBER: _ClassVar[int]
+    INTRODUCTION_FIELD_NUMBER: _ClassVar[int]
     link_id: str
     slim_version: str
     is_reply: bool
-    def __init__(self, link_id: _Optional[str] = ..., slim_version: _Optional[str] = ..., is_reply: _Optional[bool] = ...) -> None: ...
+    introduction: Introduction
+    def __init__(self, link_id: _Optional[str] = ..., slim_version: _Optional[str] = ..., is_reply: _Optional[bool] = ..., introduction: _Optional[_Union[Introduction, _Mapping]] = ...) -> None: ...
+
+class Introduction(_message.Message):
+    __slots__ = ("role", "node_id", "boot", "token", "refusal")
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[Introduction.Role]
+        APPLICATION: _ClassVar[Introduction.Role]
+        NODE: _ClassVar[Introduction.Role]
+    UNKNOWN: Introduction.Role
+    APPLICATION: Introduction.Role
+    NODE: Introduction.Role
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    role: Introduction.Role
+    node_id: str
+    boot: int
+    token: str
+    refusal: str
+    def __init__(self, role: _Optional[_Union[Introduction.Role, str]] = ..., node_id: _Optional[str] = ..., boot: _Optional[int] = ..., token: _Optional[str] = ..., refusal: _Optional[str] = ...) -> None: ...
 
 class SubscriptionAck(_message.Message):
     __slots__ = ("subscription_id", "success", "error")

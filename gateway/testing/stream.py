@@ -74,6 +74,10 @@ class SimStream:
     def peer(self) -> str:
         return self._peer
 
+    @property
+    def certificate(self) -> bytes:
+        return b""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:

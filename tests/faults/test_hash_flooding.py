@@ -16,6 +16,7 @@ from actors.messages.wire import ALL, ONE, Subscription
 from actors.names import NO_ID, NO_INSTANCE, InstanceId, Name, key_of
 from actors.routing.router import Router
 from actors.routing.table import SubscriptionTable
+from actors.routing.view import Rank
 from actors.system import Address
 from gateway.codec import InboundParser, encode_record
 
@@ -64,7 +65,7 @@ def comparisons(kind: type[CountedKey], count: int) -> int:
     """What subscribing and routing `count` chosen names compares."""
     CountedKey.compared = 0
     table, address = SubscriptionTable(), Address(1)
-    table.attach(1, address, local=False)
+    table.attach(1, address, Rank.EDGE)
     router = Router(2, table.view)
     for hashes in colliding(count):
         table.add(Name.from_wire(kind(key_of(*hashes)), ("a", "b", "c"), NO_INSTANCE), 1, 0)

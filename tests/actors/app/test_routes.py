@@ -4,6 +4,7 @@ from actors.app.routes import Routes
 from actors.messages.wire import ALL, ONE, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.routing.table import SubscriptionTable
+from actors.routing.view import Rank
 
 ME, BOB, ROOM = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "room")
 
@@ -12,7 +13,7 @@ def node(*entries: tuple[Name, int], local: tuple[int, ...] = ()) -> Subscriptio
     """The routes of a node with connections 1 to 8."""
     made = SubscriptionTable()
     for connection in range(1, 9):
-        made.attach(connection, f"actor {connection}", local=connection in local)
+        made.attach(connection, f"actor {connection}", Rank.LOCAL if connection in local else Rank.EDGE)
     for name, connection in entries:
         made.add(name, connection, 0)
     return made

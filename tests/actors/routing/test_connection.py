@@ -39,6 +39,7 @@ from actors.messages.wire import ALL, ONE, Frame, LinkNegotiation, Subscription,
 from actors.names import Name
 from actors.routing.connection import ASKED_BOUND, Connection
 from actors.routing.table import SubscriptionTable
+from actors.routing.view import Rank
 from actors.system import Address, LoopSystem
 
 LINK_ID = "6a8f2c1e-0d3b-4f5a-9c7e-1b2d3e4f5a6b"
@@ -130,7 +131,7 @@ class Stage:
         await self.tell(Start())
         for connection in (ME, LEFT, RIGHT):
             address = self.address if connection == ME else self.inboxes[connection]
-            self.routes.attach(connection, address, local=False)
+            self.routes.attach(connection, address, Rank.EDGE)
         for connection in remote:
             self.routes.add(BOB, connection, 0)
         await self.tell(Attached(ME))

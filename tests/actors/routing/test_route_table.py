@@ -159,7 +159,7 @@ async def test_recovered_routes_reach_everybody_and_are_announced_to_the_peer(st
     stage.now += 29.0
     back = await stage.attach(3)
     await stage.tell(Negotiated(3, LINK_ID, "1.4.0"))
-    assert stage.view.by_name[BOB.key].remote == (3,)
+    assert stage.view.by_name[BOB.key].edges == (3,)
     assert [(sent.destination, sent.subscription_id) for sent in records(back)] == [(ALICE, 0)]
 
 

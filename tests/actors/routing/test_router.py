@@ -6,6 +6,7 @@ from actors.messages.wire import ALL, ONE
 from actors.names import Name
 from actors.routing.router import Router
 from actors.routing.table import SubscriptionTable
+from actors.routing.view import Rank
 
 BOB = Name("org", "ns", "bob")
 ROOM = Name("org", "ns", "room")
@@ -18,7 +19,7 @@ def router(*entries: tuple[Name, int], own: int = 0, local: tuple[int, ...] = ()
 def table(*entries: tuple[Name, int], local: tuple[int, ...] = ()) -> SubscriptionTable:
     made = SubscriptionTable()
     for name, connection in entries:
-        made.attach(connection, f"actor {connection}", local=connection in local)
+        made.attach(connection, f"actor {connection}", Rank.LOCAL if connection in local else Rank.EDGE)
         made.add(name, connection, 0)
     return made
 
@@ -85,7 +86,7 @@ def test_a_change_is_seen_at_once() -> None:
     written = table((ROOM, 1), (ROOM, 2))
     made = Router(2, written.view)
     assert all_of(made, ROOM) == (1,)
-    written.attach(3, "actor 3", local=False)
+    written.attach(3, "actor 3", Rank.EDGE)
     written.add(ROOM, 3, 0)
     assert all_of(made, ROOM) == (1, 3)
     written.detach(1)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.names import NO_ID, Name
 from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
-from actors.routing.view import Targets
+from actors.routing.view import Rank, Targets
 
 BOB = Name("org", "ns", "bob")
 
@@ -14,7 +14,7 @@ BOB = Name("org", "ns", "bob")
 def table(*entries: tuple[Name, int, int], local: tuple[int, ...] = ()) -> SubscriptionTable:
     made = SubscriptionTable()
     for connection in {connection for _, connection, _ in entries}:
-        made.attach(connection, f"actor {connection}", local=connection in local)
+        made.attach(connection, f"actor {connection}", Rank.LOCAL if connection in local else Rank.EDGE)
     for name, connection, subscription in entries:
         made.add(name, connection, subscription)
     return made
@@ -83,7 +83,7 @@ def test_an_unsubscribe_takes_the_entry_a_reconnect_left_behind() -> None:
 
 def test_local_and_remote_stand_apart_and_local_ones_first() -> None:
     targets = table((BOB, 1, 0), (BOB.with_id(5), 2, 0), local=(2,)).view.by_name[BOB.key]
-    assert targets == Targets((2,), (1,), (2, 1))
+    assert targets == Targets((2,), (1,), all=(2, 1))
 
 
 def test_a_connection_that_goes_takes_everything_along() -> None:
@@ -105,11 +105,11 @@ def test_targets_that_were_taken_out_are_not_touched_by_later_changes() -> None:
 def test_changes_are_told_once_and_only_what_remains_of_them() -> None:
     subscribed = table((BOB, 1, 0))
     assert subscribed.changes() == []
-    assert subscribed.record_changes() == [Change(BOB, 1, local=False, present=True)]
+    assert subscribed.record_changes() == [Change(BOB, 1, Rank.EDGE, present=True)]
     subscribed.remove(BOB, 1, 0)
     subscribed.add(BOB, 1, 3)
     subscribed.add(BOB.with_id(2), 1, 0)
-    assert subscribed.changes() == [Change(BOB.with_id(2), 1, local=False, present=True)]
+    assert subscribed.changes() == [Change(BOB.with_id(2), 1, Rank.EDGE, present=True)]
     assert subscribed.changes() == []
 
 
@@ -134,8 +134,8 @@ def test_table_view_and_a_copy_that_follows_the_changes_are_what_a_simple_model_
     subscribed, model = SubscriptionTable(), set()
     copy, told = SubscriptionTable(), subscribed.record_changes()
     for connection in (1, 2, 3):
-        subscribed.attach(connection, f"actor {connection}", local=connection == LOCAL)
-        copy.attach(connection, f"actor {connection}", local=connection == LOCAL)
+        subscribed.attach(connection, f"actor {connection}", Rank.LOCAL if connection == LOCAL else Rank.EDGE)
+        copy.attach(connection, f"actor {connection}", Rank.LOCAL if connection == LOCAL else Rank.EDGE)
     for what, app, id, connection, subscription in history:
         name = Name("o", "n", f"app{app}", id)
         entry = (name, connection, subscription)
@@ -145,7 +145,9 @@ def test_table_view_and_a_copy_that_follows_the_changes_are_what_a_simple_model_
         elif what == "detach":
             gone = {(n, c, s) for n, c, s in model if c == connection}
             assert set(subscribed.detach(connection)) == {(n, s) for n, _, s in gone}
-            subscribed.attach(connection, f"actor {connection}", local=connection == LOCAL)
+            subscribed.attach(
+                connection, f"actor {connection}", Rank.LOCAL if connection == LOCAL else Rank.EDGE
+            )
             model -= gone
         elif what == "remove":
             expected = {entry, (name, connection, 0)} & model
@@ -178,7 +180,7 @@ def agrees(made: SubscriptionTable, model: set[tuple[Name, int, int]]) -> None:
     anyone = {(name.key, connection) for name, connection, _ in model}
     assert {(key, c) for key, targets in view.by_name.items() for c in targets.all} == anyone
     for targets in (*view.by_name.values(), *view.by_instance.values()):
-        assert targets.all == targets.local + targets.remote
+        assert targets.all == targets.local + targets.edges
         assert len(set(targets.all)) == len(targets.all) > 0
         assert set(targets.local) <= {LOCAL}
-        assert LOCAL not in targets.remote
+        assert LOCAL not in targets.edges

@@ -11,6 +11,7 @@ from actors.errors import MessageTooLarge
 from actors.messages.wire import ALL, ONE, Frame, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.routing.table import SubscriptionTable
+from actors.routing.view import Rank
 from actors.session.outbound import DirectOutbound, WayOut
 from gateway.codec import WireCodec
 from identity.errors import AuthError
@@ -26,7 +27,7 @@ class Stage:
         self.table = SubscriptionTable()
         self.addresses = {index: ActorAddress(index) for index in (OURS, LOCAL, FAR, FARTHER)}
         for index, address in self.addresses.items():
-            self.table.attach(index, address, local=index in (OURS, LOCAL))
+            self.table.attach(index, address, Rank.LOCAL if index in (OURS, LOCAL) else Rank.EDGE)
         self.tokens: list[Any] = ["token"]
         way = WayOut(OURS, self.table.view, WireCodec(), self._token, lambda: 0.0, "token")
         self.direct = DirectOutbound(way)

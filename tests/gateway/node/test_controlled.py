@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from actors.messages.controller import Order
-from gateway import Slim
+from gateway import Request, Slim
 from gateway.config.node import NodeConfig
 from gateway.controller.config import ControllerConfig
 from gateway.controller.process import ControllerProcess
@@ -281,7 +281,8 @@ async def test_connections_and_routes_of_a_controller() -> None:
 
         await until(withdrawn)
         listed = (await stub.ListConnections(p.Node(id="slim/b"))).entries
-        assert [one.connection_type for one in listed].count(pb.CONNECTION_TYPE_LOCAL) == 2
+        # An application, and slim/a, which is a node.
+        assert [one.connection_type for one in listed].count(pb.CONNECTION_TYPE_LOCAL) == 1
         # Nobody listens there, and the node says so.
         with socket.socket() as nobody:
             nobody.bind(("127.0.0.1", 0))
@@ -292,6 +293,31 @@ async def test_connections_and_routes_of_a_controller() -> None:
             )
         assert status is grpc.StatusCode.FAILED_PRECONDITION
         assert f"cannot connect to {gone}" in text
+
+
+async def test_applications_of_two_nodes_talk_over_a_link_that_a_controller_draws() -> None:
+    p, c = modules()
+    async with (
+        controller(reconciler={"automatic": False}) as made,
+        node(made.southbound, "slim/a") as a,
+        node(made.southbound, "slim/b") as b,
+        client(made.northbound) as stub,
+        Company() as company,
+    ):
+        await connected(stub, "slim/a", "slim/b")
+        endpoint = f"http://{b.address}"
+        config = json.dumps({"endpoint": endpoint, "tls": PLAIN, "peer": True})
+        drawn = c.Connection(connection_id=endpoint, config_data=config)
+        await stub.CreateConnection(p.CreateConnectionRequest(connection=drawn, node_id="slim/a"))
+        alice = await company.app("org/ns/alice", a.address)
+        bob = await company.app("org/ns/bob", b.address)
+
+        async def answer(request: Request[bytes]) -> bytes:
+            return b"echo: " + request.payload
+
+        await alice.set_route("org/ns/bob")
+        async with bob.serve(answer), alice.session("org/ns/bob", mls=True) as session:
+            assert (await session.request(b"hello")).payload == b"echo: hello"
 
 
 class Tool:
