@@ -210,8 +210,11 @@ class Http2Endpoint:
                 self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, GrpcStatus.RESOURCE_EXHAUSTED)
                 return False
         self._set_ready(stream)
-        if send_buffer.size > UNCOUNTED and self._unsent.over:
-            self._unsent.relieve()
+        unsent = self._unsent
+        if send_buffer.size > UNCOUNTED and (
+            unsent.size > unsent.limit or (unsent.parent is not None and unsent.parent.over)
+        ):
+            unsent.relieve()
         return True
 
     def shed(self, stream: StreamState) -> int:
@@ -339,6 +342,10 @@ class Http2Endpoint:
             if send_buffer.size:
                 self._unsent.progressed(stream)
                 self._set_ready(stream)
+            elif not (stream.above_high_water or stream.finishing or self._unsent.holders):
+                # Nearly always: all of it left, and nobody waits to hear of that.
+                stream.send_buffer = None
+                continue
             self._sent(stream, send_buffer, out)
 
     def _sent(self, stream: StreamState, send_buffer: SendBuffer, out: list[bytes] | list[Buffer]) -> None:

@@ -14,7 +14,7 @@ the second may be waiting in other streams too (`SharedMessage`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from struct import Struct
 
 from actors.routing.budget import ByteBudget
@@ -211,24 +211,27 @@ class SendBuffer:
         # Messages sent, bytes on the budget of those bodies and of this stream alone, and
         # (`size`) bytes that wait, prefixes included.
 
-    def put(self, messages: Iterable[Message]) -> None:
+    def put(self, messages: Sequence[Message]) -> None:
         """Append messages."""
         append = self._parts.append
-        size = 0
-        shared_size = SHARED_SIZE
+        size, prefix, shared_size = 0, _prefix, SHARED_SIZE
         for message in messages:
             length = len(message)
-            size += PREFIX_SIZE + length
-            if length >= shared_size and type(message) is SharedMessage:
-                append(_SharedHead(_prefix(0, length) + message.head))
-                append(message.body)
-                self._share(message.body)
-            else:
-                append(_prefix(0, length))
+            size += length
+            if length < shared_size or type(message) is bytes:
+                append(prefix(0, length))
                 append(message)  # type: ignore[arg-type]
-        self.size += size
+            else:
+                self._put_shared(message)  # type: ignore[arg-type]
+        self.size += size + PREFIX_SIZE * len(messages)
         if self.size > UNCOUNTED:
             self._count()
+
+    def _put_shared(self, message: SharedMessage) -> None:
+        body = message.body
+        self._parts.append(_SharedHead(_prefix(0, len(message)) + message.head))
+        self._parts.append(body)
+        self._share(body)
 
     def clear(self) -> None:
         """Forget everything, and take it off the budget."""
@@ -286,8 +289,12 @@ class SendBuffer:
         """Have on the budget what is this stream's own."""
         own = self.size - self._shared if self.size > self._shared else 0
         if own != self._own:
-            self._budget.add(own - self._own)
-            self._own = own
+            grown, self._own = own - self._own, own
+            # As `ByteBudget.add`, without the call: each batch comes by twice.
+            budget: ByteBudget | None = self._budget
+            while budget is not None:
+                budget.size += grown
+                budget = budget.parent
 
     def cut(self, stream_id: int, allowed: int, max_frame: int, out: list[Buffer]) -> tuple[int, int]:
         """Append DATA frames with up to `allowed` bytes of payload to `out`.
@@ -303,8 +310,10 @@ class SendBuffer:
             out += parts
             parts.clear()
             self.size = 0
-            if self._own or self._bodies:
+            if self._bodies:
                 self._release_all()
+            elif self._own:
+                self._count()
             return total, (waiting + 1) // 2
         left = total = min(allowed, total)
         while left > 0:
