@@ -18,6 +18,7 @@ from gateway.api.life import Life
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import peer_configs
+from gateway.node.sharing import sharing
 from gateway.telemetry import Counts, counter
 from identity.log import logger
 
@@ -57,7 +58,9 @@ class Connecting(ABC):
     async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
         """Dial a node and, if `subscribe`, receive for this application's name there.
 
-        Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
+        Applications of one data plane share a connection: who connects to an endpoint that another one has
+        dialled uses that. Returns the connection's id. Raises ConfigError, AlreadyConnected when this
+        application is connected there already, ConnectionLost.
         """
         config = ClientConfig.read(mapping_of(client_config, "client_config"))
         plane = await self._ready()
@@ -65,12 +68,14 @@ class Connecting(ABC):
             config = dataclasses.replace(config, link_id=plane.surroundings.uuid4())
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
-        await plane.connect(config)
+        await sharing(plane).connect(self, plane, config, lambda: plane.connect(config))
         return await self.join(config.endpoint, subscribe=subscribe)
 
     async def join(self, endpoint: str, *, subscribe: bool = True) -> int:
         """Use a connection that another application of the data plane has made. Returns its id."""
-        connection = self._life.placed().plane.dialled()[endpoint]
+        plane = self._life.placed().plane
+        sharing(plane).join(self, endpoint)
+        connection = plane.dialled()[endpoint]
         self._connections[endpoint] = connection
         if subscribe:
             await self._operate(SubscribeName, self._name, connection)
@@ -94,7 +99,10 @@ class Connecting(ABC):
         await plane.peer(peer_configs(endpoints))
 
     async def disconnect(self, endpoint: str | int) -> None:
-        """Close the connection to `endpoint` (or with that id). Raises NotConnected."""
+        """Leave the connection to `endpoint` (or with that id); its last user closes it.
+
+        Raises NotConnected.
+        """
         if not isinstance(endpoint, str | int):
             raise refused("endpoint", "an endpoint, or a connection's id", endpoint)
         plane = await self._ready()
@@ -103,6 +111,11 @@ class Connecting(ABC):
             if not found:
                 raise NotConnected(f"no connection with id {endpoint}")
             endpoint = found[0]
+        if sharing(plane).leave(self, endpoint):
+            if endpoint not in self._connections:
+                raise NotConnected(f"not connected to {endpoint}")
+            await self._leave(endpoint)
+            return
         self._connections.pop(endpoint, None)
         await plane.disconnect(endpoint)
 
