@@ -30,7 +30,8 @@ async def test_applications_of_a_process_use_one_connection_until_the_last_leave
     config = {"endpoint": endpoint, "tls": PLAIN}
     async with Slim(name("alice"), *identity("alice")) as alice, Slim(name("bob"), *identity("bob")) as bob:
         first, second = await asyncio.gather(alice.connect(config), bob.connect(config))
-        assert first == second and len(plane.accepted) == 1
+        assert first == second
+        assert len(plane.accepted) == 1
         with pytest.raises(AlreadyConnected):
             await alice.connect(config)
         await alice.disconnect(endpoint)
