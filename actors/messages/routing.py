@@ -56,6 +56,11 @@ class LinkRestored(NamedTuple):
 
 
 @record
+class LinkMoved(NamedTuple):
+    """Dialled link to its Connection: another stream stands in the place of one that will end."""
+
+
+@record
 class Forward(NamedTuple):
     """Connection or App to a Connection or App: put these out, in order.
 

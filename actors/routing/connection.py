@@ -33,6 +33,7 @@ from actors.messages.routing import (
     LinkClosed,
     LinkDrained,
     LinkLost,
+    LinkMoved,
     LinkRestored,
     Negotiated,
     NodeLinkLost,
@@ -184,6 +185,12 @@ class Connection(LoopActor):
         self.send(self._route_table, Reattach(self._index))
         self._observe("restored")
 
+    @handles(LinkMoved)
+    def _on_moved(self, _: LinkMoved, __: ActorAddress) -> None:
+        self._open()
+        self.send(self._route_table, Reattach(self._index))
+        self._observe("moved", self._link.peer)
+
     @handles(Close)
     def _on_close(self, message: Close, _: ActorAddress) -> None:
         self._end_node_link(message.cause)
@@ -271,7 +278,9 @@ class Connection(LoopActor):
                 self._route_inward(by_hand=True)
             node = node._replace(token="")
         self.send(self._route_table, Negotiated(self._index, record.link_id, record.slim_version, node))
-        self._observe("negotiated", record.slim_version)
+        role = self._negotiator.peer_role
+        said = record.slim_version if role is Role.UNKNOWN else f"{record.slim_version} {role.name.lower()}"
+        self._observe("negotiated", said)
 
     # Other nodes (`backbone.md`)
 

@@ -7,6 +7,7 @@ A link tells its Connection actor, by messages of `actors/messages/routing.py`:
     LinkDrained       the backlog fell below a quarter of the high-water mark, after it had been above it
     LinkLost          (dialled links) the stream broke; the link keeps dialling
     LinkRestored      (dialled links) a new stream is up
+    LinkMoved         (dialled links) the other end takes its leave, and another stream is up before that
     LinkClosed        it is over
 """
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from actors.errors import ConnectionLost, NotConnected
@@ -13,7 +15,7 @@ from actors.messages.routing import ConnectionState
 from actors.messages.session import RemoveRoute, SetRoute, SubscribeName, UnsubscribeName
 from actors.names import Name
 from gateway.api.accepting import Arrivals
-from gateway.api.arguments import instance_of, mapping_of, name_of, number_of, refused
+from gateway.api.arguments import endpoints_of, grace_of, instance_of, mapping_of, name_of, number_of, refused
 from gateway.api.life import Life
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
@@ -24,6 +26,13 @@ from identity.log import logger
 
 _STATES = 1024
 """Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way, counted."""
+
+
+WAIT = 60.0
+"""Seconds for which the connection that an application is made with is tried."""
+
+Endpoints = str | Mapping[str, Any] | Sequence[str]
+"""Where to connect: a client configuration, an endpoint, or several of the same service."""
 
 
 class StateCounts(Counts, part="app"):
@@ -45,6 +54,21 @@ class Connecting(ABC):
         self._connections: dict[str, int] = {}
         self._kept_routes: list[Name] = []
 
+        self._dialled_at: str | None = None
+        """The endpoint of the connection that entering makes, once it is there."""
+
+    async def _connect_first(self, config: Mapping[str, Any], wait: float) -> None:
+        """The connection that the application was made with."""
+        await self.connect(config, wait=wait)
+        self._dialled_at = config["endpoint"]
+
+    async def _disconnect_first(self, plane: DataPlane) -> None:
+        """It goes with the application, unless others use it."""
+        endpoint, self._dialled_at = self._dialled_at, None
+        if endpoint is not None and not sharing(plane).leave(self, endpoint):
+            with contextlib.suppress(NotConnected):
+                await plane.disconnect(endpoint)
+
     @abstractmethod
     async def _ready(self) -> DataPlane:
         """The data plane, with identity initialized."""
@@ -55,20 +79,25 @@ class Connecting(ABC):
 
     # Connections
 
-    async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
+    async def connect(
+        self, client_config: Endpoints, *, subscribe: bool = True, wait: timedelta | float = 0.0
+    ) -> int:
         """Dial a node and, if `subscribe`, receive for this application's name there.
 
         Applications of one data plane share a connection: who connects to an endpoint that another one has
-        dialled uses that. Returns the connection's id. Raises ConfigError, AlreadyConnected when this
-        application is connected there already, ConnectionLost.
+        dialled uses that. `client_config` may be a bare endpoint, such as http://127.0.0.1:46357, or several
+        of the same service: one is used at a time, the next when it is gone. For up to `wait` seconds it is
+        tried again; the log says meanwhile what is waited for. Returns the connection's id. Raises
+        ConfigError, AlreadyConnected when this application is connected there already, ConnectionLost.
         """
-        config = ClientConfig.read(mapping_of(client_config, "client_config"))
+        given = endpoints_of(client_config, "client_config")
+        config, patience = ClientConfig.read(given), grace_of(wait, "wait")
         plane = await self._ready()
-        if not client_config.get("link_id"):
+        if not given.get("link_id"):
             config = dataclasses.replace(config, link_id=plane.surroundings.uuid4())
         plane.unobserve(self._connection_changed)
         plane.observe(self._connection_changed)
-        await sharing(plane).connect(self, plane, config, lambda: plane.connect(config))
+        await sharing(plane).connect(self, plane, config, lambda: _dial(plane, config, patience))
         return await self.join(config.endpoint, subscribe=subscribe)
 
     async def join(self, endpoint: str, *, subscribe: bool = True) -> int:
@@ -228,3 +257,26 @@ class Connecting(ABC):
             return None
         dialled = list(place.plane.dialled().values())
         return dialled[-1] if dialled else None
+
+
+async def _dial(plane: DataPlane, config: ClientConfig, wait: float) -> None:
+    """Connect, for up to `wait` seconds again and again, and say what is waited for."""
+    clock = plane.surroundings.clock
+    until, attempt, told = clock() + wait, 0, ""
+    while True:
+        try:
+            await plane.connect(config)
+        except ConnectionLost as error:
+            left = until - clock()
+            if left <= 0:
+                raise
+            if str(error) != told:
+                told = str(error)
+                logger.warning("waiting up to {:.0f} s for a node: {}", left, told)
+        else:
+            if attempt:
+                logger.info("connected to {}", config.endpoint)
+            return
+        pause = config.backoff.delay(attempt, plane.surroundings.fraction())
+        await asyncio.sleep(min(pause, left))
+        attempt += 1

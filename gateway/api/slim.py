@@ -28,6 +28,7 @@ from actors.system import Address
 from gateway.api import observing
 from gateway.api.accepting import Arrivals
 from gateway.api.arguments import (
+    endpoints_of,
     grace_of,
     instance_of,
     name_of,
@@ -36,7 +37,7 @@ from gateway.api.arguments import (
     settings_of,
 )
 from gateway.api.completion import CompletionHandle
-from gateway.api.connecting import Connecting
+from gateway.api.connecting import WAIT, Connecting, Endpoints
 from gateway.api.life import AppState, Life
 from gateway.api.opening import Opening
 from gateway.api.payloads import BYTES, PayloadCodec
@@ -65,10 +66,14 @@ class Slim(Connecting):
     other with no server and no `connect`. `local_service=True` gives this one its own. `data_plane` puts it
     into a given one, `settings` changes bounds and times (`AppSettings`).
 
-        async with Slim(name, provider, verifier) as app:
-            await app.connect({"endpoint": "http://127.0.0.1:46357", "tls": {"insecure": True}})
+        async with Slim(name, provider, verifier, connect="http://127.0.0.1:46357") as app:
             async with app.session(peer) as session:
                 await session.publish(b"hello")
+
+    `connect` is dialled when the application is entered: a client configuration, an endpoint, or several of
+    the same service, of which one is used at a time. For up to `wait` seconds (60) it is tried again.
+    Sessions survive `outage` seconds (30) without a sign of life of the peer; of two of ours the longer one
+    counts.
 
     It is made inside a running loop, or starts in the first one it is used in. A provider whose id comes with
     its first token (Spire, cloud) is asked for it here, which blocks; `await Slim.new(...)` does not. Raises
@@ -88,6 +93,9 @@ class Slim(Connecting):
         *,
         data_plane: DataPlane | None = None,
         settings: AppSettings | None = None,
+        connect: Endpoints | None = None,
+        wait: timedelta | float = WAIT,
+        outage: timedelta | float | None = None,
     ) -> None:
         for role, value, kind in (("provider", provider, Provider), ("verifier", verifier, Verifier)):
             if not isinstance(value, kind):
@@ -96,7 +104,9 @@ class Slim(Connecting):
                 )
         if data_plane is not None:
             instance_of(data_plane, DataPlane, "data_plane")
-        self._settings = settings_of(settings, "settings")
+        self._settings = settings_of(settings, "settings", outage)
+        self._first = None if connect is None else endpoints_of(connect, "connect")
+        self._wait = grace_of(wait, "wait")
         self._name = name_of(name, "name").with_id(instance_id(identity_id(provider)))
         self._life = Life(
             self,
@@ -121,13 +131,18 @@ class Slim(Connecting):
 
     @classmethod
     async def new(
-        cls, name: Name | str, provider: Provider, verifier: Verifier, local_service: bool = False
+        cls,
+        name: Name | str,
+        provider: Provider,
+        verifier: Verifier,
+        local_service: bool = False,
+        **options: Any,
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
         identities = current().identities
         await identities.acquire(provider, verifier)
         try:
-            made = cls(name, provider, verifier, local_service)
+            made = cls(name, provider, verifier, local_service, **options)
             await made._ready()
         finally:
             await identities.release(provider, verifier)
@@ -397,6 +412,7 @@ class Slim(Connecting):
             except (TimeoutError, SessionClosed):
                 logger.warning("application cut off", name=str(self._name), cause="it did not close in time")
         plane.system.close_inbox(place.inbox)
+        await self._disconnect_first(plane)
         if self._life.alone:
             await plane.close(limit)
         await self._life.release()
@@ -404,6 +420,8 @@ class Slim(Connecting):
     async def __aenter__(self) -> Self:
         try:
             await self._ready()
+            if self._first is not None:
+                await self._connect_first(self._first, self._wait)
         except BaseException:
             # Who does not enter does not leave either: nothing of this application may stay behind.
             await self.close(0.0)

@@ -57,6 +57,8 @@ class GrpcStream:
         self._gate.set()
         self._handler: StreamHandler | None = None
         self._on_ended: Callable[[], None] | None = None
+        self._on_going_away: Callable[[], None] | None = None
+        self._going_away = False
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._lost: str | None = None
@@ -88,6 +90,18 @@ class GrpcStream:
             return
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._reading()), loop.create_task(self._writing())]
+
+    def when_going_away(self, callback: Callable[[], None]) -> None:
+        self._on_going_away = callback
+        if self._going_away:
+            self.going_away()
+
+    def going_away(self) -> None:
+        """The other side has said so."""
+        self._going_away = True
+        callback, self._on_going_away = self._on_going_away, None
+        if callback is not None and not self._closing:
+            callback()
 
     def send(self, messages: Sequence[Message]) -> None:
         if not self._closing:
@@ -286,7 +300,7 @@ class GrpcServer:
         except RuntimeError as exc:
             raise OSError(f"cannot listen on {where}: address in use or not ours") from exc
         await self._server.start()
-        return where if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
+        return f"unix://{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more; streams that are still open after `grace` seconds are cut."""
@@ -402,8 +416,17 @@ class GrpcDialler:
 
     @staticmethod
     async def _end(stream: GrpcStream, channel: Any) -> None:
-        await stream.ended.wait()
-        await channel.close()
+        """Close the channel with its stream; one that takes no new calls has been told GOAWAY."""
+        ready, ended = grpc.ChannelConnectivity.READY, asyncio.ensure_future(stream.ended.wait())
+        leaving = asyncio.ensure_future(channel.wait_for_state_change(ready))
+        try:
+            await asyncio.wait((ended, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                stream.going_away()
+            await ended
+        finally:
+            leaving.cancel()
+            await channel.close()
 
 
 async def _refused(call: Any) -> bool:

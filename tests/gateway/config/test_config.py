@@ -105,7 +105,7 @@ def test_passwords_are_not_shown() -> None:
         ({"tls": {"insecur": True}}, 'unknown key "tls.insecur"; did you mean "insecure"?'),
         ({"keepalive": {"http2_keep_alive": 1}}, 'unknown key "keepalive.http2_keep_alive"; did you mean'),
         ({"backoff": {"interval": 1, "base": 3}}, 'unknown key "backoff.base"'),
-        ({"zzz": 1}, 'unknown key "zzz"; known: announce, auth, backoff'),
+        ({"zzz": 1}, 'unknown key "zzz"; known: alternatives, announce, auth, backoff'),
         ({"endpoint": None}, "endpoint: required, such as http://127.0.0.1:46357"),
         ({"endpoint": 5}, "endpoint: expected str, got int"),
         ({"endpoint": "ftp://host:1"}, "endpoint: expected http(s)://HOST:PORT or unix:///PATH"),
