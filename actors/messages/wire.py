@@ -103,6 +103,8 @@ class JoinRequest(NamedTuple):
     mls: bool = False
     timer_settings: TimerSettings | None = None
     channel: Name | None = None
+    outage: int = 0
+    """Seconds without a sign of life that the session is to survive; 0: it is not said. Ours only."""
 
 
 @record
@@ -110,6 +112,8 @@ class JoinReply(NamedTuple):
     """I do. `key_package` is there when the session uses MLS."""
 
     key_package: bytes | None = None
+    outage: int = 0
+    """As in JoinRequest."""
 
 
 @record

@@ -151,7 +151,8 @@ def settings_of(
     for field, default in AppSettings._field_defaults.items():
         number = getattr(settings, field)
         kinds = (int,) if isinstance(default, int) else (int, float)
-        if not isinstance(number, kinds) or isinstance(number, bool) or not 0 < number < math.inf:
+        inside = number == default or (isinstance(number, kinds) and 0 < number < math.inf)
+        if not inside or isinstance(number, bool):
             wanted = "a number from 1 on" if isinstance(default, int) else "seconds above 0"
             raise ConfigError(f"{argument}.{field}: expected {wanted}", field=f"{argument}.{field}")
     made: AppSettings = settings

@@ -27,7 +27,7 @@ _ONE_CALL = "a connection is one call here, which is never held back"
 
 KEEPALIVE = Table(
     "keepalive of a link",
-    Key("http2_keepalive", "time between pings", Kind.SECONDS, 60.0, shown="60s"),
+    Key("http2_keepalive", "time between pings in silence; 0: none", Kind.SECONDS, 20.0, shown="20s"),
     Key("timeout", "how long an answer may take", Kind.SECONDS, 10.0, shown="10s"),
     Key(
         "keep_alive_while_idle", "ping while there is no stream too", Kind.SWITCH, False,
@@ -37,10 +37,9 @@ KEEPALIVE = Table(
 )  # fmt: skip
 
 
-def _keepalive(section: Section | None) -> Keepalive | None:
-    if section is None:
-        return None
-    values = KEEPALIVE.read(section)
+def _keepalive(section: Section | None) -> Keepalive:
+    """A network that dies without a word is noticed: by default within half a minute."""
+    values = KEEPALIVE.read(section or Section({}, "keepalive"))
     return Keepalive(
         ping=values["http2_keepalive"],
         timeout=values["timeout"],
@@ -61,7 +60,7 @@ CLIENT = Table(
     Key("origin", "the authority of requests, in place of the endpoint's"),
     Key("server_name", "the name that the certificate is checked for, in place of the endpoint's host"),
     Key("headers", "further headers of requests", Kind.MAP, shown="none"),
-    Key("keepalive", "pings; absent: none", Kind.SECTION, inner=KEEPALIVE, reader=_keepalive),
+    Key("keepalive", "pings, which show a dead network", Kind.SECTION, inner=KEEPALIVE, reader=_keepalive),
     Key("connect_timeout", "how long a dial may take; with neither timeout, 20 s", Kind.SECONDS, 0.0,
         aliases=("connection_timeout",), shown="0s"),
     Key("request_timeout", "added to connect_timeout", Kind.SECONDS, 0.0, shown="0s"),
@@ -94,7 +93,7 @@ class ClientConfig:
     origin: str | None = None
     server_name: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    keepalive: Keepalive | None = None
+    keepalive: Keepalive = field(default_factory=lambda: _keepalive(None))
     connect_timeout: float = 0.0
     request_timeout: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)

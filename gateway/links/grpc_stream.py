@@ -380,12 +380,11 @@ class GrpcDialler:
             options.append(("grpc.default_authority", config.origin))
         if config.server_name:
             options.append(("grpc.ssl_target_name_override", config.server_name))
-        if config.keepalive is not None:
-            options += [
-                ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
-                ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
-                ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
-            ]
+        options += [
+            ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
+            ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
+            ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
+        ]
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(where, options)
         else:

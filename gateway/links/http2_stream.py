@@ -221,8 +221,8 @@ class FastDialler:
             low_water=high_water // 4,
             max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             max_connection_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
-            keepalive_interval=(keepalive.ping or None) if keepalive else None,
-            keepalive_timeout=keepalive.timeout if keepalive else 20.0,
+            keepalive_interval=keepalive.ping or None,
+            keepalive_timeout=keepalive.timeout,
         )
 
     async def dial(self) -> Stream:
@@ -235,8 +235,7 @@ class FastDialler:
         except (Http2Error, OSError) as exc:
             cause = exc.reason if isinstance(exc, http2.ConnectFailed) else str(exc)
             raise CannotConnect(self._config.endpoint, cause) from exc
-        if self._config.keepalive is not None:
-            _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
+        _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
         return Http2Stream(stream, self._config.endpoint)
 
     async def _dial(self) -> http2.ClientStream:

@@ -279,20 +279,24 @@ class DiscoveryReplyPayload(_message.Message):
     def __init__(self) -> None: ...
 
 class JoinRequestPayload(_message.Message):
-    __slots__ = ("enable_mls", "timer_settings", "channel")
+    __slots__ = ("enable_mls", "timer_settings", "channel", "outage")
     ENABLE_MLS_FIELD_NUMBER: _ClassVar[int]
     TIMER_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
     enable_mls: bool
     timer_settings: TimerSettings
     channel: Name
-    def __init__(self, enable_mls: _Optional[bool] = ..., timer_settings: _Optional[_Union[TimerSettings, _Mapping]] = ..., channel: _Optional[_Union[Name, _Mapping]] = ...) -> None: ...
+    outage: int
+    def __init__(self, enable_mls: _Optional[bool] = ..., timer_settings: _Optional[_Union[TimerSettings, _Mapping]] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., outage: _Optional[int] = ...) -> None: ...
 
 class JoinReplyPayload(_message.Message):
-    __slots__ = ("key_package",)
+    __slots__ = ("key_package", "outage")
     KEY_PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
     key_package: bytes
-    def __init__(self, key_package: _Optional[bytes] = ...) -> None: ...
+    outage: int
+    def __init__(self, key_package: _Optional[bytes] = ..., outage: _Optional[int] = ...) -> None: ...
 
 class LeaveRequestPayload(_message.Message):
     __slots__ = ("destination",)

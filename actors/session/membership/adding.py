@@ -8,6 +8,8 @@ GROUP_ADD is skipped when there is nobody to tell.
 
 from __future__ import annotations
 
+import math
+
 from actors.errors import ParticipantExists
 from actors.messages.session import Bound
 from actors.messages.wire import (
@@ -114,7 +116,12 @@ class Adding:
         request = conversation.message(
             MessageType.JOIN_REQUEST,
             member.name,
-            JoinRequest(encrypted, timers, conversation.destination if conversation.group else None),
+            JoinRequest(
+                encrypted,
+                timers,
+                conversation.destination if conversation.group else None,
+                math.ceil(conversation.settings.outage),
+            ),
             metadata=config.metadata,
             connection=member.connection,
         )
@@ -124,7 +131,8 @@ class Adding:
     def joined(self, task: AddTask, member: Located, reply: SessionMessage, turn: Turn) -> None:
         """`member` agreed to join; with MLS it sent its key package."""
         content, encryption = reply.content, self._conversation.encryption
-        self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity))
+        outage = content.outage if isinstance(content, JoinReply) else 0
+        self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity), outage)
         key_package = content.key_package if isinstance(content, JoinReply) else None
         if encryption is None:
             self._welcome(task, member, None, None, turn)
