@@ -322,5 +322,33 @@ class SubscriptionAck(NamedTuple):
     error: str = ""
 
 
-Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck
+class HintReason(IntEnum):
+    """Why somebody is not reached."""
+
+    NOBODY = 1
+    SECRET = 2
+    KEY = 3
+    AUDIENCE = 4
+    ISSUER = 5
+    SUBJECT = 6
+    TIME = 7
+    KIND = 8
+    TOKEN = 9
+    MLS_WANTED = 10
+    NO_MLS = 11
+
+
+@record
+class Hint(NamedTuple):
+    """Why the application `destination` does not reach `about`: from who knows it, and proving nothing.
+
+    Ours: it goes only over links whose other end introduced itself as one of ours.
+    """
+
+    reason: HintReason
+    about: Name
+    destination: Name
+
+
+Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck | Hint
 """What a connection receives from its link."""

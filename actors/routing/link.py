@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.names import Name
 
 
 class Link(Protocol):
@@ -43,7 +44,7 @@ class Link(Protocol):
         While the stream of a dialled link is down they are dropped and counted.
         """
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
         """Write records of the protocol itself, in order with frames."""
 
     def pause(self) -> None:
@@ -58,6 +59,9 @@ class Link(Protocol):
 
     def close(self, cause: str) -> None:
         """End the stream once what was accepted is written, or its time is over. LinkClosed follows."""
+
+    def asked(self, frame: Frame) -> tuple[Name, Name] | None:
+        """Who asks whether somebody is there, and who that is; None for a frame that does not ask."""
 
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

@@ -10,10 +10,19 @@ from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
 from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkMoved, LinkRestored
-from actors.messages.wire import Frame, Inbound, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import (
+    Frame,
+    Hint,
+    Inbound,
+    LinkNegotiation,
+    MessageType,
+    Subscription,
+    SubscriptionAck,
+)
+from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, encode_record, frame_bytes, frame_pieces
+from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Forewarned, Stream, StreamStatus
@@ -26,6 +35,8 @@ CLOSE_TIME = 5.0
 
 MOVED_TIME = 1.0
 """Seconds for which a stream that was left for another one is still read: what is on its way comes by it."""
+
+_CODEC = WireCodec()
 
 Notify = Callable[[Any], object]
 
@@ -122,7 +133,7 @@ class AcceptedLink:
         self._write(stream, data, size)
         return refused
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
         if self._stream is None:
             self.counts.lost_while_down += len(records)
             return
@@ -155,6 +166,14 @@ class AcceptedLink:
         self.close(cause)
         if self._stream is not None:
             self._stream.abort(cause)
+
+    def asked(self, frame: Frame) -> tuple[Name, Name] | None:
+        try:
+            message = _CODEC.decode(frame)
+        except ProtocolError:
+            return None
+        asks = message.kind is MessageType.DISCOVERY_REQUEST
+        return (message.source, message.destination) if asks else None
 
     def figures(self) -> dict[str, int]:
         return {**self.counts.figures(), "ignored": self._parser.ignored}

@@ -70,6 +70,7 @@ class Adding:
     def discovered(self, task: AddTask, reply: SessionMessage, turn: Turn) -> None:
         """`reply` tells who it is: bind the way there, and the channel before the first."""
         member = Located(reply.source, reply.connection)
+        self._conversation.senders.hints.forget(reply.source)
         if reply.connection is not None:
             turn.bind(reply.source, reply.connection)
             if not self._channel_bound:
