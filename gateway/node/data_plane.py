@@ -49,8 +49,10 @@ from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
+from gateway.node import forks
 from gateway.node.dialled import Dialled
 from gateway.node.gateway_actor import Gateway
+from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
@@ -106,6 +108,10 @@ class DataPlane:
         self.surroundings = around = surroundings or current()
         self._loop = around.running_loop()
         self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
+        forks.watch(self.system)
+        self._watch = loop_watch(self._loop) if around.loop is None else None
+        if self._watch is not None:
+            self._watch.use()
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
@@ -581,6 +587,8 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.leave()
         deadline = self._clock() + grace
         self._peering.close()
         try:
