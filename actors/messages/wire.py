@@ -58,6 +58,8 @@ REPORT_FAILURE = "CALLBOARD_REPORT_FAILURE"
 """On a controller's order, ours: whoever gave it understands ORDER_FAILED (`session.md` 6.6)."""
 ORDER_FAILED = "CALLBOARD_ORDER_FAILED"
 """On the GROUP_ACK of such an order: it was not carried out, and why."""
+ACKNOWLEDGES = "CALLBOARD_ACKNOWLEDGES"
+"""On an RTX_REQUEST, ours: it acknowledges nothing. On an RTX_REPLY: acknowledge this (`session.md` 7.4)."""
 
 
 @record

@@ -104,9 +104,9 @@ class DataPath:
             self._transmit(self._kept.popleft(), turn)
 
     def expel(self, member: Name, turn: Turn) -> None:
-        """`member` is gone, and nothing is awaited of it."""
-        self.sender.forget(member, turn)
-        self.receiver.expel(member)
+        """`member` is gone: what came of it is delivered, and nothing is sent to it any more."""
+        self.sender.forget(member)
+        self.receiver.expel(member, turn)
         if self._encryption is not None:
             self._encryption.left(member)
 
@@ -144,7 +144,8 @@ class DataPath:
             turn.failed.clear()
 
     def abandon(self, error: SlimError, turn: Turn) -> None:
-        """The session is over: all that is under way or kept fails."""
+        """The session is over: what came is delivered, all that is under way or kept fails."""
+        self.receiver.finish(turn)
         self.sender.abandon(error, turn)
         while self._kept:
             item = self._kept.popleft()

@@ -3,6 +3,9 @@
     publish ──► pending (until everybody acknowledged or retries are over) ──► completed, and forgotten
                    └─► kept, if somebody asked for it or never acknowledged it: it may be asked for again
 
+Who goes while a message is pending may have acknowledged it before; that is waited for until the message is
+due. What it has not acknowledged by then has failed, for it.
+
 What is kept is bounded: the last KEPT messages, and KEPT_BYTES of payload.
 
 There is one deadline for the whole window: the earliest of its messages when it was last looked at. An
@@ -17,6 +20,7 @@ from collections.abc import Callable
 from actors.errors import MessageTooLarge, MessageUndelivered
 from actors.messages.session import Outgoing
 from actors.messages.wire import (
+    ACKNOWLEDGES,
     ALL,
     ONE,
     PUBLISH_TO,
@@ -45,7 +49,7 @@ _MSG = MessageType.MSG
 class _Unacknowledged(Attempt):
     """A message that somebody has not acknowledged yet."""
 
-    __slots__ = ("asked", "cause", "handle", "message", "missing")
+    __slots__ = ("asked", "cause", "gone", "handle", "message", "missing")
 
     def __init__(
         self,
@@ -63,7 +67,9 @@ class _Unacknowledged(Attempt):
         self.missing = missing
         self.handle = handle
         self.asked = False
-        """Whether somebody asked for it: what it was sent then is not acknowledged."""
+        """Whether somebody asked for it that does not acknowledge what it is sent then."""
+        self.gone: tuple[Name, ...] = ()
+        """Of those who are missing, who is no member any more."""
         self.cause: SlimError | None = None
         """Why the last attempt could not leave, if it could not."""
 
@@ -176,19 +182,21 @@ class DataSender:
                 self._leave(pending.handle, turn)
 
     def retransmit(self, request: SessionMessage, turn: Turn) -> None:
-        """Answer an RTX_REQUEST, which counts as an acknowledgement too."""
+        """Answer an RTX_REQUEST, which counts for an acknowledgement unless it says that one will follow."""
         id = request.message_id
         pending = self._pending.get(id)
-        if pending is not None:
-            pending.asked = True
         found = pending.message if pending is not None else self._kept.get(id)
-        self.acknowledged(request.source, id, turn)
+        acknowledges = bool(request.metadata and ACKNOWLEDGES in request.metadata)
+        if pending is not None and not acknowledges:
+            pending.asked = True
+            self.acknowledged(request.source, id, turn)
         if found is not None:
-            turn.send(
-                found._replace(
-                    destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
-                )
+            reply = found._replace(
+                destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
             )
+            if acknowledges:
+                reply = reply._replace(metadata={**(found.metadata or {}), ACKNOWLEDGES: TRUE})
+            turn.send(reply)
             return
         turn.send(
             SessionMessage(
@@ -211,12 +219,17 @@ class DataSender:
         again, failed, self._deadline = review(self._pending.values(), turn.now)
         for pending in again:
             pending.cause = None
-            for name in sorted(pending.missing, key=str):
+            awaited = pending.missing.difference(pending.gone)
+            for name in sorted(awaited, key=str):
                 turn.send(pending.message._replace(destination=name))
+            if not awaited:
+                self._had_by_all_who_stayed(pending, turn)
         for pending in failed:
-            id = pending.message.message_id
-            missing = tuple(sorted(str(name) for name in pending.missing))
-            self._give_up(id, pending.cause or MessageUndelivered(id, missing), turn)
+            if pending.missing.issubset(pending.gone):
+                self._had_by_all_who_stayed(pending, turn)
+            else:
+                error = pending.cause or _undelivered(pending)
+                self._give_up(pending.message.message_id, error, turn)
 
     def unroutable(self, message: SessionMessage, error: SlimError, turn: Turn) -> None:
         """The node had no way for a message: nobody is going to acknowledge it (`dataplane.md` 9).
@@ -233,11 +246,12 @@ class DataSender:
         elif pending.message.destination == message.destination:
             self._give_up(message.message_id, error, turn)
 
-    def forget(self, name: Name, turn: Turn) -> None:
-        """A member is gone: nothing is expected of it any more."""
+    def forget(self, name: Name) -> None:
+        """A member is gone: nothing is sent to it any more."""
         self.endpoints.discard(name)
-        for id in [id for id, pending in self._pending.items() if name in pending.missing]:
-            self.acknowledged(name, id, turn)
+        for pending in self._pending.values():
+            if name in pending.missing and name not in pending.gone:
+                pending.gone = (*pending.gone, name)
 
     def abandon(self, error: SlimError, turn: Turn) -> None:
         """Everything pending fails."""
@@ -253,6 +267,15 @@ class DataSender:
         turn.freed += 1
         if handle is not None:
             turn.done.append(handle)
+
+    def _had_by_all_who_stayed(self, pending: _Unacknowledged, turn: Turn) -> None:
+        """Its handle says who went without it; the members that are gone are an event already."""
+        del self._pending[pending.message.message_id]
+        if pending.asked:
+            self._keep(pending.message)
+        turn.freed += 1
+        if pending.handle is not None:
+            turn.answer(pending.handle, _undelivered(pending))
 
     def _give_up(self, id: int, error: SlimError, turn: Turn) -> None:
         pending = self._pending.pop(id)
@@ -278,6 +301,13 @@ class DataSender:
             id = DIRECT_FIRST + self._draw(DIRECT_LAST - DIRECT_FIRST + 1)
             if id not in self._pending:
                 return id
+
+
+def _undelivered(pending: _Unacknowledged) -> MessageUndelivered:
+    """Who has not acknowledged it, in the order of their names."""
+    missing, gone = (tuple(sorted(map(str, names))) for names in (pending.missing, pending.gone))
+    left = tuple(name for name in gone if name in missing)
+    return MessageUndelivered(pending.message.message_id, missing, left)
 
 
 def _size(message: SessionMessage) -> int:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from actors.errors import NoRoute, ParticipantNotFound, QueueFull, SessionClosed
+from actors.errors import MessageUndelivered, NoRoute, ParticipantNotFound, QueueFull, SessionClosed
 from actors.messages.session import AppSettings, Completed, Delivered, Failure, Outgoing, SessionConfig
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
@@ -136,8 +136,13 @@ def test_new_timers_change_both_directions() -> None:
     assert talk.data.next_deadline() == 3.0
 
 
-def test_who_is_gone_is_awaited_no_more() -> None:
+def test_who_is_gone_is_awaited_until_the_message_is_due_and_then_named() -> None:
     talk = Talk()
     talk.publish(4)
     talk.data.expel(BOB, talk.turn)
-    assert talk.outcome() == Completed(7, (4,), (), 1)
+    talk.data.expire(talk.turn.at(60.0))
+    outcome = talk.outcome()
+    (failure,) = outcome.failed
+    assert (outcome.done, outcome.credit, failure.handle) == ((), 1, 4)
+    assert isinstance(failure.error, MessageUndelivered)
+    assert failure.error.gone == (str(BOB),)

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from actors.errors import MessageLost
-from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import (
+    ACKNOWLEDGES,
+    PUBLISH_TO,
+    TRUE,
+    MessageType,
+    Payload,
+    SessionKind,
+    SessionMessage,
+)
 from actors.names import Name
 from actors.session.bounds import WIDEST_GAP
 from actors.session.receiver import (
@@ -179,9 +187,54 @@ def test_strangers_are_not_answered() -> None:
     assert (ear.out, ear.heard, ear.receiver.dropped) == ([], [], 1)
 
 
+def test_who_goes_leaves_what_it_said_behind_a_hole() -> None:
+    ear = Ear().hear(1, 3, 6)
+    ear.receiver.expel(BOB, ear.turn)
+    assert ear.heard == [1, "MessageLost", 3, "MessageLost", "MessageLost", 6]
+    ear.expire(1.0)
+    assert ear.sent(RTX) == [2, 4, 5]
+
+
+def test_the_end_delivers_what_is_acknowledged_though_there_is_no_room() -> None:
+    ear = Ear(space=1).hear(1, 2, 5)
+    assert (ear.heard, ear.sent(ACK)) == ([1], [1, 5])
+    ear.receiver.finish(ear.turn)
+    assert ear.heard == [1, 2, "MessageLost", "MessageLost", 5]
+    assert ear.receiver.held == 0
+    assert ear.hear(6).heard[-1] == 5
+
+
+def test_a_reply_is_acknowledged_when_its_sender_expects_it_and_the_sign_is_not_delivered() -> None:
+    ear = Ear().hear(1, 4)
+    assert [m.metadata for m in ear.out if m.kind is RTX] == [{ACKNOWLEDGES: TRUE}] * 2
+    ear.hear(2, kind=REPLY)
+    assert ear.sent(ACK) == [1, 4]
+    ear.hear(3, kind=REPLY, metadata={ACKNOWLEDGES: TRUE, "k": "v"})
+    assert ear.sent(ACK) == [1, 4, 3]
+    assert ear.heard == [1, 2, 3, 4]
+    assert ear.items[2].metadata == {"k": "v"}  # type: ignore[union-attr]
+
+
+def test_what_was_given_up_as_lost_is_not_acknowledged_when_it_comes_after_all() -> None:
+    ear = Ear().hear(1, 3)
+    for now in (1.0, 2.0):
+        ear.expire(now)
+    assert ear.heard == [1, "MessageLost", 3]
+    ear.hear(2, 3)
+    assert ear.heard == [1, "MessageLost", 3]
+    assert ear.sent(ACK) == [1, 3, 3]
+    assert ear.receiver.dropped == 1
+
+
+def test_of_a_wide_gap_nothing_is_acknowledged_later_that_was_given_up() -> None:
+    ear = Ear().hear(1, WIDEST_GAP + 10)
+    ear.hear(5)
+    assert ear.sent(ACK) == [1, WIDEST_GAP + 10]
+
+
 def test_whoever_comes_back_starts_afresh() -> None:
     ear = Ear().hear(1, 2)
-    ear.receiver.expel(BOB)
+    ear.receiver.expel(BOB, ear.turn)
     ear.receiver.admit(BOB, from_start=True)
     assert ear.hear(1).heard == [1, 2, 1]
 
@@ -315,9 +368,11 @@ def test_large_messages_behind_a_hole_are_bounded_and_the_hole_can_be_filled() -
     assert ear.receiver.bytes == 0
 
 
-def test_who_goes_takes_what_was_kept_of_it_along() -> None:
+def test_of_who_goes_nothing_is_kept_that_was_not_delivered() -> None:
     ear = Ear().hear(3, 4, content=LARGE)
-    ear.receiver.expel(BOB)
+    ear.receiver.expel(BOB, ear.turn)
+    assert ear.heard == ["MessageLost", "MessageLost", 3, 4]
+    ear.taken(4)
     assert ear.receiver.bytes == 0
 
 

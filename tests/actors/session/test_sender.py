@@ -4,7 +4,17 @@ import random
 
 from actors.errors import MessageUndelivered, NoRoute, SessionClosed
 from actors.messages.session import Outgoing
-from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import (
+    ACKNOWLEDGES,
+    ALL,
+    ONE,
+    PUBLISH_TO,
+    TRUE,
+    MessageType,
+    Payload,
+    SessionKind,
+    SessionMessage,
+)
 from actors.names import Name
 from actors.session.retry import ResendPolicy
 from actors.session.sender import KEPT, KEPT_BYTES, DataSender
@@ -62,10 +72,31 @@ class Mouth:
         return self.sender.unacknowledged
 
 
-def request(id: int, source: Name = BOB) -> SessionMessage:
+def request(id: int, source: Name = BOB, metadata: dict[str, str] | None = None) -> SessionMessage:
     return SessionMessage(
-        source, ME, SessionKind.POINT_TO_POINT, MessageType.RTX_REQUEST, 7, id, Payload(), connection=4
+        source,
+        ME,
+        SessionKind.POINT_TO_POINT,
+        MessageType.RTX_REQUEST,
+        7,
+        id,
+        Payload(),
+        metadata=metadata,
+        connection=4,
     )
+
+
+def test_a_request_that_says_so_acknowledges_nothing_and_the_message_stays_pending() -> None:
+    s = Mouth()
+    s.publish(Outgoing(b"a", metadata={"k": "v"}, handle=5))
+    (reply,) = s.retransmit(request(1, metadata={ACKNOWLEDGES: TRUE}))
+    assert (reply.kind, reply.destination) == (MessageType.RTX_REPLY, BOB)
+    assert reply.metadata == {"k": "v", ACKNOWLEDGES: TRUE}
+    assert (s.turn.done, s.unacknowledged) == ([], 1)
+    (again,) = s.expire(1.0)
+    assert (again.kind, again.metadata) == (MessageType.MSG, {"k": "v"})
+    s.acknowledged(BOB, 1)
+    assert s.turn.done == [5]
 
 
 def test_ids_begin_at_one_and_wrap_to_zero() -> None:
@@ -192,13 +223,40 @@ def test_point_to_point_ignores_publish_to_and_strips_its_key() -> None:
     assert (message.destination, message.metadata, message.message_id) == (BOB, None, 1)
 
 
-def test_a_member_that_goes_is_expected_no_more() -> None:
+def test_who_goes_without_the_message_is_named_when_the_message_is_due() -> None:
     s = Mouth(ROOM, endpoints=(BOB, CAROL))
     s.publish(b"a")
     s.acknowledged(BOB, 1)
-    s.sender.forget(CAROL, s.turn)
-    assert s.turn.done == [5]
+    s.sender.forget(CAROL)
     assert s.sender.endpoints == {BOB}
+    assert (s.turn.done, s.failures) == ([], [])
+    assert s.expire(1.0) == []
+    (error,) = s.failures
+    assert isinstance(error, MessageUndelivered)
+    assert (error.missing, error.gone) == ((str(CAROL),), (str(CAROL),))
+    assert "no member any more: o/n/carol" in str(error)
+    assert (s.turn.freed, s.turn.errors, s.unacknowledged) == (1, [], 0)
+
+
+def test_what_somebody_acknowledged_before_it_went_worked() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL))
+    s.publish(b"a")
+    s.sender.forget(CAROL)
+    s.acknowledged(BOB, 1)
+    s.acknowledged(CAROL, 1)
+    assert (s.turn.done, s.turn.freed) == ([5], 1)
+
+
+def test_a_message_is_sent_again_to_those_who_stayed_and_fails_for_all_who_lack_it() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL))
+    s.publish(b"a")
+    s.sender.forget(CAROL)
+    assert [again.destination for again in s.expire(1.0)] == [BOB]
+    s.expire(2.0)
+    s.expire(3.0)
+    (error,) = s.failures
+    assert isinstance(error, MessageUndelivered)
+    assert (error.missing, error.gone) == ((str(BOB), str(CAROL)), (str(CAROL),))
 
 
 def test_what_cannot_leave_fails_at_once() -> None:

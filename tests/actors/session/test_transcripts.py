@@ -35,6 +35,7 @@ from actors.messages.session import (
     Taken,
 )
 from actors.messages.wire import (
+    ACKNOWLEDGES,
     LEAVING_SESSION,
     PUBLISH_TO,
     Frame,
@@ -300,13 +301,18 @@ class Replay:
                     self._event(CredentialGranted("token"))
 
 
+SIGNS = {ACKNOWLEDGES}
+"""What ours says to ours in metadata, which originals pass over."""
+
+
 def _fixed(message: SessionMessage) -> SessionMessage:
-    """Without what the specification leaves open: identity, connection, order of participants."""
+    """Without what the specification leaves open: identity, connection, order of participants, our signs."""
     content: Any = message.content
     if isinstance(content, GroupWelcome | GroupAdd | GroupRemove | GroupClose):
         content = content._replace(participants=tuple(sorted(content.participants, key=str)))
+    metadata = {key: value for key, value in (message.metadata or {}).items() if key not in SIGNS}
     return message._replace(
-        content=content, identity="", connection=None, metadata=message.metadata or None, error=message.error
+        content=content, identity="", connection=None, metadata=metadata or None, error=message.error
     )
 
 
