@@ -53,7 +53,7 @@ class DataPath:
     ) -> None:
         kind, policy = config.session_type, data_policy(config.interval, config.max_retries)
         cipher = PayloadCipher(encryption.decrypt, encryption.repeats) if encryption is not None else None
-        self.sender = DataSender(local, destination, kind, session_id, draw, policy)
+        self.sender = DataSender(local, destination, kind, session_id, draw, policy, self.say_outcomes)
         self.receiver = DataReceiver(
             local, kind, session_id, space=settings.inbox, policy=policy, cipher=cipher, counts=counts
         )

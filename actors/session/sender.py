@@ -24,6 +24,7 @@ from actors.messages.wire import (
     ALL,
     ONE,
     PUBLISH_TO,
+    REQUEST_KEY,
     TRUE,
     MessageType,
     Payload,
@@ -49,7 +50,7 @@ _MSG = MessageType.MSG
 class _Unacknowledged(Attempt):
     """A message that somebody has not acknowledged yet."""
 
-    __slots__ = ("asked", "cause", "gone", "handle", "message", "missing")
+    __slots__ = ("asked", "cause", "gone", "handle", "message", "missing", "notable")
 
     def __init__(
         self,
@@ -68,6 +69,8 @@ class _Unacknowledged(Attempt):
         self.handle = handle
         self.asked = False
         """Whether somebody asked for it that does not acknowledge what it is sent then."""
+        self.notable = False
+        """Whether more is to be done with it, once it is acknowledged, than to forget it."""
         self.gone: tuple[Name, ...] = ()
         """Of those who are missing, who is no member any more."""
         self.cause: SlimError | None = None
@@ -88,6 +91,7 @@ class DataSender:
         "_kept_bytes",
         "_next_id",
         "_pending",
+        "_say",
         "_session_id",
         "_session_type",
         "destination",
@@ -104,7 +108,9 @@ class DataSender:
         session_id: int,
         draw: Callable[[int], int],
         policy: ResendPolicy | None,
+        say: Callable[[Turn], None] | None = None,
     ) -> None:
+        """`say` tells the application what gathered in a Turn so far."""
         self.source = source
         self.destination = destination
         self.endpoints: set[Name] = set()
@@ -115,6 +121,7 @@ class DataSender:
         self._session_id = session_id
         self._group = session_type is SessionKind.MULTICAST
         self._draw = draw
+        self._say = say or (lambda _: None)
         self._next_id = 1
         self._pending: dict[int, _Unacknowledged] = {}
         self._kept: dict[int, SessionMessage] = {}
@@ -165,6 +172,8 @@ class DataSender:
             self._leave(handle, turn)
             return
         pending = _Unacknowledged(message, missing.copy(), handle, policy, turn.now)
+        if metadata and REQUEST_KEY in metadata:
+            pending.notable = True
         self._pending[id] = pending
         if self._deadline is None or pending.deadline < self._deadline:
             self._deadline = pending.deadline
@@ -177,9 +186,9 @@ class DataSender:
             missing.discard(source)
             if not missing:
                 del self._pending[id]
-                if pending.asked:
-                    self._keep(pending.message)
                 self._leave(pending.handle, turn)
+                if pending.notable:
+                    self._note(pending, turn)
 
     def retransmit(self, request: SessionMessage, turn: Turn) -> None:
         """Answer an RTX_REQUEST, which counts for an acknowledgement unless it says that one will follow."""
@@ -188,7 +197,7 @@ class DataSender:
         found = pending.message if pending is not None else self._kept.get(id)
         acknowledges = bool(request.metadata and ACKNOWLEDGES in request.metadata)
         if pending is not None and not acknowledges:
-            pending.asked = True
+            pending.asked = pending.notable = True
             self.acknowledged(request.source, id, turn)
         if found is not None:
             reply = found._replace(
@@ -267,6 +276,15 @@ class DataSender:
         turn.freed += 1
         if handle is not None:
             turn.done.append(handle)
+
+    def _note(self, pending: _Unacknowledged, turn: Turn) -> None:
+        """It was asked for and may be again; or it is a request, and its application must know by what comes
+        before and what comes after that it was acknowledged."""
+        if pending.asked:
+            self._keep(pending.message)
+        metadata = pending.message.metadata
+        if metadata and REQUEST_KEY in metadata:
+            self._say(turn)
 
     def _had_by_all_who_stayed(self, pending: _Unacknowledged, turn: Turn) -> None:
         """Its handle says who went without it; the members that are gone are an event already."""

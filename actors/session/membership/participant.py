@@ -275,6 +275,7 @@ class Participant:
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
+        reply = self._conversation.introducing(reply)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)
@@ -312,6 +313,7 @@ class Participant:
     def _enter(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
         """The Welcome is good, if there was one."""
         conversation = self._conversation
+        conversation.introduced(message)
         if content.mls is not None:
             self._commit_id = content.mls.commit_id
         if message.connection is not None:

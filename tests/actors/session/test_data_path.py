@@ -6,7 +6,7 @@ import pytest
 
 from actors.errors import MessageUndelivered, NoRoute, ParticipantNotFound, QueueFull, SessionClosed
 from actors.messages.session import AppSettings, Completed, Delivered, Failure, Outgoing, SessionConfig
-from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import REQUEST_KEY, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.data_path import DataPath
 from actors.session.retry import ResendPolicy
@@ -52,6 +52,21 @@ def test_an_acknowledgement_completes_and_gives_credit_back() -> None:
     talk.data.sender.acknowledged(BOB, 1, talk.turn)
     assert talk.outcome() == Completed(7, (4,), (), 1)
     assert talk.outcome() == Completed(7)
+
+
+def test_what_came_before_and_after_a_request_was_acknowledged_is_told_apart() -> None:
+    talk = Talk()
+    request = Outgoing(b"?", metadata={REQUEST_KEY: "1"}, handle=4)
+    talk.data.publish((request,), talk.turn)
+    talk.turn.at(1.0)
+    for id in (1, 2):
+        message = SessionMessage(BOB, ROOM, SessionKind.MULTICAST, MessageType.MSG, 7, id, Payload("", b"x"))
+        talk.data.receiver.message(message, talk.turn)
+        talk.data.sender.acknowledged(BOB, 1, talk.turn)
+    talk.data.say_outcomes(talk.turn)
+    told = [e for e in talk.turn.effects if not isinstance(e, SessionMessage)]
+    assert [type(e) for e in told] == [Delivered, Completed, Delivered]
+    assert told[1] == Completed(7, (4,), (), 1)
 
 
 def test_more_than_the_window_is_refused() -> None:

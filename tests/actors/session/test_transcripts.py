@@ -37,6 +37,7 @@ from actors.messages.session import (
 from actors.messages.wire import (
     ACKNOWLEDGES,
     LEAVING_SESSION,
+    MARKS_ANSWERS,
     PUBLISH_TO,
     Frame,
     GroupAdd,
@@ -301,7 +302,7 @@ class Replay:
                     self._event(CredentialGranted("token"))
 
 
-SIGNS = {ACKNOWLEDGES}
+SIGNS = {ACKNOWLEDGES, MARKS_ANSWERS}
 """What ours says to ours in metadata, which originals pass over."""
 
 
