@@ -4,6 +4,8 @@
                                    │ yes                  │ the first member acknowledged its Welcome
                                    └──► encrypted, numbered, sent ◄──┘
 
+Once members were there and all have gone, nothing is kept: it would go to whoever comes next. It fails.
+
 Credit: at most WINDOW messages are kept or unacknowledged; one more fails with QueueFull. While a connection
 is congested, credit that best-effort messages gave back is withheld.
 """
@@ -32,6 +34,7 @@ class DataPath:
         "_encryption",
         "_group",
         "_kept",
+        "_met",
         "_session_id",
         "_withheld",
         "congested",
@@ -63,6 +66,8 @@ class DataPath:
         self._group = kind is SessionKind.MULTICAST
         self._encryption = encryption
         self._kept: deque[Outgoing] = deque()
+        self._met = False
+        """Whether anybody was ever there."""
         self.congested = False
         """Whether a connection that this application sends to is congested."""
         self._withheld = 0
@@ -100,6 +105,7 @@ class DataPath:
     def open_up(self, member: Name, turn: Turn) -> None:
         """`member` can receive from now on: what was kept for a first one leaves."""
         self.sender.endpoints.add(member)
+        self._met = True
         while self._kept:
             self._transmit(self._kept.popleft(), turn)
 
@@ -184,6 +190,9 @@ class DataPath:
             _fail(item, ParticipantNotFound(str(item.to), session_id=self._session_id), turn)
         elif sender.endpoints:
             self._transmit(item, turn)
+        elif self._met:
+            anybody = f"anybody in {sender.destination}"
+            _fail(item, ParticipantNotFound(anybody, session_id=self._session_id), turn)
         else:
             self._kept.append(item)
 

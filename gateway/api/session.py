@@ -243,8 +243,11 @@ class Session:
     ) -> CompletionHandle:
         """Send to the peer, or to all members. Waits while the window (512 messages, 1 MiB) is full.
 
-        The handle completes when everybody who was there acknowledged (at once when best effort).
-        Raises SessionClosed; QueueFull when nobody has joined yet and 512 messages wait already.
+        The handle completes when everybody who was there acknowledged (at once when best effort). It fails
+        with MessageUndelivered, which names who did not, and of these who went (`gone`); SessionClosed;
+        ParticipantNotFound when all members have gone. What is said before anybody came waits for the first;
+        QueueFull when 512 messages do.
+        Raises SessionClosed.
         """
         return await self._send(msg, payload_type, metadata, None)
 

@@ -91,6 +91,17 @@ def test_what_is_said_before_anybody_is_there_waits_and_counts() -> None:
     assert not talk.data.keeps
 
 
+def test_what_is_said_when_all_have_gone_fails_and_goes_to_nobody_who_comes_next() -> None:
+    talk = Talk()
+    talk.data.expel(BOB, talk.turn)
+    assert talk.publish(4) == []
+    assert not talk.data.keeps
+    (error,) = talk.refusals()
+    assert isinstance(error, ParticipantNotFound)
+    talk.data.open_up(BOB, talk.turn)
+    assert talk.publish(5) == [1]
+
+
 def test_a_session_that_drains_takes_nothing_new() -> None:
     talk = Talk()
     talk.data.draining = True
