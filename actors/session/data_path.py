@@ -102,9 +102,9 @@ class DataPath:
         """Accept what `member` says: from its first message on, or wherever its sequence stands now."""
         self.receiver.admit(member, from_start=from_start)
 
-    def open_up(self, member: Name, turn: Turn) -> None:
-        """`member` can receive from now on: what was kept for a first one leaves."""
-        self.sender.endpoints.add(member)
+    def open_up(self, member: Name, turn: Turn, *, new: bool = True) -> None:
+        """`member` can receive from now on: what was kept for a first one leaves. `new`: it came to us."""
+        self.sender.open(member, new=new)
         self._met = True
         while self._kept:
             self._transmit(self._kept.popleft(), turn)

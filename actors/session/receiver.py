@@ -25,6 +25,7 @@ from actors.messages.wire import (
     ACKNOWLEDGES,
     ONE,
     PUBLISH_TO,
+    SINCE,
     TRUE,
     MessageType,
     Payload,
@@ -32,6 +33,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.beginnings import beginning
 from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
@@ -215,9 +217,11 @@ class DataReceiver:
             self._drop()
         elif (policy := self.policy) is None:
             self._unordered(message, turn)
-        elif message.message_id > MASK or (message.metadata and PUBLISH_TO in message.metadata):
+        elif message.message_id > MASK or ((metadata := message.metadata) and PUBLISH_TO in metadata):
             self._direct(stream, message, turn)
         else:
+            if metadata and SINCE in metadata:
+                message = self._beginning(stream, message)
             self._ordered(stream, message, policy, turn)
 
     def reply(self, message: SessionMessage, turn: Turn) -> None:
@@ -229,7 +233,7 @@ class DataReceiver:
             self._lose(stream, message.message_id)
         else:
             expected = message.metadata is not None and ACKNOWLEDGES in message.metadata
-            message = _without(message._replace(kind=MessageType.MSG), ACKNOWLEDGES)
+            message = _without(message._replace(kind=MessageType.MSG), ACKNOWLEDGES, SINCE)
             opened = self._opened(message, turn)
             if opened is None:
                 return
@@ -276,6 +280,13 @@ class DataReceiver:
             self._drain(stream, source, turn)
 
     # Private: the ways of a message, by kind of session.
+
+    def _beginning(self, stream: _Stream, message: SessionMessage) -> SessionMessage:
+        """The first message that reaches us may tell that earlier ones are for us too, and on their way."""
+        start = beginning((message.metadata or {})[SINCE], self._local)
+        if stream.last is None and start is not None and 0 <= ahead(start, message.message_id) < WIDEST_GAP:
+            stream.first = stream.last = stream.newest = (start - 1) & MASK
+        return _without(message, SINCE)
 
     def _ordered(self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn) -> None:
         id = message.message_id
@@ -522,12 +533,10 @@ class DataReceiver:
             self._deadline = deadline
 
 
-def _without(message: SessionMessage, key: str) -> SessionMessage:
-    """The message less a sign that was for us and not for the application."""
-    metadata = message.metadata
-    if not metadata or key not in metadata:
-        return message
-    return message._replace(metadata={k: v for k, v in metadata.items() if k != key} or None)
+def _without(message: SessionMessage, *signs: str) -> SessionMessage:
+    """The message less signs that were for us and not for the application."""
+    metadata = message.metadata or {}
+    return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
 
 
 def _remember(lost: OrderedDict[int, None], id: int) -> None:

@@ -25,6 +25,7 @@ from actors.messages.wire import (
     ONE,
     PUBLISH_TO,
     REQUEST_KEY,
+    SINCE,
     TRUE,
     MessageType,
     Payload,
@@ -32,8 +33,9 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.beginnings import mark
 from actors.session.retry import Attempt, ResendPolicy, review
-from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
+from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK, ahead
 from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
 
@@ -84,6 +86,7 @@ class DataSender:
     """
 
     __slots__ = (
+        "_beginnings",
         "_deadline",
         "_draw",
         "_group",
@@ -128,6 +131,8 @@ class DataSender:
         """Oldest first."""
         self._kept_bytes = 0
         self._deadline: float | None = None
+        self._beginnings: dict[Name, int] = {}
+        """Members of whom it is not known that they know where they begin, and where that is."""
 
     @property
     def unacknowledged(self) -> int:
@@ -152,6 +157,8 @@ class DataSender:
             destination = self.destination
             if self._group:
                 fanout = ALL
+                if self._beginnings and (since := mark(self._beginnings, id)):
+                    metadata = {**(metadata or {}), SINCE: since}
         message = SessionMessage(
             self.source,
             destination,
@@ -178,12 +185,20 @@ class DataSender:
         if self._deadline is None or pending.deadline < self._deadline:
             self._deadline = pending.deadline
 
+    def open(self, member: Name, *, new: bool) -> None:
+        """Send to `member` from now on; `new`: it comes in while others are talking."""
+        self.endpoints.add(member)
+        if new and self._group and self.policy is not None:
+            self._beginnings[member] = self._next_id
+
     def acknowledged(self, source: Name, id: int, turn: Turn) -> None:
         """MSG_ACK, or what counts as one: `source` has message `id`."""
         pending = self._pending.get(id)
         if pending is not None:
             missing = pending.missing
             missing.discard(source)
+            if self._beginnings:
+                self._begun(source, id)
             if not missing:
                 del self._pending[id]
                 self._leave(pending.handle, turn)
@@ -258,6 +273,7 @@ class DataSender:
     def forget(self, name: Name) -> None:
         """A member is gone: nothing is sent to it any more."""
         self.endpoints.discard(name)
+        self._beginnings.pop(name, None)
         for pending in self._pending.values():
             if name in pending.missing and name not in pending.gone:
                 pending.gone = (*pending.gone, name)
@@ -271,6 +287,12 @@ class DataSender:
         self._pending.clear()
 
     # Private: how a message leaves the window.
+
+    def _begun(self, source: Name, id: int) -> None:
+        """`source` has message `id`: it knows where it begins, if that one told it."""
+        start = self._beginnings.get(source)
+        if start is not None and id <= MASK and ahead(start, id) >= 0:
+            del self._beginnings[source]
 
     def _leave(self, handle: int | None, turn: Turn) -> None:
         turn.freed += 1

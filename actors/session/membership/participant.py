@@ -347,7 +347,7 @@ class Participant:
         self._conversation.acknowledge(welcome, turn)
         turn.announce()
         for name in self._others.values():
-            self._conversation.data.open_up(name, turn)
+            self._conversation.data.open_up(name, turn, new=False)
         self._conversation.tell_epoch(self.members, "joined", turn)
 
     # Membership
@@ -410,7 +410,7 @@ class Participant:
             return
         self._others[name.key] = name
         conversation.data.admit(name, from_start=True)
-        conversation.data.sender.endpoints.add(name)
+        conversation.data.open_up(name, turn)
         self._bind(name, turn)
         turn.tell(MemberJoined(conversation.session_id, name, self.members))
 

@@ -6,6 +6,7 @@ from actors.errors import MessageLost
 from actors.messages.wire import (
     ACKNOWLEDGES,
     PUBLISH_TO,
+    SINCE,
     TRUE,
     MessageType,
     Payload,
@@ -13,6 +14,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.beginnings import mark
 from actors.session.bounds import WIDEST_GAP
 from actors.session.receiver import (
     DIRECT_KNOWN,
@@ -103,6 +105,29 @@ def test_what_was_missed_while_coming_in_is_taken_when_it_is_sent_to_us_alone() 
     ear = Ear(from_start=False).hear(40, 39, 39, 41)
     assert ear.heard == [40, 39, 41]
     assert ear.sent(ACK) == [40, 39, 39, 41]
+
+
+def test_a_new_member_that_is_told_where_it_begins_asks_for_what_it_lacks() -> None:
+    since = {SINCE: mark({ME: 38, CAROL: 12}, 40), "k": "v"}
+    ear = Ear(from_start=False).hear(40, destination=ROOM, metadata=since)
+    assert (ear.heard, ear.sent(RTX), ear.sent(ACK)) == ([], [38, 39], [40])
+    ear.hear(39, 37, 38, metadata=since)
+    assert ear.heard == [37, 38, 39, 40]
+    assert [item.metadata for item in ear.items] == [{"k": "v"}] * 4  # type: ignore[union-attr]
+    ear.hear(41, destination=ROOM, metadata={SINCE: mark({ME: 30}, 41)})
+    assert ear.heard[-1] == 41
+    assert ear.items[-1].metadata is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("since", ["", "x", mark({CAROL: 38}, 40), mark({ME: 41}, 40), mark({ME: 1}, 40)[1:]])
+def test_what_does_not_tell_where_we_begin_changes_nothing(since: str) -> None:
+    ear = Ear(from_start=False).hear(40, destination=ROOM, metadata={SINCE: since})
+    assert (ear.heard, ear.sent(RTX)) == ([40], [])
+
+
+def test_a_beginning_too_far_back_is_not_believed() -> None:
+    ear = Ear(from_start=False).hear(WIDEST_GAP + 1, metadata={SINCE: mark({ME: 1}, WIDEST_GAP + 1)})
+    assert (ear.heard, ear.sent(RTX)) == ([WIDEST_GAP + 1], [])
 
 
 def test_the_first_message_of_a_known_stream_may_come_second() -> None:

@@ -9,6 +9,7 @@ from actors.messages.wire import (
     ALL,
     ONE,
     PUBLISH_TO,
+    SINCE,
     TRUE,
     MessageType,
     Payload,
@@ -16,6 +17,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.beginnings import mark
 from actors.session.retry import ResendPolicy
 from actors.session.sender import KEPT, KEPT_BYTES, DataSender
 from actors.session.serial import MASK
@@ -23,6 +25,7 @@ from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
+DAVE = Name("o", "n", "dave", 4)
 ROOM = Name("o", "n", "room")
 
 
@@ -257,6 +260,34 @@ def test_a_message_is_sent_again_to_those_who_stayed_and_fails_for_all_who_lack_
     (error,) = s.failures
     assert isinstance(error, MessageUndelivered)
     assert (error.missing, error.gone) == ((str(BOB), str(CAROL)), (str(CAROL),))
+
+
+def test_a_new_member_is_told_where_it_begins_until_it_has_acknowledged_a_message() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.publish(b"a")
+    s.sender.open(CAROL, new=True)
+    two, three = s.publish(b"b", Outgoing(b"c", metadata={"k": "v"}, handle=5))
+    assert two.metadata is None
+    assert three.metadata == {"k": "v", SINCE: mark({CAROL: 2}, 3)}
+    s.acknowledged(BOB, 2)
+    s.acknowledged(CAROL, 1)
+    (four,) = s.publish(b"d")
+    assert four.metadata == {SINCE: mark({CAROL: 2}, 4)}
+    s.acknowledged(CAROL, 3)
+    (five,) = s.publish(b"e")
+    assert five.metadata is None
+
+
+def test_who_knows_where_it_begins_or_goes_is_not_told() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.sender.open(CAROL, new=False)
+    s.sender.open(DAVE, new=True)
+    s.publish(b"a")
+    s.sender.forget(DAVE)
+    assert [m.metadata for m in s.publish(b"b")] == [None]
+    pair = Mouth()
+    pair.sender.open(BOB, new=True)
+    assert [m.metadata for m in pair.publish(b"a", b"b")] == [None, None]
 
 
 def test_what_cannot_leave_fails_at_once() -> None:

@@ -39,6 +39,7 @@ from actors.messages.wire import (
     LEAVING_SESSION,
     MARKS_ANSWERS,
     PUBLISH_TO,
+    SINCE,
     Frame,
     GroupAdd,
     GroupClose,
@@ -302,7 +303,7 @@ class Replay:
                     self._event(CredentialGranted("token"))
 
 
-SIGNS = {ACKNOWLEDGES, MARKS_ANSWERS}
+SIGNS = {ACKNOWLEDGES, MARKS_ANSWERS, SINCE}
 """What ours says to ours in metadata, which originals pass over."""
 
 
