@@ -15,6 +15,7 @@ from identity.jose.keys import Key
 from identity.jwks import IssuerKeys
 from identity.key_source import ConfiguredKeys, KeyContent, KeySource
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
+from identity.mls_key import BOUND, is_unbound
 from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, KeysMissing
 from identity.variant import Variant
@@ -234,7 +235,8 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     is compared where a token has the claim; `require_*` refuses tokens without it.
 
     Keyword arguments: `jwks_hosts` names other servers an issuer's keys may be on; `ca_file` is a PEM
-    of the authorities to trust in place of the public ones. Raises ConfigError.
+    of the authorities to trust in place of the public ones; `mls_key="unbound"` takes tokens without a key in
+    encrypted sessions (`identity.mls_key`). Raises ConfigError.
     """
 
     public_key: Key | None
@@ -247,6 +249,7 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     require_sub: bool
     jwks_hosts: Sequence[str]
     ca_file: str | None
+    mls_key: str
 
     def __init__(
         self,
@@ -261,7 +264,9 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
         *,
         jwks_hosts: Sequence[str] = (),
         ca_file: str | None = None,
+        mls_key: str = BOUND,
     ) -> None:
+        self._unbound = is_unbound(mls_key)
         rules = ClaimRules(
             issuer=optional_text(issuer, "issuer"),
             audience=texts(audience, "audience"),
@@ -272,6 +277,11 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
             require_sub=require_sub,
         )
         super().__init__(self._key_source(), rules)
+
+    @property
+    def takes_unbound_keys(self) -> bool:
+        """Whether a token without `pubkey` counts as the credential of an MLS leaf."""
+        return self._unbound
 
     @classmethod
     def configured(cls, **given: Any) -> Self:
