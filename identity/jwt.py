@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
@@ -14,6 +15,7 @@ from identity.jose.key_set import KeySet, read_signing_key
 from identity.jose.keys import Key
 from identity.jwks import IssuerKeys
 from identity.key_source import ConfiguredKeys, KeyContent, KeySource
+from identity.log import logger
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.mls_key import BOUND, is_unbound
 from identity.options import optional_text, seconds, text, texts
@@ -34,8 +36,8 @@ class JwtProvider(Variant):
     """Tokens signed with a private key (`identity.md` 3.1).
 
     A token is handed out again for up to `token_reuse` seconds, never past 2/3 of `duration`, and
-    not after the key file changed. `key_id` goes into the header as `kid`, for verifiers with a key set.
-    Raises ConfigError.
+    not after the key file changed. Without a `subject` one is made up, which the log tells. `key_id`
+    goes into the header as `kid`, for verifiers with a key set. Raises ConfigError.
     """
 
     private_key: Key
@@ -57,7 +59,7 @@ class JwtProvider(Variant):
         key_id: str | None = None,
         token_reuse: float = TOKEN_REUSE,
     ) -> None:
-        self._id = _subject_of(subject)
+        self._id = text(subject, "subject") if subject is not None else _own_subject()
         self._issuer = optional_text(issuer, "issuer")
         self._audience = texts(audience, "audience")
         self._kid = optional_text(key_id, "key_id")
@@ -306,8 +308,8 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     __repr__ = Variant.__repr__
 
 
-def _subject_of(subject: str | None) -> str:
-    """The subject a token needs, since the instance id is made from it. Raises ConfigError."""
-    if subject is None:
-        raise ConfigError("missing subject claim: a Jwt provider needs subject=...", field="subject")
-    return text(subject, "subject")
+def _own_subject() -> str:
+    """A subject for a provider that was given none: the instance id is made from it, so it stays the same."""
+    subject = f"{SUBJECT}-{secrets.token_hex(8)}"
+    logger.warning("a Jwt provider without subject: its tokens name one that was made up", subject=subject)
+    return subject
