@@ -1,7 +1,7 @@
 """An application in a process of its own: `python partner.py say|hear NAME ENDPOINT [PEER]`.
 
-`hear` prints what it receives, a line each, and "lost" for a gap. `say` says 1, which is acknowledged before it
-says 2 to 5, prints "said" and the outcome of each as it comes, and closes when there is a line to read.
+`hear` prints what it receives, a line each, and "lost" for a gap. `say` says 1, which is acknowledged before
+it says 2 to 5, prints "said" and the outcome of each as it comes, and closes when there is a line to read.
 """
 
 from __future__ import annotations
