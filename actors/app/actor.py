@@ -207,6 +207,7 @@ class AppActor(LoopActor):
 
     def _leave(self, cause: str) -> None:
         self._lasting.close(self._with.telemetry)
+        self._routes.leave()
         self.send(self._with.route_table, Detach(self._connection, cause))
 
     def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
@@ -451,24 +452,19 @@ class AppActor(LoopActor):
     def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
         self._undo(partial(self._subscriptions.undo_route, message.name, message.connection), message, sender)
 
-    @handles(Bind)
-    def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
-        session_id = self._session_ids.get(sender)
+    @handles(Bind, Unbind)
+    def _on_bind(self, message: Bind | Unbind, sender: ActorAddress) -> None:
+        session_id, name = self._session_ids.get(sender), message.name
         if session_id is None:
             return
-        self._routes.bind(message.name, session_id, message.connection)
+        if isinstance(message, Unbind):
+            self._routes.unbind(name, session_id)
+            for undo in self._subscriptions.undo_channel(session_id, name):
+                self._tell_node(undo)
+            return
+        self._routes.bind(name, session_id, message.connection, also=message.subscribe)
         if message.subscribe:
-            channel = self._subscriptions.channel(session_id, message.name, message.connection)
-            self._subscribe(channel, None, sender)
-
-    @handles(Unbind)
-    def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
-        session_id = self._session_ids.get(sender)
-        if session_id is None:
-            return
-        self._routes.unbind(message.name, session_id)
-        if (undo := self._subscriptions.undo_channel(session_id, message.name)) is not None:
-            self._tell_node(undo)
+            self._subscribe(self._subscriptions.channel(session_id, name, message.connection), None, sender)
 
     # Sessions
 

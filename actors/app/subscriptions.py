@@ -23,7 +23,8 @@ class Subscriptions:
         self._own: Subscription | None = None
         self._patience = patience
         self._made: dict[tuple[str, int | None, Name], list[Subscription]] = {}
-        self._channels: dict[int, dict[Name, Subscription]] = {}
+        self._channels: dict[int, dict[tuple[Name, int], Subscription]] = {}
+        """By session, name and the connection on which they are announced."""
         self._awaited: dict[int, Awaited] = {}
 
     @property
@@ -75,17 +76,18 @@ class Subscriptions:
         return self._undo(("route", connection, name), f"no route for {name} over connection {connection}")
 
     def channel(self, session_id: int, name: Name, connection: int) -> Subscription:
-        """Receive for a session's channel. Its identity is empty (`dataplane.md` 10)."""
+        """Receive for a session's channel there. Its identity is empty (`dataplane.md` 10)."""
         subscription = Subscription(
             True, self._local, name, subscription_id=self._next_id(), forward_to=connection
         )
-        self._channels.setdefault(session_id, {})[name] = subscription
+        self._channels.setdefault(session_id, {})[name, connection] = subscription
         return subscription
 
-    def undo_channel(self, session_id: int, name: Name) -> Subscription | None:
-        """None when the session does not receive for `name`."""
-        made = self._channels.get(session_id, {}).pop(name, None)
-        return made._replace(subscribe=False) if made is not None else None
+    def undo_channel(self, session_id: int, name: Name) -> list[Subscription]:
+        """The session receives for `name` no longer, on whatever connection."""
+        made = self._channels.get(session_id, {})
+        found = [key for key in made if key[0] == name]
+        return [made.pop(key)._replace(subscribe=False) for key in found]
 
     def undo_session(self, session_id: int) -> list[Subscription]:
         """A session is over: so are its channels."""

@@ -194,7 +194,7 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
-                self._direct.bind(effect.name, effect.connection)
+                self._direct.bind(effect.name, effect.connection, also=effect.subscribe)
             else:
                 others.append(effect)
         self._send_out(sends)

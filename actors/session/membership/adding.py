@@ -50,7 +50,8 @@ class Adding:
         self._agenda = agenda
         self._conversation = agenda.conversation
         self._members = agenda.members
-        self._channel_bound = not agenda.conversation.group
+        self._channel_bound: set[int] = set()
+        """The connections on which we receive what is said in the channel."""
         self._founded = False
 
     def begin(self, task: AddTask, turn: Turn) -> None:
@@ -66,11 +67,11 @@ class Adding:
         conversation.requests.start(request, {task.name.without_id()}, turn)
 
     def discovered(self, task: AddTask, reply: SessionMessage, turn: Turn) -> None:
-        """`reply` tells who it is: bind the way there, and the channel before the first."""
+        """`reply` tells who it is: bind the way there, and the channel before the first who is there."""
         member = Located(reply.source, reply.connection)
         if reply.connection is not None:
             turn.bind(reply.source, reply.connection)
-            if not self._channel_bound:
+            if self._conversation.group and reply.connection not in self._channel_bound:
                 # Whoever is invited may publish as soon as it is welcome: we must receive by then.
                 self._agenda.move(task.moved(BindingChannel(member)))
                 turn.subscribe(self._conversation.destination, reply.connection)
@@ -86,7 +87,8 @@ class Adding:
                 if event.error is not None:
                     self._agenda.finish(task, failed_to_add(self._conversation, task, str(event.error)), turn)
                     return
-                self._channel_bound = True
+                if member.connection is not None:
+                    self._channel_bound.add(member.connection)
                 self._found(task, member, turn)
 
     def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
