@@ -347,7 +347,10 @@ class MemberLeft(NamedTuple):
 
 @record
 class EpochChanged(NamedTuple):
-    """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
+    """The MLS group moved on. `fingerprint` is equal for all members of the epoch.
+
+    `members` have its keys, whether or not they have taken part yet.
+    """
 
     session_id: int
     epoch: int

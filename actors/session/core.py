@@ -193,6 +193,8 @@ class SessionCore:
             elif kind is _RTX_REQUEST:
                 if message.source in sender.endpoints:
                     sender.retransmit(message, turn)
+                else:
+                    receiver.outsider(message, turn)
             elif kind is _RTX_REPLY:
                 if isinstance(message.content, Payload):
                     receiver.reply(message, turn)

@@ -9,6 +9,7 @@ import asyncio
 
 import pytest
 
+from actors.messages.wire import MessageType
 from actors.names import Name
 from gateway import Session, SessionConfiguration, Slim, SlimError
 from gateway.testing import SimHost, World
@@ -81,6 +82,24 @@ async def people(world: World, *hosts: str) -> list[Person]:
     ]
 
 
+async def asleep(world: World, person: Person, seconds: float) -> None:
+    """A laptop that sleeps, and whose connection is broken when it wakes."""
+    line = world.line(person.host, "node")
+    person.host.freeze()
+    line.cut()
+    await asyncio.sleep(seconds)
+    line.mend()
+    person.host.thaw()
+
+
+async def group(world: World, *, mls: bool, invited: int = 3) -> list[Person]:
+    """Four on hosts of their own; the first leads a group of itself and of those `invited`."""
+    persons = await people(world, "one", "two", "three", "four")
+    await persons[0].found(mls=mls)
+    await persons[0].invite(*persons[1 : 1 + invited])
+    return persons
+
+
 async def all_hear_all(*members: Person) -> None:
     """What anybody says, everybody else hears, and their lists are equal."""
     for number, member in enumerate(members):
@@ -103,3 +122,121 @@ async def test_members_in_one_process_and_elsewhere_hear_one_another(
     for number in order:
         await persons[0].invite(persons[number])
     await all_hear_all(*persons)
+
+
+# a. Who was dropped is told
+
+
+@BOTH
+async def test_a_member_that_slept_for_a_minute_learns_that_it_is_out(world: World, mls: bool) -> None:
+    anna, bert, cleo, dora = await group(world, mls=mls)
+    await asleep(world, dora, 70.0)
+    await asyncio.sleep(30.0)
+    assert anna.known == {"anna", "bert", "cleo"}
+    assert "removed by the moderator" in str(dora.ended)
+    with pytest.raises(SlimError):
+        await dora.say(b"is anybody there")
+    await all_hear_all(anna, bert, cleo)
+    # It may come in again.
+    await anna.invite(dora)
+    await all_hear_all(anna, bert, cleo, dora)
+
+
+async def test_a_member_that_speaks_and_is_out_learns_it_at_once(world: World) -> None:
+    _, _, _, dora = await group(world, mls=False)
+    await asleep(world, dora, 70.0)
+    await asyncio.sleep(1.0)
+    handle = await dora.there.publish(b"where was I")
+    await asyncio.sleep(1.0)
+    assert dora.ended is not None
+    with pytest.raises(SlimError):
+        await handle
+
+
+async def test_a_member_that_missed_a_commit_learns_that_it_is_out(world: World) -> None:
+    anna, bert, cleo, dora = await group(world, mls=True, invited=2)
+    away = asyncio.ensure_future(asleep(world, cleo, 14.0))
+    await asyncio.sleep(1.0)
+    await anna.invite(dora)
+    await away
+    await asyncio.sleep(30.0)
+    assert "removed by the moderator" in str(cleo.ended)
+    await all_hear_all(anna, bert, dora)
+
+
+@BOTH
+async def test_a_welcome_that_came_too_late_is_taken_back(world: World, mls: bool) -> None:
+    anna, bert, cleo, dora = await group(world, mls=mls, invited=2)
+    line = world.line(dora.host, "node")
+    line.lose(MessageType.GROUP_ACK, 1000)
+    with pytest.raises(SlimError):
+        await anna.invite(dora)
+    # Nobody awaits it any more, and it takes itself for a member.
+    line.mend()
+    await asyncio.sleep(30.0)
+    assert "removed by the moderator" in str(dora.ended)
+    await all_hear_all(anna, bert, cleo)
+
+
+# b. Who missed a change comes up to date
+
+
+async def test_a_member_that_missed_an_invitation_comes_up_to_date(world: World) -> None:
+    anna, bert, cleo, dora = await group(world, mls=False, invited=2)
+    away = asyncio.ensure_future(asleep(world, cleo, 11.0))
+    await asyncio.sleep(1.0)
+    await anna.invite(dora)
+    await away
+    await asyncio.sleep(10.0)
+    await all_hear_all(anna, bert, cleo, dora)
+
+
+async def test_a_member_that_missed_a_removal_comes_up_to_date(world: World) -> None:
+    anna, bert, cleo, dora = await group(world, mls=False)
+    away = asyncio.ensure_future(asleep(world, cleo, 11.0))
+    await asyncio.sleep(1.0)
+    await (await anna.there.remove(WHO[3]))
+    await away
+    await asyncio.sleep(10.0)
+    assert dora.ended is not None
+    await all_hear_all(anna, bert, cleo)
+
+
+async def test_a_member_that_missed_that_another_came_back_hears_it(world: World) -> None:
+    anna, bert, cleo, dora = await group(world, mls=False)
+    await dora.say(b"before")
+    away = asyncio.ensure_future(asleep(world, cleo, 15.0))
+    await asyncio.sleep(1.0)
+    await (await anna.there.remove(WHO[3]))
+    await anna.invite(dora)
+    await away
+    await asyncio.sleep(40.0)
+    members = [person for person in (anna, bert, cleo, dora) if person.ended is None]
+    assert {anna, bert, dora} <= set(members)
+    await all_hear_all(*members)
+
+
+# e, f. An invitee that does not answer
+
+
+@BOTH
+async def test_who_never_comes_in_holds_up_nobody_and_is_on_no_list(world: World, mls: bool) -> None:
+    anna, bert, cleo, dora = await group(world, mls=mls, invited=1)
+    await anna.app.set_route(WHO[2])
+    world.line(cleo.host, "node").lose(MessageType.GROUP_WELCOME, 1000)
+    lost = await anna.there.invite(WHO[2])
+    seen: list[set[str]] = []
+
+    async def look() -> None:
+        while True:
+            seen.append(anna.known)
+            await asyncio.sleep(0.1)
+
+    looking = asyncio.ensure_future(look())
+    await anna.invite(dora)
+    with pytest.raises(SlimError):
+        await lost
+    await asyncio.sleep(70.0)
+    looking.cancel()
+    assert all("cleo" not in known for known in seen)
+    await all_hear_all(anna, bert, dora)

@@ -24,7 +24,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.crypto import Addition, at_once
 from actors.session.encryption import Phase
-from actors.session.membership.agenda import Agenda
+from actors.session.membership.agenda import MISSED_A_CHANGE, Agenda
 from actors.session.membership.failures import failed_to_add, in_words, is_final
 from actors.session.membership.requests import PendingRequest
 from actors.session.membership.tasks import (
@@ -159,6 +159,9 @@ class Adding:
     ) -> None:
         """Put the member on the list; tell the others, and itself."""
         conversation = self._conversation
+        for late in self._agenda.behind.waiting_for_the_end_of(member.name.key):
+            # They take it for the one who was there before, and would not hear it.
+            self._agenda.drop(late, MISSED_A_CHANGE, turn)
         told = self._members.names
         self._members.put(member)
         awaited: list[tuple[SessionMessage, list[Name]]] = []
@@ -189,7 +192,9 @@ class Adding:
         task = self._agenda.move(task.moved(at))
         if not at.requests:
             # Not before: whoever has not answered yet must get the change all the same.
-            self._agenda.finish(task, at.failures[0] if at.failures else None, turn)
+            # Who is welcome is in, whoever else missed that.
+            failure = at.failures[0] if at.failures and not at.welcomed else None
+            self._agenda.finish(task, failure, turn)
 
     def failed(self, task: AddTask, request: PendingRequest, cause: str, turn: Turn) -> None:
         """A request of this task was not answered by all."""

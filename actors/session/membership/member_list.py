@@ -40,8 +40,13 @@ class MemberList:
 
     @property
     def all(self) -> tuple[Name, ...]:
-        """Everybody, ourselves first."""
+        """Everybody, ourselves first: what members are told."""
         return (self._conversation.local, *self.names)
+
+    @property
+    def present(self) -> tuple[Name, ...]:
+        """Those of them who took part: what our application is shown."""
+        return (self._conversation.local, *(name for name in self.names if name in self._present))
 
     def put(self, member: Located) -> None:
         """It is on the list, and we hear it, from now on."""
@@ -54,7 +59,7 @@ class MemberList:
         if not conversation.group:
             conversation.data.sender.destination = member
         self._present.add(member)
-        turn.tell(MemberJoined(conversation.session_id, member, self.all))
+        turn.tell(MemberJoined(conversation.session_id, member, self.present))
         conversation.data.open_up(member, turn)
 
     def strike(self, member: Name, cause: str, turn: Turn) -> None:
@@ -65,7 +70,7 @@ class MemberList:
         turn.unbind(member)
         if member in self._present:
             self._present.discard(member)
-            turn.tell(MemberLeft(conversation.session_id, member, self.all, cause))
+            turn.tell(MemberLeft(conversation.session_id, member, self.present, cause))
 
     def tell_epoch(self, cause: str, turn: Turn) -> None:
         """The group that these are in is in a new epoch, if it has epochs."""
