@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
@@ -74,6 +73,7 @@ from actors.messages.session import (
     CredentialWanted,
     Failure,
     Listen,
+    Moved,
     OpenSession,
     Outbound,
     PeerAlive,
@@ -425,32 +425,32 @@ class AppActor(LoopActor):
             return
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
+        if message.connection is not None:
+            self._move_to(message.connection)
 
-    @handles(UnsubscribeName)
-    def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
-        name = message.name.with_id(self._local.id)
-        if self._undo(partial(self._subscriptions.undo_name, name, message.connection), message, sender):
-            self._invitations.give_up_name(name)
-
-    def _undo(
-        self, order: Callable[[], Subscription], asked: UnsubscribeName | RemoveRoute, sender: ActorAddress
-    ) -> bool:
-        """Take back what was subscribed. Returns whether there was such a thing."""
-        try:
-            undo = order()
-        except SessionError as error:
-            self._complete(sender, asked.handle, error)
-            return False
-        self._subscribe(undo, asked.handle, sender)
-        return True
+    def _move_to(self, connection: int) -> None:
+        """We are to be reached here: sessions that lost their connections go on by this one."""
+        for session_id, gone in self._routes.move(connection).items():
+            if (session := self._sessions.get(session_id)) is None:
+                continue
+            self.send(session, Moved(gone, connection))
+            for channel in self._subscriptions.move_channels(session_id, gone, connection):
+                self._subscribe(channel, None, session)
 
     @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         self._subscribe(self._subscriptions.route(message.name, message.connection), message.handle, sender)
 
-    @handles(RemoveRoute)
-    def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
-        self._undo(partial(self._subscriptions.undo_route, message.name, message.connection), message, sender)
+    @handles(UnsubscribeName, RemoveRoute)
+    def _on_undo(self, message: UnsubscribeName | RemoveRoute, sender: ActorAddress) -> None:
+        try:
+            undo = self._subscriptions.undo(message)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._subscribe(undo, message.handle, sender)
+        if isinstance(message, UnsubscribeName):
+            self._invitations.give_up_name(undo.destination)
 
     @handles(Bind, Unbind)
     def _on_bind(self, message: Bind | Unbind, sender: ActorAddress) -> None:

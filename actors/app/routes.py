@@ -100,6 +100,21 @@ class Routes:
         }
         return list(found)
 
+    def move(self, connection: int) -> dict[int, tuple[int, ...]]:
+        """Who was reached by streams that are gone is reached by `connection` now.
+
+        Returns, by session, the connections that it takes the place of.
+        """
+        alive, moved = self._router.addresses, dict[int, dict[int, None]]()
+        for name, sessions in self._bound.items():
+            for session_id, bound in sessions.items():
+                gone = [each for each in bound if each not in alive and each not in self._local]
+                if gone:
+                    kept = (each for each in bound if each not in gone)
+                    self._put(name, session_id, tuple(dict.fromkeys((*kept, connection))))
+                    moved.setdefault(session_id, {}).update(dict.fromkeys(gone))
+        return {session_id: tuple(gone) for session_id, gone in moved.items()}
+
     def find(self, message: SessionMessage) -> tuple[int, ...]:
         """The connections for `message`; empty when nothing leads there."""
         addresses = self._router.addresses

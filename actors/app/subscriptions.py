@@ -10,6 +10,7 @@ from typing import Any
 from actors.app.effects import Awaited
 from actors.app.turn import AppTurn
 from actors.errors import SessionError, SlimTimeout
+from actors.messages.session import RemoveRoute, UnsubscribeName
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
 
@@ -67,6 +68,12 @@ class Subscriptions:
         self._made.setdefault(("route", connection, name), []).append(subscription)
         return subscription
 
+    def undo(self, asked: UnsubscribeName | RemoveRoute) -> Subscription:
+        """What our application wants undone. Raises SessionError when there is no such thing."""
+        if isinstance(asked, RemoveRoute):
+            return self.undo_route(asked.name, asked.connection)
+        return self.undo_name(asked.name.with_id(self._local.id), asked.connection)
+
     def undo_name(self, name: Name, connection: int | None) -> Subscription:
         """Raises SessionError when there is no such subscription."""
         return self._undo(("name", connection, name), f"not subscribed to {name} there")
@@ -82,6 +89,12 @@ class Subscriptions:
         )
         self._channels.setdefault(session_id, {})[name, connection] = subscription
         return subscription
+
+    def move_channels(self, session_id: int, gone: tuple[int, ...], connection: int) -> list[Subscription]:
+        """Receive on `connection` for the channels that a session had on those that are gone."""
+        made = self._channels.get(session_id, {})
+        names = dict.fromkeys(made.pop(key).destination for key in list(made) if key[1] in gone)
+        return [self.channel(session_id, name, connection) for name in names]
 
     def undo_channel(self, session_id: int, name: Name) -> list[Subscription]:
         """The session receives for `name` no longer, on whatever connection."""

@@ -392,6 +392,14 @@ class Stranded(NamedTuple):
 
 
 @record
+class Moved(NamedTuple):
+    """Connections that led to this session's peers are gone, and another one takes their place."""
+
+    gone: tuple[int, ...]
+    connection: int
+
+
+@record
 class Bound(NamedTuple):
     """The outcome of a Bind with a subscription."""
 

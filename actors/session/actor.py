@@ -35,6 +35,7 @@ from actors.messages.session import (
     MemberJoined,
     MemberLeft,
     Membership,
+    Moved,
     Outbound,
     Publish,
     PutOut,
@@ -131,6 +132,11 @@ class SessionActor(LoopActor):
         if turn.effects:
             self._perform(turn.effects)
         self._arm()
+
+    @handles(Moved)
+    def _on_moved(self, message: Moved, sender: ActorAddress) -> None:
+        self._direct.move(message.gone, message.connection)
+        self._on_event(message, sender)
 
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
         """All other events are the core's too."""

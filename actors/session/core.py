@@ -20,6 +20,7 @@ from actors.messages.session import (
     Congestion,
     CredentialGranted,
     Failure,
+    Moved,
     PeerAlive,
     Publish,
     Received,
@@ -54,7 +55,7 @@ class SessionSide(Protocol):
         """Everybody who is in, full names, ourselves included."""
 
     def operate(self, event: Event, turn: Turn) -> None:
-        """An operation of the application other than publishing, or a Bound."""
+        """An operation of the application other than publishing, or news of connections."""
 
     def control(self, message: SessionMessage, turn: Turn) -> None:
         """A control message arrived."""
@@ -267,7 +268,7 @@ class SessionCore:
 
 _UNANSWERED = (
     BeginSession, Received, Taken, Unroutable, Bound, Congestion, CredentialGranted, Computed, Verification,
-    PeerAlive,
+    PeerAlive, Moved,
 )  # fmt: skip
 """Events that nobody awaits the outcome of."""
 

@@ -75,6 +75,12 @@ class DirectOutbound:
         self._bound[name] = (*(each for each in before if each != connection), connection)
         self._destination = None
 
+    def move(self, gone: tuple[int, ...], connection: int) -> None:
+        """Who was reached by connections that are gone is reached by `connection`."""
+        for name, bound in self._bound.items():
+            self._bound[name] = tuple(dict.fromkeys(connection if each in gone else each for each in bound))
+        self._destination = None
+
     def unbind(self, name: Name) -> None:
         self._bound.pop(name, None)
         self._destination = None

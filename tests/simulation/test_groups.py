@@ -240,3 +240,49 @@ async def test_who_never_comes_in_holds_up_nobody_and_is_on_no_list(world: World
     looking.cancel()
     assert all("cleo" not in known for known in seen)
     await all_hear_all(anna, bert, dora)
+
+
+# h. Disconnecting and connecting
+
+
+@BOTH
+@pytest.mark.parametrize("who", [0, 1], ids=["moderator", "member"])
+@pytest.mark.parametrize("seconds", [0.0, 8.0])
+async def test_a_group_goes_on_where_an_application_connects_anew(
+    world: World, mls: bool, who: int, seconds: float
+) -> None:
+    persons = await group(world, mls=mls, invited=2)
+    person, dora = persons[who], persons.pop()
+    await person.app.disconnect("sim://node")
+    await asyncio.sleep(seconds)
+    await person.app.connect({"endpoint": "sim://node"})
+    await asyncio.sleep(1.0)
+    await all_hear_all(*persons)
+    await persons[0].invite(dora)
+    await all_hear_all(*persons, dora)
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["moderator", "member"])
+async def test_without_a_new_connection_the_session_ends(world: World, who: int) -> None:
+    persons = await group(world, mls=False, invited=2)
+    await persons[who].app.disconnect("sim://node")
+    await asyncio.sleep(80.0)
+    assert persons[who].ended is not None
+    others = [person for person in persons[:3] if person is not persons[who]]
+    if who:
+        await all_hear_all(*others)
+    else:
+        assert all(person.ended is not None for person in others)
+
+
+@BOTH
+@pytest.mark.parametrize("who", [0, 1], ids=["initiator", "responder"])
+async def test_two_go_on_where_one_connects_anew(world: World, mls: bool, who: int) -> None:
+    anna, bert = await people(world, "one", "two")
+    await anna.app.set_route(WHO[1])
+    anna.take(await anna.app.create_session(WHO[1], SessionConfiguration.PointToPoint(1.0, 8, mls)))
+    await anna.there.established
+    person = (anna, bert)[who]
+    await person.app.disconnect("sim://node")
+    await person.app.connect({"endpoint": "sim://node"})
+    await all_hear_all(anna, bert)

@@ -9,7 +9,7 @@ GROUP_ADD is skipped when there is nobody to tell.
 from __future__ import annotations
 
 from actors.errors import ParticipantExists
-from actors.messages.session import Bound
+from actors.messages.session import Bound, Moved
 from actors.messages.wire import (
     DiscoveryRequest,
     GroupAdd,
@@ -90,6 +90,12 @@ class Adding:
                 if member.connection is not None:
                     self._channel_bound.add(member.connection)
                 self._found(task, member, turn)
+
+    def moved(self, event: Moved) -> None:
+        """What we received in the channel on connections that are gone comes by another one."""
+        if not self._channel_bound.isdisjoint(event.gone):
+            self._channel_bound.difference_update(event.gone)
+            self._channel_bound.add(event.connection)
 
     def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
         """Found the MLS group when there is a first member to be, then ask it to join."""

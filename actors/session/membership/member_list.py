@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.messages.session import MemberJoined, MemberLeft
+from actors.messages.session import MemberJoined, MemberLeft, Moved
 from actors.messages.wire import ALL, GroupAdd, GroupClose, GroupRemove, MessageType, Ping, SessionMessage
 from actors.names import Key, Name
 from actors.session.conversation import Conversation
@@ -52,6 +52,12 @@ class MemberList:
         """It is on the list, and we hear it, from now on."""
         self._members[member.name.key] = member
         self._conversation.data.admit(member.name, from_start=True)
+
+    def moved(self, event: Moved) -> None:
+        """Members are reached by another connection."""
+        for key, member in self._members.items():
+            if member.connection in event.gone:
+                self._members[key] = member._replace(connection=event.connection)
 
     def joined(self, member: Name, turn: Turn) -> None:
         """It acknowledged its welcome and hears us from now on."""

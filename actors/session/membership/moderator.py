@@ -15,7 +15,15 @@ member twice (`session.md` 14, point 4).
 from __future__ import annotations
 
 from actors.errors import QueueFull, SessionClosed, SessionError
-from actors.messages.session import BeginSession, Bound, CloseSession, Invite, PeerAlive, RemoveMember
+from actors.messages.session import (
+    BeginSession,
+    Bound,
+    CloseSession,
+    Invite,
+    Moved,
+    PeerAlive,
+    RemoveMember,
+)
 from actors.messages.wire import (
     ALL,
     LEAVING_SESSION,
@@ -99,6 +107,9 @@ class Moderator:
                 self._close(event, turn)
             case Bound():
                 self._adding.bound(event, turn)
+            case Moved():
+                self._members.moved(event)
+                self._adding.moved(event)
             case BeginSession():
                 self._begin(turn)
             case PeerAlive():

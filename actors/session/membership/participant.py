@@ -22,6 +22,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    Moved,
     PeerAlive,
     RemoveMember,
 )
@@ -151,6 +152,9 @@ class Participant:
                 self._close(event, turn)
             case Bound():
                 self._bound(event, turn)
+            case Moved():
+                if self._connection in event.gone:
+                    self._connection = event.connection
             case PeerAlive():
                 if event.peer == self._moderator:
                     self._watchdog.alive()
