@@ -28,19 +28,19 @@ _LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ProcfileEntry:
     """A process of a Procfile: its name, and the shell command that is it."""
 
     name: str
     command: str
 
 
-def read_procfile(text: str, where: str = "Procfile") -> list[Line]:
-    """The processes in the order of the file; empty lines and those that begin with # are none.
+def read_procfile(text: str, where: str = "Procfile") -> list[ProcfileEntry]:
+    """The processes in the order of the file; empty entries and those that begin with # are none.
 
     Raises ConfigError, with the number of the line.
     """
-    lines: dict[str, Line] = {}
+    entries: dict[str, ProcfileEntry] = {}
     for number, one in enumerate(text.splitlines(), 1):
         if not one.strip() or one.lstrip().startswith("#"):
             continue
@@ -48,21 +48,21 @@ def read_procfile(text: str, where: str = "Procfile") -> list[Line]:
         if found is None:
             raise ConfigError(f"{where}, line {number}: not of the form NAME: COMMAND", field="file")
         name, command = found.groups()
-        if name in lines:
+        if name in entries:
             raise ConfigError(f"{where}, line {number}: a second process of the name {name}", field="file")
-        lines[name] = Line(name, command)
-    if not lines:
+        entries[name] = ProcfileEntry(name, command)
+    if not entries:
         raise ConfigError(f"{where} names no process", field="file")
-    return list(lines.values())
+    return list(entries.values())
 
 
-def chosen(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
+def chosen(entries: Sequence[ProcfileEntry], names: Sequence[str]) -> list[ProcfileEntry]:
     """Those of the names, all without names. Raises ConfigError for a name that is not among them."""
-    known = {line.name for line in lines}
+    known = {entry.name for entry in entries}
     for name in names:
         if name not in known:
             raise ConfigError(f"no process {name}: there are {', '.join(sorted(known))}", field="name")
-    return [line for line in lines if not names or line.name in names]
+    return [entry for entry in entries if not names or entry.name in names]
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -80,17 +80,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
-    lines = chosen(read_procfile(path.read_text(), arguments.file), arguments.names)
-    return run(Company(lines, path.absolute().parent).play())
+    entries = chosen(read_procfile(path.read_text(), arguments.file), arguments.names)
+    return run(Company(entries, path.absolute().parent).play())
 
 
 class Company:
     """The processes of a Procfile, and their end."""
 
-    def __init__(self, lines: Sequence[Line], folder: Path) -> None:
-        self._lines = lines
+    def __init__(self, entries: Sequence[ProcfileEntry], folder: Path) -> None:
+        self._entries = entries
         self._folder = folder
-        self._width = max(len(line.name) for line in lines)
+        self._width = max(len(entry.name) for entry in entries)
         self._colour = may_colour(sys.stdout)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stop = asyncio.Event()
@@ -105,8 +105,8 @@ class Company:
             loop.add_signal_handler(number, self._signalled)
         try:
             async with asyncio.TaskGroup() as group:
-                for index, line in enumerate(self._lines):
-                    group.create_task(self._one(line, _COLOURS[index % len(_COLOURS)]))
+                for index, entry in enumerate(self._entries):
+                    group.create_task(self._one(entry, _COLOURS[index % len(_COLOURS)]))
                 group.create_task(self._end())
         except ExceptionGroup as failed:
             # Of one kind all: nobody reads what we print.
@@ -122,10 +122,10 @@ class Company:
             self._kill.set()
         self._stop.set()
 
-    async def _one(self, line: Line, colour: int) -> None:
+    async def _one(self, entry: ProcfileEntry, colour: int) -> None:
         # In a session of its own: Ctrl-C in the terminal reaches us alone, and we pass on SIGTERM, once.
         process = await asyncio.create_subprocess_shell(
-            line.command,
+            entry.command,
             cwd=self._folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -133,20 +133,20 @@ class Company:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._processes[line.name] = process
+        self._processes[entry.name] = process
         if self._stop.is_set():
             self._signal(process, signal.SIGTERM)
         assert process.stdout is not None
-        self._say(line, colour, f"started, process {process.pid}")
-        await self._copy(line, colour, process.stdout)
+        self._say(entry, colour, f"started, process {process.pid}")
+        await self._copy(entry, colour, process.stdout)
         code = await process.wait()
-        self._say(line, colour, _ending(code))
+        self._say(entry, colour, _ending(code))
         if not self._stop.is_set():
             self._code = code if code >= 0 else 128 - code
             self._stop.set()
 
-    async def _copy(self, line: Line, colour: int, source: asyncio.StreamReader) -> None:
-        """Print lines as they come. One of more than 64 KiB comes in pieces."""
+    async def _copy(self, entry: ProcfileEntry, colour: int, source: asyncio.StreamReader) -> None:
+        """Print entries as they come. One of more than 64 KiB comes in pieces."""
         rest = b""
         while chunk := await source.read(_CHUNK):
             *whole, rest = (rest + chunk).split(b"\n")
@@ -154,12 +154,12 @@ class Company:
                 whole.append(rest)
                 rest = b""
             for one in whole:
-                self._say(line, colour, one.decode(errors="backslashreplace"))
+                self._say(entry, colour, one.decode(errors="backslashreplace"))
         if rest:
-            self._say(line, colour, rest.decode(errors="backslashreplace"))
+            self._say(entry, colour, rest.decode(errors="backslashreplace"))
 
-    def _say(self, line: Line, colour: int, text: str) -> None:
-        name = f"{line.name:<{self._width}} |"
+    def _say(self, entry: ProcfileEntry, colour: int, text: str) -> None:
+        name = f"{entry.name:<{self._width}} |"
         whole = f"\x1b[{colour}m{name}\x1b[0m {text}\n" if self._colour else f"{name} {text}\n"
         # Unbuffered output of Python loses the rest of a write that the end of a child interrupts.
         rest = memoryview(whole.encode(errors="backslashreplace"))

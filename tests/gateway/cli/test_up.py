@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.up import Line, chosen, read_procfile
+from gateway.cli.up import ProcfileEntry, chosen, read_procfile
 from identity.errors import ConfigError
 from tests.gateway.cli.processes import CALLBOARD, WAIT, Command, running
 
@@ -34,7 +34,10 @@ def stopped(company: Command, number: signal.Signals) -> int:
 
 def test_names_and_commands_are_read() -> None:
     text = "# the network\n\nnode-1: exec callboard start\n  web:  sleep 1: 2\n"
-    assert read_procfile(text) == [Line("node-1", "exec callboard start"), Line("web", "sleep 1: 2")]
+    assert read_procfile(text) == [
+        ProcfileEntry("node-1", "exec callboard start"),
+        ProcfileEntry("web", "sleep 1: 2"),
+    ]
 
 
 @pytest.mark.parametrize(
