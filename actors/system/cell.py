@@ -255,8 +255,12 @@ class Cell:
         done = 0
         try:
             while done < count:
+                try:
+                    message, sender = batch.pop()
+                except IndexError:
+                    # What it just did ended it, as an inbox may be closed by who listens: its mail is gone.
+                    break
                 done += 1
-                message, sender = batch.pop()
                 if isinstance(message, ActorSystemMessage):
                     self._control(message, sender)
                 else:

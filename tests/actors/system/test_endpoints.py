@@ -142,6 +142,24 @@ async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     assert (got, system.dead_letters) == ([], 2)
 
 
+async def test_an_inbox_may_be_closed_by_who_listens_with_more_to_come(system: LoopSystem) -> None:
+    heard: list[object] = []
+    unseen: list[dict[str, object]] = []
+    system.loop.set_exception_handler(lambda _, context: unseen.append(context))
+
+    def listen(message: object, _: object) -> None:
+        heard.append(message)
+        system.close_inbox(inbox)
+
+    inbox = system.inbox(listen)
+    for _ in range(2):
+        system.tell(inbox, Get())
+    await system.idle()
+    system.loop.set_exception_handler(None)
+    assert heard == [Get()]
+    assert not unseen
+
+
 # Strict mode.
 
 
