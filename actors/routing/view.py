@@ -15,6 +15,7 @@ from thespian.actors import ActorAddress
 
 from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Key, Name
+from actors.routing.bindings import Bindings
 
 Instance = tuple[Key, InstanceId]
 """A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
@@ -86,7 +87,16 @@ def _of(ranks: list[tuple[int, ...]]) -> Targets:
 class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
-    __slots__ = ("_fitting", "addresses", "by_instance", "by_name", "find", "node_links", "patterns")
+    __slots__ = (
+        "_fitting",
+        "addresses",
+        "bindings",
+        "by_instance",
+        "by_name",
+        "find",
+        "node_links",
+        "patterns",
+    )
 
     def __init__(
         self,
@@ -106,6 +116,8 @@ class RouteView:
         """The ids of the nodes at the other end, of connections that are node links."""
         self.patterns = patterns
         """Routes by hand for all names whose key begins so, and for all their ids."""
+        self.bindings = Bindings()
+        """Beside the table: what sessions of this process learned. Their applications write it."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
         self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
