@@ -33,7 +33,7 @@ from actors.telemetry import Counts, counter
 from gateway.codec import InboundParser, frame_bytes
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.network import BackboneConfig
-from gateway.links.nats_library import StreamEncryption, check_backbone, library
+from gateway.links.nats_library import StreamEncryption, check_backbone, end, library
 from gateway.links.nats_wire import (
     QUEUE,
     AskedOfNats,
@@ -444,7 +444,7 @@ class NatsLink:
                         await self._subscribe(client, wanted, True)
                 await client.flush()
         except BaseException as error:
-            await client.close()
+            await end(client)
             if type(error).__name__ == "NoServersError" and self._cause:
                 raise OSError(self._cause) from error
             raise
@@ -472,7 +472,7 @@ class NatsLink:
             await asyncio.gather(writer, lost, return_exceptions=True)
         if self._closing is None:
             failed = None if writer.cancelled() else writer.exception()
-            await client.close()
+            await end(client)
             self._forget()
             self._notify(
                 LinkLost(self._cause or (str(failed) if failed else "") or "the server ended the stream")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.config.network import BackboneConfig
@@ -14,6 +16,8 @@ from identity.files import read_file
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+END_TIME = 0.2
+"""Seconds for a stream that is of no use any more to be closed."""
 SEED_BOUND = 64 * 1024
 """Bytes of a credentials file, or of an nkey seed."""
 
@@ -60,6 +64,13 @@ def check_backbone(config: BackboneConfig) -> None:
                 read_file(path, max_bytes=SEED_BOUND)
             except Malformed as error:
                 raise ConfigError(f"{key}: {path}: {error}", field=key) from error
+
+
+async def end(client: Client) -> None:
+    """End a stream. The library would wait without end for some that failed in their TLS handshake."""
+    with suppress(Exception):
+        async with asyncio.timeout(END_TIME):
+            await client.close()
 
 
 def library() -> Client:

@@ -57,6 +57,8 @@ class Node:
             said = registration(
                 config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
             )
+            if config.backbone is not None:
+                said.backbone = ", ".join(config.backbone.urls)
             self._controlled = ControlledNode(self.data_plane, config.controller, said)
             with _within(f"{config.where}.controller"):
                 self.controlled_at = await self._controlled.start()

@@ -7,20 +7,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 
+from actors.errors import AlreadyConnected
 from actors.messages.wire import ALL, ONE
 from actors.names import Name
+from gateway.codec import WireCodec, frame_bytes
+from gateway.links.nats_wire import Origin, subject
 from gateway.node.data_plane import DataPlane
 from tests.gateway.links.nats_server import (
     NatsServer,
     backbone,
     cluster,
+    figures,
     in_step,
     needs_nats_server,
     until,
 )
-from tests.gateway.stage import BOB, CHANNEL, Local
+from tests.gateway.stage import BOB, CHANNEL, Local, message
 
 pytestmark = needs_nats_server
 
@@ -169,3 +174,94 @@ async def test_a_backbone_that_is_lost_comes_back_and_own_applications_are_serve
         assert (found["losses"], found["returns"]) == (1, 1)
     here.publish(BOB, b"back", fanout=ONE)
     await there.heard(b"back")
+
+
+async def test_what_comes_while_a_node_leaves_reaches_its_edges(nodes: Nodes) -> None:
+    await nodes.server()
+    here, there = [Local(await nodes.node()) for _ in range(2)]
+    await there.order(BOB)
+    await in_step(*nodes.nodes)
+    blobs = [b"%d" % number for number in range(200)]
+    here.publish(BOB, *blobs, fanout=ALL)
+    await in_step(nodes.nodes[0])
+    await nodes.nodes[1].close(3.0)
+    assert there.blobs() == blobs
+    here.publish(BOB, b"nobody", fanout=ONE)
+    await here.until(lambda: here.undelivered)
+
+
+async def test_a_message_over_what_the_server_takes_is_refused_and_told(nodes: Nodes) -> None:
+    await nodes.server("max_payload: 65536")
+    here, there = [Local(await nodes.node()) for _ in range(2)]
+    await there.order(CHANNEL)
+    await in_step(*nodes.nodes)
+    here.publish(CHANNEL, bytes(66_000), b"small", fanout=ALL)
+    await there.heard(b"small")
+    await here.until(lambda: here.told)
+    found = await figures(nodes.nodes[0])
+    assert (found["oversized"], found["up"]) == (1, True)
+    assert 65_000 < found["limit"] < 65_536
+
+
+async def test_what_is_in_clear_stays_off_where_mls_is_required(nodes: Nodes) -> None:
+    await nodes.server()
+    here = Local(await nodes.node(require_mls=True))
+    there = Local(await nodes.node())
+    await there.order(CHANNEL)
+    await in_step(*nodes.nodes)
+    sealed = b"\x00\x01\x00\x02" + bytes(9)
+    here.publish(CHANNEL, b"in clear", sealed, fanout=ALL)
+    await there.heard(sealed)
+    assert (await figures(nodes.nodes[0]))["unencrypted"] == 1
+
+
+async def test_what_strangers_say_on_nats_is_counted_and_nothing_else(nodes: Nodes) -> None:
+    server = await nodes.server()
+    node = await nodes.node()
+    member = Local(node)
+    await member.order(CHANNEL)
+    await in_step(node)
+    client = await nats.connect(server.url)
+    where = subject((CHANNEL.key, CHANNEL.instance), one=False)
+    stranger = Origin("stranger", 1).prefix()
+    frame = frame_bytes(WireCodec().encode(message(CHANNEL, b"well formed", fanout=ALL), ""))
+    bad = [b"", b"\xff" * 99, stranger + b"\x05", stranger + b"\x02\xff\xff", stranger + b"\x00"]
+    for data in [*bad, stranger + bytes((len(frame) & 127 | 128, len(frame) >> 7)) + frame]:
+        await client.publish(where, data)
+    await client.drain()
+    await member.heard(b"well formed")
+    assert (await figures(node))["malformed"] == len(bad)
+
+
+async def test_names_that_come_and_go_by_thousands_are_wanted_in_the_end(nodes: Nodes) -> None:
+    await nodes.server()
+    node = await nodes.node()
+    member = Local(node)
+    for number in range(100):
+        await member.order(Name("org", "ns", f"name {number}"))
+    for number in range(100):
+        await member.order(Name("org", "ns", f"name {number}"), subscribe=False)
+    await member.order(BOB)
+    await in_step(node)
+    found = await figures(node)
+    assert (found["names"], found["subscriptions"]) == (1, 2)
+
+
+async def test_a_second_backbone_is_refused(nodes: Nodes) -> None:
+    server = await nodes.server()
+    node = await nodes.node()
+    with pytest.raises(AlreadyConnected):
+        await node.join(backbone(server))
+
+
+async def test_a_stream_that_is_cut_comes_back_and_wants_again(nodes: Nodes) -> None:
+    await nodes.server()
+    here, there = [Local(await nodes.node()) for _ in range(2)]
+    await there.order(BOB)
+    await in_step(*nodes.nodes)
+    link = nodes.nodes[1].backbone
+    assert link is not None
+    link.reset("cut")
+    await until(nodes.nodes[1], lambda found: found["returns"] == 1)
+    here.publish(BOB, b"again")
+    await there.heard(b"again")
