@@ -87,8 +87,8 @@ class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
     __slots__ = (
-        "_alone", "_far", "_fitting", "_near", "addresses", "backbone", "by_instance", "by_name", "find",
-        "node_links", "patterns",
+        "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "by_instance", "by_name",
+        "find", "node_links", "patterns",
     )  # fmt: skip
 
     def __init__(
@@ -121,6 +121,8 @@ class RouteView:
         """The backbone, for names that nobody here has."""
         self._far: Memo[Instance, tuple[Targets, Targets]] = Memo(_MEMORY_BOUND)
         """Targets, and the same with the backbone."""
+        self._latest = (self._alone, self._alone)
+        """The latest of these."""
 
     def exact(self, key: Key, id: InstanceId) -> Targets | None:
         """As `find`, but for patterns."""
@@ -149,19 +151,23 @@ class RouteView:
         self.backbone = backbone
         self._alone = Targets() if backbone is None else Targets().having(backbone, Rank.PEER)
         self._far.clear()
+        self._latest = (self._alone, self._alone)
         self.find = self._near if backbone is None else self._with_backbone
 
     def _with_backbone(self, key: Key, id: InstanceId) -> Targets:
         targets = self._near(key, id)
         if targets is None:
             return self._alone
+        if targets is self._latest[0]:
+            # Messages that follow one another mostly go the same way.
+            return self._latest[1]
         known = self._far.get((key, id))
-        if known is not None and known[0] is targets:
-            return known[1]
-        assert self.backbone is not None
-        found = targets.having(self.backbone, Rank.PEER)
-        self._far.remember((key, id), (targets, found))
-        return found
+        if known is None or known[0] is not targets:
+            assert self.backbone is not None
+            known = (targets, targets.having(self.backbone, Rank.PEER))
+            self._far.remember((key, id), known)
+        self._latest = known
+        return known[1]
 
     def _with_patterns(self, key: Key, id: InstanceId) -> Targets | None:
         targets = self.exact(key, id)

@@ -30,7 +30,7 @@ from actors.messages.wire import ONE, Frame, LinkNegotiation, Subscription, Subs
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, frame_bytes
+from gateway.codec import InboundParser
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.network import BackboneConfig
 from gateway.links.nats_library import StreamEncryption, check_backbone, end, library
@@ -170,13 +170,7 @@ class NatsLink:
             return ()
         if self._config.require_mls:
             frames = self._encrypted(frames)
-        refused: list[Frame] = []
-        for frame in frames:
-            data = frame_bytes(frame)
-            if len(data) > self._limit:
-                refused.append(frame)
-                continue
-            self._batches.put(frame, data, self.asker)
+        refused = self._batches.put(frames, self.asker, limit=self._limit)
         self.counts.oversized += len(refused)
         if self.backlog >= self._high:
             self._above = True

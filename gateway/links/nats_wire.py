@@ -11,7 +11,7 @@ A frame is the message of the data plane as it is.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from actors.errors import ProtocolError
@@ -19,7 +19,7 @@ from actors.memo import Memo
 from actors.messages.wire import ONE, Frame
 from actors.names import NO_INSTANCE, InstanceId, Key
 from actors.routing.view import Instance
-from gateway.codec import varint
+from gateway.codec import frame_pieces, varint
 from gateway.codec.layout import head, payload
 
 FAMILY = "slim1"
@@ -108,12 +108,18 @@ class Batch(NamedTuple):
     asker: Hashable
 
 
+_Place = tuple[Key, InstanceId, bool, Hashable]
+"""What frames of one message have in common: name, whether they are for one, and then who asks."""
+
+
 class _Open:
     """A message that may still grow."""
 
-    __slots__ = ("frames", "parts", "size")
+    __slots__ = ("frames", "one", "parts", "place", "size")
 
-    def __init__(self, prefix: bytes) -> None:
+    def __init__(self, place: _Place, prefix: bytes) -> None:
+        self.place = place
+        self.one = place[2]
         self.parts = [prefix]
         self.size = len(prefix)
         self.frames: list[Frame] = []
@@ -128,49 +134,76 @@ class Batches:
     def __init__(self, origin: Origin) -> None:
         self._prefix = origin.prefix()
         self._subjects = Subjects()
-        self._open: dict[tuple[str, Hashable], _Open] = {}
+        self._open: dict[_Place, _Open] = {}
         self._ready: list[Batch] = []
-        self._size = 0
-
-    @property
-    def size(self) -> int:
+        self.size = 0
         """Bytes of what `take` would return."""
-        return self._size
 
     @property
     def overhead(self) -> int:
         """Bytes of a message with one frame that are not the frame's."""
         return len(self._prefix) + 5
 
-    def put(self, frame: Frame, data: bytes, asker: Hashable) -> None:
-        """One frame, whose bytes are `data`."""
-        one = frame.fanout == ONE
-        where = self._subjects.of(frame.key, frame.instance, one=one)
-        place = (where, asker if one else None)
+    def put(self, frames: Iterable[Frame], asker: Hashable, *, limit: int) -> list[Frame]:
+        """Take frames that `asker` sends. Returns those of more than `limit` bytes, which are not taken.
+
+        Those that follow one another mostly have one header and one length: what begins one begins the next.
+        """
+        refused: list[Frame] = []
+        batch: _Open | None = None
+        header, start = b"", b""
+        inner = behind = length = -1
+        for frame in frames:
+            body = frame.body
+            if frame.header is not header or frame.inner != inner or len(body) != behind:
+                header, inner, behind = frame.header, frame.inner, len(body)
+                prefix = frame_pieces(frame)[0]
+                length = len(prefix) + len(header) + behind
+                start = b"".join((varint.encode(length), prefix, header))
+                batch = None
+            if batch is None or batch.size + length > BATCH:
+                if length > limit:
+                    refused.append(frame)
+                    continue
+                batch = self._batch(frame, length, asker)
+            batch.parts += (start, body)
+            batch.size += length + 5
+            self.size += length + 5
+            if batch.one:
+                batch.frames.append(frame)
+                if frame.instance == NO_INSTANCE:
+                    self._close(self._open.pop(_place(frame, asker)))
+                    batch = None
+        return refused
+
+    def _batch(self, frame: Frame, length: int, asker: Hashable) -> _Open:
+        """The message in which there is room for a frame of `length` bytes."""
+        place = _place(frame, asker)
         known = self._open.get(place)
-        if known is not None and known.size + len(data) > BATCH:
-            self._close(place, self._open.pop(place))
+        if known is not None and known.size + length > BATCH:
+            self._close(self._open.pop(place))
             known = None
         if known is None:
-            known = self._open[place] = _Open(self._prefix)
-        known.parts += (varint.encode(len(data)), data)
-        known.size += len(data) + 5
-        self._size += len(data) + 5
-        if one:
-            known.frames.append(frame)
-            if frame.instance == NO_INSTANCE:
-                self._close(place, self._open.pop(place))
+            known = self._open[place] = _Open(place, self._prefix)
+        return known
 
     def take(self) -> list[Batch]:
         """All there is."""
-        for place, batch in self._open.items():
-            self._close(place, batch)
+        for batch in self._open.values():
+            self._close(batch)
         self._open.clear()
-        ready, self._ready, self._size = self._ready, [], 0
+        ready, self._ready, self.size = self._ready, [], 0
         return ready
 
-    def _close(self, place: tuple[str, Hashable], batch: _Open) -> None:
-        self._ready.append(Batch(place[0], b"".join(batch.parts), tuple(batch.frames), place[1]))
+    def _close(self, batch: _Open) -> None:
+        key, instance, one, asker = batch.place
+        where = self._subjects.of(key, instance, one=one)
+        self._ready.append(Batch(where, b"".join(batch.parts), tuple(batch.frames), asker))
+
+
+def _place(frame: Frame, asker: Hashable) -> _Place:
+    one = frame.fanout == ONE
+    return frame.key, frame.instance, one, asker if one else None
 
 
 class AskedOfNats:

@@ -62,9 +62,10 @@ class NatsServer:
             self._process.wait(10)
             self._process = None
 
-    def send(self, signal: int) -> None:
+    @property
+    def pid(self) -> int:
         assert self._process is not None
-        self._process.send_signal(signal)
+        return self._process.pid
 
 
 async def cluster(folder: Path, size: int = 2, extra: str = "") -> list[NatsServer]:

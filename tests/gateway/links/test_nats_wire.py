@@ -38,8 +38,7 @@ def frame(
 
 
 def put(batches: Batches, *frames: Frame, asker: object = None) -> None:
-    for one in frames:
-        batches.put(one, frame_bytes(one), asker)
+    assert batches.put(frames, asker, limit=2**32) == []
 
 
 def test_subjects_are_hashes() -> None:
@@ -84,6 +83,22 @@ def test_a_message_grows_no_further_than_a_batch() -> None:
     sizes = [len(batch.payload) for batch in batches.take()]
     assert len(sizes) == 3
     assert max(sizes) <= BATCH
+
+
+def test_frames_over_the_limit_are_not_taken() -> None:
+    batches = Batches(ORIGIN)
+    large, small = frame(bytes(5000)), frame(b"small")
+    assert batches.put([large, small, large], None, limit=4096) == [large, large]
+    (made,) = batches.take()
+    assert unpack(made.payload)[1] == [frame_bytes(small)]
+
+
+def test_an_asker_who_is_nobody_is_not_mixed_with_all() -> None:
+    batches = Batches(ORIGIN)
+    someone = BOB.with_id(3)
+    put(batches, frame(b"1", someone, ONE), frame(b"2", someone, ALL), frame(b"3", someone, ONE))
+    where = [(batch.subject.split(".")[1], len(unpack(batch.payload)[1])) for batch in batches.take()]
+    assert where == [("one", 2), ("all", 1)]
 
 
 def test_overhead_is_what_a_message_adds_to_its_frame() -> None:
