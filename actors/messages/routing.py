@@ -102,6 +102,8 @@ class Unanswered(NamedTuple):
 
     frames: tuple[Frame, ...]
     asker: Address
+    again: bool = False
+    """They were sent before."""
 
 
 @record

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from thespian.actors import ActorAddress
+from thespian.actors import ActorAddress, WakeupMessage
 
 from actors.messages.routing import (
     Attach,
@@ -38,11 +38,17 @@ from actors.system import handles
 from actors.telemetry import Counts, Registry, counter
 from identity.log import logger
 
+AGAIN = 0.05
+"""Seconds after which a control message that nobody wanted is sent once more: interest spreads among the
+servers behind the acknowledgement of a subscription, and sessions themselves wait a second."""
+_AGAIN = "again"
+
 
 class BackboneCounts(Counts, part="backbone"):
     losses: int = counter("How often the link to the backbone was lost.")
     returns: int = counter("How often it came back.")
     unanswered: int = counter("Messages for one that nobody on the backbone wanted.")
+    sent_again: int = counter("Control messages of these that were sent once more.")
 
 
 class BackboneLink(Link, Protocol):
@@ -50,6 +56,8 @@ class BackboneLink(Link, Protocol):
 
     asker: ActorAddress
     """Who sent the frames of the next `send`."""
+    again: bool
+    """Whether they were sent before, to nobody."""
 
     def want(self, changes: Mapping[Instance, bool]) -> None:
         """Let messages for these come, or no more, from now on and on every later stream."""
@@ -89,6 +97,8 @@ class Backbone(Connection):
         self._stands = link
         self._up = self._was_up = False
         self._interest = Interest()
+        self._again: list[tuple[list[Frame], ActorAddress]] = []
+        """What is sent once more when its time has come, and who asked for it."""
         self._backbone_counts = telemetry.register(BackboneCounts())
         self._route_inward(by_hand=False)
 
@@ -130,24 +140,42 @@ class Backbone(Connection):
 
     @handles(Forward)
     def _on_forward(self, message: Forward, sender: ActorAddress) -> None:
-        self._stands.asker = message.reply_to
+        self._stands.asker, self._stands.again = message.reply_to, False
         super()._on_forward(message, sender)
 
     @handles(Unanswered)
     def _on_unanswered(self, message: Unanswered, _: ActorAddress) -> None:
-        """Nobody there: routes by hand come next, and then there is no way."""
+        """Nobody there: routes by hand come next, then another try, and then there is no way."""
         self._backbone_counts.unanswered += len(message.frames)
         nobody: list[Frame] = []
+        again: list[Frame] = []
         for frame in message.frames:
             targets = self._routes.find(frame.key, frame.instance)
             by_hand = targets.by_hand if targets is not None else ()
             if by_hand:
                 address = self._routes.addresses[by_hand[0]]
                 self.send(address, Forward((frame,), self._index, self.myAddress))
+            elif self._up and frame.control and not message.again:
+                again.append(frame)
             else:
                 nobody.append(frame)
+        if again:
+            if not self._again:
+                self.after(AGAIN, _AGAIN)
+            self._again.append((again, message.asker))
         if nobody:
             self.send(message.asker, Undelivered(tuple(nobody)))
+
+    @handles(WakeupMessage)
+    def _on_wakeup(self, message: WakeupMessage, sender: ActorAddress) -> None:
+        if message.payload != _AGAIN:
+            super()._on_wakeup(message, sender)
+            return
+        waited, self._again = self._again, []
+        for frames, asker in waited:
+            self._backbone_counts.sent_again += len(frames)
+            self._stands.asker, self._stands.again = asker, True
+            self._link.send(frames)
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:

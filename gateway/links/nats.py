@@ -103,6 +103,7 @@ class NatsLink:
     ) -> None:
         self.index = index
         self.asker: Any = None
+        self.again = False
         self.counts = NatsCounts()
         self.tried = asyncio.Event()
         """The first attempts are over: a server took us, or each was asked."""
@@ -166,11 +167,11 @@ class NatsLink:
     def send(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         if self._client is None:
             self.counts.lost_while_down += len(frames)
-            self._unanswered([frame for frame in frames if frame.fanout == ONE], self.asker)
+            self._unanswered([frame for frame in frames if frame.fanout == ONE], self.asker, self.again)
             return ()
         if self._config.require_mls:
             frames = self._encrypted(frames)
-        refused = self._batches.put(frames, self.asker, limit=self._limit)
+        refused = self._batches.put(frames, (self.asker, self.again), limit=self._limit)
         self.counts.oversized += len(refused)
         if self.backlog >= self._high:
             self._above = True
@@ -345,11 +346,11 @@ class NatsLink:
             return
         batch = self._questions.unanswered(int(number))
         if batch is not None:
-            self._unanswered(batch.frames, batch.asker)
+            self._unanswered(batch.frames, *batch.asker)
 
-    def _unanswered(self, frames: Sequence[Frame], asker: Any) -> None:
-        if frames and asker is not None:
-            self._notify(Unanswered(tuple(frames), asker))
+    def _unanswered(self, frames: Sequence[Frame], asker: Any, again: bool) -> None:
+        if frames:
+            self._notify(Unanswered(tuple(frames), asker, again))
 
     # The stream
 

@@ -12,7 +12,7 @@ A frame is the message of the data plane as it is.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actors.errors import ProtocolError
 from actors.memo import Memo
@@ -105,7 +105,7 @@ class Batch(NamedTuple):
     payload: bytes
     frames: tuple[Frame, ...]
     """Where somebody is told that nobody wants them; else none."""
-    asker: Hashable
+    asker: Any
 
 
 _Place = tuple[Key, InstanceId, bool, Hashable]

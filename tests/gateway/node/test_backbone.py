@@ -11,7 +11,8 @@ import nats
 import pytest
 
 from actors.errors import AlreadyConnected
-from actors.messages.wire import ALL, ONE
+from actors.messages.routing import Forward
+from actors.messages.wire import ALL, ONE, MessageType, Ping
 from actors.names import Name
 from gateway.codec import WireCodec, frame_bytes
 from gateway.links.nats_wire import Origin, subject
@@ -265,3 +266,24 @@ async def test_a_stream_that_is_cut_comes_back_and_wants_again(nodes: Nodes) -> 
     await until(nodes.nodes[1], lambda found: found["returns"] == 1)
     here.publish(BOB, b"again")
     await there.heard(b"again")
+
+
+def ping(here: Local, destination: Name) -> None:
+    said = message(destination, b"")._replace(kind=MessageType.PING, content=Ping())
+    (target,) = here.router.route(destination.key, destination.instance, ONE)
+    forward = Forward((WireCodec().encode(said, ""),), here.index, here.port)
+    here.plane.system.tell(here.router.addresses[target], forward)
+
+
+async def test_a_control_message_that_nobody_wanted_is_sent_once_more(nodes: Nodes) -> None:
+    await nodes.server()
+    here, there = [Local(await nodes.node()) for _ in range(2)]
+    ping(here, BOB)
+    await until(nodes.nodes[0], lambda found: found["unanswered"] == 1)
+    assert here.undelivered == []
+    await there.order(BOB)
+    await there.until(lambda: there.got)
+    ping(here, CHANNEL)
+    await here.until(lambda: here.undelivered)
+    found = await figures(nodes.nodes[0])
+    assert (found["unanswered"], found["sent_again"]) == (3, 2)
