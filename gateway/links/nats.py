@@ -88,7 +88,7 @@ class NatsLink:
     Messages over `max_message_size` bytes, or over what the server takes, are not written.
     """
 
-    listener, certificate = "", b""
+    listener, certificate, subject = "", b"", ""
 
     def __init__(
         self,

@@ -36,7 +36,11 @@ class Node:
             control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
             # The usual name is that of many nodes: among peers it would be nobody's.
             node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
-            peers=PeerPolicy(loopback=peers.loopback, identities=frozenset(peers.identities)),
+            peers=PeerPolicy(
+                identities=frozenset(peers.identities),
+                subjects=frozenset(peers.subjects),
+                loopback=peers.loopback,
+            ),
         )
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
@@ -163,13 +167,6 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
 def unserved(config: NodeConfig) -> list[Note]:
     """What the configuration asks for and this node does not do: it does not start with it."""
     where, found = config.where, []
-    if config.peers.subjects:
-        found.append(
-            Note(
-                f"{where}.dataplane.peers.subjects",
-                "this node knows peers by loopback and TLS identities only",
-            )
-        )
     if config.admin is not None:
         found.append(Note(f"{where}.admin", "this node has no admin port"))
     defaults = LimitsConfig()
