@@ -44,7 +44,6 @@ from gateway.links.nats_wire import (
     subject,
     unpack,
 )
-from gateway.security.contexts import client_context
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings
 from identity.log import logger
@@ -411,6 +410,8 @@ class NatsLink:
             "nkeys_seed": config.nkey,
         }
         if wants_tls:
+            from gateway.security.contexts import client_context
+
             options["tls"] = encrypted.noting(client_context(config.tls, self._source))
         try:
             async with asyncio.timeout(CONNECT_TIME + 3.0):
