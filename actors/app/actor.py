@@ -35,7 +35,7 @@ from actors.app.effects import (
 )
 from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.lasting import Lasting
-from actors.app.outbound import AppOutbound
+from actors.app.outbound import WAY_OUT, AppOutbound, WayOutNews
 from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
@@ -45,7 +45,6 @@ from actors.errors import ProtocolError, SessionClosed, SessionError
 from actors.messages.codec import TokenFirst, Unread
 from actors.messages.routing import (
     Attach,
-    Attached,
     Congested,
     ConnectionGone,
     Detach,
@@ -54,7 +53,6 @@ from actors.messages.routing import (
     Status,
     StatusReport,
     Subscribing,
-    TooLarge,
     Transmit,
 )
 from actors.messages.session import (
@@ -88,7 +86,6 @@ from actors.messages.session import (
     SetRoute,
     Stranded,
     SubscribeName,
-    TokenRenewed,
     Unbind,
     UnsubscribeName,
     Verification,
@@ -353,8 +350,8 @@ class AppActor(LoopActor):
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
         self._outbound.put_out(message.messages, sender)
 
-    @handles(Attached, TokenRenewed, TooLarge)
-    def _on_sent(self, message: Attached | TokenRenewed | TooLarge, _: ActorAddress) -> None:
+    @handles(*WAY_OUT)
+    def _on_sent(self, message: WayOutNews, _: ActorAddress) -> None:
         self._outbound.handle(message)
 
     @handles(Congested, Drained)
