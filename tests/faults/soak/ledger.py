@@ -43,8 +43,8 @@ class Books:
         self.twice: list[tuple[str, str, int]] = []
         """Who received which message of which conversation again."""
         self.acknowledged = self.received = 0
-        self.round_trips: list[int] = []
-        """Of the bystanders, in microseconds, since whoever reads them took them away."""
+        self.round_trips: dict[str, list[int]] = defaultdict(list)
+        """Of each of the bystanders, in microseconds, since whoever reads them took them away."""
         self.failures: Counter[str] = Counter()
         self.hostile: Counter[str] = Counter()
 
@@ -86,7 +86,7 @@ class Books:
                 known.add(number)
                 self.received += 1
             case "t":
-                self.round_trips.append(int(what))
+                self.round_trips[who].append(int(what))
             case "f":
                 self.failures[what] += 1
             case "h":

@@ -26,7 +26,7 @@ END = 60.0
 """Seconds that conversations have to end and what was sent has to arrive, when nobody is killed any more."""
 LOW = ("nice", "-n", "19")
 """Runs a command at the lowest priority."""
-USUAL = ("sink-a", "sink-b", "bystanders")
+USUAL = ("sink-a", "sink-b", "bystanders", "elsewhere")
 """Who runs at the usual one."""
 CAST = {
     "sink-a": "sink",
@@ -37,6 +37,7 @@ CAST = {
     "sender-a": "sender",
     "sender-b": "sender",
     "bystanders": "bystanders",
+    "elsewhere": "bystanders",
 }
 """The honest, and what they play."""
 AT_OTHER = ("sink-b", "sender-b")
@@ -60,6 +61,7 @@ COLUMNS = (
     "sinks, MiB",
     "p50, ms",
     "p99, ms",
+    "p99 elsewhere, ms",
 )
 
 
@@ -83,6 +85,9 @@ class Row:
     """Bytes."""
     p50: float
     p99: float
+    """Of the bystanders at the node that lives on, in milliseconds."""
+    elsewhere: float
+    """p99 of those at a node where nobody else is."""
 
     def __str__(self) -> str:
         cells = (
@@ -101,6 +106,7 @@ class Row:
             self.sinks // MIB,
             f"{self.p50:.2f}",
             f"{self.p99:.2f}",
+            f"{self.elsewhere:.2f}",
         )
         return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -119,6 +125,8 @@ class Outcome:
     """Of node a: before the attacks, and when they were over."""
     p99: float = 0.0
     """Of the bystanders, over all rows, in milliseconds."""
+    elsewhere: float = 0.0
+    """The same where nobody else is."""
 
     def growth(self) -> float:
         """By what factor node a's memory grew, from the first third of the rows to the last."""
@@ -131,7 +139,7 @@ class Outcome:
             "",
             f"Lost: {len(self.lost)}, twice: {len(self.twice)}. "
             f"Bystanders' p99: {self.quiet.p99:.2f} ms quiet, {self.p99:.2f} ms in the fray "
-            f"({self.p99 / max(self.quiet.p99, 1e-9):.2f}). "
+            f"({self.p99 / max(self.quiet.p99, 1e-9):.2f}), where nobody else is {self.elsewhere:.2f} ms. "
             f"Memory of node a: {self.growth():.2f} of the first third's. "
             f"Its descriptors: {self.descriptors[0]} before, {self.descriptors[1]} after.",
             "",
@@ -193,6 +201,7 @@ class Soak:
     async def run(self) -> Outcome:
         async with self._stack:
             self._node = await self._stack.enter_async_context(CallboardNode())
+            self._third = await self._stack.enter_async_context(CallboardNode())
             self._other = await self._start_other()
             self._stack.push_async_callback(self._end)
             await asyncio.gather(*map(self._play, CAST))
@@ -222,7 +231,7 @@ class Soak:
 
     async def _play(self, who: str) -> None:
         """Start who is not there, or has been killed."""
-        there = self._other if who in AT_OTHER else self._node
+        there = self._other if who in AT_OTHER else self._third if who == "elsewhere" else self._node
         player = self._players[who] = Player(CAST.get(who, who), who, self._folder, there.endpoint)
         await player.start()
 
@@ -257,14 +266,14 @@ class Soak:
     # -- Figures -------------------------------------------------------------------------------------
 
     async def _rows(self, outcome: Outcome) -> None:
-        trips: list[int] = []
+        trips: dict[str, list[int]] = {"bystanders": [], "elsewhere": []}
         number = 0
         while number * self._interval < self._seconds:
             number += 1
             outcome.rows.append(await self._measure(number * self._interval / 60, trips))
-        outcome.p99 = percentile(trips, 0.99)
+        outcome.p99, outcome.elsewhere = (percentile(each, 0.99) for each in trips.values())
 
-    async def _measure(self, minute: float, trips: list[int] | None = None) -> Row:
+    async def _measure(self, minute: float, trips: dict[str, list[int]] | None = None) -> Row:
         """The row of the interval that begins now."""
         books = self._books
         acknowledged, received, twice = books.acknowledged, books.received, len(books.twice)
@@ -287,18 +296,19 @@ class Soak:
             figures(self._node.pid),
             figures(self._other.pid),
             max(figures(self._players[one].pid)[0] for one in ("sink-a", "sink-b")),
-            percentile(books.round_trips, 0.5),
-            percentile(books.round_trips, 0.99),
+            percentile(books.round_trips["bystanders"], 0.5),
+            percentile(books.round_trips["bystanders"], 0.99),
+            percentile(books.round_trips["elsewhere"], 0.99),
         )
-        if trips is not None:
-            trips += books.round_trips
+        for who, each in (trips or {}).items():
+            each += books.round_trips[who]
         books.round_trips.clear()
         self._say(str(row))
         return row
 
     async def _settle(self, outcome: Outcome) -> None:
         """Let the senders end, and what they sent arrive."""
-        senders = ("sender-a", "sender-b", "client", "bystanders")
+        senders = ("sender-a", "sender-b", "client", "bystanders", "elsewhere")
         await asyncio.gather(*(self._players[who].finish() for who in senders))
         books = self._books
         books.read()
