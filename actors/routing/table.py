@@ -137,14 +137,23 @@ class SubscriptionTable:
         return told
 
     def detach(self, connection: int) -> list[Departure]:
-        """A connection is gone: nothing is sent to it any more. Returns what led to it: to be forgotten."""
+        """A connection is gone. Returns what led to it, which is to be forgotten.
+
+        Until then its address stays: what is sent there meets an actor that is gone, as what was under way.
+        """
         gone = self._depart(connection) + self._depart(~connection)
         for prefix in [prefix for prefix, those in self._patterns.items() if connection in those]:
             self.remove_pattern(prefix, connection)
-        self._addresses.pop(connection, None)
         self._node_links.pop(connection, None)
         self._ranks.pop(connection, None)
+        self._drop_address(connection)
         return gone
+
+    def _drop_address(self, connection: int) -> None:
+        """Nobody is sent to a connection that is gone, once nothing leads to it."""
+        departing = connection in self._departures or ~connection in self._departures
+        if not departing and connection not in self._ranks:
+            self._addresses.pop(connection, None)
 
     def _depart(self, slot: _Slot) -> list[Departure]:
         references = self._references.pop(slot, None)
@@ -176,6 +185,7 @@ class SubscriptionTable:
             self._departures[departure.slot] = left
         else:
             self._departures.pop(departure.slot, None)
+            self._drop_address(_connection(departure.slot))
 
     def _overtake(self, instance: Instance, slot: _Slot) -> None:
         """A name is told again that was about to be forgotten."""
