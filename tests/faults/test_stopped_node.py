@@ -56,7 +56,6 @@ class Applications:
 
     def _take(self, state: ConnectionState) -> None:
         self.states.append(state.state)
-        print(state.state, state.detail)
         self.news.set()
 
     async def until(self, state: str) -> None:
