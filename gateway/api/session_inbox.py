@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from actors.messages.session import CloseSession, SessionOpened
+
 if TYPE_CHECKING:
     from actors.system import LoopSystem
 
@@ -21,8 +23,24 @@ class SessionInbox:
         self.address = system.inbox(lambda message, _: self._take(message))
 
     async def first(self) -> Any:
-        """The first message: SessionOpened, or why not."""
-        return await self._first
+        """The first message: SessionOpened, or why not.
+
+        Cancelled, it closes the session that comes of it all the same: nobody else has it.
+        """
+        try:
+            return await self._first
+        except asyncio.CancelledError:
+            if self._first.done() and not self._first.cancelled():
+                self._kept.insert(0, self._first.result())
+            self.open(self._decline)
+            raise
+
+    def _decline(self, message: Any) -> None:
+        if isinstance(message, SessionOpened):
+            self._system.tell(message.address, CloseSession(None, 0.0), self.address)
+        else:
+            # It is over, or there never was one.
+            self.close()
 
     def open(self, handler: Callable[[Any], None]) -> None:
         """Hand what was kept, and what comes, to `handler`."""
