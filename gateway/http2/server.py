@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from actors.routing.budget import ByteBudget
+from gateway.http2.acceptor import Acceptor, tcp_sockets, unix_socket
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import GrpcStatus
 from gateway.http2.headers import Headers
 from gateway.http2.limits import SERVER, Counters, Limits, Statistics
-from gateway.http2.listener import Listener, tcp_sockets, unix_socket
 from gateway.http2.stream import StreamState
 from gateway.http2.transport import ServerStream, Wire
 from gateway.surroundings import current
@@ -53,7 +53,7 @@ class Http2Server:
         self._loop = asyncio.get_running_loop()
         self._wires: set[Wire] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: Listener | None = None
+        self._acceptor: Acceptor | None = None
         self._path: str | None = None
         self._closing = False
         self._all_closed = asyncio.Event()
@@ -74,7 +74,7 @@ class Http2Server:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of each listening TCP socket."""
-        sockets = [] if self._listener is None or self._path is not None else self._listener.sockets
+        sockets = [] if self._acceptor is None or self._path is not None else self._acceptor.sockets
         return [one.getsockname()[:2] for one in sockets]
 
     @property
@@ -94,8 +94,8 @@ class Http2Server:
     async def close(self, grace: float = 0.0) -> None:
         """Stop accepting, let streams run on for `grace` seconds, end the rest (UNAVAILABLE). Idempotent."""
         self._closing = True
-        if self._listener is not None:
-            await self._listener.close()
+        if self._acceptor is not None:
+            await self._acceptor.close()
             if self._path is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path)
@@ -129,7 +129,7 @@ class Http2Server:
     ) -> None:
         sockets = await tcp_sockets(host, port) if path is None else [unix_socket(path)]
         self._path = path
-        self._listener = Listener(
+        self._acceptor = Acceptor(
             sockets,
             self._make_wire,
             ssl,

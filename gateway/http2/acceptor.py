@@ -31,7 +31,7 @@ PAUSE = 0.1
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
-class Listener:
+class Acceptor:
     """Accepts on `sockets`, which it owns, and makes each connection one of `make`'s protocols.
 
     `limit` is how many may be on their way at a time; `busy` says how many there are besides.
