@@ -223,7 +223,11 @@ class Soak:
 
     async def _start_other(self) -> CallboardNode:
         node = CallboardNode(self._port, "--peer", self._node.endpoint)
-        await node.start()
+        try:
+            await node.start()
+        except BaseException:
+            await node.end()
+            raise
         return node
 
     async def _end(self) -> None:
@@ -239,19 +243,23 @@ class Soak:
     async def _disturbed(self) -> AsyncIterator[None]:
         """Kills and attacks, meanwhile."""
         await self._play("hostile")
-        killing = asyncio.create_task(self._kill_on())
+        over = asyncio.Event()
+        killing = asyncio.create_task(self._kill_on(over))
         try:
             yield
         finally:
-            killing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await killing
+            # Whoever was killed last is started again first.
+            over.set()
+            await killing
             await self._players.pop("hostile").end()
 
-    async def _kill_on(self) -> None:
-        """One after the other is killed and started again."""
+    async def _kill_on(self, over: asyncio.Event) -> None:
+        """One after the other is killed and started again, until it is over."""
         for who in itertools.cycle(ROUND):
-            await asyncio.sleep(self._beat)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), self._beat)
+            if over.is_set():
+                return
             self._killed += 1
             if who == "node":
                 self._other.kill()
