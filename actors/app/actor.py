@@ -153,9 +153,8 @@ class AppActor(LoopActor):
         self._unheard: list[SessionAnnounced] = []
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
-        self._counts = self._lasting.counts
+        self._counts, self._subscriptions = self._lasting.counts, self._lasting.subscriptions
         self._admission = Admission(collaborators.verifier, counts=self._lasting.admission)
-        self._subscriptions = self._lasting.subscriptions
         self._resolving = Resolving(
             collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
         )
@@ -172,6 +171,7 @@ class AppActor(LoopActor):
             self.send,
             lambda: self.myAddress,
             self._lasting.outbound,
+            self._lasting.congested,
         )
 
     def started(self) -> None:

@@ -102,10 +102,11 @@ class AppOutbound:
         send: Callable[[ActorAddress, Any], None],
         address: Callable[[], ActorAddress],
         counts: OutboundCounts,
+        congested: set[int],
     ) -> None:
         self.token = ""
         """The latest that messages left with."""
-        self.congested: set[int] = set()
+        self.congested = congested
         """Connections above their high-water mark."""
         self.counts = counts
         self._own = own
