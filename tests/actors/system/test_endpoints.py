@@ -142,22 +142,22 @@ async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     assert (got, system.dead_letters) == ([], 2)
 
 
-async def test_an_inbox_may_be_closed_by_who_listens_with_more_to_come(system: LoopSystem) -> None:
-    heard: list[object] = []
-    unseen: list[dict[str, object]] = []
-    system.loop.set_exception_handler(lambda _, context: unseen.append(context))
+async def test_a_port_that_closes_itself_gets_nothing_more(system: LoopSystem) -> None:
+    got: list[Any] = []
+    others: list[Any] = []
 
-    def listen(message: object, _: object) -> None:
-        heard.append(message)
+    def callback(message: Any, _sender: ActorAddress) -> None:
+        got.append(message)
         system.close_inbox(inbox)
 
-    inbox = system.inbox(listen)
-    for _ in range(2):
+    inbox = system.inbox(callback)
+    other = system.inbox(lambda message, _sender: others.append(message))
+    for _ in range(3):
         system.tell(inbox, Get())
+    system.tell(other, Get())
     await system.idle()
-    system.loop.set_exception_handler(None)
-    assert heard == [Get()]
-    assert not unseen
+    assert (got, others) == ([Get()], [Get()])
+    assert (system.failures, system.dead_letters) == (0, 2)
 
 
 # Strict mode.
