@@ -5,6 +5,7 @@ from __future__ import annotations
 from actors.messages.wire import ONE, GroupAdd, GroupRemove, MessageType, SessionMessage
 from actors.session.membership.behind import CHANCES
 from actors.session.peers import PeerGeneration
+from actors.session.turn import Turn
 from tests.actors.session.stage import Player, Stage, make_group
 
 
@@ -104,3 +105,20 @@ def test_who_answers_pings_but_never_a_change_is_dropped_in_the_end(stage: Stage
     stage.advance(6 * (CHANCES + 1) + 8)
     assert any("missed a change" in str(error) for error in alice.errors)
     assert alice.members == carol.members == dave.members == {str(p.name) for p in (alice, carol, dave)}
+
+
+def test_who_is_to_be_dropped_behind_another_task_is_not_told_on(stage: Stage) -> None:
+    alice, bob, _ = make_group(stage, "bob", "carol")
+    dave = stage.player("dave")
+    stage.drop = lambda m, to: to is bob and m.kind is MessageType.GROUP_ADD
+    alice.invite(dave.name)
+    stage.transfer()
+    stage.advance(7)
+    assert alice.core is not None
+    behind = alice.core._side._agenda.behind
+    assert behind.next_deadline() is not None
+    # It is dropped when the task under way is over; until then there is nothing to wake up for.
+    assert behind.expire(Turn(stage.now)) == []
+    lost = [member for at in range(200) for member in behind.expire(Turn(stage.now + at))]
+    assert lost == [bob.name]
+    assert behind.next_deadline() is None
