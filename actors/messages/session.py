@@ -327,6 +327,8 @@ class Membership(NamedTuple):
     epoch: int | None = None
     """The MLS epoch; None without MLS, or before there is a group."""
     fingerprint: str = ""
+    marks_answers: bool = False
+    """Point to point: whether the peer marks its answers to requests."""
 
 
 @record
@@ -336,6 +338,8 @@ class MemberJoined(NamedTuple):
     session_id: int
     member: Name
     members: tuple[Name, ...]
+    marks_answers: bool = False
+    """Point to point: whether it marks its answers to requests."""
 
 
 @record
@@ -350,7 +354,10 @@ class MemberLeft(NamedTuple):
 
 @record
 class EpochChanged(NamedTuple):
-    """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
+    """The MLS group moved on. `fingerprint` is equal for all members of the epoch.
+
+    `members` have its keys, whether or not they have taken part yet.
+    """
 
     session_id: int
     epoch: int
@@ -389,6 +396,14 @@ class Stranded(NamedTuple):
     """The connection that led to this session's peers is gone for good, and no other leads to them."""
 
     error: SlimError
+
+
+@record
+class Moved(NamedTuple):
+    """Connections that led to this session's peers are gone, and another one takes their place."""
+
+    gone: tuple[int, ...]
+    connection: int
 
 
 @record

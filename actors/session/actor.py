@@ -34,7 +34,7 @@ from actors.messages.session import (
     IdentityRotated,
     MemberJoined,
     MemberLeft,
-    Membership,
+    Moved,
     Outbound,
     Publish,
     PutOut,
@@ -132,6 +132,11 @@ class SessionActor(LoopActor):
             self._perform(turn.effects)
         self._arm()
 
+    @handles(Moved)
+    def _on_moved(self, message: Moved, sender: ActorAddress) -> None:
+        self._direct.move(message.gone, message.connection)
+        self._on_event(message, sender)
+
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
         """All other events are the core's too."""
         self._on_event(message, sender)
@@ -162,7 +167,7 @@ class SessionActor(LoopActor):
     def _on_watch(self, message: Watch, _: ActorAddress) -> None:
         core = self._core
         self._watchers[message.inbox] = None
-        self.send(message.inbox, Membership(core.session_id, core.members, core.epoch, core.fingerprint))
+        self.send(message.inbox, core.membership())
 
     @handles(Unwatch)
     def _on_unwatch(self, message: Unwatch, _: ActorAddress) -> None:
@@ -194,7 +199,7 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
-                self._direct.bind(effect.name, effect.connection)
+                self._direct.bind(effect.name, effect.connection, also=effect.subscribe)
             else:
                 others.append(effect)
         self._send_out(sends)

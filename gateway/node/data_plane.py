@@ -43,19 +43,22 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
-from gateway.links.addresses import Addresses, resolve
+from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.nats import NatsLink
+from gateway.links.nats_wire import Origin
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
-from gateway.links.transport import Server, dialler, listener
+from gateway.links.transport import Server, listener
 from gateway.node import forks
-from gateway.node.dialled import Dialled
+from gateway.node.dialled import Dialled, diallers, open_parts
 from gateway.node.gateway_actor import Gateway
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
+from gateway.security.auth import server_auth
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
@@ -118,6 +121,8 @@ class DataPlane:
         self.node_id = node_id or around.random(8).hex()
         boot = int.from_bytes(around.random(8))
         introduction = Introduction(Role.NODE, self.node_id, boot, token=peers.token)
+        self._origin = Origin(self.node_id, boot)
+        self.backbone: NatsLink | None = None
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
@@ -131,7 +136,7 @@ class DataPlane:
         """Set when the node cannot go on; it is being closed then."""
         rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
         self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
-        self._links: dict[int, AcceptedLink] = {}
+        self._links: dict[int, AcceptedLink | NatsLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
         self._gateway = self.system.spawn(
             lambda: Gateway(
@@ -233,7 +238,7 @@ class DataPlane:
         if scheme is not None:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
-        await _open(held, auth, source)
+        await open_parts(held, auth, source)
         return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
@@ -249,7 +254,7 @@ class DataPlane:
         )
         self._take(link, Opened(index, observer=self._callers))
 
-    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+    def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
         self._links[link.index] = link
         self.telemetry.register(link.counts)
@@ -353,6 +358,21 @@ class DataPlane:
         self._check_open()
         await self._peering.add(configs)
 
+    async def join(self, config: BackboneConfig, *, max_message_size: int = MAX_MESSAGE_SIZE) -> None:
+        """Be on a backbone, for as long as this data plane lives.
+
+        Returns when a server took us or none could be reached for now: they are tried on and on. Raises
+        ConfigError, AuthError, AlreadyConnected, and NotConnected when the data plane is closed.
+        """
+        self._check_open()
+        if self.backbone is not None:
+            raise AlreadyConnected(self.backbone.peer)
+        place = (self.next_index(), self._origin, self.surroundings)
+        link = self.backbone = NatsLink(*place, config, high=self._high, max_message_size=max_message_size)
+        await link.open()
+        self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
+        await link.tried.wait()
+
     async def parted(self, node_id: str) -> None:
         """Return when there is no link to that node."""
         while node_id in self._node_links.values():
@@ -398,7 +418,9 @@ class DataPlane:
         """Open the first stream and give it to the actors."""
         where = None
         if dial is None:
-            addresses = Addresses(await self._diallers(config, made.held))
+            addresses = Addresses(
+                await diallers(config, made.held, self.surroundings, self._high, self._waiting, self._http2)
+            )
             dial, where = addresses.dial, addresses.where
         link = DialledLink(
             made.index,
@@ -424,20 +446,6 @@ class DataPlane:
             made.dialling = None
         made.link = link
         self._take(link, Opened(made.index, config.link_id, self._inbox, as_node))
-
-    async def _diallers(
-        self, config: ClientConfig, held: AsyncExitStack
-    ) -> list[tuple[str, Callable[[], Awaitable[Stream]]]]:
-        """The endpoints of a connection, and how to open a stream to each."""
-        around = self.surroundings
-        scheme = scheme_of(config.endpoint, around)
-        if scheme is not None:
-            return [(one.endpoint, scheme.dialler(one)) for one in config.each()]
-        auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
-        await _open(held, auth, None if config.plaintext else source)
-        shared = (auth, source, self._high, self._waiting, self._http2)
-        find = around.resolve or resolve
-        return [(one.endpoint, dialler(one, *shared, find=find)) for one in config.each()]
 
     async def _give_up(self, made: Dialled) -> None:
         """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
@@ -467,11 +475,15 @@ class DataPlane:
     @property
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
-        return [index for index in self._links if index not in self._dialled_by_index]
+        own = {*self._dialled_by_index, self.backbone and self.backbone.index}
+        return [index for index in self._links if index not in own]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
-        return connection not in self._dialled_by_index and connection not in self._node_links
+        backbone = self.backbone and self.backbone.index
+        return not (
+            connection == backbone or connection in self._dialled_by_index or connection in self._node_links
+        )
 
     def spawn_control_agent(
         self,
@@ -592,6 +604,9 @@ class DataPlane:
         deadline = self._clock() + grace
         self._peering.close()
         try:
+            if self.backbone is not None:
+                # First: what others still send to our edges reaches them.
+                self.backbone.close("node is shutting down")
             await self._close_connections(grace)
         finally:
             for link in list(self._links.values()):
@@ -623,11 +638,3 @@ class DataPlane:
     def _check_open(self) -> None:
         if self._closed:
             raise NotConnected("the data plane is closed")
-
-
-async def _open(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
-    """Start the parts that there are; `held` will close them."""
-    for part in parts:
-        if part is not None:
-            held.push_async_callback(part.close)
-            await part.start()

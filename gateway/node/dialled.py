@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from actors.messages.routing import ConnectionState
+from actors.routing.budget import ByteBudget
+from gateway.config import ClientConfig
+from gateway.http2.limits import Counters
+from gateway.links.addresses import resolve
 from gateway.links.link import DialledLink
+from gateway.links.schemes import scheme_of
+from gateway.links.stream import Stream
+from gateway.links.transport import dialler
+from gateway.security.auth import ClientAuth, ServerAuth, client_auth
+from gateway.security.material import Side, TlsSource
+from gateway.surroundings import Surroundings
 
 
 class Dialled:
@@ -55,3 +66,29 @@ class Dialled:
         self.cause = self.cause or cause
         for event in (self.over, self.attached, self.introduced, self.settled):
             event.set()
+
+
+async def diallers(
+    config: ClientConfig,
+    held: AsyncExitStack,
+    around: Surroundings,
+    high: int,
+    waiting: ByteBudget,
+    counters: Counters,
+) -> list[tuple[str, Callable[[], Awaitable[Stream]]]]:
+    """The endpoints of a connection, and how to open a stream to each. Raises ConfigError, AuthError."""
+    scheme = scheme_of(config.endpoint, around)
+    if scheme is not None:
+        return [(one.endpoint, scheme.dialler(one)) for one in config.each()]
+    auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
+    await open_parts(held, auth, None if config.plaintext else source)
+    shared, find = (auth, source, high, waiting, counters), around.resolve or resolve
+    return [(one.endpoint, dialler(one, *shared, find=find)) for one in config.each()]
+
+
+async def open_parts(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
+    """Start the parts that there are; `held` will close them."""
+    for part in parts:
+        if part is not None:
+            held.push_async_callback(part.close)
+            await part.start()

@@ -24,6 +24,10 @@ QUESTIONS = 3
 FORGOTTEN = 6
 """Intervals in silence after which who is there, but pings in other sessions only, has forgotten this one."""
 
+EARLY = 0.9
+"""Of the first interval: a participant looks shortly before the next ping is due, and not shortly after one
+came. So it bears an outage of 29 s, whenever that begins."""
+
 Progress = Callable[[Name], object]
 """Something that changes whenever a member says something to the application."""
 
@@ -190,7 +194,7 @@ class Watchdog:
         self._said = self._progress(self._moderator)
         self._silence.pings |= TRAITS[generation].answers_ping
         if self._next is None:
-            self._next = now + self._interval
+            self._next = now + EARLY * self._interval
 
     def pinged(self) -> None:
         """The moderator asked: from now on its silence counts."""
