@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
+from actors.alarm import SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NobodyThere, NoRoute
 from actors.messages.codec import Codec
 from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
-from actors.messages.wire import ONE, Frame, SessionMessage
+from actors.messages.wire import ONE, Frame, MessageType, SessionMessage
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
@@ -64,7 +65,7 @@ def departures(
         if route is None or route != last:
             targets, last = routes.find(message), route
         if not targets:
-            refused.append((message, NoRoute(str(destination))))
+            refused.append((message, NoRoute(destination.short)))
             continue
         item: Frame | SessionMessage | None = None
         frame: Frame | None = None
@@ -115,6 +116,7 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
+        self._lost = SourceAlarms()
         self._generation: int | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
 
@@ -198,6 +200,10 @@ class AppOutbound:
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
     ) -> None:
         self.counts.unroutable += len(messages)
+        for message in messages:
+            if message.kind is MessageType.DISCOVERY_REQUEST and isinstance(error, NoRoute):
+                level, more = self._lost.level(message.destination.key, self._with.clock())
+                logger.log(level, "not reached: {}{}", error, more)
         if session is not None:
             self._send(session, Unroutable(messages, error))
 

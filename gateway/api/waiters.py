@@ -8,6 +8,8 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
+from gateway.node import forks
+
 
 class Waiters:
     """Whoever waits is woken in order, one for each thing that can be taken.
@@ -16,6 +18,7 @@ class Waiters:
     """
 
     def __init__(self) -> None:
+        self._birth = forks.birth()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -24,7 +27,8 @@ class Waiters:
 
     async def wait(self, deadline: float | None = None) -> None:
         """Until woken; look again then whether there is something. Raises TimeoutError at `deadline`, a
-        time of the loop's clock."""
+        time of the loop's clock, and NotConnected in a child of the process that it was made in."""
+        forks.check(self._birth)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:

@@ -272,7 +272,7 @@ class ServerStream(CallStream):
 class ClientStream(CallStream):
     """A call that this side made and the server accepted."""
 
-    __slots__ = ("_alone", "_answered", "headers")
+    __slots__ = ("_alone", "_answered", "_on_going_away", "headers")
 
     def __init__(self, wire: Wire, state: StreamState, *, alone: bool) -> None:
         super().__init__(wire, state)
@@ -281,11 +281,27 @@ class ClientStream(CallStream):
         self.headers = Headers()
         """The response headers."""
         self._answered: asyncio.Future[None] | None = wire.loop.create_future()
+        self._on_going_away: OnEvent | None = None
 
     def close(self) -> None:
         """Send what is unsent and then no more; the stream ends when the server ends it."""
         self._wire.core.finish(self.state)
         self._wire.after()
+
+    def when_going_away(self, callback: OnEvent) -> None:
+        """Call `callback` once when the server says that it will take no new streams (GOAWAY).
+
+        This one goes on for as long as the server lets it. Also when it has said so already.
+        """
+        self._on_going_away = callback
+        if self._wire.core.going_away and self.cause is None:
+            self._wire.loop.call_soon(self.going_away)
+
+    def going_away(self) -> None:
+        """The server said so."""
+        callback, self._on_going_away = self._on_going_away, None
+        if callback is not None and self.cause is None:
+            self._call(callback)
 
     async def answered(self) -> None:
         """Wait until the server has accepted the call, or the stream has ended."""
@@ -298,6 +314,7 @@ class ClientStream(CallStream):
 
     def _closed(self, cause: Cause) -> None:
         super()._closed(cause)
+        self._on_going_away = None
         self._answer()
         if self._alone:
             self._wire.core.drain(self._wire.loop.time(), None)

@@ -23,6 +23,9 @@ from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
 
+LEAVE_WAIT = 2.0
+"""Seconds that applications of ours have to go to another node, before their streams are closed."""
+
 
 class Node:
     """Start it once, close it once."""
@@ -85,12 +88,15 @@ class Node:
             raise OSError(f"cannot listen on {server.endpoint}: {reason}") from exc
 
     async def close(self, grace: float) -> None:
-        """Stop dialling and listening, write out what is queued for `grace` seconds, close everything."""
+        """Stop dialling and listening, let applications go to other nodes for LEAVE_WAIT, write out what is
+        queued for `grace` seconds, close everything.
+        """
         for task in self._dialling:
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
         if self._controlled is not None:
             await self._controlled.close()
+        await self.data_plane.drain(min(LEAVE_WAIT, grace / 2))
         await self.data_plane.close(grace)
 
     async def _dial(self, client: ClientConfig) -> None:

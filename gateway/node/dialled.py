@@ -1,0 +1,57 @@
+"""A connection that a data plane opens, as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from actors.messages.routing import ConnectionState
+from gateway.links.link import DialledLink
+
+
+class Dialled:
+    """A connection that we open: from the first attempt until it is closed for good."""
+
+    def __init__(self, endpoint: str, index: int) -> None:
+        self.endpoint = endpoint
+        self.index = index
+        self.held = AsyncExitStack()
+        """What it keeps open for identity and TLS."""
+        self.dialling: asyncio.Task[None] | None = None
+        """The first attempt, while it lasts."""
+        self.link: DialledLink | None = None
+        """There once a stream is up."""
+        self.attached = asyncio.Event()
+        self.introduced = asyncio.Event()
+        self.settled = asyncio.Event()
+        """A node is at the other end, and it is known what becomes of the link to it."""
+        self.over = asyncio.Event()
+        """Also set when the others will not happen any more."""
+        self.outcome = ""
+        """That of NodeLinkSettled, or refused; lost while the link dials again."""
+        self.node_id = ""
+        self.cause = ""
+
+    def take(self, state: ConnectionState) -> None:
+        """The connection tells where it stands."""
+        match state.state:
+            case "attached":
+                self.attached.set()
+            case "negotiated":
+                self.introduced.set()
+            case "joined" | "superseded" | "itself" | "namesake":
+                self.outcome, self.node_id = state.state, state.detail
+                self.settled.set()
+            case "refused":
+                self.outcome = state.state
+                self.end(state.detail)
+            case "lost" if self.outcome:
+                self.outcome = "lost"
+            case "closed":
+                self.end(state.detail)
+
+    def end(self, cause: str) -> None:
+        """It is over: wake up whoever waits."""
+        self.cause = self.cause or cause
+        for event in (self.over, self.attached, self.introduced, self.settled):
+            event.set()
