@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.simulation.actions import Actions
-from tests.simulation.stage import CALL, Held, Member, Stage
+from tests.simulation.stage import CALL, GRACE, Held, Member, Stage
 
 PROBE = 30.0
 
@@ -21,6 +21,7 @@ class Afterwards:
     async def play(self) -> None:
         """Probe, refresh and close; the ledger has what was found."""
         await self._finish_calls()
+        self._look_at_invitations()
         await self._probe()
         await self._refresh()
         await self._close()
@@ -31,6 +32,17 @@ class Afterwards:
         if calls:
             await asyncio.wait(calls, timeout=CALL + 5.0)
         await self._world.quiet()
+
+    def _look_at_invitations(self) -> None:
+        """Whose invitation failed is not in."""
+        for (number, guest), held in self._stage.failed_invitations.items():
+            member, session = self._cast[guest], held.session
+            if session.closed or not member.host.up:
+                continue
+            listed = member.app.local_name in session.members
+            if listed and any(each.session.number == number for each in member.sessions()):
+                text = f"that of {guest} to session {number} failed, and it is in"
+                self._ledger.found("invitation", text)
 
     async def _probe(self) -> None:
         """What any member says now, all that it knows of hear."""
@@ -45,9 +57,11 @@ class Afterwards:
         session = held.session
         if session.closed or len(session.members) < 2:
             return
-        before = len(self._ledger.part(session.number, member.number, 0.0).sent)
-        await member.host.call(self._stage.limited("probe", self._actions.publish(member, held, 1, 20)))
-        for sent in self._ledger.part(session.number, member.number, 0.0).sent[before:]:
+        before = len(self._ledger.part(session.number, member.number).sent)
+        await member.host.call(
+            self._stage.limited(member, "probe", self._actions.publish(member, held, 1, 20))
+        )
+        for sent in self._ledger.part(session.number, member.number).sent[before:]:
             if sent.acknowledged is None and not session.over:
                 text = f"a probe of {member.number} in session {session.number} failed: {sent.failed}"
                 self._ledger.found("deaf", text)
@@ -63,22 +77,23 @@ class Afterwards:
     async def _greet(self, member: Member, other: Member) -> None:
         async def greet() -> bool:
             async with member.app.session(other.name, mls=self._stage.scenario.mls) as session:
-                self._ledger.part(session.number, member.number, self._world.now)
                 answer = await session.request(b"ask/%d/0/" % member.number, PROBE)
                 return bool(answer.payload == b"re/%d/0/" % member.number)
 
-        if not await member.host.call(self._stage.limited("greet", greet())):
+        if not await member.host.call(self._stage.limited(member, "greet", greet())):
             self._ledger.found("deaf", f"{member.number} cannot talk to {other.number} in a fresh session")
 
     async def _close(self) -> None:
-        """All ends; `World.end` counts what is left."""
+        """All ends, and applications hold nothing; `World.end` counts what else is left."""
         self._world.note("the end")
         for member in self._cast:
             if not member.host.up:
                 continue
             for held in member.sessions():
                 if held.leads:
-                    await member.host.call(self._stage.limited("close", held.session.close(20.0).wait()))
+                    await member.host.call(
+                        self._stage.limited(member, "close", held.session.close(GRACE).wait())
+                    )
         await asyncio.sleep(60.0)
         for member in self._cast:
             if not member.host.up:
@@ -88,4 +103,13 @@ class Afterwards:
                     f"session {held.session.number} of {member.number} goes on after its moderator closed it"
                 )
                 self._ledger.found("ghost", text)
-                await member.host.call(self._stage.limited("leave", held.session.close(20.0).wait()))
+                await member.host.call(self._stage.limited(member, "leave", held.session.close(GRACE).wait()))
+        for member in self._cast:
+            if member.host.up:
+                await self._look_at_remains(member)
+
+    async def _look_at_remains(self, member: Member) -> None:
+        figures = (await member.app.status())["application"]
+        names = ("sessions", "announced", "awaited", "bound", "congested", "parked")
+        if held := {name: figures[name] for name in names if figures[name]}:
+            self._ledger.found("remains", f"without a session {member.number} holds {held}")

@@ -9,7 +9,7 @@ from typing import Any
 from actors.messages.wire import MessageType
 from gateway.testing import SimHost
 from tests.simulation.scenario import Step
-from tests.simulation.stage import Stage
+from tests.simulation.stage import Member, Stage
 
 
 class Faults:
@@ -19,6 +19,8 @@ class Faults:
         self._stage, self._cast = stage, stage.cast
         self._world, self._ledger = stage.world, stage.ledger
         self._faults: set[asyncio.Task[Any]] = set()
+        self._apart: set[int] = set()
+        """Applications that have no connection, by their own will."""
 
     async def over(self) -> None:
         """Wait until what was begun has passed."""
@@ -43,8 +45,13 @@ class Faults:
             self._fault(self._frozen(member.host, step.time))
 
     async def _frozen(self, host: SimHost, seconds: float) -> None:
+        since = self._world.now
         host.freeze()
         await asyncio.sleep(seconds)
+        self._wake(host, since)
+
+    def _wake(self, host: SimHost, since: float) -> None:
+        self._stage.slept(host, since)
         if host.up:
             host.thaw()
 
@@ -55,13 +62,13 @@ class Faults:
             self._fault(self._dozed(member.host, step.time))
 
     async def _dozed(self, host: SimHost, seconds: float) -> None:
+        since = self._world.now
         host.freeze()
         line = self._world.line(host, "node")
         line.cut()
         await asyncio.sleep(seconds)
         line.mend()
-        if host.up:
-            host.thaw()
+        self._wake(host, since)
 
     def do_cut(self, step: Step) -> None:
         line = self._line(step)
@@ -98,3 +105,20 @@ class Faults:
                         if each.number in parts and parts[each.number].over is None:
                             parts[each.number].over = self._world.now
             member.host.kill(loudly=step.two == 0)
+
+    def do_reconnect(self, step: Step) -> None:
+        """An application closes its connection, and connects again."""
+        member = self._stage.member(step.one)
+        if member is not None and member.number not in self._apart:
+            self._apart.add(member.number)
+            self._stage.keep(member.host.call(self._reconnected(member, step.time % 5), "reconnecting"))
+
+    async def _reconnected(self, member: Member, seconds: float) -> None:
+        app, endpoint = member.app, "sim://node"
+        await app.disconnect(endpoint)
+        await asyncio.sleep(seconds)
+        await app.connect({"endpoint": endpoint})
+        for other in self._cast:
+            if other is not member:
+                await app.set_route(other.name)
+        self._apart.discard(member.number)

@@ -9,13 +9,29 @@ from typing import Any
 
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway import Message, Session, Slim, SlimError
+from gateway import ConnectionLost, Session, Slim, SlimError
 from gateway.testing import SimHost, World
 from tests.simulation.ledger import Ledger
 from tests.simulation.scenario import Scenario, Step
 
+INTERVAL, RETRIES = 1.0, 8
+ROUND = INTERVAL * (RETRIES + 1)
+"""Seconds in which a message or a request is answered, or has failed (`docs/signs-of-life.md`)."""
+GRACE = ASK = 20.0
 CALL = 120.0
-"""Virtual seconds in which every call has ended: several times what any is documented to take."""
+"""Seconds in which every call has ended: a change of a group waits for those before it."""
+TIMES = {
+    "open": 3 * ROUND,  # discovery, join, welcome
+    "publish": 2 * ROUND,  # the welcome of the first member may come before
+    "crowd": 3 * ROUND,  # so may those who came before
+    "probe": ROUND,
+    "request": ASK,
+    "close": GRACE + ROUND,
+    "leave": GRACE + ROUND,
+}
+"""Seconds that calls are documented to take, if their host runs."""
+SLACK = 2.0
+"""Seconds that lines and other tasks may add."""
 
 
 @dataclass(slots=True)
@@ -45,19 +61,34 @@ class Member:
         return [held for held in self.held if not held.session.closed]
 
     async def accept(self) -> None:
-        """Take what others open."""
-        async for session in self.app.sessions():
-            self.hold(session, leads=False)
+        """Take what others open, looking at each first, as programs do."""
+        while True:
+            try:
+                async for session in self.app.sessions():
+                    _ = session.id, session.src, session.dst, session.session_type, session.metadata
+                    self.hold(session, leads=False)
+            except ConnectionLost:
+                # By our own will: it goes on with the next connection.
+                await asyncio.sleep(0.1)
+                continue
+            except Exception as error:
+                self._stage.ledger.found(
+                    "accepting", f"that of {self.number}: {type(error).__name__}: {error}"
+                )
+                continue
+            if not self.app.closed:
+                self._stage.ledger.found("accepting", f"that of {self.number} ended before its application")
+            return
 
     def hold(self, session: Session, *, leads: bool) -> None:
         stage = self._stage
-        stage.ledger.part(session.number, self.number, stage.world.now)
+        stage.ledger.joined(session.number, self.number, stage.world.now)
         reader = self.host.call(self._read(session), f"reader of {self.number}")
         self.held.append(Held(session, leads, reader))
 
     async def _read(self, session: Session) -> None:
         stage = self._stage
-        part = stage.ledger.part(session.number, self.number, stage.world.now)
+        part = stage.ledger.part(session.number, self.number)
         while True:
             try:
                 message = await session.get_message()
@@ -65,26 +96,17 @@ class Member:
                 if session.over:
                     break
                 continue
-            await self._heard(message, part.heard)
+            what, sender, number = message.payload[:64].split(b"/")[:3]
+            if what == b"ask":
+                await stage.limited(self, "reply", message.reply(b"re/%s/%s/" % (sender, number)))
+            elif what == b"say":
+                part.heard.append((int(sender), int(number), stage.world.now))
         if part.over is None:
             part.over = stage.world.now
-
-    async def _heard(self, message: Message, heard: list[tuple[int, int, float]]) -> None:
-        what, sender, number = message.payload[:64].split(b"/")[:3]
-        if what == b"ask":
-            await self._stage.limited("reply", message.reply(b"re/%s/%s/" % (sender, number)))
-        elif what == b"say":
-            heard.append((int(sender), int(number), self._stage.world.now))
 
     def next_number(self, session: int) -> int:
         self._counts[session] = self._counts.get(session, 0) + 1
         return self._counts[session]
-
-    def over(self, session: Session) -> None:
-        """It ends by our own will."""
-        part = self._stage.ledger.part(session.number, self.number, self._stage.world.now)
-        if part.over is None:
-            part.over = self._stage.world.now
 
 
 def name_of(number: int) -> Name:
@@ -107,6 +129,9 @@ class Stage:
         self.cast: list[Member] = []
         self.calls: set[asyncio.Task[Any]] = set()
         """Those that have not ended."""
+        self.failed_invitations: dict[tuple[int, int], Held] = {}
+        """By session and guest: who invited it, and heard that it failed."""
+        self._asleep: dict[str, list[tuple[float, float]]] = {}
 
     async def assemble(self) -> None:
         world, scenario = self.world, self.scenario
@@ -129,12 +154,20 @@ class Stage:
             world.line(member.host, node).loss = scenario.profile.loss
 
     def call(self, member: Member, what: str, coroutine: Coroutine[Any, Any, Any]) -> None:
-        task = member.host.call(self.limited(what, coroutine), what)
+        """Begin a call there that ends in its documented time."""
+        self.keep(member.host.call(self.limited(member, what, coroutine), what))
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Wait for it before the end."""
         self.calls.add(task)
         task.add_done_callback(self.calls.discard)
 
-    async def limited(self, what: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Await a call: it ends in time, and fails with typed errors only."""
+    def slept(self, host: SimHost, since: float) -> None:
+        """A host stood still until now."""
+        self._asleep.setdefault(host.name, []).append((since, self.world.now))
+
+    async def limited(self, member: Member, what: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Await a call: it ends in its time, and fails with typed errors only."""
         began = self.world.now
         try:
             async with asyncio.timeout(CALL):
@@ -142,9 +175,20 @@ class Stage:
         except SlimError:
             return None
         except TimeoutError:
-            self.ledger.found("late", f"{what} of {began:.3f} has not ended after {CALL:g} s")
+            pass
         except Exception as error:
             self.ledger.found("untyped", f"{what} raised {type(error).__name__}: {error}")
+        finally:
+            asleep = self._asleep.get(member.host.name, ())
+            awake = (
+                self.world.now
+                - began
+                - sum(until - max(began, since) for since, until in asleep if until > began)
+            )
+            limit = TIMES.get(what, CALL) + SLACK
+            if member.host.up and awake > limit:
+                text = f"{what} of {member.number} at {began:.3f} took {awake:.3f} s, not {limit:g}"
+                self.ledger.found("alone" if what == "alone" else "late", text)
         return None
 
     def member(self, number: int) -> Member | None:

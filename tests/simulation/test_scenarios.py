@@ -93,8 +93,8 @@ def test_a_message_that_is_dropped_behind_its_acknowledgement_is_found(
 
 def test_messages_out_of_order_are_found() -> None:
     ledger = Ledger()
-    ledger.part(1, 0, 0.0).sent.append(Sent(1, 5.0, frozenset({1}), 6.0))
-    ledger.part(1, 1, 0.0).heard += [(0, 2, 5.0), (0, 1, 6.0)]
+    ledger.part(1, 0).sent.append(Sent(1, 5.0, frozenset({1}), 6.0))
+    ledger.part(1, 1).heard += [(0, 2, 5.0), (0, 1, 6.0)]
     ledger.check()
     assert ledger.findings == [Finding("order", "session 1: 1 heard 1 of 0 behind 2 at 6.000")]
 
