@@ -83,6 +83,11 @@ class SimHost:
         return self.process is not None
 
     @property
+    def serves(self) -> bool:
+        """Whether it is a node: `serve` was called."""
+        return bool(self._served)
+
+    @property
     def plane(self) -> DataPlane:
         """The data plane of what `serve` and `application` make there."""
         process = self._running()
@@ -221,8 +226,8 @@ class SimHost:
 
     # Ending
 
-    async def stop(self) -> None:
-        """End what runs there in good order: programs are cancelled, applications and data planes closed."""
+    async def end_programs(self) -> None:
+        """Cancel programs and close applications, in good order. What serves goes on."""
         if self.process is None:
             return
         self.thaw()
@@ -233,7 +238,11 @@ class SimHost:
             await app.close()
         for keeper in self._keepers():
             await keeper.end()
-        if self._plane is not None:
+
+    async def stop(self) -> None:
+        """End what runs there in good order: programs, applications, data planes."""
+        await self.end_programs()
+        if self.process is not None and self._plane is not None:
             await self._plane.close()
 
     def graveyard(self) -> list[SimProcess]:
