@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from actors.names import Name
-from gateway import CompletionHandle, HandshakeFailed, Session, SessionConfiguration, SessionType, SlimError
+from gateway import (
+    CompletionHandle,
+    HandshakeFailed,
+    MessageUndelivered,
+    Session,
+    SessionConfiguration,
+    SessionType,
+    SlimError,
+)
 from tests.simulation.ledger import Sent
 from tests.simulation.scenario import Step
 from tests.simulation.stage import ASK, GRACE, INTERVAL, RETRIES, Held, Member, Stage, number_of
@@ -156,6 +165,17 @@ class Actions:
             sent.acknowledged = self._world.now
         except SlimError as error:
             sent.failed = type(error).__name__
+            if isinstance(error, MessageUndelivered) and self._stage.scenario.profile.calm:
+                self._ledger.found("undelivered", str(error))
+
+    def do_chatter(self, step: Step) -> None:
+        """All who are in the largest session talk at once."""
+        held = [(member, held) for member in self._cast if member.host.up for held in member.sessions()]
+        sizes = Counter(each.session.number for _, each in held)
+        for member, each in held:
+            if each.session.number == max(sizes, key=lambda number: (sizes[number], number)):
+                talk = self.publish(member, each, 4 + step.size % 20, 10 + step.two % 2000)
+                self._stage.call(member, "publish", talk)
 
     def do_crowd(self, step: Step) -> None:
         """Many tasks publish at once, more than there is room for; some lose interest while they wait."""

@@ -104,9 +104,15 @@ class Afterwards:
                 )
                 self._ledger.found("ghost", text)
                 await member.host.call(self._stage.limited(member, "leave", held.session.close(GRACE).wait()))
-        for member in self._cast:
-            if member.host.up:
-                await self._look_at_remains(member)
+        up = [member for member in self._cast if member.host.up]
+        for member in up:
+            await self._look_at_remains(member)
+        if len(up) == len(self._cast):
+            # Of the dead the node may not know yet.
+            routes = (await self._world.host("node").plane.status())["routes"]
+            if routes["names"] != len(up):
+                text = f"without a session the node has {routes['names']} names of {len(up)} applications"
+                self._ledger.found("remains", text)
 
     async def _look_at_remains(self, member: Member) -> None:
         figures = (await member.app.status())["application"]

@@ -28,6 +28,11 @@ class Profile:
     more: tuple[str, ...] = ()
     """What else applications do, beside what they do in all profiles."""
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing happens that a session has to end of."""
+        return not self.faults and "reconnect" not in self.more
+
 
 PROFILES = {
     profile.name: profile
@@ -47,6 +52,8 @@ PROFILES = {
         Profile("reconnect", more=("reconnect",)),
         Profile("crowd", more=("crowd",)),
         Profile("alone", more=("alone",)),
+        Profile("busy", loss=0.03, jitter=0.02, more=("chatter",)),
+        Profile("narrow", faults=("stall", "freeze"), small=True, more=("chatter",)),
         Profile(
             "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway import ConnectionLost, Session, Slim, SlimError
+from gateway import ConnectionLost, MessageLost, ParticipantDisconnected, Session, Slim, SlimError
 from gateway.testing import SimHost, World
 from tests.simulation.ledger import Ledger
 from tests.simulation.scenario import Scenario, Step
@@ -83,16 +83,26 @@ class Member:
     def hold(self, session: Session, *, leads: bool) -> None:
         stage = self._stage
         stage.ledger.joined(session.number, self.number, stage.world.now)
-        reader = self.host.call(self._read(session), f"reader of {self.number}")
+        reader = self.host.call(self._reading(session), f"reader of {self.number}")
         self.held.append(Held(session, leads, reader))
+
+    async def _reading(self, session: Session) -> None:
+        try:
+            await self._read(session)
+        except Exception as error:
+            text = f"reading of {self.number} raised {type(error).__name__}: {error}"
+            self._stage.ledger.found("untyped", text)
 
     async def _read(self, session: Session) -> None:
         stage = self._stage
         part = stage.ledger.part(session.number, self.number)
+        calm = stage.scenario.profile.calm
         while True:
             try:
                 message = await session.get_message()
-            except SlimError:
+            except SlimError as error:
+                if calm and isinstance(error, MessageLost):
+                    stage.ledger.found("gap", f"session {session.number}: {self.number} heard: {error}")
                 if session.over:
                     break
                 continue
@@ -103,6 +113,9 @@ class Member:
                 part.heard.append((int(sender), int(number), stage.world.now))
         if part.over is None:
             part.over = stage.world.now
+        why = session.closed_because
+        if calm and isinstance(why, ParticipantDisconnected) and why.cause != "left":
+            stage.ledger.found("abrupt", f"session {session.number} of {self.number} ended: {why}")
 
     def next_number(self, session: int) -> int:
         self._counts[session] = self._counts.get(session, 0) + 1
