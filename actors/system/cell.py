@@ -255,8 +255,12 @@ class Cell:
         done = 0
         try:
             while done < count:
+                try:
+                    message, sender = batch.pop()
+                except IndexError:
+                    # An inbox that the message before had closed.
+                    break
                 done += 1
-                message, sender = batch.pop()
                 if isinstance(message, ActorSystemMessage):
                     self._control(message, sender)
                 else:

@@ -142,6 +142,22 @@ async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     assert (got, system.dead_letters) == ([], 2)
 
 
+async def test_an_inbox_that_is_closed_by_what_comes_takes_nothing_more() -> None:
+    system, unseen = LoopSystem(), []
+    system.loop.set_exception_handler(lambda _, context: unseen.append(context))
+    got: list[Any] = []
+
+    def close(message: Any, _sender: ActorAddress) -> None:
+        got.append(message)
+        system.close_inbox(inbox)
+
+    inbox = system.inbox(close)
+    for _ in range(3):
+        system.tell(inbox, Get())
+    await system.idle()
+    assert (len(got), system.dead_letters, unseen) == (1, 2, [])
+
+
 # Strict mode.
 
 
