@@ -4,6 +4,7 @@ python -m tests.simulation PROFILE|all [FIRST [LAST]]             the kinds that
     --into FOLDER                                                 keep it there, and go on from what is there
     --processes N                                                 at a time; one for each core unless given
 python -m tests.simulation PROFILE SEED --shrink                  the smallest part of one, and its trace
+python -m tests.simulation PROFILE|all FIRST LAST --digests        what each history comes to
 python -m tests.simulation all --table BEFORE [AFTER]             per thousand seeds, from such folders
 """
 
@@ -14,7 +15,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.simulation.player import Player
+from tests.simulation.player import Player, play
 from tests.simulation.scenario import PROFILES, Scenario
 from tests.simulation.shrinking import shrunk
 from tests.simulation.sweeping import sweep, table
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("first", type=int, nargs="?", default=0)
     parser.add_argument("last", type=int, nargs="?")
     parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--digests", action="store_true")
     parser.add_argument("--into", type=Path)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--table", type=Path, nargs="+")
@@ -52,6 +54,11 @@ def main() -> None:
         shrink(asked.profile, asked.first)
         return
     seeds = range(asked.first, asked.first + 100 if asked.last is None else asked.last)
+    if asked.digests:
+        for profile in profiles:
+            for seed in seeds:
+                print(profile, seed, play(profile, seed).digest)
+        return
     with tempfile.TemporaryDirectory() as passing:
         folder = asked.into or Path(passing)
         for line in sweep(profiles, seeds, folder, asked.processes):
