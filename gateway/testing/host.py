@@ -13,6 +13,7 @@ from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
+from gateway.node.peer_policy import peer_configs
 from gateway.node.shared import kept
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
@@ -49,6 +50,7 @@ class SimHost:
         self._offset = 0.0
         self._programs: list[tuple[Program, tuple[Any, ...]]] = []
         self._served: list[dict[str, Any]] = []
+        self._peers: list[str] = []
         self._former: list[SimProcess] = []
         self._plane: DataPlane | None = None
         self._applications: list[Slim] = []
@@ -128,6 +130,11 @@ class SimHost:
             self._served.append(given)
         return f"sim://{address}"
 
+    async def peer(self, *nodes: SimHost) -> None:
+        """Be a peer of these nodes, now and after each restart (`World.peers`)."""
+        self._peers = [f"sim://{node.name}" for node in nodes]
+        await self.plane.peer(peer_configs(self._peers))
+
     async def application(
         self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
     ) -> Slim:
@@ -190,6 +197,9 @@ class SimHost:
         self._ground.network.come_back(process.site)
         for config in self._served:
             await self.plane.serve(ServerConfig.read(config))
+        if self._peers:
+            # Not awaited: one that is away may come when it will.
+            self.call(self.plane.peer(peer_configs(self._peers)), "peering")
         for program, arguments in self._programs:
             self._begin(program, arguments)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
+from gateway.node.peer_policy import PeerPolicy
 from gateway.node.shared import forget
 from gateway.testing.errors import Leftovers
 from gateway.testing.host import Ground, SimHost
@@ -100,6 +101,14 @@ class World:
         host = self.host(name, **node_options)
         await host.serve()
         return host
+
+    async def peers(self, *names: str, **node_options: Any) -> list[SimHost]:
+        """Nodes that are peers of one another: applications at different ones reach each other."""
+        policy = PeerPolicy(token=self._ground.secret)
+        nodes = [await self.node(name, peers=policy, node_id=name, **node_options) for name in names]
+        for node in nodes:
+            await node.peer(*(other for other in nodes if other is not node))
+        return nodes
 
     async def application(
         self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None

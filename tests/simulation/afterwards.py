@@ -107,11 +107,13 @@ class Afterwards:
         up = [member for member in self._cast if member.host.up]
         for member in up:
             await self._look_at_remains(member)
-        if len(up) == len(self._cast):
-            # Of the dead the node may not know yet.
-            routes = (await self._world.host("node").plane.status())["routes"]
+        if len(up) < len(self._cast):
+            # Of the dead nodes may not know yet.
+            return
+        for node in self._stage.nodes:
+            routes = (await node.plane.status())["routes"]
             if routes["names"] != len(up):
-                text = f"without a session the node has {routes['names']} names of {len(up)} applications"
+                text = f"without a session {node.name} has {routes['names']} names of {len(up)} applications"
                 self._ledger.found("remains", text)
 
     async def _look_at_remains(self, member: Member) -> None:

@@ -34,7 +34,7 @@ class Faults:
 
     def _line(self, step: Step) -> Any:
         member = self._cast[step.one % len(self._cast)]
-        return self._world.line(member.host, "node")
+        return self._world.line(member.host, member.node)
 
     def do_lose(self, step: Step) -> None:
         self._line(step).lose(MessageType[step.word], step.size)
@@ -59,12 +59,12 @@ class Faults:
         """A laptop sleeps, and its connection is broken when it wakes."""
         member = self._stage.member(step.one)
         if member is not None:
-            self._fault(self._dozed(member.host, step.time))
+            self._fault(self._dozed(member, step.time))
 
-    async def _dozed(self, host: SimHost, seconds: float) -> None:
-        since = self._world.now
+    async def _dozed(self, member: Member, seconds: float) -> None:
+        since, host = self._world.now, member.host
         host.freeze()
-        line = self._world.line(host, "node")
+        line = self._world.line(host, member.node)
         line.cut()
         await asyncio.sleep(seconds)
         line.mend()
@@ -78,6 +78,12 @@ class Faults:
         line = self._line(step)
         self._fault(self._broken(line, lambda: line.stall(line.ends[step.two]), step.time))
 
+    def do_part(self, step: Step) -> None:
+        """Two nodes lose each other."""
+        nodes = self._stage.nodes
+        line = self._world.line(nodes[step.one % len(nodes)], nodes[(step.one + 1) % len(nodes)])
+        self._fault(self._broken(line, line.cut if step.two else line.stall, step.time))
+
     async def _broken(self, line: Any, verb: Any, seconds: float) -> None:
         loss = line.loss
         verb()
@@ -86,7 +92,8 @@ class Faults:
         line.loss = loss
 
     def do_restart(self, step: Step) -> None:
-        self._fault(self._restarted(self._world.host("node"), step.time % 15, loudly=step.two == 0))
+        nodes = self._stage.nodes
+        self._fault(self._restarted(nodes[step.one % len(nodes)], step.time % 15, loudly=step.two == 0))
 
     async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
         if host.up:
@@ -114,7 +121,7 @@ class Faults:
             self._stage.keep(member.host.call(self._reconnected(member, step.time % 5), "reconnecting"))
 
     async def _reconnected(self, member: Member, seconds: float) -> None:
-        app, endpoint = member.app, "sim://node"
+        app, endpoint = member.app, f"sim://{member.node.name}"
         await app.disconnect(endpoint)
         await asyncio.sleep(seconds)
         await app.connect({"endpoint": endpoint})

@@ -63,9 +63,9 @@ class Player:
         await self._faults.over()
         world.note("heal")
         world.heal()
-        for host in world.hosts:
-            if not host.up and host.name == "node":
-                await host.restart()
+        for node in self.stage.nodes:
+            if not node.up:
+                await node.restart()
         await world.quiet()
         await self._afterwards.play()
 

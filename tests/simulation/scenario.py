@@ -23,6 +23,8 @@ class Profile:
     jitter: float = 0.0
     small: bool = False
     """Whether queues are tiny."""
+    nodes: int = 1
+    """That are peers of one another; applications are spread over them."""
     shared: bool = False
     """Whether the first two applications live in one process."""
     more: tuple[str, ...] = ()
@@ -54,6 +56,8 @@ PROFILES = {
         Profile("alone", more=("alone",)),
         Profile("busy", loss=0.03, jitter=0.02, more=("chatter",)),
         Profile("narrow", faults=("stall", "freeze"), small=True, more=("chatter",)),
+        Profile("peers", nodes=3),
+        Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(
             "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1
         ),

@@ -46,8 +46,8 @@ class Held:
 class Member:
     """One application of the cast."""
 
-    def __init__(self, number: int, host: SimHost, app: Slim, stage: Stage) -> None:
-        self.number, self.host, self.app = number, host, app
+    def __init__(self, number: int, host: SimHost, node: SimHost, app: Slim, stage: Stage) -> None:
+        self.number, self.host, self.node, self.app = number, host, node, app
         self.held: list[Held] = []
         self._stage = stage
         self._counts: dict[int, int] = {}
@@ -139,6 +139,7 @@ class Stage:
         self.scenario = scenario
         self.ledger = Ledger()
         self.world = World(scenario.seed, strict=strict, limit=20_000.0)
+        self.nodes: list[SimHost] = []
         self.cast: list[Member] = []
         self.calls: set[asyncio.Task[Any]] = set()
         """Those that have not ended."""
@@ -149,22 +150,27 @@ class Stage:
     async def assemble(self) -> None:
         world, scenario = self.world, self.scenario
         options: dict[str, Any] = {"high_water": 4096, "patience": 0.3} if scenario.profile.small else {}
-        node = await world.node("node", **options)
+        names = ["node", *(f"node{number}" for number in range(1, scenario.profile.nodes))]
+        if len(names) == 1:
+            self.nodes = [await world.node("node", **options)]
+        else:
+            self.nodes = await world.peers(*names, **options)
         for number in range(scenario.applications):
             shares = scenario.profile.shared and number == 1
             host = world.host("host0" if shares else f"host{number}", **options)
+            node = self.nodes[number % len(self.nodes)]
             line = world.line(host, node)
             line.jitter, line.loss = scenario.profile.jitter, 0.0
             settings = AppSettings(inbox=16) if scenario.profile.small else None
             app = await host.application(name_of(number), node, settings=settings)
-            member = Member(number, host, app, self)
+            member = Member(number, host, node, app, self)
             self.cast.append(member)
             host.call(member.accept(), f"accepting of {number}")
         for member in self.cast:
             for other in self.cast:
                 if other is not member:
                     await member.app.set_route(other.name)
-            world.line(member.host, node).loss = scenario.profile.loss
+            world.line(member.host, member.node).loss = scenario.profile.loss
 
     def call(self, member: Member, what: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Begin a call there that ends in its documented time."""
