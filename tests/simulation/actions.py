@@ -185,7 +185,9 @@ class Actions:
     async def _crowd(self, member: Member, held: Held, count: int) -> None:
         tasks = []
         for number in range(count):
-            one = self._stage.limited(member, "crowd", self.publish(member, held, 1, 90_000, crowd=True))
+            one = self._stage.limited(
+                member, "crowd", self.publish(member, held, 1 + number % 3, 60_000, crowd=True)
+            )
             tasks.append(asyncio.ensure_future(one))
             await asyncio.sleep(0.0004 * (number % 3))
         for task in tasks[2::5]:

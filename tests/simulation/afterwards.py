@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.testing.looking import wrongs
 from tests.simulation.actions import Actions
 from tests.simulation.stage import CALL, GRACE, Held, Member, Stage
 
@@ -22,6 +23,8 @@ class Afterwards:
         """Probe, refresh and close; the ledger has what was found."""
         await self._finish_calls()
         self._look_at_invitations()
+        for text in wrongs(self._world.hosts, self._world.loop):
+            self._ledger.found("left", text)
         await self._probe()
         await self._refresh()
         await self._close()

@@ -20,7 +20,13 @@ from tests.simulation.broken import BREAKS, Break
 from tests.simulation.player import play
 
 SEEDS = 300
-NOT_SEEN: dict[str, str] = {}
+NOT_SEEN = {
+    "a_request_takes_three_times_its_time": (
+        "who takes a request answers it in the same moment, and no fault falls in between: where there is no "
+        "answer there is no acknowledgement either, and the request fails by that"
+    ),
+    "any_message_is_an_answer": "between two that do not mark answers it is the rule; see OPEN in kinds.py",
+}
 """Why no scenario sees them, by name."""
 
 
