@@ -41,6 +41,7 @@ _BY_NAME = {
     "order": "m",
 }
 _AFTER_A_RECONNECTION = frozenset({"ghost", "stranger", "deaf", "lost", "left", "late", "invitation"})
+_PROBED = re.compile(r"a probe of \d+ in session (\d+) failed")
 _SESSION = re.compile(r"^session (\d+): (?:(\S+) (lists|does not know)|its members disagree)")
 
 
@@ -50,18 +51,23 @@ def kinds(findings: Iterable[Finding], profile: str) -> set[str]:
     if profile == "shared":
         # It is a perfect network otherwise.
         return {"d" if finding.kind == "answer" else "l" for finding in findings}
-    found = {_kind(finding, profile) for finding in findings if finding.kind != "left"}
     left = [finding.text for finding in findings if finding.kind == "left"]
+    haunted = {match[1] for text in left if (match := _SESSION.match(text)) and match[3] == "does not know"}
+    found = {_kind(finding, profile, haunted) for finding in findings if finding.kind != "left"}
     if left and profile == "reconnect":
         return found | {"h"}
     return found | _disagreements(left) | _other_remains(left, profile)
 
 
-def _kind(finding: Finding, profile: str) -> str:
+def _kind(finding: Finding, profile: str, haunted: set[str]) -> str:
     if profile == "reconnect" and finding.kind in _AFTER_A_RECONNECTION:
         return "h"
     if finding.kind == "stuck" and "time stands still" in finding.text:
         return "k"
+    session = _PROBED.search(finding.text)
+    if finding.kind == "deaf" and session is not None and session[1] in haunted:
+        # Nobody answers a ghost.
+        return "a"
     return _BY_NAME.get(finding.kind, finding.kind)
 
 

@@ -127,6 +127,9 @@ def test_a_finding_belongs_to_a_kind() -> None:
         Finding("left", "session 7: org/cast/app1/2 lists org/cast/app2/3, who is not in it"),
     ]
     assert kinds(ghost, "doze") == {"a"}
+    deaf = Finding("deaf", "a probe of 1 in session 7 failed: MessageUndelivered")
+    assert kinds([*ghost, deaf], "doze") == {"a"}
+    assert kinds([deaf], "doze") == {"b"}
     assert kinds(ghost[:1], "doze") == {"b"}
     assert kinds(ghost[::2], "doze") == {"f"}
     assert kinds(ghost, "reconnect") == {"h"}
