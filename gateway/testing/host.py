@@ -133,7 +133,12 @@ class SimHost:
     async def peer(self, *nodes: SimHost) -> None:
         """Be a peer of these nodes, now and after each restart (`World.peers`)."""
         self._peers = [f"sim://{node.name}" for node in nodes]
-        await self.plane.peer(peer_configs(self._peers))
+        await self._peering()
+
+    def _peering(self) -> Coroutine[Any, Any, None]:
+        # Ids of links are drawn from this host's chance.
+        configs = self._running().context.copy().run(peer_configs, self._peers)
+        return self.plane.peer(configs)
 
     async def application(
         self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
@@ -199,7 +204,7 @@ class SimHost:
             await self.plane.serve(ServerConfig.read(config))
         if self._peers:
             # Not awaited: one that is away may come when it will.
-            self.call(self.plane.peer(peer_configs(self._peers)), "peering")
+            self.call(self._peering(), "peering")
         for program, arguments in self._programs:
             self._begin(program, arguments)
 

@@ -21,7 +21,7 @@ CORPUS = [
     for profile, seed, kind in map(str.split, (Path(__file__).parent / "corpus.txt").read_text().splitlines())
 ]
 """Seeds that once showed something, and what: they are played first."""
-SEEDS = 17
+SEEDS = 15
 """Of each profile in the default suite: 300 in all."""
 MANY = 20_000
 """Of each profile in the long form; those that `python -m tests.simulation all 0 20000 --into` plays."""
@@ -82,8 +82,8 @@ def digests(hash_seed: str, last: int) -> list[str]:
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
-    here = [f"{profile} {seed} {play(profile, seed).digest}" for profile in PROFILES for seed in range(2)]
-    assert here == digests("1", 2)
+    here = [f"{profile} {seed} {play(profile, seed).digest}" for profile in PROFILES for seed in range(1)]
+    assert here == digests("1", 1)
     assert len({line.split()[2] for line in here}) == len(here)
 
 
