@@ -305,7 +305,7 @@ def unfit(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Pair, str]:
     keys = Key(Algorithm.ES256, KeyFormat.Jwks, KeyData.Content(authority.jwks().decode()))
     verifier = IdentityVerifier.Jwt(keys, audience=["demo"])
     if request.param == "file":
-        return (IdentityProvider.StaticJwt(str(file)), verifier), "tokens of StaticJwt cannot carry the MLS key"
+        return (IdentityProvider.StaticJwt(str(file)), verifier), "StaticJwt cannot carry the MLS key"
 
     async def issued() -> str:
         return file.read_text()
