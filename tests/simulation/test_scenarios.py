@@ -82,7 +82,7 @@ def digests(hash_seed: str, last: int) -> list[str]:
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
-    here = [f"{profile} {seed} {play(profile, seed).digest}" for profile in PROFILES for seed in range(1)]
+    here = [f"{profile} 0 {play(profile, 0).digest}" for profile in PROFILES]
     assert here == digests("1", 1)
     assert len({line.split()[2] for line in here}) == len(here)
 
