@@ -165,7 +165,9 @@ class Actions:
             sent.acknowledged = self._world.now
         except SlimError as error:
             sent.failed = type(error).__name__
-            if isinstance(error, MessageUndelivered) and self._stage.scenario.profile.calm:
+            if not isinstance(error, MessageUndelivered) or not self._stage.scenario.profile.calm:
+                return
+            if not error.missing or set(error.missing) - set(error.gone):
                 self._ledger.found("undelivered", str(error))
 
     def do_chatter(self, step: Step) -> None:
