@@ -19,6 +19,7 @@ SlimError
     ├── MessageUndelivered            it was never acknowledged by everybody
     ├── MessageLost                   a gap that its sender could not fill
     ├── NoRoute                       no connection leads to the destination
+    │   └── NobodyThere               no node of the backbone has the name, at this moment
     ├── MessageTooLarge               over the limit of the link
     └── QueueFull                     a bounded queue had no room
 
@@ -188,6 +189,14 @@ class NoRoute(DeliveryError):
     def __init__(self, destination: str) -> None:
         super().__init__(f"no matching route found for {destination}; set_route or connect first")
         self.destination = destination
+
+
+class NobodyThere(NoRoute):
+    """No node of the backbone has `destination` at this moment: it may be on its way, and is tried again."""
+
+    def __init__(self, destination: str) -> None:
+        super().__init__(destination)
+        self.args = (f"nobody on the backbone has {destination} now",)
 
 
 class MessageTooLarge(DeliveryError):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
@@ -36,7 +35,7 @@ from actors.app.effects import (
 )
 from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.lasting import Lasting
-from actors.app.outbound import AppOutbound
+from actors.app.outbound import WAY_OUT, AppOutbound, WayOutNews
 from actors.app.questions import Questions
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
@@ -46,7 +45,6 @@ from actors.errors import ProtocolError, SessionClosed, SessionError
 from actors.messages.codec import TokenFirst, Unread
 from actors.messages.routing import (
     Attach,
-    Attached,
     Congested,
     ConnectionGone,
     Detach,
@@ -55,7 +53,6 @@ from actors.messages.routing import (
     Status,
     StatusReport,
     Subscribing,
-    TooLarge,
     Transmit,
 )
 from actors.messages.session import (
@@ -74,6 +71,7 @@ from actors.messages.session import (
     CredentialWanted,
     Failure,
     Listen,
+    Moved,
     OpenSession,
     Outbound,
     PeerAlive,
@@ -88,7 +86,6 @@ from actors.messages.session import (
     SetRoute,
     Stranded,
     SubscribeName,
-    TokenRenewed,
     Unbind,
     UnsubscribeName,
     Verification,
@@ -207,6 +204,7 @@ class AppActor(LoopActor):
 
     def _leave(self, cause: str) -> None:
         self._lasting.close(self._with.telemetry)
+        self._routes.leave()
         self.send(self._with.route_table, Detach(self._connection, cause))
 
     def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
@@ -352,8 +350,8 @@ class AppActor(LoopActor):
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
         self._outbound.put_out(message.messages, sender)
 
-    @handles(Attached, TokenRenewed, TooLarge)
-    def _on_sent(self, message: Attached | TokenRenewed | TooLarge, _: ActorAddress) -> None:
+    @handles(*WAY_OUT)
+    def _on_sent(self, message: WayOutNews, _: ActorAddress) -> None:
         self._outbound.handle(message)
 
     @handles(Congested, Drained)
@@ -424,51 +422,46 @@ class AppActor(LoopActor):
             return
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
+        if message.connection is not None:
+            self._move_to(message.connection)
 
-    @handles(UnsubscribeName)
-    def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
-        name = message.name.with_id(self._local.id)
-        if self._undo(partial(self._subscriptions.undo_name, name, message.connection), message, sender):
-            self._invitations.give_up_name(name)
-
-    def _undo(
-        self, order: Callable[[], Subscription], asked: UnsubscribeName | RemoveRoute, sender: ActorAddress
-    ) -> bool:
-        """Take back what was subscribed. Returns whether there was such a thing."""
-        try:
-            undo = order()
-        except SessionError as error:
-            self._complete(sender, asked.handle, error)
-            return False
-        self._subscribe(undo, asked.handle, sender)
-        return True
+    def _move_to(self, connection: int) -> None:
+        """We are to be reached here: sessions that lost their connections go on by this one."""
+        for session_id, gone in self._routes.move(connection).items():
+            if (session := self._sessions.get(session_id)) is None:
+                continue
+            self.send(session, Moved(gone, connection))
+            for channel in self._subscriptions.move_channels(session_id, gone, connection):
+                self._subscribe(channel, None, session)
 
     @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         self._subscribe(self._subscriptions.route(message.name, message.connection), message.handle, sender)
 
-    @handles(RemoveRoute)
-    def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
-        self._undo(partial(self._subscriptions.undo_route, message.name, message.connection), message, sender)
+    @handles(UnsubscribeName, RemoveRoute)
+    def _on_undo(self, message: UnsubscribeName | RemoveRoute, sender: ActorAddress) -> None:
+        try:
+            undo = self._subscriptions.undo(message)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._subscribe(undo, message.handle, sender)
+        if isinstance(message, UnsubscribeName):
+            self._invitations.give_up_name(undo.destination)
 
-    @handles(Bind)
-    def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
-        session_id = self._session_ids.get(sender)
+    @handles(Bind, Unbind)
+    def _on_bind(self, message: Bind | Unbind, sender: ActorAddress) -> None:
+        session_id, name = self._session_ids.get(sender), message.name
         if session_id is None:
             return
-        self._routes.bind(message.name, session_id, message.connection)
+        if isinstance(message, Unbind):
+            self._routes.unbind(name, session_id)
+            for undo in self._subscriptions.undo_channel(session_id, name):
+                self._tell_node(undo)
+            return
+        self._routes.bind(name, session_id, message.connection, also=message.subscribe)
         if message.subscribe:
-            channel = self._subscriptions.channel(session_id, message.name, message.connection)
-            self._subscribe(channel, None, sender)
-
-    @handles(Unbind)
-    def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
-        session_id = self._session_ids.get(sender)
-        if session_id is None:
-            return
-        self._routes.unbind(message.name, session_id)
-        if (undo := self._subscriptions.undo_channel(session_id, message.name)) is not None:
-            self._tell_node(undo)
+            self._subscribe(self._subscriptions.channel(session_id, name, message.connection), None, sender)
 
     # Sessions
 

@@ -13,9 +13,9 @@ from thespian.actors import ActorAddress
 
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
-from actors.errors import MessageTooLarge, NoRoute
+from actors.errors import MessageTooLarge, NobodyThere, NoRoute
 from actors.messages.codec import Codec
-from actors.messages.routing import Attached, Forward, TooLarge
+from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
 from actors.messages.wire import ONE, Frame, SessionMessage
 from actors.session.outbound import WayOut
@@ -24,6 +24,9 @@ from identity.errors import AuthError, ConfigError, SlimError
 from identity.log import logger
 from identity.protocols import RotatingProvider
 
+WayOutNews = Attached | TokenRenewed | TooLarge | Undelivered
+WAY_OUT = (Attached, TokenRenewed, TooLarge, Undelivered)
+"""What an App hears of its way out."""
 EARLY = 4096
 """Batches that may wait until others can answer them."""
 
@@ -119,7 +122,7 @@ class AppOutbound:
         told = self._with
         return WayOut(self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token)
 
-    def handle(self, message: Attached | TokenRenewed | TooLarge) -> None:
+    def handle(self, message: WayOutNews) -> None:
         """What the node, a session and a connection tell of the way out."""
         match message:
             case Attached():
@@ -128,6 +131,8 @@ class AppOutbound:
                 self.look_for_rotation()
             case TooLarge():
                 self.too_large(message)
+            case Undelivered():
+                self.nobody_there(message)
 
     def attached(self) -> None:
         """Others can answer from now on: what waited leaves."""
@@ -179,6 +184,13 @@ class AppOutbound:
         for frame in message.frames:
             refused = self._with.codec.decode(frame)
             error = MessageTooLarge(frame.size, message.limit)
+            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+
+    def nobody_there(self, message: Undelivered) -> None:
+        """The backbone leads to nobody who wants these."""
+        for frame in message.frames:
+            refused = self._with.codec.decode(frame)
+            error = NobodyThere(str(refused.destination))
             self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
 
     def _unroutable(

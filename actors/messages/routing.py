@@ -90,6 +90,23 @@ class TooLarge(NamedTuple):
 
 
 @record
+class Undelivered(NamedTuple):
+    """The backbone to one that forwards to it: nobody there has the name of these now."""
+
+    frames: tuple[Frame, ...]
+
+
+@record
+class Unanswered(NamedTuple):
+    """Link of the backbone to its Connection: nobody there has the name of these, which `asker` sent."""
+
+    frames: tuple[Frame, ...]
+    asker: Address
+    again: bool = False
+    """They were sent before."""
+
+
+@record
 class Drained(NamedTuple):
     """Connection to one that it told Congested: there is room again."""
 
@@ -107,6 +124,8 @@ class Attach(NamedTuple):
     """We opened it: its routes survive a loss of the stream and are sent again."""
     peer: str = ""
     """What all streams of one TCP connection have in common; empty: nothing, it stands alone."""
+    backbone: bool = False
+    """It may lead to any name."""
 
 
 @record
@@ -276,6 +295,8 @@ class Opened(NamedTuple):
     """Who wants to be told ConnectionState, beside the Gateway."""
     as_node: bool = False
     """We dialled it as a node, not as an application."""
+    backbone: bool = False
+    """It is the node's link to the backbone."""
 
 
 @record

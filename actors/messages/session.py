@@ -351,7 +351,10 @@ class MemberLeft(NamedTuple):
 
 @record
 class EpochChanged(NamedTuple):
-    """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
+    """The MLS group moved on. `fingerprint` is equal for all members of the epoch.
+
+    `members` have its keys, whether or not they have taken part yet.
+    """
 
     session_id: int
     epoch: int
@@ -390,6 +393,14 @@ class Stranded(NamedTuple):
     """The connection that led to this session's peers is gone for good, and no other leads to them."""
 
     error: SlimError
+
+
+@record
+class Moved(NamedTuple):
+    """Connections that led to this session's peers are gone, and another one takes their place."""
+
+    gone: tuple[int, ...]
+    connection: int
 
 
 @record

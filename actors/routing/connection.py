@@ -428,8 +428,11 @@ class Connection(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        self.send(sender, StatusReport({str(self._index): self._figures()}, message.tag))
+
+    def _figures(self) -> dict[str, Any]:
         version = self._negotiator.peer_version
-        figures = {
+        return {
             "peer": self._link.peer,
             "version": ".".join(map(str, version)) if version else "unknown",
             "role": self._negotiator.peer_role.name.lower(),
@@ -444,7 +447,6 @@ class Connection(LoopActor):
             "pauses": self._counts.pauses,
             **self._link.figures(),
         }
-        self.send(sender, StatusReport({str(self._index): figures}, message.tag))
 
 
 def _shared(peer: str) -> str:

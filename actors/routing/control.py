@@ -206,6 +206,9 @@ class RouteControl:
         if event.local:
             self._local[event.connection] = event.address
         rank = Rank.LOCAL if event.local else Rank.BY_HAND if event.dialled else Rank.EDGE
+        if event.backbone:
+            rank = Rank.PEER
+            self.table.view.reach(event.connection)
         self.table.attach(event.connection, event.address, rank)
         turn.tell(event.address, Attached(event.connection))
 
@@ -216,6 +219,8 @@ class RouteControl:
         if known is None:
             return
         self._local.pop(connection, None)
+        if connection == self.table.view.backbone:
+            self.table.view.reach(None)
         self._announced.discard(connection)
         self._node_gone(connection, event.cause, turn)
         names = self.table.detach(connection)

@@ -34,6 +34,7 @@ from actors.messages.session import (
     IdentityRotated,
     MemberJoined,
     MemberLeft,
+    Moved,
     Outbound,
     Publish,
     PutOut,
@@ -131,6 +132,11 @@ class SessionActor(LoopActor):
             self._perform(turn.effects)
         self._arm()
 
+    @handles(Moved)
+    def _on_moved(self, message: Moved, sender: ActorAddress) -> None:
+        self._direct.move(message.gone, message.connection)
+        self._on_event(message, sender)
+
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
         """All other events are the core's too."""
         self._on_event(message, sender)
@@ -193,7 +199,7 @@ class SessionActor(LoopActor):
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
-                self._direct.bind(effect.name, effect.connection)
+                self._direct.bind(effect.name, effect.connection, also=effect.subscribe)
             else:
                 others.append(effect)
         self._send_out(sends)

@@ -21,6 +21,7 @@ from actors.messages.session import (
     CredentialGranted,
     Failure,
     Membership,
+    Moved,
     PeerAlive,
     Publish,
     Received,
@@ -55,7 +56,7 @@ class SessionSide(Protocol):
         """Everybody who is in, full names, ourselves included."""
 
     def operate(self, event: Event, turn: Turn) -> None:
-        """An operation of the application other than publishing, or a Bound."""
+        """An operation of the application other than publishing, or news of connections."""
 
     def control(self, message: SessionMessage, turn: Turn) -> None:
         """A control message arrived."""
@@ -199,6 +200,8 @@ class SessionCore:
             elif kind is _RTX_REQUEST:
                 if message.source in sender.endpoints:
                     sender.retransmit(message, turn)
+                else:
+                    receiver.outsider(message, turn)
             elif kind is _RTX_REPLY:
                 if isinstance(message.content, Payload):
                     receiver.reply(message, turn)
@@ -271,7 +274,7 @@ class SessionCore:
 
 _UNANSWERED = (
     BeginSession, Received, Taken, Unroutable, Bound, Congestion, CredentialGranted, Computed, Verification,
-    PeerAlive,
+    PeerAlive, Moved,
 )  # fmt: skip
 """Events that nobody awaits the outcome of."""
 

@@ -132,6 +132,7 @@ class DataReceiver:
         "_streams",
         "_untaken",
         "dropped",
+        "outsider",
         "policy",
         "space",
         "undecryptable",
@@ -154,6 +155,8 @@ class DataReceiver:
         self.dropped = 0
         """Messages dropped because they came from no member, there was no room, or they were given up."""
         self.undecryptable = 0
+        self.outsider: Callable[[SessionMessage, Turn], None] = _nothing
+        """What is done about a message of somebody who is not in."""
         self._counts = counts or SessionCounts()
         self._local = local
         self._session_type = session_type
@@ -213,7 +216,10 @@ class DataReceiver:
     def message(self, message: SessionMessage, turn: Turn) -> None:
         """A MSG arrived. It may have to be acknowledged, or others asked for."""
         stream = self._streams.get(message.source)
-        if stream is None or self._kept >= HELD_BYTES:
+        if stream is None:
+            self._drop()
+            self.outsider(message, turn)
+        elif self._kept >= HELD_BYTES:
             self._drop()
         elif (policy := self.policy) is None:
             self._unordered(message, turn)
@@ -551,3 +557,7 @@ def _size(item: SessionMessage | SlimError | None) -> int:
         return 0
     content = item.content
     return len(content.blob) if type(content) is Payload else 0
+
+
+def _nothing(_: SessionMessage, __: Turn) -> None:
+    """Outsiders are the moderator's affair."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.errors import MessageTooLarge, MessageUndelivered
+from actors.errors import MessageTooLarge, MessageUndelivered, NobodyThere
 from actors.messages.session import Outgoing
 from actors.messages.wire import (
     ACKNOWLEDGES,
@@ -259,13 +259,14 @@ class DataSender:
         """The node had no way for a message: nobody is going to acknowledge it (`dataplane.md` 9).
 
         A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
-        while there is no token to send with: the next one may be on its way.
+        while there is no token to send with, and while nobody on the backbone has the name: the next token
+        may be on its way, or another node's subscription.
         """
         pending = self._pending.get(message.message_id)
         if pending is None:
             if self.policy is None:
                 turn.report(error)
-        elif isinstance(error, AuthError):
+        elif isinstance(error, AuthError | NobodyThere):
             pending.cause = error
         elif pending.message.destination == message.destination:
             self._give_up(message.message_id, error, turn)

@@ -254,13 +254,10 @@ class Cell:
         assert actor is not None
         done = 0
         try:
-            while done < count:
-                try:
-                    message, sender = batch.pop()
-                except IndexError:
-                    # An inbox that the message before had closed.
-                    break
+            # Whoever ends this actor in the middle of its own turn takes its mail away.
+            while batch and done < count:
                 done += 1
+                message, sender = batch.pop()
                 if isinstance(message, ActorSystemMessage):
                     self._control(message, sender)
                 else:

@@ -540,11 +540,12 @@ class Session:
             self._publishing.give_back(message.credit)
 
     def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
-        if not isinstance(event, IdentityRotated):
+        if isinstance(event, MemberJoined | MemberLeft):
             self._members = event.members
         if isinstance(event, MemberJoined):
             self._requests.marked |= event.marks_answers
         elif isinstance(event, EpochChanged):
+            # Its members are those who have its keys, and may not have come in yet.
             self._epoch, self._fingerprint = event.epoch, event.fingerprint
         self._events.tell(event)
 

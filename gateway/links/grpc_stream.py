@@ -24,8 +24,8 @@ _SERVICE, _METHOD = METHOD_PATH.strip("/").split("/")
 
 Headers = dict[str, str]
 Accept = Callable[[Stream], None]
-Authenticate = Callable[[Headers], Awaitable[None]]
-"""Checks the request headers of a new stream. Raises AuthError."""
+Authenticate = Callable[[Headers], Awaitable[str]]
+"""Checks the request headers of a new stream; who it is. Raises AuthError."""
 
 
 class GrpcStream:
@@ -44,8 +44,10 @@ class GrpcStream:
         *,
         budget: ByteBudget | None = None,
         certificate: bytes = b"",
+        subject: str = "",
     ) -> None:
         self._certificate = certificate
+        self.subject = subject
         self._budget = budget if budget is not None else ByteBudget()
         self._read, self._write, self._finish = read, write, finish
         self._peer = peer
@@ -294,17 +296,23 @@ class GrpcServer:
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        subject = ""
         try:
             if self._check_peer is not None:
                 self._check_peer(_peer_chain(context))
             if self._authenticate is not None:
-                await self._authenticate(headers)
+                subject = await self._authenticate(headers)
         except AuthError as exc:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         leaf = b"".join(context.auth_context().get("x509_pem_cert", ()))
         stream = GrpcStream(
-            context.read, context.write, context.peer(), budget=self._budget, certificate=leaf
+            context.read,
+            context.write,
+            context.peer(),
+            budget=self._budget,
+            certificate=leaf,
+            subject=subject,
         )
         # The library keeps its context, and with it this callback, until its garbage is collected.
         lost = WeakMethod(stream.lost)

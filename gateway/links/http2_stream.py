@@ -30,9 +30,10 @@ _UNSENT_MESSAGES = 4
 class Http2Stream:
     """One call of ours, as a Stream."""
 
-    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream")
+    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream", "subject")
 
-    def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str) -> None:
+    def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str, subject: str = "") -> None:
+        self.subject = subject
         self._stream = stream
         self._state = stream.state
         self._state.droppable = is_data
@@ -100,7 +101,7 @@ class FastServer:
         self,
         config: ServerConfig,
         accept: Callable[[Stream], None],
-        authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
+        authenticate: Callable[[dict[str, str]], Awaitable[str]] | None,
         context: ssl.SSLContext | None,
         high_water: int,
         budget: ByteBudget,
@@ -174,16 +175,16 @@ class FastServer:
     async def _check(self, stream: http2.ServerStream, headers: dict[str, str]) -> None:
         assert self._authenticate is not None
         try:
-            await self._authenticate(headers)
+            subject = await self._authenticate(headers)
         except AuthError:
             stream.refuse(401)
         else:
-            self._take(stream)
+            self._take(stream, subject)
 
-    def _take(self, stream: http2.ServerStream) -> None:
+    def _take(self, stream: http2.ServerStream, subject: str = "") -> None:
         name = stream.get_extra_info("peername")
         peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
-        self._accept(Http2Stream(stream, peer))
+        self._accept(Http2Stream(stream, peer, subject))
 
 
 class FastDialler:

@@ -96,6 +96,11 @@ class AcceptedLink:
         """What the other end showed; empty without TLS on its side."""
         return self._stream.certificate if self._stream is not None else b""
 
+    @property
+    def subject(self) -> str:
+        """Who called, as its authentication proved; empty where none was asked for."""
+        return self._stream.subject if self._stream is not None else ""
+
     def start(self) -> None:
         if self._stream is not None:
             self._stream.start(self, self._low)

@@ -48,6 +48,10 @@ class Stream(Protocol):
     def certificate(self) -> bytes:
         """The certificate that the other end showed, PEM or DER; empty without one."""
 
+    @property
+    def subject(self) -> str:
+        """Who called, as its authentication proved; empty where none was asked for."""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:

@@ -42,8 +42,11 @@ from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.nats import NatsLink
+from gateway.links.nats_wire import Origin
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, dialler, listener
@@ -157,6 +160,8 @@ class DataPlane:
         self.node_id = node_id or around.random(8).hex()
         boot = int.from_bytes(around.random(8))
         introduction = Introduction(Role.NODE, self.node_id, boot, token=peers.token)
+        self._origin = Origin(self.node_id, boot)
+        self.backbone: NatsLink | None = None
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
@@ -170,7 +175,7 @@ class DataPlane:
         """Set when the node cannot go on; it is being closed then."""
         rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
         self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
-        self._links: dict[int, AcceptedLink] = {}
+        self._links: dict[int, AcceptedLink | NatsLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
         self._gateway = self.system.spawn(
             lambda: Gateway(
@@ -284,7 +289,7 @@ class DataPlane:
         )
         self._take(link, Opened(index, observer=self._callers))
 
-    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+    def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
         self._links[link.index] = link
         self.telemetry.register(link.counts)
@@ -363,6 +368,21 @@ class DataPlane:
         """
         self._check_open()
         await self._peering.add(configs)
+
+    async def join(self, config: BackboneConfig, *, max_message_size: int = MAX_MESSAGE_SIZE) -> None:
+        """Be on a backbone, for as long as this data plane lives.
+
+        Returns when a server took us or none could be reached for now: they are tried on and on. Raises
+        ConfigError, AuthError, AlreadyConnected, and NotConnected when the data plane is closed.
+        """
+        self._check_open()
+        if self.backbone is not None:
+            raise AlreadyConnected(self.backbone.peer)
+        place = (self.next_index(), self._origin, self.surroundings)
+        link = self.backbone = NatsLink(*place, config, high=self._high, max_message_size=max_message_size)
+        await link.open()
+        self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
+        await link.tried.wait()
 
     async def parted(self, node_id: str) -> None:
         """Return when there is no link to that node."""
@@ -469,11 +489,15 @@ class DataPlane:
     @property
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
-        return [index for index in self._links if index not in self._dialled_by_index]
+        own = {*self._dialled_by_index, self.backbone and self.backbone.index}
+        return [index for index in self._links if index not in own]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
-        return connection not in self._dialled_by_index and connection not in self._node_links
+        backbone = self.backbone and self.backbone.index
+        return not (
+            connection == backbone or connection in self._dialled_by_index or connection in self._node_links
+        )
 
     def spawn_control_agent(
         self,
@@ -586,6 +610,9 @@ class DataPlane:
         deadline = self._clock() + grace
         self._peering.close()
         try:
+            if self.backbone is not None:
+                # First: what others still send to our edges reaches them.
+                self.backbone.close("node is shutting down")
             await self._close_connections(grace)
         finally:
             for link in list(self._links.values()):

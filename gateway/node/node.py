@@ -10,10 +10,11 @@ from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
 from gateway.api.version import get_version
-from gateway.config import ClientConfig, ServerConfig, TlsConfig
+from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.config.section import Note
+from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import PeerPolicy
@@ -35,7 +36,11 @@ class Node:
             control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
             # The usual name is that of many nodes: among peers it would be nobody's.
             node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
-            peers=PeerPolicy(loopback=peers.loopback, identities=frozenset(peers.identities)),
+            peers=PeerPolicy(
+                identities=frozenset(peers.identities),
+                subjects=frozenset(peers.subjects),
+                loopback=peers.loopback,
+            ),
         )
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
@@ -56,6 +61,8 @@ class Node:
             said = registration(
                 config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
             )
+            if config.backbone is not None:
+                said.backbone = ", ".join(config.backbone.urls)
             self._controlled = ControlledNode(self.data_plane, config.controller, said)
             with _within(f"{config.where}.controller"):
                 self.controlled_at = await self._controlled.start()
@@ -64,6 +71,10 @@ class Node:
         peers = [client for client in clients if client.peer]
         if peers:
             self._dialling.append(loop.create_task(self.data_plane.peer(peers)))
+        if config.backbone is not None:
+            largest = max((server.max_message_size for server in config.servers), default=MAX_MESSAGE_SIZE)
+            with _within(f"{config.where}.backbone"):
+                await self.data_plane.join(config.backbone, max_message_size=largest)
         return addresses
 
     async def _listen(self, server: ServerConfig) -> str:
@@ -130,6 +141,10 @@ def examine(config: NodeConfig) -> None:
             client_auth(client.auth)
             if not client.plaintext:
                 _look_at(client.tls, Side.CLIENT)
+    if config.backbone is not None:
+        with _within(f"{config.where}.backbone"):
+            check_backbone(config.backbone)
+            _look_at(config.backbone.tls, Side.CLIENT)
 
 
 def _look_at(tls: TlsConfig, side: Side) -> None:
@@ -152,15 +167,6 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
 def unserved(config: NodeConfig) -> list[Note]:
     """What the configuration asks for and this node does not do: it does not start with it."""
     where, found = config.where, []
-    if config.peers.subjects:
-        found.append(
-            Note(
-                f"{where}.dataplane.peers.subjects",
-                "this node knows peers by loopback and TLS identities only",
-            )
-        )
-    if config.backbone is not None:
-        found.append(Note(f"{where}.backbone", "this node joins no backbone"))
     if config.admin is not None:
         found.append(Note(f"{where}.admin", "this node has no admin port"))
     defaults = LimitsConfig()

@@ -44,8 +44,11 @@ class ServerAuth(Protocol):
     async def start(self) -> None:
         """Open what is needed to check headers. Raises ConfigError or AuthError."""
 
-    async def check(self, headers: Headers) -> None:
-        """Raise AuthError unless the headers of a new stream prove who calls."""
+    async def check(self, headers: Headers) -> str:
+        """Who calls, as the headers of a new stream prove: a user, or the subject of a token.
+
+        Raises AuthError.
+        """
 
     async def close(self) -> None:
         """Release what `start` opened. Idempotent."""
@@ -125,12 +128,14 @@ class _ShowBearer:
 
 class _CheckBasic(_NothingToOpen):
     def __init__(self, username: str, password: str) -> None:
+        self._username = username
         self._expected = f"{username}:{password}".encode()
 
-    async def check(self, headers: Headers) -> None:
+    async def check(self, headers: Headers) -> str:
         if not hmac.compare_digest(_basic_credentials(headers), self._expected):
             logger.info("connection refused", cause="basic authentication failed")
             raise InvalidToken("basic authentication failed", rule="basic")
+        return self._username
 
 
 class _CheckBearer:
@@ -140,15 +145,17 @@ class _CheckBearer:
     async def start(self) -> None:
         await self._verifier.initialize()
 
-    async def check(self, headers: Headers) -> None:
+    async def check(self, headers: Headers) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         try:
             if scheme.lower() != "bearer" or not token.strip():
                 raise InvalidToken("a bearer token is wanted", rule="missing")
-            await self._verifier.verify(token.strip(), self._clock())
+            claims = await self._verifier.get_claims(token.strip(), self._clock())
         except AuthError as error:
             logger.info("connection refused", cause=str(error))
             raise
+        subject = claims.get("sub")
+        return subject if isinstance(subject, str) else ""
 
     async def close(self) -> None:
         await self._verifier.close()

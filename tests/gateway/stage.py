@@ -23,6 +23,7 @@ from actors.messages.routing import (
     Subscribing,
     TooLarge,
     Transmit,
+    Undelivered,
 )
 from actors.messages.wire import (
     ALL,
@@ -190,6 +191,7 @@ class Local(News):
         self.got: list[SessionMessage] = []
         self.acks: dict[int, SubscriptionAck] = {}
         self.told: list[TooLarge | ConnectionGone] = []
+        self.undelivered: list[Frame] = []
         self.congested: set[int] = set()
         self.pauses = 0
         self._ids = itertools.count(1)
@@ -215,6 +217,8 @@ class Local(News):
                 self.congested.discard(message.connection)
             case TooLarge() | ConnectionGone():
                 self.told.append(message)
+            case Undelivered():
+                self.undelivered += message.frames
         self.changed()
 
     async def table(self, holds: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ GROUP_ADD is skipped when there is nobody to tell.
 from __future__ import annotations
 
 from actors.errors import ParticipantExists
-from actors.messages.session import Bound
+from actors.messages.session import Bound, Moved
 from actors.messages.wire import (
     DiscoveryRequest,
     GroupAdd,
@@ -24,7 +24,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.crypto import Addition, at_once
 from actors.session.encryption import Phase
-from actors.session.membership.agenda import Agenda
+from actors.session.membership.agenda import MISSED_A_CHANGE, Agenda
 from actors.session.membership.failures import failed_to_add, in_words, is_final
 from actors.session.membership.requests import PendingRequest
 from actors.session.membership.tasks import (
@@ -50,7 +50,8 @@ class Adding:
         self._agenda = agenda
         self._conversation = agenda.conversation
         self._members = agenda.members
-        self._channel_bound = not agenda.conversation.group
+        self._channel_bound: set[int] = set()
+        """The connections on which we receive what is said in the channel."""
         self._founded = False
 
     def begin(self, task: AddTask, turn: Turn) -> None:
@@ -66,11 +67,11 @@ class Adding:
         conversation.requests.start(request, {task.name.without_id()}, turn)
 
     def discovered(self, task: AddTask, reply: SessionMessage, turn: Turn) -> None:
-        """`reply` tells who it is: bind the way there, and the channel before the first."""
+        """`reply` tells who it is: bind the way there, and the channel before the first who is there."""
         member = Located(reply.source, reply.connection)
         if reply.connection is not None:
             turn.bind(reply.source, reply.connection)
-            if not self._channel_bound:
+            if self._conversation.group and reply.connection not in self._channel_bound:
                 # Whoever is invited may publish as soon as it is welcome: we must receive by then.
                 self._agenda.move(task.moved(BindingChannel(member)))
                 turn.subscribe(self._conversation.destination, reply.connection)
@@ -86,8 +87,15 @@ class Adding:
                 if event.error is not None:
                     self._agenda.finish(task, failed_to_add(self._conversation, task, str(event.error)), turn)
                     return
-                self._channel_bound = True
+                if member.connection is not None:
+                    self._channel_bound.add(member.connection)
                 self._found(task, member, turn)
+
+    def moved(self, event: Moved) -> None:
+        """What we received in the channel on connections that are gone comes by another one."""
+        if not self._channel_bound.isdisjoint(event.gone):
+            self._channel_bound.difference_update(event.gone)
+            self._channel_bound.add(event.connection)
 
     def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
         """Found the MLS group when there is a first member to be, then ask it to join."""
@@ -158,6 +166,9 @@ class Adding:
     ) -> None:
         """Put the member on the list; tell the others, and itself."""
         conversation = self._conversation
+        for late in self._agenda.behind.waiting_for_the_end_of(member.name.key):
+            # They take it for the one who was there before, and would not hear it.
+            self._agenda.drop(late, MISSED_A_CHANGE, turn)
         told = self._members.names
         self._members.put(member)
         awaited: list[tuple[SessionMessage, list[Name]]] = []
@@ -188,7 +199,9 @@ class Adding:
         task = self._agenda.move(task.moved(at))
         if not at.requests:
             # Not before: whoever has not answered yet must get the change all the same.
-            self._agenda.finish(task, at.failures[0] if at.failures else None, turn)
+            # Who is welcome is in, whoever else missed that.
+            failure = at.failures[0] if at.failures and not at.welcomed else None
+            self._agenda.finish(task, failure, turn)
 
     def failed(self, task: AddTask, request: PendingRequest, cause: str, turn: Turn) -> None:
         """A request of this task was not answered by all."""

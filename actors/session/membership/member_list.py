@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.messages.session import MemberJoined, MemberLeft
+from actors.messages.session import MemberJoined, MemberLeft, Moved
 from actors.messages.wire import ALL, GroupAdd, GroupClose, GroupRemove, MessageType, Ping, SessionMessage
 from actors.names import Key, Name
 from actors.session.conversation import Conversation
@@ -40,13 +40,24 @@ class MemberList:
 
     @property
     def all(self) -> tuple[Name, ...]:
-        """Everybody, ourselves first."""
+        """Everybody, ourselves first: what members are told."""
         return (self._conversation.local, *self.names)
+
+    @property
+    def present(self) -> tuple[Name, ...]:
+        """Those of them who took part: what our application is shown."""
+        return (self._conversation.local, *(name for name in self.names if name in self._present))
 
     def put(self, member: Located) -> None:
         """It is on the list, and we hear it, from now on."""
         self._members[member.name.key] = member
         self._conversation.data.admit(member.name, from_start=True)
+
+    def moved(self, event: Moved) -> None:
+        """Members are reached by another connection."""
+        for key, member in self._members.items():
+            if member.connection in event.gone:
+                self._members[key] = member._replace(connection=event.connection)
 
     def joined(self, member: Name, turn: Turn) -> None:
         """It acknowledged its welcome and hears us from now on."""
@@ -54,7 +65,7 @@ class MemberList:
         if not conversation.group:
             conversation.data.sender.destination = member
         self._present.add(member)
-        turn.tell(MemberJoined(conversation.session_id, member, self.all, conversation.marks_answers))
+        turn.tell(MemberJoined(conversation.session_id, member, self.present, conversation.marks_answers))
         conversation.data.open_up(member, turn)
 
     def strike(self, member: Name, cause: str, turn: Turn) -> None:
@@ -65,7 +76,7 @@ class MemberList:
         turn.unbind(member)
         if member in self._present:
             self._present.discard(member)
-            turn.tell(MemberLeft(conversation.session_id, member, self.all, cause))
+            turn.tell(MemberLeft(conversation.session_id, member, self.present, cause))
 
     def tell_epoch(self, cause: str, turn: Turn) -> None:
         """The group that these are in is in a new epoch, if it has epochs."""

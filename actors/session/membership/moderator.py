@@ -15,7 +15,15 @@ member twice (`session.md` 14, point 4).
 from __future__ import annotations
 
 from actors.errors import QueueFull, SessionClosed, SessionError
-from actors.messages.session import BeginSession, Bound, CloseSession, Invite, PeerAlive, RemoveMember
+from actors.messages.session import (
+    BeginSession,
+    Bound,
+    CloseSession,
+    Invite,
+    Moved,
+    PeerAlive,
+    RemoveMember,
+)
 from actors.messages.wire import (
     ALL,
     LEAVING_SESSION,
@@ -31,8 +39,9 @@ from actors.names import Name
 from actors.session.conversation import Conversation
 from actors.session.effects import Event
 from actors.session.membership.adding import Adding
-from actors.session.membership.agenda import TASKS_QUEUED, Agenda
+from actors.session.membership.agenda import MISSED_A_CHANGE, TASKS_QUEUED, Agenda
 from actors.session.membership.failures import not_moderator
+from actors.session.membership.outsiders import Outsiders
 from actors.session.membership.parting import Parting
 from actors.session.membership.requests import PendingRequest
 from actors.session.membership.tasks import (
@@ -62,7 +71,16 @@ _GROUP_REQUESTS = (*_TELLS, MessageType.GROUP_CLOSE)
 class Moderator:
     """The initiator's side. Point to point it starts with one AddTask, whose outcome is that of opening."""
 
-    __slots__ = ("_adding", "_agenda", "_conversation", "_members", "_opened_by", "_parting", "_ping_id")
+    __slots__ = (
+        "_adding",
+        "_agenda",
+        "_conversation",
+        "_members",
+        "_opened_by",
+        "_outsiders",
+        "_parting",
+        "_ping_id",
+    )
 
     def __init__(self, conversation: Conversation, opened_by: AskedBy, now: float) -> None:
         self._conversation = conversation
@@ -71,11 +89,13 @@ class Moderator:
         self._members = self._agenda.members
         self._adding = Adding(self._agenda)
         self._parting = Parting(self._agenda)
+        self._outsiders = Outsiders(conversation)
+        conversation.data.receiver.outsider = self._outsider
         self._ping_id = 0
 
     @property
     def members(self) -> tuple[Name, ...]:
-        return self._members.all
+        return self._members.present
 
     # Operations
 
@@ -87,6 +107,9 @@ class Moderator:
                 self._close(event, turn)
             case Bound():
                 self._adding.bound(event, turn)
+            case Moved():
+                self._members.moved(event)
+                self._adding.moved(event)
             case BeginSession():
                 self._begin(turn)
             case PeerAlive():
@@ -163,7 +186,7 @@ class Moderator:
         if not self._members:
             self._closed(task, None, turn)
             return
-        request = self._members.request(MessageType.GROUP_CLOSE, GroupClose(self.members))
+        request = self._members.request(MessageType.GROUP_CLOSE, GroupClose(self._members.all))
         self._agenda.move(task.moved(TakingLeave(request)))
         self._conversation.requests.start(request, self._members.names, turn)
 
@@ -178,9 +201,14 @@ class Moderator:
     def control(self, message: SessionMessage, turn: Turn) -> None:
         requests = self._conversation.requests
         match message.kind:
-            case MessageType.DISCOVERY_REPLY | MessageType.GROUP_ACK | MessageType.LEAVE_REPLY:
+            case MessageType.DISCOVERY_REPLY | MessageType.LEAVE_REPLY:
                 if (request := requests.answered(message)) is not None:
                     self._answered(request, message, turn)
+            case MessageType.GROUP_ACK:
+                if (request := requests.answered(message)) is not None:
+                    self._answered(request, message, turn)
+                elif not self._agenda.behind.acknowledged(message, turn):
+                    self._outsider(message, turn)
             case MessageType.JOIN_REPLY:
                 if isinstance(message.content, JoinReply) and (request := requests.answered(message)):
                     self._answered(request, message, turn)
@@ -189,6 +217,7 @@ class Moderator:
             case MessageType.PING:
                 self._agenda.rounds.answered(message.source, message.message_id)
                 requests.answered(message)
+                self._outsider(message, turn)
             case MessageType.GROUP_NACK:
                 pass
             case kind:
@@ -225,14 +254,23 @@ class Moderator:
             case AddTask() as task:
                 self._adding.failed(task, request, cause, turn)
             case RemoveTask() | DropTask() as task:
-                self._parting.failed(task, cause, turn)
+                self._parting.failed(task, request.awaiting, cause, turn)
             case CloseTask() as task:
                 text = f"failed to close session: {cause}"
                 self._closed(task, SessionError(text, session_id=self._conversation.session_id), turn)
-        if kind in _TELLS and self._conversation.encryption is not None:
-            # Without this commit no later one can be applied: they could read nothing any more.
+        if kind in _TELLS:
             for name in sorted(request.awaiting, key=str):
-                self._agenda.drop(name, "it missed a change of the group", turn)
+                self._agenda.missed(name, request.message, turn)
+
+    def _outsider(self, message: SessionMessage, turn: Turn) -> None:
+        """Somebody who is no member speaks in the group, and must learn that unless it comes or goes now."""
+        source = message.source
+        if not self._conversation.group or source in self._members or self._conversation.data.draining:
+            return
+        match self._agenda.task:
+            case AddTask(name=name) | RemoveTask(name=name) if name.key == source.key:
+                return
+        self._outsiders.dismiss(message, turn)
 
     def _leaving(self, message: SessionMessage, turn: Turn) -> None:
         """A member leaves by itself. It is answered each time it asks (`session.md` 9.2)."""
@@ -265,11 +303,15 @@ class Moderator:
                 self._agenda.rounds.postpone(turn.now)
         for request in self._conversation.requests.expire(turn):
             self._failed(request, request.why, turn)
+        for member in self._agenda.behind.expire(turn):
+            self._agenda.drop(member, MISSED_A_CHANGE, turn)
         if not self._conversation.ended and turn.now >= self._agenda.rounds.next_deadline():
             self._ping(turn)
 
     def next_deadline(self) -> float | None:
         deadline, close = self._agenda.rounds.next_deadline(), self._agenda.closing
+        if (behind := self._agenda.behind.next_deadline()) is not None:
+            deadline = min(deadline, behind)
         return deadline if close is None else min(deadline, close.deadline)
 
     def _ping(self, turn: Turn) -> None:

@@ -22,6 +22,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    Moved,
     PeerAlive,
     RemoveMember,
 )
@@ -151,6 +152,9 @@ class Participant:
                 self._close(event, turn)
             case Bound():
                 self._bound(event, turn)
+            case Moved():
+                if self._connection in event.gone:
+                    self._connection = event.connection
             case PeerAlive():
                 if event.peer == self._moderator:
                     self._watchdog.alive()
@@ -378,7 +382,23 @@ class Participant:
             self._add(content.new_participant, turn)
         else:
             self._remove(content.removed_participant, turn)
+        if self._conversation.encryption is None:
+            # With MLS nothing can be missed: commits count in their order.
+            self._catch_up(content, turn)
         self._conversation.acknowledge(message, turn)
+
+    def _catch_up(self, content: GroupAdd | GroupRemove, turn: Turn) -> None:
+        """Each change tells the whole list: whatever we missed before it is made good."""
+        names = content.participants
+        if self._moderator not in names or len(names) > MEMBERS or not all(name.has_id for name in names):
+            return
+        gone = content.removed_participant if isinstance(content, GroupRemove) else None
+        listed = {name for name in names if name != gone}
+        for name in [name for name in self._others.values() if name not in listed]:
+            self._remove(name, turn)
+        for name in names:
+            if name in listed:
+                self._add(name, turn)
 
     def _commit(
         self,

@@ -86,11 +86,12 @@ class Network:
     async def close(self) -> None:
         """... and nothing to close."""
 
-    async def check(self, headers: dict[str, str]) -> None:
+    async def check(self, headers: dict[str, str]) -> str:
         """Refuse when told so."""
         self.headers = headers
         if self.refuse:
             raise InvalidToken("not you", rule="test")
+        return "somebody"
 
     def dialler(self, **options: Any) -> Callable[[], Awaitable[Stream]]:
         config = ClientConfig.read({"endpoint": self.endpoint, "transport": self.transport, **options})
