@@ -17,6 +17,7 @@ from gateway.config.section import Section
 from gateway.config.tls import TLS, TlsConfig
 from gateway.config.transport import MAX_MESSAGE_SIZE, TRANSPORT, Keepalive, metadata
 from identity.errors import ConfigError
+from identity.randomness import ambient
 
 DIAL_TIMEOUT = 20.0
 """Seconds for a dial where neither `connect_timeout` nor `request_timeout` is set."""
@@ -97,7 +98,7 @@ class ClientConfig:
     connect_timeout: float = 0.0
     request_timeout: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
-    link_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    link_id: str = field(default_factory=lambda: _new_link_id())
     max_message_size: int = MAX_MESSAGE_SIZE
     proxy: ProxyConfig | None = None
     transport: str = TRANSPORT.default
@@ -186,9 +187,13 @@ def _target(endpoint: str, where: str) -> tuple[str, int] | str:
     return parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
+def _new_link_id() -> str:
+    return str(uuid.UUID(bytes=ambient()(16), version=4))
+
+
 def _link_id(text: str | None, where: str) -> str:
     if text is None:
-        return str(uuid.uuid4())
+        return _new_link_id()
     try:
         valid = uuid.UUID(text).version == 4
     except ValueError:

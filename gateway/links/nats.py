@@ -26,7 +26,8 @@ from actors.messages.routing import (
     LinkRestored,
     Unanswered,
 )
-from actors.messages.wire import ONE, Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import ONE, Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
 from actors.telemetry import Counts, counter
@@ -214,8 +215,9 @@ class NatsLink:
         if self._keeper is not None:
             self._keeper.cancel()
 
-    def asked(self, frame: Frame) -> None:
-        """At the other end stand nodes, and nobody who could be told."""
+    def asked(self, frame: Frame) -> tuple[Name, Name] | None:
+        """Nobody: whether a name is there, the node that was asked says itself."""
+        return None
 
     def figures(self) -> dict[str, int]:
         return {

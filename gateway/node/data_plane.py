@@ -385,7 +385,10 @@ class DataPlane:
         dial: Callable[[], Awaitable[Stream]] | None = None,
         as_node: bool = False,
     ) -> Dialled:
-        """As `connect`, or `as_node`. Returns what is known of the connection, now and later."""
+        """As `connect`, or `as_node`. Returns what is known of the connection, now and later.
+
+        A link to a node that is over already has an `outcome`.
+        """
         self._check_open()
         endpoint = config.endpoint
         if endpoint in self._dialled:
@@ -400,7 +403,8 @@ class DataPlane:
                     await made.introduced.wait()
             except TimeoutError:
                 logger.debug("peer tells no version", conn=made.index)
-            if made.over.is_set():
+            if made.over.is_set() and not (as_node and made.outcome):
+                # Of a node that would not have this link, or has another one, the outcome tells.
                 raise ConnectionLost(endpoint, made.cause)
         except BaseException:
             await self._give_up(made)
