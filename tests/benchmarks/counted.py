@@ -184,10 +184,39 @@ class Pair(NamedTuple):
             for handle in handles:
                 await handle
 
+    async def answers(self, count: int) -> None:
+        """Questions, each after the answer to the one before; nobody waits for acknowledgements."""
+        for _ in range(count):
+            await self.sender.publish(b"x" * 64)
+            await self.receiver.get_message(WAIT)
+            await self.receiver.publish(b"x" * 64)
+            await self.sender.get_message(WAIT)
+
+
+class Applications(NamedTuple):
+    """Applications that reach one another; each is named `org/bench/` and its number."""
+
+    slims: Sequence[Any]
+    names: Sequence[Any]
+
+    async def open(self) -> Pair:
+        """A reliable session of the first two, established."""
+        import gateway
+
+        config = gateway.SessionConfiguration.PointToPoint(timeout=timedelta(seconds=5), max_retries=10)
+        opened, established = await self.slims[0].create_session(self.names[1], config)
+        await established
+        return Pair(opened, await self.slims[1].listen_for_session(WAIT))
+
+    async def sessions(self, count: int) -> None:
+        """Sessions, one after the other."""
+        for _ in range(count):
+            await self.open()
+
 
 @asynccontextmanager
-async def session(*, node: bool) -> AsyncIterator[Pair]:
-    """Two applications: of one data plane, or of one each with a node between, on streams in memory."""
+async def applications(count: int, *, node: bool) -> AsyncIterator[Applications]:
+    """Applications of one data plane, or of one each with a node between, on streams in memory."""
     import gateway
 
     async with AsyncExitStack() as held:
@@ -198,27 +227,56 @@ async def session(*, node: bool) -> AsyncIterator[Pair]:
             return made
 
         middle = plane()
-
-        async def application(last: str) -> tuple[Any, Any, int | None]:
-            name = gateway.Name("org", "bench", last)
-            provider = gateway.IdentityProvider.SharedSecret(last, SECRET)
-            verifier = gateway.IdentityVerifier.SharedSecret(last, SECRET)
+        names = [gateway.Name("org", "bench", str(number)) for number in range(count)]
+        slims = []
+        # The first, who sends, comes last: its routes lead to the others.
+        for name in reversed(names):
+            provider = gateway.IdentityProvider.SharedSecret(str(name), SECRET)
+            verifier = gateway.IdentityVerifier.SharedSecret(str(name), SECRET)
             mine = plane() if node else middle
             connection = await dial(mine, middle) if node else None
             slim = gateway.Slim(name, provider, verifier, data_plane=mine)
             held.push_async_callback(slim.close)
             if node:
                 await slim.subscribe(name, connection)
-            return slim, name, connection
-
-        bob, bobs_name, _ = await application("bob")
-        alice, _, connection = await application("alice")
+            slims.insert(0, slim)
         if node:
-            await alice.set_route(bobs_name, connection)
-        config = gateway.SessionConfiguration.PointToPoint(timeout=timedelta(seconds=5), max_retries=10)
-        opened, established = await alice.create_session(bobs_name, config)
+            for name in names[1:]:
+                await slims[0].set_route(name, connection)
+        yield Applications(slims, names)
+
+
+@asynccontextmanager
+async def openings() -> AsyncIterator[Work]:
+    """Sessions through a node."""
+    async with applications(2, node=True) as both:
+        yield both.sessions
+
+
+@asynccontextmanager
+async def group(members: int) -> AsyncIterator[Work]:
+    """Batches to a group of so many members and who sends, in clear, through a node."""
+    import gateway
+
+    async with applications(members + 1, node=True) as all_:
+        config = gateway.SessionConfiguration.Group(timeout=timedelta(seconds=5), max_retries=10)
+        channel = gateway.Name("org", "bench", "channel")
+        opened, established = await all_.slims[0].create_session(channel, config)
         await established
-        yield Pair(opened, await bob.listen_for_session(WAIT))
+        for name in all_.names[1:]:
+            await (await opened.invite(name))
+        joined = [await slim.listen_for_session(WAIT) for slim in all_.slims[1:]]
+
+        async def work(count: int) -> None:
+            for _ in range(count // BATCH):
+                handles = [await opened.publish(b"x" * 1024) for _ in range(BATCH)]
+                for member in joined:
+                    for _ in range(BATCH):
+                        await member.get_message(WAIT)
+                for handle in handles:
+                    await handle
+
+        yield work
 
 
 async def dial(client: Any, node: Any) -> int:
@@ -239,8 +297,8 @@ async def dial(client: Any, node: Any) -> int:
 @asynccontextmanager
 async def messages(kind: str, *, node: bool) -> AsyncIterator[Work]:
     """A way of sending on a session."""
-    async with session(node=node) as pair:
-        yield getattr(pair, kind)
+    async with applications(2, node=node) as both:
+        yield getattr(await both.open(), kind)
 
 
 # -- The measurement -------------------------------------------------------------------------------------
@@ -262,6 +320,9 @@ ROWS = [
     Row("lone message through a node", 1, 40, 240, partial(messages, "lone", node=True)),
     Row("batch of 64 in process", BATCH, 4, 14, partial(messages, "batches", node=False)),
     Row("batch of 64 through a node", BATCH, 4, 14, partial(messages, "batches", node=True)),
+    Row("ping-pong through a node", 1, 40, 240, partial(messages, "answers", node=True)),
+    Row("session through a node", 1, 20, 80, openings),
+    Row("batch to a group of 4", BATCH, 2, 6, partial(group, 4)),
 ]
 
 
