@@ -115,7 +115,7 @@ async def codec(step: str, size: int) -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def http2(size: int) -> AsyncIterator[Work]:
+async def http2(size: int, at_a_time: int = BATCH) -> AsyncIterator[Work]:
     """A batch from a client's connection to a server's, and what the server says to it."""
     connection = found("gateway.http2.connection:Http2Connection", "gateway.http2.connection:Connection")
     side = found("gateway.http2.endpoint:Http2Role", "gateway.http2.endpoint:Side")
@@ -124,7 +124,7 @@ async def http2(size: int) -> AsyncIterator[Work]:
     request = found("gateway.http2.headers:request")
     client = connection(side.CLIENT, limits(), counters(), 0.0)
     server = connection(side.SERVER, limits(), counters(), 0.0)
-    batch = [bytes(size)] * min(BATCH, max(1, 65_536 // size))
+    batch = [bytes(size)] * min(at_a_time, max(1, 65_536 // size))
     received = 0
 
     def carry() -> list[Any]:
@@ -310,6 +310,7 @@ ROWS = [
         for step in ("encode", "write", "parse", "decode")
     ),
     *(Row(f"http2 {size} B", BATCH, 4, 20, partial(http2, size)) for size in (64, 1024, 65_536)),
+    Row("http2 64 B, each alone", 1, 100, 600, partial(http2, 64, 1)),
     Row("actors tell", TELLS, 1, 2, partial(system, "_tells", actors=1)),
     Row("actors tell to 1,000", TELLS, 1, 2, partial(system, "_tells", actors=1000)),
     Row("actors hop", 1, 500, 3_000, partial(system, "_hops")),
