@@ -43,7 +43,7 @@ from gateway.api.arguments import (
     texts_of,
 )
 from gateway.api.completion import CompletionHandle
-from gateway.api.events import EventCounts, EventReader, Events
+from gateway.api.events import EventReader, Events
 from gateway.api.incoming import Incoming
 from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
 from gateway.api.publishing import Publishing
@@ -106,11 +106,11 @@ class Session:
         """Completes when the session stands; fails when nobody answers."""
         self._handles: dict[int, CompletionHandle] = {}
         self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
-        self._incoming = Incoming(lambda items: self._tell(Taken(items)), bound)
-        self._events = Events(lambda: system.telemetry.shared(EventCounts))
+        self._incoming = Incoming(self._tell, bound)
+        self._events = Events(system.telemetry)
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._requests = OpenRequests[Message](
+        self._requests: OpenRequests[Message] = OpenRequests(
             system.next_number, marked_only=self._config.session_type is SessionType.Group
         )
         self.invited: dict[Name, SlimError | None] = {}
