@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 Gaps = Literal["events", "items"]
 
+_TIMEOUTS = frozenset((float, timedelta))
+"""What a timeout mostly is, and then need not be looked at where there is no wait."""
 INTRODUCTION = 1.0
 """Seconds to wait for a session's actor, which answers in its next turn."""
 
@@ -337,7 +339,7 @@ class Session:
         """
         incoming = self._incoming
         items = incoming.items
-        if type(timeout) is not float or not items:
+        if not items or type(timeout) not in _TIMEOUTS:
             limit = seconds(timeout)
         if not items:
             deadline = None if limit is None else self._system.loop.time() + limit
