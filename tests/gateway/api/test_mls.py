@@ -13,7 +13,7 @@ from actors.session import mls_session
 from gateway import ConfigError, Session, SessionConfiguration, Slim
 from identity.protocols import Claims, KeysMissing
 from identity.static_jwt import StaticJwtProvider
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 
 GROUP = SessionConfiguration.Group(1.0, 5, mls_enabled=True)
 P2P = SessionConfiguration.PointToPoint(1.0, 5, mls_enabled=True)
@@ -35,9 +35,9 @@ async def settled(*ends: Session) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_epoch_and_fingerprint_are_those_of_all_members(world: World) -> None:
-    apps = [await world.app(app) for app in ("mo", "ann", "ben")]
-    await world.route(apps[0], "ann", "ben")
+async def test_epoch_and_fingerprint_are_those_of_all_members(stage: AppStage) -> None:
+    apps = [await stage.app(app) for app in ("mo", "ann", "ben")]
+    await stage.route(apps[0], "ann", "ben")
     mo, ann, ben = await meet(*apps)
     await settled(mo, ann, ben)
     assert mo.epoch == 2
@@ -51,13 +51,13 @@ async def test_epoch_and_fingerprint_are_those_of_all_members(world: World) -> N
     assert (await ann.get_message(5)).payload == b"hello"
 
 
-async def test_a_session_without_encryption_has_neither(process: World) -> None:
+async def test_a_session_without_encryption_has_neither(process: AppStage) -> None:
     mo = await process.app("mo")
     session = await mo.create_session(name("channel"), SessionConfiguration.Group(1.0, 5))
     assert (session.epoch, session.fingerprint) == (None, "")
 
 
-async def test_epochs_are_events(process: World) -> None:
+async def test_epochs_are_events(process: AppStage) -> None:
     apps = [await process.app(app) for app in ("mo", "ann", "ben")]
     mo, ann = await meet(*apps[:2])
     heard: list[EpochChanged] = []
@@ -77,9 +77,9 @@ async def test_epochs_are_events(process: World) -> None:
     assert heard[0].cause == "commit 2"
 
 
-async def test_what_is_published_before_anybody_joined_arrives(world: World) -> None:
-    mo, ann = await world.app("mo"), await world.app("ann")
-    await world.route(mo, "ann")
+async def test_what_is_published_before_anybody_joined_arrives(stage: AppStage) -> None:
+    mo, ann = await stage.app("mo"), await stage.app("ann")
+    await stage.route(mo, "ann")
     session = await mo.create_session(name("ann"), P2P)
     early = await session.publish(b"early")
     end = await ann.listen_for_session(10)
@@ -87,7 +87,7 @@ async def test_what_is_published_before_anybody_joined_arrives(world: World) -> 
     await early
 
 
-async def test_large_groups_compute_in_threads(process: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_groups_compute_in_threads(process: AppStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mls_session, "LARGE", 2)
     monkeypatch.setattr(mls_session, "LARGE_WELCOME", 1)
     apps = [await process.app(app) for app in ("mo", "ann", "ben", "cleo")]
@@ -124,7 +124,7 @@ class Static:
         return await StaticJwtProvider.get_token_with_claims(self, claims, now)  # type: ignore[arg-type]
 
 
-async def test_a_token_that_cannot_carry_the_key_is_a_configuration_error(process: World) -> None:
+async def test_a_token_that_cannot_carry_the_key_is_a_configuration_error(process: AppStage) -> None:
     provider, verifier = identity("mo")
     await process.app("ann")
     async with Slim(name("mo"), Static(provider), verifier, data_plane=process.node) as mo:
@@ -165,7 +165,7 @@ class Slow:
         return self.try_get_claims(token, now)
 
 
-async def test_keys_of_credentials_are_fetched_on_the_way(process: World) -> None:
+async def test_keys_of_credentials_are_fetched_on_the_way(process: AppStage) -> None:
     apps = []
     for app in ("mo", "ann", "ben"):
         provider, verifier = identity(app)
