@@ -193,12 +193,11 @@ class SessionActor(LoopActor):
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
-            kind = type(effect)
-            if kind is SessionMessage:
+            if type(effect) is SessionMessage:
                 sends.append(effect)
-            elif kind in _TO_APPLICATION:
+            elif type(effect) in _TO_APPLICATION:
                 self._perform_one(effect)
-            elif kind is Bind:
+            elif type(effect) is Bind:
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)

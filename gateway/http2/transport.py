@@ -39,8 +39,8 @@ QUIET = 0.0002
 READ_SIZE = 192 * 1024
 """A read of this size or more has left something in the socket."""
 FULL_READS = 4
-"""After so many of them in a row, or one with many messages, the rest is read in the next turn of the loop: some
-would read on at once, many times over. Large messages need not pay a turn for every read."""
+"""After so many of them in a row, or one with many messages, the rest is read in the next turn of the loop:
+some loops would read on at once, many times over. Large messages need not pay a turn for every read."""
 TURN_MESSAGES = 1024
 """Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
 nothing is read until then."""

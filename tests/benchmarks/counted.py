@@ -228,7 +228,7 @@ async def applications(count: int, *, node: bool) -> AsyncIterator[Applications]
 
         middle = plane()
         names = [gateway.Name("org", "bench", str(number)) for number in range(count)]
-        slims = []
+        slims: list[Any] = []
         # The first, who sends, comes last: its routes lead to the others.
         for name in reversed(names):
             provider = gateway.IdentityProvider.SharedSecret(str(name), SECRET)
