@@ -155,16 +155,20 @@ class DeliveryError(SlimError):
 
 
 class MessageUndelivered(DeliveryError):
-    """Not everybody acknowledged the message; `missing` names who did not."""
+    """Not everybody acknowledged the message; `missing` names who did not, `gone` those of them that are no
+    members any more."""
 
-    def __init__(self, message_id: int, missing: tuple[str, ...] = ()) -> None:
+    def __init__(self, message_id: int, missing: tuple[str, ...] = (), gone: tuple[str, ...] = ()) -> None:
         who = f"; no acknowledgement from {', '.join(missing)}" if missing else ""
+        if gone:
+            who += f"; no member any more: {', '.join(gone)}"
         super().__init__(
             f"error send message {message_id}. stop retrying "
             f"(message send retries exhausted for id={message_id}{who})"
         )
         self.message_id = message_id
         self.missing = missing
+        self.gone = gone
 
 
 class MessageLost(DeliveryError):

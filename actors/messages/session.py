@@ -324,6 +324,8 @@ class Membership(NamedTuple):
     epoch: int | None = None
     """The MLS epoch; None without MLS, or before there is a group."""
     fingerprint: str = ""
+    marks_answers: bool = False
+    """Point to point: whether the peer marks its answers to requests."""
 
 
 @record
@@ -333,6 +335,8 @@ class MemberJoined(NamedTuple):
     session_id: int
     member: Name
     members: tuple[Name, ...]
+    marks_answers: bool = False
+    """Point to point: whether it marks its answers to requests."""
 
 
 @record

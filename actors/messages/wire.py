@@ -58,6 +58,14 @@ REPORT_FAILURE = "CALLBOARD_REPORT_FAILURE"
 """On a controller's order, ours: whoever gave it understands ORDER_FAILED (`session.md` 6.6)."""
 ORDER_FAILED = "CALLBOARD_ORDER_FAILED"
 """On the GROUP_ACK of such an order: it was not carried out, and why."""
+REQUEST_KEY = "callboard-request"
+"""On a data message, ours: it is a request, of this number; or the answer to one, "re:" and its number."""
+MARKS_ANSWERS = "CALLBOARD_MARKS_ANSWERS"
+"""On JOIN_REPLY and GROUP_WELCOME, ours, point to point: its sender marks answers by REQUEST_KEY."""
+SINCE = "CALLBOARD_SINCE"
+"""On a data message, ours: which new members begin where in its sender's sequence (`session.md` 7.8)."""
+ACKNOWLEDGES = "CALLBOARD_ACKNOWLEDGES"
+"""On an RTX_REQUEST, ours: it acknowledges nothing. On an RTX_REPLY: acknowledge this (`session.md` 7.4)."""
 
 
 @record

@@ -34,7 +34,6 @@ from actors.messages.session import (
     IdentityRotated,
     MemberJoined,
     MemberLeft,
-    Membership,
     Outbound,
     Publish,
     PutOut,
@@ -163,7 +162,7 @@ class SessionActor(LoopActor):
     def _on_watch(self, message: Watch, _: ActorAddress) -> None:
         core = self._core
         self._watchers[message.inbox] = None
-        self.send(message.inbox, Membership(core.session_id, core.members, core.epoch, core.fingerprint))
+        self.send(message.inbox, core.membership())
 
     @handles(Unwatch)
     def _on_unwatch(self, message: Unwatch, _: ActorAddress) -> None:

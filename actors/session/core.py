@@ -20,6 +20,7 @@ from actors.messages.session import (
     Congestion,
     CredentialGranted,
     Failure,
+    Membership,
     PeerAlive,
     Publish,
     Received,
@@ -171,6 +172,11 @@ class SessionCore:
         """Equal for all members of the MLS epoch; empty without MLS."""
         encryption = self._conversation.encryption
         return encryption.crypto.fingerprint if encryption is not None else ""
+
+    def membership(self) -> Membership:
+        """What whoever watches is told first."""
+        marks = self._conversation.marks_answers
+        return Membership(self.session_id, self.members, self.epoch, self.fingerprint, marks)
 
     def figures(self) -> dict[str, int]:
         """Counts for people and tests."""

@@ -124,6 +124,7 @@ class Adding:
     def joined(self, task: AddTask, member: Located, reply: SessionMessage, turn: Turn) -> None:
         """`member` agreed to join; with MLS it sent its key package."""
         content, encryption = reply.content, self._conversation.encryption
+        self._conversation.introduced(reply)
         self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity))
         key_package = content.key_package if isinstance(content, JoinReply) else None
         if encryption is None:
@@ -169,7 +170,7 @@ class Adding:
             GroupWelcome(self._members.all, welcome),
             connection=member.connection,
         )
-        awaited.append((request, [member.name]))
+        awaited.append((conversation.introducing(request), [member.name]))
         self._agenda.move(task.moved(Welcoming(member, tuple(request for request, _ in awaited))))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)

@@ -133,7 +133,7 @@ class Agenda:
             return
         if any(isinstance(task, DropTask) and task.name == member for task in (self.task, *self.queue)):
             return
-        self.conversation.data.sender.forget(member, turn)
+        self.conversation.data.sender.forget(member)
         if not rolls_back:
             turn.report(disconnected(self.conversation, member, cause))
         if self.conversation.data.draining:

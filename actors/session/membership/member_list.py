@@ -54,7 +54,7 @@ class MemberList:
         if not conversation.group:
             conversation.data.sender.destination = member
         self._present.add(member)
-        turn.tell(MemberJoined(conversation.session_id, member, self.all))
+        turn.tell(MemberJoined(conversation.session_id, member, self.all, conversation.marks_answers))
         conversation.data.open_up(member, turn)
 
     def strike(self, member: Name, cause: str, turn: Turn) -> None:

@@ -275,6 +275,7 @@ class Participant:
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
+        reply = self._conversation.introducing(reply)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)
@@ -312,6 +313,7 @@ class Participant:
     def _enter(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
         """The Welcome is good, if there was one."""
         conversation = self._conversation
+        conversation.introduced(message)
         if content.mls is not None:
             self._commit_id = content.mls.commit_id
         if message.connection is not None:
@@ -345,7 +347,7 @@ class Participant:
         self._conversation.acknowledge(welcome, turn)
         turn.announce()
         for name in self._others.values():
-            self._conversation.data.open_up(name, turn)
+            self._conversation.data.open_up(name, turn, new=False)
         self._conversation.tell_epoch(self.members, "joined", turn)
 
     # Membership
@@ -408,7 +410,7 @@ class Participant:
             return
         self._others[name.key] = name
         conversation.data.admit(name, from_start=True)
-        conversation.data.sender.endpoints.add(name)
+        conversation.data.open_up(name, turn)
         self._bind(name, turn)
         turn.tell(MemberJoined(conversation.session_id, name, self.members))
 
