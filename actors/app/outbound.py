@@ -118,12 +118,17 @@ class AppOutbound:
         self._address = address
         self._lost = SourceAlarms()
         self._generation: int | None = None
+        self._way: WayOut | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
 
     def way(self) -> WayOut:
-        """What a new session is told."""
-        told = self._with
-        return WayOut(self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token)
+        """What a new session is told: all are told the same for as long as the token lasts."""
+        way, told = self._way, self._with
+        if way is None or way.last_token is not self.token:
+            way = self._way = WayOut(
+                self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token
+            )
+        return way
 
     def handle(self, message: WayOutNews) -> None:
         """What the node, a session and a connection tell of the way out."""

@@ -32,7 +32,7 @@ from actors.messages.routing import (
     WatchRoutes,
 )
 from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
-from actors.names import Name
+from actors.names import NO_INSTANCE, InstanceId, Name
 from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.node_links import EdgeNames, NodeLinks
@@ -132,8 +132,9 @@ class RouteControl:
         *,
         recovery_time: float = RECOVERY_TIME,
         shares: Shares | None = None,
+        no_instance: InstanceId = NO_INSTANCE,
     ) -> None:
-        self.table = SubscriptionTable()
+        self.table = SubscriptionTable(no_instance)
         self.connections: dict[int, KnownConnection] = {}
         self.shares = shares or Shares()
         self._local: dict[int, ActorAddress] = {}

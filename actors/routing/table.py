@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.names import Key, Name
+from actors.names import NO_INSTANCE, InstanceId, Key, Name
 from actors.routing.view import Instance, Rank, RouteView, Targets
 
 _NOBODY = Targets()
@@ -88,17 +88,22 @@ class SubscriptionTable:
     """Subscriptions by name, with references counted per (name, connection, subscription id).
 
     `add` is idempotent for the same triple; `remove` takes one reference away, and the entry disappears
-    with its last. Names without id are stored under NO_INSTANCE.
+    with its last. Names without id are stored under `no_instance`, which is their family's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, no_instance: InstanceId = NO_INSTANCE) -> None:
         self._by_name: dict[Key, Targets] = {}
         self._by_instance: dict[Instance, Targets] = {}
         self._addresses: dict[int, ActorAddress] = {}
         self._node_links: dict[int, str] = {}
         self._patterns: dict[bytes, tuple[int, ...]] = {}
         self.view = RouteView(
-            self._by_name, self._by_instance, self._addresses, self._node_links, self._patterns
+            self._by_name,
+            self._by_instance,
+            self._addresses,
+            self._node_links,
+            self._patterns,
+            no_instance,
         )
         self._references: dict[_Slot, dict[Instance, References]] = {}
         self._further: dict[tuple[Key, _Slot, Rank], int] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 from collections import deque
 from collections.abc import Callable
 
@@ -66,7 +65,7 @@ class Turns:
 
     def __init__(self, room: Callable[[], bool]) -> None:
         self._room = room
-        self._tickets = itertools.count()
+        self._last_ticket = 0
         self.waiting: list[tuple[int, asyncio.Future[None]]] = []
         """A heap: who came first has the lowest ticket. Cancelled futures leave when their turn comes."""
         self.woken = 0
@@ -80,7 +79,7 @@ class Turns:
         """Return when it is the caller's turn. It takes the room without awaiting, and then passes on."""
         if not self.woken and self._next() is None and self._room():
             return
-        ticket = next(self._tickets)
+        self._last_ticket = ticket = self._last_ticket + 1
         while True:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self.waiting, (ticket, waiter))

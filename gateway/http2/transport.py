@@ -37,8 +37,10 @@ WRITE_BUFFER_LOW = 64 * 1024
 QUIET = 0.0002
 """Seconds without a write after which the next one does not wait for the end of the turn."""
 READ_SIZE = 192 * 1024
-"""A read of this size or more has left something in the socket. That is read in the next turn of the loop;
-some loops would read on at once, many times over."""
+"""A read of this size or more has left something in the socket."""
+FULL_READS = 4
+"""After so many of them in a row, or one with many messages, the rest is read in the next turn of the loop:
+some loops would read on at once, many times over. Large messages need not pay a turn for every read."""
 TURN_MESSAGES = 1024
 """Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
 nothing is read until then."""
@@ -333,6 +335,7 @@ class Wire(asyncio.Protocol):
         "_blocked",
         "_buffered",
         "_flushed_at",
+        "_full_reads",
         "_owner",
         "_postponed",
         "_timer",
@@ -351,6 +354,8 @@ class Wire(asyncio.Protocol):
         self._armed = False
         """Whether `_flush` is on its way."""
         self._flushed_at = 0.0
+        self._full_reads = 0
+        """Reads of READ_SIZE or more since the last smaller one, or the last pause."""
         self._blocked = False
         """Whether the socket takes no more bytes for now."""
         self._buffered = 0
@@ -375,9 +380,17 @@ class Wire(asyncio.Protocol):
         self.after()
 
     def data_received(self, data: bytes) -> None:
-        self._handle(self.core.receive(data, self.loop.time()))
-        if len(data) >= READ_SIZE:
-            self._yield()
+        events = self.core.receive(data, self.loop.time())
+        if len(data) < READ_SIZE:
+            self._full_reads = 0
+            self._handle(events)
+        else:
+            self._full_reads += 1
+            last = self._full_reads == FULL_READS or _messages(events) > TURN_MESSAGES // FULL_READS
+            self._handle(events)
+            if last:
+                self._full_reads = 0
+                self._yield()
         self.after()
 
     def pause_writing(self) -> None:
@@ -542,3 +555,8 @@ class Wire(asyncio.Protocol):
         self.core.rearm = True
         self._handle(self.core.handle_timer(self.loop.time()))
         self.after()
+
+
+def _messages(events: list[Event]) -> int:
+    """How many messages a read has brought."""
+    return sum(len(event.messages) for event in events if type(event) is MessagesReceived)

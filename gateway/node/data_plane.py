@@ -42,6 +42,7 @@ from actors.routing.route_table import RouteTable
 from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
+from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
@@ -126,7 +127,7 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        control = control or RouteControl()
+        control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
         self._register()

@@ -10,6 +10,7 @@ from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
 from gateway.api.version import get_version
+from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
@@ -36,7 +37,9 @@ class Node:
         shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
         peers = config.peers
         self.data_plane = DataPlane(
-            control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
+            control=RouteControl(
+                recovery_time=config.controller.recovery, shares=shares, no_instance=FIRST.no_instance
+            ),
             # The usual name is that of many nodes: among peers it would be nobody's.
             node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
             peers=PeerPolicy(

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.api.slim import Slim
 from identity.errors import SlimError
-from tests.gateway.worlds import identity
+from tests.gateway.app_stage import identity
 
 SERVICE = "org/shop/orders"
 QUICK = {"base": 50, "factor": 2.0, "max_delay": "500ms"}

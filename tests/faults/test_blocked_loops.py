@@ -17,7 +17,7 @@ from gateway.api.slim import Slim
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.loop_watch import LoopWatch
-from tests.gateway.worlds import PLAIN, identity, name
+from tests.gateway.app_stage import PLAIN, identity, name
 
 BLOCKED = 0.5
 WAIT = 10.0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import SessionConfiguration
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 CONFIG = SessionConfiguration.PointToPoint()
 
@@ -19,7 +19,7 @@ async def figures(app: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("rounds", range(8))
-async def test_a_cancelled_create_session_leaves_no_session(process: World, rounds: int) -> None:
+async def test_a_cancelled_create_session_leaves_no_session(process: AppStage, rounds: int) -> None:
     alice, bob = await process.app("alice"), await process.app("bob")
     await alice.status()
 

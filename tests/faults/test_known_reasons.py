@@ -32,9 +32,9 @@ from gateway.config import ServerConfig
 from gateway.proto import dataplane_pb2 as pb
 from identity.jose.keys import Algorithm
 from identity.provider import IdentityProvider, IdentityVerifier
+from tests.gateway.app_stage import PLAIN, identity
 from tests.gateway.planes import plane
 from tests.gateway.stage import ALICE, BOB, Peer, Stage, negotiation
-from tests.gateway.worlds import PLAIN, identity
 from tests.identity.key_samples import signing, verifying
 
 AT_ONCE = 0.5

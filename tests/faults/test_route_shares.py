@@ -15,7 +15,7 @@ from gateway import http2
 from gateway.links.stream import METHOD_PATH
 from gateway.node.data_plane import DataPlane
 from gateway.proto import dataplane_pb2 as pb
-from tests.gateway.worlds import World
+from tests.gateway.app_stage import AppStage
 from tests.interop.raw import RawPeer, name_of
 from tests.interop.test_hostile import subscription
 
@@ -26,7 +26,7 @@ CONTENT = pb.Content(app_payload=pb.ApplicationPayload(payload_type="text", blob
 async def node(shares: Shares | None = None) -> AsyncIterator[tuple[DataPlane, str]]:
     plane = DataPlane(control=RouteControl(shares=shares))
     try:
-        yield plane, await plane.serve(World.server_config("127.0.0.1:0"))
+        yield plane, await plane.serve(AppStage.server_config("127.0.0.1:0"))
     finally:
         await plane.close(0.5)
 

@@ -18,8 +18,8 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.surroundings import Surroundings
 from identity.errors import ConfigError
+from tests.gateway.app_stage import PLAIN, identity, name
 from tests.gateway.planes import TRANSPORTS
-from tests.gateway.worlds import PLAIN, identity, name
 
 WAIT = 10.0
 QUICK = {"base": 20, "factor": 1.5, "max_delay": "100ms"}

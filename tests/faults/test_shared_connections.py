@@ -12,7 +12,7 @@ from gateway.api.slim import Slim
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError
-from tests.gateway.worlds import PLAIN, identity, name
+from tests.gateway.app_stage import PLAIN, identity, name
 
 
 @pytest.fixture

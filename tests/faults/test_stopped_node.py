@@ -16,7 +16,7 @@ from actors.routing.outbox import HIGH as HIGH_WATER
 from gateway.api.slim import Slim
 from gateway.node.data_plane import DataPlane
 from identity.errors import SlimError
-from tests.gateway.worlds import PLAIN, identity, name
+from tests.gateway.app_stage import PLAIN, identity, name
 from tests.interop.harness import CallboardNode
 
 HIGH = 16 * 1024

@@ -31,8 +31,8 @@ from gateway.links.transport import dialler
 from gateway.node.node import Node
 from gateway.security.material import Side, TlsSource
 from identity.errors import SlimError
+from tests.gateway.app_stage import AppStage, identity, name
 from tests.gateway.stage import Peer
-from tests.gateway.worlds import World, identity, name
 
 WAIT = 15.0
 LATER = 1.0
@@ -108,7 +108,7 @@ class Traffic:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class Faults(World):
+class Faults(AppStage):
     """A node, alice and bob with traffic between them, and eve."""
 
     async def begin(self) -> None:
@@ -229,7 +229,7 @@ async def test_a_route_table_that_fails_by_itself_twice_within_a_second_ends_the
         made.append(Node(config))
         return made[0]
 
-    config = NodeConfig(servers=(World.server_config("127.0.0.1:0"),), drain=1.0)
+    config = NodeConfig(servers=(AppStage.server_config("127.0.0.1:0"),), drain=1.0)
     running = asyncio.create_task(serve(config, Document({}, {}), make))
     await until(lambda: bool(made) and not made[0].data_plane.never_served)
     plane = made[0].data_plane

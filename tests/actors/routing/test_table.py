@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.names import NO_ID, Name
 from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
-from actors.routing.view import Rank, Targets
+from actors.routing.view import InwardView, Rank, Targets
 
 BOB = Name("org", "ns", "bob")
 
@@ -30,6 +30,25 @@ def test_a_name_without_id_reaches_whoever_has_it_under_any() -> None:
     assert reach(made, BOB) == (1, 2)
     assert reach(made, BOB.with_id(5)) == (2,)
     assert reach(made, BOB.with_id(6)) == ()
+
+
+def test_a_table_is_of_one_family_of_names() -> None:
+    """Of ids of 16 octets here: the one for any instance is told, and no longer that of 8."""
+    anyone, fifth = b"\xff" * 16, bytes(15) + b"\x05"
+
+    def of(instance: bytes) -> Name:
+        return Name.from_wire(BOB.key, BOB.strings, instance)
+
+    made = SubscriptionTable(anyone)
+    for connection, instance in enumerate((anyone, fifth), 1):
+        made.attach(connection, f"actor {connection}", Rank.EDGE)
+        made.add(of(instance), connection, 0)
+    assert reach(made, of(anyone)) == (1, 2)
+    assert reach(made, of(fifth)) == (2,)
+    assert reach(made, BOB) == ()
+    inward = InwardView(made.view, by_hand=True)
+    assert inward.find(BOB.key, anyone) == made.view.by_name[BOB.key]
+    assert inward.find(BOB.key, BOB.instance) is None
 
 
 def test_subscribing_twice_is_idempotent() -> None:
