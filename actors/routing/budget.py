@@ -82,8 +82,11 @@ class ByteBudget:
 
     def progressed(self, holder: Holder) -> None:
         """Some of its bytes went out, others still wait."""
-        self.settled(holder)
-        self.waits(holder)
+        budget: ByteBudget | None = self
+        while budget is not None:
+            budget.holders.pop(holder, None)
+            budget.holders[holder] = None
+            budget = budget.parent
 
     def settled(self, holder: Holder) -> None:
         """None of its bytes wait any more."""

@@ -55,6 +55,7 @@ class Http2Endpoint:
         "_receive_window",
         "_send_window",
         "_server",
+        "_spare",
         "_stream_receive_window",
         "_streams",
         "_touched",
@@ -112,6 +113,8 @@ class Http2Endpoint:
 
         # Window that we have.
         self._unsent = ByteBudget(limits.max_connection_unsent, budget)
+        self._spare: SendBuffer | None = None
+        """An empty one, for the next stream that sends: most are full for one write only."""
         self._control: list[bytes] = []
         """Frames that are not subject to flow control."""
         self._ready: dict[int, StreamState] = {}
@@ -198,7 +201,8 @@ class Http2Endpoint:
             return False
         send_buffer = stream.send_buffer
         if send_buffer is None:
-            send_buffer = stream.send_buffer = SendBuffer(self._unsent)
+            send_buffer = stream.send_buffer = self._spare or SendBuffer(self._unsent)
+            self._spare = None
         else:
             self._unsent.waits(stream)
         send_buffer.put(messages)
@@ -344,7 +348,7 @@ class Http2Endpoint:
                 self._set_ready(stream)
             elif not (stream.above_high_water or stream.finishing or self._unsent.holders):
                 # Nearly always: all of it left, and nobody waits to hear of that.
-                stream.send_buffer = None
+                stream.send_buffer, self._spare = None, send_buffer
                 continue
             self._sent(stream, send_buffer, out)
 

@@ -320,5 +320,9 @@ class SendBuffer:
         self.size -= total
         # Two parts to a message, of which the first may have gone before.
         completed = (waiting + 1) // 2 - (len(parts) + 1) // 2
-        self._release(self._completed + completed)
+        if self._bodies:
+            self._release(self._completed + completed)
+        else:
+            self._completed += completed
+            self._count()
         return total, completed
