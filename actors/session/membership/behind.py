@@ -89,6 +89,9 @@ class Behind:
         again, failed, _ = review(self._telling.values(), turn.now)
         for telling in again:
             self._send(telling.member, turn)
+        for telling in failed:
+            # Its leaving may have to wait for other changes; nothing is due for it until then.
+            del self._telling[telling.member]
         return [telling.member for telling in failed]
 
     def next_deadline(self) -> float | None:

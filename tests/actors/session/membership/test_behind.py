@@ -104,3 +104,19 @@ def test_who_answers_pings_but_never_a_change_is_dropped_in_the_end(stage: Stage
     stage.advance(6 * (CHANCES + 1) + 8)
     assert any("missed a change" in str(error) for error in alice.errors)
     assert alice.members == carol.members == dave.members == {str(p.name) for p in (alice, carol, dave)}
+
+
+def test_two_of_them_are_dropped_one_after_the_other_and_no_timer_runs_on(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol")
+    erin = stage.player("erin")
+    alice.invite(erin.name)
+    stage.transfer()
+    dave = stage.player("dave")
+    stage.generation = PeerGeneration.CURRENT
+    stage.drop = lambda m, to: (
+        to in (bob, carol) and m.kind in (MessageType.GROUP_ADD, MessageType.GROUP_REMOVE)
+    )
+    alice.invite(dave.name)
+    stage.transfer()
+    stage.advance(6 * (CHANCES + 1) + 30)
+    assert alice.members == dave.members == erin.members == {str(p.name) for p in (alice, dave, erin)}
