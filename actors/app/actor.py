@@ -20,7 +20,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.alarm import Alarm, SourceAlarms
 from actors.app.admission import Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
@@ -28,6 +27,7 @@ from actors.app.effects import (
     Arrival,
     Awaited,
     Dropped,
+    Hinted,
     Invitation,
     Released,
     Subscribed,
@@ -37,6 +37,7 @@ from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.lasting import Lasting
 from actors.app.outbound import WAY_OUT, AppOutbound, WayOutNews
 from actors.app.questions import Questions
+from actors.app.refusals import Refusals
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.session_cores import SessionCores
@@ -153,17 +154,14 @@ class AppActor(LoopActor):
         self._unheard: list[SessionAnnounced] = []
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
-        self._counts = self._lasting.counts
-        self._admission = Admission(collaborators.verifier, counts=self._lasting.admission)
-        self._subscriptions = self._lasting.subscriptions
-        self._resolving = Resolving(
-            collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
-        )
+        self._counts, self._subscriptions = self._lasting.counts, self._lasting.subscriptions
+        self._admission = Admission(collaborators.verifier, counts=self._lasting.admission, local=local)
+        self._resolving = Resolving(collaborators.spawn_task, lambda done: self.send(self.myAddress, done))
         self._cores = SessionCores(local, collaborators, self._settings, self._senders)
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
-        self._alarm, self._strangers = Alarm(), SourceAlarms()
+        self._refusals = Refusals(self.send, self._routes.address, self._senders.hints, self._log)
         self._outbound = AppOutbound(
             connection,
             collaborators,
@@ -172,6 +170,7 @@ class AppActor(LoopActor):
             self.send,
             lambda: self.myAddress,
             self._lasting.outbound,
+            self._lasting.congested,
         )
 
     def started(self) -> None:
@@ -296,11 +295,11 @@ class AppActor(LoopActor):
                     self._invited(effect)
                 case Refused():
                     self._counts.refused += 1
-                    level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
-                    self._log.log(level, "invitation refused", cause=effect.reason)
+                    self._refusals.refused(effect.reason, turn.now)
                 case Dropped():
-                    level, more = self._strangers.level(effect.source if effect.alarming else None, turn.now)
-                    self._log.log(level, "message dropped{}", more, cause=effect.reason)
+                    self._refusals.dropped(effect, turn.now)
+                case Hinted():
+                    self._refusals.give(effect, turn.now)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
@@ -380,6 +379,7 @@ class AppActor(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        self._refusals.take(message.records, self._with.clock())
         self._acknowledged(record for record in message.records if isinstance(record, SubscriptionAck))
 
     def _acknowledged(self, acks: Iterable[SubscriptionAck]) -> None:
@@ -489,9 +489,8 @@ class AppActor(LoopActor):
         message = invitation.message
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
-            level, more = self._strangers.level(message.source, self._with.clock())
             cause = f"{len(self._sessions)} sessions are open"
-            self._log.log(level, "invitation refused{}", more, peer=str(message.source), cause=cause)
+            self._refusals.crowded(message.source, cause, self._with.clock())
             return
         if invitation.instead_of is not None:
             self._give_up(invitation.instead_of)

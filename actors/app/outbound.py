@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
+from actors.alarm import SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NobodyThere, NoRoute
 from actors.messages.codec import Codec
 from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
-from actors.messages.wire import ONE, Frame, SessionMessage
+from actors.messages.wire import ONE, Frame, MessageType, SessionMessage
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
@@ -64,7 +65,7 @@ def departures(
         if route is None or route != last:
             targets, last = routes.find(message), route
         if not targets:
-            refused.append((message, NoRoute(str(destination))))
+            refused.append((message, NoRoute(destination.short)))
             continue
         item: Frame | SessionMessage | None = None
         frame: Frame | None = None
@@ -102,10 +103,11 @@ class AppOutbound:
         send: Callable[[ActorAddress, Any], None],
         address: Callable[[], ActorAddress],
         counts: OutboundCounts,
+        congested: set[int],
     ) -> None:
         self.token = ""
         """The latest that messages left with."""
-        self.congested: set[int] = set()
+        self.congested = congested
         """Connections above their high-water mark."""
         self.counts = counts
         self._own = own
@@ -114,13 +116,19 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
+        self._lost = SourceAlarms()
         self._generation: int | None = None
+        self._way: WayOut | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
 
     def way(self) -> WayOut:
-        """What a new session is told."""
-        told = self._with
-        return WayOut(self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token)
+        """What a new session is told: all are told the same for as long as the token lasts."""
+        way, told = self._way, self._with
+        if way is None or way.last_token is not self.token:
+            way = self._way = WayOut(
+                self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token
+            )
+        return way
 
     def handle(self, message: WayOutNews) -> None:
         """What the node, a session and a connection tell of the way out."""
@@ -197,6 +205,10 @@ class AppOutbound:
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
     ) -> None:
         self.counts.unroutable += len(messages)
+        for message in messages:
+            if message.kind is MessageType.DISCOVERY_REQUEST and isinstance(error, NoRoute):
+                level, more = self._lost.level(message.destination.key, self._with.clock())
+                logger.log(level, "not reached: {}{}", error, more)
         if session is not None:
             self._send(session, Unroutable(messages, error))
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from actors.messages.wire import (
     Frame,
+    Hint,
     Inbound,
     Introduction,
     LinkNegotiation,
@@ -56,6 +57,11 @@ class LinkRestored(NamedTuple):
 
 
 @record
+class LinkMoved(NamedTuple):
+    """Dialled link to its Connection: another stream stands in the place of one that will end."""
+
+
+@record
 class Forward(NamedTuple):
     """Connection or App to a Connection or App: put these out, in order.
 
@@ -69,9 +75,9 @@ class Forward(NamedTuple):
 
 @record
 class Transmit(NamedTuple):
-    """RouteTable to a Connection: write these records of the protocol itself."""
+    """To a Connection or an App: these records of the protocol itself, to be written or to be taken."""
 
-    records: tuple[Subscription | SubscriptionAck | LinkNegotiation, ...]
+    records: tuple[Subscription | SubscriptionAck | LinkNegotiation | Hint, ...]
 
 
 @record

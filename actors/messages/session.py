@@ -63,6 +63,9 @@ class AppSettings(NamedTuple):
     and is never refused."""
     subscription_timeout: float = 10.0
     """Seconds to wait for the node's answer to a subscription (`dataplane.md` 10)."""
+    outage: float = 0.0
+    """Seconds for which a session survives without a sign of life of the peer, where they are more than three
+    rounds of `ping_interval` (30 s). Of two of ours the longer one counts."""
 
 
 @record

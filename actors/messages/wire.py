@@ -111,6 +111,8 @@ class JoinRequest(NamedTuple):
     mls: bool = False
     timer_settings: TimerSettings | None = None
     channel: Name | None = None
+    outage: int = 0
+    """Seconds without a sign of life that the session is to survive; 0: it is not said. Ours only."""
 
 
 @record
@@ -118,6 +120,8 @@ class JoinReply(NamedTuple):
     """I do. `key_package` is there when the session uses MLS."""
 
     key_package: bytes | None = None
+    outage: int = 0
+    """As in JoinRequest."""
 
 
 @record
@@ -326,5 +330,33 @@ class SubscriptionAck(NamedTuple):
     error: str = ""
 
 
-Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck
+class HintReason(IntEnum):
+    """Why somebody is not reached."""
+
+    NOBODY = 1
+    SECRET = 2
+    KEY = 3
+    AUDIENCE = 4
+    ISSUER = 5
+    SUBJECT = 6
+    TIME = 7
+    KIND = 8
+    TOKEN = 9
+    MLS_WANTED = 10
+    NO_MLS = 11
+
+
+@record
+class Hint(NamedTuple):
+    """Why the application `destination` does not reach `about`: from who knows it, and proving nothing.
+
+    Ours: it goes only over links whose other end introduced itself as one of ours.
+    """
+
+    reason: HintReason
+    about: Name
+    destination: Name
+
+
+Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck | Hint
 """What a connection receives from its link."""

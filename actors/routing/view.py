@@ -18,7 +18,7 @@ from actors.names import NO_INSTANCE, InstanceId, Key, Name
 from actors.routing.bindings import Bindings
 
 Instance = tuple[Key, InstanceId]
-"""A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
+"""A name with its instance id; the view's `no_instance` for those who subscribed the name alone."""
 
 PATTERN_LENGTHS = (8, 16, 24)
 """How much of a key a pattern may be: an organisation, its namespace, or a name with all its ids."""
@@ -89,7 +89,7 @@ class RouteView:
 
     __slots__ = (
         "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "bindings", "by_instance",
-        "by_name", "find", "node_links", "patterns",
+        "by_name", "find", "no_instance", "node_links", "patterns",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +99,7 @@ class RouteView:
         addresses: Mapping[int, ActorAddress],
         node_links: Mapping[int, str],
         patterns: Mapping[bytes, tuple[int, ...]],
+        no_instance: InstanceId = NO_INSTANCE,
     ) -> None:
         self.by_name = by_name
         """Everybody who subscribed a name, under whatever id."""
@@ -112,6 +113,8 @@ class RouteView:
         """Routes by hand for all names whose key begins so, and for all their ids."""
         self.bindings = Bindings()
         """Beside the table: what sessions of this process learned. Their applications write it."""
+        self.no_instance = no_instance
+        """The instance id of a message for any instance, in the family of these names."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
         self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
@@ -129,7 +132,7 @@ class RouteView:
 
     def exact(self, key: Key, id: InstanceId) -> Targets | None:
         """As `find`, but for patterns."""
-        return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+        return self.by_name.get(key) if id == self.no_instance else self.by_instance.get((key, id))
 
     def may_serve(self, connection: int, name: Name) -> bool:
         """Whether `connection` leads to `name` as far as is known: only of node links all names are.
@@ -197,7 +200,9 @@ class InwardView(RouteView):
     __slots__ = ("_by_hand", "_narrowed", "_whole")
 
     def __init__(self, view: RouteView, *, by_hand: bool) -> None:
-        super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns)
+        super().__init__(
+            view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns, view.no_instance
+        )
         self.find = self._inward
         self._whole = view
         self._by_hand = by_hand
@@ -209,7 +214,7 @@ class InwardView(RouteView):
             targets = self._whole.find(key, id)
         else:
             # As `exact` does: a call less for each message.
-            targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+            targets = self.by_name.get(key) if id == self.no_instance else self.by_instance.get((key, id))
         if targets is None or not (targets.peers or targets.by_hand):
             return targets
         known = self._narrowed.get((key, id))

@@ -69,6 +69,7 @@ LINGER = 5.0
 _TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted, AskPeer)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
+_TO_APPLICATION = frozenset((*_TO_PORT, *_TO_WATCHERS))
 
 
 InThread = Callable[[Callable[[], None], Callable[[], None]], None]
@@ -189,12 +190,18 @@ class SessionActor(LoopActor):
         """Nothing to write out: what is under way is the peers' to send again."""
 
     def _perform(self, effects: list[Effect]) -> None:
-        """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
+        """Tell the application, then send, all together; then the rest.
+
+        The application is awake when the acknowledgement is on its way to the socket: an answer that it gives
+        at once leaves in the same write.
+        """
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
             if type(effect) is SessionMessage:
                 sends.append(effect)
+            elif type(effect) in _TO_APPLICATION:
+                self._perform_one(effect)
             elif type(effect) is Bind:
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)

@@ -43,7 +43,7 @@ from gateway.api.arguments import (
     texts_of,
 )
 from gateway.api.completion import CompletionHandle
-from gateway.api.events import EventCounts, EventReader, Events
+from gateway.api.events import EventReader, Events
 from gateway.api.incoming import Incoming
 from gateway.api.message import MessageContext, ReceivedMessage, answering
 from gateway.api.publishing import Publishing
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 Gaps = Literal["events", "items"]
 
+_TIMEOUTS = frozenset((float, timedelta))
+"""What a timeout mostly is, and then need not be looked at where there is no wait."""
 INTRODUCTION = 1.0
 """Seconds to wait for a session's actor, which answers in its next turn."""
 
@@ -106,11 +108,11 @@ class Session:
         """Completes when the session stands; fails when nobody answers."""
         self._handles: dict[int, CompletionHandle] = {}
         self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
-        self._incoming = Incoming(lambda items: self._tell(Taken(items)), bound)
-        self._events = Events(lambda: system.telemetry.shared(EventCounts))
+        self._incoming = Incoming(self._tell, bound)
+        self._events = Events(system.telemetry)
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._requests = OpenRequests[Message](
+        self._requests: OpenRequests[Message] = OpenRequests(
             system.next_number, marked=self._config.session_type is SessionType.Group
         )
         self.invited: dict[Name, SlimError | None] = {}
@@ -341,7 +343,7 @@ class Session:
         """
         incoming = self._incoming
         items = incoming.items
-        if type(timeout) is not float or not items:
+        if not items or type(timeout) not in _TIMEOUTS:
             limit = seconds(timeout)
         if not items:
             deadline = None if limit is None else self._system.loop.time() + limit

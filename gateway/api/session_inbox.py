@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from thespian.actors import ActorAddress
+
 from actors.messages.session import CloseSession, Completed, SessionEnded, SessionOpened
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ class SessionInbox:
         self._kept: list[Any] = []
         self._handler: Callable[[Any], None] | None = None
         self._first: asyncio.Future[Any] = system.loop.create_future()
-        self.address = system.inbox(lambda message, _: self._take(message))
+        self.address = system.inbox(self._take)
 
     async def first(self) -> Any:
         """The first message: SessionOpened, or why not. Whoever gives up waiting has the session closed."""
@@ -49,7 +51,7 @@ class SessionInbox:
         """Nothing more is expected."""
         self._system.close_inbox(self.address)
 
-    def _take(self, message: Any) -> None:
+    def _take(self, message: Any, _: ActorAddress) -> None:
         if self._handler is not None:
             self._handler(message)
         elif not self._first.done():

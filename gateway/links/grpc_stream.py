@@ -59,6 +59,8 @@ class GrpcStream:
         self._gate.set()
         self._handler: StreamHandler | None = None
         self._on_ended: Callable[[], None] | None = None
+        self._on_going_away: Callable[[], None] | None = None
+        self._going_away = False
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._lost: str | None = None
@@ -90,6 +92,18 @@ class GrpcStream:
             return
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._reading()), loop.create_task(self._writing())]
+
+    def when_going_away(self, callback: Callable[[], None]) -> None:
+        self._on_going_away = callback
+        if self._going_away:
+            self.going_away()
+
+    def going_away(self) -> None:
+        """The other side has said so."""
+        self._going_away = True
+        callback, self._on_going_away = self._on_going_away, None
+        if callback is not None and not self._closing:
+            callback()
 
     def send(self, messages: Sequence[Message]) -> None:
         if not self._closing:
@@ -288,7 +302,7 @@ class GrpcServer:
         except RuntimeError as exc:
             raise OSError(f"cannot listen on {where}: address in use or not ours") from exc
         await self._server.start()
-        return where if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
+        return f"unix://{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more; streams that are still open after `grace` seconds are cut."""
@@ -374,12 +388,11 @@ class GrpcDialler:
             options.append(("grpc.default_authority", config.origin))
         if config.server_name:
             options.append(("grpc.ssl_target_name_override", config.server_name))
-        if config.keepalive is not None:
-            options += [
-                ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
-                ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
-                ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
-            ]
+        options += [
+            ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
+            ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
+            ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
+        ]
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(where, options)
         else:
@@ -410,8 +423,17 @@ class GrpcDialler:
 
     @staticmethod
     async def _end(stream: GrpcStream, channel: Any) -> None:
-        await stream.ended.wait()
-        await channel.close()
+        """Close the channel with its stream; one that takes no new calls has been told GOAWAY."""
+        ready, ended = grpc.ChannelConnectivity.READY, asyncio.ensure_future(stream.ended.wait())
+        leaving = asyncio.ensure_future(channel.wait_for_state_change(ready))
+        try:
+            await asyncio.wait((ended, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                stream.going_away()
+            await ended
+        finally:
+            leaving.cancel()
+            await channel.close()
 
 
 async def _refused(call: Any) -> bool:

@@ -26,7 +26,8 @@ from actors.messages.routing import (
     LinkRestored,
     Unanswered,
 )
-from actors.messages.wire import ONE, Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import ONE, Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
 from actors.telemetry import Counts, counter
@@ -179,7 +180,7 @@ class NatsLink:
             self._loop.call_soon(self._flush)
         return refused
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
         """Nothing: what is wanted is told by `want`."""
 
     def want(self, changes: Mapping[Instance, bool]) -> None:
@@ -213,6 +214,10 @@ class NatsLink:
         self.close(cause)
         if self._keeper is not None:
             self._keeper.cancel()
+
+    def asked(self, frame: Frame) -> tuple[Name, Name] | None:
+        """Nobody: whether a name is there, the node that was asked says itself."""
+        return None
 
     def figures(self) -> dict[str, int]:
         return {

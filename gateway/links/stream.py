@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.http2.messages import Message
 
@@ -75,3 +75,11 @@ class Stream(Protocol):
 
     def abort(self, message: str) -> None:
         """End the call now, written out or not."""
+
+
+@runtime_checkable
+class Forewarned(Protocol):
+    """A Stream that hears of its end before it comes."""
+
+    def when_going_away(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the other end says that it will take its leave (GOAWAY)."""

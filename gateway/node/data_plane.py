@@ -6,6 +6,7 @@ It runs inside an asyncio loop. Embedded applications and `callboard start` use 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,19 +42,24 @@ from actors.routing.route_table import RouteTable
 from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
+from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
+from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
-from gateway.links.transport import Server, dialler, listener
+from gateway.links.transport import Server, listener
+from gateway.node import forks
+from gateway.node.dialled import Dialled, diallers, open_parts
 from gateway.node.gateway_actor import Gateway
+from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
+from gateway.security.auth import server_auth
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
@@ -71,54 +77,6 @@ class _Listener(NamedTuple):
 
     server: Server
     held: AsyncExitStack
-
-
-class Dialled:
-    """A connection that we open: from the first attempt until it is closed for good."""
-
-    def __init__(self, endpoint: str, index: int) -> None:
-        self.endpoint = endpoint
-        self.index = index
-        self.held = AsyncExitStack()
-        """What it keeps open for identity and TLS."""
-        self.dialling: asyncio.Task[None] | None = None
-        """The first attempt, while it lasts."""
-        self.link: DialledLink | None = None
-        """There once a stream is up."""
-        self.attached = asyncio.Event()
-        self.introduced = asyncio.Event()
-        self.settled = asyncio.Event()
-        """A node is at the other end, and it is known what becomes of the link to it."""
-        self.over = asyncio.Event()
-        """Also set when the others will not happen any more."""
-        self.outcome = ""
-        """That of NodeLinkSettled, or refused; lost while the link dials again."""
-        self.node_id = ""
-        self.cause = ""
-
-    def take(self, state: ConnectionState) -> None:
-        """The connection tells where it stands."""
-        match state.state:
-            case "attached":
-                self.attached.set()
-            case "negotiated":
-                self.introduced.set()
-            case "joined" | "superseded" | "itself" | "namesake":
-                self.outcome, self.node_id = state.state, state.detail
-                self.settled.set()
-            case "refused":
-                self.outcome = state.state
-                self.end(state.detail)
-            case "lost" if self.outcome:
-                self.outcome = "lost"
-            case "closed":
-                self.end(state.detail)
-
-    def end(self, cause: str) -> None:
-        """It is over: wake up whoever waits."""
-        self.cause = self.cause or cause
-        for event in (self.over, self.attached, self.introduced, self.settled):
-            event.set()
 
 
 ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
@@ -154,6 +112,10 @@ class DataPlane:
         self.surroundings = around = surroundings or current()
         self._loop = around.running_loop()
         self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
+        forks.watch(self.system)
+        self._watch = loop_watch(self._loop) if around.loop is None else None
+        if self._watch is not None:
+            self._watch.use()
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
@@ -165,7 +127,7 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        control = control or RouteControl()
+        control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
         self._register()
@@ -205,7 +167,11 @@ class DataPlane:
         self._node_link_lost = asyncio.Event()
         """One for each loss: set, and replaced."""
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._callers = self.system.inbox(lambda message, _: self._note_peer(message))
+        self._applications: set[int] = set()
+        """Connections that applications of ours opened."""
+        self._caller_gone = asyncio.Event()
+        """One for each end of a connection that was accepted: set, and replaced."""
+        self._callers = self.system.inbox(lambda message, _: self._note_caller(message))
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -273,7 +239,7 @@ class DataPlane:
         if scheme is not None:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
-        await _open(held, auth, source)
+        await open_parts(held, auth, source)
         return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
@@ -299,6 +265,9 @@ class DataPlane:
         link = self._links.pop(index, None)
         if link is not None:
             self.telemetry.close(link.counts)
+        self._applications.discard(index)
+        self._caller_gone.set()
+        self._caller_gone = asyncio.Event()
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -311,8 +280,29 @@ class DataPlane:
         del self._listeners[endpoint]
         await self._stop(endpoint, known, grace)
 
-    async def _stop(self, endpoint: str, known: _Listener, grace: float) -> None:
-        stopping = asyncio.ensure_future(known.server.stop(grace))
+    async def drain(self, wait: float) -> None:
+        """Stop listening, and let applications of ours go to another node while this one still serves them.
+
+        Returns when they have, or after `wait` seconds; what is left of who called is closed then.
+        """
+        listeners, self._listeners = self._listeners, {}
+        await asyncio.gather(
+            *(
+                self._stop(endpoint, known, 1.0, wait)
+                for endpoint, known in listeners.items()
+                if known is not None
+            )
+        )
+
+    async def _stop(self, endpoint: str, known: _Listener, grace: float, wait: float = 0.0) -> None:
+        stopping = asyncio.ensure_future(known.server.stop(grace + wait))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while wait and any(
+                    link.listener == endpoint and index in self._applications
+                    for index, link in self._links.items()
+                ):
+                    await self._caller_gone.wait()
         for link in [link for link in self._links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
@@ -431,18 +421,19 @@ class DataPlane:
         as_node: bool,
     ) -> None:
         """Open the first stream and give it to the actors."""
-        scheme = scheme_of(config.endpoint, self.surroundings)
-        if dial is None and scheme is not None:
-            dial = scheme.dialler(config)
-        elif dial is None:
-            auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
-            await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
+        where = None
+        if dial is None:
+            addresses = Addresses(
+                await diallers(config, made.held, self.surroundings, self._high, self._waiting, self._http2)
+            )
+            dial, where = addresses.dial, addresses.where
         link = DialledLink(
             made.index,
             dial,
             config.backoff,
             endpoint=made.endpoint,
+            where=where,
+            moves=not as_node,
             high=self._high,
             max_message_size=config.max_message_size,
             surroundings=self.surroundings,
@@ -534,6 +525,12 @@ class DataPlane:
         if callback in self._observers:
             self._observers.remove(callback)
 
+    def _note_caller(self, state: ConnectionState) -> None:
+        """How a connection stands that somebody else opened."""
+        self._note_peer(state)
+        if state.state == "negotiated" and state.detail.endswith(Role.APPLICATION.name.lower()):
+            self._applications.add(state.connection)
+
     def _note_peer(self, state: ConnectionState) -> None:
         """Who is a peer now, over whichever connection."""
         if state.state == "joined":
@@ -607,6 +604,8 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.leave()
         deadline = self._clock() + grace
         self._peering.close()
         try:
@@ -638,17 +637,9 @@ class DataPlane:
         closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout):
+        if isinstance(outcomes[0], AskTimeout) and self._links:
             logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:
             raise NotConnected("the data plane is closed")
-
-
-async def _open(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
-    """Start the parts that there are; `held` will close them."""
-    for part in parts:
-        if part is not None:
-            held.push_async_callback(part.close)
-            await part.start()

@@ -10,6 +10,7 @@ from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
 from gateway.api.version import get_version
+from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
@@ -23,6 +24,9 @@ from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
 
+LEAVE_WAIT = 2.0
+"""Seconds that applications of ours have to go to another node, before their streams are closed."""
+
 
 class Node:
     """Start it once, close it once."""
@@ -33,7 +37,9 @@ class Node:
         shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
         peers = config.peers
         self.data_plane = DataPlane(
-            control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
+            control=RouteControl(
+                recovery_time=config.controller.recovery, shares=shares, no_instance=FIRST.no_instance
+            ),
             # The usual name is that of many nodes: among peers it would be nobody's.
             node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
             peers=PeerPolicy(
@@ -85,12 +91,15 @@ class Node:
             raise OSError(f"cannot listen on {server.endpoint}: {reason}") from exc
 
     async def close(self, grace: float) -> None:
-        """Stop dialling and listening, write out what is queued for `grace` seconds, close everything."""
+        """Stop dialling and listening, let applications go to other nodes for LEAVE_WAIT, write out what is
+        queued for `grace` seconds, close everything.
+        """
         for task in self._dialling:
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
         if self._controlled is not None:
             await self._controlled.close()
+        await self.data_plane.drain(min(LEAVE_WAIT, grace / 2))
         await self.data_plane.close(grace)
 
     async def _dial(self, client: ClientConfig) -> None:

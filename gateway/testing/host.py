@@ -153,10 +153,7 @@ class SimHost:
         self._applications.append(app)
         for node in nodes:
             endpoint = f"sim://{node.name}" if isinstance(node, SimHost) else node
-            if endpoint in plane.dialled():
-                await app.join(endpoint)
-            else:
-                await app.connect({"endpoint": endpoint})
+            await app.connect({"endpoint": endpoint})
         return app
 
     def run(self, program: Program, *arguments: Any) -> asyncio.Task[Any]:

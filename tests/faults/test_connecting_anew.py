@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway import ConnectionLost, Session, SessionConfiguration
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 WAIT = 20.0
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[World]:
-    world = World("server")
-    await world.start()
-    yield world
-    await world.close()
+async def server() -> AsyncIterator[AppStage]:
+    stage = AppStage("server")
+    await stage.start()
+    yield stage
+    await stage.close()
 
 
 async def heard(session: Session) -> bytes:
@@ -33,7 +33,7 @@ async def heard(session: Session) -> bytes:
 @pytest.mark.parametrize("mls", [False, True], ids=["clear", "mls"])
 @pytest.mark.parametrize("group", [False, True], ids=["two", "group"])
 @pytest.mark.parametrize("who", [0, 1], ids=["initiator", "invited"])
-async def test_a_session_goes_on_both_ways(server: World, group: bool, mls: bool, who: int) -> None:
+async def test_a_session_goes_on_both_ways(server: AppStage, group: bool, mls: bool, who: int) -> None:
     alice, bob = apps = [await server.app(each) for each in ("alice", "bob")]
     await server.route(alice, "bob")
     if group:

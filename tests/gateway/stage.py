@@ -2,7 +2,7 @@
 
 Peer    bytes in, bytes out: a stream to the node, opened by hand
 Local   an application of a data plane, without sessions: it subscribes, publishes, and keeps what it got
-Stage   the node, its listener that can go down and come up again, and data planes dialled to it
+NodeStage   the node, its listener that can go down and come up again, and data planes dialled to it
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class Local(News):
         assert self.blobs() == list(blobs)
 
 
-class Stage:
+class NodeStage:
     """See above. `node_options` and `server` shape the node, `client` every dialled data plane's config."""
 
     def __init__(self, transport: str, **node_options: Any) -> None:

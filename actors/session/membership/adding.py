@@ -8,6 +8,8 @@ GROUP_ADD is skipped when there is nobody to tell.
 
 from __future__ import annotations
 
+import math
+
 from actors.errors import ParticipantExists
 from actors.messages.session import Bound, Moved
 from actors.messages.wire import (
@@ -69,6 +71,7 @@ class Adding:
     def discovered(self, task: AddTask, reply: SessionMessage, turn: Turn) -> None:
         """`reply` tells who it is: bind the way there, and the channel before the first who is there."""
         member = Located(reply.source, reply.connection)
+        self._conversation.senders.hints.forget(reply.source)
         if reply.connection is not None:
             turn.bind(reply.source, reply.connection)
             if self._conversation.group and reply.connection not in self._channel_bound:
@@ -122,7 +125,12 @@ class Adding:
         request = conversation.message(
             MessageType.JOIN_REQUEST,
             member.name,
-            JoinRequest(encrypted, timers, conversation.destination if conversation.group else None),
+            JoinRequest(
+                encrypted,
+                timers,
+                conversation.destination if conversation.group else None,
+                math.ceil(conversation.settings.outage),
+            ),
             metadata=config.metadata,
             connection=member.connection,
         )
@@ -133,7 +141,8 @@ class Adding:
         """`member` agreed to join; with MLS it sent its key package."""
         content, encryption = reply.content, self._conversation.encryption
         self._conversation.introduced(reply)
-        self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity))
+        outage = content.outage if isinstance(content, JoinReply) else 0
+        self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity), outage)
         key_package = content.key_package if isinstance(content, JoinReply) else None
         if encryption is None:
             self._welcome(task, member, None, None, turn)

@@ -45,7 +45,12 @@ class Agenda:
     def __init__(self, conversation: Conversation, now: float) -> None:
         self.conversation = conversation
         self.members = MemberList(conversation)
-        self.rounds = Rounds(conversation.settings.ping_interval, now, conversation.data.receiver.progress)
+        self.rounds = Rounds(
+            conversation.settings.ping_interval,
+            now,
+            conversation.data.receiver.progress,
+            conversation.settings.outage,
+        )
         self.behind = Behind(conversation, self.members)
         self.orders = Orders(conversation)
         self.queue: deque[Task] = deque()

@@ -85,14 +85,14 @@ class Behind:
         self._telling.pop(member, None)
 
     def expire(self, turn: Turn) -> list[Name]:
-        """Tell again what is due. Returns those who were told in vain for too long."""
+        """Tell again what is due. Returns those who were told in vain for too long, and forgets them."""
         again, failed, _ = review(self._telling.values(), turn.now)
         for telling in again:
             self._send(telling.member, turn)
-        for telling in failed:
-            # Its leaving may have to wait for other changes; nothing is due for it until then.
-            del self._telling[telling.member]
-        return [telling.member for telling in failed]
+        lost = [telling.member for telling in failed]
+        for member in lost:
+            self.left(member)
+        return lost
 
     def next_deadline(self) -> float | None:
         return min((telling.deadline for telling in self._telling.values()), default=None)

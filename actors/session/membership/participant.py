@@ -12,6 +12,7 @@ is answered again, once per copy (`session.md` 14, points 2, 3, 8): its answer m
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ from actors.session.crypto import at_once
 from actors.session.effects import Event
 from actors.session.encryption import Encryption, Phase
 from actors.session.membership.failures import disconnected, not_moderator
-from actors.session.membership.liveness import Verdict, Watchdog
+from actors.session.membership.liveness import Verdict, Watchdog, strikes_of
 from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
 from actors.session.turn import Turn
@@ -132,8 +133,10 @@ class Participant:
         self._carried_out: OrderedDict[int, None] = OrderedDict()
         self._commit_id = 0
         """The number of the newest commit that is in force; 0: no Welcome yet."""
+        asked = invitation.content.outage if isinstance(invitation.content, JoinRequest) else 0
+        interval, own = conversation.settings.ping_interval, conversation.settings.outage
         self._watchdog = Watchdog(
-            conversation.settings.ping_interval, self._moderator, conversation.data.receiver.progress
+            interval, self._moderator, conversation.data.receiver.progress, strikes_of(interval, own, asked)
         )
 
     @property
@@ -278,7 +281,8 @@ class Participant:
         )
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
+        content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content)
         reply = self._conversation.introducing(reply)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):

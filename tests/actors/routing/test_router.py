@@ -89,10 +89,10 @@ def test_a_change_is_seen_at_once() -> None:
     written.attach(3, "actor 3", Rank.EDGE)
     written.add(ROOM, 3, 0)
     assert all_of(made, ROOM) == (1, 3)
-    written.detach(1)
+    written.forget(*written.detach(1), 9)
     assert all_of(made, ROOM) == (3,)
     assert one(made, ROOM) == (3,)
-    written.detach(3)
+    written.forget(*written.detach(3), 9)
     assert all_of(made, ROOM) == one(made, ROOM) == ()
 
 
