@@ -333,6 +333,8 @@ class MemberJoined(NamedTuple):
     session_id: int
     member: Name
     members: tuple[Name, ...]
+    claims: dict[str, Any] | None = None
+    """Told by a moderator: what the token said, which was verified, with which it agreed to join."""
 
 
 @record

@@ -28,6 +28,7 @@ from actors.messages.session import (
     SubscribeName,
     UnsubscribeName,
 )
+from actors.moderation import Script
 from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
@@ -52,6 +53,7 @@ from gateway.api.session import Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.session_inbox import SessionInbox
 from gateway.config import ClientConfig, ServerConfig
+from gateway.moderation.moderating import How, Moderation
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import identity_id
 from gateway.node.peer_policy import peer_configs
@@ -502,6 +504,11 @@ class Slim:
             session = found
         instance_of(session, Session, "session").set_session_config(session_config)
         return CompletionHandle.completed()
+
+    def moderate(self, channel: Name | str, script: type[Script], **how: Unpack[How]) -> Moderation:
+        """A group on `channel` that `script` leads; with `process=True` that runs in a process of its own."""
+        where = name_of(channel, "channel")
+        return Moderation(self._life.ready, lambda: self._chosen(None), where, script, **how)
 
     def require(self, *, mls: bool) -> None:
         """Accept encrypted sessions only, from now on; with `mls=False` the others too.

@@ -90,6 +90,14 @@ class Rounds:
     def next_deadline(self) -> float:
         return self._next
 
+    def hurry(self, now: float) -> None:
+        """Let the next round begin at once."""
+        self._next = now
+
+    def generation(self, member: Name) -> PeerGeneration:
+        """What is known of a member's generation."""
+        return self._generations.get(member, PeerGeneration.UNKNOWN)
+
     def met(self, member: Name, generation: PeerGeneration) -> None:
         """A member came in; its token told its generation."""
         self._generations[member] = generation

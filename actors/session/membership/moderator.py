@@ -33,8 +33,10 @@ from actors.session.effects import Event
 from actors.session.membership.adding import Adding
 from actors.session.membership.agenda import TASKS_QUEUED, Agenda
 from actors.session.membership.failures import not_moderator
+from actors.session.membership.kept import KeptModerator, KeptSession
 from actors.session.membership.parting import Parting
 from actors.session.membership.requests import PendingRequest
+from actors.session.membership.resuming import Resuming, kept
 from actors.session.membership.tasks import (
     AddTask,
     AskedBy,
@@ -62,7 +64,16 @@ _GROUP_REQUESTS = (*_TELLS, MessageType.GROUP_CLOSE)
 class Moderator:
     """The initiator's side. Point to point it starts with one AddTask, whose outcome is that of opening."""
 
-    __slots__ = ("_adding", "_agenda", "_conversation", "_members", "_opened_by", "_parting", "_ping_id")
+    __slots__ = (
+        "_adding",
+        "_agenda",
+        "_conversation",
+        "_members",
+        "_opened_by",
+        "_parting",
+        "_ping_id",
+        "_resuming",
+    )
 
     def __init__(self, conversation: Conversation, opened_by: AskedBy, now: float) -> None:
         self._conversation = conversation
@@ -72,10 +83,22 @@ class Moderator:
         self._adding = Adding(self._agenda)
         self._parting = Parting(self._agenda)
         self._ping_id = 0
+        self._resuming: Resuming | None = None
+        """There if it goes on with what one of another process began."""
 
     @property
     def members(self) -> tuple[Name, ...]:
         return self._members.all
+
+    # What is kept of it
+
+    def kept(self) -> KeptModerator:
+        """Itself, for another process to go on with."""
+        return kept(self._conversation, self._agenda, self._adding)
+
+    def resume(self, what: KeptSession) -> None:
+        """Go on with what was kept, when BeginSession comes."""
+        self._resuming = Resuming(self._conversation, self._agenda, self._adding, self._parting, what)
 
     # Operations
 
@@ -96,6 +119,8 @@ class Moderator:
 
     def _begin(self, turn: Turn) -> None:
         """A group stands at once; a peer must be found first."""
+        if self._resuming is not None:
+            self._resuming.begin(turn)
         if self._conversation.group:
             self._agenda.tell(self._opened_by, None, turn)
         else:
@@ -189,6 +214,9 @@ class Moderator:
             case MessageType.PING:
                 self._agenda.rounds.answered(message.source, message.message_id)
                 requests.answered(message)
+                if self._resuming is not None:
+                    for request in self._resuming.there(message.source):
+                        self._acknowledged(request, turn)
             case MessageType.GROUP_NACK:
                 pass
             case kind:
@@ -221,6 +249,9 @@ class Moderator:
         kind = request.message.kind
         if kind is MessageType.PING:
             return
+        if self._resuming is not None and self._resuming.takes_for_answered(request):
+            self._followed(turn)
+            return
         match self._agenda.task:
             case AddTask() as task:
                 self._adding.failed(task, request, cause, turn)
@@ -233,6 +264,14 @@ class Moderator:
             # Without this commit no later one can be applied: they could read nothing any more.
             for name in sorted(request.awaiting, key=str):
                 self._agenda.drop(name, "it missed a change of the group", turn)
+
+    def _followed(self, turn: Turn) -> None:
+        """Last words were followed before our time."""
+        match self._agenda.task:
+            case RemoveTask() as task:
+                self._agenda.finish(task, None, turn)
+            case CloseTask() as task:
+                self._closed(task, None, turn)
 
     def _leaving(self, message: SessionMessage, turn: Turn) -> None:
         """A member leaves by itself. It is answered each time it asks (`session.md` 9.2)."""
@@ -265,6 +304,8 @@ class Moderator:
                 self._agenda.rounds.postpone(turn.now)
         for request in self._conversation.requests.expire(turn):
             self._failed(request, request.why, turn)
+        if self._resuming is not None:
+            self._resuming.sent_again(turn)
         if not self._conversation.ended and turn.now >= self._agenda.rounds.next_deadline():
             self._ping(turn)
 
