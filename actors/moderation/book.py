@@ -88,7 +88,7 @@ class Book:
         """What `entry` says is so now."""
         match entry:
             case GroupOpened():
-                self.opened = entry
+                self.opened, self.asked = entry, entry.at
             case MembershipKept():
                 self.moderator = entry.moderator
                 if entry.group is not None:

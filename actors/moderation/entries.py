@@ -29,6 +29,8 @@ class GroupOpened(NamedTuple):
     config: SessionConfig
     identity: str
     """The id of the application's identity: its instance id follows from it."""
+    at: float
+    """Unix seconds; who joins later waits for pings from then on."""
 
 
 @record

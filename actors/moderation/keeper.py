@@ -36,7 +36,7 @@ from identity.mls.framing import PrivateMessage, decode_message
 _Key = tuple[Name, int]
 
 
-class Keeper:
+class JournalKeeper:
     """Of one session. `wall` tells Unix seconds, `identity` is the id of the application's identity."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Keeper:
         self._core = core
         self._journal = journal
         self._wall = wall
-        self._opened = GroupOpened(core.session_id, core.destination, core.config, identity)
+        self._opened = GroupOpened(core.session_id, core.destination, core.config, identity, wall())
         self._held: dict[_Key, SessionMessage] = {}
         """Acknowledgements that wait, by whose message it is and its id."""
 

@@ -10,7 +10,7 @@ from thespian.actors import ActorAddress
 
 from actors.messages.session import Taken
 from actors.moderation.journal import Journal
-from actors.moderation.keeper import Keeper
+from actors.moderation.keeper import JournalKeeper
 from actors.session.actor import SessionActor
 from actors.session.effects import Effect
 from actors.session.failed import FailedSession
@@ -18,7 +18,7 @@ from actors.session.keeping import KeepableSession
 from actors.system import handles
 
 
-class Leading(NamedTuple):
+class JournaledGroup(NamedTuple):
     """That this application leads the group of a channel, and keeps a journal of it."""
 
     journal: Journal
@@ -31,14 +31,14 @@ class Leading(NamedTuple):
 
     def shell(self, core: KeepableSession) -> Callable[..., SessionActor]:
         """What makes the actor around `core`, called as SessionActor is."""
-        keeper = Keeper(core, self.journal, self.identity, self.wall)
+        keeper = JournalKeeper(core, self.journal, self.identity, self.wall)
         return partial(JournaledSession, keeper)
 
 
 class JournaledSession(SessionActor):
     """A SessionActor that notes before it acts."""
 
-    def __init__(self, keeper: Keeper, *arguments: Any) -> None:
+    def __init__(self, keeper: JournalKeeper, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._keeper = keeper
 

@@ -142,7 +142,7 @@ class Stage:
         self._events: deque[Any] = deque()
         self._at_script: Any = None
         """The event that the script has not decided about."""
-        self._script_there = False
+        self._script_there = self._opened = False
         self._credit = 0
         self._said = set(book.said_handles()) if resumed else set()
         """Handles of messages that are at the session."""
@@ -156,10 +156,12 @@ class Stage:
 
     # The life of the session and of the script
 
-    def opened(self, local: Name, credit: int) -> None:
-        """The session exists."""
-        self._local = local
+    def opened(self, local: Name, credit: int, turn: StageTurn) -> None:
+        """The session exists, or existed: the script may be told of it."""
+        self._opened, self._local = True, local
         self._credit = credit - len(self._said)
+        if self._script_there:
+            self.script_there(turn)
 
     def stands(self, turn: StageTurn) -> None:
         """The group is open, or open again."""
@@ -176,6 +178,8 @@ class Stage:
         """A script was made, or made again: tell it where it is."""
         book = self._book
         self._script_there = True
+        if not self._opened:
+            return
         turn.tell(Party.SCRIPT, LeadGroup(self._channel, self._local, tuple(book.known), book.state))
         if self._at_script is not None:
             turn.tell(Party.SCRIPT, self._at_script)
@@ -243,7 +247,7 @@ class Stage:
 
     def progress(self, turn: StageTurn) -> None:
         """Whatever can go on does."""
-        if self._script_there and self._at_script is None and self._events:
+        if self._script_there and self._opened and self._at_script is None and self._events:
             self._at_script = self._events.popleft()
             turn.tell(Party.SCRIPT, self._at_script)
         if self._closing:
@@ -358,7 +362,13 @@ class Stage:
         if what is None and decided == Decided():
             return
         self._notes.append(
-            Step(what or Reported(), decided.state, tuple(operations), tuple(outgoing), tuple(timers))
+            Step(
+                Reported() if what is None else what,
+                decided.state,
+                tuple(operations),
+                tuple(outgoing),
+                tuple(timers),
+            )
         )
 
 

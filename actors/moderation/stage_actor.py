@@ -34,7 +34,7 @@ OPENING = 0
 """The handle of opening the session; operations of the script count from 1."""
 
 
-class Player(Protocol):
+class ScriptPlayer(Protocol):
     """Has a script made, and made again when it dies: a PlayerThere tells the stage each time."""
 
     def begin(self, stage: StageActor) -> None:
@@ -73,7 +73,7 @@ class StageSetting(NamedTuple):
     channel: Name
     config: SessionConfig
     notes: Notes
-    player: Player
+    player: ScriptPlayer
     wall: Callable[[], float]
     """Unix seconds."""
     over: Callable[[SlimError | None], object]
@@ -108,6 +108,7 @@ class StageActor(LoopActor):
     def started(self) -> None:
         self._with.player.begin(self)
         if self._with.closed:
+            self._stage.opened(self._with.channel, 0, self._turn())
             self._event(SessionEnded(OPENING))
         else:
             setting = self._with
@@ -116,7 +117,9 @@ class StageActor(LoopActor):
     @handles(SessionOpened)
     def _on_opened(self, message: SessionOpened, _: ActorAddress) -> None:
         self._session = message.address
-        self._stage.opened(message.source, message.credit)
+        turn = self._turn()
+        self._stage.opened(message.source, message.credit, turn)
+        self._perform(turn)
 
     @handles(Completed)
     def _on_completed(self, message: Completed, _: ActorAddress) -> None:

@@ -11,10 +11,10 @@ from actors.messages.moderation import Knocked, LeaveStage
 from actors.messages.session import CloseSession
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.moderation.journal import Beginning, Journal
-from actors.moderation.leading import Leading
+from actors.moderation.leading import JournaledGroup
 from actors.moderation.script import Script
 from actors.moderation.stage import InMemory
-from actors.moderation.stage_actor import Player, PlayerHere, StageActor, StageSetting, group_config
+from actors.moderation.stage_actor import ScriptPlayer, PlayerHere, StageActor, StageSetting, group_config
 from actors.names import Name
 from actors.system import Address, LoopSystem
 from gateway.api.arguments import grace_of
@@ -71,7 +71,7 @@ class Moderation:
         self._system: LoopSystem | None = None
         self._channel = channel.without_id()
         self._script = script
-        self._player: Player = PlayerBeside(script) if process else PlayerHere(script)
+        self._player: ScriptPlayer = PlayerBeside(script) if process else PlayerHere(script)
         self._kept = kept
         self._stage: Address | None = None
         self._over: asyncio.Future[SlimError | None] | None = None
@@ -91,7 +91,7 @@ class Moderation:
         self._over = plane.system.loop.create_future()
         wall = plane.surroundings.wall
         if kept is not None:
-            leading = Leading(kept.journal, kept.identity, wall, self._connection)
+            leading = JournaledGroup(kept.journal, kept.identity, wall, self._connection)
             plane.leading[self._channel] = leading
         setting = StageSetting(
             place.actor,

@@ -33,7 +33,7 @@ from actors.messages.routing import (
 )
 from actors.messages.session import AppSettings
 from actors.messages.wire import Introduction, Role
-from actors.moderation.leading import Leading
+from actors.moderation.leading import JournaledGroup
 from actors.names import Name
 from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
@@ -155,7 +155,7 @@ class DataPlane:
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
-        self.leading: dict[Name, Leading] = {}
+        self.leading: dict[Name, JournaledGroup] = {}
         """Groups of this process's applications that a journal is kept of, by their channels."""
         self.node_id = node_id or around.random(8).hex()
         boot = int.from_bytes(around.random(8))
