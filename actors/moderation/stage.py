@@ -66,6 +66,9 @@ OUTGOING = 8192
 OPERATIONS = 1024
 """Changes of the membership that may wait; a hook that wants more fails."""
 
+ROUTE_AGAIN = -1
+"""The handle of a route whose invitation is under way; nobody waits for it."""
+
 
 class Party(Enum):
     """Whom something is for."""
@@ -171,7 +174,9 @@ class Stage:
         elif book.lost:
             self._events.append(GroupLost(book.lost))
         if self._resumed and book.operations and book.operations[0][0] in self._open_handles:
-            self._operation = book.operations[0][0]
+            self._operation, wish = book.operations[0]
+            if isinstance(wish, Invite) and self._connection is not None:
+                turn.tell(Party.APP, SetRoute(ROUTE_AGAIN, wish.name, self._connection))
         self.progress(turn)
 
     def script_there(self, turn: StageTurn) -> None:
