@@ -335,8 +335,11 @@ class Stage:
         """Who is in, as we come: what the script was not told of is told now."""
         self._members = message.members
         others = [name for name in message.members if name != self._local]
+        removed = {wish.name.key for _, wish in self._book.operations if isinstance(wish, RemoveMember)}
         for name in [name for name in self._book.known if name not in others]:
-            self._events.append(MemberLeft(message.session_id, name, message.members, "left"))
+            # Of what happened as we died nobody knows more than what was wanted.
+            cause = "removed" if name.key in removed else "left"
+            self._events.append(MemberLeft(message.session_id, name, message.members, cause))
         for name in others:
             if name not in self._book.known and self._book.is_present(name):
                 self._events.append(MemberJoined(message.session_id, name, message.members))

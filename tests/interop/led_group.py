@@ -124,9 +124,21 @@ class Member:
         await asyncio.wait_for(wait(), timeout)
 
     async def say(self, text: str, timeout: float = 27.0) -> None:
-        async with self.news:
-            await asyncio.wait_for(self.news.wait_for(lambda: self.session is not None), timeout)
-        await self.session.publish(text.encode(), timeout=timeout)
+        """In the present session, or the next one if it is about to end."""
+        while True:
+            async with self.news:
+                await asyncio.wait_for(self.news.wait_for(lambda: self.session is not None), timeout)
+                session = self.session
+            try:
+                await session.publish(text.encode(), timeout=timeout)
+            except (PeerError, SlimError) as error:
+                if "closed" not in str(error):
+                    raise
+                async with self.news:
+                    changed = self.news.wait_for(lambda left=session: self.session is not left)
+                    await asyncio.wait_for(changed, timeout)
+            else:
+                return
 
     async def stop(self) -> None:
         self._task.cancel()

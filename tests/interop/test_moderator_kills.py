@@ -97,6 +97,7 @@ async def test_a_moderator_killed_at_random_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("down", [2.0, 15.0])
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_each_step(tmp_path: Path, moment: str, down: float) -> None:
@@ -106,6 +107,7 @@ async def test_each_step(tmp_path: Path, moment: str, down: float) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(4))
 async def test_two_hundred_kills_at_random(tmp_path: Path, seed: int) -> None:
     async with led_group(tmp_path) as group:
@@ -113,6 +115,7 @@ async def test_two_hundred_kills_at_random(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 async def test_a_moderator_that_is_away_for_long_offers_the_group_anew(tmp_path: Path) -> None:
     async with led_group(tmp_path) as group:
         await group.start("long")
