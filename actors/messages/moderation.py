@@ -80,6 +80,15 @@ class CodeOver(NamedTuple):
 
 
 @record
+class EngageScript(NamedTuple):
+    """To who has a script made in another process: which one, and where modules are found."""
+
+    target: str
+    """MODULE:CLASS or FILE.py:CLASS."""
+    path: tuple[str, ...]
+
+
+@record
 class PlayerThere(NamedTuple):
     """To a stage: a script was made, or made again."""
 

@@ -14,12 +14,12 @@ from actors.moderation.journal import Beginning, Journal
 from actors.moderation.leading import JournaledGroup
 from actors.moderation.script import Script
 from actors.moderation.stage import InMemory
-from actors.moderation.stage_actor import ScriptPlayer, PlayerHere, StageActor, StageSetting, group_config
+from actors.moderation.stage_actor import PlayerHere, ScriptPlayer, StageActor, StageSetting, group_config
 from actors.names import Name
 from actors.system import Address, LoopSystem
 from gateway.api.arguments import grace_of
 from gateway.api.life import Residence
-from gateway.moderation.process import PlayerBeside
+from gateway.moderation.process import PlayerBeside, target_of
 from identity.errors import ConfigError, SlimError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Moderation:
         self._system: LoopSystem | None = None
         self._channel = channel.without_id()
         self._script = script
-        self._player: ScriptPlayer = PlayerBeside(script) if process else PlayerHere(script)
+        self._beside = target_of(script) if process else None
         self._kept = kept
         self._stage: Address | None = None
         self._over: asyncio.Future[SlimError | None] | None = None
@@ -89,7 +89,7 @@ class Moderation:
         plane = place.plane
         self._system = plane.system
         self._over = plane.system.loop.create_future()
-        wall = plane.surroundings.wall
+        wall, player = plane.surroundings.wall, self._made(plane.system)
         if kept is not None:
             leading = JournaledGroup(kept.journal, kept.identity, wall, self._connection)
             plane.leading[self._channel] = leading
@@ -98,7 +98,7 @@ class Moderation:
             self._channel,
             group_config(self._script),
             InMemory() if kept is None else kept.journal,
-            self._player,
+            player,
             wall,
             self._ended,
             self._connection(),
@@ -155,6 +155,9 @@ class Moderation:
         cause = await asyncio.shield(self._over)
         if cause is not None:
             raise cause
+
+    def _made(self, system: LoopSystem) -> ScriptPlayer:
+        return PlayerHere(self._script) if self._beside is None else PlayerBeside(self._beside, system)
 
     def _tell(self, message: Any) -> None:
         if self._stage is not None and self._system is not None:

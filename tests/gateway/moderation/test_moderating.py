@@ -11,6 +11,7 @@ from actors.moderation import Script
 from actors.moderation.script import text
 from gateway import ConfigError, IdentityProvider, IdentityVerifier, Name, Slim
 from identity.errors import SlimError
+from tests.gateway.moderation.troupe import Mortal
 
 SECRET = "a-shared-secret-of-more-than-32-bytes"
 
@@ -77,6 +78,27 @@ async def test_leaving_the_block_closes_the_group() -> None:
             assert (await session.get_message())[1] == b"hello ann"
         with pytest.raises(SlimError, match="closed"):
             await session.get_message(5.0)
+
+
+async def test_a_script_in_a_process_of_its_own_may_block_and_is_made_again_when_it_dies() -> None:
+    async with asyncio.timeout(60), application("house") as house, application("ann") as ann:
+        group = await house.moderate("org/test/stage", Mortal, process=True).start()
+        session = await ann.listen_for_session()
+        assert (await session.get_message())[1] == b"welcome"
+        # What it dies on it gets again, once it is made again.
+        for said, answer in (("block", "the first"), ("die", "another"), ("end", "another")):
+            await (await session.publish(said.encode()))
+            assert (await session.get_message())[1] == f"{said}: {answer}".encode()
+        await group
+
+
+async def test_a_class_that_no_other_process_can_find_is_refused() -> None:
+    class Hidden(Script):
+        pass
+
+    async with application("house") as house:
+        with pytest.raises(ConfigError, match="at the top of a module"):
+            house.moderate("org/test/stage", Hidden, process=True)
 
 
 async def test_what_is_no_script_is_refused() -> None:
