@@ -57,18 +57,22 @@ class Impatient(House):
 
 
 async def test_a_script_leads_a_group_of_its_application() -> None:
-    async with asyncio.timeout(15), application("house") as house, application("ann") as ann:
-        async with application("ben") as ben:
-            group = await house.moderate("org/test/stage", Impatient).start()
-            anns, bens = await asyncio.gather(ann.listen_for_session(), ben.listen_for_session())
-            heard = [(await anns.get_message())[1] for _ in range(2)]
-            assert heard == [b"hello ann", b"hello ben"]
-            await (await bens.publish(b"out"))
-            assert [(await anns.get_message())[1] for _ in range(2)] == [b"out", b"ben is removed"]
-            await (await anns.publish(b"fail"))
-            await (await anns.publish(b"end"))
-            assert (await anns.get_message())[1] == b"failed: ['nobody'], left: 1"
-            await group
+    async with (
+        asyncio.timeout(15),
+        application("house") as house,
+        application("ann") as ann,
+        application("ben") as ben,
+    ):
+        group = await house.moderate("org/test/stage", Impatient).start()
+        anns, bens = await asyncio.gather(ann.listen_for_session(), ben.listen_for_session())
+        heard = [(await anns.get_message())[1] for _ in range(2)]
+        assert heard == [b"hello ann", b"hello ben"]
+        await (await bens.publish(b"out"))
+        assert [(await anns.get_message())[1] for _ in range(2)] == [b"out", b"ben is removed"]
+        await (await anns.publish(b"fail"))
+        await (await anns.publish(b"end"))
+        assert (await anns.get_message())[1] == b"failed: ['nobody'], left: 1"
+        await group
 
 
 async def test_leaving_the_block_closes_the_group() -> None:
