@@ -241,7 +241,7 @@ class LedGroup:
         """Wait until the present moderator leads the group."""
         assert self.process is not None
         assert self.process.process.stdout is not None
-        line = await asyncio.wait_for(self.process.process.stdout.readline(), 20.0)
+        line = await asyncio.wait_for(self.process.process.stdout.readline(), 60.0)
         assert line.startswith(b"leading"), self.process.stderr
 
     async def ended(self, timeout: float = 40.0) -> int:
@@ -259,7 +259,8 @@ class LedGroup:
 
     async def end(self) -> None:
         """Ask for the end. Whether the question is acknowledged before the end concerns nobody."""
-        task = asyncio.create_task(self.members["ann"].say("end"))
+        session = self.members["ann"].session
+        task = asyncio.create_task(session.publish(b"end", timeout=30.0))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._asking.add(task)
 
