@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit long bench proto config-page lock format clean
+.PHONY: help install demo test lint types unit long bench proto config-page errors-page docs lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -58,6 +58,14 @@ format: install
 
 config-page: install
 	$(BIN)/python .ci/config_page.py
+
+errors-page: install
+	$(BIN)/python .ci/errors_page.py
+
+docs: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --group docs
+	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 proto: install
 	$(BIN)/python .ci/proto.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
@@ -14,7 +15,9 @@ from identity.jose.key_set import KeySet, read_signing_key
 from identity.jose.keys import Key
 from identity.jwks import IssuerKeys
 from identity.key_source import ConfiguredKeys, KeyContent, KeySource
+from identity.log import logger
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
+from identity.mls_key import BOUND, is_unbound
 from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, KeysMissing
 from identity.variant import Variant
@@ -33,8 +36,8 @@ class JwtProvider(Variant):
     """Tokens signed with a private key (`identity.md` 3.1).
 
     A token is handed out again for up to `token_reuse` seconds, never past 2/3 of `duration`, and
-    not after the key file changed. `key_id` goes into the header as `kid`, for verifiers with a key set.
-    Raises ConfigError.
+    not after the key file changed. Without a `subject` one is made up, which the log tells. `key_id`
+    goes into the header as `kid`, for verifiers with a key set. Raises ConfigError.
     """
 
     private_key: Key
@@ -56,7 +59,7 @@ class JwtProvider(Variant):
         key_id: str | None = None,
         token_reuse: float = TOKEN_REUSE,
     ) -> None:
-        self._id = _subject_of(subject)
+        self._id = text(subject, "subject") if subject is not None else _own_subject()
         self._issuer = optional_text(issuer, "issuer")
         self._audience = texts(audience, "audience")
         self._kid = optional_text(key_id, "key_id")
@@ -234,7 +237,8 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     is compared where a token has the claim; `require_*` refuses tokens without it.
 
     Keyword arguments: `jwks_hosts` names other servers an issuer's keys may be on; `ca_file` is a PEM
-    of the authorities to trust in place of the public ones. Raises ConfigError.
+    of the authorities to trust in place of the public ones; `mls_key="unbound"` takes tokens without a key in
+    encrypted sessions (`identity.mls_key`). Raises ConfigError.
     """
 
     public_key: Key | None
@@ -247,6 +251,7 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     require_sub: bool
     jwks_hosts: Sequence[str]
     ca_file: str | None
+    mls_key: str
 
     def __init__(
         self,
@@ -261,7 +266,9 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
         *,
         jwks_hosts: Sequence[str] = (),
         ca_file: str | None = None,
+        mls_key: str = BOUND,
     ) -> None:
+        self._unbound = is_unbound(mls_key)
         rules = ClaimRules(
             issuer=optional_text(issuer, "issuer"),
             audience=texts(audience, "audience"),
@@ -272,6 +279,11 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
             require_sub=require_sub,
         )
         super().__init__(self._key_source(), rules)
+
+    @property
+    def takes_unbound_keys(self) -> bool:
+        """Whether a token without `pubkey` counts as the credential of an MLS leaf."""
+        return self._unbound
 
     @classmethod
     def configured(cls, **given: Any) -> Self:
@@ -296,8 +308,8 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     __repr__ = Variant.__repr__
 
 
-def _subject_of(subject: str | None) -> str:
-    """The subject a token needs, since the instance id is made from it. Raises ConfigError."""
-    if subject is None:
-        raise ConfigError("missing subject claim: a Jwt provider needs subject=...", field="subject")
-    return text(subject, "subject")
+def _own_subject() -> str:
+    """A subject for a provider that was given none: the instance id is made from it, so it stays the same."""
+    subject = f"{SUBJECT}-{secrets.token_hex(8)}"
+    logger.warning("a Jwt provider without subject: its tokens name one that was made up", subject=subject)
+    return subject

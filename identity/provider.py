@@ -49,6 +49,8 @@ _SECRET = Option(
     form=Form.SECRET,
     required=True,
 )
+_MLS_KEY = Option("mls_key")
+"""A matter of programs: no flag and no key."""
 _MEMBER = Option("identity", ("identity", "id"), required=True)
 
 
@@ -66,6 +68,7 @@ class _Providers(IdentityRole, _ProtocolMeta):
             "a file with our token, which somebody else renews",
             required=True,
         ),
+        _MLS_KEY,
         verified_by="jwt",
         carries_claims=False,
         ignored=("duration",),  # the token says itself how long it lives
@@ -160,6 +163,7 @@ class _Verifiers(IdentityRole, _ProtocolMeta):
             chooses=False,
         ),
         Option("subject", _SUBJECT),
+        _MLS_KEY,
     )
     Spire: Registered[SpireVerifier] = Registered(
         "identity.spiffe.slim:SpireVerifier",

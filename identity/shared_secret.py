@@ -143,8 +143,9 @@ class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
 
     Verified tokens are remembered by their text (bounded), so that checking the token of a stream of messages
     costs one look-up and the time window. `replay_cache` is the number of (nonce, timestamp) pairs kept to
-    refuse a token that comes a second time; 0 turns that off. Sessions verify one token more than once on its
-    way through the layers, so switch it on only where each token is seen once. Raises ConfigError.
+    refuse a token that comes a second time; 0 turns that off. Sessions show a token again, for some seconds
+    and when they re-send, and verify it more than once: it is for tokens that are seen once, and says so with
+    a warning. Raises ConfigError.
 
     Not thread-safe: one event loop owns it.
     """
@@ -175,6 +176,8 @@ class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
         if isinstance(replay_cache, bool) or not isinstance(replay_cache, int) or replay_cache < 0:
             raise ConfigError("replay_cache is a number of entries, 0 or more", field="replay_cache")
         self._replay = _ReplayCache(replay_cache) if replay_cache else None
+        if self._replay is not None:
+            _warn_replay_cache()
         self._verified: VerifiedTokens[bool] = VerifiedTokens()
         self._generation = 0
 
@@ -357,6 +360,16 @@ def _warn_short_secret() -> None:
     warnings.warn(
         f"a shared secret has under {MIN_SECRET_BYTES} bytes: original SLIM libraries refuse it, and it can "
         "be guessed (make one with: openssl rand -base64 32)",
+        stacklevel=1,
+    )
+
+
+@cache
+def _warn_replay_cache() -> None:
+    """Once per process, as above."""
+    warnings.warn(
+        "replay_cache: sessions show a token more than once, so messages of their peers would be refused; "
+        "use it where each token is seen once",
         stacklevel=1,
     )
 

@@ -9,6 +9,7 @@ from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose import jws
 from identity.log import logger
+from identity.mls_key import BOUND, is_unbound, warn_of_unbound
 from identity.options import text
 from identity.variant import Variant
 from identity.watch import WatchedFile
@@ -29,13 +30,16 @@ class StaticJwtProvider(Variant):
 
     Hands out the token in the file, as new as the file's last good content.
 
-    Makes no signature and cannot add claims. Raises ConfigError when the file holds no token with a
-    subject at construction.
+    Makes no signature and cannot add claims: encrypted sessions take it with `mls_key="unbound"` only, where
+    the other side's verifier does too (`identity.mls_key`). Raises ConfigError when the file holds no token
+    with a subject at construction.
     """
 
     path: str
+    mls_key: str
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, mls_key: str = BOUND) -> None:
+        self._unbound = is_unbound(mls_key)
         self._file = WatchedFile(
             text(path, "path"), _read_token, max_bytes=jws.MAX_TOKEN_CHARACTERS, field="path"
         )
@@ -71,10 +75,19 @@ class StaticJwtProvider(Variant):
             self._warn("the new token is of another subject; the application's id stays that of the first")
         return token.text
 
+    @property
+    def carries_claims(self) -> bool:
+        """Whether its tokens serve encrypted sessions: as they are, where that was asked for."""
+        return self._unbound
+
     async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
-        """Raises ConfigError: nobody here can sign."""
+        """The token in the file, which vouches for no key. Raises ConfigError unless that was asked for."""
+        if self._unbound:
+            warn_of_unbound()
+            return self.get_token(now)
         raise ConfigError(
-            "a static JWT cannot carry the MLS key: use SharedSecret, Jwt or Spire for encrypted sessions",
+            "a static JWT cannot carry the MLS key: use SharedSecret, Jwt or Spire for encrypted sessions, "
+            'or mls_key="unbound" on both sides, which protects less',
             field="path",
         )
 

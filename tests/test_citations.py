@@ -82,7 +82,11 @@ def unresolved_citations(text: Text) -> Iterator[str]:
     for match in MENTION.finditer(text.line):
         mention, before, after = match[0], text.line[: match.start()], text.line[match.end() :]
         name = mention.rpartition("/")[2]
-        if mention == name and name not in DOCUMENTS and name != "README.md":
+        if before.endswith("]("):
+            # A link of one page to another.
+            if not (text.path.parent / mention).exists():
+                yield f"{mention}: no such page"
+        elif mention == name and name not in DOCUMENTS and name != "README.md":
             yield f"{name}: no such document"
         elif mention == name in DOCUMENTS and not (before.endswith("`") and after.startswith("`")):
             yield f"{name}: not cited as `{name}` N"

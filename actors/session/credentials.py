@@ -33,7 +33,9 @@ class Credentials:
         """`own_key` is our public signature key in this group."""
         self._verifier = verifier
         self.own_key = own_key
-        self._judge = SlimIdentity(self)
+        # Verifiers that others made do not know the question.
+        unbound = bool(getattr(verifier, "takes_unbound_keys", False))
+        self._judge = SlimIdentity(self, takes_unbound_keys=unbound)
         self._members: dict[_Pair, bytes] = {}
         """Subjects of the present members, and of some who went."""
         self._room = 64

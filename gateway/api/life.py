@@ -20,6 +20,7 @@ from actors.system import Address
 from gateway.codec import WireCodec
 from gateway.node.data_plane import DataPlane
 from gateway.node.shared import Keeper, Member, keeper
+from identity.errors import ConfigError
 from identity.protocols import Provider, Verifier
 
 
@@ -107,6 +108,16 @@ class Life:
             self._place = Residence(plane, actor, inbox, held)
             self._move(AppState.PLACED)
         return self._place
+
+    def check_mls(self) -> None:
+        """Raises ConfigError where our provider says that its tokens cannot be credentials of MLS."""
+        provider = self._identity[0]
+        if not getattr(provider, "carries_claims", True):
+            raise ConfigError(
+                f"mls_enabled: tokens of {type(provider).__name__} cannot carry the MLS key; "
+                "use SharedSecret, Jwt or Spire",
+                field="mls_enabled",
+            )
 
     async def ready(self) -> Residence:
         """Where it runs, with identity initialized. Raises SessionClosed, and why identity cannot be had."""

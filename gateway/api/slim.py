@@ -383,6 +383,8 @@ class Slim:
         if session_config is None:
             raise ConfigError("session_config: which kind of session?", field="session_config")
         instance_of(session_config, SessionConfiguration, "session_config")
+        if session_config.mls_enabled:
+            self._life.check_mls()
         target = destination if dest_name is None else dest_name
         if target is None:
             raise ConfigError("destination: with whom? Give a Name", field="destination")

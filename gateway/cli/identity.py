@@ -15,6 +15,7 @@ from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.files import read_file
 from identity.jose.keys import MAX_KEY_BYTES, Algorithm, Key, KeyData, KeyFormat
+from identity.mls_key import BOUND, UNBOUND
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import Form, IdentityRole, Option, Registered
 
@@ -39,14 +40,17 @@ def add_flags(group: Any, *lines: Registered[Any]) -> None:
                 added.add(flag)
 
 
-def identity(arguments: argparse.Namespace, name: Name) -> tuple[IdentityProvider, IdentityVerifier]:
+def identity(
+    arguments: argparse.Namespace, name: Name, *, mls_key: str = BOUND
+) -> tuple[IdentityProvider, IdentityVerifier]:
     """Provider and verifier from the flags. Raises ConfigError in a sentence that names what to give."""
     line = chosen(arguments, IdentityProvider)
     if line is None:
         *others, last = map(_usage, _on_command_line())
         raise ConfigError(f"say who you are: {', '.join(others)} or {last}", field="identity")
     flag = _flags(line)[0]
-    if getattr(arguments, "enable_mls", False) and not line.carries_claims:
+    unbound = mls_key == UNBOUND and line.option("mls_key") is not None
+    if getattr(arguments, "enable_mls", False) and not line.carries_claims and not unbound:
         raise ConfigError(
             f"--enable-mls does not go with {flag}: its token cannot carry the MLS public key; "
             "use --shared-secret on both sides, or --spire-socket-path on both sides",
@@ -61,7 +65,7 @@ def identity(arguments: argparse.Namespace, name: Name) -> tuple[IdentityProvide
     used = {*_flags(line), *_flags(checking)}
     lines = (*IdentityProvider.lines(), *IdentityVerifier.lines())
     refuse_idle(arguments, [f for one in lines for f in _flags(one) if f not in used], f"beside {flag}")
-    who = {"identity": "/".join(name.strings)}
+    who = {"identity": "/".join(name.strings), **({"mls_key": mls_key} if unbound else {})}
     verifier = made(arguments, IdentityVerifier, checking, **who)
     return made(arguments, IdentityProvider, line, **who), verifier
 

@@ -15,6 +15,7 @@ from gateway.api.name import SettableName
 from gateway.api.session import SessionNotFound
 from gateway.api.session_config import SessionType
 from gateway.api.version import get_build_info, get_build_profile, get_version
+from gateway.compat.identity import PyIdentityProvider, PyIdentityVerifier
 from gateway.compat.lower import App, SessionContext
 from gateway.compat.names import (
     OlderConfiguration,
@@ -31,8 +32,6 @@ from identity.provider import IdentityProvider, IdentityVerifier
 Name = SettableName
 SessionConfiguration = OlderConfiguration
 PyAlgorithm = Algorithm
-PyIdentityProvider = IdentityProvider
-PyIdentityVerifier = IdentityVerifier
 PyKey = Key
 PyKeyData = KeyData
 PyKeyFormat = KeyFormat

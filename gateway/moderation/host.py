@@ -21,7 +21,7 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
-    system = keyed_actor_system(key=key, port=port, host=LOOPBACK, vocabulary=VOCABULARY)
+    system = keyed_actor_system(key=key, port=port, vocabulary=VOCABULARY)
     try:
         sys.stdin.read()
     finally:

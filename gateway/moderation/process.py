@@ -26,7 +26,6 @@ from actors.moderation.script import Script
 from actors.moderation.stage_actor import StageActor
 from actors.system import LoopSystem
 from actors.system.keyed_tcp import keyed_actor_system
-from gateway.moderation.host import LOOPBACK
 from gateway.moderation.warden import ScriptWarden
 from identity.errors import ConfigError
 from identity.log import logger
@@ -91,7 +90,7 @@ class PlayerBeside:
             host.stdin.write(_key().hex() + "\n")
             host.stdin.flush()
             port = int(host.stdout.readline())
-            system = keyed_actor_system(key=_key(), port=port, host=LOOPBACK, vocabulary=VOCABULARY)
+            system = keyed_actor_system(key=_key(), port=port, vocabulary=VOCABULARY)
             with system.private() as ear:
                 warden = ear.createActor(ScriptWarden)
                 ear.tell(warden, EngageScript(self._target, tuple(map(str, sys.path))))

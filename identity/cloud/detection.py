@@ -19,11 +19,14 @@ from identity.cloud.models import CloudProviderClient, Logger
 from identity.errors import ConfigError
 
 DETECT_PROVIDER_DEFAULT_TIMEOUT = 10.0
+"""As the published package has it: seconds for a token, the detection included."""
+DETECTION = 5.0
+"""Seconds for the detection alone."""
 NOT_FOUND = "no cloud provider was recognised"
 
 
 async def detect_provider(
-    timeout: float = DETECT_PROVIDER_DEFAULT_TIMEOUT,
+    timeout: float = DETECTION,
     logger: Logger | None = None,
     clients: Sequence[CloudProviderClient] | None = None,
 ) -> CloudProviderClient:

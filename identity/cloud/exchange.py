@@ -88,6 +88,7 @@ async def get_jwt(
     timeout: float = DETECT_PROVIDER_DEFAULT_TIMEOUT,
     logger: Logger | None = None,
     clients: Sequence[CloudProviderClient] | None = None,
+    **params: str,
 ) -> str:
     """A JWT that the auth server issues for this machine's cloud identity.
 
@@ -104,12 +105,16 @@ async def get_jwt(
         identity_format_preference: forms of `sub` in order of preference, as a sequence or a comma list; else
             S2IAM_IDENTITY_FORMAT_PREFERENCE, else DEFAULT_PREFERENCE. Empty: the server chooses.
         timeout: seconds for everything together.
+        params: further parameters for the client, one by one; they go before `additional_params`.
 
     Raises ConfigError (a ValueError) for an unusable argument and S2IAMError for everything else.
     """
     url = server_address(jwt_type, server_url, os.environ, allow_http=allow_http)
     preference = format_preference(identity_format_preference, os.environ)
-    params = dict(additional_params or {})
+    for name, value in params.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{name}: expected a text, got {type(value).__name__}", field=name)
+    params = {**(additional_params or {}), **params}
     if assume_role_session_name:
         params[ROLE_SESSION_NAME_PARAM] = assume_role_session_name
     deadline = asyncio.get_running_loop().time() + timeout

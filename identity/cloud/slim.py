@@ -111,6 +111,11 @@ class CloudProvider(Variant, secrets=("additional_params",)):
             )
         return token.text
 
+    @property
+    def carries_claims(self) -> bool:
+        """Never: only the auth server could add claims."""
+        return False
+
     async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
         """Always raises ConfigError: only the auth server could add claims."""
         raise ConfigError(

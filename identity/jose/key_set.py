@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import jwt
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -173,8 +174,10 @@ def helper_bundle(document: Mapping[str, Any]) -> KeySet:
 
 def read_signing_key(content: bytes, algorithm: Algorithm, format: KeyFormat) -> SigningKey:
     """The key that a `Jwt` provider signs with (`identity.md` 3.1). Raises Malformed, saying why."""
-    if format is not KeyFormat.Pem:
-        raise Malformed(f"a {format.value}; keys to sign with are given as PEM")
+    if format is KeyFormat.Jwk:
+        return _signing_jwk(parse_object(content), algorithm)
+    if format is KeyFormat.Jwks:
+        raise Malformed("a key set; a key to sign with is given alone, as PEM or JWK")
     if algorithm.symmetric:
         return SigningKey(_hmac_text(content), algorithm)
     if b"PRIVATE KEY-----" not in content:
@@ -188,6 +191,26 @@ def read_signing_key(content: bytes, algorithm: Algorithm, format: KeyFormat) ->
         raise Malformed("not a private key in PEM") from None
     _pinned(public, algorithm)
     return SigningKey(private, algorithm)
+
+
+def _signing_jwk(jwk: Mapping[str, Any], algorithm: Algorithm) -> SigningKey:
+    """A private JWK (RFC 7517, RFC 8037), or a symmetric one. Raises Malformed."""
+    operations = jwk.get("key_ops", ["sign"])
+    if not isinstance(operations, list) or "sign" not in operations:
+        raise Malformed("a key for other operations than signing")
+    half = {name: jwk[name] for name in jwk if name not in (*_PRIVATE_MEMBERS, "key_ops")}
+    if algorithm.symmetric:
+        _symmetric_jwk(half, algorithm)
+        return SigningKey(_member(jwk, "k"), algorithm)
+    public_jwk(half, FILE_USES).tied_to(algorithm)
+    if "d" not in jwk:
+        raise Malformed("a public JWK; a key to sign with has its private half, `d`")
+    try:
+        private = cast(PrivateKey, jwt.PyJWK(dict(jwk), algorithm.value).key)
+        return SigningKey(private, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
+        # Without the cause: it may quote a part of the key.
+        raise Malformed("a JWK whose private half is no key") from None
 
 
 def key_entries(document: Mapping[str, Any]) -> list[Any]:

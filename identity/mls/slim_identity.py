@@ -1,7 +1,8 @@
 """Who is who in a SLIM group: basic credentials that are identity tokens (RFC 9420, 5.3.1).
 
 The identity bytes of a leaf are the UTF-8 text of a token. The token is verified, its `pubkey` claim must be
-the leaf's signature key, and its subject is the member's identity, unique in the group.
+the leaf's signature key (a verifier may take tokens without one, `identity.mls_key`), and its subject is the
+member's identity, unique in the group.
 
 Expiry is a policy, and the reference has none: it refuses a whole tree when the token of any old member
 has run out, so that nobody can join a group an hour after it was founded. A token proves at
@@ -28,6 +29,7 @@ from identity.mls.credential import BASIC, Credential
 from identity.mls.errors import ValidationError
 from identity.mls.external_senders import ExternalSender
 from identity.mls.leaf_node import LeafNode
+from identity.mls_key import warn_of_unbound
 from identity.protocols import Claims
 
 
@@ -45,10 +47,12 @@ class SlimIdentity:
     then, so fetch the keys (`await verifier.get_claims(...)`) and repeat the operation.
     """
 
-    __slots__ = ("_verifier",)
+    __slots__ = ("_takes_unbound_keys", "_verifier")
 
-    def __init__(self, verifier: TokenClaims) -> None:
+    def __init__(self, verifier: TokenClaims, *, takes_unbound_keys: bool = False) -> None:
+        """With `takes_unbound_keys` a token without the claim `pubkey` is a credential of any key."""
         self._verifier = verifier
+        self._takes_unbound_keys = takes_unbound_keys
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
         """The subject of the leaf's token. Raises ValidationError, for a token with rule "credential"."""
@@ -63,7 +67,12 @@ class SlimIdentity:
             whose = _shown(stated_subject(token))
             raise ValidationError("credential", f"the token of {whose} is refused: {error}") from error
         subject = _subject(claims)
-        if _public_key(claims) != base64.b64encode(leaf.signature_key).decode():
+        key = _public_key(claims)
+        if key is None:
+            if not self._takes_unbound_keys:
+                raise ValidationError("credential", "a token without the claim pubkey")
+            warn_of_unbound()
+        elif key != base64.b64encode(leaf.signature_key).decode():
             raise ValidationError(
                 "credential", f"the token of {_shown(subject)} is for another signature key than the leaf's"
             )
@@ -155,12 +164,13 @@ def _shown(subject: str) -> str:
     return repr(subject if len(subject) <= 80 else subject[:80] + "...") if subject else "nobody"
 
 
-def _public_key(claims: Claims) -> str:
+def _public_key(claims: Claims) -> str | None:
+    """The claim `pubkey`; None without one. Raises ValidationError for one that is no text."""
     found = claims.get("pubkey")
     if found is None and isinstance(custom := claims.get("custom_claims"), dict):
         found = custom.get("pubkey")
-    if not isinstance(found, str):
-        raise ValidationError("credential", "a token without the claim pubkey")
+    if found is not None and not isinstance(found, str):
+        raise ValidationError("credential", "a token whose claim pubkey is no text")
     return found
 
 

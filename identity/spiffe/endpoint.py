@@ -35,18 +35,39 @@ class WorkloadEndpoint:
     """The socket's path, or `None` for TCP."""
 
 
-def find_endpoint(socket_path: str | None, environment: Mapping[str, str] | None = None) -> WorkloadEndpoint:
-    """The endpoint that `socket_path` names, or else the variable `SPIFFE_ENDPOINT_SOCKET`.
+USUAL_SOCKETS = (
+    "/run/spire/agent-sockets/api.sock",
+    "/run/spire/sockets/agent.sock",
+    "/run/spire/agent/public/api.sock",
+    "/tmp/spire-agent/public/api.sock",  # noqa: S108 (where SPIRE's own default is)
+)
+"""Where agents put their socket, looked for in this order when nothing names one; /tmp, where anybody could
+have put it, last."""
 
-    Raises ArgumentError when neither is set or the address cannot be used. The socket need not exist yet.
+
+def find_endpoint(socket_path: str | None, environment: Mapping[str, str] | None = None) -> WorkloadEndpoint:
+    """The endpoint that `socket_path` names, or else the variable `SPIFFE_ENDPOINT_SOCKET`; without both the
+    first of USUAL_SOCKETS that is there.
+
+    Raises ArgumentError when there is none or the address cannot be used. A socket that is named need not
+    exist yet.
     """
     given = socket_path or (os.environ if environment is None else environment).get(ENVIRONMENT_VARIABLE)
+    given = given or next((path for path in USUAL_SOCKETS if _is_socket(path)), None)
     if not given:
         raise ArgumentError(
-            f"no address of the Workload API: pass socket_path or set {ENVIRONMENT_VARIABLE}",
+            f"no address of the Workload API: pass socket_path or set {ENVIRONMENT_VARIABLE} "
+            f"(looked for {', '.join(USUAL_SOCKETS)})",
             field="socket_path",
         )
     return parse_endpoint(given)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def parse_endpoint(address: str) -> WorkloadEndpoint:

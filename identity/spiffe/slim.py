@@ -63,9 +63,10 @@ class SpireProvider(Variant):
     ) -> None:
         """Nothing is dialled before `initialize`.
 
-        `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`; `target_spiffe_id` chooses among several
-        identities of this workload; `jwt_audiences` is whom the tokens are for, by default `["slim"]`. With
-        `agent_uid` the agent's process must run as that user. Raises ConfigError.
+        `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`, else where agents usually are;
+        `target_spiffe_id` chooses among several identities of this workload; `jwt_audiences` is whom the
+        tokens are for, by default `["slim"]`. With `agent_uid` the agent's process must run as that user.
+        Raises ConfigError.
         """
         self._new_client = _client_factory(socket_path, agent_uid)
         self._target = _spiffe_id(target_spiffe_id)
@@ -201,9 +202,9 @@ class SpireVerifier(Variant):
     ) -> None:
         """Nothing is dialled before `initialize`.
 
-        `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`; a token needs one of `jwt_audiences`, by
-        default `["slim"]`, and if `target_spiffe_id` is given, must be of exactly that peer. With `agent_uid`
-        the agent's process must run as that user. Raises ConfigError.
+        `socket_path` is by default `$SPIFFE_ENDPOINT_SOCKET`, else where agents usually are; a token needs
+        one of `jwt_audiences`, by default `["slim"]`, and if `target_spiffe_id` is given, must be of exactly
+        that peer. With `agent_uid` the agent's process must run as that user. Raises ConfigError.
         """
         self._new_client = _client_factory(socket_path, agent_uid)
         self._expected = _spiffe_id(target_spiffe_id)

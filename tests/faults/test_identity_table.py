@@ -305,12 +305,12 @@ def unfit(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Pair, str]:
     keys = Key(Algorithm.ES256, KeyFormat.Jwks, KeyData.Content(authority.jwks().decode()))
     verifier = IdentityVerifier.Jwt(keys, audience=["demo"])
     if request.param == "file":
-        return (IdentityProvider.StaticJwt(str(file)), verifier), "a static JWT cannot carry the MLS key"
+        return (IdentityProvider.StaticJwt(str(file)), verifier), "StaticJwt cannot carry the MLS key"
 
     async def issued() -> str:
         return file.read_text()
 
-    return (IdentityProvider.Cloud(fetch=issued), verifier), "cloud identity cannot add claims"
+    return (IdentityProvider.Cloud(fetch=issued), verifier), "tokens of Cloud cannot carry the MLS key"
 
 
 async def test_the_rows_that_say_no_say_so(world: World, unfit: tuple[Pair, str]) -> None:

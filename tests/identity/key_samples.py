@@ -59,6 +59,13 @@ def jwk(algorithm: Algorithm, number: int = 0, **members: Any) -> dict[str, Any]
     return {**key, **members}
 
 
+def private_jwk(algorithm: Algorithm) -> dict[str, Any]:
+    """The private JWK, as PyJWT writes it."""
+    key = pyjwt.get_algorithm_by_name(algorithm.value).to_jwk(private_for(algorithm), as_dict=True)
+    key.pop("key_ops", None)
+    return dict(key)
+
+
 def jwks(*keys: dict[str, Any]) -> str:
     return json.dumps({"keys": list(keys)})
 

@@ -169,7 +169,7 @@ def test_arguments_are_kept_as_they_were(token_file: str) -> None:
         (lambda: IdentityVerifier.SharedSecret("", SECRET), "identity"),
         (lambda: IdentityVerifier.SharedSecret("a", SECRET, replay_cache=-1), "replay_cache"),
         (lambda: IdentityProvider.StaticJwt("/does/not/exist"), "path"),
-        (lambda: IdentityProvider.Jwt(signing(ES256), HOUR), "subject"),
+        (lambda: IdentityProvider.Jwt(signing(ES256), HOUR, subject=""), "subject"),
         (lambda: IdentityProvider.Jwt(verifying(ES256), HOUR, subject="a"), "private_key"),
         (lambda: IdentityProvider.Jwt(None, HOUR, subject="a"), "private_key"),  # type: ignore[arg-type]
         (lambda: IdentityVerifier.Jwt(), "public_key"),

@@ -19,7 +19,7 @@ from identity.cloud.errors import (
     ProviderNotDetected,
     UnusableCredentials,
 )
-from identity.cloud.gcp.credentials import VARIABLE, load_credentials
+from identity.cloud.gcp.credentials import VARIABLE, credentials_file, load_credentials
 from identity.cloud.gcp.external_account import ExternalAccount
 from identity.cloud.gcp.metadata import DEFAULT_ENDPOINT, Metadata
 from identity.cloud.gcp.service_account import ServiceAccount
@@ -49,8 +49,8 @@ class GCPClient(CloudProviderClient):
     """Identity on Google Cloud: the metadata server, a service account's key file, or an external account.
 
     `metadata_endpoint` and `iam_endpoint` replace the addresses of the services; without the first the SDKs'
-    variable GCE_METADATA_HOST counts. what GOOGLE_APPLICATION_CREDENTIALS names goes before the metadata
-    server.
+    variable GCE_METADATA_HOST counts. What GOOGLE_APPLICATION_CREDENTIALS names, or else the file of `gcloud
+    auth application-default`, goes before the metadata server.
     """
 
     def __init__(
@@ -182,15 +182,15 @@ class GCPClient(CloudProviderClient):
 
     def _account(self) -> ServiceAccount | ExternalAccount | None:
         """The named credentials, if any are named. Raises ConfigError."""
-        path = self._environ.get(VARIABLE)
-        return load_credentials(path, self._clock) if path else None
+        file = credentials_file(self._environ)
+        return load_credentials(file, self._clock) if file else None
 
     def _names_external_account(self) -> bool:
-        path = self._environ.get(VARIABLE)
-        if not path or not is_file(path):
+        file = credentials_file(self._environ)
+        if file is None or not is_file(file.path):
             return False
         try:
-            start = read_file(path, VARIABLE)[:SNIFFED]
+            start = read_file(file.path, file.named_by)[:SNIFFED]
         except ConfigError:
             return False
         return '"type"' in start and '"external_account"' in start

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from identity.cloud.environment import read_file
+from identity.cloud.environment import is_file, read_file
 from identity.cloud.gcp.external_account import ExternalAccount, external_account
 from identity.cloud.gcp.service_account import ServiceAccount, service_account
 from identity.cloud.service import parse_object
 from identity.errors import ConfigError
 
 VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+FOLDER_VARIABLE = "CLOUDSDK_CONFIG"
 
 
-def load_credentials(path: str, clock: Callable[[], float]) -> ServiceAccount | ExternalAccount:
+GCLOUD = "gcloud auth application-default"
+"""What names the file where it keeps credentials."""
+
+
+class CredentialsFile(NamedTuple):
+    """A file, and the setting that names it."""
+
+    named_by: str
+    path: str
+
+
+def credentials_file(environ: Mapping[str, str]) -> CredentialsFile | None:
+    """The file that the variable names, else the one where `gcloud` keeps credentials, if it is there."""
+    if named := environ.get(VARIABLE):
+        return CredentialsFile(VARIABLE, named)
+    home = environ.get("HOME")
+    folder = environ.get(FOLDER_VARIABLE) or (f"{home}/.config/gcloud" if home else "")
+    path = f"{folder}/application_default_credentials.json"
+    return CredentialsFile(GCLOUD, path) if folder and is_file(path) else None
+
+
+def load_credentials(file: CredentialsFile, clock: Callable[[], float]) -> ServiceAccount | ExternalAccount:
     """The credentials of a file. Raises ConfigError for a broken one, or of a kind that is not supported.
 
     No text quotes more of it than its type.
     """
-    document = parse_object(read_file(path, VARIABLE))
+    named_by, path = file
+    document = parse_object(read_file(path, named_by))
     if document is None:
-        raise ConfigError(f"{VARIABLE} names {path}, which is not a JSON object", field=VARIABLE)
+        raise ConfigError(f"{named_by} names {path}, which is not a JSON object", field=named_by)
     match document.get("type"):
         case "service_account":
             return service_account(document, path, clock)
@@ -29,7 +53,7 @@ def load_credentials(path: str, clock: Callable[[], float]) -> ServiceAccount | 
         case other:
             kind = repr(other[:40]) if isinstance(other, str) else "no type"
             raise ConfigError(
-                f"{VARIABLE} names {path}, credentials of {kind}, which cannot be used: "
+                f"{named_by} names {path}, credentials of {kind}, which cannot be used: "
                 "give those of a service_account or an external_account",
-                field=VARIABLE,
+                field=named_by,
             )

@@ -148,12 +148,3 @@ def test_image_is_ours_in_this_version() -> None:
     }
     assert images == {f"callboard:{version}"}
     assert f"callboard:{version}" in (FOLDER / "README.md").read_text()
-
-
-def test_container_file_copies_what_is_there() -> None:
-    lines = (FOLDER / "Containerfile").read_text().splitlines()
-    copied = [word for line in lines if re.match(r"COPY (?!--from)", line) for word in line.split()[1:-1]]
-    assert {"identity", "actors", "gateway", "examples"} <= set(copied)
-    assert not [name for name in copied if not (ROOT / name).exists()]
-    user = next(line for line in lines if line.startswith("USER "))
-    assert user == "USER 10001:10001"

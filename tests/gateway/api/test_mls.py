@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.messages.session import EpochChanged
 from actors.session import mls_session
-from gateway import ConfigError, Session, SessionConfiguration, Slim
+from gateway import (
+    Algorithm,
+    ConfigError,
+    HandshakeFailed,
+    IdentityProvider,
+    IdentityVerifier,
+    Key,
+    KeyData,
+    KeyFormat,
+    Session,
+    SessionConfiguration,
+    Slim,
+)
+from identity.mls_key import warn_of_unbound
 from identity.protocols import Claims, KeysMissing
 from identity.static_jwt import StaticJwtProvider
 from tests.gateway.worlds import World, identity, name
+from tests.identity.key_samples import encode, public_pem
 
 GROUP = SessionConfiguration.Group(1.0, 5, mls_enabled=True)
 P2P = SessionConfiguration.PointToPoint(1.0, 5, mls_enabled=True)
@@ -104,6 +120,8 @@ async def test_large_groups_compute_in_threads(process: World, monkeypatch: pyte
 class Static:
     """A provider whose tokens are good, and to which nobody can add a claim."""
 
+    _unbound = False
+
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
@@ -134,6 +152,58 @@ async def test_a_token_that_cannot_carry_the_key_is_a_configuration_error(proces
         group = await mo.create_session(name("channel"), GROUP)
         with pytest.raises(ConfigError, match="use SharedSecret, Jwt or Spire"):
             await (await group.invite(name("ann")))
+
+
+@pytest.fixture
+def issued(tmp_path: Path) -> Callable[..., tuple[Any, Any]]:
+    """Provider and verifier of somebody whose tokens an issuer writes into files."""
+
+    def pair(who: str, mls_key: str = "bound") -> tuple[Any, Any]:
+        file = tmp_path / f"{who}.token"
+        claims = {"sub": f"spiffe://example.org/{who}", "exp": int(time.time()) + 600}
+        file.write_text(encode(claims, Algorithm.ES256))
+        public = Key(Algorithm.ES256, KeyFormat.Pem, KeyData.Content(public_pem(Algorithm.ES256)))
+        return (
+            IdentityProvider.StaticJwt(str(file), mls_key=mls_key),
+            IdentityVerifier.Jwt(public, mls_key=mls_key),
+        )
+
+    return pair
+
+
+async def test_a_static_token_is_refused_by_the_call_itself(process: World, issued: Any) -> None:
+    async with Slim(name("mo"), *issued("mo"), data_plane=process.node) as mo:
+        for config in (P2P, GROUP):
+            with pytest.raises(ConfigError, match="tokens of StaticJwt cannot carry the MLS key"):
+                await mo.create_session(name("ann"), config)
+
+
+async def test_static_tokens_where_both_sides_take_unbound_keys(
+    process: World, issued: Any, recwarn: pytest.WarningsRecorder
+) -> None:
+    async with (
+        Slim(name("mo"), *issued("mo", "unbound"), data_plane=process.node) as mo,
+        Slim(name("ann"), *issued("ann", "unbound"), data_plane=process.node) as ann,
+    ):
+        warn_of_unbound.cache_clear()
+        async with mo.group(name("channel"), [name("ann")], mls=True) as led:
+            joined = await ann.listen_for_session(5)
+            await (await led.publish(b"good evening"))
+            assert (await joined.get_message(5)).payload == b"good evening"
+            assert joined.fingerprint == led.fingerprint != ""
+    assert sum("vouch for no MLS key" in str(one.message) for one in recwarn) == 1
+
+
+async def test_a_static_token_is_no_credential_for_who_wants_a_bound_key(process: World, issued: Any) -> None:
+    provider, _ = issued("ann", "unbound")
+    _, strict = issued("mo")
+    async with (
+        Slim(name("mo"), issued("mo", "unbound")[0], strict, data_plane=process.node) as mo,
+        Slim(name("ann"), provider, strict, data_plane=process.node),
+    ):
+        session = await mo.create_session(name("ann"), P2P)
+        with pytest.raises(HandshakeFailed):
+            await session.established
 
 
 class Slow:

@@ -15,61 +15,9 @@ import pytest
 
 from gateway import Name, Slim
 from tests.gateway.worlds import World, identity
+from tests.guides import block
 
-# The published texts, as they stand there but for comments.
-
-RECEIVER = """
-import asyncio
-import slim_bindings
-
-async def main():
-    provider = slim_bindings.IdentityProvider.SharedSecret(identity="demo", shared_secret="secret")
-    verifier = slim_bindings.IdentityVerifier.SharedSecret(identity="demo", shared_secret="secret")
-
-    local_name = slim_bindings.Name("org", "namespace", "demo")
-    slim = slim_bindings.Slim(local_name, provider, verifier)
-
-    # await slim.connect({"endpoint": "http://127.0.0.1:50000", "tls": {"insecure": True}})
-
-    print("Waiting for an inbound session...")
-    session = await slim.listen_for_session()
-
-    try:
-        while True:
-            msg_ctx, payload = await session.get_message()
-            print("Received:", payload)
-            handle = await session.publish(b"echo:" + payload)
-
-            await handle
-    except Exception as e:
-        print("Error:", e)
-        pass
-
-asyncio.run(main())
-"""
-
-OUTBOUND = """
-remote = slim_bindings.Name("org", "namespace", "peer")
-await slim.set_route(remote)
-session = await slim.create_session(
-    dest_name=remote,
-    session_config=slim_bindings.SessionConfiguration.PointToPoint(
-        max_retries=5,
-        timeout=datetime.timedelta(seconds=5),
-        mls_enabled=True,
-        metadata={"trace_id": "abc123"},
-    )
-)
-
-handle = await session.publish(b"hello")
-await handle
-
-ctx, reply = await session.get_message()
-print("Reply:", reply)
-
-handle = await slim.delete_session(session)
-await handle
-"""
+GUIDE = "slim-bindings"
 
 
 def ported(text: str, world: World) -> str:
@@ -112,7 +60,7 @@ async def peer_of_the_test(world: World, app: str) -> Slim:
 async def test_receiver(world: World) -> None:
     demo = Name("org", "namespace", "demo")
     async with (
-        running(ported(RECEIVER, world), world) as printed,
+        running(ported(block(GUIDE, "Waiting for an inbound session"), world), world) as printed,
         await peer_of_the_test(world, "peer") as peer,
     ):
         await peer.set_route(demo)
@@ -125,7 +73,8 @@ async def test_receiver(world: World) -> None:
 
 @pytest.mark.parametrize("mls", [False, True])
 async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str], mls: bool) -> None:
-    text = OUTBOUND if mls else OUTBOUND.replace("mls_enabled=True", "mls_enabled=False")
+    text = block(GUIDE, 'trace_id": "abc123"')
+    text = text if mls else text.replace("mls_enabled=True", "mls_enabled=False")
     program = "import datetime\nimport slim_bindings\nasync def main(slim):\n" + textwrap.indent(text, "    ")
     peer = await peer_of_the_test(world, "peer")
 

@@ -18,8 +18,6 @@ FireAndForget, Streaming = PySessionConfiguration.FireAndForget, PySessionConfig
     "name",
     [
         "Algorithm",
-        "IdentityProvider",
-        "IdentityVerifier",
         "Key",
         "KeyData",
         "KeyFormat",
@@ -30,6 +28,16 @@ FireAndForget, Streaming = PySessionConfiguration.FireAndForget, PySessionConfig
 )
 def test_a_name_with_py_is_the_name_without(name: str) -> None:
     assert getattr(compat, f"Py{name}") is getattr(compat, name)
+
+
+def test_identities_are_those_of_today_and_need_no_bound_key() -> None:
+    """As those versions took a foreign token for encrypted sessions."""
+    key = compat.Key(compat.Algorithm.HS256, compat.KeyFormat.Pem, compat.KeyData.Content(32 * "k"))
+    verifier = compat.PyIdentityVerifier.Jwt(public_key=key, audience=["a"])
+    assert isinstance(verifier, compat.PyIdentityVerifier)
+    assert isinstance(verifier, compat.IdentityVerifier)
+    assert verifier.mls_key == "unbound"
+    assert compat.PyIdentityProvider.SharedSecret is compat.IdentityProvider.SharedSecret
 
 
 def test_the_service_is_the_app() -> None:

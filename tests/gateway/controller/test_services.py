@@ -6,7 +6,6 @@ import ast
 import asyncio
 import base64
 import json
-import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,9 @@ import pytest
 
 from gateway.proto import controller_pb2 as pb
 from tests.gateway.controller.stage import FakeNode, client, controller
+from tests.guides import blocks
 
 TRANSPORTS = ("fast", "grpc")
-GUIDE = (Path(__file__).resolve().parents[4] / "shared" / "guides" / "group-management").with_suffix(".md")
 
 
 def modules() -> tuple[Any, Any]:
@@ -64,10 +63,7 @@ def config_of(endpoint: str) -> Any:
 
 
 def snippets() -> list[str]:
-    if not GUIDE.exists():
-        pytest.skip("the guides are not here")
-    found = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    return [textwrap.dedent(code) for code in found if "controlplane_pb2" in code]
+    return [code for code in blocks("group-management") if "controlplane_pb2" in code]
 
 
 def run(code: str, address: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +27,7 @@ from identity.errors import InvalidToken
 from identity.jose import jws
 from identity.jose.key_set import MAX_KEYS, KeySet, helper_bundle, key_set, read_keys, read_signing_key
 from identity.jose.keys import Algorithm, KeyFormat
-from tests.identity.key_samples import ASYMMETRIC, jwk, jwks, private, private_pem, public_pem
+from tests.identity.key_samples import ASYMMETRIC, jwk, jwks, private, private_jwk, private_pem, public_pem
 from tests.identity.vectors import Case, each_case
 
 RS256, ES256, EdDSA, HS256 = Algorithm.RS256, Algorithm.ES256, Algorithm.EdDSA, Algorithm.HS256
@@ -119,13 +120,32 @@ def test_signing_key_may_be_pkcs1() -> None:
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", RS256, Pem, "not a private key"),
         (private_pem(ES256), RS256, Pem, "cannot be used with RS256"),
         (private_pem(ES256), HS256, Pem, "PEM document"),
-        ("{}", RS256, Jwk, "given as PEM"),
-        ("{}", HS256, Jwks, "given as PEM"),
+        ("{}", RS256, Jwk, "not a usable RSA, EC"),
+        ("{}", HS256, Jwks, "given alone, as PEM or JWK"),
+        (json.dumps(jwk(ES256)), ES256, Jwk, "a public JWK"),
+        (json.dumps(private_jwk(ES256)), RS256, Jwk, "cannot be used with RS256"),
+        (json.dumps(private_jwk(ES256) | {"key_ops": ["verify"]}), ES256, Jwk, "other operations"),
+        (json.dumps(private_jwk(ES256) | {"d": "!"}), ES256, Jwk, "private half is no key"),
+        (json.dumps({"kty": "oct", "k": "c2hvcnQ"}), HS256, Jwk, "under 32 bytes"),
     ],
 )
 def test_unusable_signing_keys(content: str, algorithm: Algorithm, format: KeyFormat, why: str) -> None:
     with pytest.raises(Malformed, match=why):
         read_signing_key(content.encode(), algorithm, format)
+
+
+@pytest.mark.parametrize("algorithm", [ES256, RS256, Algorithm.PS384, EdDSA, Algorithm.ES384])
+def test_a_private_jwk_signs_what_its_public_half_checks(algorithm: Algorithm) -> None:
+    document = private_jwk(algorithm) | {"key_ops": ["sign"], "kid": "one"}
+    key = read_signing_key(json.dumps(document).encode(), algorithm, Jwk)
+    keys = read_keys(json.dumps(jwk(algorithm)).encode(), algorithm, Jwk).candidates(algorithm, None, {})
+    jws.check_signature(jws.parse(jws.sign(key, {"alg": algorithm.value}, {"sub": "a"})), keys)
+
+
+def test_a_symmetric_jwk_signs() -> None:
+    document = json.dumps({"kty": "oct", "k": base64.urlsafe_b64encode(b"k" * 32).decode().rstrip("=")})
+    key = read_signing_key(document.encode(), HS256, Jwk)
+    assert key.sign(b"signed") == hmac.digest(b"k" * 32, b"signed", "sha256")
 
 
 def test_encrypted_signing_key() -> None:

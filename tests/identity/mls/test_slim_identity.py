@@ -30,6 +30,7 @@ from identity.mls.slim_identity import (
     token_credential,
 )
 from identity.mls.welcome import make_key_package
+from identity.mls_key import warn_of_unbound
 from identity.shared_secret import SharedSecretProvider, SharedSecretVerifier
 from tests.identity.mls.support import WINDOW, Case, TokenBook, bundle_of, cases, unhex
 
@@ -200,6 +201,18 @@ def test_subject_and_key_are_found_where_slim_puts_them(claims: dict[str, Any], 
 def test_claims_that_say_too_little_are_refused(claims: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="rule credential"):
         SlimIdentity(Answer(claims)).identify(leaf_with(token_credential("t")), Occasion.ENTERS, NOW)
+
+
+def test_a_token_without_a_key_counts_only_where_that_was_asked_for(recwarn: pytest.WarningsRecorder) -> None:
+    warn_of_unbound.cache_clear()
+    leaf = leaf_with(token_credential("t"))
+    lenient = SlimIdentity(Answer({"sub": "s"}), takes_unbound_keys=True)
+    assert lenient.identify(leaf, Occasion.ENTERS, NOW) == b"s"
+    lenient.identify(leaf, Occasion.ENTERS, NOW)
+    assert [str(one.message)[:20] for one in recwarn] == ["an encrypted session"]
+    for wrong in ({"sub": "s", "pubkey": "other"}, {"sub": "s", "pubkey": 5}):
+        with pytest.raises(ValidationError, match="rule credential"):
+            SlimIdentity(Answer(wrong), takes_unbound_keys=True).identify(leaf, Occasion.ENTERS, NOW)
 
 
 @pytest.mark.parametrize("credential", [Credential.basic(b"\xff"), Credential(2, b"certificate")])

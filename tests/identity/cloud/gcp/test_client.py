@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from identity.cloud import GCPClient, ProviderIdentityUnavailable, ProviderNotDetected
-from identity.cloud.gcp.credentials import load_credentials
+from identity.cloud.errors import UnusableCredentials
+from identity.cloud.gcp.credentials import CredentialsFile, load_credentials
 from identity.cloud.gcp.metadata import lifetime
 from identity.errors import ConfigError
 from tests.identity.cloud.fake_world import (
@@ -96,18 +98,35 @@ async def test_service_account_file(world: FakeWorld, tmp_path: Path, impersonat
 async def test_bad_service_account_file(world: FakeWorld, tmp_path: Path, change: dict, field: str) -> None:
     path = service_account_file(tmp_path, world, **change)
     with pytest.raises(ConfigError) as caught:
-        load_credentials(str(path), time.time)
+        load_credentials(CredentialsFile("variable", str(path)), time.time)
     assert caught.value.field == field
     with pytest.raises(ProviderNotDetected):
         await client(world, GOOGLE_APPLICATION_CREDENTIALS=str(path)).detect()
+
+
+async def test_the_file_of_gcloud_counts_where_nothing_is_named(world: FakeWorld, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    folder = home / ".config/gcloud"
+    folder.mkdir(parents=True)
+    service_account_file(tmp_path, world).rename(folder / "application_default_credentials.json")
+    _, identity = await headers_of(client(world, HOME=str(home)))
+    assert (await headers_of(client(world, CLOUDSDK_CONFIG=str(folder), HOME="/no")))[1] == identity
+
+
+async def test_a_login_of_a_person_is_not_replaced_by_the_machine(world: FakeWorld, tmp_path: Path) -> None:
+    file = tmp_path / "application_default_credentials.json"
+    file.write_text(json.dumps({"type": "authorized_user", "refresh_token": "x"}))
+    with pytest.raises(UnusableCredentials, match=r"gcloud auth application-default names .*authorized_user"):
+        await client(world, CLOUDSDK_CONFIG=str(tmp_path)).detect()
 
 
 def test_key_of_another_kind(world: FakeWorld, tmp_path: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    path = service_account_file(tmp_path, world, private_key=pem.decode())
     with pytest.raises(ConfigError, match="not RSA"):
-        load_credentials(str(service_account_file(tmp_path, world, private_key=pem.decode())), time.time)
+        load_credentials(CredentialsFile("variable", str(path)), time.time)
 
 
 async def test_refused_assertion(world: FakeWorld, tmp_path: Path) -> None:
