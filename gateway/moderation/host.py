@@ -23,6 +23,8 @@ def main() -> None:
         port = probe.getsockname()[1]
     system = keyed_actor_system(key=key, port=port, vocabulary=VOCABULARY)
     try:
+        sys.stdout.write(f"{port}\n")
+        sys.stdout.flush()
         sys.stdin.read()
     finally:
         system.shutdown()

@@ -85,7 +85,7 @@ async def test_leaving_the_block_closes_the_group() -> None:
 
 
 async def test_a_script_in_a_process_of_its_own_may_block_and_is_made_again_when_it_dies() -> None:
-    async with asyncio.timeout(110), application("house") as house, application("ann") as ann:
+    async with asyncio.timeout(60), application("house") as house, application("ann") as ann:
         group = await house.moderate("org/test/stage", Mortal, process=True).start()
         session = await ann.listen_for_session()
         assert (await session.get_message())[1] == b"welcome"
