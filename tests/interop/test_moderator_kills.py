@@ -24,7 +24,7 @@ STEPS = (
     "TakingLeave",
 )
 MOMENTS = ("before", "noted", "sent")
-SHORT = (("Joining", "noted"), ("Welcoming", "sent"), ("Telling", "sent"), ("TakingLeave", "noted"))
+SHORT = (("Telling", "sent"),)
 
 
 async def killed_at(group: LedGroup, step: str, moment: str, down: float) -> None:
@@ -77,6 +77,7 @@ async def killed_at_random(group: LedGroup, kills: int, down: float, seed: int) 
     await group.check("still here")
     await group.end()
     assert await group.ended(60.0) == 0
+    assert not [said for said in group.said if "was lost" in said], "the machine was too slow for this test"
     ticks = [int(line[5:]) for line in carl.heard if line.startswith("tick ")]
     assert ticks == list(range(ticks[0], ticks[-1] + 1))
     assert not [line for line in carl.heard if line.startswith("failed")]
