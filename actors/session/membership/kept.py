@@ -19,7 +19,8 @@ from actors.session.peers import PeerGeneration
 T = TypeVar("T")
 
 COPIES_UNANSWERED = (MessageType.GROUP_ADD, MessageType.GROUP_REMOVE)
-"""Commits: SLIM's own implementation drops a copy of one that it has, without a word (`session.md` 14, point 3)."""
+"""Commits: SLIM's own implementation drops a copy of one that it has without a word (`session.md` 14,
+point 3)."""
 NOBODY_LEFT = (MessageType.LEAVE_REQUEST, MessageType.GROUP_CLOSE)
 """Who has followed one has forgotten the session, and does not answer a copy (`session.md` 9.4)."""
 FAREWELL_RETRIES = 3
