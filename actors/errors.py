@@ -19,6 +19,7 @@ SlimError
     ├── MessageUndelivered            it was never acknowledged by everybody
     ├── MessageLost                   a gap that its sender could not fill
     ├── NoRoute                       no connection leads to the destination
+    │   └── NobodyThere               no node of the backbone has the name, at this moment
     ├── MessageTooLarge               over the limit of the link
     └── QueueFull                     a bounded queue had no room
 
@@ -155,16 +156,20 @@ class DeliveryError(SlimError):
 
 
 class MessageUndelivered(DeliveryError):
-    """Not everybody acknowledged the message; `missing` names who did not."""
+    """Not everybody acknowledged the message; `missing` names who did not, `gone` those of them that are no
+    members any more."""
 
-    def __init__(self, message_id: int, missing: tuple[str, ...] = ()) -> None:
+    def __init__(self, message_id: int, missing: tuple[str, ...] = (), gone: tuple[str, ...] = ()) -> None:
         who = f"; no acknowledgement from {', '.join(missing)}" if missing else ""
+        if gone:
+            who += f"; no member any more: {', '.join(gone)}"
         super().__init__(
             f"error send message {message_id}. stop retrying "
             f"(message send retries exhausted for id={message_id}{who})"
         )
         self.message_id = message_id
         self.missing = missing
+        self.gone = gone
 
 
 class MessageLost(DeliveryError):
@@ -184,6 +189,14 @@ class NoRoute(DeliveryError):
     def __init__(self, destination: str) -> None:
         super().__init__(f"no matching route found for {destination}; set_route or connect first")
         self.destination = destination
+
+
+class NobodyThere(NoRoute):
+    """No node of the backbone has `destination` at this moment: it may be on its way, and is tried again."""
+
+    def __init__(self, destination: str) -> None:
+        super().__init__(destination)
+        self.args = (f"nobody on the backbone has {destination} now",)
 
 
 class MessageTooLarge(DeliveryError):

@@ -153,6 +153,12 @@ class Name:
     def __repr__(self) -> str:
         return f"Name({str(self)!r})"
 
+    @property
+    def short(self) -> str:
+        """As people write it: org/ns/app, with the first digits of the instance id if it has one."""
+        text = "/".join(self.strings)
+        return f"{text}/{self.id >> 48:04x}" if self.has_id else text
+
 
 _set_whole, _set_instance, _set_key, _set_strings, _set_wire = (
     vars(Name)[slot].__set__ for slot in Name.__slots__

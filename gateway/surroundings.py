@@ -13,7 +13,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +61,8 @@ class Surroundings:
     schemes: Mapping[str, object] = field(default_factory=dict)
     """What carries streams, by the scheme of an endpoint, where it is not the machine's own network: each a
     `gateway.links.schemes.Scheme`."""
+    resolve: Callable[[str, int], Awaitable[list[Any]]] | None = None
+    """The addresses of a host, as `socket.getaddrinfo` tells them; None: by the machine's resolver."""
     loop: asyncio.AbstractEventLoop | None = None
     """Where the actors run; None: in the running loop."""
     identities: IdentityUse = field(default_factory=IdentityUse)

@@ -66,7 +66,8 @@ class ClaimRules:
         if issuer is None:
             _warn_missing("iss", "require_iss")
         elif issuer != self.issuer:
-            raise InvalidToken(f"issued by somebody else than {self.issuer!r}", rule="iss")
+            slash = " (they differ by a slash at the end)" if _alike(issuer, self.issuer) else ""
+            raise InvalidToken(f"issued by somebody else than {self.issuer!r}{slash}", rule="iss")
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         """`aud` is a text or an array of texts; one of them must be configured (RFC 7519 section 4.1.3)."""
@@ -90,6 +91,11 @@ class ClaimRules:
             raise InvalidToken(f"the subject is not {self.subject!r}", rule="sub")
 
 
+def _alike(one: str, other: str) -> bool:
+    """Whether two issuers are the same but for slashes at the end, which people overlook."""
+    return one.rstrip("/") == other.rstrip("/")
+
+
 def _text(claims: Mapping[str, Any], name: str, *, required: bool) -> str | None:
     if name not in claims:
         if required:
@@ -97,7 +103,8 @@ def _text(claims: Mapping[str, Any], name: str, *, required: bool) -> str | None
         return None
     value = claims[name]
     if not isinstance(value, str) or (required and not value):
-        raise InvalidToken(f"{name} is not a usable text", rule=name)
+        found = "empty" if value == "" else f"a {type(value).__name__}"
+        raise InvalidToken(f"{name} is not a usable text: it is {found}", rule=name)
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self
@@ -20,6 +19,7 @@ from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.mls_key import BOUND, is_unbound
 from identity.options import optional_text, seconds, text, texts
 from identity.protocols import Claims, KeysMissing
+from identity.randomness import ambient
 from identity.variant import Variant
 from identity.verified import VerifiedTokens
 
@@ -310,6 +310,6 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
 
 def _own_subject() -> str:
     """A subject for a provider that was given none: the instance id is made from it, so it stays the same."""
-    subject = f"{SUBJECT}-{secrets.token_hex(8)}"
+    subject = f"{SUBJECT}-{ambient()(8).hex()}"
     logger.warning("a Jwt provider without subject: its tokens name one that was made up", subject=subject)
     return subject

@@ -280,7 +280,7 @@ class SharedSecretVerifier(Variant, secrets=("shared_secret",)):
             and hmac.compare_digest(_mac(previous.key, signed), mac)
         ):
             return min(expires, previous.until)
-        raise InvalidToken("the MAC does not fit: another secret, or a changed token", rule="signature")
+        raise InvalidToken("made with another secret, or changed on the way", rule="secret")
 
 
 def make_token(key: bytes, identity: str, timestamp: int, nonce: bytes, claims: Mapping[str, Any]) -> str:

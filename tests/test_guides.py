@@ -27,10 +27,10 @@ from actors.names import Name
 from gateway import compat
 from gateway.config import ClientConfig
 from identity.jose.keys import Algorithm
+from tests.gateway.app_stage import PLAIN, AppStage
 from tests.gateway.cli.processes import running
-from tests.gateway.worlds import PLAIN, World
 from tests.guides import block, blocks
-from tests.identity.cloud.fake_world import FakeWorld
+from tests.identity.cloud.fake_clouds import FakeClouds
 from tests.identity.key_samples import encode, jwk, jwks, private_pem, public_pem
 from tests.identity.spiffe.workload_server import WorkloadServer
 
@@ -97,14 +97,14 @@ def test_the_printed_dependencies_name_versions_that_there_are() -> None:
 
 
 @pytest.fixture
-async def node() -> AsyncIterator[World]:
-    made = World("server")
+async def node() -> AsyncIterator[AppStage]:
+    made = AppStage("server")
     await made.start()
     yield made
     await made.close()
 
 
-async def test_a_group_is_led_as_printed(node: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_group_is_led_as_printed(node: AppStage, capsys: pytest.CaptureFixture[str]) -> None:
     create, invite, listen = (
         block("group-management", mark)
         for mark in ("PySessionConfiguration.Streaming", "for invitee in invitees", "participant_slim_app")
@@ -237,11 +237,11 @@ async def test_a_cloud_token_is_fetched_as_printed(
     number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = [each for each in blocks("singlestore-auth-iam") if "import get_jwt" in each][number]
-    async with FakeWorld("gcp") as world:
-        host = world.url.removeprefix("http://")
-        for name, value in {"GCE_METADATA_HOST": host, "S2IAM_SERVER_URL": world.url, "HOME": "/no"}.items():
+    async with FakeClouds("gcp") as clouds:
+        host = clouds.url.removeprefix("http://")
+        for name, value in {"GCE_METADATA_HOST": host, "S2IAM_SERVER_URL": clouds.url, "HOME": "/no"}.items():
             monkeypatch.setenv(name, value)
-        # The world has no certificate.
+        # Fake clouds have no certificate.
         text = re.sub(r"get_jwt_(\w+)\(([^)]*)\)", r"get_jwt_\1(\2 allow_http=True)", ported(code))
         text = text.replace('" allow_http', '", allow_http').replace("asyncio.run(main())", "pass")
         names = await run(text)

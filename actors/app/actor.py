@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.alarm import Alarm, SourceAlarms
 from actors.app.admission import Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
@@ -29,6 +27,7 @@ from actors.app.effects import (
     Arrival,
     Awaited,
     Dropped,
+    Hinted,
     Invitation,
     Released,
     Subscribed,
@@ -36,8 +35,9 @@ from actors.app.effects import (
 )
 from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.lasting import Lasting
-from actors.app.outbound import AppOutbound
+from actors.app.outbound import WAY_OUT, AppOutbound, WayOutNews
 from actors.app.questions import Questions
+from actors.app.refusals import Refusals
 from actors.app.resolving import Resolving, look_at
 from actors.app.routes import Routes
 from actors.app.session_cores import SessionCores
@@ -46,7 +46,6 @@ from actors.errors import ProtocolError, SessionClosed, SessionError
 from actors.messages.codec import TokenFirst, Unread
 from actors.messages.routing import (
     Attach,
-    Attached,
     Congested,
     ConnectionGone,
     Detach,
@@ -55,7 +54,6 @@ from actors.messages.routing import (
     Status,
     StatusReport,
     Subscribing,
-    TooLarge,
     Transmit,
 )
 from actors.messages.session import (
@@ -74,6 +72,7 @@ from actors.messages.session import (
     CredentialWanted,
     Failure,
     Listen,
+    Moved,
     OpenSession,
     Outbound,
     PeerAlive,
@@ -88,7 +87,6 @@ from actors.messages.session import (
     SetRoute,
     Stranded,
     SubscribeName,
-    TokenRenewed,
     Unbind,
     UnsubscribeName,
     Verification,
@@ -155,17 +153,14 @@ class AppActor(LoopActor):
         self._unheard: list[SessionAnnounced] = []
         self._inboxes: dict[int, Any] = {}
         self._turn = AppTurn()
-        self._counts = self._lasting.counts
-        self._admission = Admission(collaborators.verifier, counts=self._lasting.admission)
-        self._subscriptions = self._lasting.subscriptions
-        self._resolving = Resolving(
-            collaborators.spawn_task, lambda resolved: self.send(self.myAddress, resolved)
-        )
+        self._counts, self._subscriptions = self._lasting.counts, self._lasting.subscriptions
+        self._admission = Admission(collaborators.verifier, counts=self._lasting.admission, local=local)
+        self._resolving = Resolving(collaborators.spawn_task, lambda done: self.send(self.myAddress, done))
         self._cores = SessionCores(local, collaborators, self._settings, self._senders)
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
-        self._alarm, self._strangers = Alarm(), SourceAlarms()
+        self._refusals = Refusals(self.send, self._routes.address, self._senders.hints, self._log)
         self._outbound = AppOutbound(
             connection,
             collaborators,
@@ -174,6 +169,7 @@ class AppActor(LoopActor):
             self.send,
             lambda: self.myAddress,
             self._lasting.outbound,
+            self._lasting.congested,
         )
 
     def started(self) -> None:
@@ -206,6 +202,7 @@ class AppActor(LoopActor):
 
     def _leave(self, cause: str) -> None:
         self._lasting.close(self._with.telemetry)
+        self._routes.leave()
         self.send(self._with.route_table, Detach(self._connection, cause))
 
     def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
@@ -297,11 +294,11 @@ class AppActor(LoopActor):
                     self._invited(effect)
                 case Refused():
                     self._counts.refused += 1
-                    level = "WARNING" if self._alarm.is_due(turn.now) else "DEBUG"
-                    self._log.log(level, "invitation refused", cause=effect.reason)
+                    self._refusals.refused(effect.reason, turn.now)
                 case Dropped():
-                    level, more = self._strangers.level(effect.source if effect.alarming else None, turn.now)
-                    self._log.log(level, "message dropped{}", more, cause=effect.reason)
+                    self._refusals.dropped(effect, turn.now)
+                case Hinted():
+                    self._refusals.give(effect, turn.now)
                 case VerificationNeeded():
                     self._fetch(effect.message)
                 case Released():
@@ -351,8 +348,8 @@ class AppActor(LoopActor):
     def _on_outbound(self, message: Outbound, sender: ActorAddress) -> None:
         self._outbound.put_out(message.messages, sender)
 
-    @handles(Attached, TokenRenewed, TooLarge)
-    def _on_sent(self, message: Attached | TokenRenewed | TooLarge, _: ActorAddress) -> None:
+    @handles(*WAY_OUT)
+    def _on_sent(self, message: WayOutNews, _: ActorAddress) -> None:
         self._outbound.handle(message)
 
     @handles(Congested, Drained)
@@ -381,6 +378,7 @@ class AppActor(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
+        self._refusals.take(message.records, self._with.clock())
         self._acknowledged(record for record in message.records if isinstance(record, SubscriptionAck))
 
     def _acknowledged(self, acks: Iterable[SubscriptionAck]) -> None:
@@ -423,51 +421,46 @@ class AppActor(LoopActor):
             return
         self._invitations.take_name(name)
         self._subscribe(self._subscriptions.name(name, message.connection, token), message.handle, sender)
+        if message.connection is not None:
+            self._move_to(message.connection)
 
-    @handles(UnsubscribeName)
-    def _on_unsubscribe(self, message: UnsubscribeName, sender: ActorAddress) -> None:
-        name = message.name.with_id(self._local.id)
-        if self._undo(partial(self._subscriptions.undo_name, name, message.connection), message, sender):
-            self._invitations.give_up_name(name)
-
-    def _undo(
-        self, order: Callable[[], Subscription], asked: UnsubscribeName | RemoveRoute, sender: ActorAddress
-    ) -> bool:
-        """Take back what was subscribed. Returns whether there was such a thing."""
-        try:
-            undo = order()
-        except SessionError as error:
-            self._complete(sender, asked.handle, error)
-            return False
-        self._subscribe(undo, asked.handle, sender)
-        return True
+    def _move_to(self, connection: int) -> None:
+        """We are to be reached here: sessions that lost their connections go on by this one."""
+        for session_id, gone in self._routes.move(connection).items():
+            if (session := self._sessions.get(session_id)) is None:
+                continue
+            self.send(session, Moved(gone, connection))
+            for channel in self._subscriptions.move_channels(session_id, gone, connection):
+                self._subscribe(channel, None, session)
 
     @handles(SetRoute)
     def _on_set_route(self, message: SetRoute, sender: ActorAddress) -> None:
         self._subscribe(self._subscriptions.route(message.name, message.connection), message.handle, sender)
 
-    @handles(RemoveRoute)
-    def _on_remove_route(self, message: RemoveRoute, sender: ActorAddress) -> None:
-        self._undo(partial(self._subscriptions.undo_route, message.name, message.connection), message, sender)
+    @handles(UnsubscribeName, RemoveRoute)
+    def _on_undo(self, message: UnsubscribeName | RemoveRoute, sender: ActorAddress) -> None:
+        try:
+            undo = self._subscriptions.undo(message)
+        except SessionError as error:
+            self._complete(sender, message.handle, error)
+            return
+        self._subscribe(undo, message.handle, sender)
+        if isinstance(message, UnsubscribeName):
+            self._invitations.give_up_name(undo.destination)
 
-    @handles(Bind)
-    def _on_bind(self, message: Bind, sender: ActorAddress) -> None:
-        session_id = self._session_ids.get(sender)
+    @handles(Bind, Unbind)
+    def _on_bind(self, message: Bind | Unbind, sender: ActorAddress) -> None:
+        session_id, name = self._session_ids.get(sender), message.name
         if session_id is None:
             return
-        self._routes.bind(message.name, session_id, message.connection)
+        if isinstance(message, Unbind):
+            self._routes.unbind(name, session_id)
+            for undo in self._subscriptions.undo_channel(session_id, name):
+                self._tell_node(undo)
+            return
+        self._routes.bind(name, session_id, message.connection, also=message.subscribe)
         if message.subscribe:
-            channel = self._subscriptions.channel(session_id, message.name, message.connection)
-            self._subscribe(channel, None, sender)
-
-    @handles(Unbind)
-    def _on_unbind(self, message: Unbind, sender: ActorAddress) -> None:
-        session_id = self._session_ids.get(sender)
-        if session_id is None:
-            return
-        self._routes.unbind(message.name, session_id)
-        if (undo := self._subscriptions.undo_channel(session_id, message.name)) is not None:
-            self._tell_node(undo)
+            self._subscribe(self._subscriptions.channel(session_id, name, message.connection), None, sender)
 
     # Sessions
 
@@ -496,9 +489,8 @@ class AppActor(LoopActor):
         message = invitation.message
         if len(self._sessions) >= self._settings.sessions:
             self._counts.refused += 1
-            level, more = self._strangers.level(message.source, self._with.clock())
             cause = f"{len(self._sessions)} sessions are open"
-            self._log.log(level, "invitation refused{}", more, peer=str(message.source), cause=cause)
+            self._refusals.crowded(message.source, cause, self._with.clock())
             return
         if invitation.instead_of is not None:
             self._give_up(invitation.instead_of)

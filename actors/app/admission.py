@@ -21,6 +21,7 @@ from actors.app.turn import AppTurn
 from actors.memo import Memo
 from actors.names import Name
 from actors.record import record
+from actors.session.hints import reason_of
 from actors.telemetry import Counts, counter
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, RotatingVerifier, Verifier
@@ -54,8 +55,14 @@ class Admission:
     """Verifies senders, by the wall clock of the turn."""
 
     def __init__(
-        self, verifier: Verifier, *, parked: int = PARKED, counts: AdmissionCounts | None = None
+        self,
+        verifier: Verifier,
+        *,
+        parked: int = PARKED,
+        counts: AdmissionCounts | None = None,
+        local: Name | None = None,
     ) -> None:
+        self._local = local
         self.counts = counts or AdmissionCounts()
         self._verifier = verifier
         self._rotating = verifier if isinstance(verifier, RotatingVerifier) else None
@@ -148,3 +155,5 @@ class Admission:
         if first:
             self._strangers.remember(message.source, None)
         turn.drop(message.source, f"{message.kind.name} of {message.source}: {error}", alarming=first)
+        if self._local is not None:
+            turn.hint(reason_of(error), message, self._local)

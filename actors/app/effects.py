@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from actors.messages.codec import Unread
 from actors.messages.session import SessionConfig
-from actors.messages.wire import SessionMessage
+from actors.messages.wire import Hint, SessionMessage
 from actors.names import Name
 from actors.record import record
 from actors.session.effects import Refused
@@ -82,6 +82,22 @@ class Alive(NamedTuple):
     session_ids: tuple[int, ...]
 
 
+@record
+class Hinted(NamedTuple):
+    """Somebody who came over `connection` is to be told why it is refused, if it can be told."""
+
+    hint: Hint
+    connection: int
+
+
 AppEffect = (
-    SessionMessage | Invitation | Refused | Dropped | VerificationNeeded | Released | Subscribed | Alive
+    SessionMessage
+    | Hinted
+    | Invitation
+    | Refused
+    | Dropped
+    | VerificationNeeded
+    | Released
+    | Subscribed
+    | Alive
 )

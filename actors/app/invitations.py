@@ -26,6 +26,7 @@ from actors.messages.wire import (
     IS_MODERATOR,
     DiscoveryReply,
     DiscoveryRequest,
+    HintReason,
     JoinRequest,
     MessageType,
     SessionKind,
@@ -209,8 +210,12 @@ class Invitations:
         decision = self._judged(message, request)
         if isinstance(decision, Invitation):
             turn.invite(decision)
-        else:
-            turn.refuse(decision)
+            return
+        turn.refuse(decision)
+        if request.mls and not self._mls:
+            turn.hint(HintReason.NO_MLS, message, message.destination)
+        elif self.promises.mls_required and not request.mls:
+            turn.hint(HintReason.MLS_WANTED, message, message.destination)
 
     def _judged(self, message: SessionMessage, request: JoinRequest) -> Invitation | str:
         """What the invitation asks for, or why it cannot be taken."""

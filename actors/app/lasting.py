@@ -34,6 +34,8 @@ class Lasting:
     promises: Promises = field(default_factory=Promises)
     listener: Any = None
     """Where announced sessions go."""
+    congested: set[int] = field(default_factory=set)
+    """Connections above their high-water mark: they say it once, to an address that is still ours."""
     unadopted: set[int] = field(default_factory=set)
     """Sessions that were announced and ended by a failure before anybody listened to them."""
 

@@ -11,19 +11,23 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
+from actors.alarm import SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
-from actors.errors import MessageTooLarge, NoRoute
+from actors.errors import MessageTooLarge, NobodyThere, NoRoute
 from actors.messages.codec import Codec
-from actors.messages.routing import Attached, Forward, TooLarge
+from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
-from actors.messages.wire import ONE, Frame, SessionMessage
+from actors.messages.wire import ONE, Frame, MessageType, SessionMessage
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
 from identity.log import logger
 from identity.protocols import RotatingProvider
 
+WayOutNews = Attached | TokenRenewed | TooLarge | Undelivered
+WAY_OUT = (Attached, TokenRenewed, TooLarge, Undelivered)
+"""What an App hears of its way out."""
 EARLY = 4096
 """Batches that may wait until others can answer them."""
 
@@ -61,7 +65,7 @@ def departures(
         if route is None or route != last:
             targets, last = routes.find(message), route
         if not targets:
-            refused.append((message, NoRoute(str(destination))))
+            refused.append((message, NoRoute(destination.short)))
             continue
         item: Frame | SessionMessage | None = None
         frame: Frame | None = None
@@ -99,10 +103,11 @@ class AppOutbound:
         send: Callable[[ActorAddress, Any], None],
         address: Callable[[], ActorAddress],
         counts: OutboundCounts,
+        congested: set[int],
     ) -> None:
         self.token = ""
         """The latest that messages left with."""
-        self.congested: set[int] = set()
+        self.congested = congested
         """Connections above their high-water mark."""
         self.counts = counts
         self._own = own
@@ -111,15 +116,21 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
+        self._lost = SourceAlarms()
         self._generation: int | None = None
+        self._way: WayOut | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
 
     def way(self) -> WayOut:
-        """What a new session is told."""
-        told = self._with
-        return WayOut(self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token)
+        """What a new session is told: all are told the same for as long as the token lasts."""
+        way, told = self._way, self._with
+        if way is None or way.last_token is not self.token:
+            way = self._way = WayOut(
+                self._own, told.routes, told.codec, told.provider.get_token, told.wall, self.token
+            )
+        return way
 
-    def handle(self, message: Attached | TokenRenewed | TooLarge) -> None:
+    def handle(self, message: WayOutNews) -> None:
         """What the node, a session and a connection tell of the way out."""
         match message:
             case Attached():
@@ -128,6 +139,8 @@ class AppOutbound:
                 self.look_for_rotation()
             case TooLarge():
                 self.too_large(message)
+            case Undelivered():
+                self.nobody_there(message)
 
     def attached(self) -> None:
         """Others can answer from now on: what waited leaves."""
@@ -181,10 +194,21 @@ class AppOutbound:
             error = MessageTooLarge(frame.size, message.limit)
             self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
 
+    def nobody_there(self, message: Undelivered) -> None:
+        """The backbone leads to nobody who wants these."""
+        for frame in message.frames:
+            refused = self._with.codec.decode(frame)
+            error = NobodyThere(str(refused.destination))
+            self._unroutable(self._sessions.get(refused.session_id), (refused,), error)
+
     def _unroutable(
         self, session: ActorAddress | None, messages: tuple[SessionMessage, ...], error: SlimError
     ) -> None:
         self.counts.unroutable += len(messages)
+        for message in messages:
+            if message.kind is MessageType.DISCOVERY_REQUEST and isinstance(error, NoRoute):
+                level, more = self._lost.level(message.destination.key, self._with.clock())
+                logger.log(level, "not reached: {}{}", error, more)
         if session is not None:
             self._send(session, Unroutable(messages, error))
 

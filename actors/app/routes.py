@@ -4,8 +4,9 @@
     match-one: the node's routes, else what sessions bound
     match-all: the node's routes and what sessions bound
 
-Sessions learn on the way where their peers are (an answer's connection). These bindings belong to the
-application alone and live as long as the session: no change of the node's table.
+Sessions learn on the way where their peers are (an answer's connection). These bindings live as long as the
+session, and are no change of the node's table; sessions of the same process share what they know
+(`actors/routing/bindings.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from actors.names import Key, Name
 from actors.routing.router import Router
 from actors.routing.view import RouteView
 
-_NONE: tuple[int, ...] = ()
 _FEW = 64
 """Connections remembered as local that are not worth looking through."""
 
@@ -26,8 +26,11 @@ class Routes:
     """The choice of connections of the application that is connection `own`."""
 
     def __init__(self, own: int, view: RouteView) -> None:
+        self._own = own
         self._router = Router(own, view)
-        self._bound: dict[Name, dict[int, int]] = {}
+        self._shared = view.bindings
+        self._shared.join(own)
+        self._bound: dict[Name, dict[int, tuple[int, ...]]] = {}
         """Connections by session."""
         self._by_session: dict[int, dict[Name, None]] = {}
         self._local: set[int] = set()
@@ -56,9 +59,20 @@ class Routes:
         """Names that sessions have bound."""
         return sum(map(len, self._by_session.values()))
 
-    def bind(self, name: Name, session_id: int, connection: int) -> None:
-        self._bound.setdefault(name, {})[session_id] = connection
+    def leave(self) -> None:
+        """The application is over."""
+        self._shared.leave(self._own)
+
+    def bind(self, name: Name, session_id: int, connection: int, *, also: bool = False) -> None:
+        """A session reaches `name` by `connection`; `also`: beside others, as channels are."""
+        sessions = self._bound.setdefault(name, {})
+        before = sessions.get(session_id, ()) if also else ()
+        self._put(name, session_id, (*(each for each in before if each != connection), connection))
+
+    def _put(self, name: Name, session_id: int, connections: tuple[int, ...]) -> None:
+        self._bound[name][session_id] = connections
         self._by_session.setdefault(session_id, {})[name] = None
+        self._shared.put(self._own, session_id, name, connections)
 
     def unbind(self, name: Name, session_id: int) -> None:
         sessions = self._bound.get(name)
@@ -67,6 +81,7 @@ class Routes:
             if not sessions:
                 del self._bound[name]
         self._by_session.get(session_id, {}).pop(name, None)
+        self._shared.put(self._own, session_id, name, ())
 
     def forget(self, session_id: int) -> None:
         """A session is over: so are its bindings."""
@@ -81,9 +96,24 @@ class Routes:
             for name, sessions in self._bound.items()
             if not self._router.route(name.key, name.instance, ALL)
             for session_id, bound in sessions.items()
-            if bound == connection
+            if connection in bound
         }
         return list(found)
+
+    def move(self, connection: int) -> dict[int, tuple[int, ...]]:
+        """Who was reached by streams that are gone is reached by `connection` now.
+
+        Returns, by session, the connections that it takes the place of.
+        """
+        alive, moved = self._router.addresses, dict[int, dict[int, None]]()
+        for name, sessions in self._bound.items():
+            for session_id, bound in sessions.items():
+                gone = [each for each in bound if each not in alive and each not in self._local]
+                if gone:
+                    kept = (each for each in bound if each not in gone)
+                    self._put(name, session_id, tuple(dict.fromkeys((*kept, connection))))
+                    moved.setdefault(session_id, {}).update(dict.fromkeys(gone))
+        return {session_id: tuple(gone) for session_id, gone in moved.items()}
 
     def find(self, message: SessionMessage) -> tuple[int, ...]:
         """The connections for `message`; empty when nothing leads there."""
@@ -95,10 +125,9 @@ class Routes:
         routed = self._router.route(destination.key, destination.instance, message.fanout)
         if routed and message.fanout == ONE:
             return routed
-        sessions = self._bound.get(destination)
-        if sessions is None:
-            return routed
-        bound = [c for c in sessions.values() if c in addresses]
+        bound = [c for those in self._bound.get(destination, {}).values() for c in those]
+        bound.reverse()
+        ways = self._shared.ways(bound, message.session_id, destination, addresses)
         if message.fanout == ONE:
-            return (bound[-1],) if bound else _NONE
-        return tuple(dict.fromkeys((*routed, *bound)))
+            return ways[:1]
+        return tuple(dict.fromkeys((*routed, *ways))) if ways else routed

@@ -10,6 +10,7 @@ from typing import Any
 from actors.app.effects import Awaited
 from actors.app.turn import AppTurn
 from actors.errors import SessionError, SlimTimeout
+from actors.messages.session import RemoveRoute, UnsubscribeName
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
 
@@ -23,7 +24,8 @@ class Subscriptions:
         self._own: Subscription | None = None
         self._patience = patience
         self._made: dict[tuple[str, int | None, Name], list[Subscription]] = {}
-        self._channels: dict[int, dict[Name, Subscription]] = {}
+        self._channels: dict[int, dict[tuple[Name, int], Subscription]] = {}
+        """By session, name and the connection on which they are announced."""
         self._awaited: dict[int, Awaited] = {}
 
     @property
@@ -66,6 +68,12 @@ class Subscriptions:
         self._made.setdefault(("route", connection, name), []).append(subscription)
         return subscription
 
+    def undo(self, asked: UnsubscribeName | RemoveRoute) -> Subscription:
+        """What our application wants undone. Raises SessionError when there is no such thing."""
+        if isinstance(asked, RemoveRoute):
+            return self.undo_route(asked.name, asked.connection)
+        return self.undo_name(asked.name.with_id(self._local.id), asked.connection)
+
     def undo_name(self, name: Name, connection: int | None) -> Subscription:
         """Raises SessionError when there is no such subscription."""
         return self._undo(("name", connection, name), f"not subscribed to {name} there")
@@ -75,17 +83,24 @@ class Subscriptions:
         return self._undo(("route", connection, name), f"no route for {name} over connection {connection}")
 
     def channel(self, session_id: int, name: Name, connection: int) -> Subscription:
-        """Receive for a session's channel. Its identity is empty (`dataplane.md` 10)."""
+        """Receive for a session's channel there. Its identity is empty (`dataplane.md` 10)."""
         subscription = Subscription(
             True, self._local, name, subscription_id=self._next_id(), forward_to=connection
         )
-        self._channels.setdefault(session_id, {})[name] = subscription
+        self._channels.setdefault(session_id, {})[name, connection] = subscription
         return subscription
 
-    def undo_channel(self, session_id: int, name: Name) -> Subscription | None:
-        """None when the session does not receive for `name`."""
-        made = self._channels.get(session_id, {}).pop(name, None)
-        return made._replace(subscribe=False) if made is not None else None
+    def move_channels(self, session_id: int, gone: tuple[int, ...], connection: int) -> list[Subscription]:
+        """Receive on `connection` for the channels that a session had on those that are gone."""
+        made = self._channels.get(session_id, {})
+        names = dict.fromkeys(made.pop(key).destination for key in list(made) if key[1] in gone)
+        return [self.channel(session_id, name, connection) for name in names]
+
+    def undo_channel(self, session_id: int, name: Name) -> list[Subscription]:
+        """The session receives for `name` no longer, on whatever connection."""
+        made = self._channels.get(session_id, {})
+        found = [key for key in made if key[0] == name]
+        return [made.pop(key)._replace(subscribe=False) for key in found]
 
     def undo_session(self, session_id: int) -> list[Subscription]:
         """A session is over: so are its channels."""

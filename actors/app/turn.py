@@ -11,15 +11,18 @@ from actors.app.effects import (
     Arrival,
     Awaited,
     Dropped,
+    Hinted,
     Invitation,
     Released,
     Subscribed,
     VerificationNeeded,
 )
-from actors.messages.wire import SessionMessage
+from actors.messages.wire import Hint, HintReason, MessageType, SessionMessage
 from actors.names import Name
 from actors.session.effects import Refused
 from identity.errors import SlimError
+
+_REQUESTS = (MessageType.DISCOVERY_REQUEST, MessageType.JOIN_REQUEST)
 
 
 class AppTurn:
@@ -55,6 +58,11 @@ class AppTurn:
     def drop(self, source: Name, reason: str, *, alarming: bool) -> None:
         """Who says to be `source` is not believed."""
         self.effects.append(Dropped(source, reason, alarming))
+
+    def hint(self, reason: HintReason, message: Arrival, about: Name) -> None:
+        """Tell who sent a request why `about` refuses it."""
+        if message.connection is not None and message.kind in _REQUESTS:
+            self.effects.append(Hinted(Hint(reason, about, message.source), message.connection))
 
     def verify(self, message: Arrival) -> None:
         """Have the sender of this verified by waiting."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from actors.messages.wire import (
     Frame,
+    Hint,
     Inbound,
     Introduction,
     LinkNegotiation,
@@ -56,6 +57,11 @@ class LinkRestored(NamedTuple):
 
 
 @record
+class LinkMoved(NamedTuple):
+    """Dialled link to its Connection: another stream stands in the place of one that will end."""
+
+
+@record
 class Forward(NamedTuple):
     """Connection or App to a Connection or App: put these out, in order.
 
@@ -69,9 +75,9 @@ class Forward(NamedTuple):
 
 @record
 class Transmit(NamedTuple):
-    """RouteTable to a Connection: write these records of the protocol itself."""
+    """To a Connection or an App: these records of the protocol itself, to be written or to be taken."""
 
-    records: tuple[Subscription | SubscriptionAck | LinkNegotiation, ...]
+    records: tuple[Subscription | SubscriptionAck | LinkNegotiation | Hint, ...]
 
 
 @record
@@ -87,6 +93,23 @@ class TooLarge(NamedTuple):
 
     frames: tuple[Frame, ...]
     limit: int
+
+
+@record
+class Undelivered(NamedTuple):
+    """The backbone to one that forwards to it: nobody there has the name of these now."""
+
+    frames: tuple[Frame, ...]
+
+
+@record
+class Unanswered(NamedTuple):
+    """Link of the backbone to its Connection: nobody there has the name of these, which `asker` sent."""
+
+    frames: tuple[Frame, ...]
+    asker: Address
+    again: bool = False
+    """They were sent before."""
 
 
 @record
@@ -107,6 +130,8 @@ class Attach(NamedTuple):
     """We opened it: its routes survive a loss of the stream and are sent again."""
     peer: str = ""
     """What all streams of one TCP connection have in common; empty: nothing, it stands alone."""
+    backbone: bool = False
+    """It may lead to any name."""
 
 
 @record
@@ -276,6 +301,8 @@ class Opened(NamedTuple):
     """Who wants to be told ConnectionState, beside the Gateway."""
     as_node: bool = False
     """We dialled it as a node, not as an application."""
+    backbone: bool = False
+    """It is the node's link to the backbone."""
 
 
 @record

@@ -63,6 +63,9 @@ class AppSettings(NamedTuple):
     and is never refused."""
     subscription_timeout: float = 10.0
     """Seconds to wait for the node's answer to a subscription (`dataplane.md` 10)."""
+    outage: float = 0.0
+    """Seconds for which a session survives without a sign of life of the peer, where they are more than three
+    rounds of `ping_interval` (30 s). Of two of ours the longer one counts."""
 
 
 @record
@@ -324,6 +327,8 @@ class Membership(NamedTuple):
     epoch: int | None = None
     """The MLS epoch; None without MLS, or before there is a group."""
     fingerprint: str = ""
+    marks_answers: bool = False
+    """Point to point: whether the peer marks its answers to requests."""
 
 
 @record
@@ -333,6 +338,8 @@ class MemberJoined(NamedTuple):
     session_id: int
     member: Name
     members: tuple[Name, ...]
+    marks_answers: bool = False
+    """Point to point: whether it marks its answers to requests."""
     claims: dict[str, Any] | None = None
     """Told by a moderator: what the token said, which was verified, with which it agreed to join."""
 
@@ -349,7 +356,10 @@ class MemberLeft(NamedTuple):
 
 @record
 class EpochChanged(NamedTuple):
-    """The MLS group moved on. `fingerprint` is equal for all members of the epoch."""
+    """The MLS group moved on. `fingerprint` is equal for all members of the epoch.
+
+    `members` have its keys, whether or not they have taken part yet.
+    """
 
     session_id: int
     epoch: int
@@ -388,6 +398,14 @@ class Stranded(NamedTuple):
     """The connection that led to this session's peers is gone for good, and no other leads to them."""
 
     error: SlimError
+
+
+@record
+class Moved(NamedTuple):
+    """Connections that led to this session's peers are gone, and another one takes their place."""
+
+    gone: tuple[int, ...]
+    connection: int
 
 
 @record

@@ -58,6 +58,14 @@ REPORT_FAILURE = "CALLBOARD_REPORT_FAILURE"
 """On a controller's order, ours: whoever gave it understands ORDER_FAILED (`session.md` 6.6)."""
 ORDER_FAILED = "CALLBOARD_ORDER_FAILED"
 """On the GROUP_ACK of such an order: it was not carried out, and why."""
+REQUEST_KEY = "callboard-request"
+"""On a data message, ours: it is a request, of this number; or the answer to one, "re:" and its number."""
+MARKS_ANSWERS = "CALLBOARD_MARKS_ANSWERS"
+"""On JOIN_REPLY and GROUP_WELCOME, ours, point to point: its sender marks answers by REQUEST_KEY."""
+SINCE = "CALLBOARD_SINCE"
+"""On a data message, ours: which new members begin where in its sender's sequence (`session.md` 7.8)."""
+ACKNOWLEDGES = "CALLBOARD_ACKNOWLEDGES"
+"""On an RTX_REQUEST, ours: it acknowledges nothing. On an RTX_REPLY: acknowledge this (`session.md` 7.4)."""
 
 
 @record
@@ -103,6 +111,8 @@ class JoinRequest(NamedTuple):
     mls: bool = False
     timer_settings: TimerSettings | None = None
     channel: Name | None = None
+    outage: int = 0
+    """Seconds without a sign of life that the session is to survive; 0: it is not said. Ours only."""
 
 
 @record
@@ -110,6 +120,8 @@ class JoinReply(NamedTuple):
     """I do. `key_package` is there when the session uses MLS."""
 
     key_package: bytes | None = None
+    outage: int = 0
+    """As in JoinRequest."""
 
 
 @record
@@ -318,5 +330,33 @@ class SubscriptionAck(NamedTuple):
     error: str = ""
 
 
-Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck
+class HintReason(IntEnum):
+    """Why somebody is not reached."""
+
+    NOBODY = 1
+    SECRET = 2
+    KEY = 3
+    AUDIENCE = 4
+    ISSUER = 5
+    SUBJECT = 6
+    TIME = 7
+    KIND = 8
+    TOKEN = 9
+    MLS_WANTED = 10
+    NO_MLS = 11
+
+
+@record
+class Hint(NamedTuple):
+    """Why the application `destination` does not reach `about`: from who knows it, and proving nothing.
+
+    Ours: it goes only over links whose other end introduced itself as one of ours.
+    """
+
+    reason: HintReason
+    about: Name
+    destination: Name
+
+
+Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck | Hint
 """What a connection receives from its link."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
+from actors.alarm import SourceAlarms
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
@@ -33,6 +34,7 @@ from actors.messages.routing import (
     LinkClosed,
     LinkDrained,
     LinkLost,
+    LinkMoved,
     LinkRestored,
     Negotiated,
     NodeLinkLost,
@@ -45,7 +47,17 @@ from actors.messages.routing import (
     TooLarge,
     Transmit,
 )
-from actors.messages.wire import Frame, Introduction, LinkNegotiation, Role, Subscription, SubscriptionAck
+from actors.messages.wire import (
+    ONE,
+    Frame,
+    Hint,
+    HintReason,
+    Introduction,
+    LinkNegotiation,
+    Role,
+    Subscription,
+    SubscriptionAck,
+)
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
@@ -128,6 +140,7 @@ class Connection(LoopActor):
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
         """How many frames over a limit, or over their hops, there are when people hear of them again."""
+        self._hints = SourceAlarms()
         self._broken_by: ActorAddress | None = None
         """Who forwarded last what could not be written."""
 
@@ -184,6 +197,12 @@ class Connection(LoopActor):
         self.send(self._route_table, Reattach(self._index))
         self._observe("restored")
 
+    @handles(LinkMoved)
+    def _on_moved(self, _: LinkMoved, __: ActorAddress) -> None:
+        self._open()
+        self.send(self._route_table, Reattach(self._index))
+        self._observe("moved", self._link.peer)
+
     @handles(Close)
     def _on_close(self, message: Close, _: ActorAddress) -> None:
         self._end_node_link(message.cause)
@@ -227,6 +246,8 @@ class Connection(LoopActor):
             targets = route(frame.key, frame.instance, frame.fanout)
             if not targets:
                 self._counts.unrouted += 1
+                if frame.control:
+                    self._nobody(frame)
             for target in targets:
                 batch = out.get(target)
                 if batch is None:
@@ -251,6 +272,8 @@ class Connection(LoopActor):
             case SubscriptionAck():
                 self._asked += 1
                 self.send(self._route_table, Acknowledged(self._index, record))
+            case Hint():
+                self._pass_on(record)
             case LinkNegotiation():
                 outcome = self._negotiator.handle(record)
                 if outcome.reply is not None:
@@ -260,6 +283,27 @@ class Connection(LoopActor):
                     self._link.close(outcome.refusal)
                 elif outcome.accepted:
                     self._negotiated(record, outcome)
+
+    # Hints: why somebody is not reached. Between ends of ours only.
+
+    def _nobody(self, frame: Frame) -> None:
+        """Nobody has the name that a frame is for: tell who asks, if we may and have not just done so."""
+        if self._negotiator.peer_role is Role.UNKNOWN or not self._hints.is_due(frame.key, self._clock()):
+            return
+        asked = self._link.asked(frame)
+        if asked is not None:
+            source, name = asked
+            self._link.transmit((Hint(HintReason.NOBODY, name, source),))
+
+    def _pass_on(self, hint: Hint) -> None:
+        """A hint goes the way of a message; at most one for a source in a second."""
+        if not self._hints.is_due(hint.about, self._clock()):
+            return
+        destination = hint.destination
+        for target in self._router.route(destination.key, destination.instance, ONE):
+            address = self._router.addresses.get(target)
+            if address is not None:
+                self.send(address, Transmit((hint,)))
 
     def _negotiated(self, record: LinkNegotiation, outcome: Outcome) -> None:
         node = outcome.node
@@ -271,7 +315,9 @@ class Connection(LoopActor):
                 self._route_inward(by_hand=True)
             node = node._replace(token="")
         self.send(self._route_table, Negotiated(self._index, record.link_id, record.slim_version, node))
-        self._observe("negotiated", record.slim_version)
+        role = self._negotiator.peer_role
+        said = record.slim_version if role is Role.UNKNOWN else f"{record.slim_version} {role.name.lower()}"
+        self._observe("negotiated", said)
 
     # Other nodes (`backbone.md`)
 
@@ -367,7 +413,11 @@ class Connection(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
-        self._link.transmit(message.records)
+        records = message.records
+        if self._negotiator.peer_role is Role.UNKNOWN:
+            # Some originals die of what they do not expect.
+            records = tuple(one for one in records if type(one) is not Hint)
+        self._link.transmit(records)
         if self._outbox.admit((), self._link.backlog, self._clock()).overwhelmed:
             self._give_up()
 
@@ -428,8 +478,11 @@ class Connection(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
+        self.send(sender, StatusReport({str(self._index): self._figures()}, message.tag))
+
+    def _figures(self) -> dict[str, Any]:
         version = self._negotiator.peer_version
-        figures = {
+        return {
             "peer": self._link.peer,
             "version": ".".join(map(str, version)) if version else "unknown",
             "role": self._negotiator.peer_role.name.lower(),
@@ -444,7 +497,6 @@ class Connection(LoopActor):
             "pauses": self._counts.pauses,
             **self._link.figures(),
         }
-        self.send(sender, StatusReport({str(self._index): figures}, message.tag))
 
 
 def _shared(peer: str) -> str:

@@ -9,7 +9,7 @@ The RouteTable actor feeds it what connections report and performs the effects. 
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
@@ -32,24 +32,20 @@ from actors.messages.routing import (
     WatchRoutes,
 )
 from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
-from actors.names import Name
+from actors.names import NO_INSTANCE, InstanceId, Name
 from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.node_links import EdgeNames, NodeLinks
-from actors.routing.shares import Holder, Shares, places
-from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
+from actors.routing.pieces import PIECE, Pieces, piece_of
+from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
+from actors.routing.shares import Holder, Shares
+from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
 from actors.routing.view import Rank
 from actors.telemetry import Counts, Registry, counter
 
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
 ACK_RESENDS = 3
-RECOVERY_TIME = 30.0
-"""Seconds for which the routes of a lost, negotiated connection are remembered."""
-RECOVERY_BOUND = 1024
-"""Lost connections remembered at most; the oldest is forgotten first."""
-REMEMBERED_BOUND = 65_536
-"""Places of the route table that all lost connections together may keep."""
 
 
 @record
@@ -65,7 +61,7 @@ class Notice(NamedTuple):
 class RouteTurn:
     """One turn of the core: its time, and what is to be done about it."""
 
-    __slots__ = ("notices", "now", "told", "written")
+    __slots__ = ("notices", "now", "room", "told", "written")
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -74,6 +70,8 @@ class RouteTurn:
         self.told: list[tuple[ActorAddress, Any]] = []
         self.notices: list[Notice] = []
         """What people are to read."""
+        self.room = PIECE
+        """How many names of long jobs it may still work on."""
 
     def write(self, connection: int, record: Subscription | SubscriptionAck) -> None:
         """Write a record of the protocol on a connection."""
@@ -111,16 +109,6 @@ _Asked = tuple[int, int]
 """The connection that a subscription was forwarded to, and its id."""
 
 
-@record
-class _Lost(NamedTuple):
-    """What is kept of a connection that may return."""
-
-    holder: Holder
-    names: list[tuple[Name, int]]
-    forwarded: list[Subscription]
-    deadline: float
-
-
 _WILD = "*"
 """In a route by hand: any namespace, or any application."""
 _ALONE = Introduction(Role.NODE, "alone")
@@ -144,11 +132,11 @@ class RouteControl:
         *,
         recovery_time: float = RECOVERY_TIME,
         shares: Shares | None = None,
+        no_instance: InstanceId = NO_INSTANCE,
     ) -> None:
-        self.table = SubscriptionTable()
+        self.table = SubscriptionTable(no_instance)
         self.connections: dict[int, KnownConnection] = {}
         self.shares = shares or Shares()
-        self._recovery_time = recovery_time
         self._local: dict[int, ActorAddress] = {}
         """Applications of this process."""
         self._versions: dict[int, Version] = {}
@@ -158,18 +146,18 @@ class RouteControl:
         """In the order of their deadlines, since all wait equally long."""
         self._pending_of: dict[int, dict[_Asked, None]] = {}
         """Those that a connection asked for or was asked."""
-        self._lost: OrderedDict[str, _Lost] = OrderedDict()
-        self._remembered = 0
-        """Places that lost connections keep."""
+        self._lost = LostConnections(recovery_time)
         self._watchers: dict[ActorAddress, None] = {}
         self.nodes = NodeLinks(_ALONE)
         self._edge_names: EdgeNames | None = None
         """Kept from the first link on that is told of them."""
-        self._told: dict[int, None] = {}
-        """Connections over which the names of our edges are told."""
+        self._told: dict[int, object] = {}
+        """Connections over which the names of our edges are told, each with a mark of its own."""
         self._announced: set[int] = set()
         """Those among them that are told whoever is there."""
         self.counts = RouteCounts()
+        self._pieces = Pieces[RouteTurn]()
+        """What takes too long for one turn."""
 
     def handle(self, event: Any, turn: RouteTurn) -> None:
         """Take what a connection, an application or a watcher reports."""
@@ -206,6 +194,9 @@ class RouteControl:
         if event.local:
             self._local[event.connection] = event.address
         rank = Rank.LOCAL if event.local else Rank.BY_HAND if event.dialled else Rank.EDGE
+        if event.backbone:
+            rank = Rank.PEER
+            self.table.view.reach(event.connection)
         self.table.attach(event.connection, event.address, rank)
         turn.tell(event.address, Attached(event.connection))
 
@@ -216,16 +207,26 @@ class RouteControl:
         if known is None:
             return
         self._local.pop(connection, None)
+        if connection == self.table.view.backbone:
+            self.table.view.reach(None)
         self._announced.discard(connection)
         self._node_gone(connection, event.cause, turn)
-        names = self.table.detach(connection)
+        departures = self.table.detach(connection)
         forwarded = list(self._forwarded.pop(connection, {}).values())
         link_id = self._links.pop(connection, None)
         self._versions.pop(connection, None)
-        if link_id is not None and not known.dialled and (names or forwarded):
-            self._remember(link_id, _Lost(known.holder, names, forwarded, turn.now + self._recovery_time))
+        if link_id is not None and not known.dialled and (departures or forwarded):
+            names = [name for departure in departures for name in departure.names()]
+            places, now = self.shares.held(known.holder), turn.now
+            earlier, forgotten = self._lost.keep(
+                link_id, known.holder, names, forwarded, places=places, now=now
+            )
+            self.counts.forgotten += len(forgotten)
+            for lost in (*forgotten, *([earlier] if earlier is not None else [])):
+                self._pieces.begin(self._forgetting(lost), turn)
+            self._depart(None, departures, turn)
         else:
-            self._give_back(known.holder, names)
+            self._depart(known.holder, departures, turn)
         for asked in self._pending_of.pop(connection, {}):
             pending = self._drop_pending(asked)
             if pending is not None and pending.asker != connection:
@@ -234,20 +235,30 @@ class RouteControl:
             for address in self._local.values():
                 turn.tell(address, ConnectionGone(connection, event.error))
 
-    def _remember(self, link_id: str, lost: _Lost) -> None:
-        known = self._lost.pop(link_id, None)
-        if known is not None:
-            self._forget(known)
-        self._lost[link_id] = lost
-        self._remembered += _weight(lost)
-        while len(self._lost) > RECOVERY_BOUND or self._remembered > REMEMBERED_BOUND:
-            self.counts.forgotten += 1
-            self._forget(self._lost.popitem(last=False)[1])
+    def _depart(self, holder: Holder | None, departures: list[Departure], turn: RouteTurn) -> None:
+        """Forget what is gone; `holder` has its places back then, None if they are kept for its return."""
 
-    def _forget(self, lost: _Lost) -> None:
-        """A lost connection that is in `_lost` no more: nobody came back for it, or somebody did."""
-        self._remembered -= _weight(lost)
-        self._give_back(lost.holder, lost.names)
+        def forgetting(departure: Departure) -> Callable[[RouteTurn], int]:
+            def forget(_: RouteTurn) -> int:
+                gone = self.table.forget(departure, PIECE)
+                if holder is not None:
+                    self._give_back(holder, gone)
+                return len(gone)
+
+            return forget
+
+        for departure in departures:
+            self._pieces.begin(forgetting(departure), turn)
+
+    def _forgetting(self, lost: Lost) -> Callable[[RouteTurn], int]:
+        """Nobody came back for it: others may have its places."""
+
+        def forget(_: RouteTurn) -> int:
+            some = lost.some()
+            self._give_back(lost.holder, some)
+            return len(some)
+
+        return forget
 
     def _give_back(self, holder: Holder, names: list[tuple[Name, int]]) -> None:
         for name, _ in names:
@@ -267,19 +278,32 @@ class RouteControl:
         if known.dialled:
             return
         self._links[connection] = event.link_id
-        lost = self._lost.pop(event.link_id, None)
+        lost = self._lost.take(event.link_id)
         if lost is None:
             return
-        self._forget(lost)
         if lost.deadline < turn.now:
+            self._pieces.begin(self._forgetting(lost), turn)
             return
         self.counts.recovered += 1
-        for name, subscription_id in lost.names:
-            self._add(name, connection, known.holder, subscription_id)
+        self._pieces.begin(self._recovering(connection, lost), turn)
         mine = self._forwarded.setdefault(connection, {})
         for subscription in lost.forwarded:
             mine[subscription.destination, subscription.subscription_id] = subscription
             turn.write(connection, subscription._replace(subscription_id=0))
+
+    def _recovering(self, connection: int, lost: Lost) -> Callable[[RouteTurn], int]:
+        """The names of `lost` lead to `connection`, for as long as that is there."""
+
+        def recover(_: RouteTurn) -> int:
+            some = lost.some()
+            self._give_back(lost.holder, some)
+            known = self.connections.get(connection)
+            if known is not None:
+                for name, subscription_id in some:
+                    self._add(name, connection, known.holder, subscription_id)
+            return len(some)
+
+        return recover
 
     def _reattach(self, connection: int, turn: RouteTurn) -> None:
         """A dialled connection has a new stream: send again what had been forwarded on the old one."""
@@ -413,7 +437,7 @@ class RouteControl:
         settled = self.nodes.join(connection, node, dialled=known.dialled, link_id=event.link_id)
         turn.tell(known.address, NodeLinkSettled(settled.outcome, node.node_id))
         if settled.loser is not None:
-            self._unlink(settled.loser)
+            self._unlink(settled.loser, turn)
             turn.tell(self.connections[settled.loser].address, NodeLinkSettled("superseded", node.node_id))
         if settled.outcome == "joined":
             self.table.link(connection, node.node_id)
@@ -430,7 +454,7 @@ class RouteControl:
         """The stream of a node link is gone; the connection may dial again."""
         if connection in self.nodes:
             self._node_gone(connection, cause, turn)
-            self._unlink(connection)
+            self._unlink(connection, turn)
 
     def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> None:
         node_id = self.nodes.leave(connection)
@@ -439,11 +463,11 @@ class RouteControl:
             self.counts.peers_lost += 1
             turn.notices.append(Notice("peer lost", node_id, connection, cause))
 
-    def _unlink(self, connection: int) -> None:
+    def _unlink(self, connection: int, turn: RouteTurn) -> None:
         """What the node at the other end told does not count any more."""
         if connection not in self._announced:
             self._told.pop(connection, None)
-        self._give_back(self.connections[connection].holder, self.table.unlink(connection))
+        self._depart(self.connections[connection].holder, self.table.unlink(connection), turn)
 
     def _tell_names(self, connection: int, turn: RouteTurn) -> None:
         """Tell all names of our edges, and from now on what changes."""
@@ -455,9 +479,22 @@ class RouteControl:
             self._edge_names.take(self.table.record_changes())
         # Those who are told already get what is due before this one joins them.
         self.announce(turn)
-        self._told[connection] = None
-        for name in self._edge_names.all():
-            turn.write(connection, Subscription(True, name, name))
+        mark = self._told[connection] = object()
+        self._pieces.begin(self._telling(connection, mark, list(self._edge_names.all())), turn)
+
+    def _telling(self, connection: int, mark: object, names: list[Name]) -> Callable[[RouteTurn], int]:
+        """Tell what of `names` is still true when its turn comes; what changes is told besides."""
+
+        def tell(turn: RouteTurn) -> int:
+            if self._edge_names is None or self._told.get(connection) is not mark:
+                return 0
+            some = piece_of(names)
+            for name in some:
+                if name in self._edge_names:
+                    turn.write(connection, Subscription(True, name, name))
+            return len(some)
+
+        return tell
 
     def _route_by_hand(self, event: RouteByHand) -> None:
         known = self.connections.get(event.connection)
@@ -498,12 +535,16 @@ class RouteControl:
     # Time
 
     def next_deadline(self) -> float | None:
-        """When `expire` wants to be called; None while nothing waits."""
-        pending, lost = next(iter(self._pending.values()), None), next(iter(self._lost.values()), None)
-        return min((first.deadline for first in (pending, lost) if first is not None), default=None)
+        """When `expire` wants to be called: 0 as soon as others had their turn; None while nothing waits."""
+        if self._pieces:
+            return 0.0
+        pending, lost = next(iter(self._pending.values()), None), self._lost.next_deadline()
+        due = (None if pending is None else pending.deadline, lost)
+        return min((one for one in due if one is not None), default=None)
 
     def expire(self, turn: RouteTurn) -> None:
         """Re-send or give up what was not acknowledged; forget what nobody came back for."""
+        self._pieces.go_on(turn)
         while self._pending:
             asked, pending = next(iter(self._pending.items()))
             if pending.deadline > turn.now:
@@ -516,8 +557,8 @@ class RouteControl:
                 resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
                 self._await(asked, pending._replace(resends=resends, deadline=deadline))
                 turn.write(asked[0], pending.subscription)
-        while self._lost and next(iter(self._lost.values())).deadline <= turn.now:
-            self._forget(self._lost.popitem(last=False)[1])
+        for lost in self._lost.expired(turn.now):
+            self._pieces.begin(self._forgetting(lost), turn)
 
     def register(self, telemetry: Registry) -> None:
         """Count in `telemetry`."""
@@ -551,10 +592,6 @@ class RouteControl:
                 for node_id, peer in self.nodes.peers.items()
             },
         }
-
-
-def _weight(lost: _Lost) -> int:
-    return sum(places(name) for name, _ in lost.names) + len(lost.forwarded)
 
 
 def _entries(changes: list[Change]) -> tuple[RouteEntry, ...]:

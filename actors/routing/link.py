@@ -7,6 +7,7 @@ A link tells its Connection actor, by messages of `actors/messages/routing.py`:
     LinkDrained       the backlog fell below a quarter of the high-water mark, after it had been above it
     LinkLost          (dialled links) the stream broke; the link keeps dialling
     LinkRestored      (dialled links) a new stream is up
+    LinkMoved         (dialled links) the other end takes its leave, and another stream is up before that
     LinkClosed        it is over
 """
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.names import Name
 
 
 class Link(Protocol):
@@ -42,7 +44,7 @@ class Link(Protocol):
         While the stream of a dialled link is down they are dropped and counted.
         """
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
         """Write records of the protocol itself, in order with frames."""
 
     def pause(self) -> None:
@@ -57,6 +59,9 @@ class Link(Protocol):
 
     def close(self, cause: str) -> None:
         """End the stream once what was accepted is written, or its time is over. LinkClosed follows."""
+
+    def asked(self, frame: Frame) -> tuple[Name, Name] | None:
+        """Who asks whether somebody is there, and who that is; None for a frame that does not ask."""
 
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

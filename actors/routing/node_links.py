@@ -158,6 +158,9 @@ class EdgeNames:
                     del self._told[instance]
         return changes
 
+    def __contains__(self, name: Name) -> bool:
+        return (name.key, name.instance) in self._told
+
     def all(self) -> Iterable[Name]:
         """What the others have been told."""
         return self._told.values()

@@ -56,9 +56,12 @@ class Router:
         targets = self._view.find(key, id)
         if targets is None:
             return _EMPTY
+        connections = targets.all
+        if len(connections) == 1:
+            # Nearly always: nothing to choose, whatever the fan-out.
+            return connections if connections[0] != self._own else _EMPTY
         if fanout == ONE:
             return self._one(key, id, targets)
-        connections = targets.all
         return connections if self._own not in connections else self._all_others(key, id, targets)
 
     def _all_others(self, key: Key, id: InstanceId, targets: Targets) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.names import Key, Name
+from actors.names import NO_INSTANCE, InstanceId, Key, Name
 from actors.routing.view import Instance, Rank, RouteView, Targets
 
 _NOBODY = Targets()
@@ -33,7 +33,7 @@ class Change(NamedTuple):
     present: bool
 
 
-class _References:
+class References:
     """The subscription ids under which one connection wants one (key, id). There is nearly always one."""
 
     __slots__ = ("first", "more", "name")
@@ -67,26 +67,50 @@ class _References:
         return False
 
 
+class Departure:
+    """What led to a connection that is gone, or was told by a node that is: to be forgotten bit by bit."""
+
+    __slots__ = ("overtaken", "rank", "references", "slot")
+
+    def __init__(self, slot: _Slot, rank: Rank, references: dict[Instance, References]) -> None:
+        self.slot = slot
+        self.rank = rank
+        self.references = references
+        self.overtaken: list[tuple[Name, int]] = []
+        """What was told again meanwhile."""
+
+    def names(self) -> list[References]:
+        """What is left of it, each name once."""
+        return list(self.references.values())
+
+
 class SubscriptionTable:
     """Subscriptions by name, with references counted per (name, connection, subscription id).
 
     `add` is idempotent for the same triple; `remove` takes one reference away, and the entry disappears
-    with its last. Names without id are stored under NO_INSTANCE.
+    with its last. Names without id are stored under `no_instance`, which is their family's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, no_instance: InstanceId = NO_INSTANCE) -> None:
         self._by_name: dict[Key, Targets] = {}
         self._by_instance: dict[Instance, Targets] = {}
         self._addresses: dict[int, ActorAddress] = {}
         self._node_links: dict[int, str] = {}
         self._patterns: dict[bytes, tuple[int, ...]] = {}
         self.view = RouteView(
-            self._by_name, self._by_instance, self._addresses, self._node_links, self._patterns
+            self._by_name,
+            self._by_instance,
+            self._addresses,
+            self._node_links,
+            self._patterns,
+            no_instance,
         )
-        self._references: dict[_Slot, dict[Instance, _References]] = {}
-        self._further: dict[tuple[Key, _Slot], int] = {}
+        self._references: dict[_Slot, dict[Instance, References]] = {}
+        self._further: dict[tuple[Key, _Slot, Rank], int] = {}
         """How many ids of a key a connection stands under beyond its first, where it does."""
         self._ranks: dict[int, Rank] = {}
+        self._departures: dict[_Slot, list[Departure]] = {}
+        """What is not yet forgotten."""
         self._changes: dict[tuple[Instance, _Slot, Rank], Change] | None = None
 
     # Connections
@@ -101,37 +125,79 @@ class SubscriptionTable:
         self._node_links[connection] = node_id
         told = self._references.pop(connection, {})
         for instance, references in told.items():
-            self._leave(instance, connection, references.name)
+            self._leave(instance, connection, references.name, self._rank(connection))
         self._ranks[connection] = Rank.PEER
         for instance, references in told.items():
             self._references.setdefault(connection, {})[instance] = references
             self._join(instance, connection, references.name)
 
-    def unlink(self, connection: int) -> list[tuple[Name, int]]:
+    def unlink(self, connection: int) -> list[Departure]:
         """The node at the other end is no peer any more, or not over this connection.
 
-        Returns the (name, subscription id) pairs that it told.
+        Returns what it told, which is to be forgotten.
         """
         self._node_links.pop(connection, None)
-        told = self._forget(connection)
+        told = self._depart(connection)
         self._ranks[connection] = Rank.BY_HAND
         return told
 
-    def detach(self, connection: int) -> list[tuple[Name, int]]:
-        """Forget a connection. Returns the (name, subscription id) pairs that led to it."""
-        gone = self._forget(connection) + self._forget(~connection)
+    def detach(self, connection: int) -> list[Departure]:
+        """A connection is gone. Returns what led to it, which is to be forgotten.
+
+        Until then its address stays: what is sent there meets an actor that is gone, as what was under way.
+        """
+        gone = self._depart(connection) + self._depart(~connection)
         for prefix in [prefix for prefix, those in self._patterns.items() if connection in those]:
             self.remove_pattern(prefix, connection)
-        self._addresses.pop(connection, None)
         self._node_links.pop(connection, None)
         self._ranks.pop(connection, None)
+        self._drop_address(connection)
         return gone
 
-    def _forget(self, slot: _Slot) -> list[tuple[Name, int]]:
-        references_by_instance = self._references.pop(slot, {})
-        for instance, references in references_by_instance.items():
-            self._leave(instance, slot, references.name)
-        return [(references.name, id) for references in references_by_instance.values() for id in references]
+    def _drop_address(self, connection: int) -> None:
+        """Nobody is sent to a connection that is gone, once nothing leads to it."""
+        departing = connection in self._departures or ~connection in self._departures
+        if not departing and connection not in self._ranks:
+            self._addresses.pop(connection, None)
+
+    def _depart(self, slot: _Slot) -> list[Departure]:
+        references = self._references.pop(slot, None)
+        if not references:
+            return []
+        departure = Departure(slot, self._rank(slot), references)
+        self._departures.setdefault(slot, []).append(departure)
+        return [departure]
+
+    def forget(self, departure: Departure, most: int) -> list[tuple[Name, int]]:
+        """Forget some `most` names of it. Returns their (name, subscription id) pairs; none at its end."""
+        gone, departure.overtaken = departure.overtaken, []
+        while departure.references and len(gone) < most:
+            instance, references = departure.references.popitem()
+            gone += self._forget(departure, instance, references)
+        if not departure.references:
+            self._over(departure)
+        return gone
+
+    def _forget(
+        self, departure: Departure, instance: Instance, references: References
+    ) -> list[tuple[Name, int]]:
+        self._leave(instance, departure.slot, references.name, departure.rank)
+        return [(references.name, id) for id in references]
+
+    def _over(self, departure: Departure) -> None:
+        left = [one for one in self._departures.get(departure.slot, ()) if one is not departure]
+        if left:
+            self._departures[departure.slot] = left
+        else:
+            self._departures.pop(departure.slot, None)
+            self._drop_address(_connection(departure.slot))
+
+    def _overtake(self, instance: Instance, slot: _Slot) -> None:
+        """A name is told again that was about to be forgotten."""
+        for departure in self._departures[slot]:
+            references = departure.references.pop(instance, None)
+            if references is not None:
+                departure.overtaken += self._forget(departure, instance, references)
 
     def _slot(self, connection: int, by_hand: bool) -> _Slot:
         return ~connection if by_hand and self._ranks.get(connection, Rank.EDGE) > Rank.EDGE else connection
@@ -151,7 +217,9 @@ class SubscriptionTable:
         mine = self._references.setdefault(slot, {})
         references = mine.get(instance)
         if references is None:
-            mine[instance] = _References(name, subscription_id)
+            if slot in self._departures:
+                self._overtake(instance, slot)
+            mine[instance] = References(name, subscription_id)
             self._join(instance, slot, name)
             return True
         if subscription_id in references:
@@ -181,7 +249,7 @@ class SubscriptionTable:
         for id in gone:
             if references.discard(id):
                 del mine[instance]
-                self._leave(instance, slot, references.name)
+                self._leave(instance, slot, references.name, self._rank(slot))
         return len(gone)
 
     # Routes by hand for many names
@@ -242,13 +310,13 @@ class SubscriptionTable:
         changes, self._changes = self._changes, {}
         return list(changes.values())
 
-    def _changed(self, instance: Instance, slot: _Slot, name: Name, *, present: bool) -> None:
+    def _changed(self, instance: Instance, slot: _Slot, name: Name, rank: Rank, *, present: bool) -> None:
         if self._changes is None:
             return
-        where = (instance, slot, self._rank(slot))
+        where = (instance, slot, rank)
         before = self._changes.pop(where, None)
         if before is None or before.present is present:
-            self._changes[where] = Change(name, _connection(slot), where[2], present)
+            self._changes[where] = Change(name, _connection(slot), rank, present)
 
     def _join(self, instance: Instance, slot: _Slot, name: Name) -> None:
         """The first reference of a connection to (key, id)."""
@@ -261,30 +329,30 @@ class SubscriptionTable:
         else:
             assert anyone is not None, "a key without any instance"
             if connection in anyone[rank]:
-                self._further[key, slot] = self._further.get((key, slot), 0) + 1
+                self._further[key, slot, rank] = self._further.get((key, slot, rank), 0) + 1
             else:
                 self._by_name[key] = anyone.having(connection, rank)
-        self._changed(instance, slot, name, present=True)
+        self._changed(instance, slot, name, rank, present=True)
 
-    def _leave(self, instance: Instance, slot: _Slot, name: Name) -> None:
+    def _leave(self, instance: Instance, slot: _Slot, name: Name, rank: Rank) -> None:
         """The last reference of a connection to (key, id) is gone."""
-        key, connection, rank = instance[0], _connection(slot), self._rank(slot)
+        key, connection = instance[0], _connection(slot)
         exact, anyone = self._by_instance[instance], self._by_name[key]
         left = exact.without(connection, rank)
         if left is None:
             del self._by_instance[instance]
         else:
             self._by_instance[instance] = left
-        further = self._further.pop((key, slot), 0)
+        further = self._further.pop((key, slot, rank), 0)
         if further > 1:
-            self._further[key, slot] = further - 1
+            self._further[key, slot, rank] = further - 1
         if not further:
             remaining = left if anyone is exact else anyone.without(connection, rank)
             if remaining is None:
                 del self._by_name[key]
             else:
                 self._by_name[key] = remaining
-        self._changed(instance, slot, name, present=False)
+        self._changed(instance, slot, name, rank, present=False)
 
 
 def _connection(slot: _Slot) -> int:

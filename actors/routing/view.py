@@ -15,9 +15,10 @@ from thespian.actors import ActorAddress
 
 from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Key, Name
+from actors.routing.bindings import Bindings
 
 Instance = tuple[Key, InstanceId]
-"""A name with its instance id; NO_INSTANCE for those who subscribed the name alone."""
+"""A name with its instance id; the view's `no_instance` for those who subscribed the name alone."""
 
 PATTERN_LENGTHS = (8, 16, 24)
 """How much of a key a pattern may be: an organisation, its namespace, or a name with all its ids."""
@@ -34,7 +35,7 @@ class Rank(IntEnum):
     EDGE = 1
     """A stream that is no node link: applications, and whoever did not say that it is a node."""
     PEER = 2
-    """A node link whose other end told the name."""
+    """A node link whose other end told the name, or the backbone, which may lead to any."""
     BY_HAND = 3
     """A connection that we dialled and that is no node link, or any but an edge that a route names."""
 
@@ -86,7 +87,10 @@ def _of(ranks: list[tuple[int, ...]]) -> Targets:
 class RouteView:
     """The table to read. Only the table that made it changes what is in it."""
 
-    __slots__ = ("_fitting", "addresses", "by_instance", "by_name", "find", "node_links", "patterns")
+    __slots__ = (
+        "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "bindings", "by_instance",
+        "by_name", "find", "no_instance", "node_links", "patterns",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class RouteView:
         addresses: Mapping[int, ActorAddress],
         node_links: Mapping[int, str],
         patterns: Mapping[bytes, tuple[int, ...]],
+        no_instance: InstanceId = NO_INSTANCE,
     ) -> None:
         self.by_name = by_name
         """Everybody who subscribed a name, under whatever id."""
@@ -106,17 +111,37 @@ class RouteView:
         """The ids of the nodes at the other end, of connections that are node links."""
         self.patterns = patterns
         """Routes by hand for all names whose key begins so, and for all their ids."""
+        self.bindings = Bindings()
+        """Beside the table: what sessions of this process learned. Their applications write it."""
+        self.no_instance = no_instance
+        """The instance id of a message for any instance, in the family of these names."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
         self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
         """Targets with those of patterns: what they were put together from, and the whole."""
+        self.backbone: int | None = None
+        """The connection that may lead to any name, where the node has one."""
+        self._near = self.find
+        """As `find`, but for the backbone."""
+        self._alone = Targets()
+        """The backbone, for names that nobody here has."""
+        self._far: Memo[Instance, tuple[Targets, Targets]] = Memo(_MEMORY_BOUND)
+        """Targets, and the same with the backbone."""
+        self._latest = (self._alone, self._alone)
+        """The latest of these."""
 
     def exact(self, key: Key, id: InstanceId) -> Targets | None:
         """As `find`, but for patterns."""
-        return self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+        return self.by_name.get(key) if id == self.no_instance else self.by_instance.get((key, id))
 
     def may_serve(self, connection: int, name: Name) -> bool:
-        """Whether `connection` leads to `name` as far as is known: only of node links all names are."""
+        """Whether `connection` leads to `name` as far as is known: only of node links all names are.
+
+        The backbone does not lead back here, to whom has the name now.
+        """
+        if connection == self.backbone:
+            near = self._near(name.key, name.instance)
+            return near is None or not (near.local or near.edges)
         if connection not in self.node_links:
             return True
         targets = self.find(name.key, name.instance)
@@ -124,7 +149,31 @@ class RouteView:
 
     def follow_patterns(self, *, follow: bool) -> None:
         """The table has patterns, or none any more: without them looking one up costs nothing."""
-        self.find = self._with_patterns if follow else self.exact
+        self._near = self._with_patterns if follow else self.exact
+        self.find = self._near if self.backbone is None else self._with_backbone
+
+    def reach(self, backbone: int | None) -> None:
+        """From now on there is a backbone, or none any more: without one it costs nothing."""
+        self.backbone = backbone
+        self._alone = Targets() if backbone is None else Targets().having(backbone, Rank.PEER)
+        self._far.clear()
+        self._latest = (self._alone, self._alone)
+        self.find = self._near if backbone is None else self._with_backbone
+
+    def _with_backbone(self, key: Key, id: InstanceId) -> Targets:
+        targets = self._near(key, id)
+        if targets is None:
+            return self._alone
+        if targets is self._latest[0]:
+            # Messages that follow one another mostly go the same way.
+            return self._latest[1]
+        known = self._far.get((key, id))
+        if known is None or known[0] is not targets:
+            assert self.backbone is not None
+            known = (targets, targets.having(self.backbone, Rank.PEER))
+            self._far.remember((key, id), known)
+        self._latest = known
+        return known[1]
 
     def _with_patterns(self, key: Key, id: InstanceId) -> Targets | None:
         targets = self.exact(key, id)
@@ -151,7 +200,9 @@ class InwardView(RouteView):
     __slots__ = ("_by_hand", "_narrowed", "_whole")
 
     def __init__(self, view: RouteView, *, by_hand: bool) -> None:
-        super().__init__(view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns)
+        super().__init__(
+            view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns, view.no_instance
+        )
         self.find = self._inward
         self._whole = view
         self._by_hand = by_hand
@@ -163,7 +214,7 @@ class InwardView(RouteView):
             targets = self._whole.find(key, id)
         else:
             # As `exact` does: a call less for each message.
-            targets = self.by_name.get(key) if id == NO_INSTANCE else self.by_instance.get((key, id))
+            targets = self.by_name.get(key) if id == self.no_instance else self.by_instance.get((key, id))
         if targets is None or not (targets.peers or targets.by_hand):
             return targets
         known = self._narrowed.get((key, id))

@@ -34,7 +34,7 @@ from actors.messages.session import (
     IdentityRotated,
     MemberJoined,
     MemberLeft,
-    Membership,
+    Moved,
     Outbound,
     Publish,
     PutOut,
@@ -69,6 +69,7 @@ LINGER = 5.0
 _TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted, AskPeer)
 _TO_PORT = (Delivered, Completed, SessionEnded)
 _TO_WATCHERS = (MemberJoined, MemberLeft, EpochChanged)
+_TO_APPLICATION = frozenset((*_TO_PORT, *_TO_WATCHERS))
 
 
 InThread = Callable[[Callable[[], None], Callable[[], None]], None]
@@ -132,6 +133,11 @@ class SessionActor(LoopActor):
             self._perform(turn.effects)
         self._arm()
 
+    @handles(Moved)
+    def _on_moved(self, message: Moved, sender: ActorAddress) -> None:
+        self._direct.move(message.gone, message.connection)
+        self._on_event(message, sender)
+
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
         """All other events are the core's too."""
         self._on_event(message, sender)
@@ -162,7 +168,7 @@ class SessionActor(LoopActor):
     def _on_watch(self, message: Watch, _: ActorAddress) -> None:
         core = self._core
         self._watchers[message.inbox] = None
-        self.send(message.inbox, Membership(core.session_id, core.members, core.epoch, core.fingerprint))
+        self.send(message.inbox, core.membership())
 
     @handles(Unwatch)
     def _on_unwatch(self, message: Unwatch, _: ActorAddress) -> None:
@@ -184,17 +190,23 @@ class SessionActor(LoopActor):
         """Nothing to write out: what is under way is the peers' to send again."""
 
     def _perform(self, effects: list[Effect]) -> None:
-        """Sends leave together and first: a peer's acknowledgement does not wait for our application."""
+        """Tell the application, then send, all together; then the rest.
+
+        The application is awake when the acknowledgement is on its way to the socket: an answer that it gives
+        at once leaves in the same write.
+        """
         sends: list[SessionMessage] = []
         others: list[Effect] = []
         for effect in effects:
             if type(effect) is SessionMessage:
                 sends.append(effect)
+            elif type(effect) in _TO_APPLICATION:
+                self._perform_one(effect)
             elif type(effect) is Bind:
                 # A way must be known before the first message that takes it.
                 self._send_out(sends)
                 self.send(self._app, effect)
-                self._direct.bind(effect.name, effect.connection)
+                self._direct.bind(effect.name, effect.connection, also=effect.subscribe)
             else:
                 others.append(effect)
         self._send_out(sends)

@@ -22,6 +22,9 @@ MOST_RETRIES = 1000
 LONGEST_TIME = 3600.0
 """Seconds for which anything is tried again: interval times retries."""
 
+LONGEST_OUTAGE = 24 * 3600
+"""Seconds without a sign of life that a peer may ask a session to survive."""
+
 WIDEST_GAP = 512
 """Messages of one sender that may be missing at a time: no sender of SLIM keeps more for those who ask."""
 REQUESTS_A_SECOND = 100

@@ -15,7 +15,16 @@ from typing import NamedTuple
 
 from actors.errors import SessionClosed
 from actors.messages.session import AppSettings, EpochChanged, SessionConfig, SetTimers
-from actors.messages.wire import ONE, Command, GroupAck, MessageType, SessionKind, SessionMessage
+from actors.messages.wire import (
+    MARKS_ANSWERS,
+    ONE,
+    TRUE,
+    Command,
+    GroupAck,
+    MessageType,
+    SessionKind,
+    SessionMessage,
+)
 from actors.names import Name
 from actors.session.crypto import Crypto
 from actors.session.data_path import DataPath
@@ -90,6 +99,7 @@ class Conversation:
         "ending",
         "group",
         "local",
+        "marks_answers",
         "peer_generation",
         "requests",
         "senders",
@@ -106,6 +116,8 @@ class Conversation:
         self.peer_generation = setting.peer_generation
         self.destination = destination
         self.group = config.session_type is SessionKind.MULTICAST
+        self.marks_answers = False
+        """Point to point: whether the peer marks its answers to requests."""
         self.senders = setting.senders or Senders()
         self.encryption = Encryption(setting.crypto, self.senders) if setting.crypto is not None else None
         counts = setting.counts or SessionCounts()
@@ -167,6 +179,14 @@ class Conversation:
         return self.message(
             kind, request.source, content, id=request.message_id, connection=request.connection
         )
+
+    def introducing(self, message: SessionMessage) -> SessionMessage:
+        """`message`, the first of ours to a peer, tells it point to point what it can expect of us."""
+        return message if self.group else message._replace(metadata={MARKS_ANSWERS: TRUE})
+
+    def introduced(self, message: SessionMessage) -> None:
+        """The peer's first message may tell what we can expect of it."""
+        self.marks_answers = bool(message.metadata and MARKS_ANSWERS in message.metadata)
 
     def acknowledge(self, request: SessionMessage, turn: Turn) -> None:
         """Done: GROUP_ACK."""

@@ -20,6 +20,8 @@ from actors.messages.session import (
     Congestion,
     CredentialGranted,
     Failure,
+    Membership,
+    Moved,
     PeerAlive,
     Publish,
     Received,
@@ -54,7 +56,7 @@ class SessionSide(Protocol):
         """Everybody who is in, full names, ourselves included."""
 
     def operate(self, event: Event, turn: Turn) -> None:
-        """An operation of the application other than publishing, or a Bound."""
+        """An operation of the application other than publishing, or news of connections."""
 
     def control(self, message: SessionMessage, turn: Turn) -> None:
         """A control message arrived."""
@@ -172,6 +174,11 @@ class SessionCore:
         encryption = self._conversation.encryption
         return encryption.crypto.fingerprint if encryption is not None else ""
 
+    def membership(self) -> Membership:
+        """What whoever watches is told first."""
+        marks = self._conversation.marks_answers
+        return Membership(self.session_id, self.members, self.epoch, self.fingerprint, marks)
+
     def figures(self) -> dict[str, int]:
         """Counts for people and tests."""
         return {**self._data.figures(), "members": len(self.members)}
@@ -193,6 +200,8 @@ class SessionCore:
             elif kind is _RTX_REQUEST:
                 if message.source in sender.endpoints:
                     sender.retransmit(message, turn)
+                else:
+                    receiver.outsider(message, turn)
             elif kind is _RTX_REPLY:
                 if isinstance(message.content, Payload):
                     receiver.reply(message, turn)
@@ -265,7 +274,7 @@ class SessionCore:
 
 _UNANSWERED = (
     BeginSession, Received, Taken, Unroutable, Bound, Congestion, CredentialGranted, Computed, Verification,
-    PeerAlive,
+    PeerAlive, Moved,
 )  # fmt: skip
 """Events that nobody awaits the outcome of."""
 

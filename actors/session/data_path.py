@@ -4,6 +4,8 @@
                                    │ yes                  │ the first member acknowledged its Welcome
                                    └──► encrypted, numbered, sent ◄──┘
 
+Once members were there and all have gone, nothing is kept: it would go to whoever comes next. It fails.
+
 Credit: at most WINDOW messages are kept or unacknowledged; one more fails with QueueFull. While a connection
 is congested, credit that best-effort messages gave back is withheld.
 """
@@ -32,6 +34,7 @@ class DataPath:
         "_encryption",
         "_group",
         "_kept",
+        "_met",
         "_session_id",
         "_withheld",
         "congested",
@@ -53,7 +56,7 @@ class DataPath:
     ) -> None:
         kind, policy = config.session_type, data_policy(config.interval, config.max_retries)
         cipher = PayloadCipher(encryption.decrypt, encryption.repeats) if encryption is not None else None
-        self.sender = DataSender(local, destination, kind, session_id, draw, policy)
+        self.sender = DataSender(local, destination, kind, session_id, draw, policy, self.say_outcomes)
         self.receiver = DataReceiver(
             local, kind, session_id, space=settings.inbox, policy=policy, cipher=cipher, counts=counts
         )
@@ -63,6 +66,8 @@ class DataPath:
         self._group = kind is SessionKind.MULTICAST
         self._encryption = encryption
         self._kept: deque[Outgoing] = deque()
+        self._met = False
+        """Whether anybody was ever there."""
         self.congested = False
         """Whether a connection that this application sends to is congested."""
         self._withheld = 0
@@ -97,16 +102,17 @@ class DataPath:
         """Accept what `member` says: from its first message on, or wherever its sequence stands now."""
         self.receiver.admit(member, from_start=from_start)
 
-    def open_up(self, member: Name, turn: Turn) -> None:
-        """`member` can receive from now on: what was kept for a first one leaves."""
-        self.sender.endpoints.add(member)
+    def open_up(self, member: Name, turn: Turn, *, new: bool = True) -> None:
+        """`member` can receive from now on: what was kept for a first one leaves. `new`: it came to us."""
+        self.sender.open(member, new=new)
+        self._met = True
         while self._kept:
             self._transmit(self._kept.popleft(), turn)
 
     def expel(self, member: Name, turn: Turn) -> None:
-        """`member` is gone, and nothing is awaited of it."""
-        self.sender.forget(member, turn)
-        self.receiver.expel(member)
+        """`member` is gone: what came of it is delivered, and nothing is sent to it any more."""
+        self.sender.forget(member)
+        self.receiver.expel(member, turn)
         if self._encryption is not None:
             self._encryption.left(member)
 
@@ -144,7 +150,8 @@ class DataPath:
             turn.failed.clear()
 
     def abandon(self, error: SlimError, turn: Turn) -> None:
-        """The session is over: all that is under way or kept fails."""
+        """The session is over: what came is delivered, all that is under way or kept fails."""
+        self.receiver.finish(turn)
         self.sender.abandon(error, turn)
         while self._kept:
             item = self._kept.popleft()
@@ -183,6 +190,9 @@ class DataPath:
             _fail(item, ParticipantNotFound(str(item.to), session_id=self._session_id), turn)
         elif sender.endpoints:
             self._transmit(item, turn)
+        elif self._met:
+            anybody = f"anybody in {sender.destination}"
+            _fail(item, ParticipantNotFound(anybody, session_id=self._session_id), turn)
         else:
             self._kept.append(item)
 

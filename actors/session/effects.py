@@ -26,6 +26,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    Moved,
     PeerAlive,
     Publish,
     Received,
@@ -82,6 +83,7 @@ Event = (
     | Taken
     | Unroutable
     | Stranded
+    | Moved
     | Bound
     | Congestion
     | Invite

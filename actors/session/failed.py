@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from actors.errors import SessionClosed
-from actors.messages.session import Completed, Failure, Publish, SessionConfig, SessionEnded, SessionGone
+from actors.messages.session import (
+    Completed,
+    Failure,
+    Membership,
+    Publish,
+    SessionConfig,
+    SessionEnded,
+    SessionGone,
+)
 from actors.names import Name
 from actors.session.effects import Answer, Event
 from actors.session.turn import Turn
@@ -47,6 +55,10 @@ class FailedSession:
 
     def next_deadline(self) -> float | None:
         return None
+
+    def membership(self) -> Membership:
+        """Nobody is in."""
+        return Membership(self.session_id, ())
 
     def figures(self) -> dict[str, int]:
         return {"failed": 1}

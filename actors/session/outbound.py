@@ -36,9 +36,6 @@ class WayOut(NamedTuple):
     """The one that the App sent with last."""
 
 
-_NOWHERE = -1
-"""No connection has this index."""
-
 Batch = tuple[ActorAddress, list[Frame | SessionMessage]]
 """What leaves by one connection, in order."""
 
@@ -54,6 +51,7 @@ class DirectOutbound:
         "_pinned",
         "_targets",
         "_token",
+        "_version",
         "_way",
         "renewed",
     )
@@ -62,7 +60,8 @@ class DirectOutbound:
         self.renewed = False
         self._way = way
         self._token = way.last_token
-        self._bound: dict[Name, int] = {}
+        self._bound: dict[Name, tuple[int, ...]] = {}
+        self._version = way.view.bindings.version
         # The latest choice, which holds as long as the table leads that name to the same connections.
         self._destination: Name | None = None
         self._fanout = ONE
@@ -70,9 +69,16 @@ class DirectOutbound:
         self._targets: Targets | None = None
         self._chosen: tuple[tuple[int, bool], ...] = ()
 
-    def bind(self, name: Name, connection: int) -> None:
-        """A peer or channel is reached by `connection`, as the session learned on the way."""
-        self._bound[name] = connection
+    def bind(self, name: Name, connection: int, *, also: bool = False) -> None:
+        """A peer or channel is reached by `connection` (`also`: beside others), as the session learned."""
+        before = self._bound.get(name, ()) if also else ()
+        self._bound[name] = (*(each for each in before if each != connection), connection)
+        self._destination = None
+
+    def move(self, gone: tuple[int, ...], connection: int) -> None:
+        """Who was reached by connections that are gone is reached by `connection`."""
+        for name, bound in self._bound.items():
+            self._bound[name] = tuple(dict.fromkeys(connection if each in gone else each for each in bound))
         self._destination = None
 
     def unbind(self, name: Name) -> None:
@@ -85,6 +91,8 @@ class DirectOutbound:
         addresses, by_name = view.addresses, view.by_name
         if own not in addresses:
             return None
+        if view.bindings.version != self._version:
+            self._version, self._destination = view.bindings.version, None
         found: dict[int, list[Frame | SessionMessage]] = {}
         try:
             token = token_at(wall())
@@ -97,7 +105,7 @@ class DirectOutbound:
                     or pinned != self._pinned
                     or fanout != self._fanout
                 ):
-                    self._choose(destination, fanout, pinned, targets)
+                    self._choose(message.session_id, destination, fanout, pinned, targets)
                 if not self._chosen:
                     return None
                 frame: Frame | None = None
@@ -122,7 +130,9 @@ class DirectOutbound:
             self._token = token
         return batches
 
-    def _choose(self, destination: Name, fanout: int, pinned: int | None, of_name: Targets | None) -> None:
+    def _choose(
+        self, session_id: int, destination: Name, fanout: int, pinned: int | None, of_name: Targets | None
+    ) -> None:
         """Find the connections, and whether each is an application of this process; none: the App decides."""
         self._destination, self._fanout, self._pinned, self._targets = destination, fanout, pinned, of_name
         own, view = self._way.own, self._way.view
@@ -133,11 +143,14 @@ class DirectOutbound:
             found.append(pinned)
         elif fanout != ONE or destination.has_id:
             targets = view.find(destination.key, destination.instance)
-            bound = self._bound.get(destination, _NOWHERE)
+            bound = self._bound.get(destination, ())
+            ways = view.bindings.ways(bound, session_id, destination, addresses)
             if targets is not None:
                 found += targets.all if fanout != ONE else targets.first
-            if bound in addresses and bound not in found and (fanout != ONE or not found):
-                found.append(bound)
+            if fanout != ONE:
+                found += (connection for connection in ways if connection not in found)
+            elif not found:
+                found += ways[:1]
             if own in found:
                 found.remove(own)
             if of_name is None and targets is not None:

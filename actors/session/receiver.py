@@ -22,8 +22,10 @@ from typing import NamedTuple
 
 from actors.errors import MessageLost
 from actors.messages.wire import (
+    ACKNOWLEDGES,
     ONE,
     PUBLISH_TO,
+    SINCE,
     TRUE,
     MessageType,
     Payload,
@@ -31,6 +33,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.beginnings import beginning
 from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import HALF, MASK, ahead
@@ -49,6 +52,7 @@ DIRECT_KNOWN = 512
 
 EMPTY = Payload()
 _DIRECT = {PUBLISH_TO: TRUE}
+_WILL_ACKNOWLEDGE = {ACKNOWLEDGES: TRUE}
 _ACK = MessageType.MSG_ACK
 
 
@@ -74,7 +78,7 @@ class _Requested(Attempt):
 class _Stream:
     """What one member has sent so far."""
 
-    __slots__ = ("buffer", "direct", "first", "held", "last", "newest", "requests")
+    __slots__ = ("buffer", "direct", "first", "held", "last", "lost", "newest", "requests")
 
     def __init__(self, last: int | None) -> None:
         self.last = last
@@ -85,6 +89,8 @@ class _Stream:
         self.buffer: dict[int, SessionMessage | None] = {}
         """Messages after a hole; None marks one that is lost."""
         self.requests: dict[int, _Requested] = {}
+        self.lost: OrderedDict[int, None] = OrderedDict()
+        """Ids that the application was told are lost, the last WIDEST_GAP of them."""
         self.held: set[int] = set()
         """Ids that wait for room and are not acknowledged."""
         self.direct: OrderedDict[int, None] = OrderedDict()
@@ -99,7 +105,9 @@ class _Held(NamedTuple):
 
 
 class SessionCounts(Counts, part="session"):
-    dropped: int = counter("Data messages dropped: of no member, or without room for them.")
+    dropped: int = counter(
+        "Data messages dropped: of no member, without room for them, or after they were given up."
+    )
     undecryptable: int = counter("Data messages that could not be decrypted.")
     farewells_dropped: int = counter("Last answers forgotten because a session gave too many.")
 
@@ -124,6 +132,7 @@ class DataReceiver:
         "_streams",
         "_untaken",
         "dropped",
+        "outsider",
         "policy",
         "space",
         "undecryptable",
@@ -144,8 +153,10 @@ class DataReceiver:
         """How missing messages are asked for; None: best effort."""
         self.space = space
         self.dropped = 0
-        """Messages dropped because they came from no member or there was no room."""
+        """Messages dropped because they came from no member, there was no room, or they were given up."""
         self.undecryptable = 0
+        self.outsider: Callable[[SessionMessage, Turn], None] = _nothing
+        """What is done about a message of somebody who is not in."""
         self._counts = counts or SessionCounts()
         self._local = local
         self._session_type = session_type
@@ -190,22 +201,39 @@ class DataReceiver:
         stream.first = 0
         stream.direct.update(dict.fromkeys(direct))
 
-    def expel(self, member: Name) -> None:
-        """Forget a member; should it come back, its sequence starts afresh."""
+    def expel(self, member: Name, turn: Turn) -> None:
+        """Forget a member, once what came behind holes is delivered; should it come back, its sequence starts
+        afresh."""
         stream = self._streams.pop(member, None)
         if stream is not None:
-            self._kept -= sum(map(_size, stream.buffer.values()))
+            self._close_holes(stream, member, turn)
+
+    def finish(self, turn: Turn) -> None:
+        """The session is over: all that came is delivered, whether there is room or not, since it may be
+        acknowledged."""
+        for member, stream in self._streams.items():
+            self._close_holes(stream, member, turn)
+        self._streams.clear()
+        while self._held:
+            item = self._held.popleft().item
+            self._kept -= _size(item)
+            self._deliver(item, turn)
 
     def message(self, message: SessionMessage, turn: Turn) -> None:
         """A MSG arrived. It may have to be acknowledged, or others asked for."""
         stream = self._streams.get(message.source)
-        if stream is None or self._kept >= HELD_BYTES:
+        if stream is None:
+            self._drop()
+            self.outsider(message, turn)
+        elif self._kept >= HELD_BYTES:
             self._drop()
         elif (policy := self.policy) is None:
             self._unordered(message, turn)
-        elif message.message_id > MASK or (message.metadata and PUBLISH_TO in message.metadata):
+        elif message.message_id > MASK or ((metadata := message.metadata) and PUBLISH_TO in metadata):
             self._direct(stream, message, turn)
         else:
+            if metadata and SINCE in metadata:
+                message = self._beginning(stream, message)
             self._ordered(stream, message, policy, turn)
 
     def reply(self, message: SessionMessage, turn: Turn) -> None:
@@ -216,12 +244,16 @@ class DataReceiver:
         if message.error:
             self._lose(stream, message.message_id)
         else:
-            opened = self._opened(message._replace(kind=MessageType.MSG), turn)
+            expected = message.metadata is not None and ACKNOWLEDGES in message.metadata
+            message = _without(message._replace(kind=MessageType.MSG), ACKNOWLEDGES, SINCE)
+            opened = self._opened(message, turn)
             if opened is None:
                 return
             stream.buffer[message.message_id] = opened
             self._kept += _size(opened)
             del stream.requests[message.message_id]
+            if expected:
+                turn.send(self._ack(message))
         self._drain(stream, message.source, turn)
 
     def taken(self, count: int, turn: Turn) -> None:
@@ -261,6 +293,13 @@ class DataReceiver:
 
     # Private: the ways of a message, by kind of session.
 
+    def _beginning(self, stream: _Stream, message: SessionMessage) -> SessionMessage:
+        """The first message that reaches us may tell that earlier ones are for us too, and on their way."""
+        start = beginning((message.metadata or {})[SINCE], self._local)
+        if stream.last is None and start is not None and 0 <= ahead(start, message.message_id) < WIDEST_GAP:
+            stream.first = stream.last = stream.newest = (start - 1) & MASK
+        return _without(message, SINCE)
+
     def _ordered(self, stream: _Stream, message: SessionMessage, policy: ResendPolicy, turn: Turn) -> None:
         id = message.message_id
         unknown = stream.last is None
@@ -288,7 +327,10 @@ class DataReceiver:
                 stream.held.add(id)
                 self._hold(opened, stream)
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
-            if self._before_us(stream, id):
+            if id in stream.lost:
+                # Too late. Acknowledging it would claim that the application had it.
+                self._drop()
+            elif self._before_us(stream, id):
                 if message.destination == self._local:
                     # A re-send to us of what we missed while coming in: too late for its place in the order.
                     self._direct(stream, message, turn)
@@ -320,6 +362,7 @@ class DataReceiver:
         if ahead(stream.newest, id) > 0:
             stream.newest = id
         stream.requests.pop(id, None)
+        stream.lost.pop(id, None)
         stream.buffer[id] = opened
         self._kept += _size(opened)
         turn.send(self._ack(message))
@@ -370,6 +413,7 @@ class DataReceiver:
             self._session_id,
             id,
             EMPTY,
+            metadata=_WILL_ACKNOWLEDGE,
             connection=message.connection,
         )
         requested = _Requested(request, policy, turn.now)
@@ -380,6 +424,16 @@ class DataReceiver:
     def _lose(self, stream: _Stream, id: int) -> None:
         stream.requests.pop(id, None)
         stream.buffer[id] = None
+        _remember(stream.lost, id)
+
+    def _close_holes(self, stream: _Stream, source: Name, turn: Turn) -> None:
+        """Nothing comes of this sender any more: what is behind holes follows, with the news of each."""
+        while stream.buffer:
+            assert stream.last is not None
+            id = (stream.last + 1) & MASK
+            if id not in stream.buffer:
+                self._lose(stream, id)
+            self._drain(stream, source, turn)
 
     def _give_up_oldest(self, stream: _Stream, source: Name, newest: int, turn: Turn) -> None:
         """Make room in the reorder buffer: the hole in front is lost; far ones all at once."""
@@ -387,6 +441,8 @@ class DataReceiver:
         if not stream.buffer:
             skipped = ahead(stream.last, newest) - WIDEST_GAP
             stream.last = (stream.last + skipped) & MASK
+            for step in range(min(skipped, WIDEST_GAP)):
+                _remember(stream.lost, (stream.last - step) & MASK)
             for id in [id for id in stream.requests if ahead(stream.last, id) <= 0]:
                 del stream.requests[id]
             self._place(MessageLost(self._session_id, str(source), stream.last), turn)
@@ -489,9 +545,25 @@ class DataReceiver:
             self._deadline = deadline
 
 
+def _without(message: SessionMessage, *signs: str) -> SessionMessage:
+    """The message less signs that were for us and not for the application."""
+    metadata = message.metadata or {}
+    return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
+
+
+def _remember(lost: OrderedDict[int, None], id: int) -> None:
+    lost[id] = None
+    if len(lost) > WIDEST_GAP:
+        lost.popitem(last=False)
+
+
 def _size(item: SessionMessage | SlimError | None) -> int:
     """Bytes of payload."""
     if type(item) is not SessionMessage:
         return 0
     content = item.content
     return len(content.blob) if type(content) is Payload else 0
+
+
+def _nothing(_: SessionMessage, __: Turn) -> None:
+    """Outsiders are the moderator's affair."""

@@ -7,6 +7,7 @@ failed. New timer values are for what is sent from then on: an attempt keeps the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 
@@ -22,12 +23,16 @@ class ResendPolicy(NamedTuple):
 CONTROL = ResendPolicy(1.0, 10)
 """For control messages of a session that sets no timers."""
 
+# Sessions of the same timers share their policies.
 
+
+@lru_cache(64)
 def data_policy(interval: float | None, retries: int | None) -> ResendPolicy | None:
     """For data messages and the requests for missing ones. None unless both values are given: best effort."""
     return ResendPolicy(interval, retries) if interval is not None and retries is not None else None
 
 
+@lru_cache(64)
 def control_policy(interval: float | None, retries: int | None) -> ResendPolicy:
     """For control messages, which are always tried again: each value that is None stands for the default."""
     return ResendPolicy(

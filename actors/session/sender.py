@@ -3,6 +3,9 @@
     publish ──► pending (until everybody acknowledged or retries are over) ──► completed, and forgotten
                    └─► kept, if somebody asked for it or never acknowledged it: it may be asked for again
 
+Who goes while a message is pending may have acknowledged it before; that is waited for until the message is
+due. What it has not acknowledged by then has failed, for it.
+
 What is kept is bounded: the last KEPT messages, and KEPT_BYTES of payload.
 
 There is one deadline for the whole window: the earliest of its messages when it was last looked at. An
@@ -14,12 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from actors.errors import MessageTooLarge, MessageUndelivered
+from actors.errors import MessageTooLarge, MessageUndelivered, NobodyThere
 from actors.messages.session import Outgoing
 from actors.messages.wire import (
+    ACKNOWLEDGES,
     ALL,
     ONE,
     PUBLISH_TO,
+    REQUEST_KEY,
+    SINCE,
     TRUE,
     MessageType,
     Payload,
@@ -27,8 +33,9 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.session.beginnings import mark
 from actors.session.retry import Attempt, ResendPolicy, review
-from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK
+from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK, ahead
 from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
 
@@ -45,7 +52,7 @@ _MSG = MessageType.MSG
 class _Unacknowledged(Attempt):
     """A message that somebody has not acknowledged yet."""
 
-    __slots__ = ("asked", "cause", "handle", "message", "missing")
+    __slots__ = ("asked", "cause", "gone", "handle", "message", "missing", "notable")
 
     def __init__(
         self,
@@ -63,7 +70,11 @@ class _Unacknowledged(Attempt):
         self.missing = missing
         self.handle = handle
         self.asked = False
-        """Whether somebody asked for it: what it was sent then is not acknowledged."""
+        """Whether somebody asked for it that does not acknowledge what it is sent then."""
+        self.notable = False
+        """Whether more is to be done with it, once it is acknowledged, than to forget it."""
+        self.gone: tuple[Name, ...] = ()
+        """Of those who are missing, who is no member any more."""
         self.cause: SlimError | None = None
         """Why the last attempt could not leave, if it could not."""
 
@@ -75,6 +86,7 @@ class DataSender:
     """
 
     __slots__ = (
+        "_beginnings",
         "_deadline",
         "_draw",
         "_group",
@@ -82,6 +94,7 @@ class DataSender:
         "_kept_bytes",
         "_next_id",
         "_pending",
+        "_say",
         "_session_id",
         "_session_type",
         "destination",
@@ -98,7 +111,9 @@ class DataSender:
         session_id: int,
         draw: Callable[[int], int],
         policy: ResendPolicy | None,
+        say: Callable[[Turn], None] | None = None,
     ) -> None:
+        """`say` tells the application what gathered in a Turn so far."""
         self.source = source
         self.destination = destination
         self.endpoints: set[Name] = set()
@@ -109,12 +124,15 @@ class DataSender:
         self._session_id = session_id
         self._group = session_type is SessionKind.MULTICAST
         self._draw = draw
+        self._say = say or (lambda _: None)
         self._next_id = 1
         self._pending: dict[int, _Unacknowledged] = {}
         self._kept: dict[int, SessionMessage] = {}
         """Oldest first."""
         self._kept_bytes = 0
         self._deadline: float | None = None
+        self._beginnings: dict[Name, int] = {}
+        """Members of whom it is not known that they know where they begin, and where that is."""
 
     @property
     def unacknowledged(self) -> int:
@@ -179,6 +197,8 @@ class DataSender:
             destination = self.destination
             if self._group:
                 fanout = ALL
+                if self._beginnings and (since := mark(self._beginnings, id)):
+                    metadata = {**(metadata or {}), SINCE: since}
         message = SessionMessage(
             self.source,
             destination,
@@ -199,9 +219,17 @@ class DataSender:
             self._leave(handle, turn)
             return
         pending = _Unacknowledged(message, missing.copy(), handle, policy, turn.now)
+        if metadata and REQUEST_KEY in metadata:
+            pending.notable = True
         self._pending[id] = pending
         if self._deadline is None or pending.deadline < self._deadline:
             self._deadline = pending.deadline
+
+    def open(self, member: Name, *, new: bool) -> None:
+        """Send to `member` from now on; `new`: it comes in while others are talking."""
+        self.endpoints.add(member)
+        if new and self._group and self.policy is not None:
+            self._beginnings[member] = self._next_id
 
     def acknowledged(self, source: Name, id: int, turn: Turn) -> None:
         """MSG_ACK, or what counts as one: `source` has message `id`."""
@@ -209,26 +237,30 @@ class DataSender:
         if pending is not None:
             missing = pending.missing
             missing.discard(source)
+            if self._beginnings:
+                self._begun(source, id)
             if not missing:
                 del self._pending[id]
-                if pending.asked:
-                    self._keep(pending.message)
                 self._leave(pending.handle, turn)
+                if pending.notable:
+                    self._note(pending, turn)
 
     def retransmit(self, request: SessionMessage, turn: Turn) -> None:
-        """Answer an RTX_REQUEST, which counts as an acknowledgement too."""
+        """Answer an RTX_REQUEST, which counts for an acknowledgement unless it says that one will follow."""
         id = request.message_id
         pending = self._pending.get(id)
-        if pending is not None:
-            pending.asked = True
         found = pending.message if pending is not None else self._kept.get(id)
-        self.acknowledged(request.source, id, turn)
+        acknowledges = bool(request.metadata and ACKNOWLEDGES in request.metadata)
+        if pending is not None and not acknowledges:
+            pending.asked = pending.notable = True
+            self.acknowledged(request.source, id, turn)
         if found is not None:
-            turn.send(
-                found._replace(
-                    destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
-                )
+            reply = found._replace(
+                destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
             )
+            if acknowledges:
+                reply = reply._replace(metadata={**(found.metadata or {}), ACKNOWLEDGES: TRUE})
+            turn.send(reply)
             return
         turn.send(
             SessionMessage(
@@ -251,33 +283,41 @@ class DataSender:
         again, failed, self._deadline = review(self._pending.values(), turn.now)
         for pending in again:
             pending.cause = None
-            for name in sorted(pending.missing, key=str):
+            awaited = pending.missing.difference(pending.gone)
+            for name in sorted(awaited, key=str):
                 turn.send(pending.message._replace(destination=name))
+            if not awaited:
+                self._had_by_all_who_stayed(pending, turn)
         for pending in failed:
-            id = pending.message.message_id
-            missing = tuple(sorted(str(name) for name in pending.missing))
-            self._give_up(id, pending.cause or MessageUndelivered(id, missing), turn)
+            if pending.missing.issubset(pending.gone):
+                self._had_by_all_who_stayed(pending, turn)
+            else:
+                error = pending.cause or _undelivered(pending)
+                self._give_up(pending.message.message_id, error, turn)
 
     def unroutable(self, message: SessionMessage, error: SlimError, turn: Turn) -> None:
         """The node had no way for a message: nobody is going to acknowledge it (`dataplane.md` 9).
 
         A re-send to one member of a group that cannot leave changes nothing: its retries go on. So they do
-        while there is no token to send with: the next one may be on its way.
+        while there is no token to send with, and while nobody on the backbone has the name: the next token
+        may be on its way, or another node's subscription.
         """
         pending = self._pending.get(message.message_id)
         if pending is None:
             if self.policy is None:
                 turn.report(error)
-        elif isinstance(error, AuthError):
+        elif isinstance(error, AuthError | NobodyThere):
             pending.cause = error
         elif pending.message.destination == message.destination:
             self._give_up(message.message_id, error, turn)
 
-    def forget(self, name: Name, turn: Turn) -> None:
-        """A member is gone: nothing is expected of it any more."""
+    def forget(self, name: Name) -> None:
+        """A member is gone: nothing is sent to it any more."""
         self.endpoints.discard(name)
-        for id in [id for id, pending in self._pending.items() if name in pending.missing]:
-            self.acknowledged(name, id, turn)
+        self._beginnings.pop(name, None)
+        for pending in self._pending.values():
+            if name in pending.missing and name not in pending.gone:
+                pending.gone = (*pending.gone, name)
 
     def abandon(self, error: SlimError, turn: Turn) -> None:
         """Everything pending fails."""
@@ -289,10 +329,34 @@ class DataSender:
 
     # Private: how a message leaves the window.
 
+    def _begun(self, source: Name, id: int) -> None:
+        """`source` has message `id`: it knows where it begins, if that one told it."""
+        start = self._beginnings.get(source)
+        if start is not None and id <= MASK and ahead(start, id) >= 0:
+            del self._beginnings[source]
+
     def _leave(self, handle: int | None, turn: Turn) -> None:
         turn.freed += 1
         if handle is not None:
             turn.done.append(handle)
+
+    def _note(self, pending: _Unacknowledged, turn: Turn) -> None:
+        """It was asked for and may be again; or it is a request, and its application must know by what comes
+        before and what comes after that it was acknowledged."""
+        if pending.asked:
+            self._keep(pending.message)
+        metadata = pending.message.metadata
+        if metadata and REQUEST_KEY in metadata:
+            self._say(turn)
+
+    def _had_by_all_who_stayed(self, pending: _Unacknowledged, turn: Turn) -> None:
+        """Its handle says who went without it; the members that are gone are an event already."""
+        del self._pending[pending.message.message_id]
+        if pending.asked:
+            self._keep(pending.message)
+        turn.freed += 1
+        if pending.handle is not None:
+            turn.answer(pending.handle, _undelivered(pending))
 
     def _give_up(self, id: int, error: SlimError, turn: Turn) -> None:
         pending = self._pending.pop(id)
@@ -318,6 +382,13 @@ class DataSender:
             id = DIRECT_FIRST + self._draw(DIRECT_LAST - DIRECT_FIRST + 1)
             if id not in self._pending:
                 return id
+
+
+def _undelivered(pending: _Unacknowledged) -> MessageUndelivered:
+    """Who has not acknowledged it, in the order of their names."""
+    missing, gone = (tuple(sorted(map(str, names))) for names in (pending.missing, pending.gone))
+    left = tuple(name for name in gone if name in missing)
+    return MessageUndelivered(pending.message.message_id, missing, left)
 
 
 def _size(message: SessionMessage) -> int:

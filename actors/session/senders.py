@@ -15,6 +15,7 @@ from typing import NamedTuple
 from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import InstanceId, instance_id
+from actors.session.hints import Hints
 from identity.errors import InvalidToken
 from identity.jose.jws import payload_of
 
@@ -29,10 +30,12 @@ class _Sender(NamedTuple):
 class Senders:
     """What the tokens of peers say of their senders, which stays as it is. They were verified before."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "hints")
 
     def __init__(self) -> None:
         self._known: Memo[str, _Sender | None] = Memo(KNOWN_SENDERS)
+        self.hints = Hints()
+        """Why others are not reached, as far as somebody said so."""
 
     def believes(self, message: SessionMessage) -> bool:
         """Whether the sender is whom the source names, as far as its token can tell."""

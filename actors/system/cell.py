@@ -254,7 +254,8 @@ class Cell:
         assert actor is not None
         done = 0
         try:
-            while done < count:
+            # Whoever ends this actor in the middle of its own turn takes its mail away.
+            while batch and done < count:
                 done += 1
                 message, sender = batch.pop()
                 if isinstance(message, ActorSystemMessage):

@@ -252,6 +252,11 @@ class LoopSystem:
             cell = self.resolve(target)
         return cell.deliver(message, sender or self.address)
 
+    def refuse_all(self, refuse: Callable[..., Any]) -> None:
+        """From now on nothing runs here, and each call is answered by `refuse`, which raises."""
+        self._stopping = True
+        self._turn = self.tell = self.tell_now = self.ask = self.inbox = refuse  # type: ignore[method-assign]
+
     def tell_threadsafe(self, target: ActorAddress, message: Any, sender: ActorAddress | None = None) -> None:
         """`tell` from any thread. Raises RuntimeError when the loop is closed."""
         self.loop.call_soon_threadsafe(self.tell, target, message, sender)

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from actors.alarm import SourceAlarms
 from actors.errors import SlimTimeout
 from actors.messages.session import SessionAnnounced
 from gateway.api.session import Session
 from gateway.api.waiters import Waiters
+from gateway.surroundings import current
 from identity.log import logger
 
 
@@ -33,6 +35,7 @@ class Arrivals:
         self._taken_up: deque[Session] = deque()
         """What a listener took up and was cancelled before it had it."""
         self._listeners = Waiters()
+        self._alarms = SourceAlarms()
         self.mls_required = False
         """Whether a session without MLS is of no use."""
 
@@ -82,6 +85,7 @@ class Arrivals:
                 return self._take_up(announced)
             except Exception as exc:
                 why = f"it cannot be used ({type(exc).__name__})"
-        logger.warning("session turned away", session=announced.session_id, cause=why)
+        level, more = self._alarms.level(announced.destination, current().clock())
+        logger.log(level, f"session turned away{more}", session=announced.session_id, cause=why)
         self._turn_away(announced)
         return None

@@ -105,6 +105,19 @@ def mapping_of(value: object, argument: str) -> Mapping[str, Any]:
     return value
 
 
+def endpoints_of(value: object, argument: str) -> Mapping[str, Any]:
+    """A client configuration; a bare endpoint, or several (a list, or with commas between), become one."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
+        raise refused(argument, "a dict, an endpoint such as http://127.0.0.1:46357, or several", value)
+    if not value:
+        raise ConfigError(f"{argument}: no endpoint is named", field=argument)
+    return {"endpoint": value[0], "alternatives": list(value[1:])}
+
+
 def number_of(value: int | None, argument: str) -> int | None:
     """A whole number, or None."""
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
@@ -125,13 +138,21 @@ def seconds(timeout: timedelta | float | None, argument: str = "timeout") -> flo
     return None if timeout == math.inf else float(timeout)
 
 
-def settings_of(value: AppSettings | None, argument: str) -> AppSettings:
-    """Bounds and times of an application that can work; the default for None."""
+def settings_of(
+    value: AppSettings | None, argument: str, outage: timedelta | float | None = None
+) -> AppSettings:
+    """Bounds and times of an application that can work; the default for None. `outage` is one by itself."""
     settings: Any = instance_of(AppSettings() if value is None else value, AppSettings, argument)
+    if outage is not None:
+        limit = seconds(outage, "outage")
+        if limit is None or limit <= 0:
+            raise ConfigError("outage: expected seconds above 0", field="outage")
+        settings = settings._replace(outage=limit)
     for field, default in AppSettings._field_defaults.items():
         number = getattr(settings, field)
         kinds = (int,) if isinstance(default, int) else (int, float)
-        if not isinstance(number, kinds) or isinstance(number, bool) or not 0 < number < math.inf:
+        inside = number == default or (isinstance(number, kinds) and 0 < number < math.inf)
+        if not inside or isinstance(number, bool):
             wanted = "a number from 1 on" if isinstance(default, int) else "seconds above 0"
             raise ConfigError(f"{argument}.{field}: expected {wanted}", field=f"{argument}.{field}")
     made: AppSettings = settings

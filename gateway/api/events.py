@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Self
 from weakref import WeakSet
 
 from actors.errors import DeliveryError
 from actors.messages.session import EpochChanged, IdentityRotated, MemberJoined, MemberLeft
+from actors.telemetry import Registry
 from gateway.telemetry import Counts, counter
 
 Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated | DeliveryError
@@ -67,13 +68,13 @@ class EventReader(AsyncIterator[Event]):
 
 
 class Events:
-    """Those of one session; `counts()` are those in which is counted what a reader does not get."""
+    """Those of one session; what a reader does not get is counted in `telemetry`."""
 
-    def __init__(self, counts: Callable[[], EventCounts]) -> None:
-        self._counts = counts
+    def __init__(self, telemetry: Registry) -> None:
+        self._telemetry = telemetry
         self._over = False
-        self._readers: WeakSet[EventReader] = WeakSet()
-        """A reader that nobody holds any more is gone."""
+        self._readers: WeakSet[EventReader] | None = None
+        """A reader that nobody holds any more is gone. Few sessions ever have one."""
 
     @property
     def read(self) -> bool:
@@ -83,17 +84,19 @@ class Events:
     def reader(self) -> EventReader:
         """One more reader."""
         made = EventReader(self._over)
+        if self._readers is None:
+            self._readers = WeakSet()
         self._readers.add(made)
         return made
 
     def tell(self, event: Event) -> None:
         """Tell everybody who reads."""
-        for reader in self._readers:
+        for reader in self._readers or ():
             if not reader.put(event):
-                self._counts().events_dropped += 1
+                self._telemetry.shared(EventCounts).events_dropped += 1
 
     def end(self) -> None:
         """The session is over."""
         self._over = True
-        for reader in self._readers:
+        for reader in self._readers or ():
             reader.end()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from actors.messages.session import Taken
 from actors.messages.wire import SessionMessage
 from gateway.api.waiters import Waiters
 from identity.errors import SlimError
@@ -23,13 +24,13 @@ Item = SessionMessage | SlimError
 
 
 class Incoming:
-    """`taken(n)` reports that `n` items were received; `bound` is the bound above."""
+    """`tell` sends to the session actor; `bound` is the bound above."""
 
-    def __init__(self, taken: Callable[[int], None], bound: int) -> None:
+    def __init__(self, tell: Callable[[Taken], object], bound: int) -> None:
         self.items: deque[Item] = deque()
         self.over = False
         self._stopped = False
-        self._tell_taken = taken
+        self._tell = tell
         self.taken = 0
         """Items received since the last report."""
         self.batch = min(TAKEN_BATCH, max(1, bound // 2))
@@ -72,5 +73,5 @@ class Incoming:
 
     def report(self) -> None:
         """Give the places of what was received back."""
-        self._tell_taken(self.taken)
+        self._tell(Taken(self.taken))
         self.taken = 0

@@ -18,6 +18,7 @@ from actors.messages.session import AppSettings, Listen
 from actors.names import Name
 from actors.system import Address
 from gateway.codec import WireCodec
+from gateway.node import forks
 from gateway.node.data_plane import DataPlane
 from gateway.node.shared import Keeper, Member, keeper
 from identity.errors import ConfigError
@@ -71,6 +72,7 @@ class Life:
     ) -> None:
         self.alone = alone and plane is None
         """Whether it has a data plane of its own, which ends with it."""
+        self._birth = forks.birth()
         self._member = member
         self._name = name
         self._identity = identity
@@ -94,6 +96,7 @@ class Life:
 
     def placed(self) -> Residence:
         """Start in the running loop, once."""
+        forks.check(self._birth)
         if self._place is None:
             held = keeper() if self._given is None else None
             if self._given is not None:
@@ -137,6 +140,7 @@ class Life:
 
     def check(self) -> None:
         """Raise SessionClosed when it is over, or its data plane is."""
+        forks.check(self._birth)
         if self._state is AppState.CLOSED:
             raise SessionClosed("the application is closed")
         if self._place is not None and self._place.plane.closed:
@@ -146,6 +150,7 @@ class Life:
         """It may not be used any more. Returns the place to leave, once."""
         if self._state is AppState.CLOSED:
             return None
+        forks.check(self._birth)
         self._move(AppState.CLOSED)
         if self._place is not None and self._place.keeper is not None:
             self._place.keeper.discard(self._member)

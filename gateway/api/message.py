@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from actors.messages.wire import UNSET_PAYLOAD_TYPE, Payload, SessionMessage
+from actors.messages.wire import REQUEST_KEY, UNSET_PAYLOAD_TYPE, Payload, SessionMessage
 from actors.names import Name
 from gateway.api.arguments import Blob, texts_of
 
 if TYPE_CHECKING:
     from gateway.api.completion import CompletionHandle
-
-REQUEST_KEY = "callboard-request"
-"""Metadata key that marks a request and, in its reply, names it (`Session.request`)."""
 
 
 class MessageContext:
@@ -72,6 +69,14 @@ class MessageContext:
         return f"<MessageContext from {self.source_name}, {self.payload_type}>"
 
 
+def answering(context: MessageContext, metadata: Mapping[str, str] | None) -> dict[str, str] | None:
+    """`metadata` of an answer to the message of `context`: marked, if that is a request."""
+    marks = texts_of(metadata, "metadata")
+    if (request := (context._message.metadata or {}).get(REQUEST_KEY)) is not None:
+        marks.setdefault(REQUEST_KEY, f"re:{request}")
+    return marks or None
+
+
 class Answering(Protocol):
     """What a message needs of the session that it came in."""
 
@@ -126,10 +131,7 @@ class ReceivedMessage(tuple[MessageContext, bytes], Generic[S]):
         self, payload: Blob, payload_type: str | None = None, metadata: Mapping[str, str] | None = None
     ) -> CompletionHandle:
         """Answer its sender alone. Raises what `Session.publish_to` raises."""
-        marks = texts_of(metadata, "metadata")
-        if (request := self.metadata.get(REQUEST_KEY)) is not None:
-            marks.setdefault(REQUEST_KEY, f"re:{request}")
-        return await self._session.publish_to(self[0], payload, payload_type, marks or None)
+        return await self._session.publish_to(self[0], payload, payload_type, metadata)
 
     def __repr__(self) -> str:
         return f"<Message of {len(self.payload)} bytes from {self.source}>"

@@ -1,7 +1,8 @@
 """OpenRequests of a session that are not answered yet (`Session.request`).
 
 A request carries a number under REQUEST_KEY in its metadata; the answer carries "re:" and that number. A peer
-that does not know of this answers with an ordinary message.
+that does not mark its answers sends an ordinary message: what was under way when it had not acknowledged the
+request is none.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from actors.messages.wire import SessionMessage
-from gateway.api.message import REQUEST_KEY
+from actors.messages.wire import REQUEST_KEY, SessionMessage
+from gateway.api.completion import CompletionHandle
 from identity.errors import SlimError
 
 M = TypeVar("M")
+_ANSWER = "re:"
 
 
 class OpenRequests(Generic[M]):
-    """Those of one session, numbered by `number`; `marked_only` when an answer without a mark could be
-    anybody's."""
+    """Those of one session, numbered by `number`; `marked` if what has no mark could be anybody's."""
 
-    def __init__(self, number: Callable[[], int], *, marked_only: bool) -> None:
+    def __init__(self, number: Callable[[], int], *, marked: bool) -> None:
         self._number = number
-        self._marked_only = marked_only
+        self.marked = marked
+        """Whether answers are known to be marked, and nothing else is one."""
         self._waiting: dict[str, asyncio.Future[M]] = {}
+        self._sent: dict[str, CompletionHandle] = {}
 
     def __len__(self) -> int:
         """How many wait for their answer."""
@@ -36,19 +39,31 @@ class OpenRequests(Generic[M]):
         self._waiting[key] = answer
         return key
 
+    def sent(self, key: str, handle: CompletionHandle) -> None:
+        """It is under way; `handle` is done when it is acknowledged."""
+        self._sent[key] = handle
+
     def discard(self, key: str) -> None:
         """Nobody waits for this one any more."""
         self._waiting.pop(key, None)
+        self._sent.pop(key, None)
 
     def answered(self, item: SessionMessage | SlimError) -> asyncio.Future[M] | None:
         """Who waits for this message; None if it answers nothing."""
         if isinstance(item, SlimError) or not self._waiting:
             return None
         mark = (item.metadata or {}).get(REQUEST_KEY)
-        if mark is None and not self._marked_only:
-            mark = "re:" + next(iter(self._waiting))
-        answer = self._waiting.pop(mark.removeprefix("re:"), None) if mark and mark[:3] == "re:" else None
+        if mark is None:
+            key = None if self.marked else self._oldest_acknowledged()
+        elif mark.startswith(_ANSWER):
+            self.marked, key = True, mark.removeprefix(_ANSWER)
+        else:
+            return None
+        answer = None if key is None else self._waiting.pop(key, None)
         return None if answer is None or answer.done() else answer
+
+    def _oldest_acknowledged(self) -> str | None:
+        return next((key for key in self._waiting if key in self._sent and self._sent[key].done()), None)
 
     def end(self, error: SlimError) -> None:
         """The session is over."""

@@ -29,7 +29,7 @@ from actors.messages.session import (
     Taken,
     Watch,
 )
-from actors.messages.wire import SessionMessage
+from actors.messages.wire import REQUEST_KEY, SessionMessage
 from actors.names import Name
 from gateway.api import observing
 from gateway.api.arguments import (
@@ -43,9 +43,9 @@ from gateway.api.arguments import (
     texts_of,
 )
 from gateway.api.completion import CompletionHandle
-from gateway.api.events import EventCounts, EventReader, Events
+from gateway.api.events import EventReader, Events
 from gateway.api.incoming import Incoming
-from gateway.api.message import REQUEST_KEY, MessageContext, ReceivedMessage
+from gateway.api.message import MessageContext, ReceivedMessage, answering
 from gateway.api.publishing import Publishing
 from gateway.api.renamed import renamed
 from gateway.api.requests import OpenRequests
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 Gaps = Literal["events", "items"]
 
+_TIMEOUTS = frozenset((float, timedelta))
+"""What a timeout mostly is, and then need not be looked at where there is no wait."""
 INTRODUCTION = 1.0
 """Seconds to wait for a session's actor, which answers in its next turn."""
 
@@ -106,12 +108,12 @@ class Session:
         """Completes when the session stands; fails when nobody answers."""
         self._handles: dict[int, CompletionHandle] = {}
         self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
-        self._incoming = Incoming(lambda items: self._tell(Taken(items)), bound)
-        self._events = Events(lambda: system.telemetry.shared(EventCounts))
+        self._incoming = Incoming(self._tell, bound)
+        self._events = Events(system.telemetry)
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
-        self._requests = OpenRequests[Message](
-            system.next_number, marked_only=self._config.session_type is SessionType.Group
+        self._requests: OpenRequests[Message] = OpenRequests(
+            system.next_number, marked=self._config.session_type is SessionType.Group
         )
         self.invited: dict[Name, SlimError | None] = {}
         """What became of those who were invited by `Slim.group`: None, or why one is not in."""
@@ -243,8 +245,11 @@ class Session:
     ) -> CompletionHandle:
         """Send to the peer, or to all members. Waits while the window (512 messages, 1 MiB) is full.
 
-        The handle completes when everybody who was there acknowledged (at once when best effort).
-        Raises SessionClosed; QueueFull when nobody has joined yet and 512 messages wait already.
+        The handle completes when everybody who was there acknowledged (at once when best effort). It fails
+        with MessageUndelivered, which names who did not, and of these who went (`gone`); SessionClosed;
+        ParticipantNotFound when all members have gone. What is said before anybody came waits for the first;
+        QueueFull when 512 messages do.
+        Raises SessionClosed.
         """
         return await self._send(msg, payload_type, metadata, None)
 
@@ -257,7 +262,7 @@ class Session:
     ) -> CompletionHandle:
         """Answer the sender of a message, over the connection it came from."""
         instance_of(message_ctx, MessageContext, "message_ctx")
-        return await self._send(msg, payload_type, metadata, message_ctx)
+        return await self._send(msg, payload_type, answering(message_ctx, metadata), message_ctx)
 
     async def _send(
         self,
@@ -298,8 +303,8 @@ class Session:
     ) -> Message:
         """Publish and wait for the answer: what the peer sends by `message.reply`.
 
-        A peer that does not know of requests answers with an ordinary message; point to point the next
-        one counts. Raises SlimTimeout, SessionClosed, MessageUndelivered.
+        A peer that does not know of requests answers with an ordinary message: point to point the next one
+        counts that comes after its acknowledgement. Raises SlimTimeout, SessionClosed, MessageUndelivered.
         """
         limit = seconds(timeout)
         answer: asyncio.Future[Message] = self._system.loop.create_future()
@@ -307,6 +312,7 @@ class Session:
         try:
             marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
             handle = await self.publish(msg, payload_type, marks)
+            self._requests.sent(key, handle)
             failure = asyncio.ensure_future(handle.wait())
             try:
                 # The acknowledgement may come first; only its failure ends the wait early.
@@ -337,7 +343,7 @@ class Session:
         """
         incoming = self._incoming
         items = incoming.items
-        if type(timeout) is not float or not items:
+        if not items or type(timeout) not in _TIMEOUTS:
             limit = seconds(timeout)
         if not items:
             deadline = None if limit is None else self._system.loop.time() + limit
@@ -502,6 +508,7 @@ class Session:
                 self._introduce()
                 self._members = message.members
                 self._epoch, self._fingerprint = message.epoch, message.fingerprint
+                self._requests.marked |= message.marks_answers
             case MemberJoined() | MemberLeft() | EpochChanged() | IdentityRotated():
                 self._changed(message)
             case SessionEnded():
@@ -535,9 +542,12 @@ class Session:
             self._publishing.give_back(message.credit)
 
     def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
-        if not isinstance(event, IdentityRotated):
+        if isinstance(event, MemberJoined | MemberLeft):
             self._members = event.members
-        if isinstance(event, EpochChanged):
+        if isinstance(event, MemberJoined):
+            self._requests.marked |= event.marks_answers
+        elif isinstance(event, EpochChanged):
+            # Its members are those who have its keys, and may not have come in yet.
             self._epoch, self._fingerprint = event.epoch, event.fingerprint
         self._events.tell(event)
 

@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from thespian.actors import ActorAddress
+
+from actors.messages.session import CloseSession, Completed, SessionEnded, SessionOpened
+
 if TYPE_CHECKING:
     from actors.system import LoopSystem
 
@@ -18,11 +22,23 @@ class SessionInbox:
         self._kept: list[Any] = []
         self._handler: Callable[[Any], None] | None = None
         self._first: asyncio.Future[Any] = system.loop.create_future()
-        self.address = system.inbox(lambda message, _: self._take(message))
+        self.address = system.inbox(self._take)
 
     async def first(self) -> Any:
-        """The first message: SessionOpened, or why not."""
-        return await self._first
+        """The first message: SessionOpened, or why not. Whoever gives up waiting has the session closed."""
+        try:
+            return await self._first
+        except asyncio.CancelledError:
+            if self._first.done() and not self._first.cancelled():
+                self._kept.insert(0, self._first.result())
+            self.open(self._unwanted)
+            raise
+
+    def _unwanted(self, message: Any) -> None:
+        if isinstance(message, SessionOpened):
+            self._system.tell(message.address, CloseSession(None, 0.0), self.address)
+        elif isinstance(message, SessionEnded) or (isinstance(message, Completed) and message.failed):
+            self.close()
 
     def open(self, handler: Callable[[Any], None]) -> None:
         """Hand what was kept, and what comes, to `handler`."""
@@ -35,7 +51,7 @@ class SessionInbox:
         """Nothing more is expected."""
         self._system.close_inbox(self.address)
 
-    def _take(self, message: Any) -> None:
+    def _take(self, message: Any, _: ActorAddress) -> None:
         if self._handler is not None:
             self._handler(message)
         elif not self._first.done():

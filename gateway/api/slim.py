@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, Unpack, overload
 from weakref import WeakSet, WeakValueDictionary
 
-from actors.errors import ConnectionLost, NotConnected, SessionClosed
-from actors.messages.routing import ConnectionState, Status, StatusReport
+from actors.errors import ConnectionLost, SessionClosed
+from actors.messages.routing import Status, StatusReport
 from actors.messages.session import (
     Adopt,
     AppSettings,
@@ -20,13 +19,9 @@ from actors.messages.session import (
     Completed,
     Failure,
     OpenSession,
-    RemoveRoute,
     Require,
     SessionAnnounced,
     SessionOpened,
-    SetRoute,
-    SubscribeName,
-    UnsubscribeName,
 )
 from actors.moderation import Script
 from actors.names import Name, instance_id
@@ -34,17 +29,16 @@ from actors.system import Address
 from gateway.api import observing
 from gateway.api.accepting import Arrivals
 from gateway.api.arguments import (
+    endpoints_of,
     grace_of,
     instance_of,
-    mapping_of,
     name_of,
     names_of,
-    number_of,
-    refused,
     seconds,
     settings_of,
 )
 from gateway.api.completion import CompletionHandle
+from gateway.api.connecting import WAIT, Connecting, Endpoints
 from gateway.api.life import AppState, Life
 from gateway.api.opening import Opening
 from gateway.api.payloads import BYTES, PayloadCodec
@@ -52,13 +46,10 @@ from gateway.api.serving import Bounds, Handler, Service
 from gateway.api.session import Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.session_inbox import SessionInbox
-from gateway.config import ClientConfig, ServerConfig
 from gateway.moderation.moderating import How, Moderation
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import identity_id
-from gateway.node.peer_policy import peer_configs
 from gateway.surroundings import current
-from gateway.telemetry import Counts, counter
 from identity.errors import ConfigError
 from identity.log import logger
 from identity.protocols import Provider, Verifier
@@ -68,27 +59,23 @@ T = TypeVar("T")
 DEFAULT_INTERVAL = 1.0
 DEFAULT_RETRIES = 10
 """Timers of sessions made by the short spelling, `Slim.session` and `Slim.group`."""
-_STATES = 1024
-"""Changes of connections kept for one reader of `Slim.connection_states`; the oldest make way, counted."""
 
 
-class StateCounts(Counts, part="app"):
-    connection_states_dropped: int = counter(
-        "Changes of connections that readers of Slim.connection_states did not get."
-    )
-
-
-class Slim:
+class Slim(Connecting):
     """`Slim(name, provider, verifier)`: an application.
 
     All applications of a process that do not ask for `local_service` share one data plane: they reach each
     other with no server and no `connect`. `local_service=True` gives this one its own. `data_plane` puts it
     into a given one, `settings` changes bounds and times (`AppSettings`).
 
-        async with Slim(name, provider, verifier) as app:
-            await app.connect({"endpoint": "http://127.0.0.1:46357", "tls": {"insecure": True}})
+        async with Slim(name, provider, verifier, connect="http://127.0.0.1:46357") as app:
             async with app.session(peer) as session:
                 await session.publish(b"hello")
+
+    `connect` is dialled when the application is entered: a client configuration, an endpoint, or several of
+    the same service, of which one is used at a time. For up to `wait` seconds (60) it is tried again.
+    Sessions survive `outage` seconds (30) without a sign of life of the peer; of two of ours the longer one
+    counts.
 
     It is made inside a running loop, or starts in the first one it is used in. A provider whose id comes with
     its first token (Spire, cloud) is asked for it here, which blocks; `await Slim.new(...)` does not. Raises
@@ -108,6 +95,9 @@ class Slim:
         *,
         data_plane: DataPlane | None = None,
         settings: AppSettings | None = None,
+        connect: Endpoints | None = None,
+        wait: timedelta | float = WAIT,
+        outage: timedelta | float | None = None,
     ) -> None:
         for role, value, kind in (("provider", provider, Provider), ("verifier", verifier, Verifier)):
             if not isinstance(value, kind):
@@ -116,7 +106,9 @@ class Slim:
                 )
         if data_plane is not None:
             instance_of(data_plane, DataPlane, "data_plane")
-        self._settings = settings_of(settings, "settings")
+        self._settings = settings_of(settings, "settings", outage)
+        self._first = None if connect is None else endpoints_of(connect, "connect")
+        self._wait = grace_of(wait, "wait")
         self._name = name_of(name, "name").with_id(instance_id(identity_id(provider)))
         self._life = Life(
             self,
@@ -132,10 +124,7 @@ class Slim:
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         """By id: those that somebody still holds."""
         self._services: WeakSet[Service[Any]] = WeakSet()
-        self._lost: ConnectionLost | None = None
-        """The latest of our connections that was lost for good."""
-        self._connections: dict[str, int] = {}
-        self._kept_routes: list[Name] = []
+        self._begin_connecting()
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -144,13 +133,18 @@ class Slim:
 
     @classmethod
     async def new(
-        cls, name: Name | str, provider: Provider, verifier: Verifier, local_service: bool = False
+        cls,
+        name: Name | str,
+        provider: Provider,
+        verifier: Verifier,
+        local_service: bool = False,
+        **options: Any,
     ) -> Self:
         """`Slim(...)` in the spelling before 0.7: identity is initialized when it returns."""
         identities = current().identities
         await identities.acquire(provider, verifier)
         try:
-            made = cls(name, provider, verifier, local_service)
+            made = cls(name, provider, verifier, local_service, **options)
             await made._ready()
         finally:
             await identities.release(provider, verifier)
@@ -198,170 +192,6 @@ class Slim:
         return sorted(
             (each for each in self._sessions.values() if not each.over), key=lambda each: each.number
         )
-
-    # Connections
-
-    async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
-        """Dial a node and, if `subscribe`, receive for this application's name there.
-
-        Returns the connection's id. Raises ConfigError, AlreadyConnected, ConnectionLost.
-        """
-        config = ClientConfig.read(mapping_of(client_config, "client_config"))
-        plane = await self._ready()
-        if not client_config.get("link_id"):
-            config = dataclasses.replace(config, link_id=plane.surroundings.uuid4())
-        plane.unobserve(self._connection_changed)
-        plane.observe(self._connection_changed)
-        await plane.connect(config)
-        return await self.join(config.endpoint, subscribe=subscribe)
-
-    async def join(self, endpoint: str, *, subscribe: bool = True) -> int:
-        """Use a connection that another application of the data plane has made. Returns its id."""
-        connection = self.data_plane.dialled()[endpoint]
-        self._connections[endpoint] = connection
-        if subscribe:
-            await self._operate(SubscribeName, self._name, connection)
-        kept, self._kept_routes = self._kept_routes, []
-        for name in kept:
-            await self.set_route(name)
-        return connection
-
-    async def _leave(self, endpoint: str) -> None:
-        """Use a connection of the data plane no longer."""
-        await self._operate(UnsubscribeName, self._name, self._connections.pop(endpoint))
-
-    async def peer(self, endpoints: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]) -> None:
-        """Let this process's data plane be a node among others: a peer of those at `endpoints`.
-
-        Each is a client configuration, or an endpoint such as http://127.0.0.1:46357. Returns when each has
-        joined, or could not be reached for now: it is tried on and on, and so is a peer that is lost. Run a
-        server (`run_server`) to be called by them too. Raises ConfigError, AlreadyConnected.
-        """
-        plane = await self._ready()
-        await plane.peer(peer_configs(endpoints))
-
-    async def disconnect(self, endpoint: str | int) -> None:
-        """Close the connection to `endpoint` (or with that id). Raises NotConnected."""
-        if not isinstance(endpoint, str | int):
-            raise refused("endpoint", "an endpoint, or a connection's id", endpoint)
-        plane = await self._ready()
-        if isinstance(endpoint, int):
-            found = [known for known, index in plane.dialled().items() if index == endpoint]
-            if not found:
-                raise NotConnected(f"no connection with id {endpoint}")
-            endpoint = found[0]
-        self._connections.pop(endpoint, None)
-        await plane.disconnect(endpoint)
-
-    def _connection_changed(self, state: ConnectionState) -> None:
-        """With the last connection that is lost for good, nobody can open a session with us any more."""
-        for endpoint, index in list(self._connections.items()):
-            if index == state.connection and state.state == "closed":
-                del self._connections[endpoint]
-                self._lost = ConnectionLost(endpoint, state.detail)
-                if not self._connections:
-                    self._arrivals.wake_all()
-
-    async def connection_states(self) -> AsyncIterator[ConnectionState]:
-        """What happens to dialled connections, from now on: attached, lost, restored, closed."""
-        plane = await self._ready()
-        queue: asyncio.Queue[ConnectionState] = asyncio.Queue(_STATES)
-
-        def note(state: ConnectionState) -> None:
-            if queue.full():
-                queue.get_nowait()
-                plane.telemetry.shared(StateCounts).connection_states_dropped += 1
-            queue.put_nowait(state)
-
-        plane.observe(note)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            plane.unobserve(note)
-
-    async def run_server(self, server_config: Mapping[str, Any]) -> str:
-        """Serve this process's data plane. Returns the address in use.
-
-        Raises ConfigError, and OSError when the address cannot be had.
-        """
-        config = ServerConfig.read(mapping_of(server_config, "server_config"))
-        return await (await self._ready()).serve(config)
-
-    async def stop_server(self, endpoint: str) -> None:
-        """Stop serving at `endpoint`.
-
-        Raises NotConnected ("server not found") when servers run here and none of them is there; where
-        none was ever run it only says so in the log, so that a program may end with it in any case.
-        """
-        instance_of(endpoint, str, "endpoint", "an endpoint")
-        plane = await self._ready()
-        if plane.never_served:
-            logger.warning("server not found", endpoint=endpoint, cause="no server was run here")
-            return
-        await plane.stop_server(endpoint)
-
-    # Names and routes
-
-    async def subscribe(self, name: Name | str, connection: int | None = None) -> None:
-        """Receive for `name` too; its id is replaced by this application's own.
-
-        It is announced on `connection`, or else on the connection made last, if there is one.
-        """
-        ours = name_of(name, "name").with_id(self._name.id)
-        number_of(connection, "connection")
-        await self._ready()
-        await self._operate(SubscribeName, ours, self._chosen(connection))
-
-    async def unsubscribe(self, name: Name | str, connection: int | None = None) -> None:
-        """Undo `subscribe`."""
-        ours = name_of(name, "name").with_id(self._name.id)
-        number_of(connection, "connection")
-        await self._ready()
-        await self._operate(UnsubscribeName, ours, self._chosen(connection))
-
-    async def set_route(self, name: Name | str, connection: int | None = None) -> None:
-        """Messages for `name` leave by `connection`, or else by the connection made last.
-
-        Without any, an application of the process-wide data plane keeps the route for its first
-        connection; others raise NotConnected.
-        """
-        peer = name_of(name, "name")
-        number_of(connection, "connection")
-        await self._ready()
-        connection = self._chosen(connection)
-        if connection is not None:
-            await self._operate(SetRoute, peer, connection)
-        elif self._life.alone:
-            raise NotConnected
-        else:
-            self._kept_routes.append(peer)
-
-    async def remove_route(self, name: Name | str, connection: int | None = None) -> None:
-        """Undo `set_route`."""
-        peer = name_of(name, "name")
-        number_of(connection, "connection")
-        await self._ready()
-        connection = self._chosen(connection)
-        if connection is not None:
-            await self._operate(RemoveRoute, peer, connection)
-        elif peer in self._kept_routes:
-            self._kept_routes.remove(peer)
-        elif self._life.alone:
-            raise NotConnected
-
-    def _chosen(self, connection: int | None) -> int | None:
-        """`connection`, or else the one made last: by this application, or in its process."""
-        if connection is not None:
-            return connection
-        mine = list(self._connections.values())
-        if mine:
-            return mine[-1]
-        place = self._life.place
-        if place is None or self._life.alone:
-            return None
-        dialled = list(place.plane.dialled().values())
-        return dialled[-1] if dialled else None
 
     # Sessions
 
@@ -591,6 +421,7 @@ class Slim:
             except (TimeoutError, SessionClosed):
                 logger.warning("application cut off", name=str(self._name), cause="it did not close in time")
         plane.system.close_inbox(place.inbox)
+        await self._disconnect_first(plane)
         if self._life.alone:
             await plane.close(limit)
         await self._life.release()
@@ -598,6 +429,8 @@ class Slim:
     async def __aenter__(self) -> Self:
         try:
             await self._ready()
+            if self._first is not None:
+                await self._connect_first(self._first, self._wait)
         except BaseException:
             # Who does not enter does not leave either: nothing of this application may stay behind.
             await self.close(0.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 from collections import deque
 from collections.abc import Callable
+
+from gateway.node import forks
 
 
 class Waiters:
@@ -16,6 +17,7 @@ class Waiters:
     """
 
     def __init__(self) -> None:
+        self._birth = forks.birth()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
@@ -24,7 +26,8 @@ class Waiters:
 
     async def wait(self, deadline: float | None = None) -> None:
         """Until woken; look again then whether there is something. Raises TimeoutError at `deadline`, a
-        time of the loop's clock."""
+        time of the loop's clock, and NotConnected in a child of the process that it was made in."""
+        forks.check(self._birth)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -62,7 +65,7 @@ class Turns:
 
     def __init__(self, room: Callable[[], bool]) -> None:
         self._room = room
-        self._tickets = itertools.count()
+        self._last_ticket = 0
         self.waiting: list[tuple[int, asyncio.Future[None]]] = []
         """A heap: who came first has the lowest ticket. Cancelled futures leave when their turn comes."""
         self.woken = 0
@@ -76,7 +79,7 @@ class Turns:
         """Return when it is the caller's turn. It takes the room without awaiting, and then passes on."""
         if not self.woken and self._next() is None and self._room():
             return
-        ticket = next(self._tickets)
+        self._last_ticket = ticket = self._last_ticket + 1
         while True:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self.waiting, (ticket, waiter))

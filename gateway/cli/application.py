@@ -40,9 +40,23 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connect",
         default=DEFAULT_ENDPOINT,
-        metavar="URL",
-        help="the node: http://[USER:PASSWORD@]HOST:PORT, https:// for TLS, or unix:///PATH "
+        metavar="URL[,URL...]",
+        help="the node: http://[USER:PASSWORD@]HOST:PORT, https:// for TLS, or unix:///PATH; of several the "
+        "next is taken when one is gone "
         f"(default: {DEFAULT_ENDPOINT})",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to try when no node answers (default: 0, once)",
+    )
+    parser.add_argument(
+        "--outage",
+        type=float,
+        metavar="SECONDS",
+        help="how long a session survives without a sign of life of the other end (default: 30)",
     )
     parser.add_argument("--ca", metavar="FILE", help="trust this authority for https")
     parser.add_argument("--tls-cert", metavar="FILE", help="certificate to show, PEM")
@@ -91,8 +105,14 @@ def client_config(arguments: argparse.Namespace) -> dict[str, Any]:
         refuse_idle(arguments, CONNECTION, "where --connect is JSON")
         made = parse_json(url, "--connect")
     else:
-        url, credentials = _without_credentials(url)
-        made = {"endpoint": url, "tls": _tls(arguments, url), **_auth(arguments, credentials)}
+        several = [_without_credentials(one.strip()) for one in url.split(",") if one.strip()]
+        urls, credentials = [one for one, _ in several], {said for _, said in several if said}
+        if len(credentials) > 1:
+            raise ConfigError("--connect: the same user and password for all of them", field="auth")
+        url = urls[0] if urls else ""
+        made = {"endpoint": url, "tls": _tls(arguments, url), **_auth(arguments, "".join(credentials))}
+        if urls[1:]:
+            made["alternatives"] = urls[1:]
         if arguments.tls_server_name:
             made["server_name"] = arguments.tls_server_name
     try:
@@ -197,6 +217,7 @@ async def application(arguments: argparse.Namespace) -> AsyncIterator[Slim]:
     name = parse_name(arguments.name, "--name")
     provider, verifier = identity(arguments, name)
     config = client_config(arguments)
-    async with await Slim.new(name, provider, verifier, local_service=True) as app:
-        await app.connect(config)
+    wait, outage = arguments.wait, arguments.outage
+    options = {"connect": config, "wait": wait, "outage": outage}
+    async with await Slim.new(name, provider, verifier, local_service=True, **options) as app:
         yield app

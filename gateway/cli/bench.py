@@ -4,6 +4,7 @@ compare    the same workloads on Callboard and on slim-bindings 1.4.1, side by s
 node       the node alone, driven by prepared bytes, beside the original one
 stages     what each stage of a message's path costs: codec, actor hop, transport, tokens
 mls        the MLS library beside the primitives it needs
+hops       what a hop between nodes costs, over a peer and over NATS
 routes     the route table as it grows: CPU per connection and subscription, bytes per name
 instructions, paired    this checkout beside an older revision: `tests/benchmarks/README.md`
 
@@ -48,6 +49,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mls = kinds.add_parser("mls", help="the MLS library beside its primitives")
     mls.add_argument("--sizes", default="2,10,100,1000", metavar="N,N", help="group sizes")
     mls.set_defaults(run=_mls)
+    hops = kinds.add_parser("hops", help="CPU of a hop over a peer and over NATS, beside one node")
+    hops.add_argument("--scale", type=float, default=1.0, help="how much of everything (1.0: five minutes)")
+    hops.set_defaults(run=_hops)
     routes = kinds.add_parser("routes", help="the route table as it grows")
     routes.set_defaults(run=_routes)
     instructions = kinds.add_parser("instructions", help="instructions per message, counted by valgrind")
@@ -145,6 +149,14 @@ def _mls(arguments: argparse.Namespace) -> int:
     except ValueError as exc:
         raise ConfigError(f"--sizes wants numbers, got {arguments.sizes!r}", field="sizes") from exc
     print(mls.table(mls.run(sizes)))
+    return 0
+
+
+def _hops(arguments: argparse.Namespace) -> int:
+    _check_checkout()
+    from tests.benchmarks import hops
+
+    print(run(hops.measure(_progress, scale=arguments.scale)))
     return 0
 
 

@@ -47,6 +47,7 @@ def encode_command(command: Command, names: NameCodec) -> pb.CommandPayload:
             out.join_reply.SetInParent()
             if command.key_package is not None:
                 out.join_reply.key_package = command.key_package
+            out.join_reply.outage = command.outage
         case LeaveRequest():
             out.leave_request.SetInParent()
             if command.destination is not None:
@@ -86,6 +87,7 @@ def _encode_join(out: pb.JoinRequestPayload, command: JoinRequest, names: NameCo
     if command.timer_settings is not None:
         out.timer_settings.timeout = round(command.timer_settings.timeout * 1000)
         out.timer_settings.max_retries = command.timer_settings.max_retries
+    out.outage = command.outage
     if command.channel is not None:
         out.channel.CopyFrom(names.message(command.channel))
 
@@ -124,14 +126,14 @@ def _join_request(m: pb.JoinRequestPayload, names: NameCodec) -> JoinRequest:
     timers = None
     if m.HasField("timer_settings"):
         timers = TimerSettings(m.timer_settings.timeout / 1000, m.timer_settings.max_retries)
-    return JoinRequest(m.enable_mls, timers, _optional_name(m, "channel", names))
+    return JoinRequest(m.enable_mls, timers, _optional_name(m, "channel", names), m.outage)
 
 
 _DECODERS: dict[str, Callable[[Any, NameCodec], Command]] = {
     "discovery_request": lambda m, names: DiscoveryRequest(_optional_name(m, "destination", names)),
     "discovery_reply": lambda m, names: DiscoveryReply(),
     "join_request": _join_request,
-    "join_reply": lambda m, names: JoinReply(m.key_package if m.HasField("key_package") else None),
+    "join_reply": lambda m, names: JoinReply(m.key_package if m.HasField("key_package") else None, m.outage),
     "leave_request": lambda m, names: LeaveRequest(_optional_name(m, "destination", names)),
     "leave_reply": lambda m, names: LeaveReply(),
     "group_add": lambda m, names: GroupAdd(

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import NamedTuple, Protocol
 
 from actors.errors import ProtocolError
-from actors.names import Name, hashes_of, key_of
+from actors.names import NO_INSTANCE, InstanceId, Name, hashes_of, key_of
 from gateway.proto import dataplane_pb2 as pb
 
 
@@ -50,6 +50,8 @@ class Family:
     """The protobuf messages."""
     header: HeaderFields
     names: NameCodec
+    no_instance: InstanceId
+    """The instance id of a name that stands for any instance, or for a channel: route tables are told it."""
     link_key: int
     """Octets of the key on which both ends of a link agree, to seal headers with; 0: they are not sealed."""
 
@@ -94,6 +96,7 @@ FIRST = Family(
     schema=pb,
     header=HeaderFields(source=1, destination=2, fanout=3, identity=4, error=8),
     names=_LongIds(),
+    no_instance=NO_INSTANCE,
     link_key=0,
 )
 """The wire of 0.7 to 1.4."""

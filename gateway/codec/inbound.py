@@ -18,6 +18,8 @@ from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.messages.wire import (
     Frame,
+    Hint,
+    HintReason,
     Inbound,
     Introduction,
     LinkNegotiation,
@@ -83,12 +85,15 @@ class _Like:
     """All of it but its body and message id."""
 
 
+_REASONS = frozenset(HintReason)
+
+
 class InboundParser:
     """Parses what arrives on connection `index`. Counts what it ignores."""
 
     def __init__(self, index: int, family: Family = FIRST) -> None:
         self._index = index
-        self._schema = family.schema
+        self._schema, self._names = family.schema, family.names
         self._tags = tags_to_identity(family.header)
         self._known: Memo[bytes, _Known] = Memo(_BOUND)
         self._forms: Memo[tuple[bytes, bytes], _Form] = Memo(_FORM_BOUND)
@@ -234,8 +239,17 @@ class InboundParser:
             case "subscription_ack":
                 ack = message.subscription_ack
                 return SubscriptionAck(ack.subscription_id, ack.success, ack.error)
+        if message.HasField("hint"):
+            return self._hint(message.hint)
         self.ignored += 1
         return None
+
+    def _hint(self, said: pb.Hint) -> Hint | None:
+        """One whose reason is from the future says nothing."""
+        if said.reason not in _REASONS:
+            return None
+        decode = self._names.decode
+        return Hint(HintReason(said.reason), decode(said.about), decode(said.destination))
 
     def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
         said = message.subscribe if subscribe else message.unsubscribe

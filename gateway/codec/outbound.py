@@ -6,7 +6,7 @@ from typing import assert_never
 
 from google.protobuf.message import DecodeError
 
-from actors.messages.wire import Frame, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
 from gateway.proto import dataplane_pb2 as pb
@@ -37,7 +37,9 @@ def is_data(message: bytes, family: Family = FIRST) -> bool:
     return read.publish.session.session_message_type in _DATA
 
 
-def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation, family: Family = FIRST) -> bytes:
+def encode_record(
+    record: Subscription | SubscriptionAck | LinkNegotiation | Hint, family: Family = FIRST
+) -> bytes:
     """The wire form of the protocol's own records."""
     message: pb.Message = family.schema.Message()
     match record:
@@ -57,6 +59,10 @@ def encode_record(record: Subscription | SubscriptionAck | LinkNegotiation, fami
             said.link_id, said.slim_version, said.is_reply = record[:3]
             if record.introduction is not None:
                 said.introduction.CopyFrom(family.schema.Introduction(**record.introduction._asdict()))
+        case Hint():
+            message.hint.reason = record.reason
+            message.hint.about.CopyFrom(family.names.message(record.about))
+            message.hint.destination.CopyFrom(family.names.message(record.destination))
         case _:
             assert_never(record)
     return message.SerializeToString()

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -28,16 +28,14 @@ from typing import Any, ClassVar, Self
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.arguments import Blob, mapping_of, name_of, seconds
+from gateway.api.arguments import Blob, name_of, seconds
 from gateway.api.completion import CompletionHandle
 from gateway.api.name import settled
 from gateway.api.session import Message, Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim as CurrentSlim
 from gateway.compat.configuration import destination_of
-from gateway.compat.connections import sharing
 from gateway.compat.names import FireAndForget, PySessionDirection, Streaming
-from gateway.config import ClientConfig
 from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError, SlimError
 from identity.protocols import Provider, Verifier
@@ -183,29 +181,6 @@ class Slim(CurrentSlim):
     def get_id(self) -> int:
         """`id` up to 0.5."""
         return self.id
-
-    # Connections
-
-    async def connect(self, client_config: Mapping[str, Any], *, subscribe: bool = True) -> int:
-        """As `gateway.Slim`; a node that another application of the process dialled is joined."""
-        endpoint = ClientConfig.read(mapping_of(client_config, "client_config")).endpoint
-        plane = await self._ready()
-
-        def dial() -> Awaitable[int]:
-            return super(Slim, self).connect(client_config, subscribe=subscribe)
-
-        if not await sharing(plane).connect(self, plane, endpoint, dial):
-            await self.join(endpoint, subscribe=subscribe)
-        return plane.dialled()[endpoint]
-
-    async def disconnect(self, endpoint: str | int) -> None:
-        """As `gateway.Slim`; the connection itself ends with its last user."""
-        dialled = (await self._ready()).dialled()
-        known = next((name for name, index in dialled.items() if endpoint in (name, index)), None)
-        if known is not None and sharing(self.data_plane).leave(self, known):
-            await self._leave(known)
-        else:
-            await super().disconnect(endpoint)
 
     # The receive loop
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.names import Name
@@ -17,15 +17,18 @@ from gateway.config.section import Section
 from gateway.config.tls import TLS, TlsConfig
 from gateway.config.transport import MAX_MESSAGE_SIZE, TRANSPORT, Keepalive, metadata
 from identity.errors import ConfigError
+from identity.randomness import ambient
 
 DIAL_TIMEOUT = 20.0
 """Seconds for a dial where neither `connect_timeout` nor `request_timeout` is set."""
+ADDRESS_WAIT = 3.0
+"""Seconds for a dial to one of several addresses, before the next is tried."""
 
 _ONE_CALL = "a connection is one call here, which is never held back"
 
 KEEPALIVE = Table(
     "keepalive of a link",
-    Key("http2_keepalive", "time between pings", Kind.SECONDS, 60.0, shown="60s"),
+    Key("http2_keepalive", "time between pings in silence; 0: none", Kind.SECONDS, 20.0, shown="20s"),
     Key("timeout", "how long an answer may take", Kind.SECONDS, 10.0, shown="10s"),
     Key(
         "keep_alive_while_idle", "ping while there is no stream too", Kind.SWITCH, False,
@@ -35,10 +38,9 @@ KEEPALIVE = Table(
 )  # fmt: skip
 
 
-def _keepalive(section: Section | None) -> Keepalive | None:
-    if section is None:
-        return None
-    values = KEEPALIVE.read(section)
+def _keepalive(section: Section | None) -> Keepalive:
+    """A network that dies without a word is noticed: by default within half a minute."""
+    values = KEEPALIVE.read(section or Section({}, "keepalive"))
     return Keepalive(
         ping=values["http2_keepalive"],
         timeout=values["timeout"],
@@ -51,13 +53,15 @@ CLIENT = Table(
     "client",
     Key("endpoint", "http://HOST:PORT, https://HOST:PORT or unix:///PATH", required=True,
         example="http://127.0.0.1:46358"),
+    Key("alternatives", "further endpoints of the same service: the next is taken when one is gone",
+        Kind.TEXTS, shown="none"),
     Key("tls", "encryption; absent: TLS with the authorities of the system", Kind.SECTION, inner=TLS,
         reader=TlsConfig.read),
     Key("auth", "what is shown when connecting", Kind.SECTION, inner=auth_table(), reader=AuthConfig.read),
     Key("origin", "the authority of requests, in place of the endpoint's"),
     Key("server_name", "the name that the certificate is checked for, in place of the endpoint's host"),
     Key("headers", "further headers of requests", Kind.MAP, shown="none"),
-    Key("keepalive", "pings; absent: none", Kind.SECTION, inner=KEEPALIVE, reader=_keepalive),
+    Key("keepalive", "pings, which show a dead network", Kind.SECTION, inner=KEEPALIVE, reader=_keepalive),
     Key("connect_timeout", "how long a dial may take; with neither timeout, 20 s", Kind.SECONDS, 0.0,
         aliases=("connection_timeout",), shown="0s"),
     Key("request_timeout", "added to connect_timeout", Kind.SECONDS, 0.0, shown="0s"),
@@ -84,16 +88,17 @@ class ClientConfig:
     """Where and how to dial."""
 
     endpoint: str
+    alternatives: tuple[str, ...] = ()
     tls: TlsConfig = field(default_factory=TlsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     origin: str | None = None
     server_name: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    keepalive: Keepalive | None = None
+    keepalive: Keepalive = field(default_factory=lambda: _keepalive(None))
     connect_timeout: float = 0.0
     request_timeout: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
-    link_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    link_id: str = field(default_factory=lambda: _new_link_id())
     max_message_size: int = MAX_MESSAGE_SIZE
     proxy: ProxyConfig | None = None
     transport: str = TRANSPORT.default
@@ -108,6 +113,7 @@ class ClientConfig:
         section = value if isinstance(value, Section) else Section(value, "")
         endpoint = required(section, "endpoint", "http://127.0.0.1:46357")
         values = CLIENT.read(section) | {"endpoint": endpoint}
+        values["alternatives"] = tuple(values["alternatives"])
         values["link_id"] = _link_id(values["link_id"], section.at("link_id"))
         values["metadata"] = metadata(values["metadata"], section.at("metadata"))
         values["routes"] = tuple(_route(text, section.at("routes")) for text in values["routes"])
@@ -129,6 +135,10 @@ class ClientConfig:
             refuse("proxy.headers", 'the gRPC library sends none; set "transport": "fast"')
         _target(self.endpoint, section.at("endpoint"))
         scheme = split(self.endpoint)[0].scheme
+        for other in self.alternatives:
+            _target(other, section.at("alternatives"))
+            if (split(other)[0].scheme == "https") != (scheme == "https"):
+                refuse("alternatives", "https:// for all of them and the endpoint, or for none")
         if scheme == "http" and self.tls.names_material and not self.tls.insecure:
             refuse(
                 "endpoint",
@@ -139,6 +149,16 @@ class ClientConfig:
             section.note("tls.insecure", "the connection is not encrypted, whatever https:// says")
         if self.peer and (self.announce or self.routes):
             refuse("peer", "peers tell one another their names: leave announce and routes out")
+
+    def each(self) -> list[ClientConfig]:
+        """One configuration for each address; with several, none is waited for as long as for one."""
+        if not self.alternatives:
+            return [self]
+        wait = self.connect_timeout or (0.0 if self.request_timeout else ADDRESS_WAIT)
+        return [
+            replace(self, endpoint=endpoint, alternatives=(), connect_timeout=wait)
+            for endpoint in dict.fromkeys((self.endpoint, *self.alternatives))
+        ]
 
     @property
     def dial_timeout(self) -> float:
@@ -167,9 +187,13 @@ def _target(endpoint: str, where: str) -> tuple[str, int] | str:
     return parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
+def _new_link_id() -> str:
+    return str(uuid.UUID(bytes=ambient()(16), version=4))
+
+
 def _link_id(text: str | None, where: str) -> str:
     if text is None:
-        return str(uuid.uuid4())
+        return _new_link_id()
     try:
         valid = uuid.UUID(text).version == 4
     except ValueError:

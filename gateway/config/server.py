@@ -17,7 +17,7 @@ from identity.provider import IdentityVerifier
 
 KEEPALIVE = Table(
     "keepalive of a listener",
-    Key("time", "time between pings", Kind.SECONDS, 120.0, shown="2m"),
+    Key("time", "time between pings of a silent connection; 0: none", Kind.SECONDS, 30.0, shown="30s"),
     Key("timeout", "how long an answer may take", Kind.SECONDS, 20.0, shown="20s"),
     Key("max_connection_age", "a connection is asked to end after this", Kind.SECONDS, 7200.0, shown="2h"),
     Key("max_connection_age_grace", "and ended after this", Kind.SECONDS, 300.0, shown="5m"),

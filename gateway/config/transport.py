@@ -29,7 +29,7 @@ _METADATA_DEPTH = 16
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """Times in seconds; 0 is off. The client's are None altogether unless configured."""
+    """Times in seconds; 0 is off."""
 
     ping: float
     timeout: float

@@ -14,6 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from actors.alarm import SourceAlarms
 from actors.messages.controller import (
     AddParticipant,
     Configure,
@@ -54,6 +55,7 @@ from gateway.controller.records import (
 from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
+from gateway.surroundings import current
 from identity.errors import AuthError
 from identity.log import logger
 
@@ -87,13 +89,15 @@ class Southbound:
         self._owners = owners
         self.streams: dict[str, NodeStream] = {}
         """By node, registered ones."""
+        self._alarms = SourceAlarms()
 
     async def open(self, caller: RpcCaller) -> Callable[[Stream], None]:
         """Admit a node's stream. Raises AuthError or CallError."""
         try:
             principal = await self._admission.principal(caller)
         except AuthError as error:
-            logger.info("a node was refused: {}", error, peer=caller.peer)
+            if self._alarms.is_due(caller.peer.rpartition(":")[0], current().clock()):
+                logger.info(f"a node was refused{self._alarms.told()}: {{}}", error, peer=caller.peer)
             raise
         return lambda stream: NodeStream(self, stream, caller, principal).start()
 

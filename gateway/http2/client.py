@@ -81,6 +81,8 @@ class ClientConnection:
         self._wire: Wire | None = None
         self._secure = False
         self._closed = asyncio.Event()
+        self._alone: ClientStream | None = None
+        """The stream that this connection is for."""
 
     def __repr__(self) -> str:
         return f"<ClientConnection to {self._name}>"
@@ -124,6 +126,8 @@ class ClientConnection:
         fields = headers.request(scheme, self._authority, method, extra)
         stream = ClientStream(self._wire, self._wire.core.open(fields, self._loop.time()), alone=alone)
         self._wire.after()
+        if alone:
+            self._alone = stream
         try:
             async with asyncio.timeout(timeout):
                 await stream.answered()
@@ -216,12 +220,14 @@ class ClientConnection:
         """Never: servers do not call."""
 
     def wire_going_away(self, wire: Wire) -> None:
-        """`usable` says it; open streams go on."""
+        """`usable` says it; open streams go on, and the one that is alone here may want to know."""
+        if self._alone is not None:
+            self._alone.going_away()
 
     def wire_closed(self, wire: Wire) -> None:
         """Let `close` return."""
         self._counters.connections_closed += 1
-        self._wire = None
+        self._wire = self._alone = None
         self._closed.set()
 
 

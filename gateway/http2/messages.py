@@ -174,18 +174,6 @@ class Assembler:
         )
 
 
-class _Droppable(bytes):
-    """The first piece of a shared message that may be dropped."""
-
-    __slots__ = ()
-
-
-class _Kept(bytes):
-    """The first piece of one that may not."""
-
-    __slots__ = ()
-
-
 class _SharedHead(bytes):
     """The first piece of a shared message, which tells it from others."""
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from actors.routing.budget import ByteBudget
+from gateway.http2.acceptor import Acceptor, tcp_sockets, unix_socket
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import GrpcStatus
@@ -21,7 +22,6 @@ from gateway.http2.transport import ServerStream, Wire
 from gateway.surroundings import current
 
 ALPN = "h2"
-BACKLOG = 1024
 
 
 class CallHandler(Protocol):
@@ -53,7 +53,7 @@ class Http2Server:
         self._loop = asyncio.get_running_loop()
         self._wires: set[Wire] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._path: str | None = None
         self._closing = False
         self._all_closed = asyncio.Event()
@@ -74,7 +74,7 @@ class Http2Server:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of each listening TCP socket."""
-        sockets = () if self._listener is None or self._path is not None else self._listener.sockets
+        sockets = [] if self._acceptor is None or self._path is not None else self._acceptor.sockets
         return [one.getsockname()[:2] for one in sockets]
 
     @property
@@ -94,8 +94,8 @@ class Http2Server:
     async def close(self, grace: float = 0.0) -> None:
         """Stop accepting, let streams run on for `grace` seconds, end the rest (UNAVAILABLE). Idempotent."""
         self._closing = True
-        if self._listener is not None:
-            self._listener.close()
+        if self._acceptor is not None:
+            await self._acceptor.close()
             if self._path is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path)
@@ -127,16 +127,17 @@ class Http2Server:
     async def _listen(
         self, host: str | None, port: int, path: str | None, ssl: tls.SSLContext | None
     ) -> None:
-        handshake = self._limits.handshake_timeout if ssl is not None else None
-        if path is not None:
-            self._listener = await self._loop.create_unix_server(
-                self._make_wire, path, ssl=ssl, backlog=BACKLOG, ssl_handshake_timeout=handshake
-            )
-            self._path = path
-        else:
-            self._listener = await self._loop.create_server(
-                self._make_wire, host, port, ssl=ssl, backlog=BACKLOG, ssl_handshake_timeout=handshake
-            )
+        sockets = await tcp_sockets(host, port) if path is None else [unix_socket(path)]
+        self._path = path
+        self._acceptor = Acceptor(
+            sockets,
+            self._make_wire,
+            ssl,
+            handshake_timeout=self._limits.handshake_timeout,
+            limit=self._limits.max_connections,
+            busy=lambda: len(self._wires),
+            counters=self._counters,
+        )
 
     def _make_wire(self) -> Wire:
         age_factor = 0.9 + 0.2 * current().fraction()

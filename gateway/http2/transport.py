@@ -37,8 +37,10 @@ WRITE_BUFFER_LOW = 64 * 1024
 QUIET = 0.0002
 """Seconds without a write after which the next one does not wait for the end of the turn."""
 READ_SIZE = 192 * 1024
-"""A read of this size or more has left something in the socket. That is read in the next turn of the loop;
-some loops would read on at once, many times over."""
+"""A read of this size or more has left something in the socket."""
+FULL_READS = 4
+"""After so many of them in a row, or one with many messages, the rest is read in the next turn of the loop:
+some loops would read on at once, many times over. Large messages need not pay a turn for every read."""
 TURN_MESSAGES = 1024
 """Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
 nothing is read until then."""
@@ -272,7 +274,7 @@ class ServerStream(CallStream):
 class ClientStream(CallStream):
     """A call that this side made and the server accepted."""
 
-    __slots__ = ("_alone", "_answered", "headers")
+    __slots__ = ("_alone", "_answered", "_on_going_away", "headers")
 
     def __init__(self, wire: Wire, state: StreamState, *, alone: bool) -> None:
         super().__init__(wire, state)
@@ -281,11 +283,27 @@ class ClientStream(CallStream):
         self.headers = Headers()
         """The response headers."""
         self._answered: asyncio.Future[None] | None = wire.loop.create_future()
+        self._on_going_away: OnEvent | None = None
 
     def close(self) -> None:
         """Send what is unsent and then no more; the stream ends when the server ends it."""
         self._wire.core.finish(self.state)
         self._wire.after()
+
+    def when_going_away(self, callback: OnEvent) -> None:
+        """Call `callback` once when the server says that it will take no new streams (GOAWAY).
+
+        This one goes on for as long as the server lets it. Also when it has said so already.
+        """
+        self._on_going_away = callback
+        if self._wire.core.going_away and self.cause is None:
+            self._wire.loop.call_soon(self.going_away)
+
+    def going_away(self) -> None:
+        """The server said so."""
+        callback, self._on_going_away = self._on_going_away, None
+        if callback is not None and self.cause is None:
+            self._call(callback)
 
     async def answered(self) -> None:
         """Wait until the server has accepted the call, or the stream has ended."""
@@ -298,6 +316,7 @@ class ClientStream(CallStream):
 
     def _closed(self, cause: Cause) -> None:
         super()._closed(cause)
+        self._on_going_away = None
         self._answer()
         if self._alone:
             self._wire.core.drain(self._wire.loop.time(), None)
@@ -316,6 +335,7 @@ class Wire(asyncio.Protocol):
         "_blocked",
         "_buffered",
         "_flushed_at",
+        "_full_reads",
         "_owner",
         "_postponed",
         "_timer",
@@ -334,6 +354,8 @@ class Wire(asyncio.Protocol):
         self._armed = False
         """Whether `_flush` is on its way."""
         self._flushed_at = 0.0
+        self._full_reads = 0
+        """Reads of READ_SIZE or more since the last smaller one, or the last pause."""
         self._blocked = False
         """Whether the socket takes no more bytes for now."""
         self._buffered = 0
@@ -358,9 +380,17 @@ class Wire(asyncio.Protocol):
         self.after()
 
     def data_received(self, data: bytes) -> None:
-        self._handle(self.core.receive(data, self.loop.time()))
-        if len(data) >= READ_SIZE:
-            self._yield()
+        events = self.core.receive(data, self.loop.time())
+        if len(data) < READ_SIZE:
+            self._full_reads = 0
+            self._handle(events)
+        else:
+            self._full_reads += 1
+            last = self._full_reads == FULL_READS or _messages(events) > TURN_MESSAGES // FULL_READS
+            self._handle(events)
+            if last:
+                self._full_reads = 0
+                self._yield()
         self.after()
 
     def pause_writing(self) -> None:
@@ -525,3 +555,8 @@ class Wire(asyncio.Protocol):
         self.core.rearm = True
         self._handle(self.core.handle_timer(self.loop.time()))
         self.after()
+
+
+def _messages(events: list[Event]) -> int:
+    """How many messages a read has brought."""
+    return sum(len(event.messages) for event in events if type(event) is MessagesReceived)

@@ -24,8 +24,8 @@ _SERVICE, _METHOD = METHOD_PATH.strip("/").split("/")
 
 Headers = dict[str, str]
 Accept = Callable[[Stream], None]
-Authenticate = Callable[[Headers], Awaitable[None]]
-"""Checks the request headers of a new stream. Raises AuthError."""
+Authenticate = Callable[[Headers], Awaitable[str]]
+"""Checks the request headers of a new stream; who it is. Raises AuthError."""
 
 
 class GrpcStream:
@@ -44,8 +44,10 @@ class GrpcStream:
         *,
         budget: ByteBudget | None = None,
         certificate: bytes = b"",
+        subject: str = "",
     ) -> None:
         self._certificate = certificate
+        self.subject = subject
         self._budget = budget if budget is not None else ByteBudget()
         self._read, self._write, self._finish = read, write, finish
         self._peer = peer
@@ -57,6 +59,8 @@ class GrpcStream:
         self._gate.set()
         self._handler: StreamHandler | None = None
         self._on_ended: Callable[[], None] | None = None
+        self._on_going_away: Callable[[], None] | None = None
+        self._going_away = False
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
         self._lost: str | None = None
@@ -88,6 +92,18 @@ class GrpcStream:
             return
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._reading()), loop.create_task(self._writing())]
+
+    def when_going_away(self, callback: Callable[[], None]) -> None:
+        self._on_going_away = callback
+        if self._going_away:
+            self.going_away()
+
+    def going_away(self) -> None:
+        """The other side has said so."""
+        self._going_away = True
+        callback, self._on_going_away = self._on_going_away, None
+        if callback is not None and not self._closing:
+            callback()
 
     def send(self, messages: Sequence[Message]) -> None:
         if not self._closing:
@@ -286,7 +302,7 @@ class GrpcServer:
         except RuntimeError as exc:
             raise OSError(f"cannot listen on {where}: address in use or not ours") from exc
         await self._server.start()
-        return where if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
+        return f"unix://{target}" if isinstance(target, str) else f"{_bracketed(target[0])}:{port}"
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more; streams that are still open after `grace` seconds are cut."""
@@ -294,17 +310,23 @@ class GrpcServer:
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        subject = ""
         try:
             if self._check_peer is not None:
                 self._check_peer(_peer_chain(context))
             if self._authenticate is not None:
-                await self._authenticate(headers)
+                subject = await self._authenticate(headers)
         except AuthError as exc:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         leaf = b"".join(context.auth_context().get("x509_pem_cert", ()))
         stream = GrpcStream(
-            context.read, context.write, context.peer(), budget=self._budget, certificate=leaf
+            context.read,
+            context.write,
+            context.peer(),
+            budget=self._budget,
+            certificate=leaf,
+            subject=subject,
         )
         # The library keeps its context, and with it this callback, until its garbage is collected.
         lost = WeakMethod(stream.lost)
@@ -366,12 +388,11 @@ class GrpcDialler:
             options.append(("grpc.default_authority", config.origin))
         if config.server_name:
             options.append(("grpc.ssl_target_name_override", config.server_name))
-        if config.keepalive is not None:
-            options += [
-                ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
-                ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
-                ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
-            ]
+        options += [
+            ("grpc.keepalive_time_ms", _ms(config.keepalive.ping)),
+            ("grpc.keepalive_timeout_ms", _ms(config.keepalive.timeout)),
+            ("grpc.keepalive_permit_without_calls", int(config.keepalive.while_idle)),
+        ]
         if self._credentials is None:
             channel = grpc.aio.insecure_channel(where, options)
         else:
@@ -402,8 +423,17 @@ class GrpcDialler:
 
     @staticmethod
     async def _end(stream: GrpcStream, channel: Any) -> None:
-        await stream.ended.wait()
-        await channel.close()
+        """Close the channel with its stream; one that takes no new calls has been told GOAWAY."""
+        ready, ended = grpc.ChannelConnectivity.READY, asyncio.ensure_future(stream.ended.wait())
+        leaving = asyncio.ensure_future(channel.wait_for_state_change(ready))
+        try:
+            await asyncio.wait((ended, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                stream.going_away()
+            await ended
+        finally:
+            leaving.cancel()
+            await channel.close()
 
 
 async def _refused(call: Any) -> bool:

@@ -15,9 +15,11 @@ from actors.routing.budget import ByteBudget
 from gateway import http2
 from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
+from gateway.config.client import ADDRESS_WAIT
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
+from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
 from identity.errors import AuthError
@@ -30,9 +32,10 @@ _UNSENT_MESSAGES = 4
 class Http2Stream:
     """One call of ours, as a Stream."""
 
-    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream")
+    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream", "subject")
 
-    def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str) -> None:
+    def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str, subject: str = "") -> None:
+        self.subject = subject
         self._stream = stream
         self._state = stream.state
         self._state.droppable = is_data
@@ -65,6 +68,10 @@ class Http2Stream:
             on_ended=on_ended,
             on_drained=handler.stream_drained,
         )
+
+    def when_going_away(self, callback: Callable[[], None]) -> None:
+        if isinstance(self._stream, http2.ClientStream):
+            self._stream.when_going_away(callback)
 
     def send(self, messages: Sequence[Message]) -> None:
         self._stream.send(messages)
@@ -100,7 +107,7 @@ class FastServer:
         self,
         config: ServerConfig,
         accept: Callable[[Stream], None],
-        authenticate: Callable[[dict[str, str]], Awaitable[None]] | None,
+        authenticate: Callable[[dict[str, str]], Awaitable[str]] | None,
         context: ssl.SSLContext | None,
         high_water: int,
         budget: ByteBudget,
@@ -174,16 +181,16 @@ class FastServer:
     async def _check(self, stream: http2.ServerStream, headers: dict[str, str]) -> None:
         assert self._authenticate is not None
         try:
-            await self._authenticate(headers)
+            subject = await self._authenticate(headers)
         except AuthError:
             stream.refuse(401)
         else:
-            self._take(stream)
+            self._take(stream, subject)
 
-    def _take(self, stream: http2.ServerStream) -> None:
+    def _take(self, stream: http2.ServerStream, subject: str = "") -> None:
         name = stream.get_extra_info("peername")
         peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
-        self._accept(Http2Stream(stream, peer))
+        self._accept(Http2Stream(stream, peer, subject))
 
 
 class FastDialler:
@@ -198,8 +205,10 @@ class FastDialler:
         budget: ByteBudget,
         counters: Counters,
         method: str = METHOD_PATH,
+        find: Resolve = resolve,
     ) -> None:
         self._config = config
+        self._find, self._turns = find, Rotation()
         self._method = method
         self._headers = headers
         self._context = context
@@ -213,8 +222,8 @@ class FastDialler:
             low_water=high_water // 4,
             max_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
             max_connection_unsent=max(64 * MIB, _UNSENT_MESSAGES * config.max_message_size),
-            keepalive_interval=(keepalive.ping or None) if keepalive else None,
-            keepalive_timeout=keepalive.timeout if keepalive else 20.0,
+            keepalive_interval=keepalive.ping or None,
+            keepalive_timeout=keepalive.timeout,
         )
 
     async def dial(self) -> Stream:
@@ -227,18 +236,46 @@ class FastDialler:
         except (Http2Error, OSError) as exc:
             cause = exc.reason if isinstance(exc, http2.ConnectFailed) else str(exc)
             raise CannotConnect(self._config.endpoint, cause) from exc
-        if self._config.keepalive is not None:
-            _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
+        _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
         return Http2Stream(stream, self._config.endpoint)
 
     async def _dial(self) -> http2.ClientStream:
         config = self._config
         target = config.target()
         where = f"unix://{target}" if isinstance(target, str) else _url(*target)
+        if isinstance(target, str) or is_address(target[0]):
+            return await self._call(where, None if isinstance(target, str) else target)
+        if config.proxy is not None:
+            return await self._call(where, target)
+        found = await self._find(*target)
+        if len(found) == 1:
+            return await self._call(where, target)
+        return await self._first_of(found, where)
+
+    async def _first_of(self, found: Sequence[Any], where: str) -> http2.ClientStream:
+        """A call to the first address of a name that answers, beginning behind the one that did last."""
+        share = min(ADDRESS_WAIT, self._config.dial_timeout / len(found))
+        *others, final = self._turns.order(found)
+        for one in others:
+            try:
+                async with asyncio.timeout(share):
+                    return await self._call_one(one, where)
+            except (TimeoutError, Http2Error, OSError):
+                continue
+        return await self._call_one(final, where)
+
+    async def _call_one(self, address: Any, where: str) -> http2.ClientStream:
+        stream = await self._call(where, None, await connected(address))
+        self._turns.take(address)
+        return stream
+
+    async def _call(
+        self, where: str, target: tuple[str, int] | None, sock: socket.socket | None = None
+    ) -> http2.ClientStream:
+        config = self._config
         headers = {key.lower(): value for key, value in await self._headers()}
         context = self._context() if self._context is not None else None
-        sock = None
-        if config.proxy is not None and not isinstance(target, str):
+        if config.proxy is not None and target is not None:
             sock = await tunnel(config.proxy, *target)
         return await http2.connect(
             where,

@@ -9,20 +9,34 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from actors.errors import ProtocolError
-from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkRestored
-from actors.messages.wire import Frame, Inbound, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkMoved, LinkRestored
+from actors.messages.wire import (
+    Frame,
+    Hint,
+    Inbound,
+    LinkNegotiation,
+    MessageType,
+    Subscription,
+    SubscriptionAck,
+)
+from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, encode_record, frame_bytes, frame_pieces
+from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
-from gateway.links.stream import Stream, StreamStatus
+from gateway.links.stream import Forewarned, Stream, StreamStatus
 from gateway.surroundings import Surroundings, current
 from identity.errors import SlimError
 from identity.log import logger
 
 CLOSE_TIME = 5.0
 """Seconds that a stream which is being closed has to write out what was accepted, and its peer to end it."""
+
+MOVED_TIME = 1.0
+"""Seconds for which a stream that was left for another one is still read: what is on its way comes by it."""
+
+_CODEC = WireCodec()
 
 Notify = Callable[[Any], object]
 
@@ -96,6 +110,11 @@ class AcceptedLink:
         """What the other end showed; empty without TLS on its side."""
         return self._stream.certificate if self._stream is not None else b""
 
+    @property
+    def subject(self) -> str:
+        """Who called, as its authentication proved; empty where none was asked for."""
+        return self._stream.subject if self._stream is not None else ""
+
     def start(self) -> None:
         if self._stream is not None:
             self._stream.start(self, self._low)
@@ -119,7 +138,7 @@ class AcceptedLink:
         self._write(stream, data, size)
         return refused
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation]) -> None:
+    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
         if self._stream is None:
             self.counts.lost_while_down += len(records)
             return
@@ -152,6 +171,14 @@ class AcceptedLink:
         self.close(cause)
         if self._stream is not None:
             self._stream.abort(cause)
+
+    def asked(self, frame: Frame) -> tuple[Name, Name] | None:
+        try:
+            message = _CODEC.decode(frame)
+        except ProtocolError:
+            return None
+        asks = message.kind is MessageType.DISCOVERY_REQUEST
+        return (message.source, message.destination) if asks else None
 
     def figures(self) -> dict[str, int]:
         return {**self.counts.figures(), "ignored": self._parser.ignored}
@@ -225,10 +252,30 @@ def _shared(frame: Frame) -> SharedMessage:
     return SharedMessage(prefix + header, body)
 
 
+class _Reading:
+    """The handler of one stream of a dialled link, which has two for a moment when it moves."""
+
+    __slots__ = ("_link", "_stream", "stream_messages")
+
+    def __init__(self, link: DialledLink, stream: Stream) -> None:
+        self._link, self._stream = link, stream
+        self.stream_messages = link.stream_messages
+
+    def stream_drained(self) -> None:
+        if self._link.is_on(self._stream):
+            self._link.stream_drained()
+
+    def stream_closed(self, cause: str) -> None:
+        if self._link.is_on(self._stream):
+            self._link.stream_closed(cause)
+
+
 class DialledLink(AcceptedLink):
     """A stream that we open by `dial()` and open again when it breaks, after growing, jittered delays.
 
-    It gives up after `backoff.max_attempts` attempts in a row (0: never), or when `close` is called.
+    It gives up after `backoff.max_attempts` attempts in a row (0: never), or when `close` is called. `where`
+    tells which of several addresses it is at. With `moves` it obeys an other end that says that it will take
+    its leave: it opens the next stream while that one still works, and changes over.
     """
 
     def __init__(
@@ -238,6 +285,8 @@ class DialledLink(AcceptedLink):
         backoff: Backoff,
         *,
         endpoint: str,
+        where: Callable[[], str] | None = None,
+        moves: bool = False,
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
         close_time: float = CLOSE_TIME,
@@ -254,11 +303,26 @@ class DialledLink(AcceptedLink):
         self._dial = dial
         self._backoff = backoff
         self._endpoint = endpoint
+        self._where = where
+        self._moves = moves
         self._redial: asyncio.Task[None] | None = None
 
     @property
     def peer(self) -> str:
-        return self._endpoint
+        return self._where() if self._where is not None else self._endpoint
+
+    def is_on(self, stream: Stream) -> bool:
+        """Whether `stream` is the one that it writes to."""
+        return self._stream is stream
+
+    def start(self) -> None:
+        if self._stream is not None:
+            self._begin(self._stream)
+
+    def _begin(self, stream: Stream) -> None:
+        stream.start(_Reading(self, stream), self._low)
+        if self._moves and isinstance(stream, Forewarned):
+            stream.when_going_away(lambda: self._going_away(stream))
 
     async def connect(self) -> None:
         """Open the first stream. Raises LinkError after the configured attempts (one, when unlimited)."""
@@ -284,13 +348,20 @@ class DialledLink(AcceptedLink):
             return
         self._forget()
         self._notify(LinkLost(cause))
-        self._redial = self._around.running_loop().create_task(self._dial_again())
+        if self._redial is None:
+            self._redial = self._around.running_loop().create_task(self._dial_again())
+
+    def _going_away(self, stream: Stream) -> None:
+        """The other end will take its leave: look for another while this one still works."""
+        if self._stream is stream and self._closing is None and self._redial is None:
+            self._redial = self._around.running_loop().create_task(self._dial_again())
 
     async def _dial_again(self) -> None:
         attempt = 0
         stream = None
         while stream is None:
-            await self._pause_before(attempt)
+            if attempt or self._stream is None:
+                await self._pause_before(attempt)
             attempt += 1
             try:
                 stream = await self._dial()
@@ -307,14 +378,30 @@ class DialledLink(AcceptedLink):
                 self._give_up(f"dialling failed: {type(exc).__name__}")
                 return
         self._redial = None
-        self._stream = stream
+        old, self._stream = self._stream, stream
         # Announced before anything is read, so that the Connection hears of the stream before of its frames.
-        self._notify(LinkRestored())
-        stream.start(self, self._low)
+        if old is None:
+            self._notify(LinkRestored())
+        else:
+            self._leave(old)
+            self._notify(LinkMoved())
+        self._begin(stream)
+
+    def _leave(self, old: Stream) -> None:
+        """Another stream stands in the place of one that still works: that is read to its end."""
+        self._broken, self._cut = False, None
+        if self._above:
+            self._above = False
+            self._notify(LinkDrained())
+        loop = self._around.running_loop()
+        loop.call_later(MOVED_TIME, old.close)
+        loop.call_later(MOVED_TIME + self._close_time, old.abort, "another stream stands in its place")
 
     def _give_up(self, cause: str) -> None:
         self._redial = None
-        self._over(cause)
+        # While a stream is up nothing is lost yet.
+        if self._stream is None:
+            self._over(cause)
 
     async def _pause_before(self, attempt: int) -> None:
         await asyncio.sleep(self._backoff.delay(attempt, self._around.fraction()))

@@ -45,6 +45,10 @@ class MemoryStream:
     def certificate(self) -> bytes:
         return b""
 
+    @property
+    def subject(self) -> str:
+        return ""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:

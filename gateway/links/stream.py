@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.http2.messages import Message
 
@@ -48,6 +48,10 @@ class Stream(Protocol):
     def certificate(self) -> bytes:
         """The certificate that the other end showed, PEM or DER; empty without one."""
 
+    @property
+    def subject(self) -> str:
+        """Who called, as its authentication proved; empty where none was asked for."""
+
     def start(
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:
@@ -71,3 +75,11 @@ class Stream(Protocol):
 
     def abort(self, message: str) -> None:
         """End the call now, written out or not."""
+
+
+@runtime_checkable
+class Forewarned(Protocol):
+    """A Stream that hears of its end before it comes."""
+
+    def when_going_away(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the other end says that it will take its leave (GOAWAY)."""

@@ -12,6 +12,7 @@ from typing import Protocol
 from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.limits import Counters
+from gateway.links.addresses import Resolve, resolve
 from gateway.links.http2_stream import FastDialler, FastServer
 from gateway.links.stream import METHOD_PATH, Stream
 from gateway.security.auth import ClientAuth, ServerAuth
@@ -71,10 +72,12 @@ def dialler(
     budget: ByteBudget,
     counters: Counters,
     method: str = METHOD_PATH,
+    find: Resolve = resolve,
 ) -> Callable[[], Awaitable[Stream]]:
     """A function that opens one stream as configured. Raises ConfigError or AuthError.
 
     `auth` and `source` are started; both are asked again for each stream. `method` is the gRPC method called.
+    `find` tells our own HTTP/2 the addresses of a host; the gRPC library asks for itself.
     """
 
     async def headers() -> list[tuple[str, str]]:
@@ -85,7 +88,7 @@ def dialler(
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water, budget, counters, method).dial
+        return FastDialler(config, headers, context, high_water, budget, counters, method, find).dial
     from gateway.links.grpc_stream import GrpcDialler
 
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)

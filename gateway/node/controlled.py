@@ -34,7 +34,6 @@ from actors.system import AskFailed
 from gateway.codec import WireCodec
 from gateway.config import ClientConfig, ServerConfig
 from gateway.config.controlled import ControllerLink
-from gateway.config.transport import Keepalive
 from gateway.controller.calls import Methods, RpcCaller, listen
 from gateway.http2.limits import Counters
 from gateway.links.stream import Stream
@@ -56,8 +55,6 @@ CONNECT_TIME = 10.0
 ORDER_TIME = 120.0
 """Seconds after which the agent has answered every order: queue and patience."""
 TABLE_TIME = 5.0
-KEEPALIVE = Keepalive(ping=30.0, timeout=10.0, while_idle=True)
-"""Of the link to a controller that is configured without one: nothing else tells that it is gone."""
 HIGH_WATER = 1024 * 1024
 
 
@@ -137,8 +134,8 @@ class ControlledNode:
     async def _keep_registered(self, client: ClientConfig) -> None:
         """Be registered with a controller, over one stream after the other."""
         endpoint, attempt, complaint = client.endpoint, 0, ""
-        if client.keepalive is None:
-            client = replace(client, keepalive=KEEPALIVE)
+        # Nothing else tells that it is gone: it is asked also while there is no stream.
+        client = replace(client, keepalive=replace(client.keepalive, while_idle=True))
         auth, source = client_auth(client.auth), TlsSource(client.tls, Side.CLIENT)
         async with AsyncExitStack() as held:
             dial: Callable[[], Any] | None = None

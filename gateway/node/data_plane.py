@@ -6,6 +6,7 @@ It runs inside an asyncio loop. Embedded applications and `callboard start` use 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -42,16 +43,24 @@ from actors.routing.route_table import RouteTable
 from actors.session.mls_session import mls_sessions
 from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
+from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
+from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.nats import NatsLink
+from gateway.links.nats_wire import Origin
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
-from gateway.links.transport import Server, dialler, listener
+from gateway.links.transport import Server, listener
+from gateway.node import forks
+from gateway.node.dialled import Dialled, diallers, open_parts
 from gateway.node.gateway_actor import Gateway
+from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.auth import ClientAuth, ServerAuth, client_auth, server_auth
+from gateway.security.auth import server_auth
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
@@ -69,54 +78,6 @@ class _Listener(NamedTuple):
 
     server: Server
     held: AsyncExitStack
-
-
-class Dialled:
-    """A connection that we open: from the first attempt until it is closed for good."""
-
-    def __init__(self, endpoint: str, index: int) -> None:
-        self.endpoint = endpoint
-        self.index = index
-        self.held = AsyncExitStack()
-        """What it keeps open for identity and TLS."""
-        self.dialling: asyncio.Task[None] | None = None
-        """The first attempt, while it lasts."""
-        self.link: DialledLink | None = None
-        """There once a stream is up."""
-        self.attached = asyncio.Event()
-        self.introduced = asyncio.Event()
-        self.settled = asyncio.Event()
-        """A node is at the other end, and it is known what becomes of the link to it."""
-        self.over = asyncio.Event()
-        """Also set when the others will not happen any more."""
-        self.outcome = ""
-        """That of NodeLinkSettled, or refused; lost while the link dials again."""
-        self.node_id = ""
-        self.cause = ""
-
-    def take(self, state: ConnectionState) -> None:
-        """The connection tells where it stands."""
-        match state.state:
-            case "attached":
-                self.attached.set()
-            case "negotiated":
-                self.introduced.set()
-            case "joined" | "superseded" | "itself" | "namesake":
-                self.outcome, self.node_id = state.state, state.detail
-                self.settled.set()
-            case "refused":
-                self.outcome = state.state
-                self.end(state.detail)
-            case "lost" if self.outcome:
-                self.outcome = "lost"
-            case "closed":
-                self.end(state.detail)
-
-    def end(self, cause: str) -> None:
-        """It is over: wake up whoever waits."""
-        self.cause = self.cause or cause
-        for event in (self.over, self.attached, self.introduced, self.settled):
-            event.set()
 
 
 ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
@@ -152,6 +113,10 @@ class DataPlane:
         self.surroundings = around = surroundings or current()
         self._loop = around.running_loop()
         self.system = LoopSystem(loop=self._loop, vocabulary=VOCABULARY if strict else None)
+        forks.watch(self.system)
+        self._watch = loop_watch(self._loop) if around.loop is None else None
+        if self._watch is not None:
+            self._watch.use()
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
@@ -160,10 +125,12 @@ class DataPlane:
         self.node_id = node_id or around.random(8).hex()
         boot = int.from_bytes(around.random(8))
         introduction = Introduction(Role.NODE, self.node_id, boot, token=peers.token)
+        self._origin = Origin(self.node_id, boot)
+        self.backbone: NatsLink | None = None
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        control = control or RouteControl()
+        control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
         self._register()
@@ -173,7 +140,7 @@ class DataPlane:
         """Set when the node cannot go on; it is being closed then."""
         rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
         self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
-        self._links: dict[int, AcceptedLink] = {}
+        self._links: dict[int, AcceptedLink | NatsLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
         self._gateway = self.system.spawn(
             lambda: Gateway(
@@ -203,7 +170,11 @@ class DataPlane:
         self._node_link_lost = asyncio.Event()
         """One for each loss: set, and replaced."""
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._callers = self.system.inbox(lambda message, _: self._note_peer(message))
+        self._applications: set[int] = set()
+        """Connections that applications of ours opened."""
+        self._caller_gone = asyncio.Event()
+        """One for each end of a connection that was accepted: set, and replaced."""
+        self._callers = self.system.inbox(lambda message, _: self._note_caller(message))
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -272,7 +243,7 @@ class DataPlane:
         if scheme is not None:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
-        await _open(held, auth, source)
+        await open_parts(held, auth, source)
         return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
@@ -288,7 +259,7 @@ class DataPlane:
         )
         self._take(link, Opened(index, observer=self._callers))
 
-    def _take(self, link: AcceptedLink, opened: Opened) -> None:
+    def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
         self._links[link.index] = link
         self.telemetry.register(link.counts)
@@ -298,6 +269,9 @@ class DataPlane:
         link = self._links.pop(index, None)
         if link is not None:
             self.telemetry.close(link.counts)
+        self._applications.discard(index)
+        self._caller_gone.set()
+        self._caller_gone = asyncio.Event()
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -310,8 +284,29 @@ class DataPlane:
         del self._listeners[endpoint]
         await self._stop(endpoint, known, grace)
 
-    async def _stop(self, endpoint: str, known: _Listener, grace: float) -> None:
-        stopping = asyncio.ensure_future(known.server.stop(grace))
+    async def drain(self, wait: float) -> None:
+        """Stop listening, and let applications of ours go to another node while this one still serves them.
+
+        Returns when they have, or after `wait` seconds; what is left of who called is closed then.
+        """
+        listeners, self._listeners = self._listeners, {}
+        await asyncio.gather(
+            *(
+                self._stop(endpoint, known, 1.0, wait)
+                for endpoint, known in listeners.items()
+                if known is not None
+            )
+        )
+
+    async def _stop(self, endpoint: str, known: _Listener, grace: float, wait: float = 0.0) -> None:
+        stopping = asyncio.ensure_future(known.server.stop(grace + wait))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while wait and any(
+                    link.listener == endpoint and index in self._applications
+                    for index, link in self._links.items()
+                ):
+                    await self._caller_gone.wait()
         for link in [link for link in self._links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
@@ -368,6 +363,21 @@ class DataPlane:
         self._check_open()
         await self._peering.add(configs)
 
+    async def join(self, config: BackboneConfig, *, max_message_size: int = MAX_MESSAGE_SIZE) -> None:
+        """Be on a backbone, for as long as this data plane lives.
+
+        Returns when a server took us or none could be reached for now: they are tried on and on. Raises
+        ConfigError, AuthError, AlreadyConnected, and NotConnected when the data plane is closed.
+        """
+        self._check_open()
+        if self.backbone is not None:
+            raise AlreadyConnected(self.backbone.peer)
+        place = (self.next_index(), self._origin, self.surroundings)
+        link = self.backbone = NatsLink(*place, config, high=self._high, max_message_size=max_message_size)
+        await link.open()
+        self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
+        await link.tried.wait()
+
     async def parted(self, node_id: str) -> None:
         """Return when there is no link to that node."""
         while node_id in self._node_links.values():
@@ -380,7 +390,10 @@ class DataPlane:
         dial: Callable[[], Awaitable[Stream]] | None = None,
         as_node: bool = False,
     ) -> Dialled:
-        """As `connect`, or `as_node`. Returns what is known of the connection, now and later."""
+        """As `connect`, or `as_node`. Returns what is known of the connection, now and later.
+
+        A link to a node that is over already has an `outcome`.
+        """
         self._check_open()
         endpoint = config.endpoint
         if endpoint in self._dialled:
@@ -395,7 +408,8 @@ class DataPlane:
                     await made.introduced.wait()
             except TimeoutError:
                 logger.debug("peer tells no version", conn=made.index)
-            if made.over.is_set():
+            if made.over.is_set() and not (as_node and made.outcome):
+                # Of a node that would not have this link, or has another one, the outcome tells.
                 raise ConnectionLost(endpoint, made.cause)
         except BaseException:
             await self._give_up(made)
@@ -411,18 +425,19 @@ class DataPlane:
         as_node: bool,
     ) -> None:
         """Open the first stream and give it to the actors."""
-        scheme = scheme_of(config.endpoint, self.surroundings)
-        if dial is None and scheme is not None:
-            dial = scheme.dialler(config)
-        elif dial is None:
-            auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
-            await _open(made.held, auth, None if config.plaintext else source)
-            dial = dialler(config, auth, source, self._high, self._waiting, self._http2)
+        where = None
+        if dial is None:
+            addresses = Addresses(
+                await diallers(config, made.held, self.surroundings, self._high, self._waiting, self._http2)
+            )
+            dial, where = addresses.dial, addresses.where
         link = DialledLink(
             made.index,
             dial,
             config.backoff,
             endpoint=made.endpoint,
+            where=where,
+            moves=not as_node,
             high=self._high,
             max_message_size=config.max_message_size,
             surroundings=self.surroundings,
@@ -469,11 +484,15 @@ class DataPlane:
     @property
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
-        return [index for index in self._links if index not in self._dialled_by_index]
+        own = {*self._dialled_by_index, self.backbone and self.backbone.index}
+        return [index for index in self._links if index not in own]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
-        return connection not in self._dialled_by_index and connection not in self._node_links
+        backbone = self.backbone and self.backbone.index
+        return not (
+            connection == backbone or connection in self._dialled_by_index or connection in self._node_links
+        )
 
     def spawn_control_agent(
         self,
@@ -509,6 +528,12 @@ class DataPlane:
         """Undo `observe`."""
         if callback in self._observers:
             self._observers.remove(callback)
+
+    def _note_caller(self, state: ConnectionState) -> None:
+        """How a connection stands that somebody else opened."""
+        self._note_peer(state)
+        if state.state == "negotiated" and state.detail.endswith(Role.APPLICATION.name.lower()):
+            self._applications.add(state.connection)
 
     def _note_peer(self, state: ConnectionState) -> None:
         """Who is a peer now, over whichever connection."""
@@ -583,9 +608,14 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
+        if self._watch is not None:
+            self._watch.leave()
         deadline = self._clock() + grace
         self._peering.close()
         try:
+            if self.backbone is not None:
+                # First: what others still send to our edges reaches them.
+                self.backbone.close("node is shutting down")
             await self._close_connections(grace)
         finally:
             for link in list(self._links.values()):
@@ -611,17 +641,9 @@ class DataPlane:
         closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout):
+        if isinstance(outcomes[0], AskTimeout) and self._links:
             logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:
             raise NotConnected("the data plane is closed")
-
-
-async def _open(held: AsyncExitStack, *parts: ClientAuth | ServerAuth | TlsSource | None) -> None:
-    """Start the parts that there are; `held` will close them."""
-    for part in parts:
-        if part is not None:
-            held.push_async_callback(part.close)
-            await part.start()

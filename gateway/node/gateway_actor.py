@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
 
@@ -23,10 +23,12 @@ from actors.messages.routing import (
     StatusReport,
 )
 from actors.messages.wire import Introduction, Role
+from actors.routing.backbone import Backbone, BackboneLink
 from actors.routing.connection import Connection
 from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
+from gateway.links.nats import NatsLink
 from gateway.node.peer_policy import PeerPolicy
 from identity.log import logger
 
@@ -47,7 +49,7 @@ class Gateway(LoopActor):
     def __init__(
         self,
         system: LoopSystem,
-        links: Mapping[int, AcceptedLink],
+        links: Mapping[int, AcceptedLink | NatsLink],
         link_over: Callable[[int], None],
         route_table: ActorAddress,
         routes: RouteView,
@@ -128,6 +130,18 @@ class Gateway(LoopActor):
         introduction = self._introduction if as_node else _APPLICATION
 
         def make() -> Connection:
+            if message.backbone:
+                return Backbone(
+                    index,
+                    cast(BackboneLink, link),
+                    self._route_table,
+                    self._routes,
+                    self._clock,
+                    observers=observers,
+                    high=self._high,
+                    patience=self._patience,
+                    telemetry=self._system.telemetry,
+                )
             return Connection(
                 index,
                 link,

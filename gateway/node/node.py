@@ -10,10 +10,12 @@ from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
 from actors.routing.shares import Shares
 from gateway.api.version import get_version
-from gateway.config import ClientConfig, ServerConfig, TlsConfig
+from gateway.codec.family import FIRST
+from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.config.section import Note
+from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import PeerPolicy
@@ -21,6 +23,9 @@ from gateway.security.auth import client_auth, server_auth
 from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
+
+LEAVE_WAIT = 2.0
+"""Seconds that applications of ours have to go to another node, before their streams are closed."""
 
 
 class Node:
@@ -32,10 +37,16 @@ class Node:
         shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
         peers = config.peers
         self.data_plane = DataPlane(
-            control=RouteControl(recovery_time=config.controller.recovery, shares=shares),
+            control=RouteControl(
+                recovery_time=config.controller.recovery, shares=shares, no_instance=FIRST.no_instance
+            ),
             # The usual name is that of many nodes: among peers it would be nobody's.
             node_id="" if config.node_id == DEFAULT_NODE else config.node_id,
-            peers=PeerPolicy(loopback=peers.loopback, identities=frozenset(peers.identities)),
+            peers=PeerPolicy(
+                identities=frozenset(peers.identities),
+                subjects=frozenset(peers.subjects),
+                loopback=peers.loopback,
+            ),
         )
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
@@ -56,6 +67,8 @@ class Node:
             said = registration(
                 config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
             )
+            if config.backbone is not None:
+                said.backbone = ", ".join(config.backbone.urls)
             self._controlled = ControlledNode(self.data_plane, config.controller, said)
             with _within(f"{config.where}.controller"):
                 self.controlled_at = await self._controlled.start()
@@ -64,6 +77,10 @@ class Node:
         peers = [client for client in clients if client.peer]
         if peers:
             self._dialling.append(loop.create_task(self.data_plane.peer(peers)))
+        if config.backbone is not None:
+            largest = max((server.max_message_size for server in config.servers), default=MAX_MESSAGE_SIZE)
+            with _within(f"{config.where}.backbone"):
+                await self.data_plane.join(config.backbone, max_message_size=largest)
         return addresses
 
     async def _listen(self, server: ServerConfig) -> str:
@@ -74,12 +91,15 @@ class Node:
             raise OSError(f"cannot listen on {server.endpoint}: {reason}") from exc
 
     async def close(self, grace: float) -> None:
-        """Stop dialling and listening, write out what is queued for `grace` seconds, close everything."""
+        """Stop dialling and listening, let applications go to other nodes for LEAVE_WAIT, write out what is
+        queued for `grace` seconds, close everything.
+        """
         for task in self._dialling:
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
         if self._controlled is not None:
             await self._controlled.close()
+        await self.data_plane.drain(min(LEAVE_WAIT, grace / 2))
         await self.data_plane.close(grace)
 
     async def _dial(self, client: ClientConfig) -> None:
@@ -130,6 +150,10 @@ def examine(config: NodeConfig) -> None:
             client_auth(client.auth)
             if not client.plaintext:
                 _look_at(client.tls, Side.CLIENT)
+    if config.backbone is not None:
+        with _within(f"{config.where}.backbone"):
+            check_backbone(config.backbone)
+            _look_at(config.backbone.tls, Side.CLIENT)
 
 
 def _look_at(tls: TlsConfig, side: Side) -> None:
@@ -152,15 +176,6 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
 def unserved(config: NodeConfig) -> list[Note]:
     """What the configuration asks for and this node does not do: it does not start with it."""
     where, found = config.where, []
-    if config.peers.subjects:
-        found.append(
-            Note(
-                f"{where}.dataplane.peers.subjects",
-                "this node knows peers by loopback and TLS identities only",
-            )
-        )
-    if config.backbone is not None:
-        found.append(Note(f"{where}.backbone", "this node joins no backbone"))
     if config.admin is not None:
         found.append(Note(f"{where}.admin", "this node has no admin port"))
     defaults = LimitsConfig()

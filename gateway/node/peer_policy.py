@@ -29,17 +29,23 @@ class NodeCaller(Protocol):
     def certificate(self) -> bytes:
         """What it showed, checked by TLS; empty without one."""
 
+    @property
+    def subject(self) -> str:
+        """Who it is, as the listener's authentication proved; empty without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerPolicy:
     """Whoever has one of these may come in: the token, one of the TLS identities (SPIFFE ID, DNS name or
-    common name of the certificate), an address on loopback (None: where neither of the others is given).
+    common name of the certificate), one of the subjects that the listener's authentication proves (of a
+    token, or a user), an address on loopback (None: where none of the others is given).
 
     The token is also what this node shows to the nodes that it calls. Raises ConfigError for a short one.
     """
 
     token: str = field(default="", repr=False)
     identities: frozenset[str] = frozenset()
+    subjects: frozenset[str] = frozenset()
     loopback: bool | None = None
 
     def __post_init__(self) -> None:
@@ -52,13 +58,16 @@ class PeerPolicy:
             return ""
         if self.identities and self.identities & identities(caller.certificate):
             return ""
-        given = bool(self.token or self.identities)
+        if caller.subject and caller.subject in self.subjects:
+            return ""
+        given = bool(self.token or self.identities or self.subjects)
         if is_loopback(caller.peer) and (self.loopback if self.loopback is not None else not given):
             return ""
         if given:
             wanted = [
                 *(["a peer token"] if self.token else []),
                 *(["a certificate of a known peer"] if self.identities else []),
+                *(["the authentication of a known peer"] if self.subjects else []),
             ]
             return f"this node takes as peer only who shows {' or '.join(wanted)}"
         if self.loopback is False:

@@ -58,7 +58,7 @@ SESSION_MESSAGE_TYPE_GROUP_NACK: SessionMessageType
 SESSION_MESSAGE_TYPE_PING: SessionMessageType
 
 class Message(_message.Message):
-    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops")
+    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops", "hint")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class Message(_message.Message):
     SUBSCRIPTION_ACK_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
     subscribe: Subscribe
     unsubscribe: Unsubscribe
     publish: Publish
@@ -80,7 +81,18 @@ class Message(_message.Message):
     subscription_ack: SubscriptionAck
     metadata: _containers.ScalarMap[str, str]
     hops: int
-    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ...) -> None: ...
+    hint: Hint
+    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ..., hint: _Optional[_Union[Hint, _Mapping]] = ...) -> None: ...
+
+class Hint(_message.Message):
+    __slots__ = ("reason", "about", "destination")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    reason: int
+    about: Name
+    destination: Name
+    def __init__(self, reason: _Optional[int] = ..., about: _Optional[_Union[Name, _Mapping]] = ..., destination: _Optional[_Union[Name, _Mapping]] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("header", "subscription_id")
@@ -279,20 +291,24 @@ class DiscoveryReplyPayload(_message.Message):
     def __init__(self) -> None: ...
 
 class JoinRequestPayload(_message.Message):
-    __slots__ = ("enable_mls", "timer_settings", "channel")
+    __slots__ = ("enable_mls", "timer_settings", "channel", "outage")
     ENABLE_MLS_FIELD_NUMBER: _ClassVar[int]
     TIMER_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
     enable_mls: bool
     timer_settings: TimerSettings
     channel: Name
-    def __init__(self, enable_mls: _Optional[bool] = ..., timer_settings: _Optional[_Union[TimerSettings, _Mapping]] = ..., channel: _Optional[_Union[Name, _Mapping]] = ...) -> None: ...
+    outage: int
+    def __init__(self, enable_mls: _Optional[bool] = ..., timer_settings: _Optional[_Union[TimerSettings, _Mapping]] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., outage: _Optional[int] = ...) -> None: ...
 
 class JoinReplyPayload(_message.Message):
-    __slots__ = ("key_package",)
+    __slots__ = ("key_package", "outage")
     KEY_PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    OUTAGE_FIELD_NUMBER: _ClassVar[int]
     key_package: bytes
-    def __init__(self, key_package: _Optional[bytes] = ...) -> None: ...
+    outage: int
+    def __init__(self, key_package: _Optional[bytes] = ..., outage: _Optional[int] = ...) -> None: ...
 
 class LeaveRequestPayload(_message.Message):
     __slots__ = ("destination",)

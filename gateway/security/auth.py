@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from actors.alarm import SourceAlarms
 from gateway.config import AuthConfig, JwtKeyConfig
+from gateway.surroundings import current
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.log import logger
@@ -44,8 +46,11 @@ class ServerAuth(Protocol):
     async def start(self) -> None:
         """Open what is needed to check headers. Raises ConfigError or AuthError."""
 
-    async def check(self, headers: Headers) -> None:
-        """Raise AuthError unless the headers of a new stream prove who calls."""
+    async def check(self, headers: Headers) -> str:
+        """Who calls, as the headers of a new stream prove: a user, or the subject of a token.
+
+        Raises AuthError.
+        """
 
     async def close(self) -> None:
         """Release what `start` opened. Idempotent."""
@@ -123,32 +128,49 @@ class _ShowBearer:
         await self._provider.close()
 
 
+class _Refusals:
+    """Lines about refused connections: who asks a thousand times has a few."""
+
+    def __init__(self) -> None:
+        self._alarms = SourceAlarms()
+
+    def tell(self, cause: str) -> None:
+        if self._alarms.is_due(cause, current().clock()):
+            logger.info(f"connection refused{self._alarms.told()}", cause=cause)
+
+
 class _CheckBasic(_NothingToOpen):
     def __init__(self, username: str, password: str) -> None:
+        self._username = username
+        self._refusals = _Refusals()
         self._expected = f"{username}:{password}".encode()
 
-    async def check(self, headers: Headers) -> None:
+    async def check(self, headers: Headers) -> str:
         if not hmac.compare_digest(_basic_credentials(headers), self._expected):
-            logger.info("connection refused", cause="basic authentication failed")
+            self._refusals.tell("basic authentication failed")
             raise InvalidToken("basic authentication failed", rule="basic")
+        return self._username
 
 
 class _CheckBearer:
     def __init__(self, verifier: Verifier, clock: Callable[[], float] = time.time) -> None:
         self._verifier, self._clock = verifier, clock
+        self._refusals = _Refusals()
 
     async def start(self) -> None:
         await self._verifier.initialize()
 
-    async def check(self, headers: Headers) -> None:
+    async def check(self, headers: Headers) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         try:
             if scheme.lower() != "bearer" or not token.strip():
                 raise InvalidToken("a bearer token is wanted", rule="missing")
-            await self._verifier.verify(token.strip(), self._clock())
+            claims = await self._verifier.get_claims(token.strip(), self._clock())
         except AuthError as error:
-            logger.info("connection refused", cause=str(error))
+            self._refusals.tell(str(error))
             raise
+        subject = claims.get("sub")
+        return subject if isinstance(subject, str) else ""
 
     async def close(self) -> None:
         await self._verifier.close()

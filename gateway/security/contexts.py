@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from actors.alarm import Alarm
 from gateway.config import TlsConfig
 from gateway.security.material import TlsSource
+from gateway.surroundings import current as surroundings
 from identity.authorities import load_system_authorities
 from identity.errors import AuthError, ConfigError, SlimError
 from identity.log import logger
@@ -39,14 +41,15 @@ def grpc_server_credentials(source: TlsSource) -> grpc.ServerCredentials:
             [(material.private_key, material.certificate_chain)], root_certificates=material.trust_bundle
         )
 
-    last = source.material()
+    last, alarm = source.material(), Alarm()
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         nonlocal last
         try:
             material = source.material()
         except SlimError as error:
-            logger.warning("TLS goes on with what it had", cause=str(error))
+            if alarm.is_due(surroundings().clock()):
+                logger.warning("TLS goes on with what it had", cause=str(error))
             return None
         if material == last:
             return None
@@ -89,7 +92,7 @@ def server_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
     A handshake that begins after the material changed is made with a new context.
     """
     outer, shown = _server_context(tls, source), source.material()
-    current = outer
+    current, alarm = outer, Alarm()
 
     def choose(connection: Any, _name: str | None, _context: ssl.SSLContext) -> int | None:
         nonlocal current, shown
@@ -98,7 +101,8 @@ def server_context(tls: TlsConfig, source: TlsSource) -> ssl.SSLContext:
             if material != shown:
                 current, shown = _server_context(tls, source), material
         except SlimError as error:
-            logger.warning("TLS handshake refused", cause=str(error))
+            if alarm.is_due(surroundings().clock()):
+                logger.warning("TLS handshakes are refused", cause=str(error))
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = current
         return None

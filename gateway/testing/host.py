@@ -13,6 +13,7 @@ from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
+from gateway.node.peer_policy import peer_configs
 from gateway.node.shared import kept
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
@@ -49,6 +50,7 @@ class SimHost:
         self._offset = 0.0
         self._programs: list[tuple[Program, tuple[Any, ...]]] = []
         self._served: list[dict[str, Any]] = []
+        self._peers: list[str] = []
         self._former: list[SimProcess] = []
         self._plane: DataPlane | None = None
         self._applications: list[Slim] = []
@@ -81,6 +83,11 @@ class SimHost:
     def up(self) -> bool:
         """Whether a process runs there, frozen or not."""
         return self.process is not None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is a node: `serve` was called."""
+        return bool(self._served)
 
     @property
     def plane(self) -> DataPlane:
@@ -123,6 +130,16 @@ class SimHost:
             self._served.append(given)
         return f"sim://{address}"
 
+    async def peer(self, *nodes: SimHost) -> None:
+        """Be a peer of these nodes, now and after each restart (`World.peers`)."""
+        self._peers = [f"sim://{node.name}" for node in nodes]
+        await self._peering()
+
+    def _peering(self) -> Coroutine[Any, Any, None]:
+        # Ids of links are drawn from this host's chance.
+        configs = self._running().context.copy().run(peer_configs, self._peers)
+        return self.plane.peer(configs)
+
     async def application(
         self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
     ) -> Slim:
@@ -136,10 +153,7 @@ class SimHost:
         self._applications.append(app)
         for node in nodes:
             endpoint = f"sim://{node.name}" if isinstance(node, SimHost) else node
-            if endpoint in plane.dialled():
-                await app.join(endpoint)
-            else:
-                await app.connect({"endpoint": endpoint})
+            await app.connect({"endpoint": endpoint})
         return app
 
     def run(self, program: Program, *arguments: Any) -> asyncio.Task[Any]:
@@ -185,6 +199,9 @@ class SimHost:
         self._ground.network.come_back(process.site)
         for config in self._served:
             await self.plane.serve(ServerConfig.read(config))
+        if self._peers:
+            # Not awaited: one that is away may come when it will.
+            self.call(self._peering(), "peering")
         for program, arguments in self._programs:
             self._begin(program, arguments)
 
@@ -221,8 +238,8 @@ class SimHost:
 
     # Ending
 
-    async def stop(self) -> None:
-        """End what runs there in good order: programs are cancelled, applications and data planes closed."""
+    async def end_programs(self) -> None:
+        """Cancel programs and close applications, in good order. What serves goes on."""
         if self.process is None:
             return
         self.thaw()
@@ -233,7 +250,11 @@ class SimHost:
             await app.close()
         for keeper in self._keepers():
             await keeper.end()
-        if self._plane is not None:
+
+    async def stop(self) -> None:
+        """End what runs there in good order: programs, applications, data planes."""
+        await self.end_programs()
+        if self.process is not None and self._plane is not None:
             await self._plane.close()
 
     def graveyard(self) -> list[SimProcess]:

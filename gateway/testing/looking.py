@@ -116,6 +116,20 @@ def disagreements(number: int, ends: list[Seen], names: set[Name]) -> list[str]:
     return found
 
 
+async def held_by_node(host: SimHost) -> list[str]:
+    """What a node still holds when no application is connected to it any more."""
+    if host.process is None:
+        return []
+    plane = host.plane
+    routes = (await plane.status())["routes"]
+    held = {"pending_acks": routes["pending_acks"], "streams": sum(map(plane.is_edge, plane.accepted))}
+    if not plane.dialled() and not routes["peers"]:
+        # Names of other nodes stay, and a node that is sought may come back.
+        held |= {name: routes[name] for name in ("names", "places", "lost_connections")}
+    left = {name: figure for name, figure in held.items() if figure}
+    return [f"{host.name} holds, though nobody is connected, {left}"] if left else []
+
+
 def remains(host: SimHost) -> list[str]:
     """What is still there on a host on which everything was closed."""
     process = host.process

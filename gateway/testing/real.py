@@ -101,10 +101,7 @@ class RealHost:
         self.applications.append(app)
         for node in nodes:
             endpoint = node if isinstance(node, str) else f"sim://{node.name}"
-            if endpoint in self.plane.dialled():
-                await app.join(endpoint)
-            else:
-                await app.connect({"endpoint": endpoint})
+            await app.connect({"endpoint": endpoint})
         return app
 
     def run(self, program: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:

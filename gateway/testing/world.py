@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
+from gateway.node.peer_policy import PeerPolicy
 from gateway.node.shared import forget
 from gateway.testing.errors import Leftovers
 from gateway.testing.host import Ground, SimHost
 from gateway.testing.line import Line
-from gateway.testing.looking import picture, remains, unseen_error, wrongs
+from gateway.testing.looking import held_by_node, picture, remains, unseen_error, wrongs
 from gateway.testing.loop import new_loop
 from gateway.testing.network import Network
 from gateway.testing.trace import Trace
@@ -29,6 +30,8 @@ QUIET = 45.0
 """Seconds without a change after which a World counts as settled: longer than three rounds of pings."""
 PATIENCE = 900.0
 """Seconds within which it has to settle."""
+FORGETTING = 200.0
+"""Seconds after which a node has forgotten who is gone: streams in silence break, and nobody comes back."""
 LIMIT = 86_400.0
 SHOWN = 60
 """Lines of the trace that a failure shows."""
@@ -99,6 +102,14 @@ class World:
         await host.serve()
         return host
 
+    async def peers(self, *names: str, **node_options: Any) -> list[SimHost]:
+        """Nodes that are peers of one another: applications at different ones reach each other."""
+        policy = PeerPolicy(token=self._ground.secret)
+        nodes = [await self.node(name, peers=policy, node_id=name, **node_options) for name in names]
+        for node in nodes:
+            await node.peer(*(other for other in nodes if other is not node))
+        return nodes
+
     async def application(
         self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None
     ) -> Slim:
@@ -167,9 +178,14 @@ class World:
         """Settle, close everything in good order, and raise Leftovers if anything is left. `run` does it."""
         await self.settle()
         self.note("close")
-        await asyncio.gather(*(host.stop() for host in self.hosts))
+        nodes = [host for host in self.hosts if host.serves]
+        await asyncio.gather(*(host.stop() for host in self.hosts if not host.serves))
+        await asyncio.gather(*(host.end_programs() for host in nodes))
+        await asyncio.sleep(FORGETTING)
+        found = [line for host in nodes for line in await held_by_node(host)]
+        await asyncio.gather(*(host.stop() for host in nodes))
         await asyncio.sleep(1.0)
-        found = [line for host in self.hosts for line in remains(host)]
+        found += [line for host in self.hosts for line in remains(host)]
         found += map(unseen_error, self.loop.unseen)
         if found:
             raise Leftovers(found)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-import jwt
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -205,6 +204,8 @@ def _signing_jwk(jwk: Mapping[str, Any], algorithm: Algorithm) -> SigningKey:
     public_jwk(half, FILE_USES).tied_to(algorithm)
     if "d" not in jwk:
         raise Malformed("a public JWK; a key to sign with has its private half, `d`")
+    import jwt  # on use: few sign with a JWK
+
     try:
         private = cast(PrivateKey, jwt.PyJWK(dict(jwk), algorithm.value).key)
         return SigningKey(private, algorithm)

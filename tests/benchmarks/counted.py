@@ -115,7 +115,7 @@ async def codec(step: str, size: int) -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def http2(size: int) -> AsyncIterator[Work]:
+async def http2(size: int, at_a_time: int = BATCH) -> AsyncIterator[Work]:
     """A batch from a client's connection to a server's, and what the server says to it."""
     connection = found("gateway.http2.connection:Http2Connection", "gateway.http2.connection:Connection")
     side = found("gateway.http2.endpoint:Http2Role", "gateway.http2.endpoint:Side")
@@ -124,7 +124,7 @@ async def http2(size: int) -> AsyncIterator[Work]:
     request = found("gateway.http2.headers:request")
     client = connection(side.CLIENT, limits(), counters(), 0.0)
     server = connection(side.SERVER, limits(), counters(), 0.0)
-    batch = [bytes(size)] * min(BATCH, max(1, 65_536 // size))
+    batch = [bytes(size)] * min(at_a_time, max(1, 65_536 // size))
     received = 0
 
     def carry() -> list[Any]:
@@ -184,10 +184,39 @@ class Pair(NamedTuple):
             for handle in handles:
                 await handle
 
+    async def answers(self, count: int) -> None:
+        """Questions, each after the answer to the one before; nobody waits for acknowledgements."""
+        for _ in range(count):
+            await self.sender.publish(b"x" * 64)
+            await self.receiver.get_message(WAIT)
+            await self.receiver.publish(b"x" * 64)
+            await self.sender.get_message(WAIT)
+
+
+class Applications(NamedTuple):
+    """Applications that reach one another; each is named `org/bench/` and its number."""
+
+    slims: Sequence[Any]
+    names: Sequence[Any]
+
+    async def open(self) -> Pair:
+        """A reliable session of the first two, established."""
+        import gateway
+
+        config = gateway.SessionConfiguration.PointToPoint(timeout=timedelta(seconds=5), max_retries=10)
+        opened, established = await self.slims[0].create_session(self.names[1], config)
+        await established
+        return Pair(opened, await self.slims[1].listen_for_session(WAIT))
+
+    async def sessions(self, count: int) -> None:
+        """Sessions, one after the other."""
+        for _ in range(count):
+            await self.open()
+
 
 @asynccontextmanager
-async def session(*, node: bool) -> AsyncIterator[Pair]:
-    """Two applications: of one data plane, or of one each with a node between, on streams in memory."""
+async def applications(count: int, *, node: bool) -> AsyncIterator[Applications]:
+    """Applications of one data plane, or of one each with a node between, on streams in memory."""
     import gateway
 
     async with AsyncExitStack() as held:
@@ -198,27 +227,56 @@ async def session(*, node: bool) -> AsyncIterator[Pair]:
             return made
 
         middle = plane()
-
-        async def application(last: str) -> tuple[Any, Any, int | None]:
-            name = gateway.Name("org", "bench", last)
-            provider = gateway.IdentityProvider.SharedSecret(last, SECRET)
-            verifier = gateway.IdentityVerifier.SharedSecret(last, SECRET)
+        names = [gateway.Name("org", "bench", str(number)) for number in range(count)]
+        slims: list[Any] = []
+        # The first, who sends, comes last: its routes lead to the others.
+        for name in reversed(names):
+            provider = gateway.IdentityProvider.SharedSecret(str(name), SECRET)
+            verifier = gateway.IdentityVerifier.SharedSecret(str(name), SECRET)
             mine = plane() if node else middle
             connection = await dial(mine, middle) if node else None
             slim = gateway.Slim(name, provider, verifier, data_plane=mine)
             held.push_async_callback(slim.close)
             if node:
                 await slim.subscribe(name, connection)
-            return slim, name, connection
-
-        bob, bobs_name, _ = await application("bob")
-        alice, _, connection = await application("alice")
+            slims.insert(0, slim)
         if node:
-            await alice.set_route(bobs_name, connection)
-        config = gateway.SessionConfiguration.PointToPoint(timeout=timedelta(seconds=5), max_retries=10)
-        opened, established = await alice.create_session(bobs_name, config)
+            for name in names[1:]:
+                await slims[0].set_route(name, connection)
+        yield Applications(slims, names)
+
+
+@asynccontextmanager
+async def openings() -> AsyncIterator[Work]:
+    """Sessions through a node."""
+    async with applications(2, node=True) as both:
+        yield both.sessions
+
+
+@asynccontextmanager
+async def group(members: int) -> AsyncIterator[Work]:
+    """Batches to a group of so many members and who sends, in clear, through a node."""
+    import gateway
+
+    async with applications(members + 1, node=True) as all_:
+        config = gateway.SessionConfiguration.Group(timeout=timedelta(seconds=5), max_retries=10)
+        channel = gateway.Name("org", "bench", "channel")
+        opened, established = await all_.slims[0].create_session(channel, config)
         await established
-        yield Pair(opened, await bob.listen_for_session(WAIT))
+        for name in all_.names[1:]:
+            await (await opened.invite(name))
+        joined = [await slim.listen_for_session(WAIT) for slim in all_.slims[1:]]
+
+        async def work(count: int) -> None:
+            for _ in range(count // BATCH):
+                handles = [await opened.publish(b"x" * 1024) for _ in range(BATCH)]
+                for member in joined:
+                    for _ in range(BATCH):
+                        await member.get_message(WAIT)
+                for handle in handles:
+                    await handle
+
+        yield work
 
 
 async def dial(client: Any, node: Any) -> int:
@@ -239,8 +297,8 @@ async def dial(client: Any, node: Any) -> int:
 @asynccontextmanager
 async def messages(kind: str, *, node: bool) -> AsyncIterator[Work]:
     """A way of sending on a session."""
-    async with session(node=node) as pair:
-        yield getattr(pair, kind)
+    async with applications(2, node=node) as both:
+        yield getattr(await both.open(), kind)
 
 
 # -- The measurement -------------------------------------------------------------------------------------
@@ -252,6 +310,7 @@ ROWS = [
         for step in ("encode", "write", "parse", "decode")
     ),
     *(Row(f"http2 {size} B", BATCH, 4, 20, partial(http2, size)) for size in (64, 1024, 65_536)),
+    Row("http2 64 B, each alone", 1, 100, 600, partial(http2, 64, 1)),
     Row("actors tell", TELLS, 1, 2, partial(system, "_tells", actors=1)),
     Row("actors tell to 1,000", TELLS, 1, 2, partial(system, "_tells", actors=1000)),
     Row("actors hop", 1, 500, 3_000, partial(system, "_hops")),
@@ -262,6 +321,9 @@ ROWS = [
     Row("lone message through a node", 1, 40, 240, partial(messages, "lone", node=True)),
     Row("batch of 64 in process", BATCH, 4, 14, partial(messages, "batches", node=False)),
     Row("batch of 64 through a node", BATCH, 4, 14, partial(messages, "batches", node=True)),
+    Row("ping-pong through a node", 1, 40, 240, partial(messages, "answers", node=True)),
+    Row("session through a node", 1, 20, 80, openings),
+    Row("batch to a group of 4", BATCH, 2, 6, partial(group, 4)),
 ]
 
 

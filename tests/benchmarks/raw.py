@@ -98,10 +98,10 @@ async def call_many(endpoint: str, count: int) -> list[Peer]:
     return peers
 
 
-def prepared(destination: Name, size: int, fanout: int) -> list[list[bytes]]:
+def prepared(destination: Name, size: int, fanout: int, batch: int = BATCH) -> list[list[bytes]]:
     """Batches of best-effort messages, equal but for their ids."""
     codec = WireCodec()
-    length = max(1, min(BATCH, BATCH_BYTES // size))
+    length = max(1, min(batch, BATCH_BYTES // size))
     ids = itertools.count(1000)
 
     def message() -> bytes:
@@ -121,11 +121,12 @@ def prepared(destination: Name, size: int, fanout: int) -> list[list[bytes]]:
 
 
 async def generate(endpoint: str, to: Arguments) -> Callable[[], Awaitable[Part]]:
-    """Send `count` messages of `size` octets to `name`."""
+    """Send `count` messages of `size` octets to `name`, up to `batch` of them in a turn."""
     peer = await call(endpoint)
 
     async def prepare() -> Part:
-        batches = itertools.cycle(prepared(Name(*to["name"]), to["size"], to["fanout"]))
+        made = prepared(Name(*to["name"]), to["size"], to["fanout"], to.get("batch", BATCH))
+        batches = itertools.cycle(made)
 
         async def part() -> Report:
             start, left = time.monotonic(), to["count"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.gateway.conftest import process, world
+from tests.gateway.conftest import process, stage
 
-__all__ = ["process", "world"]
+__all__ = ["process", "stage"]

@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from actors.errors import HandshakeFailed, ParticipantExists, SessionClosed
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 GUESTS = ["org/default/m0", "org/default/nobody", "org/default/m1"]
 
 
-async def test_the_group_stands_and_says_who_came(world: World) -> None:
-    mo, m0, m1 = [await world.app(app) for app in ("mo", "m0", "m1")]
-    await world.route(mo, "m0", "nobody", "m1")
+async def test_the_group_stands_and_says_who_came(stage: AppStage) -> None:
+    mo, m0, m1 = [await stage.app(app) for app in ("mo", "m0", "m1")]
+    await stage.route(mo, "m0", "nobody", "m1")
     group = mo.group("org/default/channel", GUESTS, timeout=0.05, max_retries=2)
     async with group as session:
         outcomes = session.invited
@@ -26,7 +26,7 @@ async def test_the_group_stands_and_says_who_came(world: World) -> None:
         assert [(await end.get_message(5)).payload for end in ends] == [b"to who is there"] * 2
 
 
-async def test_all_or_nothing(process: World) -> None:
+async def test_all_or_nothing(process: AppStage) -> None:
     mo, m0, _ = [await process.app(app) for app in ("mo", "m0", "m1")]
     joining = asyncio.create_task(m0.listen_for_session(5))
     with pytest.raises(HandshakeFailed):
@@ -37,7 +37,7 @@ async def test_all_or_nothing(process: World) -> None:
     assert isinstance(there.closed_because, SessionClosed)
 
 
-async def test_a_guest_invited_twice_is_in_once(process: World) -> None:
+async def test_a_guest_invited_twice_is_in_once(process: AppStage) -> None:
     mo, _ = [await process.app(app) for app in ("mo", "m0")]
     async with mo.group("org/default/channel", ["org/default/m0", "org/default/m0"]) as session:
         assert isinstance(session.invited[name("m0")], ParticipantExists)

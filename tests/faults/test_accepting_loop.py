@@ -14,14 +14,14 @@ from actors.messages.wire import SessionKind
 from gateway import Session, SessionConfiguration
 from gateway.api import observing
 from gateway.api.session_config import of_record
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 BOB = name("bob")
 
 
-async def accepted(world: World) -> tuple[Any, Any]:
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+async def accepted(stage: AppStage) -> tuple[Any, Any]:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     return alice, bob
 
 
@@ -36,7 +36,7 @@ def test_whatever_an_invitation_says_can_be_shown(interval: float | None, retrie
 
 
 async def test_a_session_that_cannot_be_used_is_turned_away(
-    process: World, monkeypatch: pytest.MonkeyPatch
+    process: AppStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever fails while it is taken up: the next one comes, and the inviter is told."""
     alice, bob = await accepted(process)
@@ -62,8 +62,8 @@ async def test_a_session_that_cannot_be_used_is_turned_away(
     assert first.closed_because is not None
 
 
-async def test_a_session_that_ended_meanwhile_is_not_handed_out(world: World) -> None:
-    alice, bob = await accepted(world)
+async def test_a_session_that_ended_meanwhile_is_not_handed_out(stage: AppStage) -> None:
+    alice, bob = await accepted(stage)
     async with alice.session(BOB):
         pass
     with pytest.raises(SlimTimeout):
@@ -72,9 +72,9 @@ async def test_a_session_that_ended_meanwhile_is_not_handed_out(world: World) ->
         assert (await bob.listen_for_session(5)).id == open_one.id
 
 
-async def test_one_that_ended_with_messages_is_handed_out_and_can_be_read(world: World) -> None:
+async def test_one_that_ended_with_messages_is_handed_out_and_can_be_read(stage: AppStage) -> None:
     """They are acknowledged: they are not lost because nobody listened yet."""
-    alice, bob = await accepted(world)
+    alice, bob = await accepted(stage)
     async with alice.session(BOB, metadata={"a": "b"}) as session:
         await (await session.publish(b"hello"))
         known = session.id
@@ -89,9 +89,9 @@ async def test_one_that_ended_with_messages_is_handed_out_and_can_be_read(world:
         await bob.listen_for_session(0.05)
 
 
-async def test_a_loop_that_looks_at_each_session_lives_on(world: World) -> None:
+async def test_a_loop_that_looks_at_each_session_lives_on(stage: AppStage) -> None:
     """Clients that come and go while sessions are accepted slowly."""
-    alice, bob = await accepted(world)
+    alice, bob = await accepted(stage)
     seen: asyncio.Queue[int] = asyncio.Queue()
 
     async def serve() -> None:
@@ -111,7 +111,7 @@ async def test_a_loop_that_looks_at_each_session_lives_on(world: World) -> None:
     serving.cancel()
 
 
-async def test_a_listener_that_gives_up_loses_no_session(process: World) -> None:
+async def test_a_listener_that_gives_up_loses_no_session(process: AppStage) -> None:
     alice, bob = await accepted(process)
     for round in range(20):
         listening = asyncio.create_task(bob.listen_for_session())
@@ -126,7 +126,7 @@ async def test_a_listener_that_gives_up_loses_no_session(process: World) -> None
         await made.close()
 
 
-async def test_what_is_announced_of_nobody_does_no_harm(process: World) -> None:
+async def test_what_is_announced_of_nobody_does_no_harm(process: AppStage) -> None:
     """The actor of an announced session is gone before it is taken up."""
     alice, bob = await accepted(process)
     config = SessionConfig(SessionKind.POINT_TO_POINT, 0.0, 0)
@@ -144,8 +144,8 @@ async def test_what_is_announced_of_nobody_does_no_harm(process: World) -> None:
 
 
 @pytest.mark.parametrize(("interval", "retries"), [(0.0, 3), (0.0004, 2), (4_000_000.0, 2**32 - 1)])
-async def test_odd_timers_of_an_inviter_do_not_end_it(world: World, interval: float, retries: int) -> None:
-    alice, bob = await accepted(world)
+async def test_odd_timers_of_an_inviter_do_not_end_it(stage: AppStage, interval: float, retries: int) -> None:
+    alice, bob = await accepted(stage)
     odd = of_record(SessionConfig(SessionKind.POINT_TO_POINT, interval, retries))
     stranger = await alice.create_session(BOB, odd)
     loop = bob.sessions()

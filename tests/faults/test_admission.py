@@ -24,7 +24,7 @@ from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.protocols import KeysMissing, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.shared_secret import SharedSecretProvider, SharedSecretVerifier
-from tests.gateway.worlds import name
+from tests.gateway.app_stage import name
 from tests.identity.issuer import after, issuer, reply
 from tests.identity.spiffe.trust import jwk
 

@@ -40,7 +40,7 @@ from identity.shared_secret import make_token
 from tests.actors.session.mls_stage import run
 from tests.actors.session.stage import ROOM, Stage, make_group
 from tests.faults.forger import Forger
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 NOW = 1_800_000_000.0
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -239,14 +239,14 @@ def test_orders_are_judged_by_who_may_order() -> None:
 
 
 async def test_on_the_wire_a_jwt_speaks_for_its_own_instance_only() -> None:
-    world = World("server")
-    await world.start()
-    bob = Slim(name("bob"), provider("bob"), verifier(), data_plane=world._plane())
-    world._apps.append(bob)
-    await bob.connect(world.client_config)
+    stage = AppStage("server")
+    await stage.start()
+    bob = Slim(name("bob"), provider("bob"), verifier(), data_plane=stage._plane())
+    stage._apps.append(bob)
+    await bob.connect(stage.client_config)
     mallorys, alices = provider("mallory"), provider("alice")
     try:
-        honest = Forger(world.endpoint, full("alice", "alice"), lambda: alices.get_token(time.time()))
+        honest = Forger(stage.endpoint, full("alice", "alice"), lambda: alices.get_token(time.time()))
         async with honest as alice:
             await alice.join(bob.local_name, JoinRequest(False, TimerSettings(1.0, 5)))
             session = await bob.listen_for_session(10.0)
@@ -265,4 +265,4 @@ async def test_on_the_wire_a_jwt_speaks_for_its_own_instance_only() -> None:
                 await session.get_message(0.2)
             assert (await bob.status())["application"]["refused"] == 1
     finally:
-        await world.close()
+        await stage.close()

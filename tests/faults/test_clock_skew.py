@@ -24,7 +24,7 @@ from identity.claims import LEEWAY
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.shared_secret import CLOCK_SKEW
-from tests.gateway.worlds import SECRET, World, name
+from tests.gateway.app_stage import SECRET, AppStage, name
 
 PATIENCE = 20.0
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -55,24 +55,24 @@ KINDS: dict[str, tuple[Callable[[str], tuple[Any, Any]], float]] = {
 class Clocks:
     """Applications of one node, each with a clock of its own."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: AppStage) -> None:
+        self._stage = stage
 
     async def app(self, who: str, pair: tuple[Any, Any], ahead: float) -> Slim:
         plane = DataPlane(strict=True, wall=lambda: time.time() + ahead)
-        self._world._planes.append(plane)
+        self._stage._planes.append(plane)
         made = await Slim(name(who), *pair, data_plane=plane).__aenter__()
-        self._world._apps.append(made)
-        await made.connect(self._world.client_config)
+        self._stage._apps.append(made)
+        await made.connect(self._stage.client_config)
         return made
 
 
 @pytest.fixture
 async def clocks(request: pytest.FixtureRequest) -> Any:
-    world = World("server")
-    await world.start()
-    yield Clocks(world)
-    await world.close()
+    stage = AppStage("server")
+    await stage.start()
+    yield Clocks(stage)
+    await stage.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -27,7 +27,7 @@ from identity.cloud import (
 from identity.cloud.aws.imds import endpoint_of
 from identity.cloud.aws.sts import Sts
 from identity.errors import AuthError, ConfigError
-from tests.identity.cloud.fake_world import (
+from tests.identity.cloud.fake_clouds import (
     ACCOUNT,
     CLIENT_ID,
     EMAIL,
@@ -36,7 +36,7 @@ from tests.identity.cloud.fake_world import (
     OTHER_ROLE_ARN,
     ROLE_ARN,
     TENANT,
-    FakeWorld,
+    FakeClouds,
     Reply,
     as_json,
     external_account_file,
@@ -48,12 +48,12 @@ ASSUMED = f"arn:aws:sts::{ACCOUNT}:assumed-role"
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[FakeWorld]:
-    async with FakeWorld("aws", "gcp", "azure") as running:
+async def clouds() -> AsyncIterator[FakeClouds]:
+    async with FakeClouds("aws", "gcp", "azure") as running:
         yield running
 
 
-def aws(world: FakeWorld, home: Path, config: str = "", credentials: str = "", **environ: str) -> AWSClient:
+def aws(clouds: FakeClouds, home: Path, config: str = "", credentials: str = "", **environ: str) -> AWSClient:
     """A client on an EC2 machine with a role of its own, and with these files."""
     folder = home / ".aws"
     folder.mkdir(exist_ok=True)
@@ -61,17 +61,17 @@ def aws(world: FakeWorld, home: Path, config: str = "", credentials: str = "", *
     (folder / "credentials").write_text(credentials)
     env = {"HOME": str(home), **environ}
     return AWSClient(
-        environ=env, imds_endpoint=world.url, sts_endpoint=world.url, container_endpoint=world.url
+        environ=env, imds_endpoint=clouds.url, sts_endpoint=clouds.url, container_endpoint=clouds.url
     )
 
 
-def gcp(world: FakeWorld, **environ: str) -> GCPClient:
-    return GCPClient(environ=environ, metadata_endpoint=world.url, iam_endpoint=world.url)
+def gcp(clouds: FakeClouds, **environ: str) -> GCPClient:
+    return GCPClient(environ=environ, metadata_endpoint=clouds.url, iam_endpoint=clouds.url)
 
 
-def azure(world: FakeWorld, **environ: str) -> AzureClient:
-    quick = {"S2IAM_AZURE_MI_BACKOFF_MS": "1", "AZURE_AUTHORITY_HOST": world.url}
-    return AzureClient(environ={**quick, **environ}, imds_endpoint=world.url)
+def azure(clouds: FakeClouds, **environ: str) -> AzureClient:
+    quick = {"S2IAM_AZURE_MI_BACKOFF_MS": "1", "AZURE_AUTHORITY_HOST": clouds.url}
+    return AzureClient(environ={**quick, **environ}, imds_endpoint=clouds.url)
 
 
 async def identity_of(client: CloudProviderClient) -> str:
@@ -110,18 +110,18 @@ async def is_refused(client: CloudProviderClient, field: str) -> None:
 )
 @pytest.mark.parametrize("named", ["named", "default", "source"])
 async def test_profiles_of_other_kinds(
-    world: FakeWorld, tmp_path: Path, settings: str, field: str, named: str
+    clouds: FakeClouds, tmp_path: Path, settings: str, field: str, named: str
 ) -> None:
     match named:
         case "named":
-            made = aws(world, tmp_path, f"[profile work]\n{settings}\n", AWS_PROFILE="work")
+            made = aws(clouds, tmp_path, f"[profile work]\n{settings}\n", AWS_PROFILE="work")
         case "default":
-            made = aws(world, tmp_path, f"[default]\n{settings}\n")
+            made = aws(clouds, tmp_path, f"[default]\n{settings}\n")
         case _:
             own = f"[profile top]\nrole_arn = {ROLE_ARN}\nsource_profile = work\n"
-            made = aws(world, tmp_path, f"{own}[profile work]\n{settings}\n", AWS_PROFILE="top")
+            made = aws(clouds, tmp_path, f"{own}[profile work]\n{settings}\n", AWS_PROFILE="top")
     await is_refused(made, field)
-    assert world.count("/latest/meta-data/iam/security-credentials/") == 0
+    assert clouds.count("/latest/meta-data/iam/security-credentials/") == 0
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ async def test_profiles_of_other_kinds(
     ],
 )
 async def test_half_of_a_setting(
-    world: FakeWorld, tmp_path: Path, environ: dict[str, str], field: str
+    clouds: FakeClouds, tmp_path: Path, environ: dict[str, str], field: str
 ) -> None:
-    await is_refused(aws(world, tmp_path, **environ), field)
+    await is_refused(aws(clouds, tmp_path, **environ), field)
 
 
-async def test_a_profile_with_a_web_identity(world: FakeWorld, tmp_path: Path) -> None:
+async def test_a_profile_with_a_web_identity(clouds: FakeClouds, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("web-identity-token\n")
     config = (
@@ -149,9 +149,9 @@ async def test_a_profile_with_a_web_identity(world: FakeWorld, tmp_path: Path) -
         f"[profile top]\nrole_arn = {OTHER_ROLE_ARN}\nsource_profile = pod\nrole_session_name = top\n"
     )
     assert (
-        await identity_of(aws(world, tmp_path, config, AWS_PROFILE="pod")) == f"{ASSUMED}/callboard-node/pod"
+        await identity_of(aws(clouds, tmp_path, config, AWS_PROFILE="pod")) == f"{ASSUMED}/callboard-node/pod"
     )
-    assert await identity_of(aws(world, tmp_path, config, AWS_PROFILE="top")) == f"{ASSUMED}/other/top"
+    assert await identity_of(aws(clouds, tmp_path, config, AWS_PROFILE="top")) == f"{ASSUMED}/other/top"
 
 
 @pytest.mark.parametrize(
@@ -206,33 +206,33 @@ def test_a_mode_that_is_none() -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 on this machine")
-async def test_ec2_metadata_over_ipv6(world: FakeWorld, tmp_path: Path) -> None:
+async def test_ec2_metadata_over_ipv6(clouds: FakeClouds, tmp_path: Path) -> None:
     try:
-        server = await asyncio.start_server(world._serve, "::1", 0)
+        server = await asyncio.start_server(clouds._serve, "::1", 0)
     except OSError:
         pytest.skip("no IPv6 loopback on this machine")
     async with server:
         address = f"http://[::1]:{server.sockets[0].getsockname()[1]}"
         made = AWSClient(
             environ={"HOME": str(tmp_path), "AWS_EC2_METADATA_SERVICE_ENDPOINT": address},
-            sts_endpoint=world.url,
+            sts_endpoint=clouds.url,
         )
         assert await identity_of(made) == f"{ASSUMED}/callboard-node/i-0123456789"
 
 
-async def test_a_captive_portal_is_not_aws(world: FakeWorld, tmp_path: Path) -> None:
-    world.clouds.clear()
+async def test_a_captive_portal_is_not_aws(clouds: FakeClouds, tmp_path: Path) -> None:
+    clouds.clouds.clear()
     page = text(PORTAL)
-    world.fail("/latest/api/token", page)
-    world.fail("/latest/meta-data/instance-id", page, page)
-    made = aws(world, tmp_path)
+    clouds.fail("/latest/api/token", page)
+    clouds.fail("/latest/meta-data/instance-id", page, page)
+    made = aws(clouds, tmp_path)
     with pytest.raises(ProviderNotDetected, match="somebody else"):
         await made.detect()
 
 
-async def test_a_portals_region_is_none(world: FakeWorld, tmp_path: Path) -> None:
-    world.fail("/latest/meta-data/placement/region", text(PORTAL))
-    assert await identity_of(aws(world, tmp_path)) == f"{ASSUMED}/callboard-node/i-0123456789"
+async def test_a_portals_region_is_none(clouds: FakeClouds, tmp_path: Path) -> None:
+    clouds.fail("/latest/meta-data/placement/region", text(PORTAL))
+    assert await identity_of(aws(clouds, tmp_path)) == f"{ASSUMED}/callboard-node/i-0123456789"
 
 
 # Google
@@ -241,20 +241,20 @@ async def test_a_portals_region_is_none(world: FakeWorld, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "kind", ["authorized_user", "impersonated_service_account", "gdch_service_account", 7]
 )
-async def test_default_credentials_of_other_kinds(world: FakeWorld, tmp_path: Path, kind: object) -> None:
+async def test_default_credentials_of_other_kinds(clouds: FakeClouds, tmp_path: Path, kind: object) -> None:
     path = tmp_path / "adc.json"
     path.write_text(json.dumps({"type": kind, "refresh_token": "s3cret", "client_id": "x"}))
-    made = gcp(world, GOOGLE_APPLICATION_CREDENTIALS=str(path))
+    made = gcp(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path))
     await is_refused(made, "GOOGLE_APPLICATION_CREDENTIALS")
     # Where the machine itself was recognised first, too.
     await is_refused(
-        gcp(world, GOOGLE_APPLICATION_CREDENTIALS=str(path), GCE_METADATA_HOST="metadata.test"),
+        gcp(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path), GCE_METADATA_HOST="metadata.test"),
         "GOOGLE_APPLICATION_CREDENTIALS",
     )
-    assert not world.seen
+    assert not clouds.seen
 
 
-def sources(world: FakeWorld, folder: Path) -> dict[str, dict[str, Any]]:
+def sources(clouds: FakeClouds, folder: Path) -> dict[str, dict[str, Any]]:
     plain, wrapped = folder / "plain", folder / "wrapped"
     plain.write_text("foreign-token\n")
     wrapped.write_text('{"access": "foreign-token"}')
@@ -265,7 +265,7 @@ def sources(world: FakeWorld, folder: Path) -> dict[str, dict[str, Any]]:
             "format": {"type": "json", "subject_token_field_name": "access"},
         },
         "a URL": {
-            "url": world.url + "/foreign/token",
+            "url": clouds.url + "/foreign/token",
             "headers": {"X-Wanted": "yes"},
             "format": {"type": "json", "subject_token_field_name": "value"},
         },
@@ -274,10 +274,10 @@ def sources(world: FakeWorld, folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("source", ["a file", "a JSON file", "a URL"])
 @pytest.mark.parametrize("role", [None, OTHER_EMAIL])
-async def test_an_external_account(world: FakeWorld, tmp_path: Path, source: str, role: str | None) -> None:
-    world.clouds.clear()
-    path = external_account_file(tmp_path, world, sources(world, tmp_path)[source])
-    made = gcp(world, GOOGLE_APPLICATION_CREDENTIALS=str(path))
+async def test_an_external_account(clouds: FakeClouds, tmp_path: Path, source: str, role: str | None) -> None:
+    clouds.clouds.clear()
+    path = external_account_file(tmp_path, clouds, sources(clouds, tmp_path)[source])
+    made = gcp(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path))
     await made.fast_detect()
     chosen = made.assume_role(role) if role else made
     headers, identity = await chosen.get_identity_headers()
@@ -303,16 +303,16 @@ async def test_an_external_account(world: FakeWorld, tmp_path: Path, source: str
     ],
 )
 async def test_external_accounts_that_cannot_be_used(
-    world: FakeWorld, tmp_path: Path, change: dict[str, Any], field: str
+    clouds: FakeClouds, tmp_path: Path, change: dict[str, Any], field: str
 ) -> None:
-    path = external_account_file(tmp_path, world, {"file": "/x"}, **change)
-    await is_refused(gcp(world, GOOGLE_APPLICATION_CREDENTIALS=str(path)), field)
-    assert not world.seen
+    path = external_account_file(tmp_path, clouds, {"file": "/x"}, **change)
+    await is_refused(gcp(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path)), field)
+    assert not clouds.seen
 
 
-async def test_an_external_account_whose_token_is_gone(world: FakeWorld, tmp_path: Path) -> None:
-    path = external_account_file(tmp_path, world, {"file": str(tmp_path / "absent")})
-    await is_refused(gcp(world, GOOGLE_APPLICATION_CREDENTIALS=str(path)), "credential_source.file")
+async def test_an_external_account_whose_token_is_gone(clouds: FakeClouds, tmp_path: Path) -> None:
+    path = external_account_file(tmp_path, clouds, {"file": str(tmp_path / "absent")})
+    await is_refused(gcp(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path)), "credential_source.file")
 
 
 # Microsoft
@@ -345,44 +345,46 @@ APP = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT_ID}
         ({"MSI_ENDPOINT": "http://127.0.0.1:1/"}, "MSI_ENDPOINT"),
     ],
 )
-async def test_azure_identities_of_other_kinds(world: FakeWorld, environ: dict[str, str], field: str) -> None:
-    await is_refused(azure(world, **environ), field)
-    assert world.count("/metadata/identity/oauth2/token") == 0
+async def test_azure_identities_of_other_kinds(
+    clouds: FakeClouds, environ: dict[str, str], field: str
+) -> None:
+    await is_refused(azure(clouds, **environ), field)
+    assert clouds.count("/metadata/identity/oauth2/token") == 0
 
 
-async def test_a_slash_at_the_end_of_the_identity_endpoint(world: FakeWorld) -> None:
-    made = azure(world, IDENTITY_ENDPOINT=world.url + "/msi/token/", IDENTITY_HEADER="app-service-header")
+async def test_a_slash_at_the_end_of_the_identity_endpoint(clouds: FakeClouds) -> None:
+    made = azure(clouds, IDENTITY_ENDPOINT=clouds.url + "/msi/token/", IDENTITY_HEADER="app-service-header")
     assert await identity_of(made) == OID
-    assert world.count("/msi/token/") == 1
+    assert clouds.count("/msi/token/") == 1
 
 
-async def test_several_identities_need_a_choice(world: FakeWorld) -> None:
+async def test_several_identities_need_a_choice(clouds: FakeClouds) -> None:
     refusal = as_json({"error": "invalid_request"}, 400)
-    world.fail("/metadata/identity/oauth2/token", refusal, refusal)
+    clouds.fail("/metadata/identity/oauth2/token", refusal, refusal)
     with pytest.raises(ProviderIdentityUnavailable, match="several identities needs AZURE_CLIENT_ID"):
-        await azure(world).detect()
+        await azure(clouds).detect()
     with pytest.raises(ProviderIdentityUnavailable, match=r"answered 400 \(invalid_request\)$"):
-        await identity_of(azure(world, AZURE_CLIENT_ID=CLIENT_ID))
+        await identity_of(azure(clouds, AZURE_CLIENT_ID=CLIENT_ID))
 
 
 # All
 
 
-METADATA: dict[str, tuple[Callable[[FakeWorld, Path], CloudProviderClient], str]] = {
+METADATA: dict[str, tuple[Callable[[FakeClouds, Path], CloudProviderClient], str]] = {
     "AWS session": (aws, "/latest/api/token"),
     "AWS role": (aws, "/latest/meta-data/iam/security-credentials/callboard-node"),
     "AWS region": (aws, "/latest/meta-data/placement/region"),
     "AWS probe": (aws, "/latest/meta-data/instance-id"),
     "GCP identity": (
-        lambda world, _: gcp(world),
+        lambda clouds, _: gcp(clouds),
         "/computeMetadata/v1/instance/service-accounts/default/identity",
     ),
-    "GCP probe": (lambda world, _: gcp(world), "/computeMetadata/v1/instance/id"),
-    "Azure token": (lambda world, _: azure(world), "/metadata/identity/oauth2/token"),
-    "Azure probe": (lambda world, _: azure(world), "/metadata/instance"),
+    "GCP probe": (lambda clouds, _: gcp(clouds), "/computeMetadata/v1/instance/id"),
+    "Azure token": (lambda clouds, _: azure(clouds), "/metadata/identity/oauth2/token"),
+    "Azure probe": (lambda clouds, _: azure(clouds), "/metadata/instance"),
     "AWS container": (
-        lambda world, home: aws(
-            world,
+        lambda clouds, home: aws(
+            clouds,
             home,
             AWS_REGION="eu-west-1",
             AWS_CONTAINER_CREDENTIALS_RELATIVE_URI="/ecs/creds",
@@ -394,15 +396,15 @@ METADATA: dict[str, tuple[Callable[[FakeWorld, Path], CloudProviderClient], str]
 
 
 @pytest.mark.parametrize("what", METADATA)
-async def test_metadata_services_may_say_later(world: FakeWorld, tmp_path: Path, what: str) -> None:
+async def test_metadata_services_may_say_later(clouds: FakeClouds, tmp_path: Path, what: str) -> None:
     make, path = METADATA[what]
-    world.fail(path, text("later", 503), Reply(429))
-    assert await identity_of(make(world, tmp_path))
-    assert world.count(path) >= 3
+    clouds.fail(path, text("later", 503), Reply(429))
+    assert await identity_of(make(clouds, tmp_path))
+    assert clouds.count(path) >= 3
 
 
 async def test_a_machine_without_metadata_is_not_waited_for(tmp_path: Path) -> None:
-    async with FakeWorld() as gone:
+    async with FakeClouds() as gone:
         pass
     for made in (aws(gone, tmp_path), gcp(gone)):
         with pytest.raises(ProviderNotDetected):
@@ -410,13 +412,13 @@ async def test_a_machine_without_metadata_is_not_waited_for(tmp_path: Path) -> N
                 await made.detect()
 
 
-async def test_detection_says_which_setting_is_at_fault(world: FakeWorld, tmp_path: Path) -> None:
-    world.clouds.clear()
+async def test_detection_says_which_setting_is_at_fault(clouds: FakeClouds, tmp_path: Path) -> None:
+    clouds.clouds.clear()
     path = tmp_path / "adc.json"
     path.write_text('{"type": "authorized_user"}')
-    clients = [aws(world, tmp_path), gcp(world, GOOGLE_APPLICATION_CREDENTIALS=str(path)), azure(world)]
+    clients = [aws(clouds, tmp_path), gcp(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path)), azure(clouds)]
     with pytest.raises(ConfigError) as refused:
         await detect_provider(clients=clients)
     assert refused.value.field == "GOOGLE_APPLICATION_CREDENTIALS"
     with pytest.raises(ConfigError, match="'authorized_user', which cannot be used"):
-        await get_jwt(JWTType.DATABASE_ACCESS, "group", world.url, allow_http=True, clients=clients)
+        await get_jwt(JWTType.DATABASE_ACCESS, "group", clouds.url, allow_http=True, clients=clients)

@@ -6,12 +6,19 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from gateway import http2
 from gateway.http2 import frames
-from gateway.http2.transport import TURN_MESSAGES
+from gateway.http2.connection import Http2Connection
+from gateway.http2.endpoint import Http2Role
+from gateway.http2.events import Event, MessagesReceived
+from gateway.http2.limits import Counters, Limits
+from gateway.http2.stream import StreamState
+from gateway.http2.transport import FULL_READS, READ_SIZE, TURN_MESSAGES, Wire, WireOwner
 from tests.gateway.http2.links import Accepting, Collector, url
 from tests.gateway.http2.peers import METHOD, frame, request
 
@@ -115,3 +122,58 @@ def test_what_waited_for_its_turn_arrives_in_order_and_before_the_end(loop: str)
             assert theirs.batches >= 20_000 // TURN_MESSAGES
 
     run(loop, main)
+
+
+class Reading(asyncio.Transport):
+    """Notes when its protocol wants nothing to be read."""
+
+    paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Nobody is there."""
+
+
+class Whole(Http2Connection):
+    """Takes each read for so many messages."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(Http2Role.SERVER, Limits(), Counters(), 0.0)
+        self._count = count
+        self.delivered = 0
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        owner = SimpleNamespace(_deliver=self._deliver)
+        return [MessagesReceived(cast(StreamState, SimpleNamespace(owner=owner)), [b""] * self._count)]
+
+    def _deliver(self, messages: list[bytes]) -> None:
+        self.delivered += len(messages)
+        messages.clear()  # The list is the callee's.
+
+
+@pytest.mark.parametrize(
+    ("count", "reads"), [(4, FULL_READS), (TURN_MESSAGES // FULL_READS, FULL_READS), (TURN_MESSAGES // 2, 1)]
+)
+async def test_full_reads_of_one_turn_are_few(count: int, reads: int) -> None:
+    """Some event loops read again and again: large messages four times, many at once never."""
+    core = Whole(count)
+    wire = Wire(core, cast(WireOwner, None), asyncio.get_running_loop())
+    wire._transport = transport = Reading()
+    taken = 0
+    while not transport.paused:
+        wire.data_received(bytes(READ_SIZE))
+        taken += 1
+    assert (taken, core.delivered) == (reads, reads * count)
+    await asyncio.sleep(0)
+    assert not transport.paused
+    for _ in range(FULL_READS):
+        wire.data_received(bytes(READ_SIZE - 1))
+    assert not transport.paused

@@ -29,7 +29,7 @@ from gateway import Slim
 from identity.errors import ConfigError, SlimError
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
 from identity.provider import IdentityProvider, IdentityVerifier
-from tests.gateway.worlds import SECRET, World, name
+from tests.gateway.app_stage import SECRET, AppStage, name
 from tests.identity.issuer import issuer
 from tests.identity.spiffe.trust import Authority, jwk
 from tests.identity.spiffe.workload_server import WorkloadServer
@@ -87,8 +87,8 @@ async def agent() -> AsyncIterator[WorkloadServer]:
 
 
 @pytest.fixture(params=["in one process", "server"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made = World(request.param)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[AppStage]:
+    made = AppStage(request.param)
     await made.start()
     yield made
     await made.close()
@@ -207,20 +207,20 @@ async def pairs(request: pytest.FixtureRequest, agent: WorkloadServer) -> AsyncI
         yield made
 
 
-async def application(world: World, who: str, pair: Pair) -> Slim:
-    plane = world._plane() if world.networked else world.node
+async def application(stage: AppStage, who: str, pair: Pair) -> Slim:
+    plane = stage._plane() if stage.networked else stage.node
     await pair[0].initialize()  # it may have to learn its id
     made = await Slim(name(who), *pair, data_plane=plane).__aenter__()
-    world._apps.append(made)
-    if world.networked:
-        await made.connect(world.client_config)
+    stage._apps.append(made)
+    if stage.networked:
+        await made.connect(stage.client_config)
     return made
 
 
-async def test_two_talk_whoever_begins(world: World, pairs: Pairs) -> None:
-    ann, ben = [await application(world, who, pairs[who]) for who in ("ann", "ben")]
-    await world.route(ann, "ben")
-    await world.route(ben, "ann")
+async def test_two_talk_whoever_begins(stage: AppStage, pairs: Pairs) -> None:
+    ann, ben = [await application(stage, who, pairs[who]) for who in ("ann", "ben")]
+    await stage.route(ann, "ben")
+    await stage.route(ben, "ann")
     for first, second in ((ann, ben), (ben, ann)):
         async with first.session(second.local_name.without_id(), mls=True) as session:
             await session.publish(b"who is there?")
@@ -232,11 +232,11 @@ async def test_two_talk_whoever_begins(world: World, pairs: Pairs) -> None:
             assert session.epoch == other.epoch == 1
 
 
-async def test_three_talk_in_a_group(world: World, pairs: Pairs) -> None:
+async def test_three_talk_in_a_group(stage: AppStage, pairs: Pairs) -> None:
     if len(pairs) < 3:
         pytest.skip("each of these expects one certain peer: they make no group")
-    apps = [await application(world, who, pairs[who]) for who in NAMES]
-    await world.route(apps[0], "ben", "cleo")
+    apps = [await application(stage, who, pairs[who]) for who in NAMES]
+    await stage.route(apps[0], "ben", "cleo")
     async with asyncio.timeout(2 * PATIENCE):
         async with apps[0].group(name("channel"), invite=[name("ben"), name("cleo")], mls=True) as mo:
             ends = [mo, *[await app.listen_for_session(PATIENCE) for app in apps[1:]]]
@@ -247,26 +247,26 @@ async def test_three_talk_in_a_group(world: World, pairs: Pairs) -> None:
                         assert (await hearer.get_message(PATIENCE)).payload == b"hello"
 
 
-async def test_an_expected_peer_may_be_a_group_of_two(world: World) -> None:
+async def test_an_expected_peer_may_be_a_group_of_two(stage: AppStage) -> None:
     async with expected_peers() as pairs:
-        ann, ben = [await application(world, who, pairs[who]) for who in ("ann", "ben")]
-        await world.route(ann, "ben")
+        ann, ben = [await application(stage, who, pairs[who]) for who in ("ann", "ben")]
+        await stage.route(ann, "ben")
         async with ann.group(name("channel"), invite=[name("ben")], mls=True) as mo:
             end = await ben.listen_for_session(PATIENCE)
             await (await end.publish(b"hello"))
             assert (await mo.get_message(PATIENCE)).payload == b"hello"
 
 
-async def test_who_is_refused_is_named_with_the_reason(world: World) -> None:
+async def test_who_is_refused_is_named_with_the_reason(stage: AppStage) -> None:
     """Ann knows Ben's key and Cleo's, and wants tokens for herself: Cleo's are for others."""
     ann = await application(
-        world,
+        stage,
         "ann",
         (signer("ann"), IdentityVerifier.Jwt(keys_of("ben"), subject="ben")),
     )
     told = IdentityVerifier.Jwt(keys_of(*NAMES))
-    ben = await application(world, "ben", (Chameleon("ben", "cleo"), told))
-    await world.route(ann, "ben")
+    ben = await application(stage, "ben", (Chameleon("ben", "cleo"), told))
+    await stage.route(ann, "ben")
     with pytest.raises(SlimError, match=r"the token of 'cleo' is refused: .*kid"):
         async with ann.session(ben.local_name.without_id(), mls=True) as session:
             await session.publish(b"who is there?")
@@ -313,10 +313,10 @@ def unfit(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Pair, str]:
     return (IdentityProvider.Cloud(fetch=issued), verifier), "tokens of Cloud cannot carry the MLS key"
 
 
-async def test_the_rows_that_say_no_say_so(world: World, unfit: tuple[Pair, str]) -> None:
+async def test_the_rows_that_say_no_say_so(stage: AppStage, unfit: tuple[Pair, str]) -> None:
     pair, why = unfit
-    ann, ben = await application(world, "ann", pair), await application(world, "ben", pair)
-    await world.route(ann, "ben")
+    ann, ben = await application(stage, "ann", pair), await application(stage, "ben", pair)
+    await stage.route(ann, "ben")
     with pytest.raises((ConfigError, SessionError), match=why):
         async with ann.session(ben.local_name.without_id(), mls=True) as session:
             await (await session.publish(b"x"))

@@ -52,7 +52,7 @@ from identity.mls.proposal import (
     ResumptionUsage,
 )
 from identity.mls.signatures import SignatureKey
-from tests.identity.mls.world import NOW, agree, found, grow, package, talk
+from tests.identity.mls.members import NOW, agree, found, grow, package, talk
 
 SUITE = suite(1)
 

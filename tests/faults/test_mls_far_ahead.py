@@ -10,7 +10,7 @@ from identity.mls.framing import PrivateMessage, decode_message, encode_message
 from identity.mls.private_message import sender_data_key_and_nonce
 from identity.mls.secret import Secret
 from identity.mls.secret_tree import MAX_FORWARD, STRIDE, Ratchet
-from tests.identity.mls.world import grow
+from tests.identity.mls.members import grow
 
 
 class Counting:

@@ -6,7 +6,7 @@ import pytest
 
 from identity.mls import BasicIdentity, Credential, Group, KeyUnavailable
 from identity.mls.past_epochs import PAST_EPOCHS, PAST_LIFETIME
-from tests.identity.mls.world import NOW, add, found, grow, join, package
+from tests.identity.mls.members import NOW, add, found, grow, join, package
 
 
 def spoken(sender: Group, readers: list[Group]) -> None:

@@ -14,7 +14,7 @@ from identity.mls.messages import UpdatePathNode
 from identity.mls.proposal import Add, KeyPackage
 from identity.mls.tree_kem import make_path, merge_path
 from identity.mls.welcome import KeyPackageBundle
-from tests.identity.mls.world import NOW, agree, grow, package
+from tests.identity.mls.members import NOW, agree, grow, package
 
 P = 2**255 - 19
 LOW = sorted(hpke._LOW_ORDER)

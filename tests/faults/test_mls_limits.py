@@ -18,7 +18,7 @@ from identity.mls.proposal import Add, PreSharedKey, PreSharedKeyId, PskType, Re
 from identity.mls.ratchet_tree import ParentNode, RatchetTree
 from identity.mls.validation import MAX_EPOCH, MAX_LIFETIME, MAX_PSKS
 from identity.mls.welcome import BACKDATE, LIFETIME, KeyPackage
-from tests.identity.mls.world import NOW, found, package
+from tests.identity.mls.members import NOW, found, package
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ from identity.mls.proposal import (
 from identity.mls.tree_index import TreeIndex
 from identity.mls.welcome import KeyPackageBundle
 from tests.faults.test_mls_keys import LOW, offered
-from tests.identity.mls.world import NOW, agree, grow, join, package, talk
+from tests.identity.mls.members import NOW, agree, grow, join, package, talk
 
 PSK = PreSharedKeyId(PskType.EXTERNAL, bytes(32), b"name")
 

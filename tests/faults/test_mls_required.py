@@ -8,16 +8,16 @@ import pytest
 
 from actors.errors import HandshakeFailed, SlimTimeout
 from gateway import ConfigError
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 BOB = name("bob")
 QUICK: dict[str, Any] = {"timeout": 0.05, "max_retries": 2}
 
 
 @pytest.mark.parametrize("group", [False, True])
-async def test_a_session_in_clear_is_refused(world: World, group: bool) -> None:
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+async def test_a_session_in_clear_is_refused(stage: AppStage, group: bool) -> None:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     bob.require(mls=True)
     if group:
         async with alice.group("org/default/channel", [BOB], **QUICK) as session:
@@ -32,7 +32,7 @@ async def test_a_session_in_clear_is_refused(world: World, group: bool) -> None:
         assert (there.id, there.session_config.mls_enabled) == (session.id, True)
 
 
-async def test_one_announced_before_is_turned_away(process: World) -> None:
+async def test_one_announced_before_is_turned_away(process: AppStage) -> None:
     alice, bob = await process.app("alice"), await process.app("bob")
     clear = await alice.session(BOB)
     bob.require(mls=True)
@@ -41,7 +41,7 @@ async def test_one_announced_before_is_turned_away(process: World) -> None:
     assert [message async for message in clear] == []
 
 
-async def test_what_runs_goes_on_and_it_may_be_taken_back(process: World) -> None:
+async def test_what_runs_goes_on_and_it_may_be_taken_back(process: AppStage) -> None:
     alice, bob = await process.app("alice"), await process.app("bob")
     here = await alice.session(BOB)
     there = await bob.listen_for_session(5)
@@ -53,7 +53,7 @@ async def test_what_runs_goes_on_and_it_may_be_taken_back(process: World) -> Non
         await bob.listen_for_session(5)
 
 
-async def test_the_value_is_checked(process: World) -> None:
+async def test_the_value_is_checked(process: AppStage) -> None:
     bob = await process.app("bob")
     with pytest.raises(ConfigError, match="mls"):
         bob.require(mls="yes")  # type: ignore[arg-type]

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.api.waiters import Turns
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 
-async def test_what_many_tasks_publish_arrives_in_order(process: World) -> None:
+async def test_what_many_tasks_publish_arrives_in_order(process: AppStage) -> None:
     """Each takes its number and publishes; more bytes than may be under way."""
     alice, bob = await process.app("alice"), await process.app("bob")
     here = await alice.session(name("bob"))

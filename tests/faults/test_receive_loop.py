@@ -21,15 +21,15 @@ from actors.errors import (
 from actors.messages.session import Delivered
 from gateway import ConfigError, MemberLeft, Session, Slim
 from identity.errors import AuthError, SlimError
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 BOB = name("bob")
 
 
-async def ends(world: World, timeout: float | None = 1.0) -> tuple[Session, Session]:
+async def ends(stage: AppStage, timeout: float | None = 1.0) -> tuple[Session, Session]:
     """Both ends of a session of alice with bob."""
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     here = await alice.session(BOB, timeout=timeout)
     return here, await bob.listen_for_session(5)
 
@@ -51,7 +51,7 @@ ERRORS: list[Callable[[int], SlimError]] = [
 
 
 @pytest.mark.parametrize("timeout", [1.0, None])
-async def test_no_error_among_the_messages_ends_it(process: World, timeout: float | None) -> None:
+async def test_no_error_among_the_messages_ends_it(process: AppStage, timeout: float | None) -> None:
     here, there = await ends(process, timeout)
     listening = asyncio.create_task(collect(there))
     for number, error in enumerate(ERRORS):
@@ -62,7 +62,7 @@ async def test_no_error_among_the_messages_ends_it(process: World, timeout: floa
     assert isinstance(there.closed_because, SessionClosed)
 
 
-async def test_get_message_raises_it_as_published(process: World) -> None:
+async def test_get_message_raises_it_as_published(process: AppStage) -> None:
     here, there = await ends(process)
     for error in ERRORS:
         told = error(there.id)
@@ -73,9 +73,9 @@ async def test_get_message_raises_it_as_published(process: World) -> None:
         assert (await there.get_message(5)).payload == b"after"
 
 
-async def test_a_member_that_leaves_is_an_event(world: World) -> None:
-    mo, m0, m1 = [await world.app(app) for app in ("mo", "m0", "m1")]
-    await world.route(mo, "m0", "m1")
+async def test_a_member_that_leaves_is_an_event(stage: AppStage) -> None:
+    mo, m0, m1 = [await stage.app(app) for app in ("mo", "m0", "m1")]
+    await stage.route(mo, "m0", "m1")
     group = await mo.group(name("channel"), ["org/default/m0", "org/default/m1"])
     first, second = await m0.listen_for_session(5), await m1.listen_for_session(5)
     events = group.events()
@@ -103,14 +103,14 @@ def group_id(*sessions: Session) -> int:
 @pytest.fixture
 async def narrow() -> AsyncIterator[tuple[Slim, Session, Session]]:
     """Bob, and both ends of a session; alice's connection takes 100,000 bytes at most."""
-    world = World("server")
-    await world.start()
-    alice, bob = await world.app("alice", connect=False), await world.app("bob")
-    await alice.connect(world.client_config | {"max_message_size": 100_000})
-    await world.route(alice, "bob")
+    stage = AppStage("server")
+    await stage.start()
+    alice, bob = await stage.app("alice", connect=False), await stage.app("bob")
+    await alice.connect(stage.client_config | {"max_message_size": 100_000})
+    await stage.route(alice, "bob")
     here = await alice.session(BOB, timeout=0.2)
     yield bob, here, await bob.listen_for_session(5)
-    await world.close()
+    await stage.close()
 
 
 @pytest.mark.parametrize("gaps", ["events", "items"])
@@ -139,7 +139,7 @@ async def test_a_gap_is_an_event_or_an_item(narrow: tuple[Slim, Session, Session
     assert await sending == []
 
 
-async def test_a_best_effort_message_that_cannot_leave_is_an_event(process: World) -> None:
+async def test_a_best_effort_message_that_cannot_leave_is_an_event(process: AppStage) -> None:
     """No handle tells it: that of a best-effort message completes when it is handed over."""
     here, _ = await ends(process, None)
     events = here.events()
@@ -151,7 +151,7 @@ async def test_a_best_effort_message_that_cannot_leave_is_an_event(process: Worl
     assert [event async for event in events] == []
 
 
-async def test_a_gap_that_nobody_reads_is_logged(process: World) -> None:
+async def test_a_gap_that_nobody_reads_is_logged(process: AppStage) -> None:
     here, there = await ends(process)
     lines: list[str] = []
     sink = logger.add(lines.append, level="WARNING", format="{message}: {extra[session]} {extra[cause]}")
@@ -163,7 +163,7 @@ async def test_a_gap_that_nobody_reads_is_logged(process: World) -> None:
     assert lines == [f"message lost: {there.id} {error}\n"]
 
 
-async def test_gaps_are_events_or_items(process: World) -> None:
+async def test_gaps_are_events_or_items(process: AppStage) -> None:
     here, _ = await ends(process)
     with pytest.raises(ConfigError, match="gaps"):
         here.messages(gaps="both")  # type: ignore[arg-type]

@@ -18,29 +18,29 @@ from actors.session.bounds import MOST_RETRIES, REQUESTS_A_SECOND, SHORTEST_INTE
 from gateway import Slim
 from identity.shared_secret import make_token
 from tests.faults.forger import Forger
-from tests.gateway.worlds import SECRET, World, identity, name
+from tests.gateway.app_stage import SECRET, AppStage, identity, name
 
 K = MessageType
 QUICK = AppSettings(ping_interval=0.2)
 
 
 @pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
-    made = World("server")
+async def stage() -> AsyncIterator[AppStage]:
+    made = AppStage("server")
     await made.start()
     yield made
     await made.close()
 
 
-def forger(world: World, who: str = "mallory", id: int = 666) -> Forger:
+def forger(stage: AppStage, who: str = "mallory", id: int = 666) -> Forger:
     provider, _ = identity(who)
-    return Forger(world.endpoint, name(who).with_id(id), lambda: provider.get_token(world_time()))
+    return Forger(stage.endpoint, name(who).with_id(id), lambda: provider.get_token(world_time()))
 
 
-def old_forger(world: World) -> Forger:
+def old_forger(stage: AppStage) -> Forger:
     """As a program of 0.7: nothing in its token tells that it pings, and it never does."""
     token = make_token(SECRET.encode(), "mallory_old", int(time.time()), b"n" * 12, {})
-    return Forger(world.endpoint, name("mallory").with_id(667), lambda: token)
+    return Forger(stage.endpoint, name("mallory").with_id(667), lambda: token)
 
 
 def world_time() -> float:
@@ -60,12 +60,12 @@ async def accepting(app: Slim, found: list[Any]) -> None:
 # What an invitation may set
 
 
-async def test_an_interval_of_nothing_ends_no_accepting_loop(world: World) -> None:
-    bob, alice = await world.app("bob"), await world.app("alice")
-    await world.route(alice, "bob")
+async def test_an_interval_of_nothing_ends_no_accepting_loop(stage: AppStage) -> None:
+    bob, alice = await stage.app("bob"), await stage.app("alice")
+    await stage.route(alice, "bob")
     sessions: list[Any] = []
     accept = asyncio.create_task(accepting(bob, sessions))
-    async with forger(world) as mallory:
+    async with forger(stage) as mallory:
         request = JoinRequest(False, TimerSettings(0.0, 5))
         await mallory.say(mallory.says(bob.local_name, K.JOIN_REQUEST, request))
         await mallory.say(mallory.says(bob.local_name, K.JOIN_REQUEST, request, session_id=6))
@@ -78,9 +78,9 @@ async def test_an_interval_of_nothing_ends_no_accepting_loop(world: World) -> No
     accept.cancel()
 
 
-async def test_timers_of_strangers_are_brought_within_bounds(world: World) -> None:
-    bob = await world.app("bob")
-    async with forger(world) as mallory:
+async def test_timers_of_strangers_are_brought_within_bounds(stage: AppStage) -> None:
+    bob = await stage.app("bob")
+    async with forger(stage) as mallory:
         await mallory.join(bob.local_name, JoinRequest(False, TimerSettings(0.001, 2**32 - 1)))
         session = await bob.listen_for_session(10.0)
         config = session.session_config
@@ -97,11 +97,11 @@ async def test_timers_of_strangers_are_brought_within_bounds(world: World) -> No
         assert asked <= 2 * REQUESTS_A_SECOND
 
 
-async def test_unfinished_invitations_keep_nobody_out(world: World) -> None:
-    bob = await world.app("bob", settings=AppSettings(backlog=16))
-    alice = await world.app("alice")
-    await world.route(alice, "bob")
-    async with forger(world) as mallory:
+async def test_unfinished_invitations_keep_nobody_out(stage: AppStage) -> None:
+    bob = await stage.app("bob", settings=AppSettings(backlog=16))
+    alice = await stage.app("alice")
+    await stage.route(alice, "bob")
+    async with forger(stage) as mallory:
         for number in range(64):
             message = mallory.says(
                 bob.local_name, K.JOIN_REQUEST, JoinRequest(False), session_id=100 + number, message_id=number
@@ -117,12 +117,12 @@ async def test_unfinished_invitations_keep_nobody_out(world: World) -> None:
 # A running session
 
 
-async def test_an_encrypted_session_is_not_replaced_by_a_clear_one(world: World) -> None:
-    bob, alice = await world.app("bob"), await world.app("alice")
-    await world.route(alice, "bob")
+async def test_an_encrypted_session_is_not_replaced_by_a_clear_one(stage: AppStage) -> None:
+    bob, alice = await stage.app("bob"), await stage.app("alice")
+    await stage.route(alice, "bob")
     provider, _ = identity("alice")
     captured = provider.get_token(world_time())
-    async with forger(world) as mallory, alice.session(name("bob"), mls=True) as session:
+    async with forger(stage) as mallory, alice.session(name("bob"), mls=True) as session:
         session_id = session.id
         accepted = await bob.listen_for_session(10.0)
 
@@ -147,7 +147,7 @@ async def test_an_encrypted_session_is_not_replaced_by_a_clear_one(world: World)
             await bob.listen_for_session(0.1)
     # Nor after its end.
     refused = (await figures(bob))["refused"]
-    async with forger(world) as mallory:
+    async with forger(stage) as mallory:
         request = mallory.says(
             bob.local_name, K.JOIN_REQUEST, JoinRequest(False), source=alice.local_name, session_id=session_id
         )
@@ -163,10 +163,10 @@ async def test_an_encrypted_session_is_not_replaced_by_a_clear_one(world: World)
 @pytest.mark.parametrize("who", [forger, old_forger], ids=["of 1.3", "of 0.7"])
 @pytest.mark.parametrize("ending", ["vanishes", "stays, and says nothing"])
 async def test_a_session_ends_when_its_initiator_died_before_its_first_ping(
-    world: World, ending: str, who: Callable[[World], Forger]
+    stage: AppStage, ending: str, who: Callable[[AppStage], Forger]
 ) -> None:
-    bob = await world.app("bob", settings=QUICK)
-    async with who(world) as mallory:
+    bob = await stage.app("bob", settings=QUICK)
+    async with who(stage) as mallory:
         await mallory.join(bob.local_name, JoinRequest(False, TimerSettings(0.2, 5)))
         session = await bob.listen_for_session(10.0)
         if ending == "stays, and says nothing":
@@ -180,9 +180,9 @@ async def test_a_session_ends_when_its_initiator_died_before_its_first_ping(
         await session.get_message(10.0)
 
 
-async def test_a_quiet_initiator_that_says_that_it_is_there_keeps_its_sessions(world: World) -> None:
-    bob = await world.app("bob", settings=QUICK)
-    async with old_forger(world) as mallory:
+async def test_a_quiet_initiator_that_says_that_it_is_there_keeps_its_sessions(stage: AppStage) -> None:
+    bob = await stage.app("bob", settings=QUICK)
+    async with old_forger(stage) as mallory:
         for session_id in (5, 6, 7):
             mallory.received.clear()
             await mallory.join(bob.local_name, JoinRequest(False), session_id=session_id)
@@ -203,7 +203,7 @@ async def test_a_quiet_initiator_that_says_that_it_is_there_keeps_its_sessions(w
 # Entering
 
 
-async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(world: World) -> None:
+async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(stage: AppStage) -> None:
     provider, verifier = identity("slow")
     opening = asyncio.Event()
 
@@ -212,7 +212,7 @@ async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(wo
         await asyncio.Event().wait()
 
     provider.initialize = slow
-    made = Slim(name("slow"), provider, verifier, data_plane=world.node)
+    made = Slim(name("slow"), provider, verifier, data_plane=stage.node)
 
     async def enter() -> None:
         async with made:
@@ -224,7 +224,7 @@ async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(wo
     with pytest.raises(asyncio.CancelledError):
         await entering
     async with asyncio.timeout(5.0):
-        alice = await world.app("alice")
+        alice = await stage.app("alice")
         with pytest.raises(Exception, match="handshake"):
             await alice.session(Name("org", "default", "slow"), timeout=0.1, max_retries=1)
 
@@ -232,13 +232,13 @@ async def test_an_application_that_is_cancelled_while_entering_leaves_nothing(wo
 # The log
 
 
-async def test_whoever_is_refused_does_not_fill_the_log(world: World) -> None:
+async def test_whoever_is_refused_does_not_fill_the_log(stage: AppStage) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="WARNING", format="{message} {extra}", filter="actors.session")
     try:
-        bob, alice = await world.app("bob"), await world.app("alice")
-        await world.route(alice, "bob")
-        async with forger(world) as mallory, alice.session(name("bob"), mls=True) as session:
+        bob, alice = await stage.app("bob"), await stage.app("alice")
+        await stage.route(alice, "bob")
+        async with forger(stage) as mallory, alice.session(name("bob"), mls=True) as session:
             await bob.listen_for_session(10.0)
             request = mallory.says(
                 bob.local_name,

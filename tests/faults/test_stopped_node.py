@@ -12,24 +12,26 @@ import pytest
 
 from actors.messages.routing import ConnectionState
 from actors.messages.session import AppSettings
+from actors.routing.outbox import HIGH as HIGH_WATER
 from gateway.api.slim import Slim
 from gateway.node.data_plane import DataPlane
 from identity.errors import SlimError
-from tests.gateway.worlds import PLAIN, identity, name
+from tests.gateway.app_stage import PLAIN, identity, name
 from tests.interop.harness import CallboardNode
 
 HIGH = 16 * 1024
-WAIT = 20.0
+WAIT = 60.0
 SESSIONS = 30
 PING = 0.2
-BIG = bytes(64 * 1024)
+BIG = bytes(8 * 1024)
 
 
 class Applications:
     """Alice and bob, each with a data plane, at a node of its own process; bob echoes."""
 
-    def __init__(self, node: CallboardNode) -> None:
+    def __init__(self, node: CallboardNode, high: int) -> None:
         self.node = node
+        self.high = high
         self.states: list[str] = []
         self.news = asyncio.Event()
         self.flood: Any = None
@@ -39,7 +41,7 @@ class Applications:
         endpoint = self.node.endpoint.removeprefix("http://")
         backoff = {"base": 20, "factor": 1.5, "max_delay": "200ms"}
         where = {"endpoint": f"http://{endpoint}", "tls": PLAIN, "backoff": backoff}
-        self.planes = [DataPlane(high_water=HIGH), DataPlane()]
+        self.planes = [DataPlane(high_water=self.high), DataPlane()]
         self.planes[0].observe(self._take)
         # Bob only hears nothing, and waits as long as always.
         settings = (AppSettings(ping_interval=ping), AppSettings())
@@ -64,7 +66,7 @@ class Applications:
 
     async def fill(self) -> None:
         """Have the outbox of alice full, with data that nobody awaits."""
-        for _ in range(40):
+        for _ in range(400):
             await self.flood.publish(BIG)
         async with asyncio.timeout(WAIT):
             while not await self._congested():  # noqa: ASYNC110 (the figures have no event)
@@ -82,20 +84,24 @@ class Applications:
 
 
 @asynccontextmanager
-async def applications(ping: float) -> AsyncIterator[tuple[Applications, list[Any]]]:
+async def applications(
+    ping: float, sessions: int = SESSIONS, high: int = HIGH
+) -> AsyncIterator[tuple[Applications, list[Any]]]:
     """With idle sessions between them, all of alice's, which the echo of one message has proven."""
     async with CallboardNode() as node:
-        made = Applications(node)
+        made = Applications(node, high)
         await made.start(ping)
 
         async def echo(request: Any) -> bytes:
             return bytes(request.payload)
 
         try:
-            async with made.bob.serve(echo):
-                sessions = [await made.alice.session("org/default/bob") for _ in range(SESSIONS)]
+            async with made.bob.serve(echo, sessions=sessions + 1):
+                opened = [
+                    await made.alice.session("org/default/bob", max_retries=60) for _ in range(sessions)
+                ]
                 made.flood = await made.alice.session("org/default/bob", timeout=None)
-                yield made, sessions
+                yield made, opened
         finally:
             node.process.send_signal(signal.SIGCONT)
             await made.close()
@@ -103,8 +109,8 @@ async def applications(ping: float) -> AsyncIterator[tuple[Applications, list[An
 
 async def all_answer(sessions: list[Any]) -> None:
     async with asyncio.timeout(WAIT):
-        answers = await asyncio.gather(*(session.request(b"there?") for session in sessions))
-    assert [answer.payload for answer in answers] == [b"there?"] * SESSIONS
+        answers = await asyncio.gather(*(session.request(b"there?", timeout=WAIT) for session in sessions))
+    assert [answer.payload for answer in answers] == [b"there?"] * len(sessions)
 
 
 async def test_idle_sessions_outlive_a_node_that_takes_nothing_for_many_intervals() -> None:
@@ -118,6 +124,33 @@ async def test_idle_sessions_outlive_a_node_that_takes_nothing_for_many_interval
         await all_answer(sessions)
         # Pings were shed: they alone never cost the stream.
         assert "lost" not in made.states
+
+
+@pytest.mark.parametrize(
+    ("count", "ping", "stopped"),
+    [
+        (100, 1.6, 4.0),
+        pytest.param(2000, 10.0, 25.0, marks=[pytest.mark.long, pytest.mark.timeout(300)]),
+    ],
+)
+async def test_all_idle_sessions_go_on_when_a_node_was_stopped_for_long(
+    count: int, ping: float, stopped: float
+) -> None:
+    async with applications(ping, count, HIGH_WATER) as (made, sessions):
+        made.node.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(stopped - 1.0)
+        said = [await session.publish(b"meanwhile") for session in sessions]
+        await asyncio.sleep(1.0)
+        assert [session.closed_because for session in sessions] == [None] * count
+        made.node.process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(WAIT):
+            await asyncio.gather(*said)
+        for session in sessions:
+            assert (await session.get_message(WAIT)).payload == b"meanwhile"
+        await all_answer(sessions)
+        # The stream may be lost and dialled again; it is never given up.
+        assert "closed" not in made.states
+        assert made.states.count("lost") == made.states.count("restored")
 
 
 async def test_a_dialled_connection_whose_outbox_passes_the_hard_limit_is_dialled_again() -> None:

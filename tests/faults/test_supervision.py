@@ -14,7 +14,7 @@ import pytest
 from thespian.actors import ActorAddress, WakeupMessage
 
 from actors.errors import ConnectionLost, HandshakeFailed, SessionClosed, SlimTimeout
-from actors.messages.routing import ConnectionState, Forward, FramesIn, Opened
+from actors.messages.routing import Congested, ConnectionState, Drained, Forward, FramesIn, Opened
 from actors.messages.session import Received, SubscribeName
 from actors.messages.wire import ONE, Frame, Subscription
 from actors.names import NO_INSTANCE
@@ -31,8 +31,8 @@ from gateway.links.transport import dialler
 from gateway.node.node import Node
 from gateway.security.material import Side, TlsSource
 from identity.errors import SlimError
+from tests.gateway.app_stage import AppStage, identity, name
 from tests.gateway.stage import Peer
-from tests.gateway.worlds import World, identity, name
 
 WAIT = 15.0
 LATER = 1.0
@@ -108,7 +108,7 @@ class Traffic:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class Faults(World):
+class Faults(AppStage):
     """A node, alice and bob with traffic between them, and eve."""
 
     async def begin(self) -> None:
@@ -229,7 +229,7 @@ async def test_a_route_table_that_fails_by_itself_twice_within_a_second_ends_the
         made.append(Node(config))
         return made[0]
 
-    config = NodeConfig(servers=(World.server_config("127.0.0.1:0"),), drain=1.0)
+    config = NodeConfig(servers=(AppStage.server_config("127.0.0.1:0"),), drain=1.0)
     running = asyncio.create_task(serve(config, Document({}, {}), make))
     await until(lambda: bool(made) and not made[0].data_plane.never_served)
     plane = made[0].data_plane
@@ -303,6 +303,23 @@ async def test_what_an_app_was_asked_for_and_counted_outlives_its_failure(faults
     with pytest.raises(HandshakeFailed, match="JOIN_REQUEST"):
         await established
     assert (await figures())["refused"] > 0
+
+
+async def test_an_app_that_fails_still_knows_who_is_congested(faults: Faults) -> None:
+    """A connection says it once, until it has drained."""
+    bob, plane = faults.bob, faults.bob.data_plane
+
+    async def congested() -> int:
+        return int((await bob.status())["application"]["congested"])
+
+    [connection] = plane.dialled().values()
+    plane.system.tell(bob.actor, Congested(connection))
+    assert await congested() == 1
+    plane.system.tell(bob.actor, Forward((None,), 1, None))  # type: ignore[arg-type]
+    await until(lambda: plane.system.restarts == 1)
+    assert await congested() == 1
+    plane.system.tell(bob.actor, Drained(connection))
+    assert await congested() == 0
 
 
 async def test_a_session_that_fails_tells_its_application_why_and_the_others_go_on(faults: Faults) -> None:

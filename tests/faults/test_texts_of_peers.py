@@ -15,7 +15,7 @@ from actors.names import Name
 from gateway.telemetry.log import StderrHandler, log_to_stderr, no_log_on_stderr
 from tests.faults.forger import Forger
 from tests.faults.test_session_strangers import figures
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 SAID = "\x1b[2Jeve\nCRITICAL | all is lost\u202e"
 
@@ -35,13 +35,13 @@ def log() -> Iterator[io.StringIO]:
 
 
 async def test_strangers_fill_no_log_and_draw_nothing_on_the_terminal(log: io.StringIO) -> None:
-    world = World("server", strict=False)
-    await world.start()
+    stage = AppStage("server", strict=False)
+    await stage.start()
     try:
-        bob = await world.app("bob")
+        bob = await stage.app("bob")
         target = name("bob")
         before = log.getvalue().count("\n")
-        async with Forger(world.endpoint, Name("org", "evil", "eve", 7), lambda: "no token") as eve:
+        async with Forger(stage.endpoint, Name("org", "evil", "eve", 7), lambda: "no token") as eve:
             for number in range(300):
                 source = Name("org", SAID + "x" * 10_000, str(number), number + 1)
                 await eve.say(
@@ -53,7 +53,7 @@ async def test_strangers_fill_no_log_and_draw_nothing_on_the_terminal(log: io.St
                     await asyncio.sleep(0.01)
         written = log.getvalue()
     finally:
-        await world.close()
+        await stage.close()
     assert "\x1b" not in written
     assert "\u202e" not in written
     assert r"\x1b[2Jeve" in written

@@ -15,7 +15,7 @@ import pytest
 
 from gateway import AppSettings, ConfigError, Session, SessionConfiguration, Slim
 from gateway.api.session import Message
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 
 Config = SessionConfiguration.PointToPoint
 ANY: Any = None
@@ -35,16 +35,16 @@ class Pair:
 
 @pytest.fixture(params=["strict", "not strict"])
 async def pair(request: pytest.FixtureRequest, kind: str) -> AsyncIterator[Pair]:
-    world = World(kind, strict=request.param == "strict")
-    await world.start()
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+    stage = AppStage(kind, strict=request.param == "strict")
+    await stage.start()
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     here = await alice.session(name("bob"))
     there = await bob.listen_for_session(5)
     await here.publish(b"first")
     group = await alice.group(name("channel"))
     yield Pair(alice, bob, here, there, await there.get_message(5), group)
-    await world.close()
+    await stage.close()
 
 
 @pytest.fixture(params=["in one process", "server"])

@@ -27,7 +27,7 @@ from gateway.codec import InboundParser, WireCodec, frame_bytes
 from identity.errors import InvalidToken
 from identity.protocols import KeysMissing
 from tests.faults.test_session_strangers import K, figures, forger
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 ALICE, BOB = Name("o", "n", "alice", 1), Name("o", "n", "bob", 2)
 
@@ -126,20 +126,20 @@ def test_unread_messages_wait_for_keys_unread() -> None:
 
 
 async def test_on_the_wire_a_large_command_without_a_token_costs_nothing() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        bob = await world.app("bob")
-        async with forger(world) as mallory:
+        bob = await stage.app("bob")
+        async with forger(stage) as mallory:
             large = mallory.says(bob.local_name, K.GROUP_CLOSE, GroupClose(names(MEMBERS)))
             start = time.perf_counter()
             for _ in range(5):
                 await mallory.say(large, token="nobody's")
             await mallory.settled()
-            alice = await world.app("alice")
-            await world.route(alice, "bob")
+            alice = await stage.app("alice")
+            await stage.route(alice, "bob")
             async with alice.session(name("bob")):
                 assert time.perf_counter() - start < 5.0
             assert (await figures(bob))["unverified"] == 5
     finally:
-        await world.close()
+        await stage.close()

@@ -6,31 +6,31 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.gateway.stage import TRANSPORTS, Stage
-from tests.gateway.worlds import World
+from tests.gateway.app_stage import AppStage
+from tests.gateway.stage import TRANSPORTS, NodeStage
 
 
 @pytest.fixture(params=["in one process", "server"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    made = World(request.param)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[AppStage]:
+    made = AppStage(request.param)
     await made.start()
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def process() -> AsyncIterator[World]:
-    """A world in one data plane."""
-    made = World("in one process")
+async def process() -> AsyncIterator[AppStage]:
+    """A stage in one data plane."""
+    made = AppStage("in one process")
     await made.start()
     yield made
     await made.close()
 
 
 @pytest.fixture(params=TRANSPORTS)
-async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+async def node_stage(request: pytest.FixtureRequest) -> AsyncIterator[NodeStage]:
     """A node that is up, on each transport in turn."""
-    made = Stage(request.param)
+    made = NodeStage(request.param)
     try:
         await made.open()
         yield made

@@ -2,7 +2,7 @@
 
 Peer    bytes in, bytes out: a stream to the node, opened by hand
 Local   an application of a data plane, without sessions: it subscribes, publishes, and keeps what it got
-Stage   the node, its listener that can go down and come up again, and data planes dialled to it
+NodeStage   the node, its listener that can go down and come up again, and data planes dialled to it
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from actors.messages.routing import (
     Subscribing,
     TooLarge,
     Transmit,
+    Undelivered,
 )
 from actors.messages.wire import (
     ALL,
@@ -190,6 +191,7 @@ class Local(News):
         self.got: list[SessionMessage] = []
         self.acks: dict[int, SubscriptionAck] = {}
         self.told: list[TooLarge | ConnectionGone] = []
+        self.undelivered: list[Frame] = []
         self.congested: set[int] = set()
         self.pauses = 0
         self._ids = itertools.count(1)
@@ -215,6 +217,8 @@ class Local(News):
                 self.congested.discard(message.connection)
             case TooLarge() | ConnectionGone():
                 self.told.append(message)
+            case Undelivered():
+                self.undelivered += message.frames
         self.changed()
 
     async def table(self, holds: Callable[[], bool]) -> None:
@@ -261,7 +265,7 @@ class Local(News):
         assert self.blobs() == list(blobs)
 
 
-class Stage:
+class NodeStage:
     """See above. `node_options` and `server` shape the node, `client` every dialled data plane's config."""
 
     def __init__(self, transport: str, **node_options: Any) -> None:

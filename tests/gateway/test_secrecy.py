@@ -12,7 +12,7 @@ from actors.errors import ConnectionLost, HandshakeFailed
 from gateway.api.slim import Slim
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
-from tests.gateway.worlds import PLAIN, SECRET, World, identity, name
+from tests.gateway.app_stage import PLAIN, SECRET, AppStage, identity, name
 
 PAYLOAD = b"the-words-that-nobody-else-may-read"
 METADATA = "a-remark-that-nobody-else-may-read"
@@ -30,8 +30,8 @@ def heard() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    made = World("server")
+async def stage() -> AsyncIterator[AppStage]:
+    made = AppStage("server")
     await made.start()
     yield made
     await made.close()
@@ -48,13 +48,13 @@ def assert_secret_free(lines: list[str], *tokens: str) -> None:
 
 
 @pytest.mark.parametrize("mls", [False, True], ids=["clear", "mls"])
-async def test_sessions(heard: list[str], world: World, mls: bool) -> None:
+async def test_sessions(heard: list[str], stage: AppStage, mls: bool) -> None:
     """A group from its first invitation to its end, with a peer who may not come in."""
-    alice, bob = await world.app("alice"), await world.app("bob")
-    stranger = await world.app("eve", secret=OTHER)
-    await world.route(alice, "bob")
-    await world.route(bob, "alice")
-    await world.route(stranger, "bob")
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    stranger = await stage.app("eve", secret=OTHER)
+    await stage.route(alice, "bob")
+    await stage.route(bob, "alice")
+    await stage.route(stranger, "bob")
     with pytest.raises(HandshakeFailed):
         await stranger.session(name("bob"), timeout=0.05, max_retries=1, mls=mls)
     tokens = []

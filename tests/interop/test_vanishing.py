@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -43,6 +44,43 @@ class Chat(Process):
                 await asyncio.sleep(0.02)
 
 
+PROGRAM = """
+import asyncio, sys
+from gateway import IdentityProvider, IdentityVerifier, Name, Slim, SlimError
+
+async def main(name, endpoint, secret):
+    provider = IdentityProvider.SharedSecret(name, secret)
+    async with Slim(Name.parse(name), provider, IdentityVerifier.SharedSecret(name, secret)) as app:
+        await app.connect({"endpoint": endpoint, "tls": {"insecure": True}})
+        print("waiting", file=sys.stderr)
+        session = await app.listen_for_session(60.0)
+        while not session.over:
+            try:
+                await session.get_message()
+            except SlimError as error:
+                print("met:", error, file=sys.stderr)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+class Listener(Process):
+    """A member of ours in a process of its own, that says how its session ends."""
+
+    def __init__(self, name: str, endpoint: str) -> None:
+        self.name = full_name(name)
+        super().__init__(name, sys.executable, "-c", PROGRAM, self.name, endpoint, SECRET)
+
+    async def start(self) -> None:
+        await self.launch()
+        await self.said("waiting")
+
+    async def said(self, text: str) -> None:
+        async with asyncio.timeout(15.0):
+            while text not in self.stderr:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     "kind", [Chat, pytest.param(OriginalApp, marks=[pytest.mark.originals, requires_originals])]
 )
@@ -79,6 +117,45 @@ async def test_a_paused_member_is_given_up_and_may_come_again() -> None:
         async with Chat("victim", node.endpoint) as again:
             await lead.invite(again.name)
             assert victim.name in await lead.participants()
+        await lead.delete()
+
+
+@pytest.mark.parametrize("mls", [False, True], ids=["clear", "mls"])
+async def test_a_paused_member_that_goes_on_learns_that_it_is_out(mls: bool) -> None:
+    async with (
+        CallboardNode() as node,
+        Listener("victim", node.endpoint) as victim,
+        CallboardApp("ann", node.endpoint, ping_interval=PING) as ann,
+        CallboardApp("moderator", node.endpoint, ping_interval=PING) as moderator,
+    ):
+        lead, member = await scenarios.gathering(moderator, [ann], mls=mls, interval=0.2)
+        await lead.invite(victim.name)
+        victim.pause()
+        assert f"participant disconnected: {victim.name}" in await lead.ended()
+        await scenarios.membership([lead, member], {"moderator", "ann"}, among=[0, 1])
+        victim.resume()
+        await victim.said("removed by the moderator")
+        await scenarios.flood(lead, [member], 20, "moderator")
+        await lead.delete()
+
+
+@pytest.mark.originals
+@requires_originals
+@pytest.mark.parametrize("mls", [False, True], ids=["clear", "mls"])
+async def test_a_paused_original_that_goes_on_learns_that_it_is_out(mls: bool) -> None:
+    async with (
+        CallboardNode() as node,
+        OriginalApp("victim", node.endpoint) as victim,
+        CallboardApp("ann", node.endpoint, ping_interval=PING) as ann,
+        CallboardApp("moderator", node.endpoint, ping_interval=PING) as moderator,
+    ):
+        lead, member, out = await scenarios.gathering(moderator, [ann, victim], mls=mls, interval=0.2)
+        victim.pause()
+        assert f"participant disconnected: {victim.name}" in await lead.ended()
+        victim.resume()
+        assert "session closed" in await out.ended()
+        await scenarios.flood(lead, [member], 20, "moderator")
+        await scenarios.flood(member, [lead], 20, "ann")
         await lead.delete()
 
 

@@ -1,44 +1,28 @@
 """Plays many seeds and says what they show.
 
-python -m tests.simulation PROFILE|all [FIRST [LAST]]      a table of kinds, and the first seeds of each
-python -m tests.simulation PROFILE SEED --shrink           the smallest part of one, and its trace
+python -m tests.simulation PROFILE|all [FIRST [LAST]]             the kinds that show, and seeds of each
+    --into FOLDER                                                 keep it there, and go on from what is there
+    --processes N                                                 at a time; one for each core unless given
+python -m tests.simulation PROFILE SEED --shrink                  the smallest part of one, and its trace
+python -m tests.simulation PROFILE|all FIRST LAST --digests        what each history comes to
+python -m tests.simulation all --table BEFORE [AFTER]             per thousand seeds, from such folders
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections import defaultdict
+import os
+import tempfile
+from pathlib import Path
 
-from tests.simulation.player import Player, Result, play
+from tests.simulation.player import Player, play
 from tests.simulation.scenario import PROFILES, Scenario
 from tests.simulation.shrinking import shrunk
-
-SHOWN = 3
-"""Seeds shown of each kind."""
-
-
-def sweep(profile: str, seeds: range) -> None:
-    """Play them all and print what they show."""
-    kinds: dict[str, list[tuple[int, Result]]] = defaultdict(list)
-    began, seconds = time.perf_counter(), 0.0
-    for seed in seeds:
-        result = play(profile, seed)
-        seconds += result.seconds
-        for kind in sorted(result.kinds):
-            kinds[kind].append((seed, result))
-    took = time.perf_counter() - began
-    speed = f"{len(seeds) / took:.1f} scenarios/s, {seconds / took:.0f} virtual s/s"
-    print(f"{profile:<8} {len(seeds)} seeds, {speed}")
-    for kind, shown in kinds.items():
-        print(f"  {kind:<8} {1000 * len(shown) / len(seeds):.0f} of 1000 seeds")
-        for seed, result in shown[:SHOWN]:
-            text = next(finding.text for finding in result.findings if finding.kind == kind)
-            print(f"    {seed}: {text[:160]}")
+from tests.simulation.sweeping import sweep, table
 
 
 def shrink(profile: str, seed: int) -> None:
-    """Print the smallest part of a scenario that shows the same kinds, and its trace."""
+    """Print the smallest part of a scenario that shows the same, and its trace."""
     whole = Scenario.draw(profile, seed)
     kinds = Player(whole).play().kinds
     if not kinds:
@@ -51,18 +35,35 @@ def shrink(profile: str, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m tests.simulation", description=__doc__, formatter_class=form)
     parser.add_argument("profile", choices=[*PROFILES, "all"])
     parser.add_argument("first", type=int, nargs="?", default=0)
     parser.add_argument("last", type=int, nargs="?")
     parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--digests", action="store_true")
+    parser.add_argument("--into", type=Path)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--table", type=Path, nargs="+")
     asked = parser.parse_args()
+    profiles = list(PROFILES) if asked.profile == "all" else [asked.profile]
+    if asked.table:
+        print(table(asked.table, profiles))
+        return
     if asked.shrink:
         shrink(asked.profile, asked.first)
         return
-    last = asked.last if asked.last is not None else asked.first + 100
-    for profile in PROFILES if asked.profile == "all" else [asked.profile]:
-        sweep(profile, range(asked.first, last))
+    seeds = range(asked.first, asked.first + 100 if asked.last is None else asked.last)
+    if asked.digests:
+        for profile in profiles:
+            for seed in seeds:
+                print(profile, seed, play(profile, seed).digest)
+        return
+    with tempfile.TemporaryDirectory() as passing:
+        folder = asked.into or Path(passing)
+        for line in sweep(profiles, seeds, folder, asked.processes):
+            print(line, flush=True)
+        print(table([folder], profiles))
 
 
 if __name__ == "__main__":

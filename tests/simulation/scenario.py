@@ -23,8 +23,17 @@ class Profile:
     jitter: float = 0.0
     small: bool = False
     """Whether queues are tiny."""
+    nodes: int = 1
+    """That are peers of one another; applications are spread over them."""
     shared: bool = False
     """Whether the first two applications live in one process."""
+    more: tuple[str, ...] = ()
+    """What else applications do, beside what they do in all profiles."""
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing happens that a session has to end of."""
+        return not self.faults and "reconnect" not in self.more
 
 
 PROFILES = {
@@ -42,6 +51,13 @@ PROFILES = {
         Profile("restart", faults=("restart",)),
         Profile("death", faults=("kill",)),
         Profile("doze", faults=("doze",)),
+        Profile("reconnect", more=("reconnect",)),
+        Profile("crowd", more=("crowd",)),
+        Profile("alone", more=("alone",)),
+        Profile("busy", loss=0.03, jitter=0.02, more=("chatter",)),
+        Profile("narrow", faults=("stall", "freeze"), small=True, more=("chatter",)),
+        Profile("peers", nodes=3),
+        Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(
             "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1
         ),
@@ -111,6 +127,10 @@ class Scenario:
             time = round(random.choice((random.uniform(0.2, 3), random.uniform(3, 20), 70.0)), 3)
             who, count = random.randrange(2**16), random.randint(1, 3)
             steps.append(Step(when, kind, who, random.randrange(2), count, time, random.choice(LOSABLE)))
+        for _ in range(random.randint(1, 3) if chosen.more else 0):
+            when, time = round(random.uniform(1.0, at + 3.0), 3), round(random.uniform(0.2, 20), 3)
+            numbers = [random.randrange(2**16) for _ in range(3)]
+            steps.append(Step(when, random.choice(chosen.more), *numbers, time))
         return cls(
             chosen,
             seed,

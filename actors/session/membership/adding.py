@@ -8,8 +8,10 @@ GROUP_ADD is skipped when there is nobody to tell.
 
 from __future__ import annotations
 
+import math
+
 from actors.errors import ParticipantExists
-from actors.messages.session import Bound
+from actors.messages.session import Bound, Moved
 from actors.messages.wire import (
     DiscoveryRequest,
     GroupAdd,
@@ -24,7 +26,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.crypto import Addition, at_once
 from actors.session.encryption import Phase
-from actors.session.membership.agenda import Agenda
+from actors.session.membership.agenda import MISSED_A_CHANGE, Agenda
 from actors.session.membership.failures import failed_to_add, in_words, is_final
 from actors.session.membership.requests import PendingRequest
 from actors.session.membership.tasks import (
@@ -50,7 +52,8 @@ class Adding:
         self._agenda = agenda
         self._conversation = agenda.conversation
         self._members = agenda.members
-        self._channel_bound = not agenda.conversation.group
+        self._channel_bound: set[int] = set()
+        """The connections on which we receive what is said in the channel."""
         self._founded = False
 
     @property
@@ -58,8 +61,8 @@ class Adding:
         """Whether there is an MLS group."""
         return self._founded
 
-    def resume(self, *, founded: bool, channel_bound: bool) -> None:
-        """What was done before our time."""
+    def resume(self, *, founded: bool, channel_bound: set[int]) -> None:
+        """What was done before our time, `channel_bound` on these connections."""
         self._founded, self._channel_bound = founded, channel_bound
 
     def commit_again(self, task: AddTask, at: CommittingAdd, turn: Turn) -> None:
@@ -84,11 +87,12 @@ class Adding:
         conversation.requests.start(request, {task.name.without_id()}, turn)
 
     def discovered(self, task: AddTask, reply: SessionMessage, turn: Turn) -> None:
-        """`reply` tells who it is: bind the way there, and the channel before the first."""
+        """`reply` tells who it is: bind the way there, and the channel before the first who is there."""
         member = Located(reply.source, reply.connection)
+        self._conversation.senders.hints.forget(reply.source)
         if reply.connection is not None:
             turn.bind(reply.source, reply.connection)
-            if not self._channel_bound:
+            if self._conversation.group and reply.connection not in self._channel_bound:
                 # Whoever is invited may publish as soon as it is welcome: we must receive by then.
                 self._agenda.move(task.moved(BindingChannel(member)))
                 turn.subscribe(self._conversation.destination, reply.connection)
@@ -104,8 +108,15 @@ class Adding:
                 if event.error is not None:
                     self._agenda.finish(task, failed_to_add(self._conversation, task, str(event.error)), turn)
                     return
-                self._channel_bound = True
+                if member.connection is not None:
+                    self._channel_bound.add(member.connection)
                 self._found(task, member, turn)
+
+    def moved(self, event: Moved) -> None:
+        """What we received in the channel on connections that are gone comes by another one."""
+        if not self._channel_bound.isdisjoint(event.gone):
+            self._channel_bound.difference_update(event.gone)
+            self._channel_bound.add(event.connection)
 
     def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
         """Found the MLS group when there is a first member to be, then ask it to join."""
@@ -132,7 +143,12 @@ class Adding:
         request = conversation.message(
             MessageType.JOIN_REQUEST,
             member.name,
-            JoinRequest(encrypted, timers, conversation.destination if conversation.group else None),
+            JoinRequest(
+                encrypted,
+                timers,
+                conversation.destination if conversation.group else None,
+                math.ceil(conversation.settings.outage),
+            ),
             metadata=config.metadata,
             connection=member.connection,
         )
@@ -142,7 +158,9 @@ class Adding:
     def joined(self, task: AddTask, member: Located, reply: SessionMessage, turn: Turn) -> None:
         """`member` agreed to join; with MLS it sent its key package."""
         content, encryption = reply.content, self._conversation.encryption
-        self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity))
+        self._conversation.introduced(reply)
+        outage = content.outage if isinstance(content, JoinReply) else 0
+        self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity), outage)
         self._members.agreed(member.name, reply.identity)
         key_package = content.key_package if isinstance(content, JoinReply) else None
         if encryption is None:
@@ -176,6 +194,9 @@ class Adding:
     ) -> None:
         """Put the member on the list; tell the others, and itself."""
         conversation = self._conversation
+        for late in self._agenda.behind.waiting_for_the_end_of(member.name.key):
+            # They take it for the one who was there before, and would not hear it.
+            self._agenda.drop(late, MISSED_A_CHANGE, turn)
         told = self._members.names
         self._members.put(member)
         awaited: list[tuple[SessionMessage, list[Name]]] = []
@@ -188,7 +209,7 @@ class Adding:
             GroupWelcome(self._members.all, welcome),
             connection=member.connection,
         )
-        awaited.append((request, [member.name]))
+        awaited.append((conversation.introducing(request), [member.name]))
         self._agenda.move(task.moved(Welcoming(member, tuple(request for request, _ in awaited))))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)
@@ -206,7 +227,9 @@ class Adding:
         task = self._agenda.move(task.moved(at))
         if not at.requests:
             # Not before: whoever has not answered yet must get the change all the same.
-            self._agenda.finish(task, at.failures[0] if at.failures else None, turn)
+            # Who is welcome is in, whoever else missed that.
+            failure = at.failures[0] if at.failures and not at.welcomed else None
+            self._agenda.finish(task, failure, turn)
 
     def failed(self, task: AddTask, request: PendingRequest, cause: str, turn: Turn) -> None:
         """A request of this task was not answered by all."""

@@ -6,8 +6,10 @@ from collections import deque
 from typing import TypeVar
 
 from actors.errors import SessionClosed
+from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.session.conversation import Conversation
+from actors.session.membership.behind import Behind
 from actors.session.membership.failures import disconnected
 from actors.session.membership.liveness import Rounds
 from actors.session.membership.member_list import MemberList
@@ -30,6 +32,7 @@ from identity.errors import SlimError
 
 TASKS_QUEUED = 1024
 """Tasks that may queue; an operation beyond it fails at once."""
+MISSED_A_CHANGE = "it missed a change of the group"
 
 T = TypeVar("T", bound=Task)
 
@@ -37,12 +40,18 @@ T = TypeVar("T", bound=Task)
 class Agenda:
     """The tasks of one session's moderator, and what they all work with."""
 
-    __slots__ = ("_commit_id", "conversation", "members", "orders", "queue", "rounds", "task")
+    __slots__ = ("_commit_id", "behind", "conversation", "members", "orders", "queue", "rounds", "task")
 
     def __init__(self, conversation: Conversation, now: float) -> None:
         self.conversation = conversation
         self.members = MemberList(conversation)
-        self.rounds = Rounds(conversation.settings.ping_interval, now, conversation.data.receiver.progress)
+        self.rounds = Rounds(
+            conversation.settings.ping_interval,
+            now,
+            conversation.data.receiver.progress,
+            conversation.settings.outage,
+        )
+        self.behind = Behind(conversation, self.members)
         self.orders = Orders(conversation)
         self.queue: deque[Task] = deque()
         self.task: Task | None = None
@@ -142,18 +151,28 @@ class Agenda:
             return
         if any(isinstance(task, DropTask) and task.name == member for task in (self.task, *self.queue)):
             return
-        self.conversation.data.sender.forget(member, turn)
+        self.conversation.data.sender.forget(member)
         if not rolls_back:
             turn.report(disconnected(self.conversation, member, cause))
         if self.conversation.data.draining:
             # GROUP_CLOSE is next; it need not wait for somebody who is gone, nor the others be told twice.
             self.strike(member, cause, turn)
             return
-        self.queue.append(DropTask(member, cause, rolls_back))
+        # Before what waits: whoever is to be told of that would include somebody who never answers.
+        self.queue.appendleft(DropTask(member, cause, rolls_back))
+
+    def missed(self, member: Name, change: SessionMessage, turn: Turn) -> None:
+        """A member did not acknowledge a change of the group: it is told again, or goes."""
+        if member not in self.members:
+            return
+        # Without this commit no later one can be applied: it could read nothing any more.
+        if self.conversation.encryption is not None or not self.behind.missed(member, change, turn):
+            self.drop(member, MISSED_A_CHANGE, turn)
 
     def strike(self, member: Name, cause: str, turn: Turn) -> None:
         """Take a member off the list."""
         self.rounds.left(member)
+        self.behind.left(member)
         self.members.strike(member, cause, turn)
 
     def end(self, cause: SlimError | None, turn: Turn) -> None:

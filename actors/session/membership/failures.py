@@ -25,13 +25,14 @@ def not_moderator(conversation: Conversation, event: Invite | RemoveMember, why:
 def failed_to_add(conversation: Conversation, task: AddTask, cause: str) -> HandshakeFailed:
     """Nobody could be found, or did not join, or was not welcomed by all."""
     session_id = conversation.session_id
+    cause += conversation.senders.hints.behind(task.name)
     if not conversation.group:
         return HandshakeFailed(f"session handshake failed: {cause}", session_id=session_id)
     hint = ""
     if not conversation.config.reliable:
         hint = "; members of SLIM's own implementation cannot join a group without timeout and max_retries"
     return HandshakeFailed(
-        f"failed to add a participant to the group: {task.name}: {cause}{hint}", session_id=session_id
+        f"failed to add a participant to the group: {task.name.short}: {cause}{hint}", session_id=session_id
     )
 
 

@@ -7,19 +7,26 @@ PeerAlive then says that it did. `docs/signs-of-life.md` has the table that this
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple
 
 from actors.names import Name
+from actors.session.bounds import LONGEST_OUTAGE
 from actors.session.peers import TRAITS, PeerGeneration
 
 STRIKES = 3
-"""Intervals in silence after which whoever pings is gone, and anybody else is asked."""
+"""Intervals in silence after which whoever pings is gone, and anybody else is asked. An outage that is to be
+survived makes them more (`strikes_of`)."""
 QUESTIONS = 3
 """Questions without an answer, one for each interval, after which who does not ping is gone."""
 FORGOTTEN = 6
 """Intervals in silence after which who is there, but pings in other sessions only, has forgotten this one."""
+
+EARLY = 0.9
+"""Of the first interval: a participant looks shortly before the next ping is due, and not shortly after one
+came. So it bears an outage of 29 s, whenever that begins."""
 
 Progress = Callable[[Name], object]
 """Something that changes whenever a member says something to the application."""
@@ -36,9 +43,11 @@ class Verdict(Enum):
 class Silence:
     """How long somebody has been silent, in intervals."""
 
-    __slots__ = ("intervals", "pings", "vouched")
+    __slots__ = ("intervals", "pings", "strikes", "vouched")
 
-    def __init__(self, *, pings: bool) -> None:
+    def __init__(self, *, pings: bool, strikes: int = STRIKES) -> None:
+        self.strikes = strikes
+        """Intervals in silence that are borne."""
         self.pings = pings
         """Whether it is known to ping, or to answer pings."""
         self.intervals = 0
@@ -57,12 +66,17 @@ class Silence:
             return Verdict.THERE
         self.intervals += 1
         if self.pings:
-            asks, gone = STRIKES - 1, FORGOTTEN if self.vouched else STRIKES
+            asks, gone = STRIKES - 1, self.strikes + (FORGOTTEN - STRIKES if self.vouched else 0)
         else:
-            asks, gone = STRIKES, STRIKES + QUESTIONS
+            asks, gone = STRIKES, self.strikes + QUESTIONS
         if self.intervals >= gone:
             return Verdict.GONE
         return Verdict.ASK if self.intervals >= asks else Verdict.THERE
+
+
+def strikes_of(interval: float, *outages: float) -> int:
+    """Intervals in silence that are borne: those in the longest outage that a side wants survived."""
+    return max(STRIKES, math.ceil(min(max(outages), LONGEST_OUTAGE) / interval))
 
 
 class Overdue(NamedTuple):
@@ -76,8 +90,11 @@ class Overdue(NamedTuple):
 class Rounds:
     """The moderator's side: how many rounds each member has let pass in silence."""
 
-    def __init__(self, interval: float, now: float, progress: Progress) -> None:
+    def __init__(self, interval: float, now: float, progress: Progress, outage: float = 0.0) -> None:
         self._interval = interval
+        self._outage = outage
+        self._strikes: dict[Name, int] = {}
+        """Of members that do not bear the usual ones."""
         self._next = now + interval
         self._progress = progress
         self._said: dict[Name, object] = {}
@@ -98,13 +115,15 @@ class Rounds:
         """What is known of a member's generation."""
         return self._generations.get(member, PeerGeneration.UNKNOWN)
 
-    def met(self, member: Name, generation: PeerGeneration) -> None:
-        """A member came in; its token told its generation."""
+    def met(self, member: Name, generation: PeerGeneration, outage: float = 0.0) -> None:
+        """A member came in; its token told its generation, itself which outage it wants survived."""
+        self._strikes[member] = strikes_of(self._interval, self._outage, outage)
         self._generations[member] = generation
         self._silences.pop(member, None)
 
     def left(self, member: Name) -> None:
         self._generations.pop(member, None)
+        self._strikes.pop(member, None)
         self._silences.pop(member, None)
         self._said.pop(member, None)
         self._silent.pop(member, None)
@@ -114,7 +133,8 @@ class Rounds:
         self._next = now + self._interval
         found = Overdue([], [])
         for member in self._silent:
-            silence = self._silences.setdefault(member, Silence(pings=self._pings(member)))
+            strikes = self._strikes.get(member, STRIKES)
+            silence = self._silences.setdefault(member, Silence(pings=self._pings(member), strikes=strikes))
             silence.pings = self._pings(member)
             if not silence.pings and self._spoke(member):
                 silence.broken()
@@ -165,14 +185,14 @@ class Rounds:
 class Watchdog:
     """The participant's side: how long `moderator` has been silent, from when the session stands."""
 
-    def __init__(self, interval: float, moderator: Name, progress: Progress) -> None:
+    def __init__(self, interval: float, moderator: Name, progress: Progress, strikes: int = STRIKES) -> None:
         self._interval = interval
         self._moderator = moderator
         self._progress = progress
         self._said: object = None
         self._next: float | None = None
         self._heard = False
-        self._silence = Silence(pings=False)
+        self._silence = Silence(pings=False, strikes=strikes)
 
     def next_deadline(self) -> float | None:
         return self._next
@@ -182,7 +202,7 @@ class Watchdog:
         self._said = self._progress(self._moderator)
         self._silence.pings |= TRAITS[generation].answers_ping
         if self._next is None:
-            self._next = now + self._interval
+            self._next = now + EARLY * self._interval
 
     def pinged(self) -> None:
         """The moderator asked: from now on its silence counts."""

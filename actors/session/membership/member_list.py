@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.messages.session import MemberJoined, MemberLeft
+from actors.messages.session import MemberJoined, MemberLeft, Moved
 from actors.messages.wire import ALL, GroupAdd, GroupClose, GroupRemove, MessageType, Ping, SessionMessage
 from actors.names import Key, Name
 from actors.session.conversation import Conversation
@@ -45,15 +45,20 @@ class MemberList:
 
     @property
     def all(self) -> tuple[Name, ...]:
-        """Everybody, ourselves first."""
+        """Everybody, ourselves first: what members are told."""
         return (self._conversation.local, *self.names)
+
+    @property
+    def present(self) -> tuple[Name, ...]:
+        """Those of them who took part: what our application is shown."""
+        return (self._conversation.local, *(name for name in self.names if name in self._present))
 
     def put(self, member: Located) -> None:
         """It is on the list, and we hear it, from now on."""
         self._members[member.name.key] = member
         self._conversation.data.admit(member.name, from_start=True)
 
-    def present(self, name: Name) -> bool:
+    def is_present(self, name: Name) -> bool:
         """Whether a member acknowledged its welcome."""
         return name in self._present
 
@@ -69,7 +74,13 @@ class MemberList:
             turn.bind(member.name, member.connection)
         if present:
             self._present.add(member.name)
-            self._conversation.data.open_up(member.name, turn)
+            self._conversation.data.open_up(member.name, turn, new=False)
+
+    def moved(self, event: Moved) -> None:
+        """Members are reached by another connection."""
+        for key, member in self._members.items():
+            if member.connection in event.gone:
+                self._members[key] = member._replace(connection=event.connection)
 
     def joined(self, member: Name, turn: Turn) -> None:
         """It acknowledged its welcome and hears us from now on."""
@@ -78,7 +89,8 @@ class MemberList:
             conversation.data.sender.destination = member
         self._present.add(member)
         claims = self._claims.pop(member, None)
-        turn.tell(MemberJoined(conversation.session_id, member, self.all, claims))
+        marks = conversation.marks_answers
+        turn.tell(MemberJoined(conversation.session_id, member, self.present, marks, claims))
         conversation.data.open_up(member, turn)
 
     def strike(self, member: Name, cause: str, turn: Turn) -> None:
@@ -90,7 +102,7 @@ class MemberList:
         turn.unbind(member)
         if member in self._present:
             self._present.discard(member)
-            turn.tell(MemberLeft(conversation.session_id, member, self.all, cause))
+            turn.tell(MemberLeft(conversation.session_id, member, self.present, cause))
 
     def tell_epoch(self, cause: str, turn: Turn) -> None:
         """The group that these are in is in a new epoch, if it has epochs."""

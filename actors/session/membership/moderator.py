@@ -15,7 +15,15 @@ member twice (`session.md` 14, point 4).
 from __future__ import annotations
 
 from actors.errors import QueueFull, SessionClosed, SessionError
-from actors.messages.session import BeginSession, Bound, CloseSession, Invite, PeerAlive, RemoveMember
+from actors.messages.session import (
+    BeginSession,
+    Bound,
+    CloseSession,
+    Invite,
+    Moved,
+    PeerAlive,
+    RemoveMember,
+)
 from actors.messages.wire import (
     ALL,
     LEAVING_SESSION,
@@ -31,9 +39,10 @@ from actors.names import Name
 from actors.session.conversation import Conversation
 from actors.session.effects import Event
 from actors.session.membership.adding import Adding
-from actors.session.membership.agenda import TASKS_QUEUED, Agenda
+from actors.session.membership.agenda import MISSED_A_CHANGE, TASKS_QUEUED, Agenda
 from actors.session.membership.failures import not_moderator
 from actors.session.membership.kept import KeptModerator, KeptSession
+from actors.session.membership.outsiders import Outsiders
 from actors.session.membership.parting import Parting
 from actors.session.membership.requests import PendingRequest
 from actors.session.membership.resuming import Resuming, kept
@@ -70,6 +79,7 @@ class Moderator:
         "_conversation",
         "_members",
         "_opened_by",
+        "_outsiders",
         "_parting",
         "_ping_id",
         "_resuming",
@@ -82,13 +92,15 @@ class Moderator:
         self._members = self._agenda.members
         self._adding = Adding(self._agenda)
         self._parting = Parting(self._agenda)
+        self._outsiders = Outsiders(conversation)
+        conversation.data.receiver.outsider = self._outsider
         self._ping_id = 0
         self._resuming: Resuming | None = None
         """There if it goes on with what one of another process began."""
 
     @property
     def members(self) -> tuple[Name, ...]:
-        return self._members.all
+        return self._members.present
 
     # What is kept of it
 
@@ -110,6 +122,9 @@ class Moderator:
                 self._close(event, turn)
             case Bound():
                 self._adding.bound(event, turn)
+            case Moved():
+                self._members.moved(event)
+                self._adding.moved(event)
             case BeginSession():
                 self._begin(turn)
             case PeerAlive():
@@ -188,7 +203,7 @@ class Moderator:
         if not self._members:
             self._closed(task, None, turn)
             return
-        request = self._members.request(MessageType.GROUP_CLOSE, GroupClose(self.members))
+        request = self._members.request(MessageType.GROUP_CLOSE, GroupClose(self._members.all))
         self._agenda.move(task.moved(TakingLeave(request)))
         self._conversation.requests.start(request, self._members.names, turn)
 
@@ -203,9 +218,14 @@ class Moderator:
     def control(self, message: SessionMessage, turn: Turn) -> None:
         requests = self._conversation.requests
         match message.kind:
-            case MessageType.DISCOVERY_REPLY | MessageType.GROUP_ACK | MessageType.LEAVE_REPLY:
+            case MessageType.DISCOVERY_REPLY | MessageType.LEAVE_REPLY:
                 if (request := requests.answered(message)) is not None:
                     self._answered(request, message, turn)
+            case MessageType.GROUP_ACK:
+                if (request := requests.answered(message)) is not None:
+                    self._answered(request, message, turn)
+                elif not self._agenda.behind.acknowledged(message, turn):
+                    self._outsider(message, turn)
             case MessageType.JOIN_REPLY:
                 if isinstance(message.content, JoinReply) and (request := requests.answered(message)):
                     self._answered(request, message, turn)
@@ -217,6 +237,7 @@ class Moderator:
                 if self._resuming is not None:
                     for request in self._resuming.there(message.source):
                         self._acknowledged(request, turn)
+                self._outsider(message, turn)
             case MessageType.GROUP_NACK:
                 pass
             case kind:
@@ -256,14 +277,23 @@ class Moderator:
             case AddTask() as task:
                 self._adding.failed(task, request, cause, turn)
             case RemoveTask() | DropTask() as task:
-                self._parting.failed(task, cause, turn)
+                self._parting.failed(task, request.awaiting, cause, turn)
             case CloseTask() as task:
                 text = f"failed to close session: {cause}"
                 self._closed(task, SessionError(text, session_id=self._conversation.session_id), turn)
-        if kind in _TELLS and self._conversation.encryption is not None:
-            # Without this commit no later one can be applied: they could read nothing any more.
+        if kind in _TELLS:
             for name in sorted(request.awaiting, key=str):
-                self._agenda.drop(name, "it missed a change of the group", turn)
+                self._agenda.missed(name, request.message, turn)
+
+    def _outsider(self, message: SessionMessage, turn: Turn) -> None:
+        """Somebody who is no member speaks in the group, and must learn that unless it comes or goes now."""
+        source = message.source
+        if not self._conversation.group or source in self._members or self._conversation.data.draining:
+            return
+        match self._agenda.task:
+            case AddTask(name=name) | RemoveTask(name=name) if name.key == source.key:
+                return
+        self._outsiders.dismiss(message, turn)
 
     def _followed(self, turn: Turn) -> None:
         """Last words were followed before our time."""
@@ -306,11 +336,15 @@ class Moderator:
             self._failed(request, request.why, turn)
         if self._resuming is not None:
             self._resuming.sent_again(turn)
+        for member in self._agenda.behind.expire(turn):
+            self._agenda.drop(member, MISSED_A_CHANGE, turn)
         if not self._conversation.ended and turn.now >= self._agenda.rounds.next_deadline():
             self._ping(turn)
 
     def next_deadline(self) -> float | None:
         deadline, close = self._agenda.rounds.next_deadline(), self._agenda.closing
+        if (behind := self._agenda.behind.next_deadline()) is not None:
+            deadline = min(deadline, behind)
         return deadline if close is None else min(deadline, close.deadline)
 
     def _ping(self, turn: Turn) -> None:

@@ -12,6 +12,7 @@ is answered again, once per copy (`session.md` 14, points 2, 3, 8): its answer m
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from actors.messages.session import (
     Invite,
     MemberJoined,
     MemberLeft,
+    Moved,
     PeerAlive,
     RemoveMember,
 )
@@ -47,7 +49,7 @@ from actors.session.crypto import at_once
 from actors.session.effects import Event
 from actors.session.encryption import Encryption, Phase
 from actors.session.membership.failures import disconnected, not_moderator
-from actors.session.membership.liveness import Verdict, Watchdog
+from actors.session.membership.liveness import Verdict, Watchdog, strikes_of
 from actors.session.membership.requests import PendingRequest
 from actors.session.peers import TRAITS, PeerGeneration
 from actors.session.turn import Turn
@@ -131,8 +133,10 @@ class Participant:
         self._carried_out: OrderedDict[int, None] = OrderedDict()
         self._commit_id = 0
         """The number of the newest commit that is in force; 0: no Welcome yet."""
+        asked = invitation.content.outage if isinstance(invitation.content, JoinRequest) else 0
+        interval, own = conversation.settings.ping_interval, conversation.settings.outage
         self._watchdog = Watchdog(
-            conversation.settings.ping_interval, self._moderator, conversation.data.receiver.progress
+            interval, self._moderator, conversation.data.receiver.progress, strikes_of(interval, own, asked)
         )
 
     @property
@@ -151,6 +155,9 @@ class Participant:
                 self._close(event, turn)
             case Bound():
                 self._bound(event, turn)
+            case Moved():
+                if self._connection in event.gone:
+                    self._connection = event.connection
             case PeerAlive():
                 if event.peer == self._moderator:
                     self._watchdog.alive()
@@ -274,7 +281,9 @@ class Participant:
         )
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, JoinReply(key_package))
+        content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content)
+        reply = self._conversation.introducing(reply)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)
@@ -312,6 +321,7 @@ class Participant:
     def _enter(self, message: SessionMessage, content: GroupWelcome, turn: Turn) -> None:
         """The Welcome is good, if there was one."""
         conversation = self._conversation
+        conversation.introduced(message)
         if content.mls is not None:
             self._commit_id = content.mls.commit_id
         if message.connection is not None:
@@ -345,7 +355,7 @@ class Participant:
         self._conversation.acknowledge(welcome, turn)
         turn.announce()
         for name in self._others.values():
-            self._conversation.data.open_up(name, turn)
+            self._conversation.data.open_up(name, turn, new=False)
         self._conversation.tell_epoch(self.members, "joined", turn)
 
     # Membership
@@ -376,7 +386,23 @@ class Participant:
             self._add(content.new_participant, turn)
         else:
             self._remove(content.removed_participant, turn)
+        if self._conversation.encryption is None:
+            # With MLS nothing can be missed: commits count in their order.
+            self._catch_up(content, turn)
         self._conversation.acknowledge(message, turn)
+
+    def _catch_up(self, content: GroupAdd | GroupRemove, turn: Turn) -> None:
+        """Each change tells the whole list: whatever we missed before it is made good."""
+        names = content.participants
+        if self._moderator not in names or len(names) > MEMBERS or not all(name.has_id for name in names):
+            return
+        gone = content.removed_participant if isinstance(content, GroupRemove) else None
+        listed = {name for name in names if name != gone}
+        for name in [name for name in self._others.values() if name not in listed]:
+            self._remove(name, turn)
+        for name in names:
+            if name in listed:
+                self._add(name, turn)
 
     def _commit(
         self,
@@ -408,7 +434,7 @@ class Participant:
             return
         self._others[name.key] = name
         conversation.data.admit(name, from_start=True)
-        conversation.data.sender.endpoints.add(name)
+        conversation.data.open_up(name, turn)
         self._bind(name, turn)
         turn.tell(MemberJoined(conversation.session_id, name, self.members))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from actors.errors import ParticipantNotFound
 from actors.messages.wire import GroupRemove, LeaveRequest, MessageType, MlsPayload
+from actors.names import Name
 from actors.session.encryption import Phase
 from actors.session.membership.agenda import Agenda
 from actors.session.membership.failures import disconnected, failed_to_remove, in_words, is_final
@@ -114,9 +115,14 @@ class Parting:
         self._agenda.move(task.moved(Dismissing(member, request)))
         self._conversation.requests.start(request, {member.name}, turn)
 
-    def failed(self, task: RemoveTask | DropTask, cause: str, turn: Turn) -> None:
-        """A request of this task was not answered by all."""
-        self._agenda.finish(task, failed_to_remove(self._conversation, task, cause), turn)
+    def failed(self, task: RemoveTask | DropTask, missing: set[Name], cause: str, turn: Turn) -> None:
+        """A request of this task was not answered by those who are `missing`."""
+        match task.at:
+            case Telling(member) if member.name not in missing:
+                # Who missed it is seen to; the member itself may go.
+                self.acknowledged(task, member, turn)
+            case _:
+                self._agenda.finish(task, failed_to_remove(self._conversation, task, cause), turn)
 
     def _not_committed(self, phase: Phase, error: SlimError, turn: Turn) -> None:
         """The group could not be changed."""

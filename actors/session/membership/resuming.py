@@ -55,7 +55,8 @@ def kept(conversation: Conversation, agenda: Agenda, adding: Adding) -> KeptMode
         agenda.commit_id,
         adding.founded,
         tuple(
-            KeptMember(name, members.present(name), rounds.generation(name).value) for name in members.names
+            KeptMember(name, members.is_present(name), rounds.generation(name).value)
+            for name in members.names
         ),
         agenda.task,
         tuple(agenda.queue),
@@ -99,7 +100,8 @@ class Resuming:
         at = None if kept.task is None else kept.task.at
         # Without members, whoever is found first has the channel bound. A step behind that binds it anew.
         behind = bool(kept.members) or isinstance(at, Joining | CommittingAdd | Welcoming)
-        self._adding.resume(founded=kept.founded, channel_bound=behind)
+        bound = {connection} if behind and connection is not None else set()
+        self._adding.resume(founded=kept.founded, channel_bound=bound)
         if connection is not None and (behind or isinstance(at, BindingChannel)):
             turn.subscribe(conversation.destination, connection)
         for member in kept.members:

@@ -67,7 +67,7 @@ ROOM = Name("org", "default", "room")
 
 
 class Identity:
-    """Provider and verifier of a world in which everybody is who he says, unless the test objects."""
+    """Provider and verifier of a stage in which everybody is who he says, unless the test objects."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -158,26 +158,26 @@ class Inbox:
 class Player:
     """One App actor and its inboxes."""
 
-    def __init__(self, world: World, name: str, settings: AppSettings | None) -> None:
-        self.system = world.system
+    def __init__(self, stage: Stage, name: str, settings: AppSettings | None) -> None:
+        self.system = stage.system
         self.identity = Identity(name)
-        world.connections += 1
-        self.connection = world.connections
+        stage.connections += 1
+        self.connection = stage.connections
         self.name = Name("org", "default", name, 100 + self.connection)
         collaborators = Collaborators(
-            world.routes,
-            world.view,
+            stage.routes,
+            stage.view,
             WireCodec(),
             self.identity,
             self.identity,
             time.monotonic,
             time.time,
             random.Random(self.connection).randrange,
-            world.tasks,
-            world.system.telemetry,
+            stage.tasks,
+            stage.system.telemetry,
         )
-        self.app = world.system.spawn(AppActor, self.name, self.connection, collaborators, settings)
-        self.inbox = Inbox(world.system)
+        self.app = stage.system.spawn(AppActor, self.name, self.connection, collaborators, settings)
+        self.inbox = Inbox(stage.system)
         self.tell(Listen(self.inbox.address))
 
     def tell(self, message: Any, to: Any = None) -> None:
@@ -198,7 +198,7 @@ class Player:
         self.tell(Publish(items), session.address)
 
 
-class World:
+class Stage:
     """A node without connections to others."""
 
     def __init__(self) -> None:
@@ -214,24 +214,24 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
-    made = World()
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage()
     yield made
     made.tasks.cancel()
     await made.system.shutdown()
     assert made.system.failures == 0
 
 
-async def connected(world: World) -> tuple[Player, Player, SessionOpened, SessionAnnounced]:
-    alice, bob = world.player("alice"), world.player("bob")
+async def connected(stage: Stage) -> tuple[Player, Player, SessionOpened, SessionAnnounced]:
+    alice, bob = stage.player("alice"), stage.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P)
     announced = await bob.accept()
     await alice.inbox.done(1)
     return alice, bob, opened, announced
 
 
-async def test_two_applications_of_a_process_talk(world: World) -> None:
-    alice, bob, opened, announced = await connected(world)
+async def test_two_applications_of_a_process_talk(stage: Stage) -> None:
+    alice, bob, opened, announced = await connected(stage)
     assert opened.session_id == announced.session_id
     assert announced.destination == alice.name
     alice.publish(opened, b"1", b"2", handle=5)
@@ -243,8 +243,8 @@ async def test_two_applications_of_a_process_talk(world: World) -> None:
     assert (item.identity, item.connection, item.source) == ("token:alice", alice.connection, alice.name)
 
 
-async def test_what_arrives_before_adoption_is_kept(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_what_arrives_before_adoption_is_kept(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P)
     alice.publish(opened, b"early", handle=5)
     await alice.inbox.done(5)
@@ -253,10 +253,10 @@ async def test_what_arrives_before_adoption_is_kept(world: World) -> None:
     await bob.inbox.until(lambda: bob.inbox.blobs == [b"early"])
 
 
-async def test_a_group_with_watchers(world: World) -> None:
-    alice, bob, carol = (world.player(name) for name in ("alice", "bob", "carol"))
+async def test_a_group_with_watchers(stage: Stage) -> None:
+    alice, bob, carol = (stage.player(name) for name in ("alice", "bob", "carol"))
     opened = await alice.open(ROOM, GROUP)
-    watcher = Inbox(world.system)
+    watcher = Inbox(stage.system)
     alice.tell(Watch(watcher.address), opened.address)
     membership = await watcher.first(Membership)
     assert membership.members == (alice.name,)
@@ -280,26 +280,26 @@ async def test_a_group_with_watchers(world: World) -> None:
         assert isinstance(ended.cause, SessionClosed)
 
 
-async def test_a_script_invites_with_an_answer_of_its_own(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_a_script_invites_with_an_answer_of_its_own(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     opened = await alice.open(ROOM, GROUP)
-    script = Inbox(world.system)
+    script = Inbox(stage.system)
     alice.tell(Invite(77, bob.name.without_id(), script.address), opened.address)
     await bob.accept()
     await script.done(77)
     assert 77 not in alice.inbox.completed
 
 
-async def test_operations_after_the_end_are_answered(world: World) -> None:
-    alice, _, opened, _ = await connected(world)
+async def test_operations_after_the_end_are_answered(stage: Stage) -> None:
+    alice, _, opened, _ = await connected(stage)
     alice.tell(CloseSession(2), opened.address)
     await alice.inbox.first(SessionEnded)
     alice.publish(opened, b"late", handle=5)
     await alice.inbox.until(lambda: isinstance(alice.inbox.failures.get(5), SessionClosed))
 
 
-async def test_a_session_that_ends_before_it_is_adopted_says_so_then(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_a_session_that_ends_before_it_is_adopted_says_so_then(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P)
     await alice.inbox.done(1)
     alice.tell(CloseSession(2), opened.address)
@@ -308,8 +308,8 @@ async def test_a_session_that_ends_before_it_is_adopted_says_so_then(world: Worl
     await bob.inbox.first(SessionEnded)
 
 
-async def test_sessions_that_others_open_are_bounded(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob", AppSettings(sessions=1))
+async def test_sessions_that_others_open_are_bounded(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob", AppSettings(sessions=1))
     quick = P2P._replace(interval=0.01, max_retries=2)
     await alice.open(bob.name.without_id(), quick)
     await bob.accept()
@@ -321,11 +321,11 @@ async def test_sessions_that_others_open_are_bounded(world: World) -> None:
     assert report.figures["refused"] >= 1
 
 
-async def test_the_backlog_is_bounded(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob", AppSettings(backlog=1))
+async def test_the_backlog_is_bounded(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob", AppSettings(backlog=1))
     await alice.open(bob.name.without_id(), P2P)
     await alice.inbox.done(1)
-    other = world.player("carol")
+    other = stage.player("carol")
     await other.open(bob.name.without_id(), P2P._replace(interval=0.05))
     await other.inbox.until(lambda: 1 in other.inbox.failures)
     await bob.accept()
@@ -333,8 +333,8 @@ async def test_the_backlog_is_bounded(world: World) -> None:
     await other.inbox.done(2)
 
 
-async def test_mls_without_an_implementation_is_refused(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_mls_without_an_implementation_is_refused(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     alice.tell(OpenSession(1, alice.inbox.address, bob.name, P2P._replace(mls=True)))
     error = await alice.inbox.until(lambda: alice.inbox.failures.get(1))
     assert isinstance(error, ConfigError)
@@ -343,8 +343,8 @@ async def test_mls_without_an_implementation_is_refused(world: World) -> None:
 # Identity.
 
 
-async def test_whoever_is_not_verified_is_not_heard(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_whoever_is_not_verified_is_not_heard(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     bob.identity.refused.add("alice")
     await alice.open(bob.name.without_id(), P2P._replace(interval=0.05, max_retries=2))
     await alice.inbox.until(lambda: 1 in alice.inbox.failures)
@@ -353,12 +353,12 @@ async def test_whoever_is_not_verified_is_not_heard(world: World) -> None:
     assert report.figures["unverified"] == 3
 
 
-async def test_messages_wait_in_order_while_keys_are_fetched(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_messages_wait_in_order_while_keys_are_fetched(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     bob.identity.keys = asyncio.Event()
     opened = await alice.open(bob.name.without_id(), P2P)
     alice.publish(opened, *(b"%d" % n for n in range(20)), handle=5)
-    await world.system.idle()
+    await stage.system.idle()
     bob.identity.keys.set()
     await bob.accept()
     await bob.inbox.until(lambda: bob.inbox.blobs == [b"%d" % n for n in range(20)])
@@ -370,19 +370,19 @@ async def test_messages_wait_in_order_while_keys_are_fetched(world: World) -> No
 class Outside(Inbox):
     """Plays a remote connection: what would be written there."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world.system)
-        world.connections += 1
-        self.index = world.connections
-        world.system.tell(world.routes, Attach(self.index, self.address, local=False), self.address)
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.system)
+        stage.connections += 1
+        self.index = stage.connections
+        stage.system.tell(stage.routes, Attach(self.index, self.address, local=False), self.address)
 
     @property
     def frames(self) -> list[Frame]:
         return [f for m in self.seen if isinstance(m, Forward) for f in m.frames if isinstance(f, Frame)]
 
 
-async def test_names_and_routes_are_subscriptions(world: World) -> None:
-    alice, outside = world.player("alice"), Outside(world)
+async def test_names_and_routes_are_subscriptions(stage: Stage) -> None:
+    alice, outside = stage.player("alice"), Outside(stage)
     alias = Name("org", "default", "alias")
     alice.tell(SubscribeName(1, alias, outside.index))
     await alice.inbox.done(1)
@@ -391,7 +391,7 @@ async def test_names_and_routes_are_subscriptions(world: World) -> None:
     )
     assert written[0].destination == alias.with_id(alice.name.id)
     assert written[0].identity == "token:alice"
-    bob = world.player("bob")
+    bob = stage.player("bob")
     opened = await bob.open(alias, P2P)
     assert opened.credit == 512
     await bob.inbox.done(1)
@@ -410,23 +410,23 @@ async def test_names_and_routes_are_subscriptions(world: World) -> None:
     await alice.inbox.done(6)
 
 
-async def test_a_subscription_that_nobody_acknowledges_times_out(world: World) -> None:
-    alice = world.player("alice", AppSettings(subscription_timeout=0.05))
+async def test_a_subscription_that_nobody_acknowledges_times_out(stage: Stage) -> None:
+    alice = stage.player("alice", AppSettings(subscription_timeout=0.05))
     alice.tell(SubscribeName(1, Name("org", "default", "x"), 4711))
     error = await alice.inbox.until(lambda: alice.inbox.failures.get(1))
     assert error is not None
 
 
-async def test_frames_from_outside_are_decoded_and_answered(world: World) -> None:
-    bob, outside = world.player("bob"), Outside(world)
+async def test_frames_from_outside_are_decoded_and_answered(stage: Stage) -> None:
+    bob, outside = stage.player("bob"), Outside(stage)
     codec = WireCodec()
     far = Name("org", "default", "far", 9)
-    world.system.tell(world.routes, Subscribing(outside.index, Subscription(True, far, far)), outside.address)
-    await world.system.idle()
+    stage.system.tell(stage.routes, Subscribing(outside.index, Subscription(True, far, far)), outside.address)
+    await stage.system.idle()
 
     def forward(*messages: SessionMessage) -> None:
         frames = tuple(codec.encode(m, "token:far") for m in messages)
-        world.system.tell(bob.app, Forward(frames, outside.index, outside.address), outside.address)
+        stage.system.tell(bob.app, Forward(frames, outside.index, outside.address), outside.address)
 
     base = SessionMessage(
         far, bob.name.without_id(), P2P.session_type, MessageType.DISCOVERY_REQUEST, 5, 1, DiscoveryRequest()
@@ -454,18 +454,18 @@ async def test_frames_from_outside_are_decoded_and_answered(world: World) -> Non
     kinds = [codec.decode(frame).kind.name for frame in outside.frames]
     assert kinds == ["DISCOVERY_REPLY", "JOIN_REPLY", "GROUP_ACK", "MSG"]
     junk = codec.encode(base, "token:far")._replace(inner=1, body=b"\xff")
-    world.system.tell(bob.app, Forward((junk,), outside.index, outside.address))
+    stage.system.tell(bob.app, Forward((junk,), outside.index, outside.address))
     bob.tell(Status())
     report = await bob.inbox.first(StatusReport)
     assert report.figures["undecodable"] == 1
 
 
-async def test_congestion_withholds_room_until_it_is_over(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob")
+async def test_congestion_withholds_room_until_it_is_over(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob")
     opened = await alice.open(bob.name.without_id(), P2P._replace(interval=None, max_retries=None))
     await alice.inbox.done(1)
     alice.tell(Congested(99))
-    await world.system.idle()
+    await stage.system.idle()
     alice.publish(opened, b"x", b"y", handle=5)
     await alice.inbox.done(5)
 
@@ -477,22 +477,22 @@ async def test_congestion_withholds_room_until_it_is_over(world: World) -> None:
     await alice.inbox.until(lambda: credit() == 2)
 
 
-async def test_a_slow_application_is_waited_for(world: World) -> None:
-    alice, bob = world.player("alice"), world.player("bob", AppSettings(inbox=2))
+async def test_a_slow_application_is_waited_for(stage: Stage) -> None:
+    alice, bob = stage.player("alice"), stage.player("bob", AppSettings(inbox=2))
     opened = await alice.open(bob.name.without_id(), P2P)
     announced = await bob.accept()
     await alice.inbox.done(1)
     alice.publish(opened, b"1", b"2", b"3", handle=5)
     await bob.inbox.until(lambda: len(bob.inbox.blobs) == 2)
-    await world.system.idle()
+    await stage.system.idle()
     assert alice.inbox.completed.count(5) == 2
     bob.tell(Taken(2), announced.address)
     await alice.inbox.until(lambda: alice.inbox.completed.count(5) == 3)
     assert bob.inbox.blobs == [b"1", b"2", b"3"]
 
 
-async def test_closing_the_application_closes_its_sessions(world: World) -> None:
-    alice, bob, _, _ = await connected(world)
+async def test_closing_the_application_closes_its_sessions(stage: Stage) -> None:
+    alice, bob, _, _ = await connected(stage)
     alice.tell(CloseApp(9, grace=1.0))
     await alice.inbox.done(9)
     await alice.inbox.first(SessionEnded)

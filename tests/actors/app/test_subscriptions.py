@@ -56,8 +56,8 @@ def test_channels_belong_to_their_session_and_carry_no_identity() -> None:
     made = subscriptions()
     one, two = made.channel(5, ROOM, 3), made.channel(6, ROOM, 3)
     assert (one.identity, one.forward_to) == ("", 3)
-    assert made.undo_channel(5, ROOM) == one._replace(subscribe=False)
-    assert made.undo_channel(5, ROOM) is None
+    assert made.undo_channel(5, ROOM) == [one._replace(subscribe=False)]
+    assert made.undo_channel(5, ROOM) == []
     assert made.undo_session(6) == [two._replace(subscribe=False)]
     assert made.undo_session(6) == []
 

@@ -105,7 +105,7 @@ def talker() -> Rehearsal:
 
 
 def test_hooks_are_called_and_verbs_become_wishes(talker: Rehearsal) -> None:
-    joined = talker.cue(MemberJoined(1, ANN, (GATE, ANN), {"role": "guest"}))
+    joined = talker.cue(MemberJoined(1, ANN, (GATE, ANN), claims={"role": "guest"}))
     assert joined.wishes == (Outgoing(b"hello ann, you are guest", to=ANN),)
     assert talker.cue(said("out")).wishes == (Outgoing(b"heard"), RemoveMember(0, ANN))
     assert talker.cue(MemberLeft(1, ANN, (GATE,), "removed")).wishes == (Outgoing(b"ann removed"),)

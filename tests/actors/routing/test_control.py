@@ -20,8 +20,9 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
-from actors.routing import control
-from actors.routing.control import ACK_WAIT, RECOVERY_TIME, RouteControl, RouteTurn
+from actors.routing import recovery
+from actors.routing.control import ACK_WAIT, RouteControl, RouteTurn
+from actors.routing.recovery import RECOVERY_TIME
 from actors.routing.shares import Shares
 
 ALICE, BOB = Name("org", "ns", "alice", 1), Name("org", "ns", "bob", 2)
@@ -177,7 +178,7 @@ def test_after_half_a_minute_they_do_not(core: Core) -> None:
 
 
 def test_lost_connections_are_remembered_up_to_a_bound(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "RECOVERY_BOUND", 2)
+    monkeypatch.setattr(recovery, "RECOVERY_BOUND", 2)
     for index in range(10, 15):
         core.do(Attach(index, "x", local=False))
         core.do(Negotiated(index, f"link{index}", "1.4.0"))
@@ -190,7 +191,7 @@ def test_lost_connections_are_remembered_up_to_a_bound(core: Core, monkeypatch: 
 def test_what_is_remembered_of_lost_connections_is_bounded(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "REMEMBERED_BOUND", 5)
+    monkeypatch.setattr(recovery, "REMEMBERED_BOUND", 5)
     for index in range(10, 15):
         core.do(Attach(index, "x", local=False))
         core.do(Negotiated(index, f"link{index}", "1.4.0"))

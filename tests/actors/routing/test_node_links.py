@@ -21,7 +21,7 @@ NAMES = [Name("org", "ns", text) for text in ("one", "two")]
 
 
 class Node:
-    """A node of the network: its core, and the routers of its connections."""
+    """A node of the stage: its core, and the routers of its connections."""
 
     def __init__(self, id: str, boot: int) -> None:
         self.introduction = Introduction(Role.NODE, id, boot)
@@ -49,7 +49,7 @@ class Node:
         return next(self._indices)
 
 
-class Network:
+class Stage:
     """Nodes and what is on its way between them; each link keeps its order, and nothing else does."""
 
     def __init__(self, size: int) -> None:
@@ -152,83 +152,83 @@ class Network:
         return got
 
 
-def clique_is_complete(network: Network) -> None:
+def clique_is_complete(stage: Stage) -> None:
     """Whoever has no link to another dials it, until all have one; then everything arrives."""
-    for number, caller in enumerate(network.nodes):
-        for called in network.nodes[number + 1 :]:
+    for number, caller in enumerate(stage.nodes):
+        for called in stage.nodes[number + 1 :]:
             linked = called.introduction.node_id in caller.core.table.view.node_links.values()
             back = caller.introduction.node_id in called.core.table.view.node_links.values()
             if not (linked and back):
-                network.dial(caller, called, 9000 + number)
-    network.settle()
+                stage.dial(caller, called, 9000 + number)
+    stage.settle()
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_after_any_history_each_gets_a_message_once_and_never_twice_before(data: st.DataObject) -> None:
-    network = Network(data.draw(st.integers(2, 4), "nodes"))
+    stage = Stage(data.draw(st.integers(2, 4), "nodes"))
     subscribed: set[tuple[Node, int, Name]] = set()
     for step in range(data.draw(st.integers(0, 40), "steps")):
-        node = data.draw(st.sampled_from(network.nodes))
+        node = data.draw(st.sampled_from(stage.nodes))
         match data.draw(st.sampled_from(["dial", "both", "cut", "name", "restart", *["arrive"] * 4])):
             case "dial":
-                other = data.draw(st.sampled_from(network.nodes))
+                other = data.draw(st.sampled_from(stage.nodes))
                 if other is not node:
-                    network.dial(node, other, step)
+                    stage.dial(node, other, step)
             case "both":
-                other = data.draw(st.sampled_from(network.nodes))
+                other = data.draw(st.sampled_from(stage.nodes))
                 if other is not node:
-                    network.dial(node, other, step)
-                    network.dial(other, node, 100 + step)
+                    stage.dial(node, other, step)
+                    stage.dial(other, node, 100 + step)
             case "cut" if node.ends:
-                network.cut(node, data.draw(st.sampled_from(sorted(node.ends))))
+                stage.cut(node, data.draw(st.sampled_from(sorted(node.ends))))
             case "name":
                 name = data.draw(st.sampled_from(NAMES))
                 if not node.edges or data.draw(st.booleans()):
                     edge = node.edge()
-                    network.do(node, Attach(edge, edge, local=data.draw(st.booleans())))
+                    stage.do(node, Attach(edge, edge, local=data.draw(st.booleans())))
                 edge = data.draw(st.sampled_from(node.edges))
                 subscribe = (node, edge, name) not in subscribed
-                network.do(node, Subscribing(edge, Subscription(subscribe, name, name, subscription_id=7)))
+                stage.do(node, Subscribing(edge, Subscription(subscribe, name, name, subscription_id=7)))
                 (subscribed.add if subscribe else subscribed.remove)((node, edge, name))
             case "restart":
                 for connection in list(node.ends):
-                    network.cut(node, connection)
+                    stage.cut(node, connection)
                 subscribed = {one for one in subscribed if one[0] is not node}
-                network.boots += 1
-                at = network.number(node)
-                network.nodes[at] = Node(node.introduction.node_id, network.boots)
+                stage.boots += 1
+                at = stage.number(node)
+                stage.nodes[at] = Node(node.introduction.node_id, stage.boots)
             case "arrive":
-                network.deliver(data.draw(st.integers(0, 7)))
-        for sender in network.nodes:
+                stage.deliver(data.draw(st.integers(0, 7)))
+        for sender in stage.nodes:
             for name in NAMES:
                 for edge in sender.edges[:1]:
                     # While things change a message may be missed, but nobody gets it twice.
-                    assert set(network.publish(sender, edge, name, ALL).values()) <= {1}
-                    assert sum(network.publish(sender, edge, name, ONE).values()) <= 1
-    network.settle()
-    clique_is_complete(network)
-    for sender in network.nodes:
+                    assert set(stage.publish(sender, edge, name, ALL).values()) <= {1}
+                    assert sum(stage.publish(sender, edge, name, ONE).values()) <= 1
+    stage.settle()
+    clique_is_complete(stage)
+    for sender in stage.nodes:
         own = sender.edge()
-        network.do(sender, Attach(own, own, local=True))
+        stage.do(sender, Attach(own, own, local=True))
         assert sorted(sender.core.table.view.node_links.values()) == sorted(
-            other.introduction.node_id for other in network.nodes if other is not sender
+            other.introduction.node_id for other in stage.nodes if other is not sender
         )
         for name in NAMES:
             wanted = {(node.introduction.node_id, edge) for node, edge, wants in subscribed if wants == name}
-            assert network.publish(sender, own, name, ALL) == Counter(wanted)
-            one = network.publish(sender, own, name, ONE)
+            assert stage.publish(sender, own, name, ALL) == Counter(wanted)
+            one = stage.publish(sender, own, name, ONE)
             assert sum(one.values()) == bool(wanted)
             at_home = {who for who in wanted if who[0] == sender.introduction.node_id}
             assert not at_home or set(one) <= at_home
 
 
 def test_of_two_links_that_both_sides_dialled_the_smaller_nodes_stays() -> None:
-    network = Network(2)
-    one, two = network.nodes
-    network.dial(two, one, 1)
-    network.dial(one, two, 2)
-    network.settle()
+    stage = Stage(2)
+    one, two = stage.nodes
+    stage.dial(two, one, 1)
+    stage.dial(one, two, 2)
+    stage.settle()
     (kept,) = one.core.table.view.node_links
     assert one.core.connections[kept].dialled
     assert len(two.core.table.view.node_links) == len(one.ends) == len(two.ends) == 1
@@ -236,49 +236,49 @@ def test_of_two_links_that_both_sides_dialled_the_smaller_nodes_stays() -> None:
 
 @given(st.lists(st.integers(0, 7), max_size=20))
 def test_while_one_link_gives_way_to_another_nobody_gets_a_message_twice(order: list[int]) -> None:
-    network = Network(2)
-    one, two = network.nodes
+    stage = Stage(2)
+    one, two = stage.nodes
     sender, receiver = one.edge(), two.edge()
     for node, edge in ((one, sender), (two, receiver)):
-        network.do(node, Attach(edge, edge, local=True))
+        stage.do(node, Attach(edge, edge, local=True))
     for name in NAMES:
-        network.do(two, Subscribing(receiver, Subscription(True, name, name)))
-    network.dial(two, one, 1)
-    network.settle()
-    network.dial(one, two, 2)
+        stage.do(two, Subscribing(receiver, Subscription(True, name, name)))
+    stage.dial(two, one, 1)
+    stage.settle()
+    stage.dial(one, two, 2)
     for choose in [*order, *[0] * 20]:
-        network.deliver(choose)
-        assert network.publish(one, sender, NAMES[0], ALL)["node 1", receiver] <= 1
-    assert network.publish(one, sender, NAMES[0], ALL)["node 1", receiver] == 1
+        stage.deliver(choose)
+        assert stage.publish(one, sender, NAMES[0], ALL)["node 1", receiver] <= 1
+    assert stage.publish(one, sender, NAMES[0], ALL)["node 1", receiver] == 1
 
 
-def by_hand(network: Network, name: Name, *path: int) -> None:
+def by_hand(stage: Stage, name: Name, *path: int) -> None:
     """A route for `name` along these nodes."""
     for here, there in itertools.pairwise(path):
-        node = network.nodes[here]
-        far_id = network.nodes[there].introduction.node_id
+        node = stage.nodes[here]
+        far_id = stage.nodes[there].introduction.node_id
         (link,) = [index for index, id in node.core.table.view.node_links.items() if id == far_id]
-        network.do(node, RouteByHand(name, link))
+        stage.do(node, RouteByHand(name, link))
 
 
 def test_routes_by_hand_lead_along_a_line_and_a_circle_of_them_ends() -> None:
-    network = Network(3)
+    stage = Stage(3)
     for here, there in ((0, 1), (1, 2)):
-        network.dial(network.nodes[here], network.nodes[there], here)
-    network.settle()
-    first, last = network.nodes[0], network.nodes[2]
+        stage.dial(stage.nodes[here], stage.nodes[there], here)
+    stage.settle()
+    first, last = stage.nodes[0], stage.nodes[2]
     sender, receiver = first.edge(), last.edge()
     for node, edge in ((first, sender), (last, receiver)):
-        network.do(node, Attach(edge, edge, local=False))
-    network.do(last, Subscribing(receiver, Subscription(True, NAMES[0], NAMES[0])))
-    network.settle()
-    assert not network.publish(first, sender, NAMES[0], ALL)
-    by_hand(network, NAMES[0], 0, 1, 2)
-    assert network.publish(first, sender, NAMES[0], ALL) == Counter({("node 2", receiver): 1})
-    network.dial(last, first, 5)
-    network.settle()
-    by_hand(network, NAMES[0], 2, 0)
-    copies = network.publish(first, sender, NAMES[0], ALL)["node 2", receiver]
+        stage.do(node, Attach(edge, edge, local=False))
+    stage.do(last, Subscribing(receiver, Subscription(True, NAMES[0], NAMES[0])))
+    stage.settle()
+    assert not stage.publish(first, sender, NAMES[0], ALL)
+    by_hand(stage, NAMES[0], 0, 1, 2)
+    assert stage.publish(first, sender, NAMES[0], ALL) == Counter({("node 2", receiver): 1})
+    stage.dial(last, first, 5)
+    stage.settle()
+    by_hand(stage, NAMES[0], 2, 0)
+    copies = stage.publish(first, sender, NAMES[0], ALL)["node 2", receiver]
     assert 1 < copies <= HOPS + 2
 
 

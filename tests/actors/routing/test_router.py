@@ -6,7 +6,7 @@ from actors.messages.wire import ALL, ONE
 from actors.names import Name
 from actors.routing.router import Router
 from actors.routing.table import SubscriptionTable
-from actors.routing.view import Rank
+from actors.routing.view import InwardView, Rank
 
 BOB = Name("org", "ns", "bob")
 ROOM = Name("org", "ns", "room")
@@ -89,10 +89,10 @@ def test_a_change_is_seen_at_once() -> None:
     written.attach(3, "actor 3", Rank.EDGE)
     written.add(ROOM, 3, 0)
     assert all_of(made, ROOM) == (1, 3)
-    written.detach(1)
+    written.forget(*written.detach(1), 9)
     assert all_of(made, ROOM) == (3,)
     assert one(made, ROOM) == (3,)
-    written.detach(3)
+    written.forget(*written.detach(3), 9)
     assert all_of(made, ROOM) == one(made, ROOM) == ()
 
 
@@ -104,3 +104,58 @@ def test_what_a_router_remembers_is_bounded() -> None:
         assert all_of(made, name) == (1, 3)
         one(made, name)
     assert max(len(made._others), len(made._turns)) <= 8192
+
+
+BACKBONE = 99
+
+
+def on_backbone(*entries: tuple[Name, int], local: tuple[int, ...] = ()) -> SubscriptionTable:
+    made = table(*entries, local=local)
+    made.attach(BACKBONE, "backbone", Rank.PEER)
+    made.view.reach(BACKBONE)
+    return made
+
+
+def test_the_backbone_may_lead_to_any_name_and_is_asked_behind_own_edges() -> None:
+    made = on_backbone((BOB, 1), (ROOM, 2))
+    sender = Router(2, made.view)
+    assert one(sender, BOB) == (1,)
+    assert all_of(sender, BOB) == (1, BACKBONE)
+    assert one(sender, ROOM) == all_of(sender, ROOM) == (BACKBONE,)
+    assert one(sender, BOB.with_id(1)) == (BACKBONE,)
+
+
+def test_a_name_that_comes_and_goes_is_seen_behind_the_backbone() -> None:
+    made = on_backbone()
+    sender = Router(2, made.view)
+    assert all_of(sender, BOB) == (BACKBONE,)
+    made.attach(1, "actor 1", Rank.EDGE)
+    made.add(BOB, 1, 0)
+    assert all_of(sender, BOB) == (1, BACKBONE)
+    made.remove(BOB, 1, 0)
+    assert all_of(sender, BOB) == (BACKBONE,)
+    made.add_pattern(BOB.key[:8], 1)
+    assert all_of(sender, BOB) == (BACKBONE, 1)
+    made.view.reach(None)
+    assert all_of(sender, BOB) == (1,)
+    made.remove_pattern(BOB.key[:8], 1)
+    assert all_of(sender, BOB) == ()
+
+
+def test_what_the_backbone_brought_goes_to_own_edges_only() -> None:
+    made = on_backbone((BOB, 1), (BOB, 2), local=(1,))
+    made.attach(3, "dialled", Rank.BY_HAND)
+    made.add(BOB, 3, 0)
+    made.add_pattern(ROOM.key[:24], 3)
+    inward = Router(BACKBONE, InwardView(made.view, by_hand=False))
+    assert all_of(inward, BOB) == (1, 2)
+    assert one(inward, BOB) == (1,)
+    assert all_of(inward, ROOM) == one(inward, ROOM) == ()
+
+
+def test_what_is_pinned_to_the_backbone_comes_home_with_its_name() -> None:
+    made = on_backbone()
+    assert made.view.may_serve(BACKBONE, BOB)
+    made.attach(1, "actor 1", Rank.EDGE)
+    made.add(BOB, 1, 0)
+    assert not made.view.may_serve(BACKBONE, BOB)

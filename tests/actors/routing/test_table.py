@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.names import NO_ID, Name
-from actors.routing.table import Change, SubscriptionNotFound, SubscriptionTable
-from actors.routing.view import Rank, Targets
+from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
+from actors.routing.view import InwardView, Rank, Targets
 
 BOB = Name("org", "ns", "bob")
 
@@ -30,6 +30,25 @@ def test_a_name_without_id_reaches_whoever_has_it_under_any() -> None:
     assert reach(made, BOB) == (1, 2)
     assert reach(made, BOB.with_id(5)) == (2,)
     assert reach(made, BOB.with_id(6)) == ()
+
+
+def test_a_table_is_of_one_family_of_names() -> None:
+    """Of ids of 16 octets here: the one for any instance is told, and no longer that of 8."""
+    anyone, fifth = b"\xff" * 16, bytes(15) + b"\x05"
+
+    def of(instance: bytes) -> Name:
+        return Name.from_wire(BOB.key, BOB.strings, instance)
+
+    made = SubscriptionTable(anyone)
+    for connection, instance in enumerate((anyone, fifth), 1):
+        made.attach(connection, f"actor {connection}", Rank.EDGE)
+        made.add(of(instance), connection, 0)
+    assert reach(made, of(anyone)) == (1, 2)
+    assert reach(made, of(fifth)) == (2,)
+    assert reach(made, BOB) == ()
+    inward = InwardView(made.view, by_hand=True)
+    assert inward.find(BOB.key, anyone) == made.view.by_name[BOB.key]
+    assert inward.find(BOB.key, BOB.instance) is None
 
 
 def test_subscribing_twice_is_idempotent() -> None:
@@ -86,12 +105,46 @@ def test_local_and_remote_stand_apart_and_local_ones_first() -> None:
     assert targets == Targets((2,), (1,), all=(2, 1))
 
 
+def without(made: SubscriptionTable, connection: int) -> list[tuple[Name, int]]:
+    """Have a connection go, and all that led to it forgotten."""
+    gone = []
+    for departure in made.detach(connection):
+        while some := made.forget(departure, 1):
+            gone += some
+    return gone
+
+
 def test_a_connection_that_goes_takes_everything_along() -> None:
     subscribed = table((BOB, 1, 7), (BOB.with_id(5), 1, 8), (BOB, 2, 9))
-    assert sorted(subscribed.detach(1), key=str) == sorted([(BOB, 7), (BOB.with_id(5), 8)], key=str)
+    assert sorted(without(subscribed, 1), key=str) == sorted([(BOB, 7), (BOB.with_id(5), 8)], key=str)
     assert reach(subscribed, BOB) == (2,)
     assert subscribed.view.addresses.keys() == {2}
     assert subscribed.detach(1) == []
+
+
+def test_what_led_to_a_connection_is_forgotten_bit_by_bit() -> None:
+    names = [Name("o", "n", f"app{number}") for number in range(10)]
+    subscribed = table(*((name, 1, 0) for name in names))
+    [departure] = subscribed.detach(1)
+    assert len(departure.names()) == 10
+    for left in (6, 2, 0):
+        assert subscribed.forget(departure, 4)
+        assert len(departure.names()) == len(subscribed) == left
+    assert subscribed.forget(departure, 4) == []
+
+
+def test_what_is_told_again_before_it_is_forgotten_stays() -> None:
+    subscribed = table((BOB, 1, 7), (BOB.with_id(5), 1, 8))
+    subscribed.link(1, "node")
+    [departure] = subscribed.unlink(1)
+    assert subscribed.add(BOB, 1, 9)
+    assert sorted(subscribed.forget(departure, 9), key=str) == sorted(
+        [(BOB, 7), (BOB.with_id(5), 8)], key=str
+    )
+    assert reach(subscribed, BOB) == (1,)
+    assert reach(subscribed, BOB.with_id(5)) == ()
+    assert subscribed.remove(BOB, 1, 9) == 1
+    assert len(subscribed) == 0
 
 
 def test_targets_that_were_taken_out_are_not_touched_by_later_changes() -> None:
@@ -116,7 +169,7 @@ def test_changes_are_told_once_and_only_what_remains_of_them() -> None:
 Step = tuple[str, int, int, int, int]
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "remove", "detach", "tell"]),
+        st.sampled_from(["add", "add", "remove", "detach", "forget", "tell"]),
         st.integers(0, 2),
         st.sampled_from([1, 2, NO_ID]),
         st.integers(1, 3),
@@ -136,6 +189,7 @@ def test_table_view_and_a_copy_that_follows_the_changes_are_what_a_simple_model_
     for connection in (1, 2, 3):
         subscribed.attach(connection, f"actor {connection}", Rank.LOCAL if connection == LOCAL else Rank.EDGE)
         copy.attach(connection, f"actor {connection}", Rank.LOCAL if connection == LOCAL else Rank.EDGE)
+    leaving: list[Departure] = []
     for what, app, id, connection, subscription in history:
         name = Name("o", "n", f"app{app}", id)
         entry = (name, connection, subscription)
@@ -144,11 +198,15 @@ def test_table_view_and_a_copy_that_follows_the_changes_are_what_a_simple_model_
             model.add(entry)
         elif what == "detach":
             gone = {(n, c, s) for n, c, s in model if c == connection}
-            assert set(subscribed.detach(connection)) == {(n, s) for n, _, s in gone}
+            departures = subscribed.detach(connection)
+            assert set(remaining(departures)) == gone
+            leaving += departures
             subscribed.attach(
                 connection, f"actor {connection}", Rank.LOCAL if connection == LOCAL else Rank.EDGE
             )
             model -= gone
+        elif what == "forget":
+            leaving = [departure for departure in leaving if subscribed.forget(departure, 1)]
         elif what == "remove":
             expected = {entry, (name, connection, 0)} & model
             model -= expected
@@ -158,9 +216,22 @@ def test_table_view_and_a_copy_that_follows_the_changes_are_what_a_simple_model_
                 assert not expected
         else:
             told = follow(copy, told + subscribed.changes())
-        agrees(subscribed, model)
+        agrees(subscribed, model | set(remaining(leaving)))
+    while leaving:
+        leaving = [departure for departure in leaving if subscribed.forget(departure, 2)]
+    agrees(subscribed, model)
     follow(copy, told + subscribed.changes())
     agrees(copy, {(name, connection, 0) for name, connection, _ in model})
+
+
+def remaining(leaving: list[Departure]) -> list[tuple[Name, int, int]]:
+    """What is not forgotten yet."""
+    return [
+        (references.name, departure.slot, id)
+        for departure in leaving
+        for references in departure.names()
+        for id in references
+    ]
 
 
 def follow(copy: SubscriptionTable, changes: list[Change]) -> list[Change]:

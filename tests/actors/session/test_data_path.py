@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from actors.errors import NoRoute, ParticipantNotFound, QueueFull, SessionClosed
+from actors.errors import MessageUndelivered, NoRoute, ParticipantNotFound, QueueFull, SessionClosed
 from actors.messages.session import AppSettings, Completed, Delivered, Failure, Outgoing, SessionConfig
-from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import REQUEST_KEY, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.data_path import DataPath
 from actors.session.retry import ResendPolicy
@@ -54,6 +54,21 @@ def test_an_acknowledgement_completes_and_gives_credit_back() -> None:
     assert talk.outcome() == Completed(7)
 
 
+def test_what_came_before_and_after_a_request_was_acknowledged_is_told_apart() -> None:
+    talk = Talk()
+    request = Outgoing(b"?", metadata={REQUEST_KEY: "1"}, handle=4)
+    talk.data.publish((request,), talk.turn)
+    talk.turn.at(1.0)
+    for id in (1, 2):
+        message = SessionMessage(BOB, ROOM, SessionKind.MULTICAST, MessageType.MSG, 7, id, Payload("", b"x"))
+        talk.data.receiver.message(message, talk.turn)
+        talk.data.sender.acknowledged(BOB, 1, talk.turn)
+    talk.data.say_outcomes(talk.turn)
+    told = [e for e in talk.turn.effects if not isinstance(e, SessionMessage)]
+    assert [type(e) for e in told] == [Delivered, Completed, Delivered]
+    assert told[1] == Completed(7, (4,), (), 1)
+
+
 def test_more_than_the_window_is_refused() -> None:
     talk = Talk()
     talk.publish(*range(WINDOW))
@@ -74,6 +89,17 @@ def test_what_is_said_before_anybody_is_there_waits_and_counts() -> None:
     sent = [e.message_id for e in talk.turn.effects if isinstance(e, SessionMessage)]
     assert sent == list(range(1, WINDOW + 1))
     assert not talk.data.keeps
+
+
+def test_what_is_said_when_all_have_gone_fails_and_goes_to_nobody_who_comes_next() -> None:
+    talk = Talk()
+    talk.data.expel(BOB, talk.turn)
+    assert talk.publish(4) == []
+    assert not talk.data.keeps
+    (error,) = talk.refusals()
+    assert isinstance(error, ParticipantNotFound)
+    talk.data.open_up(BOB, talk.turn)
+    assert talk.publish(5) == [1]
 
 
 def test_a_session_that_drains_takes_nothing_new() -> None:
@@ -136,8 +162,13 @@ def test_new_timers_change_both_directions() -> None:
     assert talk.data.next_deadline() == 3.0
 
 
-def test_who_is_gone_is_awaited_no_more() -> None:
+def test_who_is_gone_is_awaited_until_the_message_is_due_and_then_named() -> None:
     talk = Talk()
     talk.publish(4)
     talk.data.expel(BOB, talk.turn)
-    assert talk.outcome() == Completed(7, (4,), (), 1)
+    talk.data.expire(talk.turn.at(60.0))
+    outcome = talk.outcome()
+    (failure,) = outcome.failed
+    assert (outcome.done, outcome.credit, failure.handle) == ((), 1, 4)
+    assert isinstance(failure.error, MessageUndelivered)
+    assert failure.error.gone == (str(BOB),)

@@ -141,7 +141,7 @@ def test_a_member_that_missed_a_commit_for_good_is_taken_out(stage: Stage) -> No
     alice.invite(dave.name, handle=20)
     stage.transfer()
     stage.advance(8)
-    assert [failure.handle for failure in alice.failed] == [20]
+    assert 20 in alice.done  # dave is welcome, whoever missed that
     assert "missed a change" in str(alice.errors[0])
     assert alice.members == carol.members == dave.members
     assert epochs(alice, carol, dave) == [4, 4, 4]

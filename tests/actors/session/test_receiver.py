@@ -3,8 +3,18 @@ from __future__ import annotations
 import pytest
 
 from actors.errors import MessageLost
-from actors.messages.wire import PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import (
+    ACKNOWLEDGES,
+    PUBLISH_TO,
+    SINCE,
+    TRUE,
+    MessageType,
+    Payload,
+    SessionKind,
+    SessionMessage,
+)
 from actors.names import Name
+from actors.session.beginnings import mark
 from actors.session.bounds import WIDEST_GAP
 from actors.session.receiver import (
     DIRECT_KNOWN,
@@ -97,6 +107,29 @@ def test_what_was_missed_while_coming_in_is_taken_when_it_is_sent_to_us_alone() 
     assert ear.sent(ACK) == [40, 39, 39, 41]
 
 
+def test_a_new_member_that_is_told_where_it_begins_asks_for_what_it_lacks() -> None:
+    since = {SINCE: mark({ME: 38, CAROL: 12}, 40), "k": "v"}
+    ear = Ear(from_start=False).hear(40, destination=ROOM, metadata=since)
+    assert (ear.heard, ear.sent(RTX), ear.sent(ACK)) == ([], [38, 39], [40])
+    ear.hear(39, 37, 38, metadata=since)
+    assert ear.heard == [37, 38, 39, 40]
+    assert [item.metadata for item in ear.items] == [{"k": "v"}] * 4  # type: ignore[union-attr]
+    ear.hear(41, destination=ROOM, metadata={SINCE: mark({ME: 30}, 41)})
+    assert ear.heard[-1] == 41
+    assert ear.items[-1].metadata is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("since", ["", "x", mark({CAROL: 38}, 40), mark({ME: 41}, 40), mark({ME: 1}, 40)[1:]])
+def test_what_does_not_tell_where_we_begin_changes_nothing(since: str) -> None:
+    ear = Ear(from_start=False).hear(40, destination=ROOM, metadata={SINCE: since})
+    assert (ear.heard, ear.sent(RTX)) == ([40], [])
+
+
+def test_a_beginning_too_far_back_is_not_believed() -> None:
+    ear = Ear(from_start=False).hear(WIDEST_GAP + 1, metadata={SINCE: mark({ME: 1}, WIDEST_GAP + 1)})
+    assert (ear.heard, ear.sent(RTX)) == ([WIDEST_GAP + 1], [])
+
+
 def test_the_first_message_of_a_known_stream_may_come_second() -> None:
     ear = Ear().hear(2, 1)
     assert ear.heard == [1, 2]
@@ -179,9 +212,54 @@ def test_strangers_are_not_answered() -> None:
     assert (ear.out, ear.heard, ear.receiver.dropped) == ([], [], 1)
 
 
+def test_who_goes_leaves_what_it_said_behind_a_hole() -> None:
+    ear = Ear().hear(1, 3, 6)
+    ear.receiver.expel(BOB, ear.turn)
+    assert ear.heard == [1, "MessageLost", 3, "MessageLost", "MessageLost", 6]
+    ear.expire(1.0)
+    assert ear.sent(RTX) == [2, 4, 5]
+
+
+def test_the_end_delivers_what_is_acknowledged_though_there_is_no_room() -> None:
+    ear = Ear(space=1).hear(1, 2, 5)
+    assert (ear.heard, ear.sent(ACK)) == ([1], [1, 5])
+    ear.receiver.finish(ear.turn)
+    assert ear.heard == [1, 2, "MessageLost", "MessageLost", 5]
+    assert ear.receiver.held == 0
+    assert ear.hear(6).heard[-1] == 5
+
+
+def test_a_reply_is_acknowledged_when_its_sender_expects_it_and_the_sign_is_not_delivered() -> None:
+    ear = Ear().hear(1, 4)
+    assert [m.metadata for m in ear.out if m.kind is RTX] == [{ACKNOWLEDGES: TRUE}] * 2
+    ear.hear(2, kind=REPLY)
+    assert ear.sent(ACK) == [1, 4]
+    ear.hear(3, kind=REPLY, metadata={ACKNOWLEDGES: TRUE, "k": "v"})
+    assert ear.sent(ACK) == [1, 4, 3]
+    assert ear.heard == [1, 2, 3, 4]
+    assert ear.items[2].metadata == {"k": "v"}  # type: ignore[union-attr]
+
+
+def test_what_was_given_up_as_lost_is_not_acknowledged_when_it_comes_after_all() -> None:
+    ear = Ear().hear(1, 3)
+    for now in (1.0, 2.0):
+        ear.expire(now)
+    assert ear.heard == [1, "MessageLost", 3]
+    ear.hear(2, 3)
+    assert ear.heard == [1, "MessageLost", 3]
+    assert ear.sent(ACK) == [1, 3, 3]
+    assert ear.receiver.dropped == 1
+
+
+def test_of_a_wide_gap_nothing_is_acknowledged_later_that_was_given_up() -> None:
+    ear = Ear().hear(1, WIDEST_GAP + 10)
+    ear.hear(5)
+    assert ear.sent(ACK) == [1, WIDEST_GAP + 10]
+
+
 def test_whoever_comes_back_starts_afresh() -> None:
     ear = Ear().hear(1, 2)
-    ear.receiver.expel(BOB)
+    ear.receiver.expel(BOB, ear.turn)
     ear.receiver.admit(BOB, from_start=True)
     assert ear.hear(1).heard == [1, 2, 1]
 
@@ -315,9 +393,11 @@ def test_large_messages_behind_a_hole_are_bounded_and_the_hole_can_be_filled() -
     assert ear.receiver.bytes == 0
 
 
-def test_who_goes_takes_what_was_kept_of_it_along() -> None:
+def test_of_who_goes_nothing_is_kept_that_was_not_delivered() -> None:
     ear = Ear().hear(3, 4, content=LARGE)
-    ear.receiver.expel(BOB)
+    ear.receiver.expel(BOB, ear.turn)
+    assert ear.heard == ["MessageLost", "MessageLost", 3, 4]
+    ear.taken(4)
     assert ear.receiver.bytes == 0
 
 

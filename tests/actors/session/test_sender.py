@@ -4,8 +4,20 @@ import random
 
 from actors.errors import MessageUndelivered, NoRoute, SessionClosed
 from actors.messages.session import Outgoing
-from actors.messages.wire import ALL, ONE, PUBLISH_TO, TRUE, MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import (
+    ACKNOWLEDGES,
+    ALL,
+    ONE,
+    PUBLISH_TO,
+    SINCE,
+    TRUE,
+    MessageType,
+    Payload,
+    SessionKind,
+    SessionMessage,
+)
 from actors.names import Name
+from actors.session.beginnings import mark
 from actors.session.retry import ResendPolicy
 from actors.session.sender import KEPT, KEPT_BYTES, DataSender
 from actors.session.serial import MASK
@@ -13,6 +25,7 @@ from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
 
 ME, BOB, CAROL = Name("o", "n", "me", 1), Name("o", "n", "bob", 2), Name("o", "n", "carol", 3)
+DAVE = Name("o", "n", "dave", 4)
 ROOM = Name("o", "n", "room")
 
 
@@ -62,10 +75,31 @@ class Mouth:
         return self.sender.unacknowledged
 
 
-def request(id: int, source: Name = BOB) -> SessionMessage:
+def request(id: int, source: Name = BOB, metadata: dict[str, str] | None = None) -> SessionMessage:
     return SessionMessage(
-        source, ME, SessionKind.POINT_TO_POINT, MessageType.RTX_REQUEST, 7, id, Payload(), connection=4
+        source,
+        ME,
+        SessionKind.POINT_TO_POINT,
+        MessageType.RTX_REQUEST,
+        7,
+        id,
+        Payload(),
+        metadata=metadata,
+        connection=4,
     )
+
+
+def test_a_request_that_says_so_acknowledges_nothing_and_the_message_stays_pending() -> None:
+    s = Mouth()
+    s.publish(Outgoing(b"a", metadata={"k": "v"}, handle=5))
+    (reply,) = s.retransmit(request(1, metadata={ACKNOWLEDGES: TRUE}))
+    assert (reply.kind, reply.destination) == (MessageType.RTX_REPLY, BOB)
+    assert reply.metadata == {"k": "v", ACKNOWLEDGES: TRUE}
+    assert (s.turn.done, s.unacknowledged) == ([], 1)
+    (again,) = s.expire(1.0)
+    assert (again.kind, again.metadata) == (MessageType.MSG, {"k": "v"})
+    s.acknowledged(BOB, 1)
+    assert s.turn.done == [5]
 
 
 def test_ids_begin_at_one_and_wrap_to_zero() -> None:
@@ -192,13 +226,68 @@ def test_point_to_point_ignores_publish_to_and_strips_its_key() -> None:
     assert (message.destination, message.metadata, message.message_id) == (BOB, None, 1)
 
 
-def test_a_member_that_goes_is_expected_no_more() -> None:
+def test_who_goes_without_the_message_is_named_when_the_message_is_due() -> None:
     s = Mouth(ROOM, endpoints=(BOB, CAROL))
     s.publish(b"a")
     s.acknowledged(BOB, 1)
-    s.sender.forget(CAROL, s.turn)
-    assert s.turn.done == [5]
+    s.sender.forget(CAROL)
     assert s.sender.endpoints == {BOB}
+    assert (s.turn.done, s.failures) == ([], [])
+    assert s.expire(1.0) == []
+    (error,) = s.failures
+    assert isinstance(error, MessageUndelivered)
+    assert (error.missing, error.gone) == ((str(CAROL),), (str(CAROL),))
+    assert "no member any more: o/n/carol" in str(error)
+    assert (s.turn.freed, s.turn.errors, s.unacknowledged) == (1, [], 0)
+
+
+def test_what_somebody_acknowledged_before_it_went_worked() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL))
+    s.publish(b"a")
+    s.sender.forget(CAROL)
+    s.acknowledged(BOB, 1)
+    s.acknowledged(CAROL, 1)
+    assert (s.turn.done, s.turn.freed) == ([5], 1)
+
+
+def test_a_message_is_sent_again_to_those_who_stayed_and_fails_for_all_who_lack_it() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL))
+    s.publish(b"a")
+    s.sender.forget(CAROL)
+    assert [again.destination for again in s.expire(1.0)] == [BOB]
+    s.expire(2.0)
+    s.expire(3.0)
+    (error,) = s.failures
+    assert isinstance(error, MessageUndelivered)
+    assert (error.missing, error.gone) == ((str(BOB), str(CAROL)), (str(CAROL),))
+
+
+def test_a_new_member_is_told_where_it_begins_until_it_has_acknowledged_a_message() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.publish(b"a")
+    s.sender.open(CAROL, new=True)
+    two, three = s.publish(b"b", Outgoing(b"c", metadata={"k": "v"}, handle=5))
+    assert two.metadata is None
+    assert three.metadata == {"k": "v", SINCE: mark({CAROL: 2}, 3)}
+    s.acknowledged(BOB, 2)
+    s.acknowledged(CAROL, 1)
+    (four,) = s.publish(b"d")
+    assert four.metadata == {SINCE: mark({CAROL: 2}, 4)}
+    s.acknowledged(CAROL, 3)
+    (five,) = s.publish(b"e")
+    assert five.metadata is None
+
+
+def test_who_knows_where_it_begins_or_goes_is_not_told() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.sender.open(CAROL, new=False)
+    s.sender.open(DAVE, new=True)
+    s.publish(b"a")
+    s.sender.forget(DAVE)
+    assert [m.metadata for m in s.publish(b"b")] == [None]
+    pair = Mouth()
+    pair.sender.open(BOB, new=True)
+    assert [m.metadata for m in pair.publish(b"a", b"b")] == [None, None]
 
 
 def test_what_cannot_leave_fails_at_once() -> None:

@@ -35,8 +35,11 @@ from actors.messages.session import (
     Taken,
 )
 from actors.messages.wire import (
+    ACKNOWLEDGES,
     LEAVING_SESSION,
+    MARKS_ANSWERS,
     PUBLISH_TO,
+    SINCE,
     Frame,
     GroupAdd,
     GroupClose,
@@ -300,13 +303,18 @@ class Replay:
                     self._event(CredentialGranted("token"))
 
 
+SIGNS = {ACKNOWLEDGES, MARKS_ANSWERS, SINCE}
+"""What ours says to ours in metadata, which originals pass over."""
+
+
 def _fixed(message: SessionMessage) -> SessionMessage:
-    """Without what the specification leaves open: identity, connection, order of participants."""
+    """Without what the specification leaves open: identity, connection, order of participants, our signs."""
     content: Any = message.content
     if isinstance(content, GroupWelcome | GroupAdd | GroupRemove | GroupClose):
         content = content._replace(participants=tuple(sorted(content.participants, key=str)))
+    metadata = {key: value for key, value in (message.metadata or {}).items() if key not in SIGNS}
     return message._replace(
-        content=content, identity="", connection=None, metadata=message.metadata or None, error=message.error
+        content=content, identity="", connection=None, metadata=metadata or None, error=message.error
     )
 
 

@@ -142,6 +142,24 @@ async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     assert (got, system.dead_letters) == ([], 2)
 
 
+async def test_a_port_that_closes_itself_gets_nothing_more(system: LoopSystem) -> None:
+    got: list[Any] = []
+    others: list[Any] = []
+
+    def callback(message: Any, _sender: ActorAddress) -> None:
+        got.append(message)
+        system.close_inbox(inbox)
+
+    inbox = system.inbox(callback)
+    other = system.inbox(lambda message, _sender: others.append(message))
+    for _ in range(3):
+        system.tell(inbox, Get())
+    system.tell(other, Get())
+    await system.idle()
+    assert (got, others) == ([Get()], [Get()])
+    assert (system.failures, system.dead_letters) == (0, 2)
+
+
 # Strict mode.
 
 

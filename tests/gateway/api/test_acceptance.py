@@ -16,25 +16,27 @@ from actors.errors import (
     SlimTimeout,
 )
 from gateway import AppSettings, ConfigError, Session, SessionConfiguration, SessionType, Slim
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 RELIABLE = SessionConfiguration.PointToPoint(timedelta(seconds=1), 5)
 
 
-async def pair(world: World, config: SessionConfiguration = RELIABLE) -> tuple[Slim, Slim, Session, Session]:
+async def pair(
+    stage: AppStage, config: SessionConfiguration = RELIABLE
+) -> tuple[Slim, Slim, Session, Session]:
     """alice, bob, and both ends of a session that alice opened."""
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     here, established = await alice.create_session(name("bob"), config)
     await established
     return alice, bob, here, await bob.listen_for_session(5)
 
 
-async def group(world: World, *members: str) -> tuple[Slim, Session, list[Session]]:
+async def group(stage: AppStage, *members: str) -> tuple[Slim, Session, list[Session]]:
     """The moderator `mo` with its end of a group, and the members' ends."""
-    mo = await world.app("mo")
-    apps = [await world.app(member) for member in members]
-    await world.route(mo, *members)
+    mo = await stage.app("mo")
+    apps = [await stage.app(member) for member in members]
+    await stage.route(mo, *members)
     session, established = await mo.create_session(
         name("channel"), SessionConfiguration.Group(timedelta(seconds=1), 5)
     )
@@ -44,8 +46,8 @@ async def group(world: World, *members: str) -> tuple[Slim, Session, list[Sessio
     return mo, session, [await app.listen_for_session(5) for app in apps]
 
 
-async def test_round_trip(world: World) -> None:
-    alice, bob, here, there = await pair(world)
+async def test_round_trip(stage: AppStage) -> None:
+    alice, bob, here, there = await pair(stage)
     assert here.id == there.id
     assert (here.src, there.src) == (alice.local_name, bob.local_name)
     assert here.dst.equal_without_id(name("bob"))
@@ -63,8 +65,8 @@ async def test_round_trip(world: World) -> None:
     await reply
 
 
-async def test_handles_may_be_awaited_often_and_by_several(world: World) -> None:
-    _, _, here, there = await pair(world)
+async def test_handles_may_be_awaited_often_and_by_several(stage: AppStage) -> None:
+    _, _, here, there = await pair(stage)
     handle = await here.publish(b"x")
     await asyncio.gather(handle.wait(), handle.wait(), handle.wait_for(5))
     assert await handle is None
@@ -77,8 +79,8 @@ async def test_handles_may_be_awaited_often_and_by_several(world: World) -> None
     await answer
 
 
-async def test_nothing_goes_on_after_delete(world: World) -> None:
-    alice, _, here, there = await pair(world)
+async def test_nothing_goes_on_after_delete(stage: AppStage) -> None:
+    alice, _, here, there = await pair(stage)
     await (await alice.delete_session(here))
     with pytest.raises(SessionClosed, match="session closed"):
         await here.publish(b"x")
@@ -92,7 +94,7 @@ async def test_nothing_goes_on_after_delete(world: World) -> None:
         await there.publish(b"x")
 
 
-async def test_publishing_while_a_session_drains_says_so(process: World) -> None:
+async def test_publishing_while_a_session_drains_says_so(process: AppStage) -> None:
     _, _, here, _ = await pair(process)
     closing = here.close()
     with pytest.raises(SessionClosed, match="drain"):
@@ -101,31 +103,31 @@ async def test_publishing_while_a_session_drains_says_so(process: World) -> None
 
 
 async def test_sessions_outlive_a_restart_of_the_node() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        alice, bob, here, there = await pair(world)
+        alice, bob, here, there = await pair(stage)
         await (await here.publish(b"before"))
         states = [alice.connection_states(), bob.connection_states()]
         waits = [asyncio.ensure_future(anext(state)) for state in states]
         await asyncio.sleep(0)
         # The port was 0: the node must come back where its applications look for it.
-        await world.node.stop_server("127.0.0.1:0", 0.1)
+        await stage.node.stop_server("127.0.0.1:0", 0.1)
         for wait in waits:
             assert (await asyncio.wait_for(wait, 5)).state == "lost"
-        await world.node.serve(World.server_config(world.endpoint))
+        await stage.node.serve(AppStage.server_config(stage.endpoint))
         handle = await here.publish(b"after")
         assert [(await there.get_message(20)).payload for _ in range(2)] == [b"before", b"after"]
         await handle.wait_for(20)
         for state in states:
             await state.aclose()
     finally:
-        await world.close()
+        await stage.close()
 
 
-async def test_a_session_with_nobody_does_not_stand(world: World) -> None:
-    alice = await world.app("alice")
-    await world.route(alice, "nobody")
+async def test_a_session_with_nobody_does_not_stand(stage: AppStage) -> None:
+    alice = await stage.app("alice")
+    await stage.route(alice, "nobody")
     session, established = await alice.create_session(name("nobody"), SessionConfiguration.PointToPoint())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(established, 0.3)
@@ -134,16 +136,16 @@ async def test_a_session_with_nobody_does_not_stand(world: World) -> None:
     await (await alice.delete_session(session))
 
 
-async def test_a_handshake_without_answer_fails(process: World) -> None:
+async def test_a_handshake_without_answer_fails(process: AppStage) -> None:
     alice = await process.app("alice")
     session = await alice.create_session(name("nobody"), SessionConfiguration.PointToPoint(0.05, 2))
     with pytest.raises(HandshakeFailed, match="session handshake failed"):
         await session.established.wait_for(5)
 
 
-async def test_timeouts_are_honoured(world: World) -> None:
+async def test_timeouts_are_honoured(stage: AppStage) -> None:
     loop = asyncio.get_running_loop()
-    _, bob, here, _ = await pair(world)
+    _, bob, here, _ = await pair(stage)
     before = loop.time()
     with pytest.raises(SlimTimeout, match="timed out"):
         await bob.listen_for_session(timedelta(milliseconds=100))
@@ -155,11 +157,11 @@ async def test_timeouts_are_honoured(world: World) -> None:
             await asyncio.wait_for(wait, 0.05)
 
 
-async def test_all_messages_reach_one_of_ten_receivers(world: World) -> None:
-    receivers = [await world.app("many") for _ in range(10)]
+async def test_all_messages_reach_one_of_ten_receivers(stage: AppStage) -> None:
+    receivers = [await stage.app("many") for _ in range(10)]
     assert len({app.id for app in receivers}) == 10
-    alice = await world.app("alice")
-    await world.route(alice, "many")
+    alice = await stage.app("alice")
+    await stage.route(alice, "many")
     here = await alice.create_session(name("many"), RELIABLE)
     handles = [await here.publish(b"%d" % number) for number in range(1000)]
     waits = {asyncio.ensure_future(app.listen_for_session()): app for app in receivers}
@@ -179,11 +181,11 @@ async def test_all_messages_reach_one_of_ten_receivers(world: World) -> None:
 
 
 @pytest.mark.parametrize("mls", [False, True])
-async def test_a_token_goes_round_in_a_group(world: World, mls: bool) -> None:
+async def test_a_token_goes_round_in_a_group(stage: AppStage, mls: bool) -> None:
     members = [f"m{number}" for number in range(5)]
-    mo = await world.app("mo")
-    apps = [await world.app(member) for member in members]
-    await world.route(mo, *members)
+    mo = await stage.app("mo")
+    apps = [await stage.app(member) for member in members]
+    await stage.route(mo, *members)
     config = SessionConfiguration.Group(timedelta(seconds=1), 5, mls_enabled=mls)
     session, established = await mo.create_session(name("channel"), config)
     await established
@@ -211,8 +213,8 @@ async def test_a_token_goes_round_in_a_group(world: World, mls: bool) -> None:
     assert await asyncio.gather(*tasks) == [5] * 5
 
 
-async def test_members_end_when_the_moderator_deletes(world: World) -> None:
-    mo, session, ends = await group(world, "m0", "m1")
+async def test_members_end_when_the_moderator_deletes(stage: AppStage) -> None:
+    mo, session, ends = await group(stage, "m0", "m1")
     waits = [asyncio.ensure_future(end.get_message()) for end in ends]
     await (await mo.delete_session(session))
     for wait in waits:
@@ -220,8 +222,8 @@ async def test_members_end_when_the_moderator_deletes(world: World) -> None:
             await asyncio.wait_for(wait, 5)
 
 
-async def test_errors_of_membership(world: World) -> None:
-    _, session, (first, second) = await group(world, "m0", "m1")
+async def test_errors_of_membership(stage: AppStage) -> None:
+    _, session, (first, second) = await group(stage, "m0", "m1")
     with pytest.raises(ParticipantExists, match="participant already in group"):
         await (await session.invite(name("m0")))
     with pytest.raises(ParticipantNotFound, match="participant not found"):
@@ -235,7 +237,7 @@ async def test_errors_of_membership(world: World) -> None:
     assert (await second.get_message(5)).payload == b"still here"
 
 
-async def test_an_invitation_to_nobody_fails(process: World) -> None:
+async def test_an_invitation_to_nobody_fails(process: AppStage) -> None:
     mo = await process.app("mo")
     session = await mo.create_session(name("channel"), SessionConfiguration.Group(0.05, 2))
     handle = await session.invite(name("nobody"))
@@ -243,18 +245,18 @@ async def test_an_invitation_to_nobody_fails(process: World) -> None:
         await handle.wait_for(5)
 
 
-async def test_session_metadata_comes_along(world: World) -> None:
+async def test_session_metadata_comes_along(stage: AppStage) -> None:
     config = SessionConfiguration.PointToPoint(1.0, 5, metadata={"a": "1", "b": "2"})
-    _, _, here, there = await pair(world, config)
+    _, _, here, there = await pair(stage, config)
     assert here.metadata == there.metadata == {"a": "1", "b": "2"}
     assert there.session_config.timeout == timedelta(seconds=1)
     assert there.session_config.max_retries == 5
 
 
-async def test_another_shared_secret_never_gets_a_session(world: World) -> None:
-    alice = await world.app("alice")
-    bob = await world.app("bob", secret="quite another secret, as long as needed")
-    await world.route(alice, "bob")
+async def test_another_shared_secret_never_gets_a_session(stage: AppStage) -> None:
+    alice = await stage.app("alice")
+    bob = await stage.app("bob", secret="quite another secret, as long as needed")
+    await stage.route(alice, "bob")
     session = await alice.create_session(name("bob"), SessionConfiguration.PointToPoint(0.05, 2))
     with pytest.raises(HandshakeFailed):
         await session.established.wait_for(5)
@@ -262,7 +264,7 @@ async def test_another_shared_secret_never_gets_a_session(world: World) -> None:
         await bob.listen_for_session(0.05)
 
 
-async def test_one_result_satisfies_both_spellings(process: World) -> None:
+async def test_one_result_satisfies_both_spellings(process: AppStage) -> None:
     alice, bob = await process.app("alice"), await process.app("bob")
     direct = await alice.create_session(dest_name=name("bob"), session_config=RELIABLE)
     session, established = await alice.create_session(name("bob"), RELIABLE)
@@ -277,7 +279,7 @@ async def test_one_result_satisfies_both_spellings(process: World) -> None:
     assert ids == {direct.id, session.id, named.id}
 
 
-async def test_other_timers_for_a_running_session(process: World) -> None:
+async def test_other_timers_for_a_running_session(process: AppStage) -> None:
     _, _, here, there = await pair(process)
     here.set_session_config(SessionConfiguration.PointToPoint(0.5, 3, metadata={"here": "only"}))
     assert here.session_config.max_retries == 3
@@ -291,15 +293,15 @@ async def test_other_timers_for_a_running_session(process: World) -> None:
         here.set_session_config(SessionConfiguration.PointToPoint(0.5, 3, mls_enabled=True))
 
 
-async def test_a_best_effort_session_stays_one(process: World) -> None:
+async def test_a_best_effort_session_stays_one(process: AppStage) -> None:
     _, _, here, _ = await pair(process, SessionConfiguration.PointToPoint())
     with pytest.raises(ConfigError, match="cannot become reliable"):
         here.set_session_config(RELIABLE)
 
 
-async def test_blocks_close_what_they_open(world: World) -> None:
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+async def test_blocks_close_what_they_open(stage: AppStage) -> None:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     async with alice, bob:
         async with await alice.create_session(name("bob"), RELIABLE) as session:
             await session.publish(b"one")
@@ -314,9 +316,9 @@ async def test_blocks_close_what_they_open(world: World) -> None:
         await alice.create_session(name("bob"), RELIABLE)
 
 
-async def test_requests_and_replies(world: World) -> None:
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+async def test_requests_and_replies(stage: AppStage) -> None:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
 
     async def serve() -> None:
         async for message in await bob.listen_for_session(5):
@@ -329,16 +331,16 @@ async def test_requests_and_replies(world: World) -> None:
     await server
 
 
-async def test_a_request_without_answer_times_out(process: World) -> None:
+async def test_a_request_without_answer_times_out(process: AppStage) -> None:
     _, _, here, _ = await pair(process)
     with pytest.raises(SlimTimeout, match="timed out"):
         await here.request(b"anybody?", 0.05)
 
 
-async def test_a_group_by_the_short_spelling(world: World) -> None:
-    mo = await world.app("mo")
-    members = [await world.app(member) for member in ("m0", "m1")]
-    await world.route(mo, "m0", "m1")
+async def test_a_group_by_the_short_spelling(stage: AppStage) -> None:
+    mo = await stage.app("mo")
+    members = [await stage.app(member) for member in ("m0", "m1")]
+    await stage.route(mo, "m0", "m1")
     async with mo.group(name("channel"), [name("m0"), name("m1")]) as channel:
         assert len(channel.members) == 3
         ends = [await member.listen_for_session(5) for member in members]
@@ -352,7 +354,7 @@ async def test_a_group_by_the_short_spelling(world: World) -> None:
                 await end.get_message(0.02)
 
 
-async def test_ten_thousand_publishes_without_awaiting_a_handle(process: World) -> None:
+async def test_ten_thousand_publishes_without_awaiting_a_handle(process: AppStage) -> None:
     _, _, here, there = await pair(process)
 
     async def publish() -> None:
@@ -365,7 +367,7 @@ async def test_ten_thousand_publishes_without_awaiting_a_handle(process: World) 
     await publishing
 
 
-async def test_an_inbox_for_a_single_message_is_enough(process: World) -> None:
+async def test_an_inbox_for_a_single_message_is_enough(process: AppStage) -> None:
     alice, bob = await process.app("alice"), await process.app("bob", settings=AppSettings(inbox=1))
     here = await alice.create_session(name("bob"), RELIABLE)
     await here.established
@@ -376,7 +378,7 @@ async def test_an_inbox_for_a_single_message_is_enough(process: World) -> None:
         await handle.wait_for(5)
 
 
-async def test_a_receiver_that_does_not_take_holds_the_publisher(process: World) -> None:
+async def test_a_receiver_that_does_not_take_holds_the_publisher(process: AppStage) -> None:
     """Flow control reaches from end to end: what nobody takes is not piled up."""
     alice, bob = await process.app("alice"), await process.app("bob", settings=AppSettings(inbox=64))
     here = await alice.create_session(name("bob"), RELIABLE)

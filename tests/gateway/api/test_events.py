@@ -6,12 +6,12 @@ import asyncio
 import gc
 
 from actors.messages.session import IdentityRotated
+from actors.telemetry import Registry
 from gateway.api.events import EVENTS, Event, EventCounts, EventReader, Events
 
 
 async def test_each_reader_gets_what_comes_from_its_making_on() -> None:
-    counts = EventCounts()
-    events = Events(lambda: counts)
+    events = Events(Registry())
     events.tell(IdentityRotated(1))
     first = events.reader()
     events.tell(IdentityRotated(2))
@@ -24,8 +24,7 @@ async def test_each_reader_gets_what_comes_from_its_making_on() -> None:
 
 
 async def test_a_reader_that_waits_is_woken() -> None:
-    counts = EventCounts()
-    events = Events(lambda: counts)
+    events = Events(Registry())
     reader = events.reader()
     waiting = asyncio.ensure_future(anext(reader))
     await asyncio.sleep(0)
@@ -42,20 +41,19 @@ async def read(reader: EventReader) -> list[Event]:
 
 
 async def test_a_slow_reader_misses_what_is_above_the_bound_and_no_other_does() -> None:
-    counts = EventCounts()
-    events = Events(lambda: counts)
+    telemetry = Registry()
+    events = Events(telemetry)
     slow, quick = events.reader(), events.reader()
     for number in range(EVENTS + 3):
         events.tell(IdentityRotated(number))
         assert await anext(quick) == IdentityRotated(number)
     events.end()
     assert await read(slow) == [IdentityRotated(number) for number in range(EVENTS)]
-    assert counts.events_dropped == 3
+    assert telemetry.shared(EventCounts).events_dropped == 3
 
 
 async def test_a_reader_that_nobody_holds_is_gone() -> None:
-    counts = EventCounts()
-    events = Events(lambda: counts)
+    events = Events(Registry())
     reader = events.reader()
     assert events.read
     del reader

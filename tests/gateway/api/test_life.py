@@ -12,7 +12,7 @@ from actors.messages.session import AppSettings
 from gateway.api.life import AppState, Life
 from gateway.node.data_plane import DataPlane
 from identity.errors import AuthError
-from tests.gateway.worlds import identity, name
+from tests.gateway.app_stage import identity, name
 
 
 class Slow:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.wire import REQUEST_KEY, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from gateway import CompletionHandle, Message, MessageContext
-from gateway.api.message import REQUEST_KEY
+from gateway.api.message import answering
 
 ALICE, BOB = Name("o", "n", "alice", 1), Name("o", "n", "bob", 2)
 
@@ -80,7 +80,8 @@ async def test_a_reply_goes_to_the_sender() -> None:
     assert session.published == [(message.context, b"yes", "kind", {"c": "d"})]
 
 
-async def test_a_reply_to_a_request_names_it() -> None:
-    session: Any = Replies()
-    await Message.of(received(metadata={REQUEST_KEY: "3"}), session).reply(b"yes")
-    assert session.published[0][3] == {REQUEST_KEY: "re:3"}
+def test_an_answer_to_a_request_names_it() -> None:
+    context = MessageContext.of(received(metadata={REQUEST_KEY: "3"}))
+    assert answering(context, None) == {REQUEST_KEY: "re:3"}
+    assert answering(context, {"a": "b"}) == {"a": "b", REQUEST_KEY: "re:3"}
+    assert answering(MessageContext.of(received()), None) is None

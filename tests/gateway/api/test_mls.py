@@ -28,7 +28,7 @@ from gateway import (
 from identity.mls_key import warn_of_unbound
 from identity.protocols import Claims, KeysMissing
 from identity.static_jwt import StaticJwtProvider
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 from tests.identity.key_samples import encode, public_pem
 
 GROUP = SessionConfiguration.Group(1.0, 5, mls_enabled=True)
@@ -51,9 +51,9 @@ async def settled(*ends: Session) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_epoch_and_fingerprint_are_those_of_all_members(world: World) -> None:
-    apps = [await world.app(app) for app in ("mo", "ann", "ben")]
-    await world.route(apps[0], "ann", "ben")
+async def test_epoch_and_fingerprint_are_those_of_all_members(stage: AppStage) -> None:
+    apps = [await stage.app(app) for app in ("mo", "ann", "ben")]
+    await stage.route(apps[0], "ann", "ben")
     mo, ann, ben = await meet(*apps)
     await settled(mo, ann, ben)
     assert mo.epoch == 2
@@ -67,13 +67,13 @@ async def test_epoch_and_fingerprint_are_those_of_all_members(world: World) -> N
     assert (await ann.get_message(5)).payload == b"hello"
 
 
-async def test_a_session_without_encryption_has_neither(process: World) -> None:
+async def test_a_session_without_encryption_has_neither(process: AppStage) -> None:
     mo = await process.app("mo")
     session = await mo.create_session(name("channel"), SessionConfiguration.Group(1.0, 5))
     assert (session.epoch, session.fingerprint) == (None, "")
 
 
-async def test_epochs_are_events(process: World) -> None:
+async def test_epochs_are_events(process: AppStage) -> None:
     apps = [await process.app(app) for app in ("mo", "ann", "ben")]
     mo, ann = await meet(*apps[:2])
     heard: list[EpochChanged] = []
@@ -93,9 +93,9 @@ async def test_epochs_are_events(process: World) -> None:
     assert heard[0].cause == "commit 2"
 
 
-async def test_what_is_published_before_anybody_joined_arrives(world: World) -> None:
-    mo, ann = await world.app("mo"), await world.app("ann")
-    await world.route(mo, "ann")
+async def test_what_is_published_before_anybody_joined_arrives(stage: AppStage) -> None:
+    mo, ann = await stage.app("mo"), await stage.app("ann")
+    await stage.route(mo, "ann")
     session = await mo.create_session(name("ann"), P2P)
     early = await session.publish(b"early")
     end = await ann.listen_for_session(10)
@@ -103,7 +103,7 @@ async def test_what_is_published_before_anybody_joined_arrives(world: World) -> 
     await early
 
 
-async def test_large_groups_compute_in_threads(process: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_groups_compute_in_threads(process: AppStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mls_session, "LARGE", 2)
     monkeypatch.setattr(mls_session, "LARGE_WELCOME", 1)
     apps = [await process.app(app) for app in ("mo", "ann", "ben", "cleo")]
@@ -142,7 +142,7 @@ class Static:
         return await StaticJwtProvider.get_token_with_claims(self, claims, now)  # type: ignore[arg-type]
 
 
-async def test_a_token_that_cannot_carry_the_key_is_a_configuration_error(process: World) -> None:
+async def test_a_token_that_cannot_carry_the_key_is_a_configuration_error(process: AppStage) -> None:
     provider, verifier = identity("mo")
     await process.app("ann")
     async with Slim(name("mo"), Static(provider), verifier, data_plane=process.node) as mo:
@@ -171,7 +171,7 @@ def issued(tmp_path: Path) -> Callable[..., tuple[Any, Any]]:
     return pair
 
 
-async def test_a_static_token_is_refused_by_the_call_itself(process: World, issued: Any) -> None:
+async def test_a_static_token_is_refused_by_the_call_itself(process: AppStage, issued: Any) -> None:
     async with Slim(name("mo"), *issued("mo"), data_plane=process.node) as mo:
         for config in (P2P, GROUP):
             with pytest.raises(ConfigError, match="tokens of StaticJwt cannot carry the MLS key"):
@@ -179,7 +179,7 @@ async def test_a_static_token_is_refused_by_the_call_itself(process: World, issu
 
 
 async def test_static_tokens_where_both_sides_take_unbound_keys(
-    process: World, issued: Any, recwarn: pytest.WarningsRecorder
+    process: AppStage, issued: Any, recwarn: pytest.WarningsRecorder
 ) -> None:
     async with (
         Slim(name("mo"), *issued("mo", "unbound"), data_plane=process.node) as mo,
@@ -194,7 +194,9 @@ async def test_static_tokens_where_both_sides_take_unbound_keys(
     assert sum("vouch for no MLS key" in str(one.message) for one in recwarn) == 1
 
 
-async def test_a_static_token_is_no_credential_for_who_wants_a_bound_key(process: World, issued: Any) -> None:
+async def test_a_static_token_is_no_credential_for_who_wants_a_bound_key(
+    process: AppStage, issued: Any
+) -> None:
     provider, _ = issued("ann", "unbound")
     _, strict = issued("mo")
     async with (
@@ -235,7 +237,7 @@ class Slow:
         return self.try_get_claims(token, now)
 
 
-async def test_keys_of_credentials_are_fetched_on_the_way(process: World) -> None:
+async def test_keys_of_credentials_are_fetched_on_the_way(process: AppStage) -> None:
     apps = []
     for app in ("mo", "ann", "ben"):
         provider, verifier = identity(app)

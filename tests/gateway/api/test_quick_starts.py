@@ -14,27 +14,27 @@ from typing import Any
 import pytest
 
 from gateway import Name, Slim
-from tests.gateway.worlds import World, identity
+from tests.gateway.app_stage import AppStage, identity
 from tests.guides import block
 
 GUIDE = "slim-bindings"
 
 
-def ported(text: str, world: World) -> str:
+def ported(text: str, stage: AppStage) -> str:
     """The text with the import replaced; where there is a node, with its `connect` and its endpoint."""
     text = text.replace("import slim_bindings", "import gateway as slim_bindings")
-    if world.networked:
+    if stage.networked:
         text = text.replace("# await slim.connect", "await slim.connect")
-        text = text.replace("http://127.0.0.1:50000", f"http://{world.endpoint}")
+        text = text.replace("http://127.0.0.1:50000", f"http://{stage.endpoint}")
     return text
 
 
 @asynccontextmanager
-async def running(text: str, world: World) -> AsyncIterator[list[str]]:
+async def running(text: str, stage: AppStage) -> AsyncIterator[list[str]]:
     """The program runs, in a process of its own where there is a node to meet it at; what it printed stands
     in the list afterwards."""
     printed: list[str] = []
-    if world.networked:
+    if stage.networked:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", text, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
         )
@@ -49,19 +49,19 @@ async def running(text: str, world: World) -> AsyncIterator[list[str]]:
     await asyncio.wait_for(task, 20)
 
 
-async def peer_of_the_test(world: World, app: str) -> Slim:
+async def peer_of_the_test(stage: AppStage, app: str) -> Slim:
     """An application in the process-wide data plane, or at the node."""
-    made = Slim(Name("org", "namespace", app), *identity(app, "secret"), world.networked)
-    if world.networked:
-        await made.connect(world.client_config)
+    made = Slim(Name("org", "namespace", app), *identity(app, "secret"), stage.networked)
+    if stage.networked:
+        await made.connect(stage.client_config)
     return made
 
 
-async def test_receiver(world: World) -> None:
+async def test_receiver(stage: AppStage) -> None:
     demo = Name("org", "namespace", "demo")
     async with (
-        running(ported(block(GUIDE, "Waiting for an inbound session"), world), world) as printed,
-        await peer_of_the_test(world, "peer") as peer,
+        running(ported(block(GUIDE, "Waiting for an inbound session"), stage), stage) as printed,
+        await peer_of_the_test(stage, "peer") as peer,
     ):
         await peer.set_route(demo)
         async with peer.session(demo, timeout=0.2, max_retries=50) as session:
@@ -72,11 +72,11 @@ async def test_receiver(world: World) -> None:
 
 
 @pytest.mark.parametrize("mls", [False, True])
-async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str], mls: bool) -> None:
+async def test_outbound_session(stage: AppStage, capsys: pytest.CaptureFixture[str], mls: bool) -> None:
     text = block(GUIDE, 'trace_id": "abc123"')
     text = text if mls else text.replace("mls_enabled=True", "mls_enabled=False")
     program = "import datetime\nimport slim_bindings\nasync def main(slim):\n" + textwrap.indent(text, "    ")
-    peer = await peer_of_the_test(world, "peer")
+    peer = await peer_of_the_test(stage, "peer")
 
     async def echo() -> dict[str, str]:
         session = await peer.listen_for_session(10)
@@ -86,9 +86,9 @@ async def test_outbound_session(world: World, capsys: pytest.CaptureFixture[str]
         return metadata
 
     echoing = asyncio.create_task(echo())
-    async with peer, await peer_of_the_test(world, "demo") as slim:
+    async with peer, await peer_of_the_test(stage, "demo") as slim:
         space: dict[str, Any] = {}
-        exec(ported(program, world), space)
+        exec(ported(program, stage), space)
         await space["main"](slim)
         assert await asyncio.wait_for(echoing, 5) == {"trace_id": "abc123"}
     assert capsys.readouterr().out.splitlines() == ["Reply: b'echo:hello'"]

@@ -12,7 +12,7 @@ from actors.errors import ParticipantDisconnected, SessionClosed, SlimTimeout
 from gateway import ConfigError, Slim
 from gateway.api.payloads import JSON, TEXT, Model
 from gateway.api.serving import Request
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 BOB = name("bob")
 
@@ -21,15 +21,15 @@ async def echo(request: Request[bytes]) -> bytes:
     return b"echo: " + request.payload
 
 
-async def apps(world: World, *names: str) -> list[Slim]:
-    made = [await world.app(app) for app in names]
+async def apps(stage: AppStage, *names: str) -> list[Slim]:
+    made = [await stage.app(app) for app in names]
     for app in made:
-        await world.route(app, "bob")
+        await stage.route(app, "bob")
     return made
 
 
-async def test_two_clients_at_once_are_served(world: World) -> None:
-    bob, alice, carol = await apps(world, "bob", "alice", "carol")
+async def test_two_clients_at_once_are_served(stage: AppStage) -> None:
+    bob, alice, carol = await apps(stage, "bob", "alice", "carol")
     async with bob.serve(echo) as service, alice.session(BOB) as one, carol.session(BOB) as two:
         for number in range(3):
             answers = await asyncio.gather(one.request(b"a%d" % number, 5), two.request(b"c%d" % number, 5))
@@ -38,7 +38,7 @@ async def test_two_clients_at_once_are_served(world: World) -> None:
 
 
 async def test_a_handler_that_fails_ends_its_session_only(
-    process: World, caplog: pytest.LogCaptureFixture
+    process: AppStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     bob, alice, carol = await apps(process, "bob", "alice", "carol")
 
@@ -60,7 +60,7 @@ async def test_a_handler_that_fails_ends_its_session_only(
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
-async def test_sessions_above_the_bound_wait_for_a_place(process: World) -> None:
+async def test_sessions_above_the_bound_wait_for_a_place(process: AppStage) -> None:
     bob, alice, carol = await apps(process, "bob", "alice", "carol")
     async with bob.serve(echo, sessions=1), carol.session(BOB) as second, alice.session(BOB) as first:
         # Whichever was taken up first is served, the other waits.
@@ -104,7 +104,7 @@ class Gate:
 @pytest.mark.parametrize(
     ("bounds", "most"), [({}, 2), ({"messages": 3, "at_once": 5}, 3), ({"at_once": 2}, 4)]
 )
-async def test_messages_in_work_are_bounded(process: World, bounds: dict[str, Any], most: int) -> None:
+async def test_messages_in_work_are_bounded(process: AppStage, bounds: dict[str, Any], most: int) -> None:
     """Two sessions with five messages each."""
     bob, alice, carol = await apps(process, "bob", "alice", "carol")
     gate = Gate()
@@ -120,8 +120,8 @@ async def test_messages_in_work_are_bounded(process: World, bounds: dict[str, An
         assert gate.most == most
 
 
-async def test_what_is_in_work_is_finished_when_it_stops(world: World) -> None:
-    bob, alice = await apps(world, "bob", "alice")
+async def test_what_is_in_work_is_finished_when_it_stops(stage: AppStage) -> None:
+    bob, alice = await apps(stage, "bob", "alice")
     gate = Gate()
     serving = asyncio.ensure_future(bob.serve(gate))
     session = await alice.session(BOB)
@@ -138,7 +138,7 @@ async def test_what_is_in_work_is_finished_when_it_stops(world: World) -> None:
     assert isinstance(session.closed_because, ParticipantDisconnected)
 
 
-async def test_what_takes_too_long_is_cut_off(process: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_takes_too_long_is_cut_off(process: AppStage, caplog: pytest.LogCaptureFixture) -> None:
     bob, alice = await apps(process, "bob", "alice")
     gate = Gate()
     session = await alice.session(BOB)
@@ -150,8 +150,8 @@ async def test_what_takes_too_long_is_cut_off(process: World, caplog: pytest.Log
     assert "1 handlers were cut off" in caplog.text
 
 
-async def test_it_ends_with_its_application(world: World) -> None:
-    bob, alice = await apps(world, "bob", "alice")
+async def test_it_ends_with_its_application(stage: AppStage) -> None:
+    bob, alice = await apps(stage, "bob", "alice")
     gate = Gate()
     serving = asyncio.ensure_future(bob.serve(gate))
     session = await alice.session(BOB)
@@ -165,7 +165,7 @@ async def test_it_ends_with_its_application(world: World) -> None:
     await asyncio.wait_for(serving, 5)
 
 
-async def test_decorated_and_typed(process: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_decorated_and_typed(process: AppStage, caplog: pytest.LogCaptureFixture) -> None:
     bob, alice = await apps(process, "bob", "alice")
 
     @bob.serve(codec=JSON)
@@ -183,7 +183,7 @@ async def test_decorated_and_typed(process: World, caplog: pytest.LogCaptureFixt
     assert "no json" not in caplog.text
 
 
-async def test_several_answers_and_none(process: World) -> None:
+async def test_several_answers_and_none(process: AppStage) -> None:
     bob, alice = await apps(process, "bob", "alice")
 
     @bob.serve(codec=TEXT)
@@ -197,7 +197,7 @@ async def test_several_answers_and_none(process: World) -> None:
         assert [(await session.get_message(5)).payload.decode() for _ in range(2)] == ["ä", "b"]
 
 
-async def test_models_of_pydantic(process: World) -> None:
+async def test_models_of_pydantic(process: AppStage) -> None:
     pytest.importorskip("pydantic")
 
     @dataclass
@@ -228,7 +228,7 @@ async def test_models_of_pydantic(process: World) -> None:
     ],
 )
 async def test_what_cannot_work_is_named(
-    process: World, arguments: tuple[Any, ...], more: dict[str, Any], field: str
+    process: AppStage, arguments: tuple[Any, ...], more: dict[str, Any], field: str
 ) -> None:
     bob = await process.app("bob")
     with pytest.raises(ConfigError, match=field) as caught:

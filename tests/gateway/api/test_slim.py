@@ -18,12 +18,12 @@ from gateway import (
     Slim,
     SlimError,
 )
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 
 PLAIN = {"tls": {"insecure": True}}
 
 
-async def test_who_it_is(process: World) -> None:
+async def test_who_it_is(process: AppStage) -> None:
     app = await process.app("app")
     assert app.local_name == name("app").with_id(app.id)
     assert app.id_str == f"org/default/app/{app.id}"
@@ -31,7 +31,7 @@ async def test_who_it_is(process: World) -> None:
     assert "secret" not in repr(app)
 
 
-async def test_equal_names_are_different_instances(process: World) -> None:
+async def test_equal_names_are_different_instances(process: AppStage) -> None:
     first, second = await process.app("app"), await process.app("app")
     assert first.id != second.id
 
@@ -43,24 +43,24 @@ async def test_provider_and_verifier_are_told_apart() -> None:
 
 
 async def test_connecting_twice_and_nowhere() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        app = await world.app("app")
+        app = await stage.app("app")
         with pytest.raises(AlreadyConnected, match="client already connected"):
-            await app.connect(world.client_config)
-        await app.disconnect(world.client_config["endpoint"])
+            await app.connect(stage.client_config)
+        await app.disconnect(stage.client_config["endpoint"])
         with pytest.raises(NotConnected):
-            await app.disconnect(world.client_config["endpoint"])
+            await app.disconnect(stage.client_config["endpoint"])
         with pytest.raises(NotConnected, match="no connection with id 99"):
             await app.disconnect(99)
-        await world.node.stop_server("127.0.0.1:0", 0.1)
+        await stage.node.stop_server("127.0.0.1:0", 0.1)
         with pytest.raises(ConnectionLost):
-            await app.connect(world.client_config)
+            await app.connect(stage.client_config)
         with pytest.raises(ConfigError, match='did you mean "tls"'):
             await app.connect({"endpoint": "http://127.0.0.1:1", "tsl": {}})
     finally:
-        await world.close()
+        await stage.close()
 
 
 async def test_servers_of_an_application() -> None:
@@ -86,25 +86,25 @@ async def test_routes_without_connection() -> None:
 
 
 async def test_a_route_set_before_the_connection_holds_after_it() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        bob = await world.app("bob")
+        bob = await stage.app("bob")
         alice = Slim(name("alice"), *identity("alice"))
         await alice.set_route(name("bob"))
-        await alice.connect(world.client_config)
+        await alice.connect(stage.client_config)
         async with alice.session(name("bob")):
             assert (await bob.listen_for_session(5)).dst == alice.local_name
         await alice.remove_route(name("bob"))
         await alice.close()
     finally:
-        await world.close()
+        await stage.close()
 
 
-async def test_further_names(world: World) -> None:
-    alice, bob = await world.app("alice"), await world.app("bob")
+async def test_further_names(stage: AppStage) -> None:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
     await bob.subscribe(name("robert"))
-    await world.route(alice, "robert")
+    await stage.route(alice, "robert")
     async with alice.session(name("robert")):
         assert (await bob.listen_for_session(5)).src == name("robert").with_id(bob.id)
     await bob.unsubscribe(name("robert"))
@@ -121,7 +121,7 @@ async def test_further_names(world: World) -> None:
     ],
 )
 async def test_sessions_need_a_kind_and_a_peer(
-    process: World, arguments: tuple[Any, ...], field: str
+    process: AppStage, arguments: tuple[Any, ...], field: str
 ) -> None:
     app = await process.app("app")
     with pytest.raises(ConfigError) as caught:
@@ -129,7 +129,7 @@ async def test_sessions_need_a_kind_and_a_peer(
     assert caught.value.field == field
 
 
-async def test_closing_answers_who_listens(process: World) -> None:
+async def test_closing_answers_who_listens(process: AppStage) -> None:
     app = await process.app("app")
     waiting = asyncio.create_task(app.listen_for_session())
     following = asyncio.create_task(_all(app))
@@ -156,16 +156,16 @@ async def test_a_closed_data_plane_is_said() -> None:
 
 
 async def test_states_of_connections() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        app = await world.app("app", connect=False)
+        app = await stage.app("app", connect=False)
         states = app.connection_states()
         first = asyncio.ensure_future(anext(states))
         await asyncio.sleep(0)
-        connection = await app.connect(world.client_config)
+        connection = await app.connect(stage.client_config)
         state = await first
         assert state.connection == connection
         await states.aclose()
     finally:
-        await world.close()
+        await stage.close()

@@ -90,7 +90,6 @@ runtime: {n_cores: 0, drain_timeout: 10s}
         "drains for 10 s at most",
         "node.yaml, line 19: runtime.n_cores: a node is one loop in one thread: use more of a machine by "
         "more nodes",
-        "node.yaml, line 18: services.slim/east.backbone: this node joins no backbone",
     ]
 
 
@@ -186,10 +185,6 @@ def test_example_and_schema_are_printed(capfd: pytest.CaptureFixture[str], check
 
 LISTENS = "    dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}]}\n"
 UNSERVED = {
-    "peers.subjects": (
-        "dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}], peers: {subjects: [a]}}"
-    ),
-    "backbone": "backbone: {url: 'nats://127.0.0.1:4222'}",
     "admin": "admin: {endpoint: '127.0.0.1:0'}",
     "limits.connections": "limits: {connections: 9}",
 }

@@ -45,8 +45,9 @@ commands = st.one_of(
         st.none()
         | st.builds(TimerSettings, st.integers(0, 10**6).map(lambda ms: ms / 1000), st.integers(0, 100)),
         st.none() | names,
+        u32,
     ),
-    st.builds(JoinReply, st.none() | st.binary()),
+    st.builds(JoinReply, st.none() | st.binary(), u32),
     st.builds(LeaveRequest, st.none() | names),
     st.builds(GroupAdd, names, members, mls),
     st.builds(GroupRemove, names, members, mls),

@@ -10,23 +10,23 @@ import pytest
 from actors.errors import NotConnected, SessionClosed, SessionError, SlimTimeout
 from gateway import App, CompletionHandle, Session, SessionConfiguration, SessionContext, SessionType, Slim
 from gateway.compat.lower import OneTimeHandle
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 
 RELIABLE = SessionConfiguration.PointToPoint(timedelta(seconds=1), 5)
 
 
-async def pair(world: World) -> tuple[App, App, SessionContext, SessionContext]:
-    alice, bob = await world.lower("alice"), await world.lower("bob")
-    if world.networked:
-        connection = alice.slim.data_plane.dialled()[f"http://{world.endpoint}"]
+async def pair(stage: AppStage) -> tuple[App, App, SessionContext, SessionContext]:
+    alice, bob = await stage.lower("alice"), await stage.lower("bob")
+    if stage.networked:
+        connection = alice.slim.data_plane.dialled()[f"http://{stage.endpoint}"]
         await alice.set_route(name("bob"), connection)
     here, established = await alice.create_session(name("bob"), RELIABLE)
     await established
     return alice, bob, here, await bob.listen_for_session(timedelta(seconds=5))
 
 
-async def test_round_trip_with_positional_fanout(world: World) -> None:
-    alice, bob, here, there = await pair(world)
+async def test_round_trip_with_positional_fanout(stage: AppStage) -> None:
+    alice, bob, here, there = await pair(stage)
     assert here.id == there.id
     assert (alice.id, alice.name) == (alice.slim.id, alice.slim.local_name)
     assert (here.src, there.dst, there.src) == (alice.name, alice.name, bob.name)
@@ -46,14 +46,14 @@ async def test_round_trip_with_positional_fanout(world: World) -> None:
     await second
 
 
-async def test_a_name_does_not_change_the_bound_peer(world: World) -> None:
-    _, _, here, there = await pair(world)
+async def test_a_name_does_not_change_the_bound_peer(stage: AppStage) -> None:
+    _, _, here, there = await pair(stage)
     await here.publish(1, b"x", name=name("nobody"))
     assert (await there.get_message(5))[1] == b"x"
 
 
-async def test_a_handle_of_this_layer_is_awaited_once(world: World) -> None:
-    _, _, here, there = await pair(world)
+async def test_a_handle_of_this_layer_is_awaited_once(stage: AppStage) -> None:
+    _, _, here, there = await pair(stage)
     handle = await here.publish(1, b"x")
     await there.get_message(5)
     await handle
@@ -62,8 +62,8 @@ async def test_a_handle_of_this_layer_is_awaited_once(world: World) -> None:
         await handle
 
 
-async def test_closed_sessions_say_so(world: World) -> None:
-    alice, _, here, there = await pair(world)
+async def test_closed_sessions_say_so(stage: AppStage) -> None:
+    alice, _, here, there = await pair(stage)
     await (await alice.delete_session(here))
     with pytest.raises(SessionClosed, match="session closed"):
         await here.publish(1, b"x", name=name("bob"))
@@ -73,7 +73,7 @@ async def test_closed_sessions_say_so(world: World) -> None:
         await there.get_message(5)
 
 
-async def test_a_group_in_this_layer(process: World) -> None:
+async def test_a_group_in_this_layer(process: AppStage) -> None:
     mo, member = await process.lower("mo"), await process.lower("m0")
     context, established = await mo.create_session(name("channel"), SessionConfiguration.Group(1.0, 3))
     await established
@@ -86,12 +86,12 @@ async def test_a_group_in_this_layer(process: World) -> None:
 
 
 async def test_connecting_subscribes_nothing() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        alice, bob = await world.lower("alice"), App(name("bob"), *identity("bob"), True)
-        to_node = await alice.slim.data_plane.connect(_other(world))
-        connection = await bob.connect(world.client_config)
+        alice, bob = await stage.lower("alice"), App(name("bob"), *identity("bob"), True)
+        to_node = await alice.slim.data_plane.connect(_other(stage))
+        connection = await bob.connect(stage.client_config)
         await alice.set_route(name("bob"), to_node)
         context, established = await alice.create_session(name("bob"), SessionConfiguration.PointToPoint())
         with pytest.raises(TimeoutError):
@@ -108,17 +108,17 @@ async def test_connecting_subscribes_nothing() -> None:
             await bob.disconnect(connection)
         await bob.slim.close(0.5)
     finally:
-        await world.close()
+        await stage.close()
 
 
-def _other(world: World) -> object:
+def _other(stage: AppStage) -> object:
     """A second connection to the same node: another spelling of its endpoint."""
     from gateway.config import ClientConfig
 
-    return ClientConfig.read({**world.client_config, "endpoint": f"http://{world.endpoint}/"})
+    return ClientConfig.read({**stage.client_config, "endpoint": f"http://{stage.endpoint}/"})
 
 
-async def test_timeouts_are_those_of_sessions(process: World) -> None:
+async def test_timeouts_are_those_of_sessions(process: AppStage) -> None:
     alice = await process.lower("alice")
     with pytest.raises(SlimTimeout, match="timed out"):
         await alice.listen_for_session(timedelta(milliseconds=20))
@@ -134,7 +134,7 @@ async def test_servers() -> None:
     await app.slim.close()
 
 
-async def test_both_layers_share_their_objects(process: World) -> None:
+async def test_both_layers_share_their_objects(process: AppStage) -> None:
     alice = await process.lower("alice")
     context, _ = await alice.create_session(name("bob"), SessionConfiguration.PointToPoint())
     assert isinstance(alice.slim, Slim)

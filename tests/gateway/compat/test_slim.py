@@ -20,7 +20,7 @@ from gateway import ConfigError
 from gateway import compat as slim_bindings
 from gateway.compat.slim import OlderSession, Slim, older
 from gateway.node.data_plane import DataPlane
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 
 FireAndForget = slim_bindings.PySessionConfiguration.FireAndForget
 Streaming = slim_bindings.PySessionConfiguration.Streaming
@@ -28,8 +28,8 @@ BOTH = slim_bindings.PySessionDirection.BIDIRECTIONAL
 RELIABLE = FireAndForget(timeout=timedelta(seconds=1), max_retries=5)
 
 
-async def apps(world: World, *names: str) -> list[Slim]:
-    return [await world.app(app, kind=Slim) for app in names]
+async def apps(stage: AppStage, *names: str) -> list[Slim]:
+    return [await stage.app(app, kind=Slim) for app in names]
 
 
 def within(awaitable: Any, seconds: float = 5.0) -> Any:
@@ -39,9 +39,9 @@ def within(awaitable: Any, seconds: float = 5.0) -> Any:
 # 0.3.6 to 0.5
 
 
-async def test_fire_and_forget(world: World) -> None:
-    slim1, slim2 = await apps(world, "slim1", "slim2")
-    await world.route(slim2, "slim1")
+async def test_fire_and_forget(stage: AppStage) -> None:
+    slim1, slim2 = await apps(stage, "slim1", "slim2")
+    await stage.route(slim2, "slim1")
     info = await slim2.create_session(RELIABLE)
     async with slim1, slim2:
         await slim2.publish(info, [1, 2, 3], name("slim1"), "numbers", {"k": "v"})
@@ -67,9 +67,9 @@ async def test_fire_and_forget(world: World) -> None:
         await slim1.delete_session(123456789)
 
 
-async def test_request_and_reply(world: World) -> None:
-    client, server = await apps(world, "client", "server")
-    await world.route(client, "server")
+async def test_request_and_reply(stage: AppStage) -> None:
+    client, server = await apps(stage, "client", "server")
+    await stage.route(client, "server")
 
     async def serve() -> None:
         info, _ = await server.receive()
@@ -86,7 +86,7 @@ async def test_request_and_reply(world: World) -> None:
             await client.request_reply(info, b"again", name("server"), timeout=timedelta(seconds=0.05))
 
 
-async def test_one_session_publishes_to_several(process: World) -> None:
+async def test_one_session_publishes_to_several(process: AppStage) -> None:
     alice, bob, carol = await apps(process, "alice", "bob", "carol")
     async with alice, bob, carol:
         info = await alice.create_session(RELIABLE)
@@ -107,9 +107,9 @@ async def test_one_session_publishes_to_several(process: World) -> None:
                 await alice.get_session_config(id)
 
 
-async def test_a_channel_with_a_moderator(world: World) -> None:
-    mo, m0, m1 = await apps(world, "mo", "m0", "m1")
-    await world.route(mo, "m0", "m1")
+async def test_a_channel_with_a_moderator(stage: AppStage) -> None:
+    mo, m0, m1 = await apps(stage, "mo", "m0", "m1")
+    await stage.route(mo, "m0", "m1")
     config = Streaming(BOTH, topic=name("chat"), moderator=True, max_retries=5, timeout=timedelta(seconds=1))
     info = await mo.create_session(config, queue_size=16)
     assert await mo.get_session_config(info.id) is config
@@ -134,13 +134,13 @@ async def test_a_channel_with_a_moderator(world: World) -> None:
             await within(m0.receive(session=info.id))
 
 
-async def test_publish_and_subscribe_without_members_is_refused(process: World) -> None:
+async def test_publish_and_subscribe_without_members_is_refused(process: AppStage) -> None:
     (app,) = await apps(process, "app")
     with pytest.raises(ConfigError, match="invite the others"):
         await app.create_session(Streaming(slim_bindings.PySessionDirection.SENDER, name("chat")))
 
 
-async def test_nothing_is_received_outside_the_block(process: World) -> None:
+async def test_nothing_is_received_outside_the_block(process: AppStage) -> None:
     alice, bob = await apps(process, "alice", "bob")
     info = await alice.create_session(RELIABLE)
     await alice.publish(info, b"one", name("bob"))
@@ -157,7 +157,7 @@ async def test_nothing_is_received_outside_the_block(process: World) -> None:
         assert (await within(bob.receive(inbound.id)))[1] == b"two"
 
 
-async def test_a_queue_of_one_loses_nothing(process: World) -> None:
+async def test_a_queue_of_one_loses_nothing(process: AppStage) -> None:
     alice, bob = await apps(process, "alice", "bob")
     info = await alice.create_session(RELIABLE, 1)
     async with alice, bob:
@@ -169,7 +169,7 @@ async def test_a_queue_of_one_loses_nothing(process: World) -> None:
         assert received == [b"%d" % number for number in range(100)]
 
 
-async def test_unknown_sessions(process: World) -> None:
+async def test_unknown_sessions(process: AppStage) -> None:
     (app,) = await apps(process, "app")
     with pytest.raises(SessionError, match="Session ID not found: 5"):
         await app.receive(session=5)
@@ -181,7 +181,7 @@ async def test_unknown_sessions(process: World) -> None:
         await app.publish(slim_bindings.PySessionInfo(5), b"x", name("bob"))
 
 
-async def test_a_session_without_message_answers_nobody(process: World) -> None:
+async def test_a_session_without_message_answers_nobody(process: AppStage) -> None:
     (app,) = await apps(process, "app")
     info = await app.create_session(FireAndForget())
     with pytest.raises(SessionError, match="nothing was received"):
@@ -200,7 +200,7 @@ def test_what_nobody_acknowledged_is_a_timeout() -> None:
     assert older(SessionClosed("gone")).args == ("session closed: gone",)
 
 
-async def test_configurations_of_sessions(process: World) -> None:
+async def test_configurations_of_sessions(process: AppStage) -> None:
     alice, bob = await apps(process, "alice", "bob")
     async with alice, bob:
         info = await alice.create_session(RELIABLE)
@@ -213,7 +213,7 @@ async def test_configurations_of_sessions(process: World) -> None:
         assert (await bob.get_session_config(inbound.id)).max_retries == 5
 
 
-async def test_default_configurations_are_kept(process: World) -> None:
+async def test_default_configurations_are_kept(process: AppStage) -> None:
     (app,) = await apps(process, "app")
     types = slim_bindings.PySessionType
     assert isinstance(await app.get_default_session_config(types.FIRE_AND_FORGET), FireAndForget)
@@ -226,29 +226,29 @@ async def test_default_configurations_are_kept(process: World) -> None:
         app.set_default_session_config(Streaming(slim_bindings.PySessionDirection.SENDER, name("chat")))
 
 
-async def test_made_by_new(process: World) -> None:
+async def test_made_by_new(process: AppStage) -> None:
     app = await slim_bindings.Slim.new(slim_bindings.PyName("org", "default", "new"), *identity("new"))
     assert app.get_id() == app.id == app.local_name.id
     await app.close()
 
 
 async def test_applications_of_one_process_connect_to_one_node() -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     plane = DataPlane(strict=True)
     slims = [Slim(name(app), *identity(app), data_plane=plane) for app in ("slim1", "slim2")]
     slim1, slim2 = slims
     try:
-        ids = await asyncio.gather(*(slim.connect(world.client_config) for slim in slims))
+        ids = await asyncio.gather(*(slim.connect(stage.client_config) for slim in slims))
         assert ids[0] == ids[1]
         with pytest.raises(AlreadyConnected):
-            await slim1.connect(world.client_config)
-        outside = await world.app("outside")
-        await world.route(outside, "slim1", "slim2")
+            await slim1.connect(stage.client_config)
+        outside = await stage.app("outside")
+        await stage.route(outside, "slim1", "slim2")
         for peer, slim in (("slim1", slim1), ("slim2", slim2)):
             async with outside.session(name(peer)):
                 assert (await slim.listen_for_session(5)).dst == outside.local_name
-        endpoint = world.client_config["endpoint"]
+        endpoint = stage.client_config["endpoint"]
         await slim1.disconnect(endpoint)
         session = await outside.create_session(name("slim1"), RELIABLE)
         with pytest.raises(TimeoutError):
@@ -259,12 +259,12 @@ async def test_applications_of_one_process_connect_to_one_node() -> None:
         for slim in slims:
             with pytest.raises(NotConnected):
                 await slim.disconnect(endpoint)
-        await slim1.connect(world.client_config)
+        await slim1.connect(stage.client_config)
     finally:
         for slim in slims:
             await slim.close(0.5)
         await plane.close(0.5)
-        await world.close()
+        await stage.close()
 
 
 def test_a_conversation_chooses_the_session_by_peer() -> None:
@@ -276,9 +276,9 @@ def test_a_conversation_chooses_the_session_by_peer() -> None:
 # 0.6
 
 
-async def test_a_session_of_0_6(world: World) -> None:
-    alice, bob = await apps(world, "alice", "bob")
-    await world.route(alice, "bob")
+async def test_a_session_of_0_6(stage: AppStage) -> None:
+    alice, bob = await apps(stage, "alice", "bob")
+    await stage.route(alice, "bob")
     config = slim_bindings.PySessionConfiguration.PointToPoint(
         peer_name=name("bob"), max_retries=5, timeout=timedelta(seconds=1), metadata={"a": "b"}
     )
@@ -295,9 +295,9 @@ async def test_a_session_of_0_6(world: World) -> None:
         await within(there.recv())
 
 
-async def test_a_group_of_0_6(world: World) -> None:
-    mo, member = await apps(world, "mo", "m0")
-    await world.route(mo, "m0")
+async def test_a_group_of_0_6(stage: AppStage) -> None:
+    mo, member = await apps(stage, "mo", "m0")
+    await stage.route(mo, "m0")
     config = slim_bindings.PySessionConfiguration.Group(
         channel_name=name("chat"), max_retries=5, timeout=timedelta(seconds=1)
     )
@@ -310,7 +310,7 @@ async def test_a_group_of_0_6(world: World) -> None:
     await mo.delete_session(session)
 
 
-async def test_a_timed_out_wait_leaves_messages_alone(process: World) -> None:
+async def test_a_timed_out_wait_leaves_messages_alone(process: AppStage) -> None:
     alice, bob = await apps(process, "alice", "bob")
     session = await alice.create_session(name("bob"), slim_bindings.SessionConfiguration.PointToPoint())
     there = await bob.listen_for_session(5)

@@ -50,7 +50,8 @@ def test_defaults_of_a_client() -> None:
     assert made.target() == ("127.0.0.1", 46357)
     assert uuid.UUID(made.link_id).version == 4
     assert made.link_id != client().link_id
-    assert (made.max_message_size, made.keepalive, made.proxy) == (4 * MIB, None, None)
+    assert (made.max_message_size, made.proxy) == (4 * MIB, None)
+    assert (made.keepalive.ping, made.keepalive.timeout) == (20, 10)
     assert (made.transport, made.dial_timeout, made.backoff) == ("fast", 20.0, Backoff())
 
 
@@ -63,7 +64,7 @@ def test_defaults_of_a_server() -> None:
         4 * MIB,
     )
     keepalive = made.keepalive
-    assert (keepalive.ping, keepalive.timeout, keepalive.max_connection_age) == (120, 20, 7200)
+    assert (keepalive.ping, keepalive.timeout, keepalive.max_connection_age) == (30, 20, 7200)
     assert (keepalive.max_connection_age_grace, keepalive.max_connection_idle) == (300, 3600)
 
 
@@ -78,7 +79,6 @@ def test_a_client_says_everything() -> None:
     )  # fmt: skip
     assert (made.origin, made.server_name, made.headers) == ("node.example", "cert.example", {"x-team": "a"})
     assert made.dial_timeout == 5.5
-    assert made.keepalive is not None
     assert (made.keepalive.ping, made.keepalive.timeout, made.keepalive.tcp) == (10, 3, 60)
     assert made.proxy is not None
     assert (made.proxy.host, made.proxy.port, made.proxy.username, made.proxy.password) == (
@@ -105,7 +105,7 @@ def test_passwords_are_not_shown() -> None:
         ({"tls": {"insecur": True}}, 'unknown key "tls.insecur"; did you mean "insecure"?'),
         ({"keepalive": {"http2_keep_alive": 1}}, 'unknown key "keepalive.http2_keep_alive"; did you mean'),
         ({"backoff": {"interval": 1, "base": 3}}, 'unknown key "backoff.base"'),
-        ({"zzz": 1}, 'unknown key "zzz"; known: announce, auth, backoff'),
+        ({"zzz": 1}, 'unknown key "zzz"; known: alternatives, announce, auth, backoff'),
         ({"endpoint": None}, "endpoint: required, such as http://127.0.0.1:46357"),
         ({"endpoint": 5}, "endpoint: expected str, got int"),
         ({"endpoint": "ftp://host:1"}, "endpoint: expected http(s)://HOST:PORT or unix:///PATH"),

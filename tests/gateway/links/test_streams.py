@@ -56,7 +56,7 @@ class End(News):
         return cause
 
 
-class Network:
+class Stage:
     """Streams between a listener and those who dial it."""
 
     def __init__(self, transport: str, **server: Any) -> None:
@@ -86,11 +86,12 @@ class Network:
     async def close(self) -> None:
         """... and nothing to close."""
 
-    async def check(self, headers: dict[str, str]) -> None:
+    async def check(self, headers: dict[str, str]) -> str:
         """Refuse when told so."""
         self.headers = headers
         if self.refuse:
             raise InvalidToken("not you", rule="test")
+        return "somebody"
 
     def dialler(self, **options: Any) -> Callable[[], Awaitable[Stream]]:
         config = ClientConfig.read({"endpoint": self.endpoint, "transport": self.transport, **options})
@@ -115,8 +116,8 @@ class Network:
 
 
 @pytest.fixture(params=TRANSPORTS)
-async def network(request: pytest.FixtureRequest) -> AsyncIterator[Network]:
-    made = Network(request.param)
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    made = Stage(request.param)
     await made.open()
     yield made
     if made.server is not None:
@@ -124,17 +125,17 @@ async def network(request: pytest.FixtureRequest) -> AsyncIterator[Network]:
 
 
 @pytest.fixture(params=["fast", "grpc"])
-async def real(request: pytest.FixtureRequest) -> AsyncIterator[Network]:
+async def real(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """A transport with sockets, which takes messages of 64 KiB at most."""
-    made = Network(request.param, max_message_size=64 * 1024)
+    made = Stage(request.param, max_message_size=64 * 1024)
     await made.open()
     yield made
     assert made.server is not None
     await made.server.stop(0.0)
 
 
-async def test_messages_arrive_whole_and_in_order_both_ways(network: Network) -> None:
-    one, two = await network.ends()
+async def test_messages_arrive_whole_and_in_order_both_ways(stage: Stage) -> None:
+    one, two = await stage.ends()
     messages = [b"", b"x", b"y" * 100_000, *(b"%d" % number for number in range(100))]
     one.stream.send(messages)
     two.stream.send(messages[::-1])
@@ -144,8 +145,8 @@ async def test_messages_arrive_whole_and_in_order_both_ways(network: Network) ->
     assert one.got == messages[::-1]
 
 
-async def test_a_reader_that_pauses_lets_the_writer_wait_and_hear_when_it_drains(network: Network) -> None:
-    one, two = await network.ends()
+async def test_a_reader_that_pauses_lets_the_writer_wait_and_hear_when_it_drains(stage: Stage) -> None:
+    one, two = await stage.ends()
     two.stream.pause_reading()
     sent = 0
     while one.stream.unsent <= 2 * HIGH:
@@ -161,8 +162,8 @@ async def test_a_reader_that_pauses_lets_the_writer_wait_and_hear_when_it_drains
 
 
 @pytest.mark.parametrize("who", [0, 1])
-async def test_closing_delivers_what_was_sent_and_both_hear_of_it(network: Network, who: int) -> None:
-    ends = await network.ends()
+async def test_closing_delivers_what_was_sent_and_both_hear_of_it(stage: Stage, who: int) -> None:
+    ends = await stage.ends()
     closing, other = ends[who], ends[1 - who]
     messages = [b"%d" % number for number in range(500)]
     closing.stream.send(messages)
@@ -175,8 +176,8 @@ async def test_closing_delivers_what_was_sent_and_both_hear_of_it(network: Netwo
 
 
 @pytest.mark.parametrize("who", [0, 1])
-async def test_an_abort_ends_both_at_once_though_nobody_reads(network: Network, who: int) -> None:
-    ends = await network.ends()
+async def test_an_abort_ends_both_at_once_though_nobody_reads(stage: Stage, who: int) -> None:
+    ends = await stage.ends()
     cutting, other = ends[who], ends[1 - who]
     other.stream.pause_reading()
     while cutting.stream.unsent <= HIGH:
@@ -191,7 +192,7 @@ async def test_an_abort_ends_both_at_once_though_nobody_reads(network: Network, 
     cutting.stream.close()
 
 
-async def test_a_server_that_stops_ends_its_streams(real: Network) -> None:
+async def test_a_server_that_stops_ends_its_streams(real: Stage) -> None:
     one, two = await real.ends()
     assert real.server is not None
     await real.server.stop(0.0)
@@ -201,20 +202,20 @@ async def test_a_server_that_stops_ends_its_streams(real: Network) -> None:
         await real.dialler(connect_timeout=5)()
 
 
-async def test_a_refused_dial_says_why(real: Network) -> None:
+async def test_a_refused_dial_says_why(real: Stage) -> None:
     real.refuse = True
     with pytest.raises(ConnectionLost, match=r"UNAUTHENTICATED|401"):
         await real.dialler()()
 
 
-async def test_headers_and_authority_are_as_configured(real: Network) -> None:
+async def test_headers_and_authority_are_as_configured(real: Stage) -> None:
     await real.ends(headers={"X-Team": "a"}, origin="node.example")
     assert real.headers["x-team"] == "a"
     # The gRPC library does not show a server the authority.
     assert real.headers.get(":authority", "node.example") == "node.example"
 
 
-async def test_too_large_a_message_ends_the_stream(real: Network) -> None:
+async def test_too_large_a_message_ends_the_stream(real: Stage) -> None:
     one, two = await real.ends()
     one.stream.send([b"x" * (64 * 1024)])
     await two.until(lambda: two.got)
@@ -223,7 +224,7 @@ async def test_too_large_a_message_ends_the_stream(real: Network) -> None:
     await two.ended()
 
 
-async def test_a_dial_that_is_cancelled_leaves_nothing_behind(real: Network) -> None:
+async def test_a_dial_that_is_cancelled_leaves_nothing_behind(real: Stage) -> None:
     dialling = asyncio.ensure_future(real.dialler()())
     accepted = await real.accepted.get()
     if not dialling.cancel():
@@ -233,7 +234,7 @@ async def test_a_dial_that_is_cancelled_leaves_nothing_behind(real: Network) -> 
     await end.ended()
 
 
-async def test_a_silent_server_is_given_up_in_time(real: Network) -> None:
+async def test_a_silent_server_is_given_up_in_time(real: Stage) -> None:
     async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 

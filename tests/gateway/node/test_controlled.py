@@ -21,8 +21,8 @@ from gateway.controller.process import ControllerProcess
 from gateway.controller.records import write_order
 from gateway.node.node import Node
 from gateway.proto import controller_pb2 as pb
+from tests.gateway.app_stage import PLAIN, SECRET, identity
 from tests.gateway.controller.stage import PATIENCE, client, config, controller
-from tests.gateway.worlds import PLAIN, SECRET, identity
 
 TRANSPORTS = ("fast", "grpc")
 TOKEN = {"type": "shared_secret", "id": "control-plane", "data": SECRET}

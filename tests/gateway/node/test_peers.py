@@ -33,6 +33,7 @@ class Caller(NamedTuple):
 
     peer: str
     certificate: bytes
+    subject: str = ""
 
 
 def certificate_for(uri: str) -> bytes:
@@ -177,6 +178,35 @@ async def test_only_who_shows_the_token_comes_in(clique: Clique) -> None:
     friend = await clique.node(peers=PeerPolicy(token=TOKEN))
     await friend.peer([dialled(clique.endpoints[0])])
     await clique.linked([guarded, friend])
+
+
+async def test_only_whom_the_listener_knows_comes_in_where_subjects_are_named(clique: Clique) -> None:
+    guarded = DataPlane(strict=True, peers=PeerPolicy(subjects=frozenset({"node"})))
+    clique.nodes.append(guarded)
+    shown = {"type": "basic", "username": "node", "password": "hidden"}
+    stranger_shows = {**shown, "username": "application"}
+    endpoints = []
+    for auth in (shown, stranger_shows):
+        server = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}, "auth": auth}
+        endpoints.append(f"http://{await guarded.serve(ServerConfig.read(server))}")
+        await guarded.stop_server("127.0.0.1:0")
+        server["endpoint"] = endpoints[-1].removeprefix("http://")
+        await guarded.serve(ServerConfig.read(server))
+    plain = {"tls": {"insecure": True}, "backoff": {"type": "fixed", "interval": 0.05}}
+    friend, stranger = await clique.node(), await clique.node()
+    await stranger.peer([ClientConfig.read({"endpoint": endpoints[1], "auth": stranger_shows, **plain})])
+    cause = (await stranger.status())["peers"][endpoints[1]]["cause"]
+    assert "takes as peer only who shows the authentication of a known peer" in cause
+    await friend.peer([ClientConfig.read({"endpoint": endpoints[0], "auth": shown, **plain})])
+    await clique.linked([guarded, friend])
+
+
+def test_a_subject_that_was_not_proved_is_nobody() -> None:
+    policy = PeerPolicy(subjects=frozenset({"node"}))
+    assert policy.refusal(Caller("192.0.2.1:5", b"", "node"), NODE) == ""
+    for subject in ("", "another"):
+        refusal = policy.refusal(Caller("127.0.0.1:5", b"", subject), NODE)
+        assert refusal == "this node takes as peer only who shows the authentication of a known peer"
 
 
 async def test_an_application_of_ours_is_an_edge_and_never_transit(clique: Clique) -> None:

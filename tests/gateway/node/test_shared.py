@@ -11,7 +11,7 @@ import pytest
 
 from gateway import Session, SessionConfiguration, Slim
 from gateway.node.shared import keeper
-from tests.gateway.worlds import World, identity, name
+from tests.gateway.app_stage import AppStage, identity, name
 
 PROGRAM = """
 import asyncio, sys
@@ -41,16 +41,16 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.parametrize("plane", ["shared", "own"])
 @pytest.mark.parametrize("wait", ["wait", "do not wait"])
 async def test_a_program_that_ends_at_once_still_gets_its_messages_out(wait: str, plane: str) -> None:
-    world = World("server")
-    await world.start()
+    stage = AppStage("server")
+    await stage.start()
     try:
-        bob = await world.app("bob")
+        bob = await stage.app("bob")
         secret = "a shared secret of enough bytes, for tests"
         program = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
             PROGRAM,
-            f"http://{world.endpoint}",
+            f"http://{stage.endpoint}",
             secret,
             wait,
             plane,
@@ -65,7 +65,7 @@ async def test_a_program_that_ends_at_once_still_gets_its_messages_out(wait: str
         assert b"Traceback" not in errors
         assert b"was never awaited" not in errors
     finally:
-        await world.close()
+        await stage.close()
 
 
 async def _open_applications(ends: list[Session]) -> None:

@@ -13,12 +13,12 @@ from actors.messages.session import MemberJoined
 from actors.names import Name
 from gateway.api import slim as api_slim
 from gateway.api.events import EVENTS
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    made = World("server")
+async def stage() -> AsyncIterator[AppStage]:
+    made = AppStage("server")
     await made.start()
     yield made
     await made.close()
@@ -29,14 +29,14 @@ async def counters(plane: Any) -> dict[str, int]:
     return found
 
 
-async def test_a_node_counts_what_passes_and_keeps_it_when_connections_are_gone(world: World) -> None:
-    alice, bob = await world.app("alice"), await world.app("bob")
+async def test_a_node_counts_what_passes_and_keeps_it_when_connections_are_gone(stage: AppStage) -> None:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
     await alice.set_route(name("bob"))
     async with alice.session(name("bob")) as session:
         theirs = await bob.listen_for_session(5)
         await session.publish(b"hello")
         await theirs.get_message(5)
-    before = await counters(world.node)
+    before = await counters(stage.node)
     assert before["callboard_connection_frames_received_total"] > 3
     assert before["callboard_connection_frames_sent_total"] > 3
     assert before["callboard_link_bytes_in_total"] > 100
@@ -44,8 +44,8 @@ async def test_a_node_counts_what_passes_and_keeps_it_when_connections_are_gone(
     assert before["callboard_routes_connections"] == 2
     await alice.close()
     await bob.close()
-    await world.close()
-    after = world.node.telemetry.figures()
+    await stage.close()
+    after = stage.node.telemetry.figures()
     assert (
         after["callboard_connection_frames_received_total"]
         >= before["callboard_connection_frames_received_total"]
@@ -53,8 +53,8 @@ async def test_a_node_counts_what_passes_and_keeps_it_when_connections_are_gone(
     assert after["callboard_link_bytes_in_total"] >= before["callboard_link_bytes_in_total"]
 
 
-async def test_an_application_tells_its_own_figures_beside_those_of_its_data_plane(world: World) -> None:
-    alice = await world.app("alice")
+async def test_an_application_tells_its_own_figures_beside_those_of_its_data_plane(stage: AppStage) -> None:
+    alice = await stage.app("alice")
     status = await alice.status()
     assert status["application"]["sessions"] == 0
     assert status["application"]["unroutable"] == 0
@@ -64,8 +64,8 @@ async def test_an_application_tells_its_own_figures_beside_those_of_its_data_pla
     assert len(status["connections"]) == 1
 
 
-async def test_membership_events_that_a_reader_did_not_get_are_counted(world: World) -> None:
-    alice = await world.app("alice")
+async def test_membership_events_that_a_reader_did_not_get_are_counted(stage: AppStage) -> None:
+    alice = await stage.app("alice")
     session = await alice.create_session(
         name("channel"), api_slim.SessionConfiguration.Group(timeout=1.0, max_retries=3)
     )
@@ -81,8 +81,8 @@ async def test_membership_events_that_a_reader_did_not_get_are_counted(world: Wo
     await events.aclose()
 
 
-async def test_changes_of_connections_that_a_reader_did_not_get_are_counted(world: World) -> None:
-    alice = await world.app("alice")
+async def test_changes_of_connections_that_a_reader_did_not_get_are_counted(stage: AppStage) -> None:
+    alice = await stage.app("alice")
     states = alice.connection_states()
     first = asyncio.ensure_future(anext(states))
     for _ in range(10):  # until it waits

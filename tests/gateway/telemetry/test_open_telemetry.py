@@ -10,7 +10,7 @@ import pytest
 from actors.errors import HandshakeFailed, MessageUndelivered
 from gateway import SessionConfiguration, Slim
 from gateway.api import observing
-from tests.gateway.worlds import World, name
+from tests.gateway.app_stage import AppStage, name
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
 
@@ -77,9 +77,9 @@ async def exchange(alice: Slim, bob: Slim) -> tuple[Any, Any]:
     return message, await session.get_message(5)
 
 
-async def test_spans_of_one_trace_on_both_ends(world: World, collected: Collected) -> None:
-    alice, bob = await world.app("alice"), await world.app("bob")
-    await world.route(alice, "bob")
+async def test_spans_of_one_trace_on_both_ends(stage: AppStage, collected: Collected) -> None:
+    alice, bob = await stage.app("alice"), await stage.app("bob")
+    await stage.route(alice, "bob")
     message, _ = await exchange(alice, bob)
     published = collected.spans("slim.publish")[0]
     received = collected.spans("slim.receive")[0]
@@ -102,7 +102,7 @@ async def test_spans_of_one_trace_on_both_ends(world: World, collected: Collecte
     assert "hello" not in shown
 
 
-async def test_a_context_of_the_application_is_the_parent(process: World, collected: Collected) -> None:
+async def test_a_context_of_the_application_is_the_parent(process: AppStage, collected: Collected) -> None:
     alice, bob = await process.app("alice"), await process.app("bob")
     session = await alice.create_session(name("bob"), RELIABLE)
     given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -115,13 +115,13 @@ async def test_a_context_of_the_application_is_the_parent(process: World, collec
     assert message.metadata["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
 
 
-async def test_messages_and_bytes_are_counted(process: World, collected: Collected) -> None:
+async def test_messages_and_bytes_are_counted(process: AppStage, collected: Collected) -> None:
     await exchange(await process.app("alice"), await process.app("bob"))
     assert collected.counts("slim.messages") == {"sent": 2, "received": 2}
     assert collected.counts("slim.message.bytes") == {"sent": 7, "received": 7}
 
 
-async def test_what_fails_is_marked(process: World, collected: Collected) -> None:
+async def test_what_fails_is_marked(process: AppStage, collected: Collected) -> None:
     alice = await process.app("alice")
     session = await alice.create_session(name("nobody"), SessionConfiguration.PointToPoint(0.02, 1))
     with pytest.raises(HandshakeFailed):
@@ -132,7 +132,7 @@ async def test_what_fails_is_marked(process: World, collected: Collected) -> Non
     assert collected.counts("slim.drops") == {"MessageUndelivered": 1}
 
 
-async def test_without_observer_metadata_passes_untouched(process: World) -> None:
+async def test_without_observer_metadata_passes_untouched(process: AppStage) -> None:
     assert observing.current is None
     alice, bob = await process.app("alice"), await process.app("bob")
     session = await alice.create_session(name("bob"), RELIABLE)

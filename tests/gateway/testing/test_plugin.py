@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import gateway.testing
 from gateway.testing.host import SimHost
 from gateway.testing.line import Line
@@ -15,7 +17,9 @@ from gateway.testing.world import World
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs/testing.md").read_text()
-EXAMPLE = "\n".join(re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+EXAMPLES = "\n".join(BLOCKS)
+AGENT = "\n".join(BLOCKS[:2])
 
 FAILING = """
 import asyncio
@@ -46,20 +50,51 @@ def run(folder: Path, *options: str, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_example_of_the_document_passes_on_virtual_time(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(EXAMPLE)
-    assert "1 passed" in run(tmp_path)
+def test_the_programs_of_the_document_pass_on_virtual_time(tmp_path: Path) -> None:
+    (tmp_path / "test_examples.py").write_text(EXAMPLES)
+    assert "3 passed" in run(tmp_path)
+
+
+def test_their_tests_are_ten_lines_or_little_more() -> None:
+    tests = re.findall(r"^async def test_.*\n((?:    .*\n)+)", EXAMPLES, re.MULTILINE)
+    assert len(tests) == 3
+    assert max(test.count("\n") for test in tests) <= 15
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_they_pass_where_only_the_wheel_is(tmp_path: Path) -> None:
+    """In an environment of its own, far from these sources, with pytest and what the wheel asks for."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def call(*command: object) -> str:
+        words = [str(word) for word in command]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environ, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ROOT)
+    (wheel,) = (tmp_path / "dist").glob("callboard-*.whl")
+    call(sys.executable, "-m", "venv", "only")
+    python = tmp_path / "only" / "bin" / "python"
+    lock = ROOT / "requirements.lock"
+    call(python, "-m", "pip", "install", "--quiet", "-c", lock, wheel, "pytest")
+    (tmp_path / "test_examples.py").write_text(EXAMPLES)
+    assert "only/lib" in call(python, "-c", "import gateway; print(gateway.__file__)")
+    assert "3 passed" in call(python, "-m", "pytest", "-p", "no:cacheprovider", "test_examples.py")
 
 
 def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(EXAMPLE)
+    (tmp_path / "test_example.py").write_text(AGENT)
     said = run(tmp_path, "--callboard-real")
     assert "1 skipped" in said
     assert "restart of a host on real sockets" in said
 
 
 def test_without_faults_it_passes_on_real_sockets(tmp_path: Path) -> None:
-    without = re.sub(r"^    +await node\.restart\(\)\n", "", EXAMPLE, flags=re.MULTILINE)
+    without = re.sub(r"^    +await node\.restart\(\)\n", "", AGENT, flags=re.MULTILINE)
     (tmp_path / "test_example.py").write_text(without)
     assert "1 passed" in run(tmp_path, "--callboard-real")
 

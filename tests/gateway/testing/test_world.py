@@ -303,3 +303,25 @@ async def test_questions_are_answered_in_any_weather(world: World) -> None:
         for number in range(10):
             answer = await session.request(b"%d" % number, 60.0)
             assert answer.payload == b"echo: %d" % number
+
+
+async def test_nodes_that_are_peers_lead_to_one_another_also_after_a_restart(world: World) -> None:
+    one, two = await world.peers("one", "two")
+    alice = await world.application("org/demo/alice", one)
+    bob = await world.application("org/demo/bob", two)
+    world.host("bob").run(echo, bob)
+    await alice.set_route(BOB)
+    assert await ask(alice) == b"echo: hello"
+    await two.restart()
+    await asyncio.sleep(20)
+    assert await ask(alice) == b"echo: hello"
+
+
+async def test_of_two_nodes_that_dial_each_other_one_link_stays_and_nobody_dials_on(world: World) -> None:
+    await world.peers("one", "two")
+    await asyncio.sleep(5)
+    before = world.trace.count
+    await asyncio.sleep(100)
+    # A word each way every five seconds; a new connection would be six lines or more.
+    assert world.trace.count - before <= 2 * 100 / 5 + 2
+    assert not [line for line in world.trace.lines(world.trace.count - before) if "connected" in line]

@@ -1,4 +1,4 @@
-"""A fake world for each test, and an environment without any cloud's variables."""
+"""Fake clouds for each test, and an environment without any cloud's variables."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.identity.cloud.fake_world import FakeWorld
+from tests.identity.cloud.fake_clouds import FakeClouds
 
 CLOUD_VARIABLES = ("AWS_", "AZURE_", "S2IAM_", "GOOGLE_", "GCE_", "IDENTITY_", "MSI_", "BOTO_")
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[FakeWorld]:
-    async with FakeWorld("aws", "gcp", "azure") as running:
+async def clouds() -> AsyncIterator[FakeClouds]:
+    async with FakeClouds("aws", "gcp", "azure") as running:
         yield running
 
 
 @pytest.fixture
-async def elsewhere() -> AsyncIterator[FakeWorld]:
+async def elsewhere() -> AsyncIterator[FakeClouds]:
     """A second host, which must never see a request."""
-    async with FakeWorld() as running:
+    async with FakeClouds() as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from identity.cloud import (
     ProviderNotDetected,
     detect_provider,
 )
-from tests.identity.cloud.fake_world import FakeWorld
+from tests.identity.cloud.fake_clouds import FakeClouds
 
 
 class Client(CloudProviderClient):
@@ -120,28 +120,30 @@ async def test_no_clients_no_cloud() -> None:
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp", "azure"])
-async def test_each_cloud_is_recognised_by_its_metadata(world: FakeWorld, tmp_path: Path, cloud: str) -> None:
-    world.clouds = {cloud}
+async def test_each_cloud_is_recognised_by_its_metadata(
+    clouds: FakeClouds, tmp_path: Path, cloud: str
+) -> None:
+    clouds.clouds = {cloud}
     log = Lines()
     home = {"HOME": str(tmp_path)}
     clients = [
-        AWSClient(log, environ=home, imds_endpoint=world.url, sts_endpoint=world.url),
-        GCPClient(log, environ=home, metadata_endpoint=world.url),
-        AzureClient(log, environ=home, imds_endpoint=world.url),
+        AWSClient(log, environ=home, imds_endpoint=clouds.url, sts_endpoint=clouds.url),
+        GCPClient(log, environ=home, metadata_endpoint=clouds.url),
+        AzureClient(log, environ=home, imds_endpoint=clouds.url),
     ]
     found = await detect_provider(logger=log, clients=clients)
     assert found.get_type().value == cloud
     assert any("recognised by" in line for line in log.lines)
 
 
-async def test_addresses_of_the_environment(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:
+async def test_addresses_of_the_environment(clouds: FakeClouds, bare: pytest.MonkeyPatch) -> None:
     """Without arguments, everything comes from the process environment."""
-    world.clouds = {"azure"}
+    clouds.clouds = {"azure"}
     bare.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    bare.setenv("S2IAM_AZURE_IMDS_ENDPOINT", world.url)
+    bare.setenv("S2IAM_AZURE_IMDS_ENDPOINT", clouds.url)
     clients = [AWSClient(), AzureClient()]
     assert await detect_provider(clients=clients) is clients[1]
-    bare.setenv("GCE_METADATA_HOST", world.url.removeprefix("http://"))
+    bare.setenv("GCE_METADATA_HOST", clouds.url.removeprefix("http://"))
     assert (await detect_provider()).get_type() is CloudProviderType.GCP
 
 

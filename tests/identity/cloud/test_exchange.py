@@ -31,7 +31,7 @@ from identity.cloud.exchange import (
     server_address,
 )
 from identity.errors import ConfigError
-from tests.identity.cloud.fake_world import (
+from tests.identity.cloud.fake_clouds import (
     EMAIL,
     KEY,
     OID,
@@ -39,7 +39,7 @@ from tests.identity.cloud.fake_world import (
     OTHER_ROLE_ARN,
     ROLE_ARN,
     SUBJECT,
-    FakeWorld,
+    FakeClouds,
     Reply,
     as_json,
     dripping,
@@ -56,8 +56,8 @@ def _bare(bare: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def gcp(world: FakeWorld) -> GCPClient:
-    made = GCPClient(environ={}, metadata_endpoint=world.url, iam_endpoint=world.url)
+async def gcp(clouds: FakeClouds) -> GCPClient:
+    made = GCPClient(environ={}, metadata_endpoint=clouds.url, iam_endpoint=clouds.url)
     await made.detect()
     return made
 
@@ -66,25 +66,25 @@ def claims(token: str) -> dict:
     return jwt.decode(token, KEY.public_key(), ["RS256"])
 
 
-async def test_each_cloud_gets_a_token(world: FakeWorld, tmp_path: Path) -> None:
+async def test_each_cloud_gets_a_token(clouds: FakeClouds, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     clients = {
-        "aws": AWSClient(environ=home, imds_endpoint=world.url, sts_endpoint=world.url),
-        "gcp": GCPClient(environ=home, metadata_endpoint=world.url),
-        "azure": AzureClient(environ=home, imds_endpoint=world.url),
+        "aws": AWSClient(environ=home, imds_endpoint=clouds.url, sts_endpoint=clouds.url),
+        "gcp": GCPClient(environ=home, metadata_endpoint=clouds.url),
+        "azure": AzureClient(environ=home, imds_endpoint=clouds.url),
     }
     subjects = {"aws": ROLE_ARN, "gcp": EMAIL, "azure": OID}
     for name, client in clients.items():
-        world.clouds = {name}
-        token = await get_jwt_database("group-1", world.url, allow_http=True, clients=[client])
+        clouds.clouds = {name}
+        token = await get_jwt_database("group-1", clouds.url, allow_http=True, clients=[client])
         assert claims(token)["sub"] == subjects[name]
         assert claims(token)["provider"] == name
         assert claims(token)["workspaceGroup"] == "group-1"
 
 
-async def test_request_as_the_server_reads_it(world: FakeWorld, gcp: GCPClient) -> None:
-    await get_jwt_database("group 1", world.url, allow_http=True, provider=gcp)
-    seen = world.last(DATABASE)
+async def test_request_as_the_server_reads_it(clouds: FakeClouds, gcp: GCPClient) -> None:
+    await get_jwt_database("group 1", clouds.url, allow_http=True, provider=gcp)
+    seen = clouds.last(DATABASE)
     assert seen.query == {"workspaceGroupID": "group 1"}
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers["x-s2iam-identity-format-preference"] == ",".join(DEFAULT_PREFERENCE)
@@ -101,17 +101,17 @@ async def test_request_as_the_server_reads_it(world: FakeWorld, gcp: GCPClient) 
     }
 
 
-async def test_api_token(world: FakeWorld, gcp: GCPClient) -> None:
-    token = await get_jwt_api(server_url=world.url, allow_http=True, provider=gcp)
+async def test_api_token(clouds: FakeClouds, gcp: GCPClient) -> None:
+    token = await get_jwt_api(server_url=clouds.url, allow_http=True, provider=gcp)
     assert claims(token)["jwtType"] == "api"
-    assert world.last("/auth/iam/api").query == {}
+    assert clouds.last("/auth/iam/api").query == {}
 
 
-async def test_assumed_roles(world: FakeWorld, gcp: GCPClient, tmp_path: Path) -> None:
-    options = {"server_url": world.url, "allow_http": True}
+async def test_assumed_roles(clouds: FakeClouds, gcp: GCPClient, tmp_path: Path) -> None:
+    options = {"server_url": clouds.url, "allow_http": True}
     token = await get_jwt_api(provider=gcp, assume_role_identifier=OTHER_EMAIL, **options)
     assert claims(token)["sub"] == OTHER_EMAIL
-    aws = AWSClient(environ={"HOME": str(tmp_path)}, imds_endpoint=world.url, sts_endpoint=world.url)
+    aws = AWSClient(environ={"HOME": str(tmp_path)}, imds_endpoint=clouds.url, sts_endpoint=clouds.url)
     await aws.detect()
     token = await get_jwt_api(
         provider=aws,
@@ -123,17 +123,17 @@ async def test_assumed_roles(world: FakeWorld, gcp: GCPClient, tmp_path: Path) -
     assert claims(token)["sub"].endswith(":assumed-role/other/me")
 
 
-async def test_preference_reaches_the_server(world: FakeWorld, gcp: GCPClient) -> None:
+async def test_preference_reaches_the_server(clouds: FakeClouds, gcp: GCPClient) -> None:
     async def subject(preference: object) -> str:
         token = await get_jwt_api(
-            server_url=world.url, allow_http=True, provider=gcp, identity_format_preference=preference
+            server_url=clouds.url, allow_http=True, provider=gcp, identity_format_preference=preference
         )
         return claims(token)["sub"]
 
     assert await subject(["gcp-sa-unique-id", "gcp-sa-email"]) == SUBJECT
     assert await subject("unknown, gcp-sa-email") == EMAIL
     await subject([])
-    assert "x-s2iam-identity-format-preference" not in world.last("/auth/iam/api").headers
+    assert "x-s2iam-identity-format-preference" not in clouds.last("/auth/iam/api").headers
 
 
 def test_preference_argument_then_environment_then_default() -> None:
@@ -173,31 +173,33 @@ async def test_unusable_server_address(url: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
-async def test_refusal_is_final_and_quotes_the_server(world: FakeWorld, gcp: GCPClient, status: int) -> None:
-    world.fail(DATABASE, as_json({"message": "workspace\n unknown"}, status))
+async def test_refusal_is_final_and_quotes_the_server(
+    clouds: FakeClouds, gcp: GCPClient, status: int
+) -> None:
+    clouds.fail(DATABASE, as_json({"message": "workspace\n unknown"}, status))
     with pytest.raises(JwtRequestFailed, match=rf"answered {status}: workspace unknown$") as caught:
-        await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
+        await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp)
     assert caught.value.status == status
-    assert world.count(DATABASE) == 1
+    assert clouds.count(DATABASE) == 1
 
 
-async def test_refusal_that_echoes_credentials_is_cleaned_and_cut(world: FakeWorld, gcp: GCPClient) -> None:
+async def test_refusal_that_echoes_credentials_is_cleaned_and_cut(clouds: FakeClouds, gcp: GCPClient) -> None:
     headers, _ = await gcp.get_identity_headers()
     bearer = headers["Authorization"].removeprefix("Bearer ")
-    world.fail(DATABASE, text(f"you sent {bearer} " + "x" * 5000, 401))
+    clouds.fail(DATABASE, text(f"you sent {bearer} " + "x" * 5000, 401))
     with pytest.raises(JwtRequestFailed, match=r"you sent \[removed\] xx") as caught:
-        await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
+        await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp)
     assert bearer not in str(caught.value)
     assert len(str(caught.value)) < 350
 
 
-async def test_server_errors_are_tried_twice_more(world: FakeWorld, gcp: GCPClient) -> None:
-    world.fail(DATABASE, text("oops", 503), text("oops", 500))
-    await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
-    world.fail(DATABASE, *[text("oops", 500)] * 3)
+async def test_server_errors_are_tried_twice_more(clouds: FakeClouds, gcp: GCPClient) -> None:
+    clouds.fail(DATABASE, text("oops", 503), text("oops", 500))
+    await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp)
+    clouds.fail(DATABASE, *[text("oops", 500)] * 3)
     with pytest.raises(JwtRequestFailed, match="answered 500: oops"):
-        await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
-    assert world.count(DATABASE) == 6
+        await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp)
+    assert clouds.count(DATABASE) == 6
 
 
 async def test_nobody_there(gcp: GCPClient) -> None:
@@ -217,36 +219,36 @@ async def test_nobody_there(gcp: GCPClient) -> None:
         Reply(stream=endless),
     ],
 )
-async def test_answers_without_a_token(world: FakeWorld, gcp: GCPClient, reply: Reply) -> None:
-    world.fail(DATABASE, reply)
+async def test_answers_without_a_token(clouds: FakeClouds, gcp: GCPClient, reply: Reply) -> None:
+    clouds.fail(DATABASE, reply)
     with pytest.raises(S2IAMError):
-        await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
+        await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp)
 
 
 async def test_detection_that_takes_too_long_says_what_it_looked_for(
-    world: FakeWorld, tmp_path: Path
+    clouds: FakeClouds, tmp_path: Path
 ) -> None:
-    world.fail("/metadata/instance", *[Reply(stream=dripping)] * 3)
-    slow = AzureClient(environ={"HOME": str(tmp_path)}, imds_endpoint=world.url)
+    clouds.fail("/metadata/instance", *[Reply(stream=dripping)] * 3)
+    slow = AzureClient(environ={"HOME": str(tmp_path)}, imds_endpoint=clouds.url)
     with pytest.raises(CloudProviderNotFound, match="azure: no answer within"):
-        await get_jwt_api(server_url=world.url, allow_http=True, clients=[slow], timeout=0.2)
+        await get_jwt_api(server_url=clouds.url, allow_http=True, clients=[slow], timeout=0.2)
 
 
-async def test_slow_server_ends_at_the_time_limit(world: FakeWorld, gcp: GCPClient) -> None:
-    world.fail(DATABASE, Reply(stream=dripping))
+async def test_slow_server_ends_at_the_time_limit(clouds: FakeClouds, gcp: GCPClient) -> None:
+    clouds.fail(DATABASE, Reply(stream=dripping))
     with pytest.raises(CloudRequestFailed, match="the auth server: no"):
-        await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp, timeout=0.3)
+        await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp, timeout=0.3)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_credentials_follow_no_redirect(
-    world: FakeWorld, elsewhere: FakeWorld, gcp: GCPClient, status: int
+    clouds: FakeClouds, elsewhere: FakeClouds, gcp: GCPClient, status: int
 ) -> None:
-    world.fail(DATABASE, Reply(status, headers={"Location": elsewhere.url + DATABASE}))
+    clouds.fail(DATABASE, Reply(status, headers={"Location": elsewhere.url + DATABASE}))
     with pytest.raises(CloudRequestFailed, match="redirect"):
-        await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp)
+        await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp)
     assert not elsewhere.seen
-    assert world.count(DATABASE) == 1
+    assert clouds.count(DATABASE) == 1
 
 
 def test_repr_of_a_request_shows_nothing() -> None:
@@ -257,7 +259,7 @@ def test_repr_of_a_request_shows_nothing() -> None:
 
 
 async def test_debugging_by_environment_reaches_the_projects_log(
-    world: FakeWorld, bare: pytest.MonkeyPatch
+    clouds: FakeClouds, bare: pytest.MonkeyPatch
 ) -> None:
     from loguru import logger
 
@@ -265,8 +267,8 @@ async def test_debugging_by_environment_reaches_the_projects_log(
     sink = logger.add(lambda message: lines.append(str(message)), level="INFO")
     try:
         bare.setenv("S2IAM_DEBUGGING", "true")
-        bare.setenv("GCE_METADATA_HOST", world.url.removeprefix("http://"))
-        await get_jwt_database(server_url=world.url, allow_http=True)
+        bare.setenv("GCE_METADATA_HOST", clouds.url.removeprefix("http://"))
+        await get_jwt_database(server_url=clouds.url, allow_http=True)
     finally:
         logger.remove(sink)
     assert any("recognised by GCE_METADATA_HOST" in line for line in lines)

@@ -1,7 +1,7 @@
-"""The published client (PyPI `singlestore-auth-iam`) in our fake world, which is thereby tested itself.
+"""The published client (PyPI `singlestore-auth-iam`) in our fake clouds, which is thereby tested itself.
 
-That client has the clouds' addresses built in. Its HTTP library is handed a connector that reaches this world
-for every host; boto3 knows a variable for it. Nothing else of it is changed.
+That client has the clouds' addresses built in. Its HTTP library is handed a connector that reaches ours for
+every host; boto3 knows a variable for it. Nothing else of it is changed.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ import jwt
 import pytest
 
 import identity.cloud as ours
-from tests.identity.cloud.fake_world import EMAIL, KEY, OID, ROLE_ARN, USER_ARN, FakeWorld
+from tests.identity.cloud.fake_clouds import EMAIL, KEY, OID, ROLE_ARN, USER_ARN, FakeClouds
 
 s2iam = pytest.importorskip("s2iam", reason="singlestore-auth-iam does not install here")
 aiohttp = pytest.importorskip("aiohttp", reason="singlestore-auth-iam comes with aiohttp")
 
 
 @pytest.fixture
-async def everywhere(world: FakeWorld, tmp_path: Path, bare: pytest.MonkeyPatch) -> AsyncIterator[FakeWorld]:
-    """The world, reached by the published client under every address."""
-    path = tmp_path / "world.sock"
-    await world.listen_on(path)
+async def everywhere(
+    clouds: FakeClouds, tmp_path: Path, bare: pytest.MonkeyPatch
+) -> AsyncIterator[FakeClouds]:
+    """The clouds, reached by the published client under every address."""
+    path = tmp_path / "clouds.sock"
+    await clouds.listen_on(path)
     session = aiohttp.ClientSession
 
     def connected(**options: Any) -> Any:
         return session(connector=aiohttp.UnixConnector(str(path)), **options)
 
     bare.setattr(aiohttp, "ClientSession", connected)
-    bare.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", world.url)
-    bare.setenv("AWS_ENDPOINT_URL_STS", world.url)
-    return world
+    bare.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", clouds.url)
+    bare.setenv("AWS_ENDPOINT_URL_STS", clouds.url)
+    return clouds
 
 
 async def in_thread(call: Any) -> Any:
@@ -68,7 +70,7 @@ def claims(token: str) -> dict[str, Any]:
     ],
 )
 async def test_published_client_and_ours_get_the_same_identity(
-    everywhere: FakeWorld, bare: pytest.MonkeyPatch, cloud: str, environ: dict[str, str], subject: str
+    everywhere: FakeClouds, bare: pytest.MonkeyPatch, cloud: str, environ: dict[str, str], subject: str
 ) -> None:
     everywhere.clouds = {cloud}
     for name, value in environ.items():

@@ -17,64 +17,64 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from identity.cloud.errors import CloudRequestFailed
 from identity.cloud.service import ANSWER_LIMIT, fetch, parse_object, parse_url, require_private
 from identity.errors import ConfigError
-from tests.identity.cloud.fake_world import FakeWorld, Reply, as_json, dripping, endless, text
+from tests.identity.cloud.fake_clouds import FakeClouds, Reply, as_json, dripping, endless, text
 
 
-async def get(world: FakeWorld, timeout: float = 5.0, **options):
-    return await fetch("the service", "GET", world.url + "/thing", timeout=timeout, **options)
+async def get(clouds: FakeClouds, timeout: float = 5.0, **options):
+    return await fetch("the service", "GET", clouds.url + "/thing", timeout=timeout, **options)
 
 
-async def test_answer(world: FakeWorld) -> None:
-    world.fail("/thing", as_json({"token": "abc"}))
-    answer = await get(world, params={"a": "b c"}, headers={"X-Secret": "hidden"})
+async def test_answer(clouds: FakeClouds) -> None:
+    clouds.fail("/thing", as_json({"token": "abc"}))
+    answer = await get(clouds, params={"a": "b c"}, headers={"X-Secret": "hidden"})
     assert answer.member("token") == "abc"
-    assert world.seen[0].query == {"a": "b c"}
+    assert clouds.seen[0].query == {"a": "b c"}
     assert "abc" not in repr(answer)
 
 
-async def test_parameters_are_added_to_those_of_the_url(world: FakeWorld) -> None:
-    await fetch("s", "GET", world.url + "/thing?x=1", timeout=5, params={"y": "2"})
-    assert world.seen[0].query == {"x": "1", "y": "2"}
+async def test_parameters_are_added_to_those_of_the_url(clouds: FakeClouds) -> None:
+    await fetch("s", "GET", clouds.url + "/thing?x=1", timeout=5, params={"y": "2"})
+    assert clouds.seen[0].query == {"x": "1", "y": "2"}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
-async def test_redirects_are_not_followed(world: FakeWorld, elsewhere: FakeWorld, status: int) -> None:
-    world.fail("/thing", Reply(status, headers={"Location": elsewhere.url + "/thing"}))
+async def test_redirects_are_not_followed(clouds: FakeClouds, elsewhere: FakeClouds, status: int) -> None:
+    clouds.fail("/thing", Reply(status, headers={"Location": elsewhere.url + "/thing"}))
     with pytest.raises(CloudRequestFailed, match="redirect, which is never followed") as caught:
-        await get(world, headers={"Authorization": "Bearer abc"})
+        await get(clouds, headers={"Authorization": "Bearer abc"})
     assert caught.value.status == status
     assert not caught.value.transient
     assert not elsewhere.seen
 
 
-async def test_endless_answer_is_cut_off(world: FakeWorld) -> None:
-    world.fail("/thing", Reply(stream=endless))
+async def test_endless_answer_is_cut_off(clouds: FakeClouds) -> None:
+    clouds.fail("/thing", Reply(stream=endless))
     with pytest.raises(CloudRequestFailed, match="more than 65536 bytes"):
-        await get(world)
+        await get(clouds)
 
 
-async def test_answer_of_the_limit_is_taken_and_one_byte_more_is_not(world: FakeWorld) -> None:
-    world.fail("/thing", Reply(body=b"x" * ANSWER_LIMIT), Reply(body=b"x" * (ANSWER_LIMIT + 1)))
-    assert len((await get(world)).body) == ANSWER_LIMIT
+async def test_answer_of_the_limit_is_taken_and_one_byte_more_is_not(clouds: FakeClouds) -> None:
+    clouds.fail("/thing", Reply(body=b"x" * ANSWER_LIMIT), Reply(body=b"x" * (ANSWER_LIMIT + 1)))
+    assert len((await get(clouds)).body) == ANSWER_LIMIT
     with pytest.raises(CloudRequestFailed):
-        await get(world)
+        await get(clouds)
 
 
-async def test_dripping_answer_ends_at_the_time_limit(world: FakeWorld) -> None:
-    world.fail("/thing", Reply(stream=dripping))
+async def test_dripping_answer_ends_at_the_time_limit(clouds: FakeClouds) -> None:
+    clouds.fail("/thing", Reply(stream=dripping))
     with pytest.raises(CloudRequestFailed, match=r"within 0\.2 s") as caught:
-        await get(world, timeout=0.2)
+        await get(clouds, timeout=0.2)
     assert caught.value.transient
 
 
-async def test_compressed_answer_is_refused_unread(world: FakeWorld) -> None:
+async def test_compressed_answer_is_refused_unread(clouds: FakeClouds) -> None:
     bomb = gzip.compress(b"0" * 10_000_000)
-    world.fail("/thing", Reply(body=bomb, headers={"Content-Encoding": "gzip"}))
+    clouds.fail("/thing", Reply(body=bomb, headers={"Content-Encoding": "gzip"}))
     with pytest.raises(CloudRequestFailed, match="content coding"):
-        await get(world)
+        await get(clouds)
 
 
-async def test_nobody_there(world: FakeWorld) -> None:
+async def test_nobody_there(clouds: FakeClouds) -> None:
     with pytest.raises(CloudRequestFailed, match="the service: no connection") as caught:
         await fetch("the service", "GET", "http://127.0.0.1:1/", timeout=5)
     assert caught.value.transient
@@ -111,41 +111,43 @@ def self_signed(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("value", ["secret\r\nX-Other: 1", "secret\n", "secret\0", "sécret", "secret\t"])
-async def test_header_that_would_smuggle_is_refused_without_quoting_it(world: FakeWorld, value: str) -> None:
+async def test_header_that_would_smuggle_is_refused_without_quoting_it(
+    clouds: FakeClouds, value: str
+) -> None:
     with pytest.raises(CloudRequestFailed, match="line breaks") as caught:
-        await get(world, headers={"Authorization": value})
+        await get(clouds, headers={"Authorization": value})
     assert "cret" not in "".join(traceback.format_exception(caught.value))
-    assert not world.seen
+    assert not clouds.seen
 
 
-async def test_garbage_instead_of_http(world: FakeWorld) -> None:
+async def test_garbage_instead_of_http(clouds: FakeClouds) -> None:
     async def garbage(writer) -> None:
         writer.write(b"\xff" * 100)
 
-    world.fail("/thing", Reply(headers={"Transfer-Encoding": "chunked"}, stream=garbage))
+    clouds.fail("/thing", Reply(headers={"Transfer-Encoding": "chunked"}, stream=garbage))
     with pytest.raises(CloudRequestFailed, match="connection failed"):
-        await get(world)
+        await get(clouds)
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 async def test_plain_http_ignores_proxies(
-    world: FakeWorld, elsewhere: FakeWorld, bare: pytest.MonkeyPatch, variable: str
+    clouds: FakeClouds, elsewhere: FakeClouds, bare: pytest.MonkeyPatch, variable: str
 ) -> None:
     bare.setenv(variable, elsewhere.url)
-    world.fail("/thing", text("direct"))
-    assert (await get(world)).text() == "direct"
+    clouds.fail("/thing", text("direct"))
+    assert (await get(clouds)).text() == "direct"
     assert not elsewhere.seen
 
 
-async def test_failure_quotes_an_error_code_but_no_prose(world: FakeWorld) -> None:
-    world.fail(
+async def test_failure_quotes_an_error_code_but_no_prose(clouds: FakeClouds) -> None:
+    clouds.fail(
         "/thing", as_json({"error": "invalid_client"}, 401), as_json({"error": "your secret is x"}, 401)
     )
-    answer = await get(world)
+    answer = await get(clouds)
     with pytest.raises(CloudRequestFailed, match=r"answered 401 \(invalid_client\)"):
         answer.expect_ok()
     with pytest.raises(CloudRequestFailed, match=r"answered 401$"):
-        (await get(world)).expect_ok()
+        (await get(clouds)).expect_ok()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from identity.cloud.errors import JwtRequestFailed
 from identity.cloud.slim import IssuedToken
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.protocols import Provider
-from tests.identity.cloud.fake_world import EMAIL, SUBJECT, FakeWorld, text
+from tests.identity.cloud.fake_clouds import EMAIL, SUBJECT, FakeClouds, text
 
 HMAC_KEY = "k" * 32
 
@@ -40,16 +40,16 @@ class Issuer:
         return reply
 
 
-async def test_against_the_world(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:
+async def test_against_the_world(clouds: FakeClouds, bare: pytest.MonkeyPatch) -> None:
     """Real exchange, tokens of half a second: the renewed one arrives before the first has ended."""
-    gcp = GCPClient(environ={}, metadata_endpoint=world.url)
+    gcp = GCPClient(environ={}, metadata_endpoint=clouds.url)
     await gcp.detect()
     issued: list[str] = []
     renewed = asyncio.Event()
 
     async def fetch() -> str:
-        world.token_lifetime = 3600.0 if issued else 0.5
-        issued.append(await get_jwt_database(server_url=world.url, allow_http=True, provider=gcp))
+        clouds.token_lifetime = 3600.0 if issued else 0.5
+        issued.append(await get_jwt_database(server_url=clouds.url, allow_http=True, provider=gcp))
         if len(issued) == 2:
             renewed.set()
         return issued[-1]
@@ -65,19 +65,19 @@ async def test_against_the_world(world: FakeWorld, bare: pytest.MonkeyPatch) -> 
     await provider.close()
 
 
-async def test_options_are_those_of_get_jwt(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:
-    gcp = GCPClient(environ={}, metadata_endpoint=world.url)
+async def test_options_are_those_of_get_jwt(clouds: FakeClouds, bare: pytest.MonkeyPatch) -> None:
+    gcp = GCPClient(environ={}, metadata_endpoint=clouds.url)
     await gcp.detect()
     provider = CloudProvider(
         JWTType.API_GATEWAY_ACCESS,
-        server_url=world.url,
+        server_url=clouds.url,
         allow_http=True,
         provider=gcp,
         identity_format_preference="gcp-sa-unique-id",
     )
     await provider.initialize()
     assert provider.get_id() == SUBJECT
-    assert world.count("/auth/iam/api") == 1
+    assert clouds.count("/auth/iam/api") == 1
     await provider.close()
 
 
@@ -91,7 +91,7 @@ async def test_renewed_before_the_end() -> None:
     await provider.close()
 
 
-async def test_failures_are_survived(world: FakeWorld) -> None:
+async def test_failures_are_survived(clouds: FakeClouds) -> None:
     issuer = Issuer(token(life=0.4), JwtRequestFailed(500, "oops"), RuntimeError("secret"), token(life=3600))
     provider = CloudProvider(fetch=issuer)
     await provider.initialize()
@@ -191,9 +191,9 @@ def test_repr_shows_no_token() -> None:
     assert text_of not in f"{IssuedToken.read(text_of)}"
 
 
-async def test_refusal_at_start(world: FakeWorld, bare: pytest.MonkeyPatch) -> None:
-    gcp = GCPClient(environ={}, metadata_endpoint=world.url)
+async def test_refusal_at_start(clouds: FakeClouds, bare: pytest.MonkeyPatch) -> None:
+    gcp = GCPClient(environ={}, metadata_endpoint=clouds.url)
     await gcp.detect()
-    world.fail("/auth/iam/database", text("no", 401))
+    clouds.fail("/auth/iam/database", text("no", 401))
     with pytest.raises(AuthError, match="answered 401"):
-        await CloudProvider(server_url=world.url, allow_http=True, provider=gcp).initialize()
+        await CloudProvider(server_url=clouds.url, allow_http=True, provider=gcp).initialize()

@@ -7,7 +7,7 @@ import pytest
 
 import identity.mls as mls
 from identity.errors import CryptoError
-from tests.identity.mls.world import NOW, package
+from tests.identity.mls.members import NOW, package
 
 NAMES = """
     AuthenticationService BasicIdentity CipherSuite CommitApplied Credential DecodeError Decrypted Event

@@ -26,8 +26,8 @@ from identity.mls.proposal import decode_proposal
 from identity.mls.secret import Secret
 from identity.mls.secret_tree import SecretTree
 from identity.mls.signatures import SignatureKey
+from tests.identity.mls.members import package
 from tests.identity.mls.support import Case, cases, unhex
-from tests.identity.mls.world import package
 
 SENDER = 1
 

@@ -29,8 +29,8 @@ from identity.mls.proposal import (
 )
 from identity.mls.slim_identity import token_credential
 from identity.mls.welcome import LIFETIME, KeyPackageBundle, make_key_package
+from tests.identity.mls.members import NOW, add, agree, found, grow, join, package, talk
 from tests.identity.mls.support import WINDOW, TokenBook
-from tests.identity.mls.world import NOW, add, agree, found, grow, join, package, talk
 
 every_suite = pytest.mark.parametrize("algorithms", SUITES.values(), ids=lambda s: f"suite{s.id}")
 

@@ -25,7 +25,7 @@ from identity.mls.framing import (
 from identity.mls.leaf_node import LeafNode, LeafNodeSource, leaf_position
 from identity.mls.messages import Commit, HpkeCiphertext, UpdatePath, UpdatePathNode
 from identity.mls.proposal import Add, Remove, Update
-from tests.identity.mls.world import NOW, agree, found, grow, join, package, seeded, talk
+from tests.identity.mls.members import NOW, agree, found, grow, join, package, seeded, talk
 
 step = st.tuples(
     st.sampled_from(["add", "add with path", "remove", "update", "renew", "chat"]),

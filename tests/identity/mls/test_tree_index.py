@@ -7,7 +7,7 @@ import pytest
 from identity.mls.errors import ValidationError
 from identity.mls.leaf_node import Capabilities
 from identity.mls.tree_index import TreeIndex
-from tests.identity.mls.world import package
+from tests.identity.mls.members import package
 
 LEAF = package("one").key_package.leaf_node
 OTHER = package("two").key_package.leaf_node

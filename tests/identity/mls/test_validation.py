@@ -31,7 +31,7 @@ from identity.mls.proposal import (
     Update,
 )
 from identity.mls.tree_index import TreeIndex
-from tests.identity.mls.world import NOW, package
+from tests.identity.mls.members import NOW, package
 
 LEAF = package("leaf").key_package.leaf_node
 MEMBER = Sender.member(1)

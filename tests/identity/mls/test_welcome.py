@@ -27,8 +27,8 @@ from identity.mls.ratchet_tree import ParentNode, RatchetTree
 from identity.mls.secret import Secret
 from identity.mls.signatures import SignatureKey
 from identity.mls.transcript_hash import confirmation_tag
+from tests.identity.mls.members import NOW, grow, package
 from tests.identity.mls.support import bundle_of, cases, unhex
-from tests.identity.mls.world import NOW, grow, package
 
 SUITE = suite(1)
 TREE = ExtensionType.RATCHET_TREE

@@ -100,11 +100,15 @@ def test_the_last_other_member_is_removed_without_a_broadcast(stage: Stage) -> N
     assert alice.kinds()[-1] == "LEAVE_REQUEST"
     assert "GROUP_REMOVE" not in alice.kinds()
     assert alice.ended is None
-    alice.publish(b"later", handle=5)
+    alice.publish(b"to nobody", handle=5)
     alice.invite(bob.name, handle=6)
     stage.transfer()
+    alice.publish(b"later", handle=7)
+    stage.transfer()
     assert bob.blobs == [b"later"]
-    assert {5, 6} <= set(alice.done)
+    assert {6, 7} <= set(alice.done)
+    (failure,) = alice.failed
+    assert (failure.handle, type(failure.error)) == (5, ParticipantNotFound)
 
 
 def test_a_member_leaves(stage: Stage) -> None:

@@ -105,7 +105,7 @@ def dog(generation: PeerGeneration, progress: Progress = silent) -> Watchdog:
     made = Watchdog(10.0, BOB, progress)
     assert made.next_deadline() is None
     made.start(0.0, generation)
-    assert made.next_deadline() == 10.0
+    assert made.next_deadline() == 9.0
     return made
 
 

@@ -1,4 +1,4 @@
-"""Google Cloud against the fake world: metadata, a service account's key, impersonation."""
+"""Google Cloud against the fake clouds: metadata, a service account's key, impersonation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from identity.cloud.errors import UnusableCredentials
 from identity.cloud.gcp.credentials import CredentialsFile, load_credentials
 from identity.cloud.gcp.metadata import lifetime
 from identity.errors import ConfigError
-from tests.identity.cloud.fake_world import (
+from tests.identity.cloud.fake_clouds import (
     AUDIENCE,
     EMAIL,
     OTHER_EMAIL,
     SUBJECT,
-    FakeWorld,
+    FakeClouds,
     as_json,
     service_account_file,
     text,
 )
 
 
-def client(world: FakeWorld, clock=time.time, **environ: str) -> GCPClient:
-    return GCPClient(environ=environ, metadata_endpoint=world.url, iam_endpoint=world.url, clock=clock)
+def client(clouds: FakeClouds, clock=time.time, **environ: str) -> GCPClient:
+    return GCPClient(environ=environ, metadata_endpoint=clouds.url, iam_endpoint=clouds.url, clock=clock)
 
 
 async def headers_of(made: GCPClient, **params: str):
@@ -39,29 +39,29 @@ async def headers_of(made: GCPClient, **params: str):
 IDENTITY = "/computeMetadata/v1/instance/service-accounts/default/identity"
 
 
-async def test_metadata_identity(world: FakeWorld) -> None:
-    headers, identity = await headers_of(client(world))
+async def test_metadata_identity(clouds: FakeClouds) -> None:
+    headers, identity = await headers_of(client(clouds))
     assert headers["Authorization"].startswith("Bearer ey")
     assert list(headers) == ["Authorization"]
     assert (identity.identifier, identity.account_id, identity.region) == (EMAIL, SUBJECT, "us-east4")
     assert identity.resource_type == "gcp-compute-instance"
     assert identity.candidates == [("gcp-sa-unique-id", SUBJECT), ("gcp-sa-email", EMAIL)]
-    assert world.last(IDENTITY).query == {"audience": AUDIENCE, "format": "full"}
+    assert clouds.last(IDENTITY).query == {"audience": AUDIENCE, "format": "full"}
 
 
-async def test_audience_is_encoded(world: FakeWorld) -> None:
-    await headers_of(client(world), audience="https://other/?a=b&format=x")
-    assert world.last(IDENTITY).query["audience"] == "https://other/?a=b&format=x"
+async def test_audience_is_encoded(clouds: FakeClouds) -> None:
+    await headers_of(client(clouds), audience="https://other/?a=b&format=x")
+    assert clouds.last(IDENTITY).query["audience"] == "https://other/?a=b&format=x"
 
 
-async def test_unverified_email_is_no_identifier(world: FakeWorld) -> None:
-    token = world._signed("https://accounts.google.com", SUBJECT, email=EMAIL, email_verified=False)
-    world.fail(IDENTITY, text(token, **{"Metadata-Flavor": "Google"}))
-    assert (await headers_of(client(world)))[1].identifier == SUBJECT
+async def test_unverified_email_is_no_identifier(clouds: FakeClouds) -> None:
+    token = clouds._signed("https://accounts.google.com", SUBJECT, email=EMAIL, email_verified=False)
+    clouds.fail(IDENTITY, text(token, **{"Metadata-Flavor": "Google"}))
+    assert (await headers_of(client(clouds)))[1].identifier == SUBJECT
 
 
-async def test_impersonation_shows_an_access_token(world: FakeWorld) -> None:
-    base = client(world)
+async def test_impersonation_shows_an_access_token(clouds: FakeClouds) -> None:
+    base = client(clouds)
     await base.detect()
     _, identity = await base.assume_role(OTHER_EMAIL).get_identity_headers()
     assert identity.identifier == OTHER_EMAIL
@@ -69,15 +69,15 @@ async def test_impersonation_shows_an_access_token(world: FakeWorld) -> None:
 
 
 @pytest.mark.parametrize("role", ["", "a/b@c", "x@y:signJwt", "a@b?c", "../a@b", "a@b\n"])
-def test_role_cannot_change_the_path(world: FakeWorld, role: str) -> None:
+def test_role_cannot_change_the_path(clouds: FakeClouds, role: str) -> None:
     with pytest.raises(ConfigError, match="service account"):
-        client(world).assume_role(role)
+        client(clouds).assume_role(role)
 
 
 @pytest.mark.parametrize("impersonated", [None, OTHER_EMAIL])
-async def test_service_account_file(world: FakeWorld, tmp_path: Path, impersonated: str | None) -> None:
-    world.clouds.clear()
-    made = client(world, GOOGLE_APPLICATION_CREDENTIALS=str(service_account_file(tmp_path, world)))
+async def test_service_account_file(clouds: FakeClouds, tmp_path: Path, impersonated: str | None) -> None:
+    clouds.clouds.clear()
+    made = client(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(service_account_file(tmp_path, clouds)))
     await made.detect()
     if impersonated:
         made = made.assume_role(impersonated)
@@ -95,96 +95,96 @@ async def test_service_account_file(world: FakeWorld, tmp_path: Path, impersonat
         ({"token_uri": "file:///x"}, "token_uri"),
     ],
 )
-async def test_bad_service_account_file(world: FakeWorld, tmp_path: Path, change: dict, field: str) -> None:
-    path = service_account_file(tmp_path, world, **change)
+async def test_bad_service_account_file(clouds: FakeClouds, tmp_path: Path, change: dict, field: str) -> None:
+    path = service_account_file(tmp_path, clouds, **change)
     with pytest.raises(ConfigError) as caught:
         load_credentials(CredentialsFile("variable", str(path)), time.time)
     assert caught.value.field == field
     with pytest.raises(ProviderNotDetected):
-        await client(world, GOOGLE_APPLICATION_CREDENTIALS=str(path)).detect()
+        await client(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(path)).detect()
 
 
-async def test_the_file_of_gcloud_counts_where_nothing_is_named(world: FakeWorld, tmp_path: Path) -> None:
+async def test_the_file_of_gcloud_counts_where_nothing_is_named(clouds: FakeClouds, tmp_path: Path) -> None:
     home = tmp_path / "home"
     folder = home / ".config/gcloud"
     folder.mkdir(parents=True)
-    service_account_file(tmp_path, world).rename(folder / "application_default_credentials.json")
-    _, identity = await headers_of(client(world, HOME=str(home)))
-    assert (await headers_of(client(world, CLOUDSDK_CONFIG=str(folder), HOME="/no")))[1] == identity
+    service_account_file(tmp_path, clouds).rename(folder / "application_default_credentials.json")
+    _, identity = await headers_of(client(clouds, HOME=str(home)))
+    assert (await headers_of(client(clouds, CLOUDSDK_CONFIG=str(folder), HOME="/no")))[1] == identity
 
 
-async def test_a_login_of_a_person_is_not_replaced_by_the_machine(world: FakeWorld, tmp_path: Path) -> None:
+async def test_a_login_of_a_person_is_not_replaced_by_the_machine(clouds: FakeClouds, tmp_path: Path) -> None:
     file = tmp_path / "application_default_credentials.json"
     file.write_text(json.dumps({"type": "authorized_user", "refresh_token": "x"}))
     with pytest.raises(UnusableCredentials, match=r"gcloud auth application-default names .*authorized_user"):
-        await client(world, CLOUDSDK_CONFIG=str(tmp_path)).detect()
+        await client(clouds, CLOUDSDK_CONFIG=str(tmp_path)).detect()
 
 
-def test_key_of_another_kind(world: FakeWorld, tmp_path: Path) -> None:
+def test_key_of_another_kind(clouds: FakeClouds, tmp_path: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path = service_account_file(tmp_path, world, private_key=pem.decode())
+    path = service_account_file(tmp_path, clouds, private_key=pem.decode())
     with pytest.raises(ConfigError, match="not RSA"):
         load_credentials(CredentialsFile("variable", str(path)), time.time)
 
 
-async def test_refused_assertion(world: FakeWorld, tmp_path: Path) -> None:
-    made = client(world, GOOGLE_APPLICATION_CREDENTIALS=str(service_account_file(tmp_path, world)))
+async def test_refused_assertion(clouds: FakeClouds, tmp_path: Path) -> None:
+    made = client(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(service_account_file(tmp_path, clouds)))
     await made.detect()
-    world.fail("/google/token", as_json({"error": "invalid_grant"}, 400))
+    clouds.fail("/google/token", as_json({"error": "invalid_grant"}, 400))
     with pytest.raises(ProviderIdentityUnavailable, match=r"answered 400 \(invalid_grant\)"):
         await made.get_identity_headers()
 
 
-async def test_token_is_kept_until_five_minutes_before_expiry(world: FakeWorld) -> None:
+async def test_token_is_kept_until_five_minutes_before_expiry(clouds: FakeClouds) -> None:
     now = [time.time()]
-    made = client(world, clock=lambda: now[0])
+    made = client(clouds, clock=lambda: now[0])
     await headers_of(made)
     await made.get_identity_headers()
-    assert world.count(IDENTITY) == 1
+    assert clouds.count(IDENTITY) == 1
     now[0] += 3600 - 299
     await made.get_identity_headers()
-    assert world.count(IDENTITY) == 2
+    assert clouds.count(IDENTITY) == 2
     await made.get_identity_headers({"audience": "other"})
-    assert world.count(IDENTITY) == 3
+    assert clouds.count(IDENTITY) == 3
 
 
-async def test_server_without_the_flavor_header_is_somebody_else(world: FakeWorld) -> None:
-    world.fail("/computeMetadata/v1/instance/id", text("4711"))
+async def test_server_without_the_flavor_header_is_somebody_else(clouds: FakeClouds) -> None:
+    clouds.fail("/computeMetadata/v1/instance/id", text("4711"))
     with pytest.raises(ProviderNotDetected, match="somebody else"):
-        await client(world).detect()
+        await client(clouds).detect()
 
 
 @pytest.mark.parametrize("token", ["", "a.b.c", "no token", "e30.e30.e30", "e30.eyJzdWIiOjF9.x"])
-async def test_identity_that_is_no_token(world: FakeWorld, token: str) -> None:
-    world.fail(IDENTITY, text(token, **{"Metadata-Flavor": "Google"}))
+async def test_identity_that_is_no_token(clouds: FakeClouds, token: str) -> None:
+    clouds.fail(IDENTITY, text(token, **{"Metadata-Flavor": "Google"}))
     with pytest.raises(ProviderIdentityUnavailable, match="not a JWT"):
-        await headers_of(client(world))
+        await headers_of(client(clouds))
 
 
-async def test_fast_detection(world: FakeWorld, tmp_path: Path) -> None:
+async def test_fast_detection(clouds: FakeClouds, tmp_path: Path) -> None:
     external = tmp_path / "external.json"
     external.write_text('{"type": "external_account"}')
-    await client(world, GOOGLE_APPLICATION_CREDENTIALS=str(external)).fast_detect()
-    await client(world, GCE_METADATA_HOST="metadata.test:80").fast_detect()
-    for path in (str(service_account_file(tmp_path, world)), str(tmp_path / "none"), str(tmp_path)):
+    await client(clouds, GOOGLE_APPLICATION_CREDENTIALS=str(external)).fast_detect()
+    await client(clouds, GCE_METADATA_HOST="metadata.test:80").fast_detect()
+    for path in (str(service_account_file(tmp_path, clouds)), str(tmp_path / "none"), str(tmp_path)):
         with pytest.raises(ProviderNotDetected):
-            await client(world, GOOGLE_APPLICATION_CREDENTIALS=path).fast_detect()
-    assert not world.seen
+            await client(clouds, GOOGLE_APPLICATION_CREDENTIALS=path).fast_detect()
+    assert not clouds.seen
 
 
-async def test_metadata_host_of_the_environment(world: FakeWorld) -> None:
-    made = GCPClient(environ={"GCE_METADATA_HOST": world.url.removeprefix("http://")})
+async def test_metadata_host_of_the_environment(clouds: FakeClouds) -> None:
+    made = GCPClient(environ={"GCE_METADATA_HOST": clouds.url.removeprefix("http://")})
     await made.detect()
-    assert world.seen
+    assert clouds.seen
     with pytest.raises(ConfigError, match="GCE_METADATA_HOST"):
         GCPClient(environ={"GCE_METADATA_HOST": "a/b"})
 
 
-async def test_undetected_client_says_so(world: FakeWorld) -> None:
+async def test_undetected_client_says_so(clouds: FakeClouds) -> None:
     with pytest.raises(ProviderNotDetected):
-        await client(world).get_identity_headers()
+        await client(clouds).get_identity_headers()
 
 
 @pytest.mark.parametrize(

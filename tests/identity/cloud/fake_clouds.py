@@ -1,9 +1,9 @@
 """Three clouds and an auth server on one loopback port.
 
-`FakeWorld` plays, strictly, what the clients talk to: EC2 metadata (version 2), the ECS endpoint, STS (which
+`FakeClouds` plays, strictly, what the clients talk to: EC2 metadata (version 2), the ECS endpoint, STS (which
 checks signatures), GCP metadata, Google's IAM credentials and token endpoints, Azure instance metadata, App
-Service, the Azure login service, and the auth server, which believes only credentials that this world issued.
-A test steers it by `clouds` (whose metadata answers) and by `faults` (the next replies of a path).
+Service, the Azure login service, and the auth server, which believes only credentials issued here. A test
+steers it by `clouds` (whose metadata answers) and by `faults` (the next replies of a path).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ISSUER = "https://auth.test"
 POOL = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/somebody"
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-"""Signs for everybody in this world, and is the service account's key: what differs is the issuer."""
+"""Signs for everybody in these clouds, and is the service account's key: what differs is the issuer."""
 KEY_PEM = KEY.private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
 ).decode()
@@ -108,7 +108,7 @@ class AwsKey:
     user_id: str
 
 
-class FakeWorld:
+class FakeClouds:
     """See the module. Use as an async context manager; `url` is its address."""
 
     def __init__(self, *clouds: str) -> None:
@@ -127,7 +127,7 @@ class FakeWorld:
 
     # Running
 
-    async def __aenter__(self) -> FakeWorld:
+    async def __aenter__(self) -> FakeClouds:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._servers.append(server)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -491,16 +491,16 @@ def _xml(document: str, status: int) -> Reply:
     return Reply(status, text.encode(), {"Content-Type": "text/xml"})
 
 
-def external_account_file(folder: Path, world: FakeWorld, source: dict[str, Any], **change: Any) -> Path:
+def external_account_file(folder: Path, clouds: FakeClouds, source: dict[str, Any], **change: Any) -> Path:
     """Credentials of type external_account that impersonate the service account EMAIL."""
     path = folder / "external.json"
     content = {
         "type": "external_account",
         "audience": POOL,
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": world.url + "/google/sts",
+        "token_url": clouds.url + "/google/sts",
         "service_account_impersonation_url": (
-            f"{world.url}/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken"
+            f"{clouds.url}/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken"
         ),
         "credential_source": source,
     }
@@ -508,7 +508,7 @@ def external_account_file(folder: Path, world: FakeWorld, source: dict[str, Any]
     return path
 
 
-def service_account_file(folder: Path, world: FakeWorld, **change: Any) -> Path:
+def service_account_file(folder: Path, clouds: FakeClouds, **change: Any) -> Path:
     """A key file of the service account EMAIL."""
     path = folder / "account.json"
     content = {
@@ -516,7 +516,7 @@ def service_account_file(folder: Path, world: FakeWorld, **change: Any) -> Path:
         "client_email": EMAIL,
         "private_key_id": "key-1",
         "private_key": KEY_PEM,
-        "token_uri": world.url + "/google/token",
+        "token_uri": clouds.url + "/google/token",
     }
     path.write_text(json.dumps({**content, **change}))
     return path

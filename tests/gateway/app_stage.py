@@ -1,4 +1,4 @@
-"""Worlds in which applications of a test live: one data plane, or one each with a node between."""
+"""Stages in which applications of a test live: one data plane, or one each with a node between."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def name(app: str) -> Name:
     return Name("org", "default", app)
 
 
-class World:
+class AppStage:
     """Makes applications that can reach each other, and closes them. Data planes are strict unless told."""
 
     def __init__(self, kind: str, *, strict: bool = True) -> None:

@@ -1,0 +1,59 @@
+"""What an application says about those whom it refuses, and hears about those whom it cannot reach.
+
+refused: warned about here, and the other end is given a hint (at most one for a source in a second)
+a hint came: warned about here, and remembered for the error (`actors/session/hints.py`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from actors.alarm import Alarm, SourceAlarms
+from actors.app.effects import Dropped, Hinted
+from actors.messages.routing import Transmit
+from actors.messages.wire import Hint
+from actors.session.hints import Hints, in_words
+
+
+class Refusals:
+    """`address` tells which actor puts messages out on a connection, `log` is the application's own."""
+
+    def __init__(
+        self, send: Callable[[Any, Any], None], address: Callable[[int], Any], hints: Hints, log: Any
+    ) -> None:
+        self._send, self._address, self._hints, self._log = send, address, hints, log
+        self._alarm = Alarm()
+        self._strangers, self._given, self._heard = SourceAlarms(), SourceAlarms(), SourceAlarms()
+
+    def refused(self, reason: str, now: float) -> None:
+        """An invitation was."""
+        self._log.log("WARNING" if self._alarm.is_due(now) else "DEBUG", "invitation refused", cause=reason)
+
+    def crowded(self, source: Any, cause: str, now: float) -> None:
+        """An invitation of `source` was, because there is no room."""
+        level, more = self._strangers.level(source, now)
+        self._log.log(level, "invitation refused{}", more, peer=str(source), cause=cause)
+
+    def dropped(self, dropped: Dropped, now: float) -> None:
+        """A message was: its sender is not believed."""
+        level, more = self._strangers.level(dropped.source if dropped.alarming else None, now)
+        self._log.log(level, "message dropped{}", more, cause=dropped.reason)
+
+    def give(self, hinted: Hinted, now: float) -> None:
+        """Tell the other end why, if that may be said again."""
+        hint, address = hinted.hint, self._address(hinted.connection)
+        if address is not None and self._given.is_due(hint.destination, now):
+            self._send(address, Transmit((hint,)))
+
+    def take(self, records: Iterable[Any], now: float) -> None:
+        """Somebody tells us why, if a hint is among these."""
+        for record in records:
+            if isinstance(record, Hint):
+                self._heard_of(record, now)
+
+    def _heard_of(self, hint: Hint, now: float) -> None:
+        sentence = in_words(hint.reason, hint.about)
+        self._hints.note(hint.about, sentence)
+        level, more = self._heard.level(hint.about.without_id(), now)
+        self._log.log(level, "not reached: {}{}", sentence, more)

@@ -1,0 +1,190 @@
+"""Listening sockets, and what becomes of a connection until it is a `Wire`.
+
+    socket ── accept ──► TLS handshake, if there is to be one ──► wire
+                │                 └─ failed: refused "handshake"
+                ├─ as many on their way as a server may have connections: refused "max_connections"
+                └─ no descriptor left: taken by the spare one and closed, refused "descriptors"
+
+A loop's own server would write a traceback for each attempt to accept without a descriptor, and try again at
+once. Here the peer is told by a closed connection, and people by a line every ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl as tls
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from actors.alarm import Alarm
+from gateway.http2.limits import Counters
+from identity.log import logger
+
+BACKLOG = 1024
+PAUSE = 0.1
+"""Seconds until the next try, when accepting fails and there is no spare descriptor either."""
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
+
+class Acceptor:
+    """Accepts on `sockets`, which it owns, and makes each connection one of `make`'s protocols.
+
+    `limit` is how many may be on their way at a time; `busy` says how many there are besides.
+    """
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        make: Callable[[], asyncio.Protocol],
+        ssl: tls.SSLContext | None,
+        *,
+        handshake_timeout: float,
+        limit: int,
+        busy: Callable[[], int],
+        counters: Counters,
+    ) -> None:
+        self.sockets = sockets
+        self._make = make
+        self._ssl = ssl
+        self._handshake_timeout = None if ssl is None else handshake_timeout
+        self._limit, self._busy = limit, busy
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._spare = _spare()
+        self._alarm, self._handshake_alarm = Alarm(), Alarm()
+        self._coming: set[asyncio.Task[None]] = set()
+        self._accepting = [self._loop.create_task(self._accept_on(one)) for one in sockets]
+
+    async def close(self) -> None:
+        """Accept no more, and give up those that are on their way. Idempotent."""
+        sockets, self.sockets = self.sockets, []
+        tasks = [*self._accepting, *self._coming]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for one in sockets:
+            one.close()
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    async def _accept_on(self, sock: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(sock)
+            except OSError as exc:
+                if exc.errno == errno.ECONNABORTED:
+                    continue
+                if exc.errno in _NO_DESCRIPTOR and self._refuse_one(sock):
+                    self._counters.refuse("descriptors")
+                    self._warn("no descriptor is left: connections are refused", exc)
+                    # Others have their turn, however many come.
+                    await asyncio.sleep(0)
+                else:
+                    self._warn("connections cannot be accepted", exc)
+                    await asyncio.sleep(PAUSE)
+                continue
+            if len(self._coming) + self._busy() > self._limit:
+                self._counters.refuse("max_connections")
+                connection.close()
+                continue
+            task = self._loop.create_task(self._bring(connection))
+            self._coming.add(task)
+            task.add_done_callback(self._coming.discard)
+
+    def _refuse_one(self, sock: socket.socket) -> bool:
+        """Take the connection that comes next, and close it. Returns whether there was a descriptor."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        try:
+            connection, _ = sock.accept()
+            connection.close()
+        except OSError as exc:
+            return exc.errno not in _NO_DESCRIPTOR
+        finally:
+            self._spare = _spare()
+        return True
+
+    async def _bring(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make, connection, ssl=self._ssl, ssl_handshake_timeout=self._handshake_timeout
+            )
+        except OSError as exc:
+            # Of TLS, or of a peer that is gone again. The cause is text of the library, not of the peer.
+            connection.close()
+            if self._ssl is not None:
+                self._counters.refuse("handshake")
+                if self._handshake_alarm.is_due(self._loop.time()):
+                    count = self._counters.refusals["handshake"]
+                    logger.warning(
+                        "TLS handshake refused", cause=str(exc) or type(exc).__name__, so_far=count
+                    )
+
+    def _warn(self, text: str, exc: OSError) -> None:
+        if self._alarm.is_due(self._loop.time()):
+            count = self._counters.refusals.get("descriptors", 0)
+            logger.warning(text, cause=exc.strerror or str(exc), refused=count)
+
+
+def _spare() -> int | None:
+    """A descriptor to give up when there is no other; None when there is none already."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None
+
+
+async def tcp_sockets(host: str | None, port: int) -> list[socket.socket]:
+    """Listening sockets for all addresses of `host` (None: all interfaces). Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with ExitStack() as held:
+        made = []
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            try:
+                one = held.enter_context(socket.socket(family, kind, protocol))
+            except OSError:
+                # An address of a family that this machine does not have.
+                continue
+            if sys.platform != "win32":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                one.bind(address)
+            except OSError as exc:
+                text = f"error while attempting to bind on address {address!r}: {exc.strerror}"
+                raise OSError(exc.errno, text) from exc
+            made.append(_listening(one))
+        if not made:
+            raise OSError(errno.EADDRNOTAVAIL, f"{host or 'this machine'} has no address to listen on")
+        held.pop_all()
+        return made
+
+
+def unix_socket(path: str) -> socket.socket:
+    """A listening socket at `path`, in place of one that somebody left there. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.remove(path)
+    with ExitStack() as held:
+        one = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            one.bind(path)
+        except OSError as exc:
+            raise OSError(exc.errno, f"{path!r} cannot be listened on: {exc.strerror}") from exc
+        held.pop_all()
+        return _listening(one)
+
+
+def _listening(one: socket.socket) -> socket.socket:
+    one.setblocking(False)
+    one.listen(BACKLOG)
+    return one

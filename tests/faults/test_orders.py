@@ -1,0 +1,152 @@
+"""An order service whose clients are killed at random, over nodes that are killed and drained.
+
+Nothing that was confirmed to a client is lost, and the service goes on serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.harness import CallboardNode
+from tests.test_floors import ROOT
+
+SEED = 13
+WAIT = 60.0
+FORMS = [pytest.param(2.0, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.long)]
+
+
+async def program(role: str, name: str, file: Path, nodes: list[str]) -> asyncio.subprocess.Process:
+    made = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.faults.order_programs", role, name, str(file), *nodes),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert made.stdout is not None
+    async with asyncio.timeout(WAIT):
+        assert await made.stdout.readline() == b"ready\n"
+    return made
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+class Shop:
+    """The service, two clients that are killed and come again, and what each has written down."""
+
+    def __init__(self, folder: Path, nodes: list[str]) -> None:
+        self.book = folder / "book"
+        self._clients = [folder / "ann", folder / "ben"]
+        self._nodes = nodes
+        self._random = random.Random(SEED)
+        self.kills = 0
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        service = await program("serve", "orders", self.book, self._nodes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._come_and_go(file)) for file in self._clients]
+                try:
+                    yield
+                finally:
+                    for task in tasks:
+                        task.cancel()
+            assert service.returncode is None
+            await self._one_more()
+        finally:
+            await end(service)
+
+    async def _come_and_go(self, file: Path) -> None:
+        while True:
+            client = await program("buy", file.name, file, self._nodes)
+            try:
+                await asyncio.sleep(self._random.uniform(0.2, 2.0))
+            finally:
+                await end(client)
+            self.kills += 1
+
+    async def _one_more(self) -> None:
+        """Who comes when all is over is served."""
+        last = self.book.with_name("zoe")
+        client = await program("buy", "zoe", last, self._nodes)
+        try:
+            await self.until(last, 1)
+        finally:
+            await end(client)
+
+    async def until(self, file: Path, lines: int) -> None:
+        async with asyncio.timeout(WAIT):
+            while not file.exists() or file.read_text().count("\n") < lines:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    def confirmed(self) -> set[str]:
+        """What clients were told is ordered; a line that was cut off by a kill is none."""
+        files = [file for file in (*self._clients, self.book.with_name("zoe")) if file.exists()]
+        return {line[:-1] for file in files for line in file.open() if line.endswith("\n")}
+
+    def ordered(self) -> list[str]:
+        return self.book.read_text().splitlines()
+
+    def report(self, what: str) -> None:
+        confirmed, ordered = self.confirmed(), self.ordered()
+        print(f"{what}: {self.kills} kills, {len(ordered)} orders, {len(confirmed)} confirmed")
+        assert self.kills >= 2
+        assert confirmed
+        assert not confirmed - set(ordered)
+        assert len(ordered) == len(set(ordered))
+
+
+@pytest.mark.parametrize("seconds", FORMS)
+async def test_nothing_confirmed_is_lost_when_clients_are_killed_at_random(
+    seconds: float, tmp_path: Path
+) -> None:
+    async with CallboardNode() as node:
+        shop = Shop(tmp_path, [node.endpoint])
+        async with shop.open():
+            await asyncio.sleep(seconds)
+    shop.report("clients killed")
+
+
+@pytest.mark.parametrize("seconds", FORMS)
+async def test_nothing_confirmed_is_lost_when_one_node_is_killed_and_one_drained(
+    seconds: float, tmp_path: Path
+) -> None:
+    first = CallboardNode()
+    await first.__aenter__()
+    second = CallboardNode(0, "--peer", first.endpoint)
+    await second.__aenter__()
+    again: CallboardNode | None = None
+    shop = Shop(tmp_path, [first.endpoint, second.endpoint])
+    try:
+        async with shop.open():
+            await asyncio.sleep(seconds / 3)
+            first.process.kill()
+            await first.process.wait()
+            await shop.until(shop.book, len(shop.ordered()) + 10)
+            port = int(first.endpoint.rpartition(":")[2])
+            again = CallboardNode(port, "--peer", second.endpoint)
+            await again.__aenter__()
+            await asyncio.sleep(seconds / 3)
+            second.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(WAIT):
+                assert await second.process.wait() == 0
+            await shop.until(shop.book, len(shop.ordered()) + 10)
+            await asyncio.sleep(seconds / 3)
+    finally:
+        for node in (first, second, again):
+            if node is not None:
+                await node.__aexit__(None, None, None)
+    shop.report("a node killed, a node drained")

@@ -1,0 +1,131 @@
+"""What happens to hosts and lines, each thing for some time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from actors.messages.wire import MessageType
+from gateway.testing import SimHost
+from tests.simulation.scenario import Step
+from tests.simulation.stage import Member, Stage
+
+
+class Faults:
+    """A method for each kind of fault."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage, self._cast = stage, stage.cast
+        self._world, self._ledger = stage.world, stage.ledger
+        self._faults: set[asyncio.Task[Any]] = set()
+        self._apart: set[int] = set()
+        """Applications that have no connection, by their own will."""
+
+    async def over(self) -> None:
+        """Wait until what was begun has passed."""
+        if self._faults:
+            await asyncio.wait(self._faults, timeout=80.0)
+
+    def _fault(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._faults.add(task)
+        task.add_done_callback(self._faults.discard)
+
+    def _line(self, step: Step) -> Any:
+        member = self._cast[step.one % len(self._cast)]
+        return self._world.line(member.host, member.node)
+
+    def do_lose(self, step: Step) -> None:
+        self._line(step).lose(MessageType[step.word], step.size)
+
+    def do_freeze(self, step: Step) -> None:
+        member = self._stage.member(step.one)
+        if member is not None:
+            self._fault(self._frozen(member.host, step.time))
+
+    async def _frozen(self, host: SimHost, seconds: float) -> None:
+        since = self._world.now
+        host.freeze()
+        await asyncio.sleep(seconds)
+        self._wake(host, since)
+
+    def _wake(self, host: SimHost, since: float) -> None:
+        self._stage.slept(host, since)
+        if host.up:
+            host.thaw()
+
+    def do_doze(self, step: Step) -> None:
+        """A laptop sleeps, and its connection is broken when it wakes."""
+        member = self._stage.member(step.one)
+        if member is not None:
+            self._fault(self._dozed(member, step.time))
+
+    async def _dozed(self, member: Member, seconds: float) -> None:
+        since, host = self._world.now, member.host
+        host.freeze()
+        line = self._world.line(host, member.node)
+        line.cut()
+        await asyncio.sleep(seconds)
+        line.mend()
+        self._wake(host, since)
+
+    def do_cut(self, step: Step) -> None:
+        line = self._line(step)
+        self._fault(self._broken(line, line.cut, step.time))
+
+    def do_stall(self, step: Step) -> None:
+        line = self._line(step)
+        self._fault(self._broken(line, lambda: line.stall(line.ends[step.two]), step.time))
+
+    def do_part(self, step: Step) -> None:
+        """Two nodes lose each other."""
+        nodes = self._stage.nodes
+        line = self._world.line(nodes[step.one % len(nodes)], nodes[(step.one + 1) % len(nodes)])
+        self._fault(self._broken(line, line.cut if step.two else line.stall, step.time))
+
+    async def _broken(self, line: Any, verb: Any, seconds: float) -> None:
+        loss = line.loss
+        verb()
+        await asyncio.sleep(seconds)
+        line.mend()
+        line.loss = loss
+
+    def do_restart(self, step: Step) -> None:
+        nodes = self._stage.nodes
+        self._fault(self._restarted(nodes[step.one % len(nodes)], step.time % 15, loudly=step.two == 0))
+
+    async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
+        if host.up:
+            host.kill(loudly=loudly)
+        await asyncio.sleep(seconds)
+        if not host.up:
+            await host.restart()
+
+    def do_kill(self, step: Step) -> None:
+        """A program dies for good. The last two live on."""
+        member = self._stage.member(step.one)
+        if member is not None and len({each.host for each in self._cast if each.host.up}) > 2:
+            for each in self._cast:
+                if each.host is member.host:
+                    for parts in self._ledger.parts.values():
+                        if each.number in parts and parts[each.number].over is None:
+                            parts[each.number].over = self._world.now
+            member.host.kill(loudly=step.two == 0)
+
+    def do_reconnect(self, step: Step) -> None:
+        """An application closes its connection, and connects again."""
+        member = self._stage.member(step.one)
+        if member is not None and member.number not in self._apart:
+            self._apart.add(member.number)
+            self._stage.keep(member.host.call(self._reconnected(member, step.time % 5), "reconnecting"))
+
+    async def _reconnected(self, member: Member, seconds: float) -> None:
+        app, endpoint = member.app, f"sim://{member.node.name}"
+        await app.disconnect(endpoint)
+        await asyncio.sleep(seconds)
+        await app.connect({"endpoint": endpoint})
+        for other in self._cast:
+            if other is not member:
+                await app.set_route(other.name)
+        self._apart.discard(member.number)
