@@ -205,6 +205,9 @@ class Actions:
 
     async def _alone(self, member: Member, held: Held, guest: Member | None) -> None:
         session = held.session
+        if len(session.members) < 2:
+            # What is said before the first one comes waits for it.
+            return
         for name in session.members:
             if name != member.app.local_name and not session.closed:
                 await self._stage.limited(member, "remove", self._remove(member, held, name))

@@ -25,7 +25,9 @@ NOT_SEEN = {
         "who takes a request answers it in the same moment, and no fault falls in between: where there is no "
         "answer there is no acknowledgement either, and the request fails by that"
     ),
-    "any_message_is_an_answer": "between two that do not mark answers it is the rule; see OPEN in kinds.py",
+    "a_link_drops_the_last_of_many_messages": (
+        "that is what a network may do: sessions send again, and nobody hears anything but later"
+    ),
 }
 """Why no scenario sees them, by name."""
 

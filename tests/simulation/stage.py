@@ -102,7 +102,7 @@ class Member:
                 message = await session.get_message()
             except SlimError as error:
                 if calm and isinstance(error, MessageLost):
-                    stage.ledger.found("gap", f"session {session.number}: {self.number} heard: {error}")
+                    self._gap(session, error)
                 if session.over:
                     break
                 continue
@@ -116,6 +116,12 @@ class Member:
         why = session.closed_because
         if calm and isinstance(why, ParticipantDisconnected) and why.cause != "left":
             stage.ledger.found("abrupt", f"session {session.number} of {self.number} ended: {why}")
+
+    def _gap(self, session: Session, error: MessageLost) -> None:
+        """Only what somebody said who has begun to go may have holes for good."""
+        ledger = self._stage.ledger
+        if ledger.part(session.number, number_of(Name.parse(error.source))).over is None:
+            ledger.found("gap", f"session {session.number}: {self.number} heard: {error}")
 
     def next_number(self, session: int) -> int:
         self._counts[session] = self._counts.get(session, 0) + 1
