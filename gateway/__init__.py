@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         SLIMTimeoutError,
     )
     from actors.messages.session import AppSettings, EpochChanged, IdentityRotated, MemberJoined, MemberLeft
+    from actors.moderation import Script
     from gateway.api.completion import CompletionHandle
     from gateway.api.message import MessageContext
     from gateway.api.name import Name
@@ -98,6 +99,7 @@ _HOMES = {
         "MemberJoined",
         "MemberLeft",
     ),
+    "actors.moderation": ("Script",),
     "gateway.api.completion": ("CompletionHandle",),
     "gateway.api.message": ("MessageContext",),
     "gateway.api.name": ("Name",),
@@ -216,6 +218,7 @@ __all__ = [
     "ProtocolError",
     "QueueFull",
     "Request",
+    "Script",
     "Service",
     "SessionClosed",
     "SessionError",

@@ -96,6 +96,14 @@ class SharedSecretProvider(Variant, secrets=("shared_secret",)):
         """The configured identity with this object's random suffix: `svc_Ab3dE5gH`."""
         return self._id
 
+    def take_id(self, id: str) -> None:
+        """Go on under the id of an earlier object of the same identity. Raises ConfigError."""
+        suffix = id.removeprefix(f"{self.identity}_")
+        if suffix == id or len(suffix) != SUFFIX_CHARACTERS or not set(suffix) <= set(_SUFFIX_ALPHABET):
+            raise ConfigError(f"{id!r} is no id of the identity {self.identity!r}", field="identity")
+        self._id = id
+        self._token = ""
+
     @property
     def generation(self) -> int:
         """Grows with each secret that replaced another."""

@@ -58,6 +58,10 @@ ALLOWED = {
         "gateway/cli/token.py",
         "gateway/controller/process.py",
     },
+    "processes beside an application, and their files, which no World has": {
+        "gateway/moderation/disk.py",
+        "gateway/moderation/process.py",
+    },
     "the record itself": {"gateway/surroundings.py"},
     "the large commits that `Place.THREAD` names": {"actors/session/mls_session.py"},
     "seeds, and what follows from them": {

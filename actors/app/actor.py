@@ -101,7 +101,6 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import Name
-from actors.session.actor import SessionActor
 from actors.session.core import SessionCore
 from actors.session.effects import Refused
 from actors.session.sender import WINDOW
@@ -470,10 +469,11 @@ class AppActor(LoopActor):
         if self._closing is not None:
             self._complete(message.inbox, message.handle, SessionClosed("the application is closing"))
             return
-        session_id = self._invitations.draw_session_id(self._sessions.__contains__)
+        resumed = self._cores.session_id(message)
+        session_id = resumed or self._invitations.draw_session_id(self._sessions.__contains__)
         try:
             core = self._cores.opened(session_id, message)
-        except ConfigError as error:
+        except SlimError as error:
             self._complete(message.inbox, message.handle, error)
             return
         if message.config.mls:
@@ -516,9 +516,8 @@ class AppActor(LoopActor):
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         in_thread = self._in_thread if self._with.threads is not None else None
-        address = self.spawn(
-            SessionActor, core, self.myAddress, self._with.clock, self._outbound.way(), inbox, in_thread
-        )
+        make, way = self._cores.shell(core), self._outbound.way()
+        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, in_thread)
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox

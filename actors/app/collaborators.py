@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
 from actors.messages.codec import Codec
+from actors.moderation.leading import JournaledGroup
+from actors.names import Name
 from actors.routing.view import RouteView
 from actors.session.conversation import Draw
 from actors.session.crypto import CryptoFactory
@@ -35,5 +37,7 @@ class Collaborators(NamedTuple):
     """Where the App and its sessions count."""
     crypto: CryptoFactory | None = None
     """None: sessions with MLS are refused."""
+    leading: Mapping[Name, JournaledGroup] = {}
+    """The groups that a journal is kept of, by their channels."""
     threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""

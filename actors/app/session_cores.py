@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from actors.app.collaborators import Collaborators
 from actors.app.effects import Invitation
 from actors.app.peer_generations import PeerGenerations
 from actors.messages.session import AppSettings, OpenSession, SessionConfig
 from actors.messages.wire import SessionKind
 from actors.names import Name
+from actors.session.actor import SessionActor
 from actors.session.conversation import Setting
 from actors.session.core import SessionCore, controlled_moderator, moderator, participant
+from actors.session.keeping import KeepableSession, keepable
 from actors.session.receiver import SessionCounts
 from actors.session.senders import Senders
 from identity.errors import ConfigError
@@ -36,7 +40,25 @@ class SessionCores:
         if asked.config.session_type is SessionKind.MULTICAST:
             destination = destination.without_id()
         setting = self._setting(self._local, session_id, asked.config)
+        if (leading := self._with.leading.get(destination)) is not None:
+            core = keepable(setting, destination, asked.handle, self._with.clock())
+            if (kept := leading.journal.book.group_to_resume(leading.connection())) is not None:
+                core.resume(kept)
+            return core
         return moderator(setting, destination, asked.handle, self._with.clock())
+
+    def session_id(self, asked: OpenSession) -> int | None:
+        """That of the group to go on with, if there is one."""
+        leading = self._with.leading.get(asked.destination.without_id())
+        opened = leading.journal.book.opened if leading is not None else None
+        return None if opened is None else opened.session_id
+
+    def shell(self, core: SessionCore) -> Callable[..., SessionActor]:
+        """What makes the actor around a core."""
+        leading = self._with.leading.get(core.destination)
+        if leading is not None and isinstance(core, KeepableSession):
+            return leading.shell(core)
+        return SessionActor
 
     def invited(self, invitation: Invitation) -> SessionCore:
         """The invited side's, or that of the leader that a controller wants us to be."""

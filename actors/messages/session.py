@@ -340,6 +340,8 @@ class MemberJoined(NamedTuple):
     members: tuple[Name, ...]
     marks_answers: bool = False
     """Point to point: whether it marks its answers to requests."""
+    claims: dict[str, Any] | None = None
+    """Told by a moderator: what the token said, which was verified, with which it agreed to join."""
 
 
 @record

@@ -32,7 +32,7 @@ class Credentials:
     def __init__(self, verifier: Verifier, own_key: bytes = b"") -> None:
         """`own_key` is our public signature key in this group."""
         self._verifier = verifier
-        self._own_key = own_key
+        self.own_key = own_key
         # Verifiers that others made do not know the question.
         unbound = bool(getattr(verifier, "takes_unbound_keys", False))
         self._judge = SlimIdentity(self, takes_unbound_keys=unbound)
@@ -67,7 +67,7 @@ class Credentials:
 
     def identify(self, leaf: LeafNode, occasion: Occasion, now: float) -> bytes:
         """The subject of a leaf. Raises ValidationError; KeysMissing for a leaf that enters."""
-        if leaf.signature_key == self._own_key:
+        if leaf.signature_key == self.own_key:
             return self._own_subject(leaf)
         pair = leaf.signature_key, leaf.credential.data
         known = self._new.get(pair)

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from actors.names import Name
+from actors.record import record
 from identity.errors import CryptoError
 
 T = TypeVar("T")
@@ -133,6 +134,33 @@ class Crypto(Protocol):
 
     def close(self) -> None:
         """Forget all secrets. Idempotent."""
+
+
+@record
+class KeptGroup(NamedTuple):
+    """An MLS group as it is kept: everything secret in it, and whose leaf is whose."""
+
+    snapshot: bytes
+    speakers: tuple[tuple[Name, int], ...]
+
+    def __repr__(self) -> str:
+        return f"KeptGroup({len(self.snapshot)} bytes, {len(self.speakers)} speakers)"
+
+
+class KeepableCrypto(Crypto, Protocol):
+    """A moderator's group that can be kept outside of the process, and gone on with in another one."""
+
+    def kept(self) -> KeptGroup | None:
+        """The group as it is now; None before it is founded."""
+
+    def resume(self, kept: KeptGroup, generation: int) -> None:
+        """Go on with a group that was kept, as its moderator. Messages begin with `generation` of its epoch.
+
+        Raises CryptoError for what cannot be a group."""
+
+    @property
+    def generation(self) -> int:
+        """That of our next message in the current epoch; 0 before there is a group."""
 
 
 CryptoFactory = Callable[[], Crypto]

@@ -24,7 +24,7 @@ from typing import Any
 from actors.names import Name
 from actors.session.commit_shape import check_commit
 from actors.session.credentials import Credentials, Survey, half_life
-from actors.session.crypto import Addition, ClearText, Computing, CryptoFactory, Place
+from actors.session.crypto import Addition, ClearText, Computing, CryptoFactory, KeptGroup, Place
 from actors.session.speakers import Speakers, check_subject
 from identity.errors import AuthError, CryptoError
 from identity.mls import (
@@ -42,6 +42,7 @@ from identity.mls import (
     token_credential,
 )
 from identity.mls.errors import MlsError
+from identity.mls.slim_identity import credential_token
 from identity.protocols import KeysMissing, Verifier
 
 SUITE = suite(1)
@@ -274,6 +275,34 @@ class MlsSession:
         if blob[:4] != _PRIVATE_MESSAGE:
             return False
         return self._member().sender(blob, now=self._wall()) == self._speakers.leaf_of(source)
+
+    # What is kept of it
+
+    def kept(self) -> KeptGroup | None:
+        if self._group is None:
+            return None
+        return KeptGroup(bytes(self._group.snapshot()), tuple(self._speakers))
+
+    def resume(self, kept: KeptGroup, generation: int) -> None:
+        try:
+            group = Group.load(kept.snapshot, identity=self._credentials, random=self._random)
+            group.skip_to(generation)
+            own = group.leaf_node(group.own_leaf)
+            assert own is not None
+            self._signer = group.signer
+            self._credential = own.credential
+            self._renew_at = half_life(credential_token(own.credential))
+        except (MlsError, AuthError, ValueError) as error:
+            raise CryptoError("what was kept of the group cannot be gone on with") from error
+        self._credentials.own_key = group.signer.public
+        self._moderates = True
+        for name, leaf in kept.speakers:
+            self._speakers.place(name, leaf)
+        self._enter(group)
+
+    @property
+    def generation(self) -> int:
+        return 0 if self._group is None else self._group.generation
 
     def close(self) -> None:
         self._group = self._bundle = self._credential = self._renewed = None

@@ -17,7 +17,7 @@ or in reorder buffers has HELD_BYTES together. `dropped` and `undecryptable` cou
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from actors.errors import MessageLost
@@ -194,6 +194,12 @@ class DataReceiver:
         """Accept messages of `member`: from its first one on, or wherever its sequence stands now."""
         if member not in self._streams:
             self._streams[member] = _Stream(0 if from_start else None)
+
+    def resume(self, member: Name, last: int, direct: Iterable[int]) -> None:
+        """What `member` said up to the id `last`, and under the ids `direct`, was taken before our time."""
+        stream = self._streams[member] = _Stream(last)
+        stream.first = 0
+        stream.direct.update(dict.fromkeys(direct))
 
     def expel(self, member: Name, turn: Turn) -> None:
         """Forget a member, once what came behind holes is delivered; should it come back, its sequence starts

@@ -15,7 +15,7 @@ at most the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from actors.errors import MessageTooLarge, MessageUndelivered, NobodyThere
 from actors.messages.session import Outgoing
@@ -140,6 +140,46 @@ class DataSender:
 
     def next_deadline(self) -> float | None:
         return self._deadline if self._pending else None
+
+    # What is kept of it
+
+    @property
+    def next_id(self) -> int:
+        """The id of the next message to all."""
+        return self._next_id
+
+    def unacknowledged_ids(self) -> Iterable[int]:
+        """Of messages under way."""
+        return self._pending.keys()
+
+    def handle_of(self, id: int) -> int | None:
+        """By which the outcome of a message under way is told."""
+        pending = self._pending.get(id)
+        return None if pending is None else pending.handle
+
+    def missing(self, id: int) -> tuple[Name, ...]:
+        """Who has not acknowledged a message under way."""
+        pending = self._pending.get(id)
+        return () if pending is None else tuple(sorted(pending.missing, key=str))
+
+    def resume(
+        self,
+        next_id: int,
+        said: Iterable[tuple[SessionMessage, int | None, tuple[Name, ...]]],
+        turn: Turn,
+    ) -> None:
+        """Go on behind what was said before our time, the members known: `said` (messages, the handles of
+        their outcomes, to whom) is sent again as it was."""
+        self._next_id = next_id
+        if self.policy is None:
+            return
+        for message, handle, to in said:
+            missing = self.endpoints.intersection(to)
+            if missing:
+                pending = _Unacknowledged(message, missing, handle, self.policy, turn.now)
+                self._pending[message.message_id] = pending
+                self._deadline = pending.deadline
+                turn.send(message)
 
     def publish(self, item: Outgoing, blob: bytes, turn: Turn) -> None:
         """Send `item` with `blob` (what encryption made of it) in its place; the owner has seen to room."""

@@ -11,7 +11,7 @@ member that was in before us it is known when it first speaks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from actors.names import Name
 from identity.errors import CryptoError
@@ -28,6 +28,10 @@ class Speakers:
 
     def __len__(self) -> int:
         return len(self._leaves)
+
+    def __iter__(self) -> Iterator[tuple[Name, int]]:
+        """Who speaks from which leaf."""
+        return iter(self._leaves.items())
 
     def leaf_of(self, name: Name) -> int | None:
         """Where somebody is, as far as it is known."""

@@ -18,7 +18,7 @@ do instead, and nobody calls the hooks: an actor for every base begins with its 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -27,6 +27,7 @@ from thespian.actors import Actor, ActorAddress
 from actors.system.address import Address
 from actors.system.errors import NotOnThisBase
 from actors.system.supervision import Directive, Supervision
+from actors.system.tasks import Done
 
 Handler = Callable[[Any, Any, ActorAddress], object]
 """A method of an actor: the actor, the message, its sender."""
@@ -132,6 +133,17 @@ class LoopActor(Actor):  # type: ignore[misc]
         if spawn is None:
             raise NotOnThisBase("spawn", "use createActor and send what the child needs in its first message")
         return spawn(factory, *args, name=name, mailbox=mailbox, supervision=supervision)  # type: ignore[no-any-return]
+
+    def begin_task(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+        """Run `coroutine` beside the actor; `done(result, error)` is called in the loop and sends, no more.
+
+        Raises NotOnThisBase elsewhere, with the coroutine closed.
+        """
+        tasks = getattr(getattr(self._myRef, "system", None), "tasks", None)
+        if tasks is None:
+            coroutine.close()
+            raise NotOnThisBase("a coroutine", "use a plain method: an actor of its own process may block")
+        tasks(coroutine, done)
 
     def lookup(self, name: str) -> Address | None:
         """The address of the actor with that name, if there is one. Raises NotOnThisBase elsewhere."""

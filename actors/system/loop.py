@@ -37,6 +37,7 @@ from actors.system.errors import ActorGone, AskFailed, NotInVocabulary, SystemSt
 from actors.system.host import Runnable
 from actors.system.status import ActorStatus, SystemStatus
 from actors.system.supervision import Restarts, Supervision
+from actors.system.tasks import Tasks
 from actors.system.vocabulary import MessageCodec
 from actors.telemetry import Registry
 from identity.log import logger
@@ -92,6 +93,8 @@ class LoopSystem:
         self._dead_letter_handlers: dict[Cell, None] = {}
         self.ready: deque[Runnable] = deque()
         self.armed = False
+        self.tasks = Tasks(self.loop)
+        """What actors run beside themselves (`LoopActor.begin_task`)."""
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._before: list[Callable[[], object]] = []
         self._stopping = False
@@ -468,6 +471,7 @@ class LoopSystem:
         if self._ended:
             return
         self._ended = True
+        self.tasks.cancel()
         for cell in [*self._actors.values(), *self._inboxes.values()]:
             cell.end()
         for reply in list(self._asks.values()):

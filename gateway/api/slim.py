@@ -23,6 +23,7 @@ from actors.messages.session import (
     SessionAnnounced,
     SessionOpened,
 )
+from actors.moderation import Script
 from actors.names import Name, instance_id
 from actors.system import Address
 from gateway.api import observing
@@ -45,6 +46,7 @@ from gateway.api.serving import Bounds, Handler, Service
 from gateway.api.session import Session, SessionNotFound
 from gateway.api.session_config import SessionConfiguration, of_record
 from gateway.api.session_inbox import SessionInbox
+from gateway.moderation.moderating import How, Moderation
 from gateway.node.data_plane import DataPlane
 from gateway.node.identity_use import identity_id
 from gateway.surroundings import current
@@ -334,6 +336,11 @@ class Slim(Connecting):
             session = found
         instance_of(session, Session, "session").set_session_config(session_config)
         return CompletionHandle.completed()
+
+    def moderate(self, channel: Name | str, script: type[Script], **how: Unpack[How]) -> Moderation:
+        """A group on `channel` that `script` leads; with `process=True` that runs in a process of its own."""
+        where = name_of(channel, "channel")
+        return Moderation(self._life.ready, lambda: self._chosen(None), where, script, **how)
 
     def require(self, *, mls: bool) -> None:
         """Accept encrypted sessions only, from now on; with `mls=False` the others too.

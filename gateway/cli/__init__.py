@@ -1,5 +1,5 @@
-"""The command line: `callboard start | config | demo | send | listen | chat | token | bench`, and of
-controllers `controller | ctl | stubs`; `up` runs a Procfile.
+"""The command line: `callboard start | config | demo | send | listen | chat | moderator | token |
+bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import bench, config, controller, ctl, demo, start, talk, token, up
+from gateway.cli import bench, config, controller, ctl, demo, moderator, start, talk, token, up
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
@@ -29,6 +29,7 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     demo.add,
     talk.add,
     token.add,
+    moderator.add,
     bench.add,
     controller.add,
     ctl.add,

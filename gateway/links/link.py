@@ -258,16 +258,23 @@ class _Reading:
     __slots__ = ("_link", "_stream", "stream_messages")
 
     def __init__(self, link: DialledLink, stream: Stream) -> None:
-        self._link, self._stream = link, stream
+        self._link = link
+        self._stream: Stream | None = stream
         self.stream_messages = link.stream_messages
 
     def stream_drained(self) -> None:
-        if self._link.is_on(self._stream):
+        if self._stream is not None and self._link.is_on(self._stream):
             self._link.stream_drained()
 
     def stream_closed(self, cause: str) -> None:
-        if self._link.is_on(self._stream):
+        # Forgotten with it: the stream knows us too, and nothing may wait for the collector.
+        stream, self._stream = self._stream, None
+        if stream is not None and self._link.is_on(stream):
             self._link.stream_closed(cause)
+
+    def going_away(self) -> None:
+        if self._stream is not None:
+            self._link.going_away(self._stream)
 
 
 class DialledLink(AcceptedLink):
@@ -320,9 +327,10 @@ class DialledLink(AcceptedLink):
             self._begin(self._stream)
 
     def _begin(self, stream: Stream) -> None:
-        stream.start(_Reading(self, stream), self._low)
+        reading = _Reading(self, stream)
+        stream.start(reading, self._low)
         if self._moves and isinstance(stream, Forewarned):
-            stream.when_going_away(lambda: self._going_away(stream))
+            stream.when_going_away(reading.going_away)
 
     async def connect(self) -> None:
         """Open the first stream. Raises LinkError after the configured attempts (one, when unlimited)."""
@@ -351,7 +359,7 @@ class DialledLink(AcceptedLink):
         if self._redial is None:
             self._redial = self._around.running_loop().create_task(self._dial_again())
 
-    def _going_away(self, stream: Stream) -> None:
+    def going_away(self, stream: Stream) -> None:
         """The other end will take its leave: look for another while this one still works."""
         if self._stream is stream and self._closing is None and self._redial is None:
             self._redial = self._around.running_loop().create_task(self._dial_again())

@@ -34,6 +34,7 @@ from actors.messages.routing import (
 )
 from actors.messages.session import AppSettings
 from actors.messages.wire import Introduction, Role
+from actors.moderation.leading import JournaledGroup
 from actors.names import Name
 from actors.routing.budget import NODE_LIMIT, ByteBudget
 from actors.routing.control import RouteControl
@@ -119,6 +120,8 @@ class DataPlane:
         self._clock, self._wall = clock or around.clock, wall or around.wall
         self._high = high_water
         self._waiting = ByteBudget(waiting_limit)
+        self.leading: dict[Name, JournaledGroup] = {}
+        """Groups of this process's applications that a journal is kept of, by their channels."""
         self.node_id = node_id or around.random(8).hex()
         boot = int.from_bytes(around.random(8))
         introduction = Introduction(Role.NODE, self.node_id, boot, token=peers.token)
@@ -201,6 +204,7 @@ class DataPlane:
             spawn_task=self._tasks,
             telemetry=self.telemetry,
             crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
+            leading=self.leading,
             threads=around.threads,
         )
         lasting = Lasting.of(name, collaborators, settings)

@@ -9,6 +9,7 @@ from identity.mls.group_state import GroupState
 from identity.mls.leaf_node import Extension, Extensions, ExtensionType, LeafNode
 from identity.mls.proposal import ReInit
 from identity.mls.secret import Secret
+from identity.mls.signatures import SignatureKey
 from identity.mls.welcome import group_info
 
 EXPORT_BLOCKS = 255
@@ -86,3 +87,23 @@ class EpochView:
         external_pub = self._state.secrets.external_key_pair(self.suite).public
         extension = Extension(ExtensionType.EXTERNAL_PUB, external_pub)
         return encode_message(group_info(self._state, (extension,)))
+
+    @property
+    def signer(self) -> SignatureKey:
+        """Our signature key, the secret half included."""
+        return self._state.signer
+
+    @property
+    def generation(self) -> int:
+        """That of our next application message in this epoch."""
+        return self._state.keys.secret_tree.leaf(self.own_leaf).application.generation
+
+    def skip_to(self, generation: int) -> None:
+        """Use no generation of ours below this one in this epoch: they may have been used already.
+
+        For a group restored from a snapshot that is older than its last message. Raises KeyUnavailable past
+        the last generation.
+        """
+        ratchet = self._state.keys.secret_tree.leaf(self.own_leaf).application
+        while ratchet.generation < generation:
+            ratchet.use(self.suite, ratchet.find(self.suite, ratchet.generation))

@@ -34,7 +34,7 @@ from identity.jose.keys import Algorithm
 from identity.provider import IdentityProvider, IdentityVerifier
 from tests.gateway.app_stage import PLAIN, identity
 from tests.gateway.planes import plane
-from tests.gateway.stage import ALICE, BOB, Peer, Stage, negotiation
+from tests.gateway.stage import ALICE, BOB, NodeStage, Peer, negotiation
 from tests.identity.key_samples import signing, verifying
 
 AT_ONCE = 0.5
@@ -165,7 +165,7 @@ def question(source: Name, destination: Name) -> bytes:
 
 @pytest.fixture
 async def stage() -> Any:
-    made = Stage("memory")
+    made = NodeStage("memory")
     await made.open()
     yield made
     await made.close()
@@ -182,7 +182,7 @@ def introduced() -> pb.Message:
     return said
 
 
-async def test_only_who_said_that_it_is_ours_gets_a_message_of_our_own_kind(stage: Stage) -> None:
+async def test_only_who_said_that_it_is_ours_gets_a_message_of_our_own_kind(stage: NodeStage) -> None:
     original, ours, other = [await stage.peer() for _ in range(3)]
     ours.send(introduced())
     original.send(negotiation())
@@ -198,7 +198,7 @@ async def test_only_who_said_that_it_is_ours_gets_a_message_of_our_own_kind(stag
     assert hints(original) == 0
 
 
-async def test_a_source_is_hinted_at_once_a_second_whoever_invents_hints(stage: Stage) -> None:
+async def test_a_source_is_hinted_at_once_a_second_whoever_invents_hints(stage: NodeStage) -> None:
     ours, other = await stage.peer(), await stage.peer()
     ours.send(introduced())
     await ours.subscribed(CAROL)

@@ -101,7 +101,7 @@ WRONG: dict[str, tuple[str, Callable[[Pair], Awaitable[Any]]]] = {
     "half a name as channel": ("channel", lambda p: now(lambda: p.alice.group("channel"))),
     "one guest instead of several": ("invite", lambda p: now(lambda: p.alice.group("a/b/c", "a/b/d"))),
     "a guest without a name": ("invite", lambda p: now(lambda: p.alice.group("a/b/c", ["a/b/d", "e"]))),
-    "a text as configuration of a connection": ("client_config", lambda p: p.alice.connect("http://a:1")),  # type: ignore[arg-type]
+    "a number as configuration of a connection": ("client_config", lambda p: p.alice.connect(5)),  # type: ignore[arg-type]
     "a text as configuration of a server": ("server_config", lambda p: p.alice.run_server("a:1")),  # type: ignore[arg-type]
     "no endpoint to leave": ("endpoint", lambda p: p.alice.disconnect(ANY)),
     "no endpoint to stop": ("endpoint", lambda p: p.alice.stop_server(5)),  # type: ignore[arg-type]

@@ -67,6 +67,7 @@ OURS = {
     "ProtocolError",
     "QueueFull",
     "Request",
+    "Script",
     "Service",
     "SessionClosed",
     "SessionError",

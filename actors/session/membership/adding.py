@@ -56,6 +56,24 @@ class Adding:
         """The connections on which we receive what is said in the channel."""
         self._founded = False
 
+    @property
+    def founded(self) -> bool:
+        """Whether there is an MLS group."""
+        return self._founded
+
+    def resume(self, *, founded: bool, channel_bound: set[int]) -> None:
+        """What was done before our time, `channel_bound` on these connections."""
+        self._founded, self._channel_bound = founded, channel_bound
+
+    def commit_again(self, task: AddTask, at: CommittingAdd, turn: Turn) -> None:
+        """A key package came before our time, and no commit left."""
+        encryption = self._conversation.encryption
+        assert encryption is not None
+        crypto, member, key_package = encryption.crypto, at.member.name, at.key_package
+        encryption.start_with_credential(
+            lambda: crypto.add(member, key_package, None), self._committed_add, self._not_committed, turn
+        )
+
     def begin(self, task: AddTask, turn: Turn) -> None:
         """Look for somebody of that name, unless it is in."""
         conversation = self._conversation
@@ -143,6 +161,7 @@ class Adding:
         self._conversation.introduced(reply)
         outage = content.outage if isinstance(content, JoinReply) else 0
         self._agenda.rounds.met(reply.source, self._conversation.peer_generation(reply.identity), outage)
+        self._members.agreed(member.name, reply.identity)
         key_package = content.key_package if isinstance(content, JoinReply) else None
         if encryption is None:
             self._welcome(task, member, None, None, turn)

@@ -134,6 +134,15 @@ class Agenda:
         self._commit_id += 1
         return self._commit_id
 
+    @property
+    def commit_id(self) -> int:
+        """That of the last commit."""
+        return self._commit_id
+
+    def resume(self, commit_id: int) -> None:
+        """The last commit before our time had this number."""
+        self._commit_id = commit_id
+
     # Members who are gone, and the end
 
     def drop(self, member: Name, cause: str, turn: Turn, *, rolls_back: bool = False) -> None:

@@ -107,6 +107,14 @@ class Rounds:
     def next_deadline(self) -> float:
         return self._next
 
+    def hurry(self, now: float) -> None:
+        """Let the next round begin at once."""
+        self._next = now
+
+    def generation(self, member: Name) -> PeerGeneration:
+        """What is known of a member's generation."""
+        return self._generations.get(member, PeerGeneration.UNKNOWN)
+
     def met(self, member: Name, generation: PeerGeneration, outage: float = 0.0) -> None:
         """A member came in; its token told its generation, itself which outage it wants survived."""
         self._strikes[member] = strikes_of(self._interval, self._outage, outage)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from actors.messages.session import MemberJoined, MemberLeft, Moved
 from actors.messages.wire import ALL, GroupAdd, GroupClose, GroupRemove, MessageType, Ping, SessionMessage
 from actors.names import Key, Name
 from actors.session.conversation import Conversation
 from actors.session.membership.tasks import Located
 from actors.session.turn import Turn
+from identity.token_claims import claims_of
 
 
 class MemberList:
     """The other members of `conversation`, from the moment when the group is told of them."""
 
-    __slots__ = ("_conversation", "_members", "_present")
+    __slots__ = ("_claims", "_conversation", "_members", "_present")
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._members: dict[Key, Located] = {}
         self._present: set[Name] = set()
         """Members that acknowledged their welcome."""
+        self._claims: dict[Name, dict[str, Any]] = {}
+        """What the tokens said with which those agreed to join who have not acknowledged it yet."""
 
     def __len__(self) -> int:
         return len(self._members)
@@ -53,6 +58,24 @@ class MemberList:
         self._members[member.name.key] = member
         self._conversation.data.admit(member.name, from_start=True)
 
+    def is_present(self, name: Name) -> bool:
+        """Whether a member acknowledged its welcome."""
+        return name in self._present
+
+    def agreed(self, member: Name, token: str) -> None:
+        """`member` wants to join, and said so with this token."""
+        self._claims[member] = claims_of(token)
+
+    def resume(self, member: Located, *, present: bool, turn: Turn) -> None:
+        """It was a member before our time; `present`: it has acknowledged its welcome."""
+        self._members[member.name.key] = member
+        self._conversation.data.admit(member.name, from_start=True)
+        if member.connection is not None:
+            turn.bind(member.name, member.connection)
+        if present:
+            self._present.add(member.name)
+            self._conversation.data.open_up(member.name, turn, new=False)
+
     def moved(self, event: Moved) -> None:
         """Members are reached by another connection."""
         for key, member in self._members.items():
@@ -65,13 +88,16 @@ class MemberList:
         if not conversation.group:
             conversation.data.sender.destination = member
         self._present.add(member)
-        turn.tell(MemberJoined(conversation.session_id, member, self.present, conversation.marks_answers))
+        claims = self._claims.pop(member, None)
+        marks = conversation.marks_answers
+        turn.tell(MemberJoined(conversation.session_id, member, self.present, marks, claims))
         conversation.data.open_up(member, turn)
 
     def strike(self, member: Name, cause: str, turn: Turn) -> None:
         """Take a member off the list."""
         conversation = self._conversation
         del self._members[member.key]
+        self._claims.pop(member, None)
         conversation.data.expel(member, turn)
         turn.unbind(member)
         if member in self._present:

@@ -41,9 +41,11 @@ from actors.session.effects import Event
 from actors.session.membership.adding import Adding
 from actors.session.membership.agenda import MISSED_A_CHANGE, TASKS_QUEUED, Agenda
 from actors.session.membership.failures import not_moderator
+from actors.session.membership.kept import KeptModerator, KeptSession
 from actors.session.membership.outsiders import Outsiders
 from actors.session.membership.parting import Parting
 from actors.session.membership.requests import PendingRequest
+from actors.session.membership.resuming import Resuming, kept
 from actors.session.membership.tasks import (
     AddTask,
     AskedBy,
@@ -80,6 +82,7 @@ class Moderator:
         "_outsiders",
         "_parting",
         "_ping_id",
+        "_resuming",
     )
 
     def __init__(self, conversation: Conversation, opened_by: AskedBy, now: float) -> None:
@@ -92,10 +95,22 @@ class Moderator:
         self._outsiders = Outsiders(conversation)
         conversation.data.receiver.outsider = self._outsider
         self._ping_id = 0
+        self._resuming: Resuming | None = None
+        """There if it goes on with what one of another process began."""
 
     @property
     def members(self) -> tuple[Name, ...]:
         return self._members.present
+
+    # What is kept of it
+
+    def kept(self) -> KeptModerator:
+        """Itself, for another process to go on with."""
+        return kept(self._conversation, self._agenda, self._adding)
+
+    def resume(self, what: KeptSession) -> None:
+        """Go on with what was kept, when BeginSession comes."""
+        self._resuming = Resuming(self._conversation, self._agenda, self._adding, self._parting, what)
 
     # Operations
 
@@ -119,6 +134,8 @@ class Moderator:
 
     def _begin(self, turn: Turn) -> None:
         """A group stands at once; a peer must be found first."""
+        if self._resuming is not None:
+            self._resuming.begin(turn)
         if self._conversation.group:
             self._agenda.tell(self._opened_by, None, turn)
         else:
@@ -217,6 +234,9 @@ class Moderator:
             case MessageType.PING:
                 self._agenda.rounds.answered(message.source, message.message_id)
                 requests.answered(message)
+                if self._resuming is not None:
+                    for request in self._resuming.there(message.source):
+                        self._acknowledged(request, turn)
                 self._outsider(message, turn)
             case MessageType.GROUP_NACK:
                 pass
@@ -250,6 +270,9 @@ class Moderator:
         kind = request.message.kind
         if kind is MessageType.PING:
             return
+        if self._resuming is not None and self._resuming.takes_for_answered(request):
+            self._followed(turn)
+            return
         match self._agenda.task:
             case AddTask() as task:
                 self._adding.failed(task, request, cause, turn)
@@ -271,6 +294,14 @@ class Moderator:
             case AddTask(name=name) | RemoveTask(name=name) if name.key == source.key:
                 return
         self._outsiders.dismiss(message, turn)
+
+    def _followed(self, turn: Turn) -> None:
+        """Last words were followed before our time."""
+        match self._agenda.task:
+            case RemoveTask() as task:
+                self._agenda.finish(task, None, turn)
+            case CloseTask() as task:
+                self._closed(task, None, turn)
 
     def _leaving(self, message: SessionMessage, turn: Turn) -> None:
         """A member leaves by itself. It is answered each time it asks (`session.md` 9.2)."""
@@ -303,6 +334,8 @@ class Moderator:
                 self._agenda.rounds.postpone(turn.now)
         for request in self._conversation.requests.expire(turn):
             self._failed(request, request.why, turn)
+        if self._resuming is not None:
+            self._resuming.sent_again(turn)
         for member in self._agenda.behind.expire(turn):
             self._agenda.drop(member, MISSED_A_CHANGE, turn)
         if not self._conversation.ended and turn.now >= self._agenda.rounds.next_deadline():

@@ -62,6 +62,10 @@ class Parting:
         task = self._agenda.move(task.moved(at))
         self._part(task, at, turn)
 
+    def commit_again(self, task: RemoveTask | DropTask, at: CommittingRemove, turn: Turn) -> None:
+        """It was begun before our time, and no commit left."""
+        self._part(task, at, turn)
+
     def _part(self, task: RemoveTask | DropTask, at: CommittingRemove, turn: Turn) -> None:
         encryption = self._conversation.encryption
         if encryption is None:

@@ -63,6 +63,29 @@ class Requests:
         self._under_way[message.message_id] = request
         turn.send(message)
 
+    def start_again(
+        self, message: SessionMessage, awaiting: Iterable[Name], policy: ResendPolicy, turn: Turn
+    ) -> None:
+        """`start` with another policy: a copy of a request that was sent before our time."""
+        request = PendingRequest(message, set(awaiting), policy, turn.now)
+        self._under_way[message.message_id] = request
+        turn.send(message)
+
+    def awaited(self, message_id: int) -> frozenset[Name]:
+        """Who has not answered a request yet; nobody if it is not under way."""
+        request = self._under_way.get(message_id)
+        return frozenset() if request is None else frozenset(request.awaiting)
+
+    def repeated(self, message_id: int) -> bool:
+        """Whether a request is under way and was sent more than once."""
+        request = self._under_way.get(message_id)
+        return request is not None and request.retries < request.policy.retries
+
+    def excuse_from(self, message_id: int, name: Name) -> PendingRequest | None:
+        """Await nothing of `name` under this request. Returns it if only that was missing."""
+        request = self._under_way.get(message_id)
+        return None if request is None else self._without(request, name)
+
     def answered(self, message: SessionMessage) -> PendingRequest | None:
         """An answer arrived. Returns its request once this was the last; None for what nobody awaits."""
         request = self._under_way.get(message.message_id)

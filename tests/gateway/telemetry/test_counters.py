@@ -11,6 +11,7 @@ import pytest
 from actors.messages.routing import ConnectionState
 from actors.messages.session import MemberJoined
 from actors.names import Name
+from gateway.api import connecting
 from gateway.api import slim as api_slim
 from gateway.api.events import EVENTS
 from tests.gateway.app_stage import AppStage, name
@@ -87,7 +88,7 @@ async def test_changes_of_connections_that_a_reader_did_not_get_are_counted(stag
     first = asyncio.ensure_future(anext(states))
     for _ in range(10):  # until it waits
         await asyncio.sleep(0)
-    for number in range(api_slim._STATES + 5):
+    for number in range(connecting._STATES + 5):
         alice.data_plane._state_changed(ConnectionState(10_000 + number, "lost"))
     assert (await first).connection == 10_005
     dropped = (await counters(alice.data_plane))["callboard_app_connection_states_dropped_total"]
