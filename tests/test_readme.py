@@ -101,7 +101,8 @@ def test_the_three_terminals() -> None:
     exported = dict(re.findall(r'^    export (\w+)="(.*)"$', TEXT, re.MULTILINE))
     environ = {**os.environ, **exported}
     (start,) = (line for line in commands("start") if "--listen" not in line)
-    (listen,), (send,) = commands("listen"), commands("send")
+    (listen,) = commands("listen")
+    (send,) = (line for line in commands("send") if "--wait-reply" in line)
     with running(callboard(*start, "--listen", "127.0.0.1:0"), environ, "listening on ") as address:
         environ["SLIM_CONNECT"] = f"http://{address}"
         with running(callboard(*listen), environ, "-- listening as org/demo/bob"):
