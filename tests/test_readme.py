@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +111,84 @@ def test_the_three_terminals() -> None:
                 callboard(*send), env=environ, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
             )
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+@contextlib.contextmanager
+def playing(command: list[str], environ: dict[str, str], *marks: str) -> Iterator[list[str]]:
+    """A command that goes on until it is told to stop, from when it has said all of `marks`: its lines."""
+    said: list[str] = []
+    news = threading.Condition()
+    process = subprocess.Popen(
+        command,
+        text=True,
+        env={**environ, "PYTHONUNBUFFERED": "1"},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with news:
+                said.append(line)
+                news.notify_all()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with news:
+            all_said = news.wait_for(lambda: all(any(mark in line for line in said) for mark in marks), LIMIT)
+        assert all_said, "".join(said)
+        yield said
+        process.send_signal(signal.SIGTERM)
+        process.wait(LIMIT)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        reader.join(LIMIT)
+        process.stdout.close()
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("runner", ["callboard", "honcho"])
+def test_the_network_of_nodes(runner: str, tmp_path: Path) -> None:
+    """As written, but for the ports."""
+    section = TEXT.split("## A network of nodes")[1].split("\n## ")[0]
+    assert "`honcho start`" in section
+    lines = [shlex.split(line)[1:] for line in re.findall(r"^    (callboard .*)$", section, re.MULTILINE)]
+    up, chat, *orders = lines
+    ports = dict(zip(("NORTHBOUND", "SOUTHBOUND", "NODE_0", "NODE_1"), free_addresses(4), strict=True))
+    exported = dict(re.findall(r'^    export (\w+)="(.*)"$', TEXT, re.MULTILINE))
+    environ = {**os.environ, **exported, **ports, "DATABASE": str(tmp_path / "db"), "PORT": "1"}
+    start = callboard(*up) if runner == "callboard" else [sys.executable, "-m", "honcho", "start"]
+    ready = ("northbound on", f"listening on {ports['NODE_0']}", f"listening on {ports['NODE_1']}", "leading")
+    chat = [part.replace("127.0.0.1:46358", ports["NODE_1"]) for part in chat]
+    with (
+        playing(start, environ, *ready),
+        playing(callboard(*chat), environ, "waiting to be invited") as heard,
+    ):
+        results = []
+        for _, *order in orders:
+            done = run(callboard("ctl", "-s", ports["NORTHBOUND"], *order))
+            assert done.returncode == 0, done.stdout + done.stderr
+            results.append(done.stdout)
+        assert results[0].count(" CONNECTED") == 2
+        assert "org/demo/guest" in results[3]
+    assert any("in org/demo/stage as org/demo/guest" in line for line in heard)
+    assert any("closed by the moderator" in line for line in heard)
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses where nobody listens now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return found
 
 
 def test_tokens_by_hand(tmp_path: Path) -> None:
