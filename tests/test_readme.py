@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -103,7 +105,8 @@ def test_the_three_terminals() -> None:
     exported = dict(re.findall(r'^    export (\w+)="(.*)"$', TEXT, re.MULTILINE))
     environ = {**os.environ, **exported}
     (start,) = (line for line in commands("start") if "--listen" not in line)
-    (listen,), (send,) = commands("listen"), commands("send")
+    (listen,) = commands("listen")
+    (send,) = (line for line in commands("send") if "--wait-reply" in line)
     with running(callboard(*start, "--listen", "127.0.0.1:0"), environ, "listening on ") as address:
         environ["SLIM_CONNECT"] = f"http://{address}"
         with running(callboard(*listen), environ, "-- listening as org/demo/bob"):
@@ -113,11 +116,31 @@ def test_the_three_terminals() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
 
 
+class Heard:
+    """The lines of a process, as they come."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self.reader = threading.Thread(target=self._read, args=(stream,))
+        self.reader.start()
+
+    def until(self, mark: str) -> None:
+        """Wait for a line with `mark` in it."""
+        with self._news:
+            said = self._news.wait_for(lambda: any(mark in line for line in self._lines), LIMIT)
+        assert said, f"no {mark!r} in:\n{''.join(self._lines)}"
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+
+
 @contextlib.contextmanager
-def playing(command: list[str], environ: dict[str, str], *marks: str) -> Iterator[list[str]]:
-    """A command that goes on until it is told to stop, from when it has said all of `marks`: its lines."""
-    said: list[str] = []
-    news = threading.Condition()
+def playing(command: list[str], environ: dict[str, str], *marks: str) -> Iterator[Heard]:
+    """A command that goes on until it is told to stop, from when it has said all of `marks`."""
     process = subprocess.Popen(
         command,
         text=True,
@@ -126,60 +149,59 @@ def playing(command: list[str], environ: dict[str, str], *marks: str) -> Iterato
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
     )
-
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            with news:
-                said.append(line)
-                news.notify_all()
-
-    reader = threading.Thread(target=read)
-    reader.start()
+    assert process.stdout is not None
+    heard = Heard(process.stdout)
     try:
-        with news:
-            all_said = news.wait_for(lambda: all(any(mark in line for line in said) for mark in marks), LIMIT)
-        assert all_said, "".join(said)
-        yield said
-        process.send_signal(signal.SIGTERM)
-        process.wait(LIMIT)
+        for mark in marks:
+            heard.until(mark)
+        yield heard
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        reader.join(LIMIT)
+        # Runners end those that they have started.
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(LIMIT)
+        finally:
+            process.kill()
+            process.wait()
+        heard.reader.join(LIMIT)
         process.stdout.close()
-        process.stdin.close()
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 @pytest.mark.parametrize("runner", ["callboard", "honcho"])
 def test_the_network_of_nodes(runner: str, tmp_path: Path) -> None:
     """As written, but for the ports."""
-    section = TEXT.split("## A network of nodes")[1].split("\n## ")[0]
+    section = TEXT.split("## A network\n")[1].split("\n## ")[0]
     assert "`honcho start`" in section
-    lines = [shlex.split(line)[1:] for line in re.findall(r"^    (callboard .*)$", section, re.MULTILINE)]
-    up, chat, *orders = lines
     ports = dict(zip(("NORTHBOUND", "SOUTHBOUND", "NODE_0", "NODE_1"), free_addresses(4), strict=True))
-    exported = dict(re.findall(r'^    export (\w+)="(.*)"$', TEXT, re.MULTILINE))
+    exported = dict(re.findall(r'^    export (\w+)="(.*)"$', section, re.MULTILINE))
     environ = {**os.environ, **exported, **ports, "DATABASE": str(tmp_path / "db"), "PORT": "1"}
+    text = section.replace("127.0.0.1:46358", ports["NODE_1"])
+    lines = [shlex.split(line)[1:] for line in re.findall(r"^    (callboard .*)$", text, re.MULTILINE)]
+    up, nodes, guest, *orders = lines
+
+    def does(line: list[str]) -> str:
+        more = ["-s", ports["NORTHBOUND"]] if line[0] == "ctl" else []
+        done = subprocess.run(
+            callboard(line[0], *more, *line[1:]), env=environ, capture_output=True, text=True, timeout=LIMIT
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     start = callboard(*up) if runner == "callboard" else [sys.executable, "-m", "honcho", "start"]
     ready = ("northbound on", f"listening on {ports['NODE_0']}", f"listening on {ports['NODE_1']}", "leading")
-    chat = [part.replace("127.0.0.1:46358", ports["NODE_1"]) for part in chat]
-    with (
-        playing(start, environ, *ready),
-        playing(callboard(*chat), environ, "waiting to be invited") as heard,
-    ):
-        results = []
-        for _, *order in orders:
-            done = run(callboard("ctl", "-s", ports["NORTHBOUND"], *order))
-            assert done.returncode == 0, done.stdout + done.stderr
-            results.append(done.stdout)
-        assert results[0].count(" CONNECTED") == 2
-        assert "org/demo/guest" in results[3]
-    assert any("in org/demo/stage as org/demo/guest" in line for line in heard)
-    assert any("closed by the moderator" in line for line in heard)
+    with contextlib.ExitStack() as held:
+        held.enter_context(playing(start, environ, *ready))
+        limit = time.monotonic() + LIMIT
+        while does(nodes).count(" CONNECTED") < 2:
+            assert time.monotonic() < limit
+        led = held.enter_context(playing(callboard(*guest), environ, "waiting to be invited"))
+        results = [does(order) for order in orders]
+        assert "org/demo/guest" in results[2]
+        led.until("in org/demo/stage as org/demo/guest")
+        led.until("closed by the moderator")
 
 
 def free_addresses(count: int) -> list[str]:

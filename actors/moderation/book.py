@@ -15,6 +15,7 @@ from actors.messages.session import CloseSession, Invite, Outgoing
 from actors.moderation.entries import (
     AnswersKept,
     DataAcknowledged,
+    DataKept,
     DataSaid,
     Entry,
     Fired,
@@ -78,7 +79,7 @@ class Book:
         """The first of ours that was not used in the epoch of `group`."""
         self.reserved = Reserved(1, 0, 0)
         self.said: dict[int, SaidMessage] = {}
-        """Not acknowledged by everybody."""
+        """Not acknowledged by everybody, or asked for: of the latter nobody is awaited."""
         self.asked = 0.0
         self.known: dict[Name, None] = {}
         """The members that the script was told of."""
@@ -104,6 +105,10 @@ class Book:
             case DataAcknowledged():
                 for id in entry.ids:
                     self.said.pop(id, None)
+            case DataKept():
+                for id in entry.ids:
+                    if (said := self.said.get(id)) is not None:
+                        self.said[id] = said._replace(handle=None, to=())
             case PingSent():
                 self.asked = entry.at
             case GroupOver():

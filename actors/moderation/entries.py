@@ -83,6 +83,13 @@ class DataAcknowledged(NamedTuple):
 
 
 @record
+class DataKept(NamedTuple):
+    """Nobody is awaited for these any more, but who asked for them may ask again."""
+
+    ids: tuple[int, ...]
+
+
+@record
 class PingSent(NamedTuple):
     """The members were asked whether they are there; they wait for the next time."""
 
@@ -205,6 +212,7 @@ Entry = (
     | Reserved
     | DataSaid
     | DataAcknowledged
+    | DataKept
     | PingSent
     | GroupOver
     | Step

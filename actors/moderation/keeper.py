@@ -18,6 +18,7 @@ from actors.messages.wire import MessageType, Payload, SessionMessage
 from actors.moderation.entries import (
     AnswersKept,
     DataAcknowledged,
+    DataKept,
     DataSaid,
     Entry,
     GroupKept,
@@ -121,11 +122,16 @@ class JournalKeeper:
         return numbered
 
     def _acknowledged(self, said: list[SessionMessage]) -> list[Entry]:
-        """What is not under way any more."""
-        under_way = set(self._core.sender.unacknowledged_ids())
-        known = self._journal.book.said.keys() | {message.message_id for message in said}
-        over = tuple(sorted(known - under_way))
-        return [DataAcknowledged(over)] if over else []
+        """What is not under way any more. An original's question counts for its acknowledgement, and the
+        answer may not have left as we die: what was asked for stays, while the sender itself keeps it."""
+        book, sender = self._journal.book.said, self._core.sender
+        under_way, kept = set(sender.unacknowledged_ids()), sender.kept_ids()
+        known = book.keys() | {message.message_id for message in said}
+        over = known - under_way
+        asked = tuple(sorted(id for id in over & kept if id not in book or book[id].to))
+        forgotten = tuple(sorted(over - kept))
+        entries: list[Entry] = [DataKept(asked)] if asked else []
+        return [*entries, DataAcknowledged(forgotten)] if forgotten else entries
 
     def _waits(self, effect: Effect) -> bool:
         """Whether this acknowledges what the script has not dealt with; it is held then."""

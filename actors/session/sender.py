@@ -15,7 +15,7 @@ at most the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from actors.errors import MessageTooLarge, MessageUndelivered, NobodyThere
 from actors.messages.session import Outgoing
@@ -152,6 +152,10 @@ class DataSender:
         """Of messages under way."""
         return self._pending.keys()
 
+    def kept_ids(self) -> Set[int]:
+        """Of messages that are not under way, and may be asked for again."""
+        return self._kept.keys()
+
     def handle_of(self, id: int) -> int | None:
         """By which the outcome of a message under way is told."""
         pending = self._pending.get(id)
@@ -169,13 +173,18 @@ class DataSender:
         turn: Turn,
     ) -> None:
         """Go on behind what was said before our time, the members known: `said` (messages, the handles of
-        their outcomes, to whom) is sent again as it was."""
+        their outcomes, to whom) is sent again as it was; what is for nobody is kept for those who
+        ask again."""
         self._next_id = next_id
         if self.policy is None:
             return
         for message, handle, to in said:
             missing = self.endpoints.intersection(to)
-            if missing:
+            if not to:
+                self._keep(message)
+            elif not missing:
+                self._leave(handle, turn)
+            else:
                 pending = _Unacknowledged(message, missing, handle, self.policy, turn.now)
                 self._pending[message.message_id] = pending
                 self._deadline = pending.deadline

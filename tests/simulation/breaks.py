@@ -25,6 +25,9 @@ NOT_SEEN = {
         "who takes a request answers it in the same moment, and no fault falls in between: where there is no "
         "answer there is no acknowledgement either, and the request fails by that"
     ),
+    "what_is_missing_is_never_asked_for": (
+        "its sender sends again what is not acknowledged: to ask is only faster, and both end in their time"
+    ),
     "a_link_drops_the_last_of_many_messages": (
         "that is what a network may do: sessions send again, and nobody hears anything but later"
     ),

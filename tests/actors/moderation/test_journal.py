@@ -14,6 +14,7 @@ from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessa
 from actors.moderation.book import BLOCK
 from actors.moderation.entries import (
     DataAcknowledged,
+    DataKept,
     DataSaid,
     Fired,
     GroupKept,
@@ -225,3 +226,15 @@ def test_no_secret_stands_in_the_file() -> None:
     assert b"group" not in disk.content
     assert b"state" not in disk.content
     assert b"org" not in disk.content
+
+
+def test_what_was_asked_for_is_there_for_who_asks_again() -> None:
+    disk = LossyDisk()
+    journal = led(disk)
+    said = [say(journal, 1, 2), say(journal, 2)]
+    journal.append(DataKept((1,)), DataAcknowledged((2,)))
+    book = opened(disk)[0].book
+    kept = book.group_to_resume(9)
+    assert kept is not None
+    assert kept.said == (said[0]._replace(handle=None, to=()),)
+    assert not book.said_handles()

@@ -339,3 +339,16 @@ def test_strange_acknowledgements_are_ignored() -> None:
     s.acknowledged(CAROL, 1)
     s.acknowledged(BOB, 99)
     assert s.unacknowledged == 1
+
+
+def test_a_successor_says_again_what_is_awaited_and_answers_who_asks_for_the_rest() -> None:
+    before = Mouth(ROOM, endpoints=(BOB,))
+    asked, awaited, gone = before.publish(b"asked", b"awaited", b"gone")
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.sender.resume(4, [(asked, None, ()), (awaited, 8, (BOB,)), (gone, 9, (CAROL,))], s.turn)
+    assert s.sent == [awaited]
+    assert s.turn.done == [9]
+    assert set(s.sender.kept_ids()) == {asked.message_id}
+    question = asked._replace(source=BOB, destination=ME, kind=MessageType.RTX_REQUEST, content=Payload())
+    (reply,) = s.retransmit(question)
+    assert (reply.kind, reply.content) == (MessageType.RTX_REPLY, asked.content)
