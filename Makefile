@@ -1,6 +1,7 @@
-# Two commands do everything on a machine with Python 3.11+, pip and make:
-#   make demo   installs and runs the main job
-#   make test   installs and runs lint, strict types and the whole test suite
+# Three commands do everything on a machine with Python 3.11+, pip and make:
+#   make demo     installs and runs the main job
+#   make network  installs and runs it on two nodes, with a controller and a moderator
+#   make test     installs and runs lint, strict types and the whole test suite
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit long bench proto config-page errors-page docs lock format clean
+.PHONY: help install demo network test lint types unit long bench proto config-page errors-page docs lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,6 +34,9 @@ $(STAMP): pyproject.toml requirements.lock
 
 demo: install
 	$(BIN)/callboard demo
+
+network: install
+	$(BIN)/python -m tests.network
 
 test: lint types unit
 

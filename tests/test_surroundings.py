@@ -54,7 +54,9 @@ ALLOWED = {
     "a command of ours": {
         "gateway/cli/cast.py",
         "gateway/cli/demo.py",
+        "gateway/cli/director.py",
         "gateway/cli/lines.py",
+        "gateway/cli/network.py",
         "gateway/cli/token.py",
         "gateway/controller/process.py",
     },

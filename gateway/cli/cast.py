@@ -18,6 +18,7 @@ from actors.names import Name
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
+from gateway.cli.application import parse_name
 from gateway.node.runner import run
 from gateway.telemetry.log import log_to_stderr
 from identity.errors import SlimError
@@ -30,8 +31,8 @@ LIMIT = 10.0
 
 
 def name_of(who: str) -> Name:
-    """A player's name."""
-    return Name("callboard", "demo", who)
+    """A player's name; `who` may be one already, ORG/NS/APP."""
+    return parse_name(who, "who") if "/" in who else Name("callboard", "demo", who)
 
 
 class Player:
@@ -130,7 +131,7 @@ async def play(who: str, endpoint: str) -> None:
     provider = IdentityProvider.SharedSecret(mine, secret)
     verifier = IdentityVerifier.SharedSecret(mine, secret)
     async with Slim(name_of(who), provider, verifier, local_service=True) as app:
-        player = Player(who, app)
+        player = Player(who.rpartition("/")[2], app)
         await app.connect({"endpoint": endpoint, "tls": {"insecure": True}})
         player.background(player.accept())
         player.tell("ready")

@@ -15,6 +15,7 @@ from typing import Any
 from actors.moderation.journal import Beginning, Journal
 from actors.names import Name
 from gateway.api.serving import Request
+from gateway.api.session_config import SessionType
 from gateway.api.slim import Slim
 from gateway.cli.application import add_connection, client_config, parse_name
 from gateway.cli.environment import add_environment, refuse_idle
@@ -65,10 +66,10 @@ async def _moderate(arguments: argparse.Namespace) -> int:
     provider, verifier = identity(arguments, name)
     config = client_config(arguments)
     async with _journal(arguments, channel, provider) as kept:
-        app = await Slim.new(name, provider, verifier, local_service=True)
+        app = await Slim.new(name, provider, verifier, local_service=True, outage=arguments.outage)
         stands = kept is not None
         try:
-            await app.connect(config)
+            await app.connect(config, wait=arguments.wait)
             moderation = app.moderate(channel, script, kept=kept)
             await moderation.start()
             print(f"leading {_shown(channel)} as {_shown(name)}", flush=True)
@@ -142,7 +143,9 @@ async def _knocks(app: Slim, moderation: Moderation) -> AsyncIterator[None]:
     """Tell the script meanwhile what others say to its application alone."""
 
     async def hear(request: Request[bytes]) -> None:
-        moderation.knock(request.message)
+        # What is said in a group that a controller had us lead is said to its members.
+        if request.session.session_type is SessionType.PointToPoint:
+            moderation.knock(request.message)
 
     async with app.serve(hear):
         yield

@@ -43,17 +43,17 @@ def ended(command: Command) -> Command:
     return command
 
 
-async def test_two_nodes_a_controller_and_a_moderator_that_lets_in_who_knocks() -> None:
-    places = free_addresses()
+async def test_two_nodes_a_controller_and_a_moderator_that_lets_in_who_knocks(tmp_path: Path) -> None:
+    places = free_addresses() | {"DATABASE": str(tmp_path / "state.db")}
     with running("up", "--file", str(ROOT / "Procfile"), SLIM_SHARED_SECRET=SECRET, **places) as network:
-        await asyncio.to_thread(network.until, r"moderator\s*\| .*org/demo/talk")
+        await asyncio.to_thread(network.until, r"moderator\s*\| .*agncty/namespace/memory")
         assert "connected" in (await listed(places["NORTHBOUND"])).lower()
         async with application("org/demo/ann") as ann, application("org/demo/ben") as ben:
             groups = []
             for app, node in ((ann, "NODE_0"), (ben, "NODE_1")):
                 await app.connect(f"http://{places[node]}", wait=20)
-                await app.set_route("org/demo/memory")
-                async with app.session("org/demo/memory") as knock:
+                await app.set_route("agncty/namespace/moderator")
+                async with app.session("agncty/namespace/moderator") as knock:
                     await (await knock.publish(b"let me in"))
                     groups.append(await app.listen_for_session(20))
                 if app is ann:
