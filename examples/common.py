@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -86,16 +84,6 @@ def session_config(arguments: argparse.Namespace, *, group: bool = False) -> Ses
 def name_of(text: str, flag: str) -> Name:
     """A name that a flag gives. Raises ConfigError."""
     return parse_name(text, flag)
-
-
-async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end, or until SIGTERM or SIGINT."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

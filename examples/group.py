@@ -14,9 +14,10 @@ import argparse
 import asyncio
 import sys
 
-from common import application, name_of, parse, parser, run, session_config, until_stopped
+from common import application, name_of, parse, parser, run, session_config
 
 from gateway import Session, SessionError, SessionType, Slim, SlimError
+from gateway.node.runner import until_stopped
 
 
 async def lead(app: Slim, arguments: argparse.Namespace) -> None:

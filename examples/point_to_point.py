@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from common import application, name_of, parse, parser, run, session_config, until_stopped
+from common import application, name_of, parse, parser, run, session_config
 
 from gateway import Request, Slim, SlimTimeout
+from gateway.node.runner import until_stopped
 
 ANSWER_WAIT = 5.0
 """Seconds for which an answer is waited for."""

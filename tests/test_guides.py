@@ -1,4 +1,6 @@
-"""What the published guides print runs as printed; what differs is said in `docs/porting.md`'s table.
+"""The Python of the published guides and its `unicast` commands, run as printed.
+
+What is applied to a cluster is read as YAML; what a shell does there is not run.
 
 The quick starts are run in `tests/gateway/api/test_quick_starts.py`, the controller's snippets in
 `tests/gateway/controller/test_services.py`.
@@ -88,7 +90,7 @@ async def test_tracing_starts_as_printed() -> None:
     await run(text, slim_bindings=gateway)
 
 
-def test_the_printed_dependencies_name_versions_that_there_are() -> None:
+def test_the_printed_dependencies_are_toml() -> None:
     for text in blocks("slim-bindings", "toml"):
         tomllib.loads(text)
 

@@ -8,19 +8,17 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from gateway.config import ClientConfig
 from identity.jose.keys import Algorithm
+from tests.gateway.cli.processes import free_addresses, playing
 from tests.identity.key_samples import jwk, jwks, private_pem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,60 +114,6 @@ def test_the_three_terminals() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
 
 
-class Heard:
-    """The lines of a process, as they come."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._lines: list[str] = []
-        self._news = threading.Condition()
-        self.reader = threading.Thread(target=self._read, args=(stream,))
-        self.reader.start()
-
-    def until(self, mark: str) -> None:
-        """Wait for a line with `mark` in it."""
-        with self._news:
-            said = self._news.wait_for(lambda: any(mark in line for line in self._lines), LIMIT)
-        assert said, f"no {mark!r} in:\n{''.join(self._lines)}"
-
-    def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            with self._news:
-                self._lines.append(line)
-                self._news.notify_all()
-
-
-@contextlib.contextmanager
-def playing(command: list[str], environ: dict[str, str], *marks: str) -> Iterator[Heard]:
-    """A command that goes on until it is told to stop, from when it has said all of `marks`."""
-    process = subprocess.Popen(
-        command,
-        text=True,
-        env={**environ, "PYTHONUNBUFFERED": "1"},
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    heard = Heard(process.stdout)
-    try:
-        for mark in marks:
-            heard.until(mark)
-        yield heard
-    finally:
-        # Runners end those that they have started.
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(LIMIT)
-        finally:
-            process.kill()
-            process.wait()
-        heard.reader.join(LIMIT)
-        process.stdout.close()
-        if process.stdin is not None:
-            process.stdin.close()
-
-
 @pytest.mark.parametrize("runner", ["callboard", "honcho"])
 def test_the_network_of_nodes(runner: str, tmp_path: Path) -> None:
     """As written, but for the ports."""
@@ -177,15 +121,16 @@ def test_the_network_of_nodes(runner: str, tmp_path: Path) -> None:
     assert "`honcho start`" in section
     ports = dict(zip(("NORTHBOUND", "SOUTHBOUND", "NODE_0", "NODE_1"), free_addresses(4), strict=True))
     exported = dict(re.findall(r'^    export (\w+)="(.*)"$', section, re.MULTILINE))
-    environ = {**os.environ, **exported, **ports, "DATABASE": str(tmp_path / "db"), "PORT": "1"}
+    more = {**exported, **ports, "DATABASE": str(tmp_path / "db"), "PORT": "1"}
+    environ = {**os.environ, **more}
     text = section.replace("127.0.0.1:46358", ports["NODE_1"])
     lines = [shlex.split(line)[1:] for line in re.findall(r"^    (callboard .*)$", text, re.MULTILINE)]
     up, nodes, guest, *orders = lines
 
     def does(line: list[str]) -> str:
-        more = ["-s", ports["NORTHBOUND"]] if line[0] == "ctl" else []
+        where = ["-s", ports["NORTHBOUND"]] if line[0] == "ctl" else []
         done = subprocess.run(
-            callboard(line[0], *more, *line[1:]), env=environ, capture_output=True, text=True, timeout=LIMIT
+            callboard(line[0], *where, *line[1:]), env=environ, capture_output=True, text=True, timeout=LIMIT
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -193,24 +138,18 @@ def test_the_network_of_nodes(runner: str, tmp_path: Path) -> None:
     start = callboard(*up) if runner == "callboard" else [sys.executable, "-m", "honcho", "start"]
     ready = ("northbound on", f"listening on {ports['NODE_0']}", f"listening on {ports['NODE_1']}", "leading")
     with contextlib.ExitStack() as held:
-        held.enter_context(playing(start, environ, *ready))
+        network = held.enter_context(playing(program=start, **more))
+        for mark in ready:
+            network.until(mark, LIMIT)
         limit = time.monotonic() + LIMIT
         while does(nodes).count(" CONNECTED") < 2:
             assert time.monotonic() < limit
-        led = held.enter_context(playing(callboard(*guest), environ, "waiting to be invited"))
+        led = held.enter_context(playing(*guest, **more))
+        led.until("waiting to be invited", LIMIT)
         results = [does(order) for order in orders]
         assert "org/demo/guest" in results[2]
-        led.until("in org/demo/stage as org/demo/guest")
-        led.until("closed by the moderator")
-
-
-def free_addresses(count: int) -> list[str]:
-    """Addresses where nobody listens now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return found
+        led.until("in org/demo/stage as org/demo/guest", LIMIT)
+        led.until("closed by the moderator", LIMIT)
 
 
 def test_tokens_by_hand(tmp_path: Path) -> None:

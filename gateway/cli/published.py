@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import json
-import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 from actors.errors import SlimTimeout
 from gateway.api.session import Session
@@ -28,7 +24,11 @@ from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_identity, identity
 from gateway.cli.lines import lines
 from gateway.cli.remedies import sentence
-from gateway.node.runner import run
+from gateway.cli.start import serve
+from gateway.config import ServerConfig
+from gateway.config.document import Document
+from gateway.config.node import NodeConfig
+from gateway.node.runner import run, until_stopped
 from gateway.telemetry.log import log_to_stderr
 from gateway.telemetry.tracing import init_tracing
 from identity.errors import ConfigError, SlimError
@@ -73,20 +73,11 @@ def _run(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     arguments = made.parse_args(argv)
     log_to_stderr("WARNING")
     try:
-        run(_until_stopped(arguments.play(arguments)))
+        run(until_stopped(arguments.play(arguments)))
     except (SlimError, OSError) as error:
         print(f"error: {harmless(sentence(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     return 0
-
-
-async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _add_point2point(made: argparse.ArgumentParser) -> None:
@@ -217,16 +208,7 @@ async def _talk(app: Slim, session: Session) -> None:
 
 
 async def _node(arguments: argparse.Namespace) -> None:
-    from gateway.config import ServerConfig
-    from gateway.config.node import NodeConfig
-    from gateway.node.node import Node
-
     text = arguments.slim
-    server = json.loads(text) if text.startswith("{") else {"endpoint": text, "tls": {"insecure": True}}
-    node = Node(NodeConfig(servers=(ServerConfig.read(server),)))
-    try:
-        for address in await node.start():
-            print(f"listening on {address}", flush=True)
-        await node.data_plane.failed.wait()
-    finally:
-        await node.close(5.0)
+    plain = {"endpoint": text, "tls": {"insecure": True}}
+    server = parse_json(text, "--slim") if text.startswith("{") else plain
+    await serve(NodeConfig(servers=(ServerConfig.read(server),), drain=5.0), Document({}, {}))

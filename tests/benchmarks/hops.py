@@ -22,7 +22,8 @@ from tests.benchmarks.node import NAME, SINK_ID, raw
 from tests.benchmarks.processes import Child, cpu_of
 from tests.benchmarks.stages import Stage, side_by_side
 from tests.benchmarks.table import Figure, Wanted
-from tests.gateway.links.nats_server import PROGRAM, NatsServer, free_port
+from tests.gateway.links.nats_server import PROGRAM, NatsServer
+from tests.interop.harness import free_port
 
 SETTLING = 0.5
 """Seconds in which the first node hears what is subscribed at the second."""

@@ -116,7 +116,7 @@ def test_the_configuration_of_the_chart_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_command_lines_in_a_root_made_like_the_image(tmp_path: Path) -> None:
+def test_the_commands_start_in_a_root_made_like_the_image(tmp_path: Path) -> None:
     """Its instructions, as far as they need no engine, in a folder that stands for the root."""
     opt = tmp_path / "opt/callboard"
     venv.create(opt, with_pip=True)

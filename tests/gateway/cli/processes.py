@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[3]
 CALLBOARD = str(Path(sys.executable).with_name("callboard"))
 WAIT = 20.0
 
@@ -18,10 +21,11 @@ WAIT = 20.0
 class Command:
     """`callboard` in a process of its own, its output kept as it comes."""
 
-    def __init__(self, *arguments: str, **environ: str) -> None:
-        """`environ` are further variables of its environment."""
+    def __init__(self, *arguments: str, program: Sequence[str] = (CALLBOARD,), **environ: str) -> None:
+        """`environ` are further variables of its environment, `program` another one to run."""
         self.process = subprocess.Popen(
-            [CALLBOARD, *arguments],
+            [*program, *arguments],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -54,10 +58,10 @@ class Command:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def until(self, pattern: str) -> re.Match[str]:
+    def until(self, pattern: str, limit: float = WAIT) -> re.Match[str]:
         """Wait until what it printed, on either stream, matches."""
         with self._news:
-            found = self._news.wait_for(lambda: self._search(pattern) or self._over(), WAIT)
+            found = self._news.wait_for(lambda: self._search(pattern) or self._over(), limit)
         assert isinstance(found, re.Match), f"no {pattern!r} in:\n{self.out}{self.err}"
         return found
 
@@ -92,3 +96,27 @@ def running(*arguments: str, **environ: str) -> Iterator[Command]:
     finally:
         command.process.kill()
         command.process.wait(WAIT)
+
+
+@contextmanager
+def playing(*arguments: str, program: Sequence[str] = (CALLBOARD,), **environ: str) -> Iterator[Command]:
+    """As `running`, for what starts others: told to stop, it ends those too."""
+    command = Command(*arguments, program=program, **environ)
+    try:
+        yield command
+    finally:
+        command.process.send_signal(signal.SIGTERM)
+        try:
+            command.process.wait(WAIT)
+        finally:
+            command.process.kill()
+            command.process.wait(WAIT)
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses of this machine where nobody listened a moment ago."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
+    for each in held:
+        each.close()
+    return found

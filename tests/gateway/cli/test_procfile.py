@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 from gateway import IdentityProvider, IdentityVerifier, Slim
-from tests.gateway.cli.processes import Command, running
+from tests.gateway.cli.processes import Command, free_addresses, playing
 
-ROOT = Path(__file__).resolve().parents[3]
 SECRET = "a shared secret of at least thirty-two bytes"
 PLACES = ("NORTHBOUND", "SOUTHBOUND", "NODE_0", "NODE_1")
-
-
-def free_addresses() -> dict[str, str]:
-    """An address of this machine for each place, free a moment ago."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in PLACES]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
-    for each in held:
-        each.close()
-    return dict(zip(PLACES, addresses, strict=True))
 
 
 def application(name: str) -> Slim:
@@ -44,8 +33,9 @@ def ended(command: Command) -> Command:
 
 
 async def test_two_nodes_a_controller_and_a_moderator_that_lets_in_who_knocks(tmp_path: Path) -> None:
-    places = free_addresses() | {"DATABASE": str(tmp_path / "state.db")}
-    with running("up", "--file", str(ROOT / "Procfile"), SLIM_SHARED_SECRET=SECRET, **places) as network:
+    places = dict(zip(PLACES, free_addresses(len(PLACES)), strict=True))
+    database = str(tmp_path / "state.db")
+    with playing("up", SLIM_SHARED_SECRET=SECRET, DATABASE=database, **places) as network:
         await asyncio.to_thread(network.until, r"moderator\s*\| .*agncty/namespace/memory")
         assert "connected" in (await listed(places["NORTHBOUND"])).lower()
         async with application("org/demo/ann") as ann, application("org/demo/ben") as ben:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -15,15 +14,10 @@ import pytest
 from gateway.config.network import BackboneConfig
 from gateway.config.section import Section
 from gateway.node.data_plane import DataPlane
+from tests.interop.harness import free_port
 
 PROGRAM = shutil.which("nats-server")
 needs_nats_server = pytest.mark.skipif(PROGRAM is None, reason="nats-server is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 class NatsServer:

@@ -14,7 +14,8 @@ import pytest
 from gateway.node.data_plane import DataPlane
 from identity.errors import ConfigError
 from tests.gateway.authority import HostAuthority
-from tests.gateway.links.nats_server import NatsServer, backbone, figures, free_port, needs_nats_server
+from tests.gateway.links.nats_server import NatsServer, backbone, figures, needs_nats_server
+from tests.interop.harness import free_port
 
 pytestmark = needs_nats_server
 SEED = b"SUAAVWRZG6M5FA5VRRGWSCIHKTOJC7EWNIT4JV3FTOIPO4OBFR5WA7X5TE"
