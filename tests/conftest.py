@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib import import_module
 
 import pytest
@@ -13,6 +14,10 @@ logger.remove()
 for floor in ("identity", "actors", "gateway"):
     import_module(floor)
     logger.enable(floor)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell Ctrl-C is ignored, and would be by each command that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, and no deadline for a single one: a red run means a change, not the weather.
 # `--long` explores afresh.

@@ -48,4 +48,7 @@ def _in_child() -> None:
         system.refuse_all(_refuse)
 
 
+# The gRPC library's own care of a child crashes it while one of its threads is at work, and what it would
+# save is refused here anyway. It reads this when it is first loaded; a variable that is set stays.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 os.register_at_fork(after_in_child=_in_child)
