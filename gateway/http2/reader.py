@@ -19,7 +19,7 @@ _DATA = frames.DATA
 _END_STREAM = frames.END_STREAM
 _PADDED = frames.PADDED
 
-TURN_FRAMES = 128
+TURN_FRAMES = 32
 """Frames without payload for anybody that are read in one go, each some 1 to 25 us: the others wait for the
 next turn."""
 

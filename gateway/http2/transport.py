@@ -44,7 +44,7 @@ some loops would read on at once, many times over. Large messages need not pay a
 TURN_MESSAGES = 1024
 """Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
 nothing is read until then."""
-CALL_MESSAGES = 32
+CALL_MESSAGES = 128
 """So many are what the begin or the end of a call costs: some 150 us, with what it makes others do."""
 LINGER = 5.0
 """Seconds that a closed connection has to take its last bytes."""
