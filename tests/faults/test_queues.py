@@ -14,7 +14,7 @@ from actors.telemetry import PREFIX, TOTAL, Counts
 from tests.gateway.app_stage import AppStage
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "queues.md").read_text()
+PAGE = (ROOT / "docs/queues.md").read_text()
 KINDS = {"deque", "OrderedDict", "Memo", "Queue"}
 """What a queue or a memory is made of."""
 QUOTED = re.compile(r"`([^`]+)`")
