@@ -150,9 +150,10 @@ class Invitations:
         """How many sessions were announced and not adopted yet."""
         return len(self._announced)
 
-    def begun(self, session_id: int, inviter: Name) -> None:
-        """An invitation was taken: the session is being joined."""
-        self._unfinished[session_id] = inviter
+    def begun(self, invitation: SessionMessage) -> None:
+        """It was taken: the session is being joined."""
+        self._unfinished[invitation.session_id] = invitation.source
+        self._requests[invitation.session_id] = _mark(invitation)
 
     def announced(self, session_id: int) -> None:
         """It stands, and the application is told."""
@@ -222,7 +223,6 @@ class Invitations:
             return
         decision = self._judged(message, request)
         if isinstance(decision, Invitation):
-            self._requests[message.session_id] = _mark(message)
             turn.invite(decision)
             return
         turn.refuse(decision)
