@@ -174,7 +174,7 @@ class JwtVerifier:
         if keys is None:
             if self._source.may_refresh():
                 raise KeysMissing
-            raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
+            raise self._without_keys()
         try:
             self._accept(token, opened, claims, keys, now)
         except InvalidToken as refusal:
@@ -196,13 +196,17 @@ class JwtVerifier:
             await self._source.refreshed(now)
         keys = self._keys(now)
         if keys is None:
-            raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
+            raise self._without_keys()
         self._accept(token, *self._open(token), keys, now)
 
     async def get_claims(self, token: str, now: float) -> Claims:
         """Check a token and return its claims. Raises as `verify`."""
         await self.verify(token, now)
         return jws.payload_of(token)
+
+    def _without_keys(self) -> InvalidToken:
+        why = f": {self._source.trouble}" if self._source.trouble else ""
+        return InvalidToken(f"the issuer's keys cannot be had at present{why}", rule="keys_unavailable")
 
     def _keys(self, now: float) -> KeySet | None:
         """The present keys. Tokens verified with others are forgotten."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from identity.claims import kind_of
 from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose import jws
@@ -20,6 +21,8 @@ class _FileToken(NamedTuple):
     subject: str | None
     expires: float | None
     """Unix seconds; None when the token does not say."""
+    lacking: str = ""
+    """What stands in the place of a subject, to end a sentence."""
 
     def __repr__(self) -> str:
         return f"_FileToken(subject={self.subject!r}, expires={self.expires})"
@@ -45,7 +48,9 @@ class StaticJwtProvider(Variant):
         )
         subject = self._file.last.subject
         if subject is None:
-            raise ConfigError(f"{path}: missing subject claim in the token", field="path")
+            raise ConfigError(
+                f"{path}: missing subject claim in the token{self._file.last.lacking}", field="path"
+            )
         self._id = subject
         self._warned_of = -1
         """The generation of the file's content that a warning was written for."""
@@ -114,4 +119,11 @@ def _read_token(content: bytes) -> _FileToken:
         token,
         subject if isinstance(subject, str) and subject else None,
         float(expires) if isinstance(expires, (int, float)) and abs(expires) < 1 << 63 else None,
+        _lacking(claims),
     )
+
+
+def _lacking(claims: Mapping[str, Any]) -> str:
+    if "sub" not in claims or isinstance(claims["sub"], str):
+        return ""
+    return f" (its sub is a {kind_of(claims['sub'])}, and a subject is a text)"
