@@ -41,7 +41,9 @@ class SimStream:
         self.site = site
         self.line = line
         self.closed = False
-        """Whether this end was told that it is over."""
+        """Whether this end is over."""
+        self._cause = ""
+        """Why."""
         self._network = network
         self._peer = peer
         self._handler: StreamHandler | None = None
@@ -86,6 +88,8 @@ class SimStream:
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:
         self._handler, self._low = handler, low_water
+        if self.closed:
+            handler.stream_closed(self._cause)
         self.arm()
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -139,7 +143,7 @@ class SimStream:
         """It is over for this end."""
         if self.closed:
             return
-        self.closed = True
+        self.closed, self._cause = True, cause
         self._lane.clear()
         self._lane_bytes = 0
         self._network.forget(self)
