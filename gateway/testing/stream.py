@@ -37,9 +37,11 @@ class SimStream:
 
     other: SimStream
 
-    def __init__(self, network: Ether, line: Line, site: Site, peer: str) -> None:
+    def __init__(self, network: Ether, line: Line, site: Site, peer: str, patience: float) -> None:
         self.site = site
         self.line = line
+        self.patience = patience
+        """Seconds of silence after which this end breaks it; 0: it never does."""
         self.closed = False
         """Whether this end is over."""
         self._cause = ""
@@ -57,8 +59,8 @@ class SimStream:
         self._last_due = 0.0
         self._armed = False
         self._congested = False
-        self.blocked_since: float | None = None
-        """Since when nothing comes through to this end, though it should."""
+        self.silent_since: float | None = None
+        """Since when no ping of this end would be answered."""
 
     @property
     def host(self) -> str:
@@ -123,6 +125,10 @@ class SimStream:
     def held(self) -> bool:
         """Whether nothing can reach this end now."""
         return not self.line.passes(self.other.host) or self.site.frozen or self.site.gone
+
+    def silent(self) -> bool:
+        """Whether this end runs, and no ping of it is answered now."""
+        return not self.site.frozen and not self.site.gone and (self.held() or self.other.held())
 
     def arm(self) -> None:
         """See to it that what is in the lane arrives."""
