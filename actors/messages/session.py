@@ -249,6 +249,22 @@ class Unwatch(NamedTuple):
 # App or Session to the application
 
 
+@record
+class GroupBegun(NamedTuple):
+    """The application leads a group by itself: to whom the node tells of groups."""
+
+    session: Address
+    moderator: Name
+    channel: Name
+
+
+@record
+class WatchEnded(NamedTuple):
+    """The session that was watched is over."""
+
+    session_id: int
+
+
 @renamed(room="credit")
 @record
 class SessionOpened(NamedTuple):
