@@ -66,6 +66,8 @@ class AppSettings(NamedTuple):
     outage: float = 0.0
     """Seconds for which a session survives without a sign of life of the peer, where they are more than three
     rounds of `ping_interval` (30 s). Of two of ours the longer one counts."""
+    controllers: tuple[str, ...] | None = None
+    """Subjects of the tokens of those who may order groups of us; None: everybody whose token is believed."""
 
 
 @record

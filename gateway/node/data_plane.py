@@ -519,6 +519,7 @@ class DataPlane:
                 wall=self._wall,
                 draw=self.surroundings.draw,
                 spawn_task=self._tasks,
+                is_ours=self._applications.__contains__,
                 patience=patience,
             )
         )
