@@ -31,6 +31,7 @@ from actors.messages.routing import (
     Echo,
     Forward,
     FramesIn,
+    GroupReported,
     LinkClosed,
     LinkDrained,
     LinkLost,
@@ -50,6 +51,7 @@ from actors.messages.routing import (
 from actors.messages.wire import (
     ONE,
     Frame,
+    GroupLed,
     Hint,
     HintReason,
     Introduction,
@@ -285,6 +287,10 @@ class Connection(LoopActor):
                 self.send(self._route_table, Acknowledged(self._index, record))
             case Hint():
                 self._pass_on(record)
+            case GroupLed():
+                if not self._dialled and self._negotiator.peer_role is Role.APPLICATION:
+                    for observer in self._observers:
+                        self.send(observer, GroupReported(self._index, record))
             case LinkNegotiation():
                 outcome = self._negotiator.handle(record)
                 if outcome.reply is not None:

@@ -18,6 +18,7 @@ from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.messages.wire import (
     Frame,
+    GroupLed,
     Hint,
     HintReason,
     Inbound,
@@ -30,6 +31,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import InstanceId, Key
+from actors.session.bounds import MEMBERS
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
 from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, tags_to_identity, token_span
@@ -245,6 +247,8 @@ class InboundParser:
                 return SubscriptionAck(ack.subscription_id, ack.success, ack.error)
         if message.HasField("hint"):
             return self._hint(message.hint)
+        if message.HasField("group_led"):
+            return self._group_led(message.group_led)
         self.ignored += 1
         return None
 
@@ -254,6 +258,14 @@ class InboundParser:
             return None
         decode = self._names.decode
         return Hint(HintReason(said.reason), decode(said.about), decode(said.destination))
+
+    def _group_led(self, said: pb.GroupLed) -> GroupLed:
+        decode = self._names.decode
+        if len(said.members) > MEMBERS:
+            raise ProtocolError(f"a list of {len(said.members)} members, at most {MEMBERS} may be")
+        members = tuple(map(decode, said.members))
+        place = (decode(said.channel), decode(said.moderator))
+        return GroupLed(said.number, *place, members, said.epoch, said.over)
 
     def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
         said = message.subscribe if subscribe else message.unsubscribe

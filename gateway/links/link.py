@@ -11,13 +11,10 @@ from google.protobuf.message import DecodeError
 from actors.errors import ProtocolError
 from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost, LinkMoved, LinkRestored
 from actors.messages.wire import (
+    ControlRecord,
     Frame,
-    Hint,
     Inbound,
-    LinkNegotiation,
     MessageType,
-    Subscription,
-    SubscriptionAck,
 )
 from actors.names import Name
 from actors.routing.outbox import HIGH
@@ -160,7 +157,7 @@ class AcceptedLink:
         self._write(stream, data, size)
         return refused
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
+    def transmit(self, records: Sequence[ControlRecord]) -> None:
         if self._stream is None:
             self.counts.lost_while_down += len(records)
             return
