@@ -38,7 +38,9 @@ demo: install
 network: install
 	$(BIN)/python -m tests.network
 
-test: lint types unit
+test: lint
+	@# Types are looked at while tests wait for one another.
+	@$(MAKE) --no-print-directory -j2 types unit
 
 lint: install
 	$(BIN)/ruff check .
