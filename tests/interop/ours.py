@@ -27,8 +27,8 @@ from tests.interop.harness import SECRET, Message, PeerName, full_name, numbered
 class CallboardApp:
     """An application of ours, connected to the node at `endpoint` and subscribed there with its name.
 
-    `identity` is its provider and verifier, else a shared secret; `ping_interval` and `outage` are seconds;
-    `client` is added to the configuration it connects with.
+    `identity` is its provider and verifier, by default of a shared secret. `ping_interval` and `outage` are
+    in seconds; `client` is added to the configuration it connects with.
     """
 
     def __init__(
