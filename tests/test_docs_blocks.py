@@ -23,6 +23,7 @@ from tests.newcomer import Block, blocks
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 LIMIT = 60.0
+FIRST_HOUR = "first-hour"
 TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 DRAWING = "a drawing"
@@ -97,7 +98,7 @@ def test_a_command_is_one(line: str) -> None:
 
 
 def test_the_service_of_the_first_hour_in_processes_of_its_own() -> None:
-    page = (DOCS / "first-hour.md").read_text()
+    page = (DOCS / f"{FIRST_HOUR}.md").read_text()
     (program,) = (block.text for block in blocks(page) if "asyncio.run(" in block.text)
     head = program.split("async def main()")[0]
     _, *start = shlex.split(piece("first-hour", "callboard start --listen"))
@@ -151,7 +152,7 @@ async def test_the_network_of_two_nodes_and_an_application_that_is_a_third() -> 
         for line in here(piece("network", "callboard start --insecure")).splitlines():
             held.enter_context(running(*shlex.split(line)[1:])).until("listening on")
         async with application("org/demo/third") as app, application("org/demo/client") as client:
-            await eval(compile(joining, "network.md", "exec", flags=TOP_LEVEL_AWAIT), {"app": app})
+            await eval(compile(joining, str(DOCS), "exec", flags=TOP_LEVEL_AWAIT), {"app": app})
             await client.connect(f"http://{free[printed[1]]}")
             await client.set_route("org/demo/third")
             async with app.serve(echo), client.session("org/demo/third") as session:
