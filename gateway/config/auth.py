@@ -76,6 +76,8 @@ class AuthConfig:
     kind: str = "none"
     username: str = ""
     password: str = field(default="", repr=False)
+    file: str | None = None
+    """Of a listener with basic authentication: its users, in place of one."""
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the section says of the provider's or verifier's options, by the key of each."""
     custom_claims: Mapping[str, Any] = field(default_factory=dict)
@@ -109,17 +111,27 @@ class AuthConfig:
         if kind == "none":
             made = cls()
         elif kind == "basic":
-            username, password = section.take("username", str, None), section.take("password", str, None)
-            for key, value in (("username", username), ("password", password)):
-                if not value:
-                    raise ConfigError(
-                        f"{section.at(key)}: basic authentication needs it", field=section.at(key)
-                    )
-            made = cls("basic", username, password, where=section.where)
+            made = cls._basic(section)
         else:
             made = cls._registered(section, kind, member)
         section.end()
         return made
+
+    @classmethod
+    def _basic(cls, section: Section) -> AuthConfig:
+        file = section.take("file", str, None)
+        username, password = section.take("username", str, None), section.take("password", str, None)
+        if file:
+            for key, value in (("username", username), ("password", password)):
+                if value:
+                    raise ConfigError(
+                        f"{section.at(key)}: the users are those of the file", field=section.at(key)
+                    )
+            return cls("basic", file=file, where=section.where)
+        for key, value in (("username", username), ("password", password)):
+            if not value:
+                raise ConfigError(f"{section.at(key)}: basic authentication needs it", field=section.at(key))
+        return cls("basic", username, password, where=section.where)
 
     @classmethod
     def _registered(cls, section: Section, kind: str, member: str) -> AuthConfig:
@@ -164,7 +176,12 @@ JWT_KEY = Table(
 @cache
 def auth_table() -> Table:
     """The keys of an `auth` section, as the registered providers and verifiers have them."""
-    basic = Table("basic", Key("username", "the user"), Key("password", "the password", Kind.SECRET))
+    basic = Table(
+        "basic",
+        Key("username", "the user"),
+        Key("password", "the password", Kind.SECRET),
+        Key("file", "of a listener: several users with hashed passwords, in place of one (callboard user)"),
+    )
     kinds = {kind: Table(kind, *_keys_of(_lines(kind))) for kind in _kinds()}
     return Table(
         "auth",

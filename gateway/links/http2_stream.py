@@ -16,12 +16,14 @@ from gateway import http2
 from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.config.client import ADDRESS_WAIT
+from gateway.http2.acceptor import shown
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
 from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
 from gateway.links.proxy import tunnel
-from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
+from gateway.security.auth import claimed
 from identity.errors import AuthError
 
 # `high_water - 1` below: the transport calls a stream full above its mark, the actors from the mark on.
@@ -113,9 +115,11 @@ class FastServer:
         budget: ByteBudget,
         counters: Counters,
         methods: str | Collection[str] = METHOD_PATH,
+        refused: TellRefused | None = None,
     ) -> None:
         keepalive = config.keepalive
         self._methods = methods
+        self._refused = refused
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
@@ -150,6 +154,7 @@ class FastServer:
             limits=self._limits,
             budget=self._budget,
             counters=self._counters,
+            refused=self._refused,
         )
         if isinstance(target, str):
             self._server = await serve(path=target)
@@ -182,15 +187,19 @@ class FastServer:
         assert self._authenticate is not None
         try:
             subject = await self._authenticate(headers)
-        except AuthError:
+        except AuthError as error:
             stream.refuse(401)
+            if self._refused is not None:
+                self._refused("authentication", _peer(stream), str(error), claimed(headers))
         else:
             self._take(stream, subject)
 
     def _take(self, stream: http2.ServerStream, subject: str = "") -> None:
-        name = stream.get_extra_info("peername")
-        peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
-        self._accept(Http2Stream(stream, peer, subject))
+        self._accept(Http2Stream(stream, _peer(stream), subject))
+
+
+def _peer(stream: http2.ServerStream) -> str:
+    return shown(stream.get_extra_info("peername"))
 
 
 class FastDialler:

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
@@ -51,17 +51,15 @@ from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
-from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
-from gateway.links.transport import Server, listener
 from gateway.node import forks
-from gateway.node.dialled import Dialled, diallers, open_parts
+from gateway.node.dialled import Dialled, diallers
 from gateway.node.gateway_actor import Gateway
+from gateway.node.listening import Listening, made_ready
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.auth import server_auth
-from gateway.security.material import Side, TlsSource
+from gateway.security.door import Door
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
 from identity.protocols import Provider, Verifier
@@ -71,13 +69,6 @@ NEGOTIATION_WAIT = 0.5
 
 
 StateCallback = Callable[[ConnectionState], None]
-
-
-class _Listener(NamedTuple):
-    """A server of ours, and what it keeps open for identity and TLS."""
-
-    server: Server
-    held: AsyncExitStack
 
 
 ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
@@ -130,6 +121,8 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
+        self.door = Door(self._clock)
+        """Who was not let in."""
         control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
@@ -157,7 +150,7 @@ class DataPlane:
             )
         )
         self._indices = itertools.count(1)
-        self._listeners: dict[str, _Listener | None] = {}
+        self._listeners: dict[str, Listening | None] = {}
         """By endpoint; None while it is being opened."""
         self._dialled: dict[str, Dialled] = {}
         """By endpoint: those that an application may use, or is about to."""
@@ -225,26 +218,21 @@ class DataPlane:
         if endpoint in self._listeners:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
+        accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
         try:
             async with AsyncExitStack() as held:
-                server = await self._listener(config, held)
-                address = await server.start()
-                self._listeners[endpoint] = _Listener(server, held.pop_all())
+                parts = self.surroundings, self._high, self._waiting, self._http2, self.door
+                made = await made_ready(config, accept, *parts)
+                held.push_async_callback(made.held.aclose)
+                address = await made.server.start()
+                held.pop_all()
+                self._listeners[endpoint] = made
         finally:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
         logger.info("listening", endpoint=address)
         return address
-
-    async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
-        accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
-        scheme = scheme_of(config.endpoint, self.surroundings)
-        if scheme is not None:
-            return scheme.listener(config, accept)
-        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
-        await open_parts(held, auth, source)
-        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
@@ -298,7 +286,7 @@ class DataPlane:
             )
         )
 
-    async def _stop(self, endpoint: str, known: _Listener, grace: float, wait: float = 0.0) -> None:
+    async def _stop(self, endpoint: str, known: Listening, grace: float, wait: float = 0.0) -> None:
         stopping = asyncio.ensure_future(known.server.stop(grace + wait))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
@@ -580,6 +568,7 @@ class DataPlane:
         self.telemetry.read_by(
             "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
         )
+        self.door.register(self.telemetry)
 
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, of the actor system, and all counters."""
