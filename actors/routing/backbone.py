@@ -30,6 +30,7 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Frame
 from actors.routing.connection import Connection
+from actors.routing.gate import Forbidden, Gate
 from actors.routing.interest import Interest
 from actors.routing.link import Link
 from actors.routing.outbox import HIGH, PATIENCE
@@ -77,6 +78,8 @@ class Backbone(Connection):
         routes: RouteView,
         clock: Callable[[], float],
         *,
+        gate: Gate | None = None,
+        forbidden: Forbidden = lambda index, action, name, rule: None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
@@ -89,6 +92,8 @@ class Backbone(Connection):
             route_table,
             routes,
             clock,
+            gate=gate,
+            forbidden=forbidden,
             observers=observers,
             high=high,
             patience=patience,

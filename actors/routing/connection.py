@@ -58,6 +58,7 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
+from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
@@ -82,6 +83,7 @@ class ConnectionCounts(Counts, part="connection"):
     dropped: int = counter("Data frames dropped because a peer was slow for too long.")
     too_large: int = counter("Frames over the limit of a link, which were dropped.")
     hops_exceeded: int = counter("Frames that went round in a circle of routes, and were dropped.")
+    forbidden: int = counter("Messages of peers that the rules of the node forbid.")
     pauses: int = counter("How often a peer was not read because another one was slow.")
 
 
@@ -89,7 +91,8 @@ class Connection(LoopActor):
     """One stream's actor.
 
     `dialled_as` is our link id when we opened the stream, None when the peer did. `introduction` is what we
-    say about ourselves, `admit` why a node that calls is not let in. `observers` are told ConnectionState.
+    say about ourselves, `admit` why a node that calls is not let in, `gate` what the peer may do by name;
+    `forbidden` is told what it did in spite of that. `observers` are told ConnectionState.
     `high` is the outbox's high-water mark in bytes, `patience` how long (seconds) a slow
     receiver may hold up who sends to it.
     """
@@ -105,12 +108,17 @@ class Connection(LoopActor):
         dialled_as: str | None = None,
         introduction: Introduction = NOBODY,
         admit: Admit = lambda introduction: "this node has no peers",
+        gate: Gate | None = None,
+        forbidden: Forbidden = lambda index, action, name, rule: None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
         telemetry: Registry | None = None,
     ) -> None:
         self._index = index
+        self._gate = gate or Gate(RulesInForce(), ConnectionIdentity(), lambda frame: 0)
+        self._rules_held = self._gate.held
+        self._forbidden = forbidden
         self._link = link
         self._route_table = route_table
         self._clock = clock
@@ -239,7 +247,10 @@ class Connection(LoopActor):
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
         route, addresses = self._router.route, self._router.addresses
-        for frame in message.frames:
+        frames: Sequence[Any] = message.frames
+        if self._rules_held.rules is not None:
+            frames = self._let_pass(frames)
+        for frame in frames:
             if type(frame) is not Frame:
                 self._on_record(frame)
                 continue
@@ -263,6 +274,17 @@ class Connection(LoopActor):
             self._echo_awaited = True
             self._link.pause()
             self.send(self._route_table, Echo())
+
+    def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
+        """Without those that the node's rules forbid; who sent them is told, and so are people."""
+        passing, refused = self._gate.judge(frames)
+        for action, frame, rule in refused:
+            self._counts.forbidden += 1
+            ends = self._link.ends(frame)
+            self._forbidden(self._index, action, None if ends is None else ends[1], rule)
+            if ends is not None and self._may_hint(frame):
+                self._link.transmit((Hint(HintReason.FORBIDDEN, ends[1], ends[0]),))
+        return passing
 
     def _on_record(self, record: Any) -> None:
         match record:
@@ -288,12 +310,15 @@ class Connection(LoopActor):
 
     def _nobody(self, frame: Frame) -> None:
         """Nobody has the name that a frame is for: tell who asks, if we may and have not just done so."""
-        if self._negotiator.peer_role is Role.UNKNOWN or not self._hints.is_due(frame.key, self._clock()):
-            return
-        asked = self._link.asked(frame)
+        asked = self._link.asked(frame) if self._may_hint(frame) else None
         if asked is not None:
             source, name = asked
             self._link.transmit((Hint(HintReason.NOBODY, name, source),))
+
+    def _may_hint(self, frame: Frame) -> bool:
+        """Whether the peer knows hints, and was given none about this name just now."""
+        known = self._negotiator.peer_role is not Role.UNKNOWN
+        return known and self._hints.is_due(frame.key, self._clock())
 
     def _pass_on(self, hint: Hint) -> None:
         """A hint goes the way of a message; at most one for a source in a second."""
@@ -309,6 +334,7 @@ class Connection(LoopActor):
         node = outcome.node
         if node is not None:
             self._was_node_link = True
+            self._gate.opened_by_node()
             self._node_link = NodeLinkWatch(self._counts.frames_received)
             self._node_timer = self.after(TICK, _NODE_TICK)
             if not self._dialled:
@@ -491,6 +517,8 @@ class Connection(LoopActor):
             "frames_out": self._counts.frames_sent,
             "unrouted": self._counts.unrouted,
             "dropped": self._counts.dropped,
+            "forbidden": self._counts.forbidden,
+            "identity": str(self._gate.who),
             "congested": self._outbox.congested,
             "backlog": self._link.backlog,
             "hops_exceeded": self._counts.hops_exceeded,

@@ -25,6 +25,7 @@ _WORDS = {
     HintReason.TOKEN: "{} refuses our token",
     HintReason.MLS_WANTED: "{} takes encrypted sessions only: open them with MLS",
     HintReason.NO_MLS: "{} is not set up for MLS",
+    HintReason.FORBIDDEN: "the rules of the node do not let us reach {}",
 }
 _BY_RULE = {
     "secret": HintReason.SECRET,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,15 @@ from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import Form, IdentityRole, Option, Registered
 
 _ROLES = ("encoding", "decoding", "autoresolve")
+
+
+class Proof(Enum):
+    """What a caller proves who it is by."""
+
+    USER = "user"
+    """The user of basic authentication."""
+    SUBJECT = "subject"
+    """The subject of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,11 @@ class AuthConfig:
     custom_claims: Mapping[str, Any] = field(default_factory=dict)
     where: str = "auth"
     """Where in the configuration it stands, for errors."""
+
+    @property
+    def proof(self) -> Proof:
+        """What a caller of this listener proves."""
+        return Proof.USER if self.kind == "basic" else Proof.SUBJECT
 
     @property
     def key(self) -> JwtKeyConfig | None:

@@ -29,6 +29,7 @@ from actors.messages.routing import (
     Gather,
     Opened,
     RouteByHand,
+    RulesChanged,
     Status,
     StatusReport,
 )
@@ -45,6 +46,7 @@ from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.config.auth import Proof
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
 from gateway.links.addresses import Addresses
@@ -59,7 +61,9 @@ from gateway.node.listening import Listening, made_ready
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.door import Door
+from gateway.node.standing import Standing
+from gateway.security.doorkeeper import Doorkeeper
+from gateway.security.rules import RuleSet
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
 from identity.protocols import Provider, Verifier
@@ -84,7 +88,8 @@ class DataPlane:
     (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
     networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
     `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs. Among other nodes it is
-    `node_id` (drawn, unless given), and `peers` says who may come in as a node.
+    `node_id` (drawn, unless given), and `peers` says who may come in as a node; `rules` what anybody may
+    do by name.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class DataPlane:
         control: RouteControl | None = None,
         node_id: str = "",
         peers: PeerPolicy = LOOPBACK_ONLY,
+        rules: RuleSet | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.surroundings = around = surroundings or current()
@@ -121,11 +127,13 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        self.door = Door(self._clock)
+        self.doorkeeper = Doorkeeper(self._clock, peers, rules)
+        self.door = self.doorkeeper.door
         """Who was not let in."""
         control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
+        control.may = self.doorkeeper.why_not_subscribe
         self._register()
         self.routes = control.table.view
         """Where messages go, to read."""
@@ -146,7 +154,7 @@ class DataPlane:
                 high=high_water,
                 patience=patience,
                 introduction=introduction,
-                policy=peers,
+                doorkeeper=self.doorkeeper,
             )
         )
         self._indices = itertools.count(1)
@@ -158,16 +166,9 @@ class DataPlane:
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
         self._peering = Peering(self, self._loop, around.fraction)
-        self._node_links: dict[int, str] = {}
-        """The ids of the nodes that are peers now, by connection."""
-        self._node_link_lost = asyncio.Event()
-        """One for each loss: set, and replaced."""
+        self._standing = Standing()
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._applications: set[int] = set()
-        """Connections that applications of ours opened."""
-        self._caller_gone = asyncio.Event()
-        """One for each end of a connection that was accepted: set, and replaced."""
-        self._callers = self.system.inbox(lambda message, _: self._note_caller(message))
+        self._callers = self.system.inbox(lambda message, _: self._standing.note_caller(message))
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -218,7 +219,9 @@ class DataPlane:
         if endpoint in self._listeners:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
-        accept = partial(self.accept, listener=endpoint, max_message_size=config.max_message_size)
+        accept = partial(
+            self.accept, listener=endpoint, proof=config.auth.proof, max_message_size=config.max_message_size
+        )
         try:
             async with AsyncExitStack() as held:
                 parts = self.surroundings, self._high, self._waiting, self._http2, self.door
@@ -234,13 +237,26 @@ class DataPlane:
         logger.info("listening", endpoint=address)
         return address
 
-    def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
-        """Take a stream that a peer opened, at the endpoint `listener` of ours."""
+    def rule(self, rules: RuleSet | None) -> None:
+        """Put these rules by name in force, for those who are connected too."""
+        self.doorkeeper.take(rules)
+        self.system.tell(self.route_table, RulesChanged())
+
+    def accept(
+        self,
+        stream: Stream,
+        *,
+        listener: str = "",
+        proof: Proof = Proof.SUBJECT,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        """Take a stream that a peer opened, at the endpoint `listener` of ours, where `proof` was asked."""
         index = self.next_index()
         link = AcceptedLink(
             index,
             stream,
             listener=listener,
+            proof=proof,
             high=self._high,
             max_message_size=max_message_size,
             surroundings=self.surroundings,
@@ -255,11 +271,10 @@ class DataPlane:
 
     def _link_over(self, index: int) -> None:
         link = self._links.pop(index, None)
+        self.doorkeeper.gone(index)
         if link is not None:
             self.telemetry.close(link.counts)
-        self._applications.discard(index)
-        self._caller_gone.set()
-        self._caller_gone = asyncio.Event()
+        self._standing.over(index)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -291,10 +306,10 @@ class DataPlane:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 while wait and any(
-                    link.listener == endpoint and index in self._applications
+                    link.listener == endpoint and index in self._standing.applications
                     for index, link in self._links.items()
                 ):
-                    await self._caller_gone.wait()
+                    await self._standing.one_over()
         for link in [link for link in self._links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
@@ -368,8 +383,7 @@ class DataPlane:
 
     async def parted(self, node_id: str) -> None:
         """Return when there is no link to that node."""
-        while node_id in self._node_links.values():
-            await self._node_link_lost.wait()
+        await self._standing.parted(node_id)
 
     async def dial(
         self,
@@ -479,7 +493,9 @@ class DataPlane:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
         backbone = self.backbone and self.backbone.index
         return not (
-            connection == backbone or connection in self._dialled_by_index or connection in self._node_links
+            connection == backbone
+            or connection in self._dialled_by_index
+            or connection in self._standing.nodes
         )
 
     def spawn_control_agent(
@@ -517,23 +533,8 @@ class DataPlane:
         if callback in self._observers:
             self._observers.remove(callback)
 
-    def _note_caller(self, state: ConnectionState) -> None:
-        """How a connection stands that somebody else opened."""
-        self._note_peer(state)
-        if state.state == "negotiated" and state.detail.endswith(Role.APPLICATION.name.lower()):
-            self._applications.add(state.connection)
-
-    def _note_peer(self, state: ConnectionState) -> None:
-        """Who is a peer now, over whichever connection."""
-        if state.state == "joined":
-            self._node_links[state.connection] = state.detail
-        elif self._node_links and state.state in ("lost", "closed", "superseded"):
-            self._node_links.pop(state.connection, None)
-            self._node_link_lost.set()
-            self._node_link_lost = asyncio.Event()
-
     def _state_changed(self, state: ConnectionState) -> None:
-        self._note_peer(state)
+        self._standing.note(state)
         made = self._dialled_by_index.get(state.connection)
         if made is not None:
             made.take(state)
