@@ -21,6 +21,8 @@ from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import PeerPolicy
 from gateway.security.auth import client_auth, server_auth
 from gateway.security.material import Side, TlsSource
+from gateway.security.rules import RuleSet
+from identity.encoding import Malformed
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
 
@@ -47,6 +49,7 @@ class Node:
                 subjects=frozenset(peers.subjects),
                 loopback=peers.loopback,
             ),
+            rules=load_rules(config),
         )
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
@@ -136,11 +139,23 @@ def _within(where: str) -> Iterator[None]:
         raise ConfigError(str(error), field=f"{where}.{error.field}") from error
 
 
+def load_rules(config: NodeConfig) -> RuleSet | None:
+    """The rules by name that a configuration names. Raises ConfigError."""
+    if config.rules is None:
+        return None
+    try:
+        return RuleSet.load(config.rules)
+    except Malformed as error:
+        field = f"{config.where}.rules"
+        raise ConfigError(f"{field}: {config.rules}, {error}", field=field) from None
+
+
 def examine(config: NodeConfig) -> None:
     """Look at what the configuration names: keys, certificates, tokens. Opens no connection.
 
     Raises ConfigError naming the key at fault. SPIFFE agents are not asked.
     """
+    load_rules(config)
     for where, server in _servers(config):
         with _within(where):
             server_auth(server.auth)

@@ -163,6 +163,14 @@ def _actions(what: str) -> frozenset[Action]:
     return frozenset(known[word] for word in what.split(","))
 
 
+def parse_action(what: str) -> Action:
+    """One action. Raises Malformed."""
+    found = list(_actions(what))
+    if len(found) != 1:
+        raise Malformed(f"expected one of {', '.join(Action)}, got {what!r}")
+    return found[0]
+
+
 def name_prefix(name: str) -> bytes:
     """What the keys of all names that `name` stands for begin with. Raises Malformed."""
     if name == "*":
