@@ -34,6 +34,7 @@ from actors.routing.gate import Forbidden, Gate
 from actors.routing.interest import Interest
 from actors.routing.link import Link
 from actors.routing.outbox import HIGH, PATIENCE
+from actors.routing.pace import SendingLimits
 from actors.routing.view import Instance, RouteView
 from actors.system import handles
 from actors.telemetry import Counts, Registry, counter
@@ -80,6 +81,7 @@ class Backbone(Connection):
         *,
         gate: Gate | None = None,
         forbidden: Forbidden = lambda index, action, name, rule: None,
+        sending: SendingLimits | None = None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
@@ -94,6 +96,7 @@ class Backbone(Connection):
             clock,
             gate=gate,
             forbidden=forbidden,
+            sending=sending,
             observers=observers,
             high=high,
             patience=patience,

@@ -17,7 +17,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
-from actors.alarm import SourceAlarms
+from actors.alarm import Alarm, SourceAlarms
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
@@ -63,6 +63,7 @@ from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
+from actors.routing.pace import Pace, SendingLimits
 from actors.routing.router import Router
 from actors.routing.view import InwardView, RouteView
 from actors.system import Cancellable, Directive, LoopActor, handles
@@ -74,6 +75,7 @@ ASKED_BOUND = 1024
 
 
 _NODE_TICK = "node link"
+_SLOWED = "slowed"
 
 
 class ConnectionCounts(Counts, part="connection"):
@@ -84,6 +86,7 @@ class ConnectionCounts(Counts, part="connection"):
     too_large: int = counter("Frames over the limit of a link, which were dropped.")
     hops_exceeded: int = counter("Frames that went round in a circle of routes, and were dropped.")
     forbidden: int = counter("Messages of peers that the rules of the node forbid.")
+    slowed: int = counter("How often a peer was not read because it sent too fast, or memory was short.")
     pauses: int = counter("How often a peer was not read because another one was slow.")
 
 
@@ -92,7 +95,8 @@ class Connection(LoopActor):
 
     `dialled_as` is our link id when we opened the stream, None when the peer did. `introduction` is what we
     say about ourselves, `admit` why a node that calls is not let in, `gate` what the peer may do by name;
-    `forbidden` is told what it did in spite of that. `observers` are told ConnectionState.
+    `forbidden` is told what it did in spite of that, `sending` is how fast it may send. `observers` are told
+    ConnectionState.
     `high` is the outbox's high-water mark in bytes, `patience` how long (seconds) a slow
     receiver may hold up who sends to it.
     """
@@ -110,6 +114,7 @@ class Connection(LoopActor):
         admit: Admit = lambda introduction: "this node has no peers",
         gate: Gate | None = None,
         forbidden: Forbidden = lambda index, action, name, rule: None,
+        sending: SendingLimits | None = None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
@@ -119,6 +124,11 @@ class Connection(LoopActor):
         self._gate = gate or Gate(RulesInForce(), ConnectionIdentity(), lambda frame: 0)
         self._rules_held = self._gate.held
         self._forbidden = forbidden
+        self._sending = sending or SendingLimits()
+        self._pace = Pace(self._sending)
+        self._slowed: Cancellable | None = None
+        """Set while the peer is not read because it is too fast, or all are held back."""
+        self._slow_alarm = Alarm()
         self._link = link
         self._route_table = route_table
         self._clock = clock
@@ -266,6 +276,8 @@ class Connection(LoopActor):
                 else:
                     batch.append(frame)
         self._counts.frames_received += len(message.frames)
+        if self._sending.active:
+            self._slow_down(message.frames)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
@@ -274,6 +286,19 @@ class Connection(LoopActor):
             self._echo_awaited = True
             self._link.pause()
             self.send(self._route_table, Echo())
+
+    def _slow_down(self, frames: Sequence[Any]) -> None:
+        """Let a peer wait that sends faster than it may."""
+        now, size = self._clock(), sum(frame.size for frame in frames if type(frame) is Frame)
+        wait = self._pace.spend(len(frames), size, now, node=self._gate.who.node)
+        if wait <= 0 or self._slowed is not None:
+            return
+        self._counts.slowed += 1
+        if not self._sending.held_back and self._slow_alarm.is_due(now):
+            cause = "it sends more than limits allow"
+            logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
+        self._link.pause()
+        self._slowed = self.after(wait, _SLOWED)
 
     def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Without those that the node's rules forbid; who sent them is told, and so are people."""
@@ -374,8 +399,7 @@ class Connection(LoopActor):
         watch = self._node_link
         if watch is None or self._node_timer is None:
             return
-        reading = self._blocked_timer is None and not self._echo_awaited
-        speak, dead = watch.tick(self._counts.frames_received, reading=reading)
+        speak, dead = watch.tick(self._counts.frames_received, reading=self._is_read())
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)
@@ -481,6 +505,9 @@ class Connection(LoopActor):
     def _on_wakeup(self, message: WakeupMessage, _: ActorAddress) -> None:
         if message.payload == _NODE_TICK:
             self._node_tick()
+        elif message.payload == _SLOWED:
+            self._slowed = None
+            self._read_on()
         else:
             self._unblock()
 
@@ -499,8 +526,12 @@ class Connection(LoopActor):
         self._read_on()
 
     def _read_on(self) -> None:
-        if self._blocked_timer is None and not self._echo_awaited:
+        if self._is_read():
             self._link.resume()
+
+    def _is_read(self) -> bool:
+        """Whether nothing keeps the peer waiting."""
+        return self._blocked_timer is None and not self._echo_awaited and self._slowed is None
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
@@ -523,6 +554,7 @@ class Connection(LoopActor):
             "backlog": self._link.backlog,
             "hops_exceeded": self._counts.hops_exceeded,
             "pauses": self._counts.pauses,
+            "slowed": self._counts.slowed,
             **self._link.figures(),
         }
 

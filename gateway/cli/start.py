@@ -13,6 +13,7 @@ from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
 from gateway.node.allocator import keep_freed_memory
+from gateway.node.descriptors import say_if_few
 from gateway.node.node import Node, examine, unserved
 from gateway.node.runner import run
 from gateway.telemetry.tracing import start_tracing
@@ -49,6 +50,7 @@ def run_node(arguments: argparse.Namespace) -> int:
         )
     for note in config.notes:
         logger.info(document.at(note.field, f"{note.field}: {note.text}"))
+    say_if_few(config.limits.connections)
     keep_freed_memory()
     return run(serve(config, document))
 

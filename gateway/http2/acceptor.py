@@ -97,6 +97,8 @@ class Acceptor:
                 continue
             if len(self._coming) + self._busy() > self._limit:
                 self._counters.refuse("max_connections")
+                if self._refused is not None:
+                    self._refused("connections", shown(address), "too many connections: closed unread")
                 connection.close()
                 continue
             task = self._loop.create_task(self._bring(connection, address))

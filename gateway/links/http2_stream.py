@@ -31,6 +31,10 @@ _UNSENT_MESSAGES = 4
 """A stream may hold this many times the largest message unsent before the transport itself gives it up."""
 
 
+_TOLD_CONNECTIONS = 256
+"""Connections beyond those that a node may have, which are told so; further ones are closed unread."""
+
+
 class Http2Stream:
     """One call of ours, as a Stream."""
 
@@ -116,6 +120,7 @@ class FastServer:
         counters: Counters,
         methods: str | Collection[str] = METHOD_PATH,
         refused: TellRefused | None = None,
+        connections: int = http2.SERVER.max_connections,
     ) -> None:
         keepalive = config.keepalive
         self._methods = methods
@@ -125,6 +130,7 @@ class FastServer:
             max_message=config.max_message_size,
             max_partial=max(16 * MIB, config.max_message_size),
             max_streams=config.max_concurrent_streams,
+            max_connections=connections + _TOLD_CONNECTIONS,
             max_header_list=config.max_header_list_size,
             max_frame=min(config.max_frame_size, 2**24 - 1),
             high_water=high_water - 1,

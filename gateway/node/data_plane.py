@@ -53,7 +53,7 @@ from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
-from gateway.links.stream import Stream
+from gateway.links.stream import Stream, StreamStatus
 from gateway.node import forks
 from gateway.node.dialled import Dialled, diallers
 from gateway.node.gateway_actor import Gateway
@@ -224,7 +224,7 @@ class DataPlane:
         )
         try:
             async with AsyncExitStack() as held:
-                parts = self.surroundings, self._high, self._waiting, self._http2, self.door
+                parts = self.surroundings, self._high, self._waiting, self._http2, self.doorkeeper
                 made = await made_ready(config, accept, *parts)
                 held.push_async_callback(made.held.aclose)
                 address = await made.server.start()
@@ -252,6 +252,10 @@ class DataPlane:
     ) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours, where `proof` was asked."""
         index = self.next_index()
+        refusal = self.doorkeeper.come(index, stream.peer)
+        if refusal:
+            stream.close(StreamStatus.RESOURCE_EXHAUSTED, refusal)
+            return
         link = AcceptedLink(
             index,
             stream,

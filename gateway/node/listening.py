@@ -14,7 +14,7 @@ from gateway.links.stream import Stream
 from gateway.links.transport import Server, listener
 from gateway.node.dialled import open_parts
 from gateway.security.auth import server_auth
-from gateway.security.door import Door
+from gateway.security.doorkeeper import Doorkeeper
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings
 
@@ -33,7 +33,7 @@ async def made_ready(
     high: int,
     waiting: ByteBudget,
     counters: Counters,
-    door: Door,
+    doorkeeper: Doorkeeper,
 ) -> Listening:
     """A listener as configured, to be started; what it needs is open. Raises ConfigError or AuthError."""
     async with AsyncExitStack() as held:
@@ -42,5 +42,6 @@ async def made_ready(
             return Listening(scheme.listener(config, accept), held.pop_all())
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         await open_parts(held, auth, source)
-        server = listener(config, accept, auth, source, high, waiting, counters, door.refused)
+        refused, most = doorkeeper.door.refused, doorkeeper.connections
+        server = listener(config, accept, auth, source, high, waiting, counters, refused, most)
         return Listening(server, held.pop_all())

@@ -5,18 +5,24 @@ Shells ask: the data plane about new connections, the route table about names, e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
 from actors.messages.wire import Introduction
 from actors.names import Name
 from actors.routing.gate import NODE, Action, ConnectionIdentity, Gate, RulesInForce
+from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
 from gateway.config.auth import Proof
+from gateway.config.network import CONNECTIONS, LimitsConfig
 from gateway.links.link import AcceptedLink
 from gateway.node.peer_policy import NodeCaller, PeerPolicy, identities
-from gateway.security.door import Door, DoorRule
+from gateway.security.door import Door, DoorRule, host_of
 from gateway.security.rules import RuleSet
+
+_HERE = ("unix socket", "memory")
+"""What stands in the place of an address where there is none."""
 
 
 class Doorkeeper:
@@ -28,6 +34,36 @@ class Doorkeeper:
         self._held = RulesInForce(rules)
         self._gates: dict[int, tuple[Gate, str]] = {}
         """By connection, with the address of its other end."""
+        self.connections: int = CONNECTIONS
+        """How many may be open that others opened."""
+        self.connections_per_address: int | None = None
+        self.sending = SendingLimits()
+        """How fast peers may send; each Connection asks it."""
+        self._callers: dict[int, str] = {}
+        """Those that others opened, with the host that they are of."""
+        self._hosts: Counter[str] = Counter()
+
+    def limit(self, limits: LimitsConfig) -> None:
+        """Put these limits in force; who is connected stays."""
+        self.connections, self.connections_per_address = limits.connections, limits.connections_per_address
+        self.sending.take(limits.messages_per_second, limits.bytes_per_second)
+
+    def come(self, index: int, peer: str) -> str:
+        """Somebody opened a connection: why it cannot stay; nothing when it can, and counts until `gone`."""
+        host, rule, most = host_of(peer), "", 0
+        per_address = self.connections_per_address
+        if len(self._callers) >= self.connections:
+            rule, most = DoorRule.CONNECTIONS, self.connections
+        elif per_address is not None and host not in _HERE and self._hosts[host] >= per_address:
+            rule, most = DoorRule.CONNECTIONS_PER_ADDRESS, per_address
+        if rule:
+            place = "this node" if rule == DoorRule.CONNECTIONS else f"{host} at this node"
+            refusal = f"{place} has its {most} connections"
+            self.door.refused(rule, peer, refusal)
+            return refusal
+        self._callers[index] = host
+        self._hosts[host] += 1
+        return ""
 
     @property
     def rules(self) -> RuleSet | None:
@@ -49,6 +85,11 @@ class Doorkeeper:
     def gone(self, index: int) -> None:
         """A connection is over. Idempotent."""
         self._gates.pop(index, None)
+        host = self._callers.pop(index, None)
+        if host is not None:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
 
     def why_not_subscribe(self, index: int, name: Name) -> str:
         """Why a name does not lead to a connection, for its other end; nothing when it may."""
