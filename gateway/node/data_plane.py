@@ -237,6 +237,12 @@ class DataPlane:
         logger.info("listening", endpoint=address)
         return address
 
+    def read_certificates_again(self) -> None:
+        """Those of listeners, for the next handshake."""
+        for known in self._listeners.values():
+            if known is not None and known.source is not None:
+                known.source.read_again()
+
     def rule(self, rules: RuleSet | None) -> None:
         """Put these rules by name in force, for those who are connected too."""
         self.doorkeeper.take(rules)

@@ -24,6 +24,7 @@ class Listening(NamedTuple):
 
     server: Server
     held: AsyncExitStack
+    source: TlsSource | None = None
 
 
 async def made_ready(
@@ -44,4 +45,4 @@ async def made_ready(
         await open_parts(held, auth, source)
         refused, most = doorkeeper.door.refused, doorkeeper.connections
         server = listener(config, accept, auth, source, high, waiting, counters, refused, most)
-        return Listening(server, held.pop_all())
+        return Listening(server, held.pop_all(), source)

@@ -20,10 +20,10 @@ from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.memory import MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
+from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
+from gateway.security.expiry import CertificateEnd, problems
 from gateway.security.material import Side, TlsSource
-from gateway.security.rules import RuleSet
-from identity.encoding import Malformed
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
 
@@ -36,6 +36,7 @@ class Node:
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
+        self._snapshot = Snapshot.take(config)
         limits = config.limits
         shares = self._shares = Shares()
         peers = config.peers
@@ -50,7 +51,7 @@ class Node:
                 subjects=frozenset(peers.subjects),
                 loopback=peers.loopback,
             ),
-            rules=load_rules(config),
+            rules=self._snapshot.rules,
         )
         self._limit(limits)
         self._memory: MemoryWatch | None = None
@@ -67,6 +68,31 @@ class Node:
             applications=limits.applications_per_peer,
         )
         self.data_plane.doorkeeper.limit(limits)
+
+    @property
+    def certificates(self) -> tuple[CertificateEnd, ...]:
+        """When those end that this node shows; `problem` of each is for health."""
+        return self._snapshot.ends
+
+    def reload(self, config: NodeConfig) -> list[str]:
+        """Take what may change while it runs: certificates, users, rules by name, limits.
+
+        Returns what is different, in words. Raises ConfigError, and then everything stays as it was.
+        """
+        old, new = self._snapshot, Snapshot.take(config)
+        self._snapshot = new
+        self.data_plane.read_certificates_again()
+        if old.rules != new.rules:
+            self.data_plane.rule(new.rules)
+        if old.config.limits != new.config.limits:
+            self._limit(config.limits)
+            self._watch_memory(config.limits)
+        self._say_what_ends()
+        return changes(old, new)
+
+    def _say_what_ends(self) -> None:
+        for said in problems(self.certificates, self.data_plane.surroundings.wall()):
+            logger.warning(said)
 
     def _watch_memory(self, limits: LimitsConfig) -> None:
         """Ring at this limit, and at no other."""
@@ -86,6 +112,7 @@ class Node:
         """
         config, addresses = self._config, []
         self._watch_memory(config.limits)
+        self._say_what_ends()
         read = self.data_plane.telemetry.read
         read("memory_bytes", "Memory that the process has.", resident)
         watched = "Whether senders are held back for memory."
@@ -169,23 +196,12 @@ def _within(where: str) -> Iterator[None]:
         raise ConfigError(str(error), field=f"{where}.{error.field}") from error
 
 
-def load_rules(config: NodeConfig) -> RuleSet | None:
-    """The rules by name that a configuration names. Raises ConfigError."""
-    if config.rules is None:
-        return None
-    try:
-        return RuleSet.load(config.rules)
-    except Malformed as error:
-        field = f"{config.where}.rules"
-        raise ConfigError(f"{field}: {config.rules}, {error}", field=field) from None
-
-
 def examine(config: NodeConfig) -> None:
     """Look at what the configuration names: keys, certificates, tokens. Opens no connection.
 
     Raises ConfigError naming the key at fault. SPIFFE agents are not asked.
     """
-    load_rules(config)
+    Snapshot.take(config)
     for where, server in _servers(config):
         with _within(where):
             server_auth(server.auth)

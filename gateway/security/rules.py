@@ -84,13 +84,13 @@ class Rule:
         return action in self.actions and key.startswith(self.prefix)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """The rules of a file, in their order. `where` is the file, for people."""
 
     rules: tuple[Rule, ...]
     where: str = "the rules"
-    _of: dict[ConnectionIdentity, tuple[Rule, ...]] = field(default_factory=dict, repr=False)
+    _of: dict[ConnectionIdentity, tuple[Rule, ...]] = field(default_factory=dict, repr=False, compare=False)
     """Those about somebody who asked lately."""
 
     @classmethod
