@@ -15,7 +15,21 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import acl, bench, config, controller, ctl, demo, moderator, start, talk, token, up, user
+from gateway.cli import (
+    acl,
+    bench,
+    config,
+    controller,
+    ctl,
+    demo,
+    moderator,
+    pki,
+    start,
+    talk,
+    token,
+    up,
+    user,
+)
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
@@ -32,6 +46,7 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     token.add,
     user.add,
     acl.add,
+    pki.add,
     moderator.add,
     bench.add,
     controller.add,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +84,7 @@ def _users(path: str, *, new: bool = False) -> Mapping[str, PasswordHash]:
 
 def _password(user: str) -> bytes:
     """A new password: typed twice at a terminal, else the first line of standard input."""
-    if os.isatty(sys.stdin.fileno()):
+    if sys.stdin.isatty():
         typed = getpass.getpass(f"password of {user}: ")
         if getpass.getpass("again: ") != typed:
             raise ConfigError("these are two different passwords", field="password")
