@@ -30,9 +30,11 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Frame
 from actors.routing.connection import Connection
+from actors.routing.gate import Forbidden, Gate
 from actors.routing.interest import Interest
 from actors.routing.link import Link
 from actors.routing.outbox import HIGH, PATIENCE
+from actors.routing.pace import SendingLimits
 from actors.routing.view import Instance, RouteView
 from actors.system import handles
 from actors.telemetry import Counts, Registry, counter
@@ -77,6 +79,9 @@ class Backbone(Connection):
         routes: RouteView,
         clock: Callable[[], float],
         *,
+        gate: Gate | None = None,
+        forbidden: Forbidden = lambda index, action, name, rule: None,
+        sending: SendingLimits | None = None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
@@ -89,6 +94,9 @@ class Backbone(Connection):
             route_table,
             routes,
             clock,
+            gate=gate,
+            forbidden=forbidden,
+            sending=sending,
             observers=observers,
             high=high,
             patience=patience,

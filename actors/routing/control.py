@@ -28,6 +28,7 @@ from actors.messages.routing import (
     RouteByHand,
     RouteEntry,
     RoutesChanged,
+    RulesChanged,
     Subscribing,
     WatchRoutes,
 )
@@ -39,7 +40,7 @@ from actors.routing.node_links import EdgeNames, NodeLinks
 from actors.routing.pieces import PIECE, Pieces, piece_of
 from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
 from actors.routing.shares import Holder, Shares
-from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
+from actors.routing.table import Change, Departure, References, SubscriptionNotFound, SubscriptionTable
 from actors.routing.view import Rank
 from actors.routing.withdrawals import Withdrawals
 from actors.telemetry import Counts, Registry, counter
@@ -158,6 +159,8 @@ class RouteControl:
         self._announced: set[int] = set()
         """Those among them that are told whoever is there."""
         self.counts = RouteCounts()
+        self.may: Callable[[int, Name], str] = lambda connection, name: ""
+        """Why a name may not lead to a connection that told it; nothing when it may."""
         self._pieces = Pieces[RouteTurn]()
         """What takes too long for one turn."""
 
@@ -182,6 +185,8 @@ class RouteControl:
                 self._node_link_lost(event.connection, event.cause, turn)
             case RouteByHand():
                 self._route_by_hand(event)
+            case RulesChanged():
+                self._judge_anew(turn)
             case AnnounceNames():
                 self._announced.add(event.connection)
                 self._tell_names(event.connection, turn)
@@ -371,10 +376,32 @@ class RouteControl:
             self.shares.release(holder, name)
         return ""
 
+    def _judge_anew(self, turn: RouteTurn) -> None:
+        """Other rules are in force: what they forbid leads to nobody any more."""
+        for connection, known in self.connections.items():
+            if not known.local:
+                told = self.table.told_by(connection)
+                self._pieces.begin(self._judging(connection, known.holder, told), turn)
+
+    def _judging(self, connection: int, holder: Holder, told: list[References]) -> Callable[[RouteTurn], int]:
+        def judge(_: RouteTurn) -> int:
+            some = piece_of(told)
+            for references in (each for each in some if self.may(connection, each.name)):
+                for id in list(references):
+                    with contextlib.suppress(SubscriptionNotFound):
+                        for _once in range(self.table.remove(references.name, connection, id)):
+                            self.shares.release(holder, references.name)
+            return len(some)
+
+        return judge
+
     def _add(
         self, name: Name, connection: int, holder: Holder, subscription_id: int, *, by_hand: bool = False
     ) -> str:
         from_node = connection in self.nodes and not by_hand
+        known = self.connections.get(connection)
+        if not by_hand and known is not None and not known.local and (why := self.may(connection, name)):
+            return why
         refused = self.shares.take(holder, name, node_link=from_node)
         if refused:
             self.counts.peer_names_refused += from_node

@@ -23,6 +23,7 @@ from actors.messages.routing import (
     NodeLinkLost,
     Reattach,
     RouteByHand,
+    RulesChanged,
     Status,
     StatusReport,
     Subscribing,
@@ -77,6 +78,7 @@ class RouteTable(LoopActor):
         NodeLinkLost,
         Reattach,
         RouteByHand,
+        RulesChanged,
         Subscribing,
         WatchRoutes,
     )

@@ -252,6 +252,10 @@ class SubscriptionTable:
                 self._leave(instance, slot, references.name, self._rank(slot))
         return len(gone)
 
+    def told_by(self, connection: int) -> list[References]:
+        """What the other end of a connection subscribed."""
+        return list(self._references.get(connection, {}).values())
+
     # Routes by hand for many names
 
     def add_pattern(self, prefix: bytes, connection: int) -> bool:

@@ -1,5 +1,5 @@
-"""The command line: `callboard start | config | demo | send | listen | chat | moderator | token |
-bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile.
+"""The command line: `callboard start | config | demo | send | listen | chat | moderator | token | user |
+acl | pki | bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -15,10 +15,25 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import bench, config, controller, ctl, demo, moderator, start, talk, token, up
+from gateway.cli import (
+    acl,
+    bench,
+    config,
+    controller,
+    ctl,
+    demo,
+    moderator,
+    pki,
+    start,
+    talk,
+    token,
+    up,
+    user,
+)
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
+from gateway.concealed import MOVED
 from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError, SlimError
 from identity.text import harmless
@@ -29,6 +44,9 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     demo.add,
     talk.add,
     token.add,
+    user.add,
+    acl.add,
+    pki.add,
     moderator.add,
     bench.add,
     controller.add,
@@ -69,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(words)
-    arguments.said = said(words)
+    arguments.said = said(words) | frozenset(os.environ.pop(MOVED, "").split())
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:

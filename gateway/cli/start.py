@@ -13,6 +13,7 @@ from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
 from gateway.node.allocator import keep_freed_memory, set_aside_what_is_loaded
+from gateway.node.descriptors import say_if_few
 from gateway.node.node import Node, examine, unserved
 from gateway.node.runner import run
 from gateway.telemetry.tracing import start_tracing
@@ -49,20 +50,39 @@ def run_node(arguments: argparse.Namespace) -> int:
         )
     for note in config.notes:
         logger.info(document.at(note.field, f"{note.field}: {note.text}"))
+    say_if_few(config.limits.connections)
     keep_freed_memory()
-    return run(serve(config, document))
+
+    def again() -> NodeConfig:
+        found, where = read_node(arguments, arguments.config)
+        try:
+            examine(found)
+        except ConfigError as error:
+            raise ConfigError(where.sentence(error), field=error.field) from error
+        return found
+
+    return run(serve(config, document, again=again))
 
 
-async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConfig], Node] = Node) -> int:
+async def serve(
+    config: NodeConfig,
+    document: Document,
+    make: Callable[[NodeConfig], Node] = Node,
+    *,
+    again: Callable[[], NodeConfig] | None = None,
+) -> int:
     """Run until told to stop, then drain. Returns the exit code.
 
-    It is 1 when the node failed: whoever runs it may start another.
+    It is 1 when the node failed: whoever runs it may start another. On SIGHUP, `again` reads the
+    configuration again (or raises ConfigError), and the node takes of it what may change while it runs.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = make(config)
+    if again is not None and hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, _reload, node, again)
     failed = node.data_plane.failed
     # An agent may keep a listener waiting: who wants to stop does not wait for it.
     starting, stopping = asyncio.create_task(node.start()), asyncio.create_task(_first(stop, failed))
@@ -82,6 +102,16 @@ async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConf
         print("callboard: the node failed; its log says why", file=sys.stderr)
         return 1
     return 0
+
+
+def _reload(node: Node, again: Callable[[], NodeConfig]) -> None:
+    """Take what changed, and say it in a line; what is broken changes nothing."""
+    try:
+        changed = node.reload(again())
+    except (ConfigError, OSError) as error:
+        logger.error("not reloaded, everything stays as it was", cause=str(error))
+    else:
+        print(f"reloaded: {'; '.join(changed) or 'nothing has changed'}", flush=True)
 
 
 async def _first(*events: asyncio.Event) -> None:

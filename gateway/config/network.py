@@ -135,16 +135,23 @@ class AdminConfig:
         return cls(**values)
 
 
+CONNECTIONS = 10_000
+
 LIMITS = Table(
     "limits",
     Key("subscriptions", "names that all peers together may subscribe to", Kind.COUNT, NODE_BOUND),
     Key("subscriptions_per_peer", "names that one peer may subscribe to", Kind.COUNT, PEER_BOUND),
-    Key("connections", "connections that are open", Kind.COUNT, shown="10000"),
+    Key("applications_per_peer", "applications that one peer, a TCP connection, may bring", Kind.COUNT,
+        shown="as its subscriptions"),
+    Key("connections", "streams that others have open; one more is refused", Kind.COUNT, CONNECTIONS),
     Key("connections_per_address", "of these, from one address", Kind.COUNT, shown="no limit"),
-    Key("messages_per_second", "that one peer may send", Kind.COUNT, shown="no limit"),
-    Key("bytes_per_second", "that one peer may send", Kind.COUNT, shown="no limit"),
-    Key("memory", "bytes of memory at which senders are held back", Kind.COUNT, shown="no limit"),
-)
+    Key("messages_per_second", "that may come over one connection; a faster one has to wait", Kind.COUNT,
+        shown="no limit"),
+    Key("bytes_per_second", "that may come over one connection; a faster one has to wait", Kind.COUNT,
+        shown="no limit"),
+    Key("memory", "bytes of memory at which senders are held back, until it is 90 % of that", Kind.COUNT,
+        shown="85 % of the container's"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,8 @@ class LimitsConfig:
 
     subscriptions: int = NODE_BOUND
     subscriptions_per_peer: int = PEER_BOUND
-    connections: int | None = None
+    applications_per_peer: int | None = None
+    connections: int = CONNECTIONS
     connections_per_address: int | None = None
     messages_per_second: int | None = None
     bytes_per_second: int | None = None

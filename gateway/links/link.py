@@ -19,8 +19,9 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, frame_pieces
+from gateway.codec import InboundParser, WireCodec, encode_record, ends_of, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
+from gateway.config.auth import Proof
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Forewarned, Stream, StreamStatus
 from gateway.surroundings import Surroundings, current
@@ -62,8 +63,8 @@ class AcceptedLink:
     """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.routing.link.Link`.
 
     Messages over `max_message_size` bytes are not written: the peer would end the stream for them.
-    `listener` is the endpoint of ours at which the peer called. A stream that is being closed is cut after
-    `close_time` seconds.
+    `listener` is the endpoint of ours at which the peer called, `proof` what is proved there. A stream that
+    is being closed is cut after `close_time` seconds.
     """
 
     def __init__(
@@ -72,12 +73,15 @@ class AcceptedLink:
         stream: Stream | None,
         *,
         listener: str = "",
+        proof: Proof = Proof.SUBJECT,
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
         close_time: float = CLOSE_TIME,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.index = index
+        self.proof = proof
+        """What its subject is."""
         self._around = surroundings or current()
         self.listener = listener
         self._stream = stream
@@ -203,6 +207,9 @@ class AcceptedLink:
             return None
         asks = message.kind is MessageType.DISCOVERY_REQUEST
         return (message.source, message.destination) if asks else None
+
+    def ends(self, frame: Frame) -> tuple[Name, Name] | None:
+        return ends_of(frame)
 
     def figures(self) -> dict[str, int]:
         return {**self.counts.figures(), "ignored": self._parser.ignored}

@@ -31,7 +31,7 @@ from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser
+from gateway.codec import InboundParser, ends_of
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.network import BackboneConfig
 from gateway.links.nats_library import StreamEncryption, check_backbone, end, library
@@ -218,6 +218,9 @@ class NatsLink:
     def asked(self, frame: Frame) -> tuple[Name, Name] | None:
         """Nobody: whether a name is there, the node that was asked says itself."""
         return None
+
+    def ends(self, frame: Frame) -> tuple[Name, Name] | None:
+        return ends_of(frame)
 
     def figures(self) -> dict[str, int]:
         return {

@@ -42,9 +42,9 @@ from gateway.links.transport import dialler
 from gateway.node.control_channel import ControlChannel, RegisteredChannel
 from gateway.node.data_plane import DataPlane
 from gateway.proto import controller_pb2 as pb
-from gateway.security.auth import bearer_verifier, client_auth, order_provider, server_auth
+from gateway.security.auth import bearer_verifier, claimed, client_auth, order_provider, server_auth
 from gateway.security.material import Side, TlsSource
-from identity.errors import SlimError
+from identity.errors import AuthError, SlimError
 from identity.log import logger
 from identity.protocols import Provider, Verifier
 
@@ -183,6 +183,7 @@ class ControlledNode:
     # Tools that dial us
 
     async def _listen(self, config: ServerConfig) -> str:
+        refused = self._plane.door.refused
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         for part in (auth, source):
             if part is not None:
@@ -191,10 +192,15 @@ class ControlledNode:
 
         async def admit(caller: RpcCaller) -> Callable[[Stream], None]:
             if auth is not None:
-                await auth.check(dict(caller.headers))
+                headers = dict(caller.headers)
+                try:
+                    await auth.check(headers)
+                except AuthError as error:
+                    refused("authentication", caller.peer, str(error), claimed(headers))
+                    raise
             return self._accept
 
-        server = listen(config, Methods({}, {PATH: admit}), source)
+        server = listen(config, Methods({}, {PATH: admit}), source, refused)
         try:
             address = await server.start()
         except OSError as exc:

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
@@ -29,6 +29,7 @@ from actors.messages.routing import (
     Gather,
     Opened,
     RouteByHand,
+    RulesChanged,
     Status,
     StatusReport,
 )
@@ -45,24 +46,25 @@ from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.config.auth import Proof
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
 from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
-from gateway.links.schemes import scheme_of
-from gateway.links.stream import Stream
-from gateway.links.transport import Server, listener
+from gateway.links.stream import Stream, StreamStatus
 from gateway.node import forks
-from gateway.node.dialled import Dialled, diallers, open_parts
+from gateway.node.dialled import Dialled, diallers
 from gateway.node.gateway_actor import Gateway
 from gateway.node.group_reports import GroupReports
+from gateway.node.listening import Listening, made_ready
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.auth import server_auth
-from gateway.security.material import Side, TlsSource
+from gateway.node.standing import Standing
+from gateway.security.doorkeeper import Doorkeeper
+from gateway.security.rules import RuleSet
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
 from identity.protocols import Provider, Verifier
@@ -70,13 +72,6 @@ from identity.protocols import Provider, Verifier
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
 StateCallback = Callable[[ConnectionState], None]
-
-
-class _Listener(NamedTuple):
-    """A server of ours, and what it keeps open for identity and TLS."""
-
-    server: Server
-    held: AsyncExitStack
 
 
 ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
@@ -92,7 +87,8 @@ class DataPlane:
     (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
     networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
     `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs. Among other nodes it is
-    `node_id` (drawn, unless given), and `peers` says who may come in as a node.
+    `node_id` (drawn, unless given), and `peers` says who may come in as a node; `rules` what anybody may
+    do by name.
     """
 
     def __init__(
@@ -107,6 +103,7 @@ class DataPlane:
         control: RouteControl | None = None,
         node_id: str = "",
         peers: PeerPolicy = LOOPBACK_ONLY,
+        rules: RuleSet | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.surroundings = around = surroundings or current()
@@ -129,12 +126,17 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
+        self.doorkeeper = Doorkeeper(self._clock, peers, rules)
+        self.door = self.doorkeeper.door
+        """Who was not let in."""
         control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
+        control.may = self.doorkeeper.why_not_subscribe
         self._waiting.register(self.telemetry)
         http2, what = self._http2, "What a limit or rule refused."
         self.telemetry.read_by("rule", "http2_refusals_total", what, lambda: http2.refusals)
+        self.door.register(self.telemetry)
         self.routes = control.table.view
         """Where messages go, to read."""
         self.failed = asyncio.Event()
@@ -154,11 +156,11 @@ class DataPlane:
                 high=high_water,
                 patience=patience,
                 introduction=introduction,
-                policy=peers,
+                doorkeeper=self.doorkeeper,
             )
         )
         self._indices = itertools.count(1)
-        self._listeners: dict[str, _Listener | None] = {}
+        self._listeners: dict[str, Listening | None] = {}
         """By endpoint; None while it is being opened."""
         self._dialled: dict[str, Dialled] = {}
         """By endpoint: those that an application may use, or is about to."""
@@ -166,17 +168,10 @@ class DataPlane:
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
         self._peering = Peering(self, self._loop, around.fraction)
-        self._node_links: dict[int, str] = {}
-        """The ids of the nodes that are peers now, by connection."""
-        self._node_link_lost = asyncio.Event()
-        """One for each loss: set, and replaced."""
+        self._standing = Standing()
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._applications: set[int] = set()
-        """Connections that applications of ours opened."""
-        self._caller_gone = asyncio.Event()
-        """One for each end of a connection that was accepted: set, and replaced."""
         self.groups = GroupReports(self.system, self._loop, self._links, self.routes)
-        self._callers = self.groups.callers(self._note_caller)
+        self._callers = self.groups.callers(self._standing.note_caller)
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -228,11 +223,17 @@ class DataPlane:
         if endpoint in self._listeners:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
+        accept = partial(
+            self.accept, listener=endpoint, proof=config.auth.proof, max_message_size=config.max_message_size
+        )
         try:
             async with AsyncExitStack() as held:
-                server = await self._listener(config, held)
-                address = await server.start()
-                self._listeners[endpoint] = _Listener(server, held.pop_all())
+                parts = self.surroundings, self._high, self._waiting, self._http2, self.doorkeeper
+                made = await made_ready(config, accept, *parts)
+                held.push_async_callback(made.held.aclose)
+                address = await made.server.start()
+                held.pop_all()
+                self._listeners[endpoint] = made
         finally:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
@@ -240,22 +241,36 @@ class DataPlane:
         logger.info("listening", endpoint=address)
         return address
 
-    async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
-        accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
-        scheme = scheme_of(config.endpoint, self.surroundings)
-        if scheme is not None:
-            return scheme.listener(config, accept)
-        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
-        await open_parts(held, auth, source)
-        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
+    def read_certificates_again(self) -> None:
+        """Those of listeners, for the next handshake."""
+        for known in self._listeners.values():
+            if known is not None and known.source is not None:
+                known.source.read_again()
 
-    def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
-        """Take a stream that a peer opened, at the endpoint `listener` of ours."""
+    def rule(self, rules: RuleSet | None) -> None:
+        """Put these rules by name in force, for those who are connected too."""
+        self.doorkeeper.take(rules)
+        self.system.tell(self.route_table, RulesChanged())
+
+    def accept(
+        self,
+        stream: Stream,
+        *,
+        listener: str = "",
+        proof: Proof = Proof.SUBJECT,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        """Take a stream that a peer opened, at the endpoint `listener` of ours, where `proof` was asked."""
         index = self.next_index()
+        refusal = self.doorkeeper.come(index, stream.peer)
+        if refusal:
+            stream.close(StreamStatus.RESOURCE_EXHAUSTED, refusal)
+            return
         link = AcceptedLink(
             index,
             stream,
             listener=listener,
+            proof=proof,
             high=self._high,
             max_message_size=max_message_size,
             surroundings=self.surroundings,
@@ -270,11 +285,10 @@ class DataPlane:
 
     def _link_over(self, index: int) -> None:
         link = self._links.pop(index, None)
+        self.doorkeeper.gone(index)
         if link is not None:
             self.telemetry.close(link.counts)
-        self._applications.discard(index)
-        self._caller_gone.set()
-        self._caller_gone = asyncio.Event()
+        self._standing.over(index)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -301,15 +315,15 @@ class DataPlane:
             )
         )
 
-    async def _stop(self, endpoint: str, known: _Listener, grace: float, wait: float = 0.0) -> None:
+    async def _stop(self, endpoint: str, known: Listening, grace: float, wait: float = 0.0) -> None:
         stopping = asyncio.ensure_future(known.server.stop(grace + wait))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 while wait and any(
-                    link.listener == endpoint and index in self._applications
+                    link.listener == endpoint and index in self._standing.applications
                     for index, link in self._links.items()
                 ):
-                    await self._caller_gone.wait()
+                    await self._standing.one_over()
         for link in [link for link in self._links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
@@ -383,8 +397,7 @@ class DataPlane:
 
     async def parted(self, node_id: str) -> None:
         """Return when there is no link to that node."""
-        while node_id in self._node_links.values():
-            await self._node_link_lost.wait()
+        await self._standing.parted(node_id)
 
     async def dial(
         self,
@@ -494,7 +507,9 @@ class DataPlane:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
         backbone = self.backbone and self.backbone.index
         return not (
-            connection == backbone or connection in self._dialled_by_index or connection in self._node_links
+            connection == backbone
+            or connection in self._dialled_by_index
+            or connection in self._standing.nodes
         )
 
     def spawn_control_agent(
@@ -519,7 +534,7 @@ class DataPlane:
                 wall=self._wall,
                 draw=self.surroundings.draw,
                 spawn_task=self._tasks,
-                is_ours=self._applications.__contains__,
+                is_ours=self._standing.applications.__contains__,
                 patience=patience,
             )
         )
@@ -533,23 +548,8 @@ class DataPlane:
         if callback in self._observers:
             self._observers.remove(callback)
 
-    def _note_caller(self, state: ConnectionState) -> None:
-        """How a connection stands that somebody else opened."""
-        self._note_peer(state)
-        if state.state == "negotiated" and state.detail.endswith(Role.APPLICATION.name.lower()):
-            self._applications.add(state.connection)
-
-    def _note_peer(self, state: ConnectionState) -> None:
-        """Who is a peer now, over whichever connection."""
-        if state.state == "joined":
-            self._node_links[state.connection] = state.detail
-        elif self._node_links and state.state in ("lost", "closed", "superseded"):
-            self._node_links.pop(state.connection, None)
-            self._node_link_lost.set()
-            self._node_link_lost = asyncio.Event()
-
     def _state_changed(self, state: ConnectionState) -> None:
-        self._note_peer(state)
+        self._standing.note(state)
         made = self._dialled_by_index.get(state.connection)
         if made is not None:
             made.take(state)

@@ -29,7 +29,7 @@ from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
 from gateway.links.nats import NatsLink
-from gateway.node.peer_policy import PeerPolicy
+from gateway.security.doorkeeper import NODE, Doorkeeper, identity_of
 from identity.log import logger
 
 _APPLICATION = Introduction(Role.APPLICATION)
@@ -58,7 +58,7 @@ class Gateway(LoopActor):
         high: int,
         patience: float,
         introduction: Introduction,
-        policy: PeerPolicy,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._system = system
         self._links = links
@@ -67,7 +67,7 @@ class Gateway(LoopActor):
         self._routes = routes
         self._clock = clock
         self._high, self._patience = high, patience
-        self._introduction, self._policy = introduction, policy
+        self._introduction, self._doorkeeper = introduction, doorkeeper
         self._connections: dict[int, ActorAddress] = {}
         self._indices: dict[ActorAddress, int] = {}
         self._observers: dict[int, Any] = {}
@@ -128,6 +128,10 @@ class Gateway(LoopActor):
         # Who accepts is a node; who dials is one when it says so.
         as_node = message.dialled_as is None or message.as_node
         introduction = self._introduction if as_node else _APPLICATION
+        keeper = self._doorkeeper
+        accepted = isinstance(link, AcceptedLink) and message.dialled_as is None
+        who = identity_of(link) if isinstance(link, AcceptedLink) and accepted else NODE
+        gate = keeper.gate(index, link.peer, who)
 
         def make() -> Connection:
             if message.backbone:
@@ -137,6 +141,9 @@ class Gateway(LoopActor):
                     self._route_table,
                     self._routes,
                     self._clock,
+                    gate=gate,
+                    forbidden=keeper.forbidden,
+                    sending=keeper.sending,
                     observers=observers,
                     high=self._high,
                     patience=self._patience,
@@ -150,7 +157,10 @@ class Gateway(LoopActor):
                 self._clock,
                 dialled_as=message.dialled_as,
                 introduction=introduction,
-                admit=partial(self._policy.refusal, link),
+                admit=keeper.admits(link),
+                gate=gate,
+                forbidden=keeper.forbidden,
+                sending=keeper.sending,
                 observers=observers,
                 high=self._high,
                 patience=self._patience,

@@ -18,8 +18,11 @@ from gateway.config.section import Note
 from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
+from gateway.node.memory import MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
+from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
+from gateway.security.expiry import CertificateEnd, problems
 from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
@@ -33,8 +36,9 @@ class Node:
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
+        self._snapshot = Snapshot.take(config)
         limits = config.limits
-        shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
+        shares = self._shares = Shares()
         peers = config.peers
         self.data_plane = DataPlane(
             control=RouteControl(
@@ -47,11 +51,59 @@ class Node:
                 subjects=frozenset(peers.subjects),
                 loopback=peers.loopback,
             ),
+            rules=self._snapshot.rules,
         )
+        self._limit(limits)
+        self._memory: MemoryWatch | None = None
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
         self._controlled: ControlledNode | None = None
         self._dialling: list[asyncio.Task[None]] = []
+
+    def _limit(self, limits: LimitsConfig) -> None:
+        """Put limits in force."""
+        self._shares.limit(
+            node=limits.subscriptions,
+            peer=limits.subscriptions_per_peer,
+            applications=limits.applications_per_peer,
+        )
+        self.data_plane.doorkeeper.limit(limits)
+
+    @property
+    def certificates(self) -> tuple[CertificateEnd, ...]:
+        """When those end that this node shows; `problem` of each is for health."""
+        return self._snapshot.ends
+
+    def reload(self, config: NodeConfig) -> list[str]:
+        """Take what may change while it runs: certificates, users, rules by name, limits.
+
+        Returns what is different, in words. Raises ConfigError, and then everything stays as it was.
+        """
+        old, new = self._snapshot, Snapshot.take(config)
+        self._snapshot = new
+        self.data_plane.read_certificates_again()
+        if old.rules != new.rules:
+            self.data_plane.rule(new.rules)
+        if old.config.limits != new.config.limits:
+            self._limit(config.limits)
+            self._watch_memory(config.limits)
+        self._say_what_ends()
+        return changes(old, new)
+
+    def _say_what_ends(self) -> None:
+        for said in problems(self.certificates, self.data_plane.surroundings.wall()):
+            logger.warning(said)
+
+    def _watch_memory(self, limits: LimitsConfig) -> None:
+        """Ring at this limit, and at no other."""
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+        limit = memory_limit(limits.memory)
+        if limit is not None:
+            sending = self.data_plane.doorkeeper.sending
+            self._memory = MemoryWatch(limit, lambda rings: sending.hold_back(yes=rings))
+            self._memory.open()
 
     async def start(self) -> list[str]:
         """Listen everywhere, and begin to dial. Returns the addresses in use.
@@ -59,6 +111,12 @@ class Node:
         Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
         """
         config, addresses = self._config, []
+        self._watch_memory(config.limits)
+        self._say_what_ends()
+        read = self.data_plane.telemetry.read
+        read("memory_bytes", "Memory that the process has.", resident)
+        watched = "Whether senders are held back for memory."
+        read("memory_alarm", watched, lambda: int(self.data_plane.doorkeeper.sending.held_back))
         for index, server in enumerate(config.servers):
             with _within(f"{config.where}.dataplane.servers[{index}]"):
                 addresses.append(await self._listen(server))
@@ -99,6 +157,8 @@ class Node:
         await asyncio.gather(*self._dialling, return_exceptions=True)
         if self._controlled is not None:
             await self._controlled.close()
+        if self._memory is not None:
+            self._memory.close()
         await self.data_plane.drain(min(LEAVE_WAIT, grace / 2))
         await self.data_plane.close(grace)
 
@@ -141,6 +201,7 @@ def examine(config: NodeConfig) -> None:
 
     Raises ConfigError naming the key at fault. SPIFFE agents are not asked.
     """
+    Snapshot.take(config)
     for where, server in _servers(config):
         with _within(where):
             server_auth(server.auth)
@@ -175,17 +236,7 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
 
 def unserved(config: NodeConfig) -> list[Note]:
     """What the configuration asks for and this node does not do: it does not start with it."""
-    where, found = config.where, []
+    where, found = config.where, list[Note]()
     if config.admin is not None:
         found.append(Note(f"{where}.admin", "this node has no admin port"))
-    defaults = LimitsConfig()
-    for name in (
-        "connections",
-        "connections_per_address",
-        "messages_per_second",
-        "bytes_per_second",
-        "memory",
-    ):
-        if getattr(config.limits, name) != getattr(defaults, name):
-            found.append(Note(f"{where}.limits.{name}", "this node does not keep this limit"))
     return found
