@@ -58,6 +58,7 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
+from actors.routing import tracing
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
@@ -136,6 +137,7 @@ class Connection(LoopActor):
         self._echo_awaited = False
         self._closed = False
         self._was_node_link = False
+        self._tracer = tracing.current
         self._telemetry = telemetry or Registry()
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
@@ -239,7 +241,11 @@ class Connection(LoopActor):
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
         route, addresses = self._router.route, self._router.addresses
-        for frame in message.frames:
+        incoming: Sequence[Any] = message.frames
+        opened: Sequence[Any] = ()
+        if self._tracer is not None:
+            incoming, opened = self._tracer.received(incoming, self._index)
+        for frame in incoming:
             if type(frame) is not Frame:
                 self._on_record(frame)
                 continue
@@ -254,7 +260,9 @@ class Connection(LoopActor):
                     out[target] = [frame]
                 else:
                     batch.append(frame)
-        self._counts.frames_received += len(message.frames)
+        self._counts.frames_received += len(incoming)
+        if self._tracer is not None and opened:
+            self._tracer.routed(opened, out)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
@@ -366,6 +374,10 @@ class Connection(LoopActor):
         frames: Any = message.frames
         if self._node_link is not None and message.sender in self._routes.node_links:
             frames = self._count_hops(frames)
+        opened: Sequence[Any] = ()
+        if self._tracer is not None:
+            frames, opened = self._tracer.sending(frames, self._index)
+        refused: Sequence[Frame] = ()
         backlog = self._link.backlog
         if backlog < self._outbox.high:
             # Nearly always: nothing to decide, and no clock to read.
@@ -378,6 +390,8 @@ class Connection(LoopActor):
             self._counts.frames_sent += len(write) - len(refused)
             if refused:
                 self._too_large(refused, message.reply_to)
+        if self._tracer is not None and opened:
+            self._tracer.sent(opened, write, refused)
         if pause and message.reply_to not in self._waiting:
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))

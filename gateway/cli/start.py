@@ -44,9 +44,8 @@ def run_node(arguments: argparse.Namespace) -> int:
         raise ConfigError(document.sentence(error), field=error.field) from error
     if config.tracing is not None:
         level = arguments.log_level
-        start_tracing(
-            replace(config.tracing, levels={"": level}) if level else config.tracing, arguments.log_format
-        )
+        tracing = replace(config.tracing, levels={"": level}) if level else config.tracing
+        start_tracing(tracing, arguments.log_format, node=config.node_id)
     for note in config.notes:
         logger.info(document.at(note.field, f"{note.field}: {note.text}"))
     keep_freed_memory()
