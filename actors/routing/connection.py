@@ -405,9 +405,9 @@ class Connection(LoopActor):
         if dropped >= self._hops_told:
             self._hops_told = 10 * dropped
             logger.warning(
-                "{} messages went round in a circle of routes so far, and were dropped",
-                dropped,
+                "messages went round in a circle of routes, and were dropped",
                 conn=self._index,
+                count=dropped,
             )
         return counted
 
@@ -418,9 +418,9 @@ class Connection(LoopActor):
         if self._counts.too_large >= self._refused_told:
             self._refused_told = 10 * self._counts.too_large
             logger.warning(
-                "{} messages too large for a link so far",
-                self._counts.too_large,
+                "messages too large for a link",
                 conn=self._index,
+                count=self._counts.too_large,
                 size=frames[-1].size,
                 limit=self._link.limit,
             )

@@ -123,14 +123,12 @@ class Acceptor:
                 self._counters.refuse("handshake")
                 if self._handshake_alarm.is_due(self._loop.time()):
                     count = self._counters.refusals["handshake"]
-                    logger.warning(
-                        "TLS handshake refused", cause=str(exc) or type(exc).__name__, so_far=count
-                    )
+                    logger.warning("TLS handshake refused", cause=str(exc) or type(exc).__name__, count=count)
 
     def _warn(self, text: str, exc: OSError) -> None:
         if self._alarm.is_due(self._loop.time()):
             count = self._counters.refusals.get("descriptors", 0)
-            logger.warning(text, cause=exc.strerror or str(exc), refused=count)
+            logger.warning(text, cause=exc.strerror or str(exc), count=count)
 
 
 def _spare() -> int | None:

@@ -42,6 +42,8 @@ Notify = Callable[[Any], object]
 
 
 class LinkCounts(Counts, part="link"):
+    messages_in: int = counter("Messages that came in, those of the protocol itself too.")
+    messages_out: int = counter("Messages given to streams.")
     bytes_in: int = counter("Bytes of messages that came in.")
     bytes_out: int = counter("Bytes of messages given to streams.")
     malformed: int = counter("Messages that were not of this protocol.")
@@ -188,6 +190,7 @@ class AcceptedLink:
     def stream_messages(self, messages: Sequence[bytes]) -> None:
         if self._broken:
             return
+        self.counts.messages_in += len(messages)
         self.counts.bytes_in += sum(map(len, messages))
         parse = self._parser.parse
         records: list[Inbound] = []
@@ -221,6 +224,7 @@ class AcceptedLink:
     # Private.
 
     def _write(self, stream: Stream, data: list[Message], size: int) -> None:
+        self.counts.messages_out += len(data)
         self.counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:

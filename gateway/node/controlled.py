@@ -125,7 +125,7 @@ class ControlledNode:
                 await part.initialize()
                 return
             except SlimError as error:
-                logger.warning("the identity of orders is not there: {}", error)
+                logger.warning("the identity of orders is not there", cause=str(error))
             await asyncio.sleep(redial_delay(attempt, self._plane.surroundings.fraction()))
             attempt += 1
 
@@ -150,14 +150,16 @@ class ControlledNode:
                     channel, cause = await self._registered(await dial(), endpoint)
                     if channel.registered:
                         attempt, complaint = 0, ""
-                        logger.warning("the controller {} is lost: {}", endpoint, cause)
+                        logger.warning("the controller is lost", endpoint=endpoint, cause=cause)
                     elif (reason := channel.refused or cause) != complaint:
                         complaint = reason
-                        logger.warning("the controller {} does not take this node: {}", endpoint, reason)
+                        logger.warning(
+                            "the controller does not take this node", endpoint=endpoint, cause=reason
+                        )
                 except SlimError as error:
                     if str(error) != complaint:
                         complaint = str(error)
-                        logger.warning("dialling the controller {} goes on: {}", endpoint, error)
+                        logger.warning("dialling the controller goes on", endpoint=endpoint, cause=str(error))
                 await asyncio.sleep(redial_delay(attempt, self._plane.surroundings.fraction()))
                 attempt += 1
 
@@ -272,7 +274,7 @@ class ControlledNode:
         except AlreadyConnected:
             return f"{endpoint} is being dialled already"
         self._drawn[endpoint] = text
-        logger.info("connected to {} for a controller", endpoint, conn=connection)
+        logger.info("connected for a controller", endpoint=endpoint, conn=connection)
         return ""
 
     async def _disconnect(self, connection_id: str) -> ItemOutcome:

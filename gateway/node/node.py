@@ -115,14 +115,14 @@ class Node:
                 return
             except SlimError as error:
                 if client.backoff.max_attempts:
-                    logger.error("gave up dialling {}: {}", endpoint, error)
+                    logger.error("gave up dialling", endpoint=endpoint, cause=str(error))
                     return
                 if str(error) != complaint:
                     complaint = str(error)
-                    logger.warning("dialling {} goes on: {}", endpoint, error)
+                    logger.warning("dialling goes on", endpoint=endpoint, cause=str(error))
             await asyncio.sleep(client.backoff.delay(attempt, self.data_plane.surroundings.fraction()))
             attempt += 1
-        logger.info("connected to {}", endpoint, conn=connection)
+        logger.info("connected", endpoint=endpoint, conn=connection)
 
 
 @contextmanager

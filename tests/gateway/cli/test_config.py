@@ -266,8 +266,8 @@ tracing: {{log_level: info}}
 """)
         other = run("start", "--config", str(outer))
         at, _ = await asyncio.to_thread(addresses, other, 2)
-        await asyncio.to_thread(other.until, "connected to https://localhost")
-        await asyncio.to_thread(node.until, "connected to unix://")
+        await asyncio.to_thread(other.until, r"connected endpoint=https://localhost")
+        await asyncio.to_thread(node.until, "connected endpoint=unix://")
         await bob.connect({"endpoint": f"http://{plain}", "tls": {"insecure": True}})
         await alice.connect({"endpoint": f"http://{at}", "tls": {"insecure": True}})
         await alice.set_route(Name.parse("org/file/bob"))
@@ -287,7 +287,7 @@ def test_a_node_that_cannot_dial_yet_serves_and_ends(run: Run, tmp_path: Path) -
     )
     node = run("start", "--config", str(path))
     addresses(node, 1)
-    node.until("dialling http://127.0.0.1:1 goes on: ")
+    node.until("dialling goes on endpoint=http://127.0.0.1:1 cause=")
     node.process.send_signal(signal.SIGTERM)
     assert node.end() == 0
 
