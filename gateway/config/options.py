@@ -129,6 +129,8 @@ NODE_OPTIONS = (
                "export spans and metrics to this collector (needs the extra tracing)",
                also=(("tracing.opentelemetry.enabled", True),)),
     NodeOption("--admin", "services.*.admin.endpoint", "HOST:PORT", "serve figures and health there"),
+    NodeOption("--admin-token-file", "services.*.admin.token_file", "FILE",
+               "who may see and order there: lines `operator: TOKEN` and `reader: TOKEN`"),
 )  # fmt: skip
 
 
