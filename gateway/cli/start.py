@@ -16,6 +16,7 @@ from gateway.config.node import NodeConfig
 from gateway.node.allocator import keep_freed_memory
 from gateway.node.node import Node, examine, unserved
 from gateway.node.runner import run
+from gateway.node.service_manager import ServiceManager
 from gateway.telemetry.tracing import start_tracing
 from identity.errors import ConfigError
 from identity.log import logger
@@ -68,6 +69,7 @@ async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConf
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    manager = ServiceManager(loop)
     node = make(config)
     failed = node.data_plane.failed
     async with AdminServer(node, stop.set) as admin:
@@ -77,14 +79,18 @@ async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConf
         try:
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                for address in _started(starting, document):
+                addresses = _started(starting, document)
+                for address in addresses:
                     print(f"listening on {address}", flush=True)
+                manager.ready(f"listening on {', '.join(addresses)}")
                 await stopping
         finally:
+            manager.stopping()
             starting.cancel()
             stopping.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
             await node.close(config.drain)
+            manager.close()
     if failed.is_set():
         print("callboard: the node failed; its log says why", file=sys.stderr)
         return 1
