@@ -66,6 +66,8 @@ FIELDS = {
     "message": "class of a message between actors",
     "status": "gRPC's word for how a call ended",
     "part": "which part of the program speaks, where its module does not tell",
+    "action": "what an operator had done, at the admin port",
+    "refused": "how many were refused so far",
     "count": "how many so far",
     "skipped": "how many lines were not written before this one",
     "size": "bytes",
