@@ -14,6 +14,7 @@ from gateway.admin.metrics import exposition
 from gateway.admin.view import NodeView
 from gateway.config import ClientConfig
 from gateway.config.node import NodeConfig
+from gateway.http2.limits import Counters
 from gateway.node.data_plane import DataPlane
 from gateway.node.node import Node
 from tests.test_floors import ROOT
@@ -63,7 +64,8 @@ async def test_a_rule_asks_for_figures_that_a_node_shows() -> None:
     client = DataPlane()
     try:
         [address] = await node.start()
-        # What is counted of a connection is there from the first one on.
+        # What is counted of a connection, or by a rule, is there from the first one on.
+        node.data_plane.telemetry.shared(Counters).refuse("handshake")
         await client.connect(ClientConfig.read({**plain, "endpoint": f"http://{address}"}))
         shown = exposition(NodeView(node).node(), node.data_plane.telemetry.samples()).decode()
     finally:
