@@ -89,8 +89,8 @@ class AdminServer:
         self.events = Broadcast(self.view, self.counts)
 
     async def __aenter__(self) -> AdminServer:
-        self.view.lag.start()
-        self._held.callback(self.view.lag.stop)
+        self.view.begin()
+        self._held.callback(self.view.end)
         self._held.callback(self.events.stop)
         return self
 
