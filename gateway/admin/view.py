@@ -45,7 +45,7 @@ from gateway.api.version import get_version
 from gateway.node.node import Node
 from gateway.node.pace import Largest, LoopLag
 
-ASK = 2.0
+ASK = 0.5
 """Seconds within which an actor tells its figures."""
 ASKED = 50
 """Actors that are asked at a time."""
