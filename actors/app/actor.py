@@ -71,6 +71,7 @@ from actors.messages.session import (
     CredentialGranted,
     CredentialWanted,
     Failure,
+    GroupBegun,
     Listen,
     Moved,
     OpenSession,
@@ -96,6 +97,7 @@ from actors.messages.wire import (
     DiscoveryRequest,
     Frame,
     MessageType,
+    SessionKind,
     SessionMessage,
     Subscription,
     SubscriptionAck,
@@ -483,6 +485,8 @@ class AppActor(LoopActor):
         address = self._spawn(core, message.inbox)
         opened = (message.handle, session_id, address, self._local, core.destination, message.config, WINDOW)
         self.send(message.inbox, SessionOpened(*opened))
+        if self._with.groups is not None and message.config.session_type is SessionKind.MULTICAST:
+            self.send(self._with.groups, GroupBegun(address, self._local, core.destination))
         self.send(address, BeginSession())
 
     def _invited(self, invitation: Invitation) -> None:

@@ -48,6 +48,7 @@ from actors.messages.session import (
     Unwatch,
     VerificationWanted,
     Watch,
+    WatchEnded,
 )
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
@@ -205,6 +206,13 @@ class SessionActor(LoopActor):
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         """Nothing to write out: what is under way is the peers' to send again."""
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Who watches hears that there is nothing more to watch."""
+        watchers, self._watchers = self._watchers, {}
+        for watcher in watchers:
+            self.send(watcher, WatchEnded(self._core.session_id))
 
     def _perform(self, effects: list[Effect]) -> None:
         """Tell the application, then send, all together; then the rest.
@@ -281,6 +289,7 @@ class SessionActor(LoopActor):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):
             self.send(self._app, effect)
+            self._tell_end()
 
     def _refuse(self, refused: Refused) -> None:
         """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""

@@ -24,8 +24,8 @@ from aiohttp import web
 
 from actors.alarm import Alarm
 from actors.messages.routing import Close
-from gateway.admin.access import AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import AdminCounts, Doors
+from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
+from gateway.admin.door import AdminCounts, Door, Doors
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
@@ -36,13 +36,17 @@ from gateway.admin.endpoints import (
     NotThere,
     Reading,
 )
-from gateway.admin.paging import API, BadQuery, Query
+from gateway.admin.events import Broadcast
+from gateway.admin.metrics import CONTENT_TYPE, exposition
+from gateway.admin.openapi import document
+from gateway.admin.paging import API, BadQuery, Query, in_turns
 from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
 from gateway.admin.view import NodeView
 from gateway.config.admin import AdminConfig
 from gateway.config.node import DEFAULT_NODE
 from gateway.http2.acceptor import tcp_sockets
 from gateway.node.node import Node
+from gateway.node.peer_policy import identities
 from gateway.security.contexts import server_context
 from gateway.security.material import Side, TlsSource
 from identity.log import logger
@@ -51,8 +55,16 @@ BODY = 16 * 1024
 """Bytes of a request's body at most."""
 LINE = 4096
 """Bytes of a request's first line, and of each header."""
+ROWS = 50
+"""Of a list, that are written in one turn of the loop."""
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
+DOOR = web.RequestKey("door", Door)
+HEALTH = ("/healthz", "/readyz")
+OPEN = (*HEALTH, "/login")
+"""What nobody has to prove anything for."""
+WRITE_WAIT = 5.0
+"""Seconds within which a watcher takes an event."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,13 +85,16 @@ class AdminServer:
         self.path: Path | None = None
         """The unix socket in use."""
         self._access = AdminAccess(plane.surroundings.random, uid=os.getuid())
+        self.doors: list[Doors] = []
+        """Of each socket."""
         self._secure = False
         """Whether the TCP address speaks TLS."""
-        self._doors: list[Doors] = []
+        self.events = Broadcast(self.view, self.counts)
 
     async def __aenter__(self) -> AdminServer:
-        self.view.lag.start()
-        self._held.callback(self.view.lag.stop)
+        self.view.begin()
+        self._held.callback(self.view.end)
+        self._held.callback(self.events.stop)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -128,16 +143,21 @@ class AdminServer:
     async def _serve(
         self, sockets: list[socket.socket], context: ssl.SSLContext | None, access: AdminAccess
     ) -> asyncio.Server:
-        app = web.Application(middlewares=[self._middleware(access)], client_max_size=BODY)
+        doors = Doors(lambda: runner.server(), self.counts)  # type: ignore[misc]  # there once it is set up
+        app = web.Application(middlewares=[self._middleware(access, doors)], client_max_size=BODY)
         self._add_routes(app)
+        self.router = app.router
+        self.doors.append(doors)
         runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, max_line_size=LINE, max_field_size=LINE
+            app,
+            handle_signals=False,
+            access_log=None,
+            max_line_size=LINE,
+            max_field_size=LINE,
+            shutdown_timeout=1.0,
         )
         await runner.setup()
         self._held.push_async_callback(runner.cleanup)
-        assert runner.server is not None
-        doors = Doors(runner.server, self.counts)
-        self._doors.append(doors)
         self._held.callback(doors.cut_all)
         loop = asyncio.get_running_loop()
         servers = [await loop.create_server(doors, sock=one, ssl=context) for one in sockets]
@@ -150,6 +170,10 @@ class AdminServer:
         router.add_get("/healthz", self._healthz)
         router.add_get("/readyz", self._readyz)
         router.add_get("/metrics", self._metrics)
+        router.add_get("/login", self._login)
+        router.add_post("/logout", self._logout)
+        router.add_get(API + "/events", self._watch)
+        router.add_get(API + "/openapi.json", self._openapi)
         for listing in LISTINGS:
             router.add_get(API + listing.path, partial(self._list, listing))
         for reading in READINGS:
@@ -159,14 +183,15 @@ class AdminServer:
 
     # Who asks
 
-    def _middleware(self, access: AdminAccess) -> Any:
+    def _middleware(self, access: AdminAccess, doors: Doors) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.counts.requests += 1
-            door = next((door for doors in self._doors if (door := doors.of(request.protocol))), None)
+            door = doors.of(request.protocol)
             if door is None:
                 raise web.HTTPServiceUnavailable
             door.begun()
+            request[DOOR] = door
             try:
                 return await self._answer(access, request, handler)
             finally:
@@ -177,30 +202,28 @@ class AdminServer:
     async def _answer(
         self, access: AdminAccess, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
-        asked = _asked(request)
-        is_health = request.path in ("/healthz", "/readyz")
+        asked = _asked(request)._replace(cookie=request.cookies.get(self.cookie, ""))
         try:
             role = AdminRole.NOBODY
             try:
                 role = access.judge(asked, self._clock())
             except NotAdmitted:
-                if not is_health:
+                # Probes call a node by whatever name they know.
+                if request.path not in HEALTH:
                     raise
-            needed = AdminRole.READER if request.method in ("GET", "HEAD") else AdminRole.OPERATOR
-            if role < needed and not is_health:
+            reads = request.method in ("GET", "HEAD") or request.path == "/logout"
+            needed = AdminRole.READER if reads else AdminRole.OPERATOR
+            if role < needed and request.path not in OPEN:
                 if role is AdminRole.NOBODY:
                     raise NotAdmitted(401, "a token is needed: Authorization: Bearer TOKEN")
                 raise NotAdmitted(403, "this needs an operator")
         except NotAdmitted as error:
-            self.counts.refused += 1
-            if self._alarm.is_due(self._clock()):
-                logger.warning(
-                    "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
-                )
-            return _error(error.status, str(error))
+            return self._refuse(error, asked)
         request[ROLE] = role
         try:
             return _guarded(await handler(request))
+        except NotAdmitted as error:
+            return self._refuse(error, asked)
         except BadQuery as error:
             return _error(400, str(error))
         except NotThere as error:
@@ -212,6 +235,15 @@ class AdminServer:
         except Exception as error:
             logger.error("admin request failed", cause=type(error).__name__)
             return _error(500, "the request could not be answered; the node's log says more")
+
+    def _refuse(self, error: NotAdmitted, asked: AdminRequest) -> web.StreamResponse:
+        """Say so, to who asked and, not too often, to people."""
+        self.counts.refused += 1
+        if self._alarm.is_due(self._clock()):
+            logger.warning(
+                "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
+            )
+        return _error(error.status, str(error))
 
     # Health
 
@@ -230,12 +262,62 @@ class AdminServer:
         return web.Response(text=shown, status=200 if good else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        from gateway.admin.metrics import CONTENT_TYPE, exposition
-
         text = exposition(self.view.node(), await self.view.samples())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
+    # Browsers
+
+    @property
+    def cookie(self) -> str:
+        """The name of our cookie: browsers send cookies to all ports of a host."""
+        return f"callboard_{self.address.rpartition(':')[2]}"
+
+    async def _login(self, request: web.Request) -> web.Response:
+        """Trade the code of a one-time link for a cookie, and go to where no code is in the address."""
+        secret = self._access.redeem(request.query.get("code", ""), self._clock())
+        # No redirect: with SameSite=Strict the cookie goes with what pages of ours ask for, and nothing else.
+        page = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">On to the node</a>'
+        response = web.Response(text=page, content_type="text/html")
+        response.set_cookie(
+            self.cookie,
+            secret,
+            max_age=int(LOGIN_LIFE),
+            httponly=True,
+            secure=self._secure,
+            samesite="Strict",
+        )
+        return response
+
+    async def _logout(self, request: web.Request) -> web.Response:
+        self._access.log_out(request.cookies.get(self.cookie, ""))
+        response = web.Response(text="logged out\n")
+        response.del_cookie(self.cookie)
+        return response
+
     # The API
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return _json(document())
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events, until the watcher leaves, is too slow, or the node ends."""
+        watcher = self.events.watch()
+        if watcher is None:
+            return _error(503, "too many watch this node already")
+        response = _guarded(web.StreamResponse(headers={"Content-Type": "text/event-stream"}))
+        try:
+            await response.prepare(request)
+            request[DOOR].streaming()
+            while not watcher.too_slow.is_set():
+                async with asyncio.timeout(WRITE_WAIT):
+                    await response.write(await watcher.next())
+        except (TimeoutError, ConnectionError):
+            request[DOOR].cut()
+        finally:
+            self.events.leave(watcher)
+        if watcher.too_slow.is_set():
+            request[DOOR].cut()
+        return response
 
     async def _list(self, listing: Listing, request: web.Request) -> web.Response:
         asked = request.query
@@ -244,8 +326,11 @@ class AdminServer:
             raise BadQuery(f"{min(unknown)[:40]}: not known here: limit, cursor, name")
         query = Query.read(asked.get("limit", ""), asked.get("cursor", ""), asked.get("name", ""))
         page = await listing.list(self.view, query)
-        note = {"note": listing.note} if listing.note else {}
-        return _json({"items": [row._asdict() for row in page.items], "next": page.cursor, **note})
+        rest = {"next": page.cursor, **({"note": listing.note} if listing.note else {})}
+        # In pieces: a thousand rows are more than one turn of the loop should write.
+        items = [json.dumps(plain(row)) async for row in in_turns(page.items, ROWS)]
+        text = f'{{"items": [{", ".join(items)}], {json.dumps(rest)[1:]}'
+        return web.Response(text=text, content_type="application/json")
 
     async def _read(self, reading: Reading, request: web.Request) -> web.Response:
         return _json(plain(await reading.read(self, request.match_info)))
@@ -285,7 +370,10 @@ class AdminServer:
     def link(self, role: AdminRole) -> str:
         if not self.address:
             raise CannotBe("this node has no admin address for browsers: start it with --admin HOST:PORT")
-        return f"/login?code={self._access.link(role, self._clock())}"
+        host, _, port = self.address.rpartition(":")
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - it is not bound here
+        scheme = "https" if self._secure else "http"
+        return f"{scheme}://{host}:{port}/login?code={self._access.link(role, self._clock())}"
 
 
 def plain(row: Any) -> Any:
@@ -332,6 +420,7 @@ def _asked(request: web.Request) -> AdminRequest:
         uid=_uid(one) if unix else None,
         authorization=headers.get("Authorization", ""),
         origin=headers.get("Origin", ""),
+        identities=_identities(transport),
         site=headers.get("Sec-Fetch-Site", ""),
     )
 
@@ -345,3 +434,10 @@ def _uid(one: Any) -> int | None:
         _, uid, _ = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
         return int(uid)
     return None
+
+
+def _identities(transport: Any) -> tuple[str, ...] | None:
+    """The names in the certificate that a caller showed; None without one."""
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    return tuple(sorted(identities(certificate))) if certificate else None
