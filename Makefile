@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo network test lint types unit long bench proto config-page errors-page docs lock format clean
+.PHONY: help install demo network test lint types unit long bench proto config-page errors-page docs dist lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -73,6 +73,10 @@ docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --group docs
 	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
+
+dist: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --group release
+	$(BIN)/python .ci/dist.py
 
 proto: install
 	$(BIN)/python .ci/proto.py

@@ -33,12 +33,12 @@ class Refusals:
     def crowded(self, source: Any, cause: str, now: float) -> None:
         """An invitation of `source` was, because there is no room."""
         level, more = self._strangers.level(source, now)
-        self._log.log(level, "invitation refused{}", more, peer=str(source), cause=cause)
+        self._log.log(level, f"invitation refused{more}", peer=str(source), cause=cause)
 
     def dropped(self, dropped: Dropped, now: float) -> None:
         """A message was: its sender is not believed."""
         level, more = self._strangers.level(dropped.source if dropped.alarming else None, now)
-        self._log.log(level, "message dropped{}", more, cause=dropped.reason)
+        self._log.log(level, f"message dropped{more}", peer=str(dropped.source), cause=dropped.reason)
 
     def give(self, hinted: Hinted, now: float) -> None:
         """Tell the other end why, if that may be said again."""
@@ -56,4 +56,4 @@ class Refusals:
         sentence = in_words(hint.reason, hint.about)
         self._hints.note(hint.about, sentence)
         level, more = self._heard.level(hint.about.without_id(), now)
-        self._log.log(level, "not reached: {}{}", sentence, more)
+        self._log.log(level, f"not reached{more}", cause=sentence)

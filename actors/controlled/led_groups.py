@@ -150,6 +150,10 @@ class LedGroups:
         places = (self._own, *self._reported.values())
         return tuple(_seen(group) for groups in places for group in groups.values())
 
+    def reports(self) -> list[GroupLed]:
+        """Everything as it was told, of this process first."""
+        return [group for groups in (self._own, *self._reported.values()) for group in groups.values()]
+
 
 def _size(group: GroupLed) -> int:
     return 2 + len(group.members)

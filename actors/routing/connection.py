@@ -60,6 +60,7 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
+from actors.routing import tracing
 from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
@@ -157,6 +158,7 @@ class Connection(LoopActor):
         self._echo_awaited = False
         self._closed = False
         self._was_node_link = False
+        self._tracer = tracing.current
         self._telemetry = telemetry or Registry()
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
@@ -269,10 +271,13 @@ class Connection(LoopActor):
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
         route, addresses = self._router.route, self._router.addresses
-        frames: Sequence[Any] = message.frames
+        incoming: Sequence[Any] = message.frames
         if self._rules_held.rules is not None:
-            frames = self._let_pass(frames)
-        for frame in frames:
+            incoming = self._let_pass(incoming)
+        opened: Sequence[Any] = ()
+        if self._tracer is not None:
+            incoming, opened = self._tracer.received(incoming, self._index)
+        for frame in incoming:
             if type(frame) is not Frame:
                 self._on_record(frame)
                 continue
@@ -290,6 +295,8 @@ class Connection(LoopActor):
         self._counts.frames_received += len(message.frames)
         if self._sending.active:
             self._slow_down(message.frames)
+        if self._tracer is not None and opened:
+            self._tracer.routed(opened, out)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
@@ -433,6 +440,10 @@ class Connection(LoopActor):
         frames: Any = message.frames
         if self._node_link is not None and message.sender in self._routes.node_links:
             frames = self._count_hops(frames)
+        opened: Sequence[Any] = ()
+        if self._tracer is not None:
+            frames, opened = self._tracer.sending(frames, self._index)
+        refused: Sequence[Frame] = ()
         backlog = self._link.backlog
         if backlog < self._outbox.high:
             # Nearly always: nothing to decide, and no clock to read.
@@ -445,6 +456,8 @@ class Connection(LoopActor):
             self._counts.frames_sent += len(write) - len(refused)
             if refused:
                 self._too_large(refused, message.reply_to)
+        if self._tracer is not None and opened:
+            self._tracer.sent(opened, write, refused)
         if pause and message.reply_to not in self._waiting:
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))
@@ -458,9 +471,9 @@ class Connection(LoopActor):
         if dropped >= self._hops_told:
             self._hops_told = 10 * dropped
             logger.warning(
-                "{} messages went round in a circle of routes so far, and were dropped",
-                dropped,
+                "messages went round in a circle of routes, and were dropped",
                 conn=self._index,
+                count=dropped,
             )
         return counted
 
@@ -471,9 +484,9 @@ class Connection(LoopActor):
         if self._counts.too_large >= self._refused_told:
             self._refused_told = 10 * self._counts.too_large
             logger.warning(
-                "{} messages too large for a link so far",
-                self._counts.too_large,
+                "messages too large for a link",
                 conn=self._index,
+                count=self._counts.too_large,
                 size=frames[-1].size,
                 limit=self._link.limit,
             )

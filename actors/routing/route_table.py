@@ -117,7 +117,7 @@ class RouteTable(LoopActor):
         turn, self._turn = self._turn, RouteTurn(self._turn.now)
         for text, peer, connection, cause in turn.notices:
             level = "WARNING" if cause or "another" in text else "INFO"
-            logger.log(level, "{}: {}", text, peer, conn=connection, cause=cause)
+            logger.log(level, text, node=peer, conn=connection, cause=cause or None)
         leaving = self._leaving
         leaving.extend(turn.told)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}

@@ -1,5 +1,6 @@
 """The command line: `callboard start | config | demo | send | listen | chat | moderator | token | user |
-acl | pki | bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile.
+acl | pki | bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile, `admin`
+lets a browser in.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -17,6 +18,7 @@ from typing import TextIO
 from gateway.api.version import get_version
 from gateway.cli import (
     acl,
+    admin,
     bench,
     config,
     controller,
@@ -52,6 +54,7 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     controller.add,
     ctl.add,
     up.add,
+    admin.add,
 )
 
 

@@ -164,7 +164,12 @@ NODE_OPTIONS = (
                "a controller to register with", _links),
     NodeOption("--node-id", "services.*.node_id", "ID", "what the node is called (default: slim/0)"),
     NodeOption("--group", "services.*.group_name", "NAME", "the group of nodes that it belongs to"),
+    NodeOption("--otlp", "tracing.opentelemetry.grpc.endpoint", "http://HOST:4317",
+               "export spans and metrics to this collector (needs the extra tracing)",
+               also=(("tracing.opentelemetry.enabled", True),)),
     NodeOption("--admin", "services.*.admin.endpoint", "HOST:PORT", "serve figures and health there"),
+    NodeOption("--admin-token-file", "services.*.admin.token_file", "FILE",
+               "who may see and order there: lines `operator: TOKEN` and `reader: TOKEN`"),
 )  # fmt: skip
 
 

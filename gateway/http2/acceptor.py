@@ -139,12 +139,12 @@ class Acceptor:
                 self._refused("handshake", shown(address), cause)
         elif self._handshake_alarm.is_due(self._loop.time()):
             count = self._counters.refusals["handshake"]
-            logger.warning("TLS handshake refused", peer=shown(address), cause=cause, so_far=count)
+            logger.warning("TLS handshake refused", peer=shown(address), cause=cause, count=count)
 
     def _warn(self, text: str, exc: OSError) -> None:
         if self._alarm.is_due(self._loop.time()):
             count = self._counters.refusals.get("descriptors", 0)
-            logger.warning(text, cause=exc.strerror or str(exc), refused=count)
+            logger.warning(text, cause=exc.strerror or str(exc), count=count)
 
 
 def shown(address: object) -> str:

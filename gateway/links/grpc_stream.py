@@ -15,7 +15,9 @@ from actors.routing.budget import ByteBudget
 from gateway.codec import is_data
 from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.messages import Message, SharedMessage
+from gateway.links.health_service import grpc_handlers
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
+from gateway.node.health import Health
 from gateway.security.auth import claimed
 from identity.errors import AuthError
 
@@ -263,6 +265,7 @@ class GrpcServer:
         *,
         budget: ByteBudget,
         refused: TellRefused | None = None,
+        health: Health | None = None,
     ) -> None:
         """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in.
 
@@ -294,6 +297,8 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: handler}),)
         )
+        if health is not None:
+            self._server.add_generic_rpc_handlers((grpc_handlers(health),))
         self._target = config.target()
         self._credentials = credentials
 

@@ -21,8 +21,10 @@ from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
 from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
+from gateway.links.health_service import CHECK, WATCH, answer
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
+from gateway.node.health import Health
 from gateway.security.auth import claimed
 from identity.errors import AuthError
 
@@ -121,10 +123,13 @@ class FastServer:
         methods: str | Collection[str] = METHOD_PATH,
         refused: TellRefused | None = None,
         connections: int = http2.SERVER.max_connections,
+        health: Health | None = None,
     ) -> None:
         keepalive = config.keepalive
-        self._methods = methods
+        served = (methods,) if isinstance(methods, str) else methods
+        self._methods = frozenset(served if health is None else (*served, CHECK, WATCH))
         self._refused = refused
+        self._health = health
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
@@ -184,6 +189,8 @@ class FastServer:
 
     def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> Any:
         """A peer called: accept it at once, or after its authentication was checked."""
+        if self._health is not None and headers[":path"] in (CHECK, WATCH):
+            return answer(self._health, stream, headers[":path"])
         if self._authenticate is None:
             self._take(stream)
             return None

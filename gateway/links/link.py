@@ -51,6 +51,8 @@ Notify = Callable[[Any], object]
 
 
 class LinkCounts(Counts, part="link"):
+    messages_in: int = counter("Messages that came in, those of the protocol itself too.")
+    messages_out: int = counter("Messages given to streams.")
     bytes_in: int = counter("Bytes of messages that came in.")
     bytes_out: int = counter("Bytes of messages given to streams.")
     malformed: int = counter("Messages that were not of this protocol.")
@@ -109,6 +111,8 @@ class AcceptedLink:
         self._cut: asyncio.TimerHandle | None = None
         self._done = False
         self.counts = LinkCounts()
+        self.since = self._around.wall()
+        """When it was made, in Unix seconds."""
 
     def attach(self, notify: Notify) -> None:
         """Tell the Connection actor things by `notify`. Called once, before anything else."""
@@ -219,6 +223,7 @@ class AcceptedLink:
     def stream_messages(self, messages: Sequence[bytes]) -> None:
         if self._broken:
             return
+        self.counts.messages_in += len(messages)
         self.counts.bytes_in += sum(map(len, messages))
         if self._rest:
             self._rest += messages
@@ -307,6 +312,7 @@ class AcceptedLink:
         self._over(cause if self._closing is None else self._closing)
 
     def _write(self, stream: Stream, data: list[Message], size: int) -> None:
+        self.counts.messages_out += len(data)
         self.counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:

@@ -26,12 +26,9 @@ from actors.messages.routing import (
     AnnounceNames,
     Close,
     ConnectionState,
-    Gather,
     Opened,
     RouteByHand,
     RulesChanged,
-    Status,
-    StatusReport,
 )
 from actors.messages.session import AppSettings
 from actors.messages.wire import Introduction, Role
@@ -54,10 +51,11 @@ from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
 from gateway.links.stream import Stream, StreamStatus
-from gateway.node import forks
+from gateway.node import figures, forks
 from gateway.node.dialled import Dialled, diallers
 from gateway.node.gateway_actor import Gateway
 from gateway.node.group_reports import GroupReports
+from gateway.node.health import Health
 from gateway.node.listening import Listening, made_ready
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
@@ -114,8 +112,8 @@ class DataPlane:
         if self._watch is not None:
             self._watch.use()
         self._clock, self._wall = clock or around.clock, wall or around.wall
-        self._high = high_water
-        self._waiting = ByteBudget(waiting_limit)
+        self.high_water = high_water
+        self.waiting = ByteBudget(waiting_limit)
         self.leading: dict[Name, JournaledGroup] = {}
         """Groups of this process's applications that a journal is kept of, by their channels."""
         self.node_id = node_id or around.random(8).hex()
@@ -129,13 +127,12 @@ class DataPlane:
         self.doorkeeper = Doorkeeper(self._clock, peers, rules)
         self.door = self.doorkeeper.door
         """Who was not let in."""
-        control = control or RouteControl(no_instance=FIRST.no_instance)
+        self.control = control = control or RouteControl(no_instance=FIRST.no_instance)
+        self.health = Health()
         control.introduce(introduction)
         control.register(self.telemetry)
         control.may = self.doorkeeper.why_not_subscribe
-        self._waiting.register(self.telemetry)
-        http2, what = self._http2, "What a limit or rule refused."
-        self.telemetry.read_by("rule", "http2_refusals_total", what, lambda: http2.refusals)
+        figures.register(self.telemetry, self.waiting, self._http2)
         self.door.register(self.telemetry)
         self.routes = control.table.view
         """Where messages go, to read."""
@@ -143,12 +140,12 @@ class DataPlane:
         """Set when the node cannot go on; it is being closed then."""
         rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
         self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
-        self._links: dict[int, AcceptedLink | NatsLink] = {}
+        self.links: dict[int, AcceptedLink | NatsLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
-        self._gateway = self.system.spawn(
+        self.gateway = self.system.spawn(
             lambda: Gateway(
                 self.system,
-                self._links,
+                self.links,
                 self._link_over,
                 self.route_table,
                 self.routes,
@@ -167,10 +164,10 @@ class DataPlane:
         self._dialled_by_index: dict[int, Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
-        self._peering = Peering(self, self._loop, around.fraction)
+        self.peering = Peering(self, self._loop, around.fraction)
         self._standing = Standing()
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self.groups = GroupReports(self.system, self._loop, self._links, self.routes)
+        self.groups = GroupReports(self.system, self._loop, self.links, self.routes)
         self._callers = self.groups.callers(self._standing.note_caller)
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
@@ -228,7 +225,14 @@ class DataPlane:
         )
         try:
             async with AsyncExitStack() as held:
-                parts = self.surroundings, self._high, self._waiting, self._http2, self.doorkeeper
+                parts = (
+                    self.surroundings,
+                    self.high_water,
+                    self.waiting,
+                    self._http2,
+                    self.doorkeeper,
+                    self.health,
+                )
                 made = await made_ready(config, accept, *parts)
                 held.push_async_callback(made.held.aclose)
                 address = await made.server.start()
@@ -238,6 +242,7 @@ class DataPlane:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
+        self.health.listening()
         logger.info("listening", endpoint=address)
         return address
 
@@ -271,7 +276,7 @@ class DataPlane:
             stream,
             listener=listener,
             proof=proof,
-            high=self._high,
+            high=self.high_water,
             max_message_size=max_message_size,
             surroundings=self.surroundings,
         )
@@ -279,12 +284,12 @@ class DataPlane:
 
     def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
-        self._links[link.index] = link
+        self.links[link.index] = link
         self.telemetry.register(link.counts)
-        self.system.tell(self._gateway, opened)
+        self.system.tell(self.gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        link = self._links.pop(index, None)
+        link = self.links.pop(index, None)
         self.doorkeeper.gone(index)
         if link is not None:
             self.telemetry.close(link.counts)
@@ -306,6 +311,7 @@ class DataPlane:
 
         Returns when they have, or after `wait` seconds; what is left of who called is closed then.
         """
+        self.health.end("draining")
         listeners, self._listeners = self._listeners, {}
         await asyncio.gather(
             *(
@@ -321,10 +327,10 @@ class DataPlane:
             async with asyncio.timeout(wait):
                 while wait and any(
                     link.listener == endpoint and index in self._standing.applications
-                    for index, link in self._links.items()
+                    for index, link in self.links.items()
                 ):
                     await self._standing.one_over()
-        for link in [link for link in self._links.values() if link.listener == endpoint]:
+        for link in [link for link in self.links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
             await stopping
@@ -378,7 +384,7 @@ class DataPlane:
         ConfigError, AlreadyConnected, and NotConnected when the data plane is closed.
         """
         self._check_open()
-        await self._peering.add(configs)
+        await self.peering.add(configs)
 
     async def join(self, config: BackboneConfig, *, max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Be on a backbone, for as long as this data plane lives.
@@ -390,7 +396,9 @@ class DataPlane:
         if self.backbone is not None:
             raise AlreadyConnected(self.backbone.peer)
         place = (self.next_index(), self._origin, self.surroundings)
-        link = self.backbone = NatsLink(*place, config, high=self._high, max_message_size=max_message_size)
+        link = self.backbone = NatsLink(
+            *place, config, high=self.high_water, max_message_size=max_message_size
+        )
         await link.open()
         self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
         await link.tried.wait()
@@ -444,7 +452,9 @@ class DataPlane:
         where = None
         if dial is None:
             addresses = Addresses(
-                await diallers(config, made.held, self.surroundings, self._high, self._waiting, self._http2)
+                await diallers(
+                    config, made.held, self.surroundings, self.high_water, self.waiting, self._http2
+                )
             )
             dial, where = addresses.dial, addresses.where
         link = DialledLink(
@@ -454,7 +464,7 @@ class DataPlane:
             endpoint=made.endpoint,
             where=where,
             moves=not as_node,
-            high=self._high,
+            high=self.high_water,
             max_message_size=config.max_message_size,
             surroundings=self.surroundings,
         )
@@ -501,7 +511,7 @@ class DataPlane:
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
         own = {*self._dialled_by_index, self.backbone and self.backbone.index}
-        return [index for index in self._links if index not in own]
+        return [index for index in self.links if index not in own]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
@@ -569,6 +579,7 @@ class DataPlane:
     def _route_table_failed(self) -> None:
         """Nobody routes any more: end, so that who runs the node may start another."""
         logger.error("node ends", cause="its route table failed twice within a second")
+        self.health.end("failed")
         self.failed.set()
         self._ending = asyncio.ensure_future(self.close(0.0))
 
@@ -580,21 +591,7 @@ class DataPlane:
 
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, of the actor system, and all counters."""
-        table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
-        connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
-        return {
-            "routes": table.figures,
-            "connections": connections.figures,
-            "node": self.node_id,
-            "peers": self._peering.figures(),
-            "waiting": {
-                "bytes": self._waiting.size,
-                "limit": self._waiting.limit,
-                "dropped": self._waiting.dropped,
-            },
-            "actors": self.system.system_status(),
-            "counters": self.telemetry.figures(),
-        }
+        return await figures.status(self)
 
     async def close(self, grace: float = 5.0) -> None:
         """Stop listening, write out what is queued, close every stream, end all actors. Idempotent.
@@ -605,10 +602,11 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
+        self.health.end("closed")
         if self._watch is not None:
             self._watch.leave()
         deadline = self._clock() + grace
-        self._peering.close()
+        self.peering.close()
         self.groups.close()
         try:
             if self.backbone is not None:
@@ -616,7 +614,7 @@ class DataPlane:
                 self.backbone.close("node is shutting down")
             await self._close_connections(grace)
         finally:
-            for link in list(self._links.values()):
+            for link in list(self.links.values()):
                 link.abort("node is shutting down")
             self._tasks.cancel()
             await self.system.shutdown(max(0.1, deadline - self._clock()))
@@ -636,11 +634,11 @@ class DataPlane:
             for endpoint, known in listeners.items()
             if known is not None
         ]
-        closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
+        closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout) and self._links:
-            logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
+        if isinstance(outcomes[0], AskTimeout) and self.links:
+            logger.warning("connections cut", count=len(self.links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -29,10 +29,13 @@ from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
 from gateway.links.nats import NatsLink
+from gateway.node.access_log import AccessLog
 from gateway.security.doorkeeper import NODE, Doorkeeper, identity_of
 from identity.log import logger
 
 _APPLICATION = Introduction(Role.APPLICATION)
+_SAID = {"attached": "peer", "moved": "peer", "restored": "peer", "negotiated": "version", "joined": "node"}
+"""What the detail of a connection's state is, where it is no cause."""
 
 
 class _Gathering(NamedTuple):
@@ -74,6 +77,7 @@ class Gateway(LoopActor):
         """Who is told of each connection that has not said that it is closed; None: nobody but us."""
         self._gatherings: dict[int, _Gathering] = {}
         self._tags = 0
+        self._access = AccessLog(clock)
         self._closing: Close | None = None
         self._close_asker: ActorAddress | None = None
 
@@ -107,8 +111,13 @@ class Gateway(LoopActor):
     def _on_state(self, message: ConnectionState, _: ActorAddress) -> None:
         if message.state == "closed":
             self._observers.pop(message.connection, None)
-        key = "peer" if message.state == "attached" else "cause"
-        logger.info(f"connection {message.state}", conn=message.connection, **{key: message.detail})
+        link = self._links.get(message.connection)
+        self._access.take(message, link if isinstance(link, AcceptedLink) else None)
+        key = _SAID.get(message.state, "cause")
+        # Of the beginning and the end the access log tells.
+        level = "DEBUG" if message.state in ("attached", "negotiated", "closed") else "INFO"
+        text = f"connection {message.state}"
+        logger.log(level, text, conn=message.connection, **{key: message.detail or None})
 
     @handles(Close)
     def _on_close(self, message: Close, sender: ActorAddress) -> None:

@@ -59,6 +59,10 @@ class GroupReports:
         """Reports that had no place."""
         return self._core.refused
 
+    def reports(self) -> list[GroupLed]:
+        """Every group that is told here."""
+        return self._core.reports()
+
     def _heard(self, message: Any, sender: Any) -> None:
         """Of an application, or of a session that is watched."""
         core = self._core

@@ -13,6 +13,7 @@ from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, listener
 from gateway.node.dialled import open_parts
+from gateway.node.health import Health
 from gateway.security.auth import server_auth
 from gateway.security.doorkeeper import Doorkeeper
 from gateway.security.material import Side, TlsSource
@@ -35,6 +36,7 @@ async def made_ready(
     waiting: ByteBudget,
     counters: Counters,
     doorkeeper: Doorkeeper,
+    health: Health,
 ) -> Listening:
     """A listener as configured, to be started; what it needs is open. Raises ConfigError or AuthError."""
     async with AsyncExitStack() as held:
@@ -44,5 +46,5 @@ async def made_ready(
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         await open_parts(held, auth, source)
         refused, most = doorkeeper.door.refused, doorkeeper.connections
-        server = listener(config, accept, auth, source, high, waiting, counters, refused, most)
+        server = listener(config, accept, auth, source, high, waiting, counters, refused, most, health)
         return Listening(server, held.pop_all(), source)

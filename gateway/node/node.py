@@ -14,7 +14,6 @@ from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
-from gateway.config.section import Note
 from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
@@ -35,7 +34,7 @@ class Node:
     """Start it once, close it once."""
 
     def __init__(self, config: NodeConfig) -> None:
-        self._config = config
+        self.config = config
         self._snapshot = Snapshot.take(config)
         limits = config.limits
         shares = self._shares = Shares()
@@ -55,6 +54,8 @@ class Node:
         )
         self._limit(limits)
         self._memory: MemoryWatch | None = None
+        self.addresses: list[str] = []
+        """Where it listens, once started."""
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
         self._controlled: ControlledNode | None = None
@@ -110,7 +111,7 @@ class Node:
 
         Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
         """
-        config, addresses = self._config, []
+        config, addresses = self.config, self.addresses
         self._watch_memory(config.limits)
         self._say_what_ends()
         read = self.data_plane.telemetry.read
@@ -139,7 +140,12 @@ class Node:
             largest = max((server.max_message_size for server in config.servers), default=MAX_MESSAGE_SIZE)
             with _within(f"{config.where}.backbone"):
                 await self.data_plane.join(config.backbone, max_message_size=largest)
+        self.data_plane.health.listening()
         return addresses
+
+    def controllers(self) -> dict[str, bool]:
+        """The controllers that it dials, and whether it is registered there now."""
+        return self._controlled.figures() if self._controlled is not None else {}
 
     async def _listen(self, server: ServerConfig) -> str:
         try:
@@ -175,14 +181,14 @@ class Node:
                 return
             except SlimError as error:
                 if client.backoff.max_attempts:
-                    logger.error("gave up dialling {}: {}", endpoint, error)
+                    logger.error("gave up dialling", endpoint=endpoint, cause=str(error))
                     return
                 if str(error) != complaint:
                     complaint = str(error)
-                    logger.warning("dialling {} goes on: {}", endpoint, error)
+                    logger.warning("dialling goes on", endpoint=endpoint, cause=str(error))
             await asyncio.sleep(client.backoff.delay(attempt, self.data_plane.surroundings.fraction()))
             attempt += 1
-        logger.info("connected to {}", endpoint, conn=connection)
+        logger.info("connected", endpoint=endpoint, conn=connection)
 
 
 @contextmanager
@@ -232,11 +238,3 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
     for place, clients in (("dataplane", config.clients), ("controller", config.controller.clients)):
         for index, client in enumerate(clients):
             yield f"{config.where}.{place}.clients[{index}]", client
-
-
-def unserved(config: NodeConfig) -> list[Note]:
-    """What the configuration asks for and this node does not do: it does not start with it."""
-    where, found = config.where, list[Note]()
-    if config.admin is not None:
-        found.append(Note(f"{where}.admin", "this node has no admin port"))
-    return found
