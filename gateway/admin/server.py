@@ -25,7 +25,7 @@ from aiohttp import web
 from actors.alarm import Alarm
 from actors.messages.routing import Close
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import AdminCounts, Door, Doors
+from gateway.admin.door import REQUEST_WAIT, AdminCounts, Door, Doors
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
@@ -160,7 +160,10 @@ class AdminServer:
         self._held.push_async_callback(runner.cleanup)
         self._held.callback(doors.cut_all)
         loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(doors, sock=one, ssl=context) for one in sockets]
+        more: dict[str, Any] = (
+            {} if context is None else {"ssl": context, "ssl_handshake_timeout": REQUEST_WAIT}
+        )
+        servers = [await loop.create_server(doors, sock=one, **more) for one in sockets]
         for server in servers:
             self._held.callback(server.close)
         return servers[0]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -28,9 +29,11 @@ from gateway.admin.access import (
     NotAdmitted,
     Tokens,
 )
+from gateway.cli import main
 from gateway.config.node import NodeConfig
 from identity.errors import ConfigError
 from tests.gateway.admin.conftest import OPERATOR, READER, Run, Running, run_node
+from tests.gateway.authority import HostAuthority, Issued
 
 __all__ = ["run_node"]
 
@@ -371,3 +374,46 @@ async def test_tokens_come_from_a_file_too(run_node: Run, tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="line 1"):
         async with run_node({"token_file": str(path)}):
             pass
+
+
+async def test_with_certificates_who_has_none_gets_nothing(run_node: Run, tmp_path: Path) -> None:
+    authority, other = HostAuthority("ours"), HostAuthority("another")
+    cert, key = authority.issue().write(tmp_path, "node")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    tls = {
+        "source": {"type": "file", "cert": cert, "key": key},
+        "client_ca": {"type": "file", "path": str(tmp_path / "ca.pem")},
+    }
+    section = {"tls": tls, "operators": ["ops.example"]}
+
+    def context(issued: Issued | None) -> ssl.SSLContext:
+        made = ssl.create_default_context(cadata=authority.pem)
+        if issued is not None:
+            made.load_cert_chain(*issued.write(tmp_path, "caller"))
+        return made
+
+    async with run_node(section) as running:
+        base = running.base.replace("http:", "https:")
+        for issued in (None, other.issue("ops.example")):
+            async with httpx.AsyncClient(base_url=base, verify=context(issued), trust_env=False) as http:
+                with pytest.raises(httpx.TransportError):
+                    await http.get(NODE)
+        for name, status in (("ops.example", 404), ("reader.example", 403)):
+            shown = context(authority.issue(name))
+            async with httpx.AsyncClient(base_url=base, verify=shown, trust_env=False) as http:
+                assert (await http.get(NODE)).status_code == 200
+                assert (await http.post(KICK)).status_code == status, name
+        assert await unharmed(running)
+
+
+async def test_the_command_prints_a_link_that_logs_in(
+    run_node: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with run_node(TOKENS) as running:
+        assert await asyncio.to_thread(main, ["admin", "link", "--role", "operator"]) == 0
+        url = capsys.readouterr().out.strip()
+        async with running.client() as http:
+            assert (await http.get(url)).status_code == 200
+            assert (await http.post(KICK, headers={"Origin": running.base})).status_code == 404
+        assert await asyncio.to_thread(main, ["admin", "link", "--node", "nobody"]) == 2
+        assert "there are: " in capsys.readouterr().err
