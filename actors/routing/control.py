@@ -40,46 +40,13 @@ from actors.routing.pieces import PIECE, Pieces, piece_of
 from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
 from actors.routing.shares import Holder, Shares
 from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
+from actors.routing.turn import Notice, RouteTurn
 from actors.routing.view import Rank
 from actors.telemetry import Counts, Registry, counter
 
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
 ACK_RESENDS = 3
-
-
-@record
-class Notice(NamedTuple):
-    """Something about a peer that people should know."""
-
-    text: str
-    peer: str
-    connection: int
-    cause: str = ""
-
-
-class RouteTurn:
-    """One turn of the core: its time, and what is to be done about it."""
-
-    __slots__ = ("notices", "now", "room", "told", "written")
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-        self.written: list[tuple[int, Subscription | SubscriptionAck]] = []
-        """Records to write, by connection."""
-        self.told: list[tuple[ActorAddress, Any]] = []
-        self.notices: list[Notice] = []
-        """What people are to read."""
-        self.room = PIECE
-        """How many names of long jobs it may still work on."""
-
-    def write(self, connection: int, record: Subscription | SubscriptionAck) -> None:
-        """Write a record of the protocol on a connection."""
-        self.written.append((connection, record))
-
-    def tell(self, address: ActorAddress, message: Any) -> None:
-        """Send a message to an actor."""
-        self.told.append((address, message))
 
 
 @record
