@@ -182,8 +182,19 @@ class SessionActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        figures = {**self._core.figures(), "refused": self._refused, "rotations": self._rotations}
+        core = self._core
+        figures = {
+            **core.figures(),
+            "refused": self._refused,
+            "rotations": self._rotations,
+            "about": self._about(core),
+        }
         self.send(sender, StatusReport(figures, message.tag))
+
+    @staticmethod
+    def _about(core: SessionCore | FailedSession) -> list[Any]:
+        kind = core.config.session_type.name
+        return [str(core.local), core.session_id, kind, str(core.destination), core.epoch]
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:

@@ -413,7 +413,11 @@ class LoopSystem:
 
     def statuses(self) -> list[ActorStatus]:
         """The status of every living actor and inbox."""
-        return [cell.status() for cell in (*self._actors.values(), *self._inboxes.values())]
+        return [cell.status() for cell in self.cells()]
+
+    def cells(self) -> list[Cell]:
+        """Every living actor and inbox, oldest first, to be asked for its `status` one by one."""
+        return [*self._actors.values(), *self._inboxes.values()]
 
     def system_status(self) -> SystemStatus:
         """Totals of the whole system."""

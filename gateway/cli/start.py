@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
@@ -18,6 +19,9 @@ from gateway.node.runner import run
 from gateway.telemetry.tracing import start_tracing
 from identity.errors import ConfigError
 from identity.log import logger
+
+if TYPE_CHECKING:
+    from gateway.admin.server import AdminServer
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,29 +62,50 @@ async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConf
 
     It is 1 when the node failed: whoever runs it may start another.
     """
+    # Imported by who runs a node: the HTTP server costs others a fifth of a second.
+    from gateway.admin.server import AdminServer
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = make(config)
     failed = node.data_plane.failed
-    # An agent may keep a listener waiting: who wants to stop does not wait for it.
-    starting, stopping = asyncio.create_task(node.start()), asyncio.create_task(_first(stop, failed))
-    try:
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            for address in _started(starting, document):
-                print(f"listening on {address}", flush=True)
-            await stopping
-    finally:
-        starting.cancel()
-        stopping.cancel()
-        await asyncio.gather(starting, stopping, return_exceptions=True)
-        await node.close(config.drain)
+    async with AdminServer(node, stop.set) as admin:
+        # An agent may keep a listener waiting: who wants to stop does not wait for it.
+        starting = asyncio.create_task(_start(node, admin))
+        stopping = asyncio.create_task(_first(stop, failed))
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                for address in _started(starting, document):
+                    print(f"listening on {address}", flush=True)
+                await stopping
+        finally:
+            starting.cancel()
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+            await node.close(config.drain)
     if failed.is_set():
         print("callboard: the node failed; its log says why", file=sys.stderr)
         return 1
     return 0
+
+
+async def _start(node: Node, admin: AdminServer) -> list[str]:
+    """Start node and admin port. Returns the node's addresses. Raises as `Node.start` does."""
+    config = node.config.admin
+    if config is not None:
+        try:
+            print(f"admin port on {await admin.listen(config)}", flush=True)
+        except OSError as exc:
+            raise OSError(f"the admin port cannot listen on {config.endpoint}: {exc}") from exc
+    addresses = await node.start()
+    try:
+        await admin.open_socket()
+    except OSError as exc:
+        logger.warning("no socket for commands such as callboard status", cause=str(exc))
+    return addresses
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Keys of our own: peers and a backbone (`backbone.md`), the admin port, and limits."""
+"""Keys of our own: peers and a backbone (`backbone.md`), and limits."""
 
 from __future__ import annotations
 
@@ -97,42 +97,6 @@ class BackboneConfig:
                 field=section.at("username"),
             )
         return cls(urls, **values)
-
-
-ADMIN = Table(
-    "admin",
-    Key("endpoint", "HOST:PORT or unix:///PATH", required=True, example="127.0.0.1:46380"),
-    Key("token", "who shows it may read and order", Kind.SECRET),
-    Key("tls", "encryption, as of a listener", Kind.SECTION, inner=TLS, reader=TlsConfig.read),
-)
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@dataclass(frozen=True, slots=True)
-class AdminConfig:
-    """Where figures and health are served."""
-
-    endpoint: str
-    token: str | None = field(default=None, repr=False)
-    tls: TlsConfig = field(default_factory=TlsConfig)
-
-    @classmethod
-    def read(cls, section: Section | None) -> AdminConfig | None:
-        """Check the dict. Raises ConfigError naming the key at fault."""
-        if section is None:
-            return None
-        where, values = section.at("endpoint"), ADMIN.read(section)
-        if not values["endpoint"]:
-            raise ConfigError(f"{where}: required, such as 127.0.0.1:46380", field=where)
-        parts, port = split(values["endpoint"], where)
-        if parts.scheme != "unix" and (not parts.hostname or port is None):
-            raise ConfigError(f"{where}: expected HOST:PORT or unix:///PATH", field=where)
-        local = parts.scheme == "unix" or parts.hostname in _LOOPBACK
-        if not local and not values["token"] and not values["tls"].client_ca and not values["tls"].ca_spire:
-            raise ConfigError(
-                f"{where}: an address that others reach needs a token, or tls with client_ca", field=where
-            )
-        return cls(**values)
 
 
 LIMITS = Table(

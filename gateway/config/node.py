@@ -18,15 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.config.admin import ADMIN, AdminConfig
 from gateway.config.client import CLIENT, ClientConfig
 from gateway.config.controlled import CONTROLLER, ControllerLink
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.network import (
-    ADMIN,
     BACKBONE,
     LIMITS,
     PEERS,
-    AdminConfig,
     BackboneConfig,
     LimitsConfig,
     PeersConfig,

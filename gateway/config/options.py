@@ -126,6 +126,8 @@ NODE_OPTIONS = (
     NodeOption("--node-id", "services.*.node_id", "ID", "what the node is called (default: slim/0)"),
     NodeOption("--group", "services.*.group_name", "NAME", "the group of nodes that it belongs to"),
     NodeOption("--admin", "services.*.admin.endpoint", "HOST:PORT", "serve figures and health there"),
+    NodeOption("--admin-token-file", "services.*.admin.token_file", "FILE",
+               "who may see and order there: lines `operator: TOKEN` and `reader: TOKEN`"),
 )  # fmt: skip
 
 

@@ -86,6 +86,8 @@ class AcceptedLink:
         self._cut: asyncio.TimerHandle | None = None
         self._done = False
         self.counts = LinkCounts()
+        self.since = self._around.wall()
+        """When it was made, in Unix seconds."""
 
     def attach(self, notify: Notify) -> None:
         """Tell the Connection actor things by `notify`. Called once, before anything else."""

@@ -110,6 +110,7 @@ class NatsLink:
         self._config, self._origin = config, origin
         self._around = surroundings
         self._loop = self._around.running_loop()
+        self.since = self._around.wall()
         self._backoff = backoff or Backoff()
         self._notify: Notify = lambda message: None
         self._parser = InboundParser(index)

@@ -88,6 +88,8 @@ class ControlledNode:
         self._held = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._channels: set[ControlChannel] = set()
+        self._registered_at: dict[str, RegisteredChannel] = {}
+        """The latest channel to each controller that is dialled, by endpoint."""
 
     async def start(self) -> list[str]:
         """Listen, and begin to dial. Returns the addresses of the controller servers.
@@ -131,6 +133,15 @@ class ControlledNode:
 
     # Controllers that we dial
 
+    def figures(self) -> dict[str, bool]:
+        """By endpoint, whether the node is registered there now."""
+        return {
+            client.endpoint: (channel := self._registered_at.get(client.endpoint)) is not None
+            and channel in self._channels
+            and channel.registered
+            for client in self._config.clients
+        }
+
     async def _keep_registered(self, client: ClientConfig) -> None:
         """Be registered with a controller, over one stream after the other."""
         endpoint, attempt, complaint = client.endpoint, 0, ""
@@ -172,6 +183,7 @@ class ControlledNode:
 
         channel = RegisteredChannel(self, stream, closed, self._registration)
         self._channels.add(channel)
+        self._registered_at[endpoint] = channel
         channel.start()
         try:
             return channel, await over

@@ -26,11 +26,8 @@ from actors.messages.routing import (
     AnnounceNames,
     Close,
     ConnectionState,
-    Gather,
     Opened,
     RouteByHand,
-    Status,
-    StatusReport,
 )
 from actors.messages.session import AppSettings
 from actors.messages.wire import Introduction, Role
@@ -54,9 +51,10 @@ from gateway.links.nats_wire import Origin
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, listener
-from gateway.node import forks
+from gateway.node import figures, forks
 from gateway.node.dialled import Dialled, diallers, open_parts
 from gateway.node.gateway_actor import Gateway
+from gateway.node.health import Health
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
@@ -118,8 +116,8 @@ class DataPlane:
         if self._watch is not None:
             self._watch.use()
         self._clock, self._wall = clock or around.clock, wall or around.wall
-        self._high = high_water
-        self._waiting = ByteBudget(waiting_limit)
+        self.high_water = high_water
+        self.waiting = ByteBudget(waiting_limit)
         self.leading: dict[Name, JournaledGroup] = {}
         """Groups of this process's applications that a journal is kept of, by their channels."""
         self.node_id = node_id or around.random(8).hex()
@@ -130,22 +128,23 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        control = control or RouteControl(no_instance=FIRST.no_instance)
+        self.control = control = control or RouteControl(no_instance=FIRST.no_instance)
+        self.health = Health()
         control.introduce(introduction)
         control.register(self.telemetry)
-        self._register()
+        figures.register(self.telemetry, self.waiting, self._http2)
         self.routes = control.table.view
         """Where messages go, to read."""
         self.failed = asyncio.Event()
         """Set when the node cannot go on; it is being closed then."""
         rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
         self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
-        self._links: dict[int, AcceptedLink | NatsLink] = {}
+        self.links: dict[int, AcceptedLink | NatsLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
-        self._gateway = self.system.spawn(
+        self.gateway = self.system.spawn(
             lambda: Gateway(
                 self.system,
-                self._links,
+                self.links,
                 self._link_over,
                 self.route_table,
                 self.routes,
@@ -164,7 +163,7 @@ class DataPlane:
         self._dialled_by_index: dict[int, Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
-        self._peering = Peering(self, self._loop, around.fraction)
+        self.peering = Peering(self, self._loop, around.fraction)
         self._node_links: dict[int, str] = {}
         """The ids of the nodes that are peers now, by connection."""
         self._node_link_lost = asyncio.Event()
@@ -234,6 +233,7 @@ class DataPlane:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
+        self.health.listening()
         logger.info("listening", endpoint=address)
         return address
 
@@ -244,7 +244,7 @@ class DataPlane:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         await open_parts(held, auth, source)
-        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
+        return listener(config, accept, auth, source, self.high_water, self.waiting, self._http2)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""
@@ -253,7 +253,7 @@ class DataPlane:
             index,
             stream,
             listener=listener,
-            high=self._high,
+            high=self.high_water,
             max_message_size=max_message_size,
             surroundings=self.surroundings,
         )
@@ -261,12 +261,12 @@ class DataPlane:
 
     def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
-        self._links[link.index] = link
+        self.links[link.index] = link
         self.telemetry.register(link.counts)
-        self.system.tell(self._gateway, opened)
+        self.system.tell(self.gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        link = self._links.pop(index, None)
+        link = self.links.pop(index, None)
         if link is not None:
             self.telemetry.close(link.counts)
         self._applications.discard(index)
@@ -289,6 +289,7 @@ class DataPlane:
 
         Returns when they have, or after `wait` seconds; what is left of who called is closed then.
         """
+        self.health.end("draining")
         listeners, self._listeners = self._listeners, {}
         await asyncio.gather(
             *(
@@ -304,10 +305,10 @@ class DataPlane:
             async with asyncio.timeout(wait):
                 while wait and any(
                     link.listener == endpoint and index in self._applications
-                    for index, link in self._links.items()
+                    for index, link in self.links.items()
                 ):
                     await self._caller_gone.wait()
-        for link in [link for link in self._links.values() if link.listener == endpoint]:
+        for link in [link for link in self.links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
             await stopping
@@ -361,7 +362,7 @@ class DataPlane:
         ConfigError, AlreadyConnected, and NotConnected when the data plane is closed.
         """
         self._check_open()
-        await self._peering.add(configs)
+        await self.peering.add(configs)
 
     async def join(self, config: BackboneConfig, *, max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Be on a backbone, for as long as this data plane lives.
@@ -373,7 +374,9 @@ class DataPlane:
         if self.backbone is not None:
             raise AlreadyConnected(self.backbone.peer)
         place = (self.next_index(), self._origin, self.surroundings)
-        link = self.backbone = NatsLink(*place, config, high=self._high, max_message_size=max_message_size)
+        link = self.backbone = NatsLink(
+            *place, config, high=self.high_water, max_message_size=max_message_size
+        )
         await link.open()
         self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
         await link.tried.wait()
@@ -428,7 +431,9 @@ class DataPlane:
         where = None
         if dial is None:
             addresses = Addresses(
-                await diallers(config, made.held, self.surroundings, self._high, self._waiting, self._http2)
+                await diallers(
+                    config, made.held, self.surroundings, self.high_water, self.waiting, self._http2
+                )
             )
             dial, where = addresses.dial, addresses.where
         link = DialledLink(
@@ -438,7 +443,7 @@ class DataPlane:
             endpoint=made.endpoint,
             where=where,
             moves=not as_node,
-            high=self._high,
+            high=self.high_water,
             max_message_size=config.max_message_size,
             surroundings=self.surroundings,
         )
@@ -485,7 +490,7 @@ class DataPlane:
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
         own = {*self._dialled_by_index, self.backbone and self.backbone.index}
-        return [index for index in self._links if index not in own]
+        return [index for index in self.links if index not in own]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
@@ -563,6 +568,7 @@ class DataPlane:
     def _route_table_failed(self) -> None:
         """Nobody routes any more: end, so that who runs the node may start another."""
         logger.error("node ends", cause="its route table failed twice within a second")
+        self.health.end("failed")
         self.failed.set()
         self._ending = asyncio.ensure_future(self.close(0.0))
 
@@ -572,32 +578,9 @@ class DataPlane:
     def closed(self) -> bool:
         return self._closed
 
-    def _register(self) -> None:
-        waiting, http2 = self._waiting, self._http2
-        read = self.telemetry.read
-        read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
-        read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
-        self.telemetry.read_by(
-            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
-        )
-
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, of the actor system, and all counters."""
-        table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
-        connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
-        return {
-            "routes": table.figures,
-            "connections": connections.figures,
-            "node": self.node_id,
-            "peers": self._peering.figures(),
-            "waiting": {
-                "bytes": self._waiting.size,
-                "limit": self._waiting.limit,
-                "dropped": self._waiting.dropped,
-            },
-            "actors": self.system.system_status(),
-            "counters": self.telemetry.figures(),
-        }
+        return await figures.status(self)
 
     async def close(self, grace: float = 5.0) -> None:
         """Stop listening, write out what is queued, close every stream, end all actors. Idempotent.
@@ -608,17 +591,18 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
+        self.health.end("closed")
         if self._watch is not None:
             self._watch.leave()
         deadline = self._clock() + grace
-        self._peering.close()
+        self.peering.close()
         try:
             if self.backbone is not None:
                 # First: what others still send to our edges reaches them.
                 self.backbone.close("node is shutting down")
             await self._close_connections(grace)
         finally:
-            for link in list(self._links.values()):
+            for link in list(self.links.values()):
                 link.abort("node is shutting down")
             self._tasks.cancel()
             await self.system.shutdown(max(0.1, deadline - self._clock()))
@@ -638,11 +622,11 @@ class DataPlane:
             for endpoint, known in listeners.items()
             if known is not None
         ]
-        closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
+        closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout) and self._links:
-            logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
+        if isinstance(outcomes[0], AskTimeout) and self.links:
+            logger.warning("connections cut", count=len(self.links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -32,7 +32,7 @@ class Node:
     """Start it once, close it once."""
 
     def __init__(self, config: NodeConfig) -> None:
-        self._config = config
+        self.config = config
         limits = config.limits
         shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
         peers = config.peers
@@ -48,6 +48,8 @@ class Node:
                 loopback=peers.loopback,
             ),
         )
+        self.addresses: list[str] = []
+        """Where it listens, once started."""
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
         self._controlled: ControlledNode | None = None
@@ -58,7 +60,7 @@ class Node:
 
         Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
         """
-        config, addresses = self._config, []
+        config, addresses = self.config, self.addresses
         for index, server in enumerate(config.servers):
             with _within(f"{config.where}.dataplane.servers[{index}]"):
                 addresses.append(await self._listen(server))
@@ -81,7 +83,12 @@ class Node:
             largest = max((server.max_message_size for server in config.servers), default=MAX_MESSAGE_SIZE)
             with _within(f"{config.where}.backbone"):
                 await self.data_plane.join(config.backbone, max_message_size=largest)
+        self.data_plane.health.listening()
         return addresses
+
+    def controllers(self) -> dict[str, bool]:
+        """The controllers that it dials, and whether it is registered there now."""
+        return self._controlled.figures() if self._controlled is not None else {}
 
     async def _listen(self, server: ServerConfig) -> str:
         try:
@@ -176,8 +183,6 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
 def unserved(config: NodeConfig) -> list[Note]:
     """What the configuration asks for and this node does not do: it does not start with it."""
     where, found = config.where, []
-    if config.admin is not None:
-        found.append(Note(f"{where}.admin", "this node has no admin port"))
     defaults = LimitsConfig()
     for name in (
         "connections",

@@ -185,7 +185,6 @@ def test_example_and_schema_are_printed(capfd: pytest.CaptureFixture[str], check
 
 LISTENS = "    dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}]}\n"
 UNSERVED = {
-    "admin": "admin: {endpoint: '127.0.0.1:0'}",
     "limits.connections": "limits: {connections: 9}",
 }
 
