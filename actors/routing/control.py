@@ -444,15 +444,17 @@ class RouteControl:
     def _node_link_lost(self, connection: int, cause: str, turn: RouteTurn) -> None:
         """The stream of a node link is gone; the connection may dial again."""
         if connection in self.nodes:
-            self._node_gone(connection, cause, turn)
-            self._unlink(connection, cause, turn)
+            node_id = self._node_gone(connection, cause, turn)
+            self._unlink(connection, f"the link to node {node_id} is gone: {cause}", turn)
 
-    def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> None:
+    def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> str | None:
         node_id = self.nodes.leave(connection)
         self._told.pop(connection, None)
         if node_id is not None:
             self.counts.peers_lost += 1
+            self.past.link_lost(node_id, connection, cause, turn.now)
             turn.notices.append(Notice("peer lost", node_id, connection, cause))
+        return node_id
 
     def _unlink(self, connection: int, cause: str, turn: RouteTurn) -> None:
         """What the node at the other end told does not count any more."""

@@ -1,8 +1,9 @@
 """What a node remembers of what is no more, or never was: for people who ask why somebody is not reached.
 
-    a name is gone ─────────► Past.left       by name, with the cause
-    a subscription failed ──► Past.refused    by name, with the cause
-    an application refused ─► Past.told       by who refused and who was refused, as the application said it
+    a name is gone ─────────► Past.left         by name, with the cause
+    a subscription failed ──► Past.refused      by name, with the cause
+    a node is lost ─────────► Past.link_lost    by node, with the cause
+    an application refused ─► Past.tell         by who refused and who was refused, as the application said it
 
 Nothing is decided by it. Time is an argument: seconds of a clock that only grows. Everything has a bound; the
 oldest goes first, so that whoever invents names pushes out what is old, and nothing else.
@@ -19,6 +20,8 @@ from actors.names import Key, Name
 
 NAMES_BOUND = 4096
 """Names of which it is remembered that they are gone, and as many that were refused."""
+NODES_BOUND = 1024
+"""Nodes that were lost."""
 TOLD_BOUND = 1024
 """Refusals of all applications together."""
 TOLD_BY_ONE = 64
@@ -81,11 +84,12 @@ class ToldRefusal(NamedTuple):
 class Past:
     """Of one node. The writer of the table notes names, connections note what applications say."""
 
-    __slots__ = ("_by_teller", "_left", "_refused", "_told")
+    __slots__ = ("_by_teller", "_left", "_nodes", "_refused", "_told")
 
     def __init__(self) -> None:
         self._left: Latest[Key, Ended] = Latest(NAMES_BOUND)
         self._refused: Latest[Key, Ended] = Latest(NAMES_BOUND)
+        self._nodes: Latest[str, Ended] = Latest(NODES_BOUND)
         self._told: Latest[tuple[Name, Name], ToldRefusal] = Latest(TOLD_BOUND)
         self._by_teller: dict[Name, dict[Name, None]] = {}
         """Whom each refused, the earliest first."""
@@ -106,6 +110,13 @@ class Past:
 
     def when_refused(self, key: Key) -> Ended | None:
         return self._refused.get(key)
+
+    def link_lost(self, node_id: str, connection: int, cause: str, now: float) -> None:
+        """The link to a node is gone; it may come back."""
+        self._nodes.put(node_id, Ended(now, cause[:CAUSE_BOUND], connection))
+
+    def when_lost(self, node_id: str) -> Ended | None:
+        return self._nodes.get(node_id)
 
     # What applications say
 

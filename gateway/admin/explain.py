@@ -229,16 +229,12 @@ def _apart(home: NodeFacts, other: NodeFacts, name: str) -> str:
     for side, node in sides:
         for neighbour in side.neighbours:
             if neighbour.node == node and neighbour.state != "joined":
-                why = f": {neighbour.cause}" if neighbour.cause else ""
-                return f"{name} is at {other.node}, and the link from {side.node} to {node} is down{why}"
+                return f"{name} is at {other.node}, and {_down(side, neighbour)}"
     for side, _ in sides:
         for neighbour in side.neighbours:
             if not neighbour.node and neighbour.state != "linked":
-                why = f": {neighbour.cause}" if neighbour.cause else ""
-                return (
-                    f"{name} is at {other.node}, to which {home.node} has no link; "
-                    f"{side.node} does not reach {neighbour.endpoint}{why}"
-                )
+                link = _down(side, neighbour)
+                return f"{name} is at {other.node}, to which {home.node} has no link; {link}"
     if any(neighbour.node == other.node for neighbour in home.neighbours):
         return f"{name} is at {other.node}, which has not told it to {home.node} yet: ask again"
     return (
@@ -269,8 +265,7 @@ def _clues(nodes: Sequence[NodeFacts]) -> Iterator[str]:
     for node in nodes:
         for neighbour in node.neighbours:
             if neighbour.state not in ("joined", "linked", "itself"):
-                why = f" ({neighbour.cause})" if neighbour.cause else ""
-                yield f"the link from {node.node} to {neighbour.node or neighbour.endpoint} is down{why}"
+                yield _down(node, neighbour)
             elif neighbour.state == "linked":
                 yield f"{neighbour.endpoint} is no node of ours: only routes made by hand lead there"
         if node.backbone:
@@ -326,6 +321,13 @@ def _short(name: str) -> str:
 
 
 # Words
+
+
+def _down(node: NodeFacts, neighbour: NeighbourFacts) -> str:
+    """That a link between nodes is not there, since when, and why."""
+    since = f" since {_when(neighbour.since)}" if neighbour.since else ""
+    why = f" ({neighbour.cause})" if neighbour.cause else ""
+    return f"the link from {node.node} to {neighbour.node or neighbour.endpoint} is down{since}{why}"
 
 
 def _registered(node: NodeFacts, name: NameFacts) -> WalkStep:

@@ -62,6 +62,8 @@ class NeighbourFacts(NamedTuple):
     state: str
     """One of "joined" (a peer), "linked" (no node of ours), or what became of it."""
     cause: str = ""
+    since: float = 0.0
+    """When it was lost, in Unix seconds; 0: it was never there."""
 
 
 class RefusalFacts(NamedTuple):

@@ -261,11 +261,12 @@ def test_a_peer_hands_nothing_on_to_another_peer() -> None:
 
 
 def test_a_link_between_nodes_that_is_down() -> None:
-    lost = (NeighbourFacts("n2", "http://n2:46357", "dialling", "connection refused"),)
+    lost = (NeighbourFacts("n2", "http://n2:46357", "dialling", "connection refused", NOW - 10),)
     nodes = [node("n1", (ALICE_AT,), neighbours=lost), node("n2", target=(BOB_AT,))]
     assert missing(*nodes) == (
         "n1",
-        "org/demo/bob is at n2, and the link from n1 to n2 is down: connection refused",
+        "org/demo/bob is at n2, and the link from n1 to n2 is down since 1970-01-12 13:46:30Z "
+        "(connection refused)",
     )
 
 
@@ -274,7 +275,7 @@ def test_a_peer_that_never_joined_is_known_by_its_endpoint() -> None:
     nodes = [node("n1", (ALICE_AT,), neighbours=never), node("n2", target=(BOB_AT,))]
     assert missing(*nodes)[1] == (
         "org/demo/bob is at n2, to which n1 has no link; "
-        "n1 does not reach http://n2:46357: this node takes no peers"
+        "the link from n1 to http://n2:46357 is down (this node takes no peers)"
     )
     assert missing(nodes[0])[1].endswith(
         "; the link from n1 to http://n2:46357 is down (this node takes no peers)"
@@ -293,7 +294,7 @@ def test_the_answers_need_a_way_back() -> None:
     lost = (NeighbourFacts("n1", "http://n1:46357", "dialling", "silent for 10 s"),)
     assert missing(*clique(source=(), neighbours=lost)) == (
         "n2",
-        "org/demo/alice is at n1, and the link from n2 to n1 is down: silent for 10 s",
+        "org/demo/alice is at n1, and the link from n2 to n1 is down (silent for 10 s)",
     )
 
 
@@ -377,6 +378,8 @@ NODES = st.lists(
                 st.sampled_from(["", "n1", "n2", "n3", "n4"]),
                 st.sampled_from(["", "http://n:1"]),
                 st.sampled_from(["joined", "linked", "dialling", "itself"]),
+                st.sampled_from(["", "cut"]),
+                st.floats(0, NOW),
             ),
             max_size=3,
         ).map(tuple),
