@@ -15,7 +15,9 @@ from actors.routing.budget import ByteBudget
 from gateway.codec import is_data
 from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.messages import Message, SharedMessage
+from gateway.links.health_service import grpc_handlers
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from gateway.node.health import Health
 from identity.errors import AuthError
 
 _REFUSAL = 0.05
@@ -261,6 +263,7 @@ class GrpcServer:
         check_peer: Callable[[bytes], None] | None = None,
         *,
         budget: ByteBudget,
+        health: Health | None = None,
     ) -> None:
         """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in."""
         self._accept, self._authenticate = accept, authenticate
@@ -287,6 +290,8 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: handler}),)
         )
+        if health is not None:
+            self._server.add_generic_rpc_handlers((grpc_handlers(health),))
         self._target = config.target()
         self._credentials = credentials
 

@@ -20,8 +20,10 @@ from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
 from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
+from gateway.links.health_service import CHECK, WATCH, answer
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from gateway.node.health import Health
 from identity.errors import AuthError
 
 # `high_water - 1` below: the transport calls a stream full above its mark, the actors from the mark on.
@@ -113,9 +115,12 @@ class FastServer:
         budget: ByteBudget,
         counters: Counters,
         methods: str | Collection[str] = METHOD_PATH,
+        health: Health | None = None,
     ) -> None:
         keepalive = config.keepalive
-        self._methods = methods
+        served = (methods,) if isinstance(methods, str) else methods
+        self._methods = frozenset(served if health is None else (*served, CHECK, WATCH))
+        self._health = health
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
@@ -173,6 +178,8 @@ class FastServer:
 
     def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> Any:
         """A peer called: accept it at once, or after its authentication was checked."""
+        if self._health is not None and headers[":path"] in (CHECK, WATCH):
+            return answer(self._health, stream, headers[":path"])
         if self._authenticate is None:
             self._take(stream)
             return None

@@ -244,7 +244,7 @@ class DataPlane:
             return scheme.listener(config, accept)
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         await open_parts(held, auth, source)
-        return listener(config, accept, auth, source, self.high_water, self.waiting, self._http2)
+        return listener(config, accept, auth, source, self.high_water, self.waiting, self._http2, self.health)
 
     def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Take a stream that a peer opened, at the endpoint `listener` of ours."""

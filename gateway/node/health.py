@@ -11,7 +11,8 @@ class Health:
     def __init__(self) -> None:
         self.reason = "starting"
         """Why it does not serve; empty while it does."""
-        self._over = False
+        self.over = False
+        """Whether it will never serve again."""
         self._changed = asyncio.Event()
 
     @property
@@ -20,13 +21,13 @@ class Health:
 
     def listening(self) -> None:
         """It takes calls now."""
-        if not self._over:
+        if not self.over:
             self._set("")
 
     def end(self, reason: str) -> None:
         """It takes no calls any more. The first reason stays."""
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self._set(reason)
 
     async def changed(self) -> None:
