@@ -63,6 +63,17 @@ class Walk(NamedTuple):
         return f"{self.source} reaches {self.target}"
 
 
+class Explanation(NamedTuple):
+    """What one node answers: its own judgement, and the facts for who asks others too."""
+
+    verdict: str
+    source: str
+    target: str
+    steps: tuple[WalkStep, ...]
+    unasked: tuple[NeighbourFacts, ...]
+    facts: NodeFacts
+
+
 REASONS = {
     "secret": "its token is made with another secret",
     "key": "its token is signed with a key that is not known there",
@@ -95,6 +106,12 @@ def explain(nodes: Sequence[NodeFacts]) -> Walk:
     first = nodes[0]
     names = (first.source.name, first.target.name)
     return Walk(*names, tuple(steps), tuple(node.node for node in nodes), tuple(unasked.values()))
+
+
+def explanation(facts: NodeFacts) -> Explanation:
+    """The answer of one node alone."""
+    walk = explain([facts])
+    return Explanation(walk.verdict, walk.source, walk.target, walk.steps, walk.unasked, facts)
 
 
 def _walk(nodes: Sequence[NodeFacts]) -> Iterator[WalkStep]:
