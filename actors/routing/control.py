@@ -349,7 +349,9 @@ class RouteControl:
             return str(exc)
         for _ in range(gone):
             self.shares.release(holder, name)
-        self._note_left(name, target, "unsubscribed", turn)
+        node_id = self.table.view.node_links.get(target)
+        cause = "unsubscribed" if node_id is None else f"node {node_id} says that it is gone there"
+        self._note_left(name, target, cause, turn)
         return ""
 
     def _add(

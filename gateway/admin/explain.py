@@ -268,7 +268,7 @@ def _absent(nodes: Sequence[NodeFacts], names: Sequence[NameFacts]) -> WalkStep:
         if known.refused is not None:
             ends.append((known.refused, node, f"{name} was refused at {node.node}"))
         if known.left is not None:
-            ends.append((known.left, node, f"{name} was registered at {node.node} and left"))
+            ends.append((known.left, node, f"{name} was known to {node.node} and left"))
     if ends:
         end, node, what = max(ends, key=lambda one: one[0].at)
         return _missing(node, f"{what} at {_when(end.at)} ({_ago(node.now - end.at)} ago): {end.cause}")

@@ -56,6 +56,9 @@ class TraceRow(NamedTuple):
     """Messages of any name that were not even looked at since the last row: the node had other work."""
 
 
+Tell = Callable[[TraceRow | None], bool]
+
+
 class _Second:
     """At most `bound` things in a second."""
 
@@ -74,13 +77,13 @@ class _Second:
 class MessageTrace:
     """Somebody who looks at the messages of `name`: of all its instances, unless it has an id.
 
-    `tell` takes rows, and says whether there was room for one.
+    `tell` takes rows, and says whether there was room for one; None when there will be no more.
     """
 
-    def __init__(self, name: Name, tell: Callable[[TraceRow], bool]) -> None:
+    def __init__(self, name: Name, tell: Tell) -> None:
         self.key: Key = name.key
         self._instance = name.instance if name.has_id else None
-        self._tell = tell
+        self.tell = tell
         self._lines = _Second(LINES)
         self._more = 0
 
@@ -93,7 +96,7 @@ class MessageTrace:
 
     def show(self, row: TraceRow, now: float) -> None:
         """Tell it, or count it."""
-        if self._lines.take(now) and self._tell(row._replace(more=self._more)):
+        if self._lines.take(now) and self.tell(row._replace(more=self._more)):
             self._more = 0
         else:
             self._more += 1
@@ -112,7 +115,7 @@ class MessageTraces:
     def __len__(self) -> int:
         return len(self._watching)
 
-    def begin(self, name: Name, tell: Callable[[TraceRow], bool]) -> MessageTrace | None:
+    def begin(self, name: Name, tell: Tell) -> MessageTrace | None:
         """One more looks; None when too many do."""
         if len(self._watching) >= WATCHERS:
             return None
@@ -127,6 +130,12 @@ class MessageTraces:
             self._watching.remove(trace)
         if not self._watching:
             self._routes.tap = None
+
+    def close(self) -> None:
+        """The node ends: who looks is told so by None."""
+        for trace in list(self._watching):
+            trace.tell(None)
+            self.end(trace)
 
     # What connections tell
 

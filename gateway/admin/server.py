@@ -92,6 +92,8 @@ class AdminServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # Who looks is not waited for.
+        self._traces.close()
         await self._held.aclose()
 
     async def listen(self, config: AdminConfig) -> str:

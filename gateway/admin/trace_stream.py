@@ -38,10 +38,10 @@ async def stream_trace(
     request: web.Request, traces: MessageTraces, name: Name, seconds: float
 ) -> web.StreamResponse:
     """Tell rows until the time is over, or nobody reads them."""
-    rows: asyncio.Queue[TraceRow] = asyncio.Queue(ROWS)
+    rows: asyncio.Queue[TraceRow | None] = asyncio.Queue()
 
-    def tell(row: TraceRow) -> bool:
-        if rows.full():
+    def tell(row: TraceRow | None) -> bool:
+        if row is not None and rows.qsize() >= ROWS:
             return False
         rows.put_nowait(row)
         return True
@@ -69,7 +69,8 @@ class _Unread(ConnectionError):
     """Who looks reads nothing."""
 
 
-async def _follow(response: web.StreamResponse, rows: asyncio.Queue[TraceRow]) -> None:
+async def _follow(response: web.StreamResponse, rows: asyncio.Queue[TraceRow | None]) -> None:
+    """Write rows until there will be no more."""
     while True:
         try:
             async with asyncio.timeout(PULSE):
@@ -80,7 +81,10 @@ async def _follow(response: web.StreamResponse, rows: asyncio.Queue[TraceRow]) -
         lines = [row]
         while not rows.empty():
             lines.append(rows.get_nowait())
-        await _write(response, "".join(f"event: trace\ndata: {_json(one)}\n\n" for one in lines))
+        told = [one for one in lines if one is not None]
+        await _write(response, "".join(f"event: trace\ndata: {_json(one)}\n\n" for one in told))
+        if len(told) < len(lines):
+            return
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:

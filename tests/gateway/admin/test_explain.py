@@ -96,7 +96,7 @@ def test_a_name_that_was_never_registered() -> None:
 
 def test_a_name_that_left() -> None:
     facts = node(source=(ALICE_AT,))._replace(target=NameFacts(B, left=GONE))
-    assert missing(facts) == ("n1", f"org/demo/bob was registered at n1 and left at {TIME}: unsubscribed")
+    assert missing(facts) == ("n1", f"org/demo/bob was known to n1 and left at {TIME}: unsubscribed")
 
 
 def test_a_subscription_that_a_limit_refused() -> None:
@@ -243,7 +243,7 @@ def test_a_peer_that_was_not_asked_is_named() -> None:
 def test_a_peer_that_has_lost_the_name() -> None:
     nodes = clique()
     nodes[1] = nodes[1]._replace(target=NameFacts(B, left=GONE))
-    assert missing(*nodes) == ("n2", f"org/demo/bob was registered at n2 and left at {TIME}: unsubscribed")
+    assert missing(*nodes) == ("n2", f"org/demo/bob was known to n2 and left at {TIME}: unsubscribed")
 
 
 def test_a_peer_hands_nothing_on_to_another_peer() -> None:
