@@ -20,7 +20,7 @@ ANSWER_WAIT = 30.0
 """Seconds for a body and the answer, which the client has to take."""
 IDLE_WAIT = 30.0
 CONNECTIONS = 128
-"""Open at a time, on all addresses of the port together."""
+"""Open at a time, on each of the port's sockets."""
 
 
 class AdminCounts(Counts, part="admin"):

@@ -59,7 +59,7 @@ class AdminDesk(Protocol):
         """Let the node end as it does at SIGTERM."""
 
     def link(self, role: AdminRole) -> str:
-        """The path of a page that logs a browser in, once."""
+        """The address of a page that logs a browser in, once. Raises CannotBe."""
 
 
 Arguments = Mapping[str, Any]
@@ -134,7 +134,7 @@ async def _link(desk: AdminDesk, arguments: Arguments) -> Mapping[str, Any]:
     role = arguments.get("role") or "reader"
     if role not in ("reader", "operator"):
         raise CannotBe("role: reader or operator")
-    return {"path": desk.link(AdminRole[role.upper()])}
+    return {"url": desk.link(AdminRole[role.upper()])}
 
 
 async def _explain(desk: AdminDesk, arguments: Arguments) -> Explanation:

@@ -213,8 +213,10 @@ class RatesRow(NamedTuple):
 
     time: float
     """Unix seconds."""
+    state: str
     connections: int
     names: int
+    loop_lag: float
     frames_in: float
     """Each a second, from here on."""
     frames_out: float

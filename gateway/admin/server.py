@@ -25,7 +25,7 @@ from aiohttp import web
 from actors.alarm import Alarm
 from actors.messages.routing import Close
 from actors.names import Name
-from gateway.admin.access import AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
+from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
 from gateway.admin.door import AdminCounts, Door, Doors
 from gateway.admin.endpoints import (
     ACTIONS,
@@ -39,9 +39,11 @@ from gateway.admin.endpoints import (
     Reading,
     name_of,
 )
+from gateway.admin.events import Broadcast
 from gateway.admin.facts import NodeFacts
 from gateway.admin.inquiry import inquire
 from gateway.admin.message_trace import MessageTraces
+from gateway.admin.openapi import document
 from gateway.admin.paging import API, BadQuery, Query
 from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
 from gateway.admin.trace_stream import seconds_of, stream_trace
@@ -50,6 +52,7 @@ from gateway.config.admin import AdminConfig
 from gateway.config.node import DEFAULT_NODE
 from gateway.http2.acceptor import tcp_sockets
 from gateway.node.node import Node
+from gateway.node.peer_policy import identities
 from gateway.security.contexts import server_context
 from gateway.security.material import Side, TlsSource
 from identity.log import logger
@@ -60,6 +63,12 @@ LINE = 4096
 """Bytes of a request's first line, and of each header."""
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
+DOOR = web.RequestKey("door", Door)
+HEALTH = ("/healthz", "/readyz")
+OPEN = (*HEALTH, "/login")
+"""What nobody has to prove anything for."""
+WRITE_WAIT = 5.0
+"""Seconds within which a watcher takes an event."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -82,13 +91,14 @@ class AdminServer:
         self._access = AdminAccess(plane.surroundings.random, uid=os.getuid())
         self._secure = False
         """Whether the TCP address speaks TLS."""
-        self._doors: list[Doors] = []
+        self.events = Broadcast(self.view, self.counts)
         around = plane.surroundings
         self._traces = MessageTraces(plane.routes, around.clock, around.wall)
 
     async def __aenter__(self) -> AdminServer:
         self.view.lag.start()
         self._held.callback(self.view.lag.stop)
+        self._held.callback(self.events.stop)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -139,16 +149,20 @@ class AdminServer:
     async def _serve(
         self, sockets: list[socket.socket], context: ssl.SSLContext | None, access: AdminAccess
     ) -> asyncio.Server:
-        app = web.Application(middlewares=[self._middleware(access)], client_max_size=BODY)
+        doors = Doors(lambda: runner.server(), self.counts)  # type: ignore[misc]  # there once it is set up
+        app = web.Application(middlewares=[self._middleware(access, doors)], client_max_size=BODY)
         self._add_routes(app)
+        self.router = app.router
         runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, max_line_size=LINE, max_field_size=LINE
+            app,
+            handle_signals=False,
+            access_log=None,
+            max_line_size=LINE,
+            max_field_size=LINE,
+            shutdown_timeout=1.0,
         )
         await runner.setup()
         self._held.push_async_callback(runner.cleanup)
-        assert runner.server is not None
-        doors = Doors(runner.server, self.counts)
-        self._doors.append(doors)
         self._held.callback(doors.cut_all)
         loop = asyncio.get_running_loop()
         servers = [await loop.create_server(doors, sock=one, ssl=context) for one in sockets]
@@ -161,6 +175,10 @@ class AdminServer:
         router.add_get("/healthz", self._healthz)
         router.add_get("/readyz", self._readyz)
         router.add_get("/metrics", self._metrics)
+        router.add_get("/login", self._login)
+        router.add_post("/logout", self._logout)
+        router.add_get(API + "/events", self._watch)
+        router.add_get(API + "/openapi.json", self._openapi)
         for listing in LISTINGS:
             router.add_get(API + listing.path, partial(self._list, listing))
         for reading in READINGS:
@@ -169,20 +187,17 @@ class AdminServer:
         for action in ACTIONS:
             router.add_post(API + action.path, partial(self._act, action))
 
-    def _door(self, request: web.Request) -> Door | None:
-        """That of who asks; None when it is closed already."""
-        return next((door for doors in self._doors if (door := doors.of(request.protocol))), None)
-
     # Who asks
 
-    def _middleware(self, access: AdminAccess) -> Any:
+    def _middleware(self, access: AdminAccess, doors: Doors) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.counts.requests += 1
-            door = self._door(request)
+            door = doors.of(request.protocol)
             if door is None:
                 raise web.HTTPServiceUnavailable
             door.begun()
+            request[DOOR] = door
             try:
                 return await self._answer(access, request, handler)
             finally:
@@ -193,17 +208,18 @@ class AdminServer:
     async def _answer(
         self, access: AdminAccess, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
-        asked = _asked(request)
-        is_health = request.path in ("/healthz", "/readyz")
+        asked = _asked(request)._replace(cookie=request.cookies.get(self.cookie, ""))
         try:
             role = AdminRole.NOBODY
             try:
                 role = access.judge(asked, self._clock())
             except NotAdmitted:
-                if not is_health:
+                # Probes call a node by whatever name they know.
+                if request.path not in HEALTH:
                     raise
-            needed = AdminRole.READER if request.method in ("GET", "HEAD") else AdminRole.OPERATOR
-            if role < needed and not is_health:
+            reads = request.method in ("GET", "HEAD") or request.path == "/logout"
+            needed = AdminRole.READER if reads else AdminRole.OPERATOR
+            if role < needed and request.path not in OPEN:
                 if role is AdminRole.NOBODY:
                     raise NotAdmitted(401, "a token is needed: Authorization: Bearer TOKEN")
                 raise NotAdmitted(403, "this needs an operator")
@@ -251,7 +267,59 @@ class AdminServer:
         text = exposition(self.view.node(), await self.view.samples())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
+    # Browsers
+
+    @property
+    def cookie(self) -> str:
+        """The name of our cookie: browsers send cookies to all ports of a host."""
+        return f"callboard_{self.address.rpartition(':')[2]}"
+
+    async def _login(self, request: web.Request) -> web.Response:
+        """Trade the code of a one-time link for a cookie, and go to where no code is in the address."""
+        secret = self._access.redeem(request.query.get("code", ""), self._clock())
+        # No redirect: with SameSite=Strict the cookie goes with what pages of ours ask for, and nothing else.
+        page = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">On to the node</a>'
+        response = web.Response(text=page, content_type="text/html")
+        response.set_cookie(
+            self.cookie,
+            secret,
+            max_age=int(LOGIN_LIFE),
+            httponly=True,
+            secure=self._secure,
+            samesite="Strict",
+        )
+        return response
+
+    async def _logout(self, request: web.Request) -> web.Response:
+        self._access.log_out(request.cookies.get(self.cookie, ""))
+        response = web.Response(text="logged out\n")
+        response.del_cookie(self.cookie)
+        return response
+
     # The API
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return _json(document())
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events, until the watcher leaves, is too slow, or the node ends."""
+        watcher = self.events.watch()
+        if watcher is None:
+            return _error(503, "too many watch this node already")
+        response = _guarded(web.StreamResponse(headers={"Content-Type": "text/event-stream"}))
+        try:
+            await response.prepare(request)
+            request[DOOR].streaming()
+            while not watcher.too_slow.is_set():
+                async with asyncio.timeout(WRITE_WAIT):
+                    await response.write(await watcher.next())
+        except (TimeoutError, ConnectionError):
+            request[DOOR].cut()
+        finally:
+            self.events.leave(watcher)
+        if watcher.too_slow.is_set():
+            request[DOOR].cut()
+        return response
 
     async def _list(self, listing: Listing, request: web.Request) -> web.Response:
         asked = request.query
@@ -268,9 +336,7 @@ class AdminServer:
 
     async def _trace(self, request: web.Request) -> web.StreamResponse:
         asked = _parameters(request, TRACE.query)
-        door = self._door(request)
-        if door is not None:
-            door.streaming()
+        request[DOOR].streaming()
         return await stream_trace(request, self._traces, name_of(asked, "name"), seconds_of(asked))
 
     async def _act(self, action: Action, request: web.Request) -> web.Response:
@@ -311,7 +377,10 @@ class AdminServer:
     def link(self, role: AdminRole) -> str:
         if not self.address:
             raise CannotBe("this node has no admin address for browsers: start it with --admin HOST:PORT")
-        return f"/login?code={self._access.link(role, self._clock())}"
+        host, _, port = self.address.rpartition(":")
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - it is not bound here
+        scheme = "https" if self._secure else "http"
+        return f"{scheme}://{host}:{port}/login?code={self._access.link(role, self._clock())}"
 
 
 def _parameters(request: web.Request, known: Mapping[str, str]) -> Mapping[str, str]:
@@ -366,6 +435,7 @@ def _asked(request: web.Request) -> AdminRequest:
         uid=_uid(one) if unix else None,
         authorization=headers.get("Authorization", ""),
         origin=headers.get("Origin", ""),
+        identities=_identities(transport),
         site=headers.get("Sec-Fetch-Site", ""),
     )
 
@@ -379,3 +449,10 @@ def _uid(one: Any) -> int | None:
         _, uid, _ = struct.unpack("3i", one.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
         return int(uid)
     return None
+
+
+def _identities(transport: Any) -> tuple[str, ...] | None:
+    """The names in the certificate that a caller showed; None without one."""
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+    return tuple(sorted(identities(certificate))) if certificate else None

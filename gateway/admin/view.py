@@ -59,9 +59,9 @@ class NodeView:
         self._node = node
         self._plane = node.data_plane
         around = self._plane.surroundings
-        self._clock, self._wall = around.clock, around.wall
-        self._started, self._since = self._clock(), self._wall()
-        self.lag = LoopLag(asyncio.get_running_loop(), self._clock)
+        self.clock, self._wall = around.clock, around.wall
+        self._started, self._since = self.clock(), self._wall()
+        self.lag = LoopLag(asyncio.get_running_loop(), self.clock)
 
     # The node
 
@@ -74,7 +74,7 @@ class NodeView:
             version=get_version(),
             state=plane.health.reason or "serving",
             since=self._since,
-            uptime=self._clock() - self._started,
+            uptime=self.clock() - self._started,
             listeners=tuple(self._node.addresses),
             connections=len(plane.links),
             accepted=len(plane.links) - len(plane.dialled()) - (plane.backbone is not None),
@@ -153,7 +153,8 @@ class NodeView:
         """One stream. Its `connection` is 0 when there is none of that index."""
         link: Any = self._plane.links.get(index)
         address = self._plane.routes.addresses.get(index)
-        told = await self._ask(address) if address is not None else {}
+        report = await self._ask(address) if address is not None else {}
+        told = report.get(str(index), {})
         if link is None:
             return _NO_CONNECTION
         counts = {**link.counts.figures(), **told}

@@ -1,5 +1,6 @@
 """The command line: `callboard start | config | demo | send | listen | chat | moderator | token |
-bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile.
+bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile, `admin`
+lets a browser in.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import bench, config, controller, ctl, demo, moderator, start, talk, token, up
+from gateway.cli import admin, bench, config, controller, ctl, demo, moderator, start, talk, token, up
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
@@ -34,6 +35,7 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     controller.add,
     ctl.add,
     up.add,
+    admin.add,
 )
 
 

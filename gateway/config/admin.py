@@ -86,7 +86,7 @@ class AdminConfig:
             place = section.at("token_file")
             if values["token"] or values["reader_token"]:
                 raise ConfigError(f"{place}: tokens stand in a file or here, not both", field=place)
-            values |= _tokens_in(file, place)
+            values |= tokens_in(file, place)
         for key in ("token", "reader_token"):
             _check(values[key], section.at(key))
         made = cls(**values)
@@ -97,7 +97,7 @@ class AdminConfig:
         return made
 
 
-def _tokens_in(path: str, where: str) -> dict[str, str]:
+def tokens_in(path: str, where: str) -> dict[str, str]:
     """What a file of tokens says. Nothing of it is quoted. Raises ConfigError."""
     try:
         text = read_file(path, max_bytes=_FILE_BOUND).data.decode()
