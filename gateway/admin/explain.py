@@ -105,7 +105,7 @@ def explain(nodes: Sequence[NodeFacts]) -> Walk:
     }
     first = nodes[0]
     names = (first.source.name, first.target.name)
-    return Walk(*names, tuple(steps), tuple(node.node for node in nodes), tuple(unasked.values()))
+    return Walk(*names, tuple(steps), tuple(node.called for node in nodes), tuple(unasked.values()))
 
 
 def explanation(facts: NodeFacts) -> Explanation:
@@ -121,13 +121,13 @@ def _walk(nodes: Sequence[NodeFacts]) -> Iterator[WalkStep]:
         return
     yield _registered(home, home.source)
     if home.state:
-        yield _missing(home, f"{home.node} takes no messages any more: it is {home.state}")
+        yield _missing(home, f"{home.called} takes no messages any more: it is {home.state}")
     yield from _way(nodes, home, back=False)
     end = _home(nodes, back=True)
     yield from _acceptance(nodes, end)
     if end is not None:
         if end.state:
-            yield _missing(end, f"{end.node} takes no messages any more: it is {end.state}")
+            yield _missing(end, f"{end.called} takes no messages any more: it is {end.state}")
         yield from _way(nodes, end, back=True)
 
 
@@ -195,8 +195,9 @@ def _delivered(node: NodeFacts, name: NameFacts, ways: Sequence[WayFacts]) -> It
 
 def _over_peer(nodes: Sequence[NodeFacts], home: NodeFacts, way: WayFacts, back: bool) -> Iterator[WalkStep]:
     name = _wanted(home, back).name
-    yield _holds(home, f"{home.node} hands it to its peer {way.node}, which has told {name} ({_at(way)})")
     other = next((node for node in nodes if node.node == way.node), None)
+    peer = way.node if other is None else other.called
+    yield _holds(home, f"{home.called} hands it to its peer {peer}, which has told {name} ({_at(way)})")
     if other is None:
         yield _unknown(home, f"{way.node} was not asked: what it does with a message for {name} is not known")
         return
@@ -215,18 +216,18 @@ def _over_backbone(
     nodes: Sequence[NodeFacts], home: NodeFacts, name: NameFacts, back: bool
 ) -> Iterator[WalkStep]:
     if home.backbone:
-        yield _missing(home, f"the backbone of {home.node} is down: {home.backbone}")
+        yield _missing(home, f"the backbone of {home.called} is down: {home.backbone}")
         return
-    yield _holds(home, f"{home.node} puts it on the backbone: nobody nearer has {name.name}")
+    yield _holds(home, f"{home.called} puts it on the backbone: nobody nearer has {name.name}")
     others = [node for node in nodes if node is not home and _near(_wanted(node, back))]
     if not others:
         yield _unknown(home, f"none of the nodes asked has {name.name}: who has it on the backbone, answers")
         return
     other = others[0]
     if other.backbone is None:
-        yield _missing(other, f"{name.name} is at {other.node}, which is not on the backbone")
+        yield _missing(other, f"{name.name} is at {other.called}, which is not on the backbone")
     elif other.backbone:
-        yield _missing(other, f"{name.name} is at {other.node}, whose backbone is down: {other.backbone}")
+        yield _missing(other, f"{name.name} is at {other.called}, whose backbone is down: {other.backbone}")
     elif not back:
         yield from _delivered(other, _wanted(other, back), _near(_wanted(other, back)))
 
@@ -246,16 +247,16 @@ def _apart(home: NodeFacts, other: NodeFacts, name: str) -> str:
     for side, node in sides:
         for neighbour in side.neighbours:
             if neighbour.node == node and neighbour.state != "joined":
-                return f"{name} is at {other.node}, and {_down(side, neighbour)}"
+                return f"{name} is at {other.called}, and {_down(side, neighbour)}"
     for side, _ in sides:
         for neighbour in side.neighbours:
             if not neighbour.node and neighbour.state != "linked":
                 link = _down(side, neighbour)
-                return f"{name} is at {other.node}, to which {home.node} has no link; {link}"
+                return f"{name} is at {other.called}, to which {home.called} has no link; {link}"
     if any(neighbour.node == other.node for neighbour in home.neighbours):
-        return f"{name} is at {other.node}, which has not told it to {home.node} yet: ask again"
+        return f"{name} is at {other.called}, which has not told it to {home.called} yet: ask again"
     return (
-        f"{name} is at {other.node}, to which {home.node} has no link: peers hand on what applications "
+        f"{name} is at {other.called}, to which {home.called} has no link: peers hand on what applications "
         "send, not what other peers do, so each two of them need a link"
     )
 
@@ -266,14 +267,14 @@ def _absent(nodes: Sequence[NodeFacts], names: Sequence[NameFacts]) -> WalkStep:
     ends: list[tuple[EndFacts, NodeFacts, str]] = []
     for node, known in zip(nodes, names, strict=True):
         if known.refused is not None:
-            ends.append((known.refused, node, f"{name} was refused at {node.node}"))
+            ends.append((known.refused, node, f"{name} was refused at {node.called}"))
         if known.left is not None:
-            ends.append((known.left, node, f"{name} was known to {node.node} and left"))
+            ends.append((known.left, node, f"{name} was known to {node.called} and left"))
     if ends:
         end, node, what = max(ends, key=lambda one: one[0].at)
         return _missing(node, f"{what} at {_when(end.at)} ({_ago(node.now - end.at)} ago): {end.cause}")
     first = nodes[0]
-    text = f"{name} was never registered at {_list([node.node for node in nodes])} as far as remembered"
+    text = f"{name} was never registered at {_list([node.called for node in nodes])} as far as remembered"
     return _missing(first, "; ".join([text, *_clues(nodes)]))
 
 
@@ -286,13 +287,13 @@ def _clues(nodes: Sequence[NodeFacts]) -> Iterator[str]:
             elif neighbour.state == "linked":
                 yield f"{neighbour.endpoint} is no node of ours: only routes made by hand lead there"
         if node.backbone:
-            yield f"the backbone of {node.node} is down ({node.backbone})"
+            yield f"the backbone of {node.called} is down ({node.backbone})"
         for endpoint in node.controllers:
-            yield f"{node.node} does not reach its controller {endpoint}, which may know a route"
+            yield f"{node.called} does not reach its controller {endpoint}, which may know a route"
         for stranger in node.strangers:
             yield (
                 f"connection {stranger.connection} from {stranger.peer} (version {stranger.version}) speaks "
-                f"another wire than {node.node} ({node.versions})"
+                f"another wire than {node.called} ({node.versions})"
             )
 
 
@@ -344,13 +345,13 @@ def _down(node: NodeFacts, neighbour: NeighbourFacts) -> str:
     """That a link between nodes is not there, since when, and why."""
     since = f" since {_when(neighbour.since)}" if neighbour.since else ""
     why = f" ({neighbour.cause})" if neighbour.cause else ""
-    return f"the link from {node.node} to {neighbour.node or neighbour.endpoint} is down{since}{why}"
+    return f"the link from {node.called} to {neighbour.node or neighbour.endpoint} is down{since}{why}"
 
 
 def _registered(node: NodeFacts, name: NameFacts) -> WalkStep:
     ways = _near(name)
     more = f" and {_many(len(ways) - 1, 'more', plural='more')}" if len(ways) > 1 else ""
-    return _holds(node, f"{name.name} is registered at {node.node}: {_at(ways[0])}{more}")
+    return _holds(node, f"{name.name} is registered at {node.called}: {_at(ways[0])}{more}")
 
 
 def _at(way: WayFacts) -> str:
@@ -361,15 +362,15 @@ def _at(way: WayFacts) -> str:
 
 
 def _holds(node: NodeFacts, text: str) -> WalkStep:
-    return WalkStep(StepState.HOLDS, node.node, text)
+    return WalkStep(StepState.HOLDS, node.called, text)
 
 
 def _missing(node: NodeFacts, text: str) -> WalkStep:
-    return WalkStep(StepState.MISSING, node.node, text)
+    return WalkStep(StepState.MISSING, node.called, text)
 
 
 def _unknown(node: NodeFacts, text: str) -> WalkStep:
-    return WalkStep(StepState.UNKNOWN, node.node, text)
+    return WalkStep(StepState.UNKNOWN, node.called, text)
 
 
 def _many(count: int, what: str, *, plural: str = "") -> str:

@@ -106,6 +106,13 @@ class NodeFacts(NamedTuple):
     refusals: tuple[RefusalFacts, ...] = ()
     """Between the two names, the latest first."""
     strangers: tuple[StrangerFacts, ...] = ()
+    label: str = ""
+    """What people call it, where nobody gave it an id."""
+
+    @property
+    def called(self) -> str:
+        """For people."""
+        return self.label or self.node
 
     @classmethod
     def read(cls, value: Any) -> NodeFacts:

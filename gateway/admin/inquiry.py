@@ -26,6 +26,7 @@ from gateway.admin.facts import (
 )
 from gateway.admin.view import ASK, RANKS, id_of, text
 from gateway.codec.family import FIRST
+from gateway.config.node import DEFAULT_NODE
 from gateway.node.data_plane import DataPlane
 from gateway.node.node import Node
 
@@ -70,7 +71,15 @@ class _Inquiry:
             controllers=tuple(endpoint for endpoint, up in self._node.controllers().items() if not up),
             refusals=self._refusals(source.key, target.key),
             strangers=tuple(islice(self._strangers(), STRANGERS)),
+            label=self._label(),
         )
+
+    def _label(self) -> str:
+        """Where it listens, if it has no id but the one that it drew."""
+        node = self._node
+        if node.config.node_id != DEFAULT_NODE:
+            return ""
+        return f"the node at {node.addresses[0]}" if node.addresses else ""
 
     # Names
 
