@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from http import HTTPStatus
 
 from gateway.cli.admin import add_node_choice, chosen_node
 
@@ -28,9 +29,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def close_connection(arguments: argparse.Namespace) -> int:
-    """Order it."""
+    """Order it. Raises AdminRefused."""
+    from gateway.admin.client import AdminRefused
+
     with chosen_node(arguments) as admin:
-        admin.post(f"/connections/{arguments.connection}/kick", {"cause": arguments.cause})
+        try:
+            admin.post(f"/connections/{arguments.connection}/kick", {"cause": arguments.cause})
+        except AdminRefused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise AdminRefused(
+                error.status, f"{error}: callboard connections shows those there are"
+            ) from None
     print(f"connection {arguments.connection} is being closed")
     return 0
 

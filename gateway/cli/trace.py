@@ -10,10 +10,12 @@ from typing import Any
 
 from gateway.cli.admin import add_node_choice, chosen_node
 from gateway.cli.application import parse_name
-from gateway.cli.columns import GREY, RED, YELLOW, paint
+from gateway.cli.columns import GREY, RED, YELLOW, paint, terminal_width
 from identity.text import harmless
 
 SECONDS, LONGEST = 60.0, 3600.0
+NARROW = 110
+"""Characters of a terminal below which the numbers of messages are left out: a line stays one."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,13 +45,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def watch_messages(arguments: argparse.Namespace) -> int:
     """Print lines until the time is over."""
     name = parse_name(arguments.name, "NAME")
+    wide = (terminal_width() or NARROW) >= NARROW
     asked = f"{'/'.join(name.strings)}/{name.id:x}" if name.has_id else "/".join(name.strings)
     count = 0
     with chosen_node(arguments) as admin:
         for kind, row in admin.events("/trace", name=asked, seconds=f"{arguments.seconds:g}"):
             if kind != "trace":
                 break
-            print(json.dumps(row) if arguments.json else trace_line(row), flush=True)
+            print(json.dumps(row) if arguments.json else trace_line(row, wide=wide), flush=True)
             count += 1
             if count == arguments.count:
                 return 0
@@ -58,15 +61,16 @@ def watch_messages(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def trace_line(row: Mapping[str, Any]) -> str:
-    """One message for people."""
+def trace_line(row: Mapping[str, Any], *, wide: bool = True) -> str:
+    """One message for people; with its numbers where there is room for them."""
     at = datetime.fromtimestamp(row["time"], UTC).strftime("%H:%M:%S.%f")[:-3]
     what = row["kind"].replace("_", " ")
     names = f"{harmless(row['source'])} -> {harmless(row['destination'])}"
-    numbers = paint(f"session {row['session']} message {row['message']}, {row['size']} B", GREY)
     to = ", ".join(map(str, row["to"])) or "nobody"
     way = f"conn {row['by']} -> {to}" if row["by"] else f"-> {to}"
-    lines = [f"{at}  {names}  {what}  {numbers}  {way}"]
+    numbers = f"session {row['session']} message {row['message']}, {row['size']} B"
+    parts = [at, names, what, *([paint(numbers, GREY)] if wide else []), way]
+    lines = ["  ".join(parts)]
     if row["dropped"]:
         lines[0] += "  " + paint(f"dropped: {harmless(row['dropped'])}", RED)
     if row["more"]:

@@ -120,7 +120,7 @@ async def test_a_connection_is_kicked(run_node: Run, command: Commands, operated
         ended = running.node.data_plane.routes.past.when_left(BOB.key)
         assert ended is not None
         assert ended.cause == "enough"
-        with pytest.raises(AdminRefused, match="there is no connection 999"):
+        with pytest.raises(AdminRefused, match="there is no connection 999: callboard connections shows"):
             await command("kick", "999")
 
 
@@ -183,6 +183,9 @@ async def test_a_node_elsewhere_is_asked_by_its_address(
         assert "state        serving" in (await command("status", "--admin", address))[1]
     with pytest.raises(AdminUnreachable, match=f"{address} does not answer"):
         await command("status", "--admin", address)
+    async with run_node({"token": "a-token-of-operators"}) as running:
+        with pytest.raises(AdminRefused, match=r"a token is needed: .*--admin-token-file FILE"):
+            await command("status", "--admin", running.base.removeprefix("http://"))
 
 
 # Explained over several nodes
