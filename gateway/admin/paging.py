@@ -16,7 +16,7 @@ API = "/api/v1"
 """Where everything but health and metrics is."""
 LIMIT = 100
 MOST = 1000
-PER_TURN = 200
+PER_TURN = 100
 """Candidates looked at in one turn of the loop."""
 SCANNED = 20_000
 """Candidates looked at for one page."""

@@ -26,7 +26,7 @@ from actors.alarm import Alarm
 from actors.messages.routing import Close
 from actors.names import Name
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import AdminCounts, Door, Doors
+from gateway.admin.door import REQUEST_WAIT, AdminCounts, Door, Doors
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
@@ -43,8 +43,9 @@ from gateway.admin.events import Broadcast
 from gateway.admin.facts import NodeFacts
 from gateway.admin.inquiry import inquire
 from gateway.admin.message_trace import MessageTraces
+from gateway.admin.metrics import CONTENT_TYPE, exposition
 from gateway.admin.openapi import document
-from gateway.admin.paging import API, BadQuery, Query
+from gateway.admin.paging import API, BadQuery, Query, in_turns
 from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
 from gateway.admin.trace_stream import seconds_of, stream_trace
 from gateway.admin.view import NodeView
@@ -61,6 +62,8 @@ BODY = 16 * 1024
 """Bytes of a request's body at most."""
 LINE = 4096
 """Bytes of a request's first line, and of each header."""
+ROWS = 50
+"""Of a list, that are written in one turn of the loop."""
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
 DOOR = web.RequestKey("door", Door)
@@ -89,6 +92,8 @@ class AdminServer:
         self.path: Path | None = None
         """The unix socket in use."""
         self._access = AdminAccess(plane.surroundings.random, uid=os.getuid())
+        self.doors: list[Doors] = []
+        """Of each socket."""
         self._secure = False
         """Whether the TCP address speaks TLS."""
         self.events = Broadcast(self.view, self.counts)
@@ -96,8 +101,8 @@ class AdminServer:
         self._traces = MessageTraces(plane.routes, around.clock, around.wall)
 
     async def __aenter__(self) -> AdminServer:
-        self.view.lag.start()
-        self._held.callback(self.view.lag.stop)
+        self.view.begin()
+        self._held.callback(self.view.end)
         self._held.callback(self.events.stop)
         return self
 
@@ -153,6 +158,7 @@ class AdminServer:
         app = web.Application(middlewares=[self._middleware(access, doors)], client_max_size=BODY)
         self._add_routes(app)
         self.router = app.router
+        self.doors.append(doors)
         runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -165,7 +171,10 @@ class AdminServer:
         self._held.push_async_callback(runner.cleanup)
         self._held.callback(doors.cut_all)
         loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(doors, sock=one, ssl=context) for one in sockets]
+        more: dict[str, Any] = (
+            {} if context is None else {"ssl": context, "ssl_handshake_timeout": REQUEST_WAIT}
+        )
+        servers = [await loop.create_server(doors, sock=one, **more) for one in sockets]
         for server in servers:
             self._held.callback(server.close)
         return servers[0]
@@ -224,15 +233,12 @@ class AdminServer:
                     raise NotAdmitted(401, "a token is needed: Authorization: Bearer TOKEN")
                 raise NotAdmitted(403, "this needs an operator")
         except NotAdmitted as error:
-            self.counts.refused += 1
-            if self._alarm.is_due(self._clock()):
-                logger.warning(
-                    "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
-                )
-            return _error(error.status, str(error))
+            return self._refuse(error, asked)
         request[ROLE] = role
         try:
             return _guarded(await handler(request))
+        except NotAdmitted as error:
+            return self._refuse(error, asked)
         except BadQuery as error:
             return _error(400, str(error))
         except NotThere as error:
@@ -244,6 +250,15 @@ class AdminServer:
         except Exception as error:
             logger.error("admin request failed", cause=type(error).__name__)
             return _error(500, "the request could not be answered; the node's log says more")
+
+    def _refuse(self, error: NotAdmitted, asked: AdminRequest) -> web.StreamResponse:
+        """Say so, to who asked and, not too often, to people."""
+        self.counts.refused += 1
+        if self._alarm.is_due(self._clock()):
+            logger.warning(
+                "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
+            )
+        return _error(error.status, str(error))
 
     # Health
 
@@ -262,8 +277,6 @@ class AdminServer:
         return web.Response(text=shown, status=200 if good else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        from gateway.admin.metrics import CONTENT_TYPE, exposition
-
         text = exposition(self.view.node(), await self.view.samples())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
@@ -328,8 +341,11 @@ class AdminServer:
             raise BadQuery(f"{min(unknown)[:40]}: not known here: limit, cursor, name")
         query = Query.read(asked.get("limit", ""), asked.get("cursor", ""), asked.get("name", ""))
         page = await listing.list(self.view, query)
-        note = {"note": listing.note} if listing.note else {}
-        return _json({"items": [row._asdict() for row in page.items], "next": page.cursor, **note})
+        rest = {"next": page.cursor, **({"note": listing.note} if listing.note else {})}
+        # In pieces: a thousand rows are more than one turn of the loop should write.
+        items = [json.dumps(plain(row)) async for row in in_turns(page.items, ROWS)]
+        text = f'{{"items": [{", ".join(items)}], {json.dumps(rest)[1:]}'
+        return web.Response(text=text, content_type="application/json")
 
     async def _read(self, reading: Reading, request: web.Request) -> web.Response:
         return _json(plain(await reading.read(self, _parameters(request, reading.query))))
