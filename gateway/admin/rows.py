@@ -172,7 +172,8 @@ class QueueRow(NamedTuple):
     bound: int
     unit: str
     """One of "bytes" or "messages"."""
-    dropped: int
+    dropped: int | None
+    """Of an outbox, the row of its connection tells."""
 
 
 class ActorRow(NamedTuple):

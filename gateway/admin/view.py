@@ -331,14 +331,14 @@ class NodeView:
                     link = plane.links.get(index)
                     if link is not None and not (kind == 2 and index <= number):
                         owner = f"connection {index}"
-                        row = QueueRow("outbox", owner, link.backlog, plane.high_water, "bytes", 0)
+                        row = QueueRow("outbox", owner, link.backlog, plane.high_water, "bytes", None)
                         yield (2, index), row
             for (at,), cell in self._cells((number,) if kind == 3 else ()):
                 owner = f"{cell.kind} {cell.address}"
                 yield (3, at), QueueRow("mailbox", owner, cell.depth, cell.bound, "messages", cell.refused)
 
         def wanted(row: QueueRow) -> bool:
-            return (row.depth > 0 or row.dropped > 0 or row.queue == "waiting") and row.queue.startswith(
+            return bool(row.depth > 0 or row.dropped or row.queue == "waiting") and row.queue.startswith(
                 query.prefix
             )
 
