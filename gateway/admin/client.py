@@ -69,9 +69,9 @@ class AdminClient:
         elif len(found) == 1:
             return cls(found[0])
         names = ", ".join(path.stem for path in found)
-        if node or found:
+        if found:
             wanted = f"no node {node} of this user" if node else "several nodes of this user"
-            raise ConfigError(f"{wanted}; there are: {names or 'none'}: say --node NAME", field="node")
+            raise ConfigError(f"{wanted}; there are: {names}: say --node NAME", field="node")
         raise ConfigError(
             f"no node of this user answers in {run_directory()}: start one (callboard start), or say --admin "
             "HOST:PORT and a token",
@@ -109,10 +109,10 @@ class AdminClient:
         """Order something. Raises as `get` does."""
         return self._answer("POST", path, json=dict(body or {}))
 
-    def events(self) -> Iterator[tuple[str, Any]]:
+    def events(self, path: str = "/events", **query: Any) -> Iterator[tuple[str, Any]]:
         """What happens, as (kind, JSON), until the node ends the stream. Raises as `get` does."""
         try:
-            with self._http.stream("GET", f"{API}/events", timeout=EVENT_WAIT) as response:
+            with self._http.stream("GET", API + path, params=query, timeout=EVENT_WAIT) as response:
                 if response.status_code != 200:
                     response.read()
                     raise _refusal(response)
@@ -144,4 +144,6 @@ def _refusal(response: httpx.Response) -> AdminRefused:
         text = str(response.json()["error"])
     except (ValueError, KeyError, TypeError):
         text = f"HTTP {response.status_code}"
+    if response.status_code == 401:
+        text += "; at the command line: --admin-token-file FILE"
     return AdminRefused(response.status_code, text)

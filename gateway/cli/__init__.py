@@ -1,6 +1,7 @@
 """The command line: `callboard start | config | demo | send | listen | chat | moderator | token | user |
 acl | pki | bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile, `admin`
-lets a browser in.
+lets a browser in. Of a running node: `status | connections | sessions | routes | actors | explain | trace |
+kick | drain`.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -24,11 +25,15 @@ from gateway.cli import (
     controller,
     ctl,
     demo,
+    explain,
     moderator,
+    orders,
     pki,
     start,
+    status,
     talk,
     token,
+    trace,
     up,
     user,
 )
@@ -55,6 +60,10 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     ctl.add,
     up.add,
     admin.add,
+    status.add,
+    explain.add,
+    trace.add,
+    orders.add,
 )
 
 
