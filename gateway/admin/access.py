@@ -62,11 +62,11 @@ class AdminRequest(NamedTuple):
 
 
 class NotAdmitted(Exception):
-    """A request that is refused: an HTTP status and a sentence. `guessed`: it showed a wrong token."""
+    """A request that is refused: an HTTP status and a sentence."""
 
-    def __init__(self, status: int, text: str, *, guessed: bool = False) -> None:
+    def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
-        self.status, self.guessed = status, guessed
+        self.status = status
 
 
 def digest_of(token: str) -> bytes:
@@ -169,7 +169,7 @@ class AdminAccess:
             self._failures.move_to_end(asked.address)
             if len(self._failures) > FAILING_BOUND:
                 self._failures.popitem(last=False)
-            raise NotAdmitted(401, "the token is wrong", guessed=True)
+            raise NotAdmitted(401, "the token is wrong")
         return role
 
     def _is_own(self, host: str) -> bool:

@@ -58,6 +58,7 @@ def _of_node(node: NodeRow) -> Iterator[Metric]:
     yield _gauge("node_connections", "Open connections.", node.connections)
     yield _gauge("node_peers", "Nodes joined with this one.", node.peers)
     yield _gauge("loop_lag_seconds", "Latest that the loop was in the last minute.", node.loop_lag)
+    yield _gauge("loop_slowest_turn_seconds", "Longest turn of actors in the last minute.", node.slowest_turn)
     yield _gauge("loop_mailbox_messages", "Messages that wait in all mailboxes.", node.mailboxes)
     if node.backbone is not None:
         yield _gauge(

@@ -62,6 +62,8 @@ class NodeRow(NamedTuple):
     waiting_bound: int
     loop_lag: float
     """The longest that the event loop was late in the last minute."""
+    slowest_turn: float
+    """The longest turn of the actors in the last minute."""
     memory: int
     """Resident bytes of the process; 0 where the system does not tell."""
     descriptors: int
@@ -128,7 +130,7 @@ class ApplicationRow(NamedTuple):
 class GroupRow(NamedTuple):
     """A name that several instances may have at once, as seen from the node: who would get a message for it.
 
-    A node sees headers. What a group's members and epoch are is known to the sessions of its own process.
+    A node sees headers. What a group is, its moderator tells where it is an application of ours.
     """
 
     name: str
@@ -136,6 +138,12 @@ class GroupRow(NamedTuple):
     """Connections at this node that subscribed the name without an id."""
     peers: int
     """Nodes that told it."""
+    moderator: str
+    """Who leads it as a group; empty unless an application of ours says so."""
+    group_members: int | None
+    """How many are in, as its moderator tells."""
+    epoch: int | None
+    """Its MLS epoch, as its moderator tells."""
 
 
 class SessionRow(NamedTuple):

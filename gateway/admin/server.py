@@ -83,13 +83,15 @@ class AdminServer:
         self.path: Path | None = None
         """The unix socket in use."""
         self._access = AdminAccess(plane.surroundings.random, uid=os.getuid())
+        self.doors: list[Doors] = []
+        """Of each socket."""
         self._secure = False
         """Whether the TCP address speaks TLS."""
         self.events = Broadcast(self.view, self.counts)
 
     async def __aenter__(self) -> AdminServer:
-        self.view.lag.start()
-        self._held.callback(self.view.lag.stop)
+        self.view.begin()
+        self._held.callback(self.view.end)
         self._held.callback(self.events.stop)
         return self
 
@@ -143,6 +145,7 @@ class AdminServer:
         app = web.Application(middlewares=[self._middleware(access, doors)], client_max_size=BODY)
         self._add_routes(app)
         self.router = app.router
+        self.doors.append(doors)
         runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -215,15 +218,12 @@ class AdminServer:
                     raise NotAdmitted(401, "a token is needed: Authorization: Bearer TOKEN")
                 raise NotAdmitted(403, "this needs an operator")
         except NotAdmitted as error:
-            self.counts.refused += 1
-            if self._alarm.is_due(self._clock()):
-                logger.warning(
-                    "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
-                )
-            return _error(error.status, str(error))
+            return self._refuse(error, asked)
         request[ROLE] = role
         try:
             return _guarded(await handler(request))
+        except NotAdmitted as error:
+            return self._refuse(error, asked)
         except BadQuery as error:
             return _error(400, str(error))
         except NotThere as error:
@@ -235,6 +235,15 @@ class AdminServer:
         except Exception as error:
             logger.error("admin request failed", cause=type(error).__name__)
             return _error(500, "the request could not be answered; the node's log says more")
+
+    def _refuse(self, error: NotAdmitted, asked: AdminRequest) -> web.StreamResponse:
+        """Say so, to who asked and, not too often, to people."""
+        self.counts.refused += 1
+        if self._alarm.is_due(self._clock()):
+            logger.warning(
+                "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
+            )
+        return _error(error.status, str(error))
 
     # Health
 

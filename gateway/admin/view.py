@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.messages.routing import Status, StatusReport
+from actors.messages.wire import GroupLed
 from actors.names import Name, hashes_of
 from actors.routing.view import Rank
 from actors.session.actor import SessionActor
@@ -42,7 +43,7 @@ from gateway.admin.rows import (
 )
 from gateway.api.version import get_version
 from gateway.node.node import Node
-from gateway.node.pace import LoopLag
+from gateway.node.pace import Largest, LoopLag
 
 ASK = 2.0
 """Seconds within which an actor tells its figures."""
@@ -62,6 +63,18 @@ class NodeView:
         self.clock, self._wall = around.clock, around.wall
         self._started, self._since = self.clock(), self._wall()
         self.lag = LoopLag(asyncio.get_running_loop(), self.clock)
+        self.turns = Largest()
+        """How long turns of the actors took."""
+
+    def begin(self) -> None:
+        """Look at the loop from now on."""
+        self.lag.start()
+        self._plane.system.time_turns(self.clock, self.turns.add)
+
+    def end(self) -> None:
+        """Look at it no more."""
+        self.lag.stop()
+        self._plane.system.time_turns(None)
 
     # The node
 
@@ -87,6 +100,7 @@ class NodeView:
             waiting_bytes=plane.waiting.size,
             waiting_bound=plane.waiting.limit,
             loop_lag=self.lag.seconds,
+            slowest_turn=self.turns.get(self.clock()),
             memory=resident_bytes(),
             descriptors=used,
             descriptors_bound=most,
@@ -241,6 +255,7 @@ class NodeView:
         """Names that somebody subscribed without an id: channels among them."""
         table, view = self._plane.control.table, self._plane.routes
         first, at = (*query.after, 0, 0)[:2]
+        led = {group.channel.key: group async for group in in_turns(self._plane.groups.reports())}
 
         def candidates() -> Iterator[tuple[Position, GroupRow | None]]:
             for connection in table.tellers():
@@ -253,7 +268,7 @@ class NodeView:
                     # Each name once: at the first of its connections.
                     if not name.has_id and targets is not None and targets.all[0] == connection:
                         members = len(targets.local) + len(targets.edges)
-                        row = GroupRow(text(name), members, len(targets.peers))
+                        row = group_row(name, members, len(targets.peers), led.get(name.key))
                     yield (connection, number), row
 
         found = await page(
@@ -399,6 +414,12 @@ def _is_of(row: SessionRow, prefix: str) -> bool:
 def actor_row(status: ActorStatus) -> ActorRow:
     """As it is shown."""
     return ActorRow(**{**status._asdict(), "name": status.name or "", "state": status.state.value})
+
+
+def group_row(name: Name, members: int, peers: int, led: GroupLed | None) -> GroupRow:
+    """Of what the node sees, and what the moderator tells of it."""
+    told = ("", None, None) if led is None else (text(led.moderator), len(led.members), led.epoch)
+    return GroupRow(text(name), members, peers, *told)
 
 
 def session_row(told: Mapping[str, Any]) -> SessionRow | None:

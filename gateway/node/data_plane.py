@@ -54,6 +54,7 @@ from gateway.links.transport import Server, listener
 from gateway.node import figures, forks
 from gateway.node.dialled import Dialled, diallers, open_parts
 from gateway.node.gateway_actor import Gateway
+from gateway.node.group_reports import GroupReports
 from gateway.node.health import Health
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
@@ -66,8 +67,6 @@ from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
-
-
 StateCallback = Callable[[ConnectionState], None]
 
 
@@ -173,7 +172,8 @@ class DataPlane:
         """Connections that applications of ours opened."""
         self._caller_gone = asyncio.Event()
         """One for each end of a connection that was accepted: set, and replaced."""
-        self._callers = self.system.inbox(lambda message, _: self._note_caller(message))
+        self.groups = GroupReports(self.system, self._loop, self.links, self.routes)
+        self._callers = self.groups.callers(self._note_caller)
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -204,6 +204,7 @@ class DataPlane:
             telemetry=self.telemetry,
             crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
             leading=self.leading,
+            groups=self.groups.inbox,
             threads=around.threads,
         )
         lasting = Lasting.of(name, collaborators, settings)
@@ -401,7 +402,7 @@ class DataPlane:
         endpoint = config.endpoint
         if endpoint in self._dialled:
             raise AlreadyConnected(endpoint)
-        made = Dialled(endpoint, self.next_index())
+        made = Dialled(endpoint, self.next_index(), as_node=as_node)
         self._dialled[endpoint] = self._dialled_by_index[made.index] = made
         try:
             await self._open_link(made, config, dial, as_node=as_node)
@@ -521,6 +522,7 @@ class DataPlane:
                 wall=self._wall,
                 draw=self.surroundings.draw,
                 spawn_task=self._tasks,
+                is_ours=self._applications.__contains__,
                 patience=patience,
             )
         )
@@ -554,6 +556,8 @@ class DataPlane:
         made = self._dialled_by_index.get(state.connection)
         if made is not None:
             made.take(state)
+            if not made.as_node:
+                self.groups.dialled(state)
             if state.state == "closed":
                 if self._dialled.get(made.endpoint) is made:
                     del self._dialled[made.endpoint]
@@ -596,6 +600,7 @@ class DataPlane:
             self._watch.leave()
         deadline = self._clock() + grace
         self.peering.close()
+        self.groups.close()
         try:
             if self.backbone is not None:
                 # First: what others still send to our edges reaches them.

@@ -26,9 +26,7 @@ class Observed(Protocol):
 
 def register(telemetry: Registry, waiting: ByteBudget, http2: Counters) -> None:
     """Show what waits, and what HTTP/2 refused."""
-    read = telemetry.read
-    read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
-    read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
+    waiting.register(telemetry)
     telemetry.read_by("rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals)
 
 

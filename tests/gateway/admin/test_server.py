@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ async def test_sessions_of_the_process_are_shown_with_what_they_count(run_node: 
         assert row["figures"]["members"] == 2
         assert "ask them" in page["note"]
         (group,) = (await http.get("/api/v1/groups", params={"name": "org/ns/channel"})).json()["items"]
-        assert group == {"name": "org/ns/channel", "members": 2, "peers": 0}
+        assert (group["members"], group["peers"]) == (2, 0)
+        assert (group["moderator"], group["group_members"]) == ("org/ns/alice", 2)
         here = (await http.get("/api/v1/applications")).json()["items"]
         assert {(one["name"], one["where"]) for one in here} >= {
             ("org/ns/alice", "here"),
@@ -138,3 +140,16 @@ async def test_watchers_are_told_rates_and_slow_ones_are_let_go(run_node: Run) -
             assert running.admin.counts.watchers_dropped == 1
         while len(running.admin.events):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_a_loop_that_stands_still_shows_in_lag_and_turns(run_node: Run) -> None:
+    async with run_node() as running, running.client() as http, asyncio.timeout(10):
+        system = running.node.data_plane.system
+        assert (await http.get("/api/v1/node")).json()["slowest_turn"] < 0.2
+        await asyncio.sleep(0.01)
+        system.tell(system.inbox(lambda message, sender: time.sleep(0.3)), "stand still")
+        lag, node = 0.0, {}
+        while lag < 0.01:
+            node = (await http.get("/api/v1/node")).json()
+            lag = node["loop_lag"]
+        assert node["slowest_turn"] >= 0.3
