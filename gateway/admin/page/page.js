@@ -331,7 +331,8 @@ class List {
     this.search.addEventListener("input", () => this.go([""]));
     this.back.addEventListener("click", () => this.go(this.cursors.slice(0, -1)));
     this.next.addEventListener("click", () => this.go([...this.cursors, this.after].slice(-PAGES)));
-    main.append(form, this.place, make("div", { class: "pager" }, this.back, this.next, this.where), this.note);
+    this.pager = make("div", { class: "pager", hidden: true }, this.back, this.next, this.where);
+    main.append(form, this.place, this.pager, this.note);
   }
 
   go(cursors) {
@@ -347,6 +348,7 @@ class List {
     this.place.replaceChildren(table(LISTS[this.what], page.items));
     this.back.disabled = this.cursors.length === 1;
     this.next.disabled = !page.next;
+    this.pager.hidden = this.cursors.length === 1 && !page.next;
     this.where.textContent = `page ${this.cursors.length}, ${page.items.length} shown`;
     this.note.textContent = page.note || "";
   }
@@ -459,8 +461,12 @@ function show() {
   const [wanted, query] = location.hash.slice(1).split("?");
   const [key, , build] = VIEWS.find(([one]) => one === wanted) || VIEWS[0];
   for (const link of byId("views").children) {
-    if (link.hash === `#${key}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${key}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    } else {
+      link.removeAttribute("aria-current");
+    }
   }
   byId("main").replaceChildren();
   notice("");
