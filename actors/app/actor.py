@@ -164,7 +164,8 @@ class AppActor(LoopActor):
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
-        self._refusals = Refusals(self.send, self._routes.address, self._senders.hints, self._log)
+        past = collaborators.routes.past
+        self._refusals = Refusals(self.send, self._routes.address, self._senders.hints, past, self._log)
         self._outbound = AppOutbound(
             connection,
             collaborators,

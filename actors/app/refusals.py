@@ -13,16 +13,25 @@ from actors.alarm import Alarm, SourceAlarms
 from actors.app.effects import Dropped, Hinted
 from actors.messages.routing import Transmit
 from actors.messages.wire import Hint
+from actors.routing.past import Past
 from actors.session.hints import Hints, in_words
 
 
 class Refusals:
-    """`address` tells which actor puts messages out on a connection, `log` is the application's own."""
+    """`address` tells which actor puts messages out on a connection, `past` what the node of this process
+    remembers; `log` is the application's own.
+    """
 
     def __init__(
-        self, send: Callable[[Any, Any], None], address: Callable[[int], Any], hints: Hints, log: Any
+        self,
+        send: Callable[[Any, Any], None],
+        address: Callable[[int], Any],
+        hints: Hints,
+        past: Past,
+        log: Any,
     ) -> None:
-        self._send, self._address, self._hints, self._log = send, address, hints, log
+        self._send, self._address, self._hints, self._past = send, address, hints, past
+        self._log = log
         self._alarm = Alarm()
         self._strangers, self._given, self._heard = SourceAlarms(), SourceAlarms(), SourceAlarms()
 
@@ -44,6 +53,7 @@ class Refusals:
         """Tell the other end why, if that may be said again."""
         hint, address = hinted.hint, self._address(hinted.connection)
         if address is not None and self._given.is_due(hint.destination, now):
+            self._past.tell(hint, now)
             self._send(address, Transmit((hint,)))
 
     def take(self, records: Iterable[Any], now: float) -> None:

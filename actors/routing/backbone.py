@@ -112,7 +112,7 @@ class Backbone(Connection):
 
     @handles(LinkRestored)
     def _on_restored(self, _: LinkRestored, __: ActorAddress) -> None:
-        self._up = True
+        self._up, self._down = True, ""
         if self._was_up:
             self._backbone_counts.returns += 1
             logger.info("the backbone is back", conn=self._index, peer=self._stands.ends_at())
@@ -123,7 +123,7 @@ class Backbone(Connection):
 
     @handles(LinkLost)
     def _on_lost(self, message: LinkLost, _: ActorAddress) -> None:
-        self._up = False
+        self._up, self._down = False, message.cause or "lost"
         self._backbone_counts.losses += 1
         self._release()
         logger.warning(

@@ -62,9 +62,10 @@ from actors.messages.wire import (
 )
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
-from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
+from actors.routing.node_link import HOPS, SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch, hops_of
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
 from actors.routing.router import Router
+from actors.routing.tap import left_out, show_routed
 from actors.routing.view import InwardView, RouteView
 from actors.system import Cancellable, Directive, LoopActor, handles
 from actors.telemetry import Counts, Registry, counter
@@ -137,6 +138,8 @@ class Connection(LoopActor):
         """What was sent to the route table since its last Echo."""
         self._echo_awaited = False
         self._closed = False
+        self._down = ""
+        """Why there is no stream now; empty while there is one."""
         self._was_node_link = False
         self._telemetry = telemetry or Registry()
         self._counts = self._telemetry.register(ConnectionCounts())
@@ -198,12 +201,14 @@ class Connection(LoopActor):
     @handles(LinkLost)
     def _on_lost(self, message: LinkLost, _: ActorAddress) -> None:
         """The stream of a link that we dialled broke; the link dials again, the routes stay."""
+        self._down = message.cause or "lost"
         self._release()
         self._end_node_link(message.cause)
         self._observe("lost", message.cause)
 
     @handles(LinkRestored)
     def _on_restored(self, _: LinkRestored, __: ActorAddress) -> None:
+        self._down = ""
         self._open()
         self.send(self._route_table, Reattach(self._index))
         self._observe("restored")
@@ -266,6 +271,9 @@ class Connection(LoopActor):
                 else:
                     batch.append(frame)
         self._counts.frames_received += len(message.frames)
+        tap = self._routes.tap
+        if tap is not None:
+            show_routed(tap, self._index, message.frames, out)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
@@ -312,13 +320,22 @@ class Connection(LoopActor):
 
     def _pass_on(self, hint: Hint) -> None:
         """A hint goes the way of a message; at most one for a source in a second."""
-        if not self._hints.is_due(hint.about, self._clock()):
+        now = self._clock()
+        if not self._hints.is_due(hint.about, now):
             return
+        self._remember(hint, now)
         destination = hint.destination
         for target in self._router.route(destination.key, destination.instance, ONE):
             address = self._router.addresses.get(target)
             if address is not None:
                 self.send(address, Transmit((hint,)))
+
+    def _remember(self, hint: Hint, now: float) -> None:
+        """Keep what an application said of another one, if this connection leads to it."""
+        about = hint.about
+        targets = self._routes.exact(about.key, about.instance)
+        if targets is not None and self._index in targets.all:
+            self._routes.past.tell(hint, now)
 
     def _negotiated(self, record: LinkNegotiation, outcome: Outcome) -> None:
         node = outcome.node
@@ -379,6 +396,12 @@ class Connection(LoopActor):
     @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         frames: Any = message.frames
+        tap = self._routes.tap
+        if tap is not None:
+            if message.sender in self._routes.bindings.local:
+                show_routed(tap, message.sender, frames, {self._index: frames})
+            if self._down:
+                tap.dropped(self._index, frames, f"the link is down: {self._down}")
         if self._node_link is not None and message.sender in self._routes.node_links:
             frames = self._count_hops(frames)
         backlog = self._link.backlog
@@ -388,6 +411,8 @@ class Connection(LoopActor):
         else:
             write, pause, overwhelmed = self._outbox.admit(frames, backlog, self._clock())
             self._counts.dropped += len(frames) - len(write)
+            if tap is not None and len(write) < len(frames):
+                tap.dropped(self._index, left_out(frames, write), "the receiver has been slow for too long")
         if write:
             refused = self._link.send(write)
             self._counts.frames_sent += len(write) - len(refused)
@@ -410,11 +435,17 @@ class Connection(LoopActor):
                 dropped,
                 conn=self._index,
             )
+        if self._routes.tap is not None and len(counted) < len(frames):
+            spent = [frame for frame in frames if hops_of(frame) >= HOPS]
+            self._routes.tap.dropped(self._index, spent, "it went round in a circle of routes")
         return counted
 
     def _too_large(self, frames: Sequence[Frame], sender: ActorAddress) -> None:
         """No message of that size may be written: the sender is told, people too, less and less often."""
         self.send(sender, TooLarge(tuple(frames), self._link.limit))
+        if self._routes.tap is not None:
+            cause = f"larger than the {self._link.limit} bytes that the link takes"
+            self._routes.tap.dropped(self._index, frames, cause)
         self._counts.too_large += len(frames)
         if self._counts.too_large >= self._refused_told:
             self._refused_told = 10 * self._counts.too_large
@@ -502,6 +533,7 @@ class Connection(LoopActor):
             "version": ".".join(map(str, version)) if version else "unknown",
             "role": self._negotiator.peer_role.name.lower(),
             "node": self._routes.node_links.get(self._index, ""),
+            "down": self._down,
             "frames_in": self._counts.frames_received,
             "frames_out": self._counts.frames_sent,
             "unrouted": self._counts.unrouted,

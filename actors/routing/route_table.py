@@ -31,7 +31,8 @@ from actors.messages.routing import (
     WatchRoutes,
 )
 from actors.messages.wire import Subscription, SubscriptionAck
-from actors.routing.control import RouteControl, RouteTurn
+from actors.routing.control import RouteControl
+from actors.routing.turn import RouteTurn
 from actors.system import Cancellable, Directive, LoopActor, handles
 from identity.log import logger
 

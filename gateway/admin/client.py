@@ -109,10 +109,10 @@ class AdminClient:
         """Order something. Raises as `get` does."""
         return self._answer("POST", path, json=dict(body or {}))
 
-    def events(self) -> Iterator[tuple[str, Any]]:
+    def events(self, path: str = "/events", **query: Any) -> Iterator[tuple[str, Any]]:
         """What happens, as (kind, JSON), until the node ends the stream. Raises as `get` does."""
         try:
-            with self._http.stream("GET", f"{API}/events", timeout=EVENT_WAIT) as response:
+            with self._http.stream("GET", API + path, params=query, timeout=EVENT_WAIT) as response:
                 if response.status_code != 200:
                     response.read()
                     raise _refusal(response)

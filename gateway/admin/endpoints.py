@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from actors.names import Name
+from actors.routing.shares import NAME_BOUND
 from gateway.admin.access import AdminRole
-from gateway.admin.paging import Page, Query
+from gateway.admin.explain import Explanation, explanation
+from gateway.admin.facts import NodeFacts
+from gateway.admin.message_trace import LONGEST, SECONDS, TraceRow
+from gateway.admin.paging import BadQuery, Page, Query
 from gateway.admin.rows import (
     ActorRow,
     ApplicationRow,
@@ -47,6 +52,9 @@ class AdminDesk(Protocol):
     async def kick(self, connection: int, cause: str) -> None:
         """Close a connection that others opened. Raises NotThere, CannotBe."""
 
+    async def inquire(self, source: Name, target: Name) -> NodeFacts:
+        """What the node knows about a message from one name to another."""
+
     def drain(self) -> None:
         """Let the node end as it does at SIGTERM."""
 
@@ -55,7 +63,17 @@ class AdminDesk(Protocol):
 
 
 Arguments = Mapping[str, Any]
-"""What the path holds, and the members of the body."""
+"""What the path and the query hold, and the members of the body."""
+
+
+class Watching(NamedTuple):
+    """GET of what happens, as server-sent events: one `row` each, until the client leaves or time is over."""
+
+    path: str
+    row: type
+    summary: str
+    query: Mapping[str, str] = {}
+    """What may be asked for, and what it is."""
 
 
 class Listing(NamedTuple):
@@ -76,6 +94,8 @@ class Reading(NamedTuple):
     row: type
     read: Callable[[AdminDesk, Arguments], Awaitable[Any]]
     summary: str
+    query: Mapping[str, str] = {}
+    """What has to be asked for, and what it is."""
 
 
 class Action(NamedTuple):
@@ -117,6 +137,18 @@ async def _link(desk: AdminDesk, arguments: Arguments) -> Mapping[str, Any]:
     return {"url": desk.link(AdminRole[role.upper()])}
 
 
+async def _explain(desk: AdminDesk, arguments: Arguments) -> Explanation:
+    return explanation(await desk.inquire(name_of(arguments, "from"), name_of(arguments, "to")))
+
+
+def name_of(arguments: Arguments, what: str) -> Name:
+    """A name of the query. Raises BadQuery."""
+    try:
+        return Name.parse(str(arguments.get(what, ""))[:NAME_BOUND])
+    except ValueError as error:
+        raise BadQuery(f"{what}: {error}") from None
+
+
 def number_of(arguments: Arguments) -> int:
     """The index of a connection in a path. Raises NotThere."""
     text = arguments["connection"]
@@ -139,6 +171,19 @@ LISTINGS = (
 READINGS = (
     Reading("/node", NodeRow, _node, "The node as a whole"),
     Reading("/connections/{connection}", ConnectionRow, _connection, "One connection"),
+    Reading(
+        "/explain",
+        Explanation,
+        _explain,
+        "Why a message from one name reaches another, or does not",
+        {"from": "the name of the sender, org/ns/app", "to": "the name that it is for"},
+    ),
+)
+TRACE = Watching(
+    "/trace",
+    TraceRow,
+    "Messages from and to one name, as the node routes them, and why they are dropped",
+    {"name": "org/ns/app, or one instance of it", "seconds": f"at most {LONGEST:g}; {SECONDS:g} unless said"},
 )
 ACTIONS = (
     Action(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from gateway.admin.endpoints import ACTIONS, LISTINGS, READINGS, Action, Listing, Reading
+from gateway.admin.endpoints import ACTIONS, LISTINGS, READINGS, TRACE, Action, Listing, Reading, Watching
 from gateway.admin.paging import API, LIMIT, MOST
 from gateway.admin.rows import RatesRow
 
@@ -28,6 +29,7 @@ def document() -> dict[str, Any]:
     for action in ACTIONS:
         paths[API + action.path] = {"post": _action(action)}
     paths[f"{API}/events"] = {"get": _events(schemas)}
+    paths[API + TRACE.path] = {"get": _watching(TRACE, schemas)}
     paths[f"{API}/openapi.json"] = {"get": _operation("This document", {"type": "object"})}
     for path, help in (
         ("/healthz", "Whether the process lives"),
@@ -74,7 +76,8 @@ def _listing(listing: Listing, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _reading(reading: Reading, schemas: dict[str, Any]) -> dict[str, Any]:
     made = _operation(reading.summary, schema_of(reading.row, schemas))
-    return made | _in_path(reading.path)
+    asked = [_query(name, {"type": "string"}, help, required=True) for name, help in reading.query.items()]
+    return made | _in_path(reading.path) | ({"parameters": asked} if asked else {})
 
 
 def _action(action: Action) -> dict[str, Any]:
@@ -90,6 +93,17 @@ def _events(schemas: dict[str, Any]) -> dict[str, Any]:
     schema_of(RatesRow, schemas)
     made = _text("Server-sent events: `rates` each second, as RatesRow")
     made["responses"]["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    return made
+
+
+def _watching(watching: Watching, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema_of(watching.row, schemas)
+    made = _text(f"{watching.summary}: server-sent events, each a {watching.row.__name__}")
+    made["responses"]["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    made["parameters"] = [
+        _query(name, {"type": "string"}, help, required=name == "name")
+        for name, help in watching.query.items()
+    ]
     return made
 
 
@@ -136,8 +150,8 @@ def _plain(summary: str) -> dict[str, Any]:
     }
 
 
-def _query(name: str, schema: dict[str, Any], help: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": help}
+def _query(name: str, schema: dict[str, Any], help: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": required, "schema": schema, "description": help}
 
 
 def _in_path(path: str) -> dict[str, Any]:
@@ -163,6 +177,8 @@ def schema_of(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of a type in a row; rows go into `schemas`, by their name. Raises TypeError."""
     if kind in _SIMPLE:
         return {"type": _SIMPLE[kind]}
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return {"type": "string", "enum": [one.value for one in kind]}
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [schema_of(one, schemas) for one in inner]}

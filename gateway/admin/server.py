@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -24,23 +24,30 @@ from aiohttp import web
 
 from actors.alarm import Alarm
 from actors.messages.routing import Close
+from actors.names import Name
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
 from gateway.admin.door import AdminCounts, Door, Doors
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
     READINGS,
+    TRACE,
     Action,
     CannotBe,
     Listing,
     NotThere,
     Reading,
+    name_of,
 )
 from gateway.admin.events import Broadcast
+from gateway.admin.facts import NodeFacts
+from gateway.admin.inquiry import inquire
+from gateway.admin.message_trace import MessageTraces
 from gateway.admin.openapi import document
 from gateway.admin.page_files import PATHS, POLICY, page_file
 from gateway.admin.paging import API, BadQuery, Query
 from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
+from gateway.admin.trace_stream import seconds_of, stream_trace
 from gateway.admin.view import NodeView
 from gateway.config.admin import AdminConfig
 from gateway.config.node import DEFAULT_NODE
@@ -88,6 +95,8 @@ class AdminServer:
         self._secure = False
         """Whether the TCP address speaks TLS."""
         self.events = Broadcast(self.view, self.counts)
+        around = plane.surroundings
+        self._traces = MessageTraces(plane.routes, around.clock, around.wall)
 
     async def __aenter__(self) -> AdminServer:
         self.view.begin()
@@ -96,6 +105,8 @@ class AdminServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # Who looks is not waited for.
+        self._traces.close()
         await self._held.aclose()
 
     async def listen(self, config: AdminConfig) -> str:
@@ -178,6 +189,7 @@ class AdminServer:
             router.add_get(API + listing.path, partial(self._list, listing))
         for reading in READINGS:
             router.add_get(API + reading.path, partial(self._read, reading))
+        router.add_get(API + TRACE.path, self._trace)
         for action in ACTIONS:
             router.add_post(API + action.path, partial(self._act, action))
 
@@ -337,7 +349,12 @@ class AdminServer:
         return _json({"items": [row._asdict() for row in page.items], "next": page.cursor, **note})
 
     async def _read(self, reading: Reading, request: web.Request) -> web.Response:
-        return _json(plain(await reading.read(self, request.match_info)))
+        return _json(plain(await reading.read(self, _parameters(request, reading.query))))
+
+    async def _trace(self, request: web.Request) -> web.StreamResponse:
+        asked = _parameters(request, TRACE.query)
+        request[DOOR].streaming()
+        return await stream_trace(request, self._traces, name_of(asked, "name"), seconds_of(asked))
 
     async def _act(self, action: Action, request: web.Request) -> web.Response:
         body = await request.read()
@@ -368,6 +385,9 @@ class AdminServer:
         else:
             plane.system.tell(address, Close(cause))
 
+    async def inquire(self, source: Name, target: Name) -> NodeFacts:
+        return await inquire(self._node, source, target)
+
     def drain(self) -> None:
         self._drain()
 
@@ -378,6 +398,14 @@ class AdminServer:
         host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - it is not bound here
         scheme = "https" if self._secure else "http"
         return f"{scheme}://{host}:{port}/login?code={self._access.link(role, self._clock())}"
+
+
+def _parameters(request: web.Request, known: Mapping[str, str]) -> Mapping[str, str]:
+    """What the path and the query hold. Raises BadQuery for what is not known."""
+    unknown = request.query.keys() - known.keys()
+    if unknown:
+        raise BadQuery(f"{min(unknown)[:40]}: not known here: {', '.join(known) or 'nothing'}")
+    return {**request.query, **request.match_info}
 
 
 def plain(row: Any) -> Any:

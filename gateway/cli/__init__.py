@@ -1,6 +1,7 @@
 """The command line: `callboard start | config | demo | send | listen | chat | moderator | token |
 bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile, `admin`
-lets a browser in.
+lets a browser in. Of a running node: `status | connections | sessions | routes | actors | explain | trace |
+kick | drain`.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -16,7 +17,23 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import admin, bench, config, controller, ctl, demo, moderator, start, talk, token, up
+from gateway.cli import (
+    admin,
+    bench,
+    config,
+    controller,
+    ctl,
+    demo,
+    explain,
+    moderator,
+    orders,
+    start,
+    status,
+    talk,
+    token,
+    trace,
+    up,
+)
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
@@ -36,6 +53,10 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     ctl.add,
     up.add,
     admin.add,
+    status.add,
+    explain.add,
+    trace.add,
+    orders.add,
 )
 
 

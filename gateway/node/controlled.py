@@ -320,6 +320,8 @@ class ControlledNode:
             elif not withdrawn:
                 # What leaves by a connection that is gone need not be withdrawn.
                 text = f"Connection {direction.connection_id} not found"
+                name = Name(*names.checked(direction.name, "subscription"))
+                self._plane.routes.past.refused(name, 0, text, self._plane.surroundings.clock())
                 outcomes[place] = ItemOutcome(direction, text)
         lead = Lead(tuple(one for _, one in possible[0]), tuple(one for _, one in possible[1]))
         led: Led = await self._plane.system.ask(self._agent, lead, CONNECT_TIME)

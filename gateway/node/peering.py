@@ -44,6 +44,8 @@ class _Peer:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self.made: LinkLife | None = None
+        self.node_id = ""
+        """Who was there last."""
         self.cause = ""
         """Why it is no peer now."""
         self.attempts = 0
@@ -55,7 +57,7 @@ class _Peer:
     def figures(self) -> dict[str, Any]:
         made = self.made
         return {
-            "node": made.node_id if made is not None else "",
+            "node": made.node_id if made is not None else self.node_id,
             "connection": made.index if made is not None else None,
             "state": (made.outcome or "original") if made is not None else "dialling",
             "cause": self.cause,
@@ -130,7 +132,7 @@ class Peering:
             )
         peer.tried.set()
         await made.over.wait()
-        peer.cause = made.cause
+        peer.cause, peer.node_id = made.cause, made.node_id or peer.node_id
         if made.outcome == "superseded":
             await self._plane.parted(made.node_id)
         elif made.outcome in ("refused", "namesake"):
