@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 
 import gateway
 from gateway.config import ClientConfig
@@ -21,7 +20,7 @@ from tests.gateway.admin.browser import Tab, browser_tab
 from tests.gateway.cli.processes import CALLBOARD, ROOT, free_addresses, running
 
 FOLDER = ROOT / "docs" / "pictures"
-SECRET = "a secret of thirty-two bytes, say"  # noqa: S105 - of this demonstration
+SECRET = "a secret of thirty-two bytes, say"
 MEMBERS = 5
 PAUSE = 0.25
 """Seconds between two messages of a moderator."""
@@ -111,9 +110,10 @@ async def look(tab: Tab, base: str) -> None:
 async def play(connections: int) -> None:
     """Start a node, load it, look at it."""
     endpoint, admin = free_addresses(2)
-    with tempfile.TemporaryDirectory() as folder, running(
-        "start", "--listen", endpoint, "--insecure", "--admin", admin, CALLBOARD_RUN=folder
-    ) as node:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running("start", "--listen", endpoint, "--insecure", "--admin", admin, CALLBOARD_RUN=folder) as node,
+    ):
         node.until("listening on", PATIENCE)
         async with AsyncExitStack() as held:
             await load(held, endpoint, connections)
