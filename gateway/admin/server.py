@@ -45,6 +45,7 @@ from gateway.admin.inquiry import inquire
 from gateway.admin.message_trace import MessageTraces
 from gateway.admin.metrics import CONTENT_TYPE, exposition
 from gateway.admin.openapi import document
+from gateway.admin.page_files import PATHS, POLICY, page_file
 from gateway.admin.paging import API, BadQuery, Query, in_turns
 from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
 from gateway.admin.trace_stream import seconds_of, stream_trace
@@ -68,7 +69,7 @@ ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
 DOOR = web.RequestKey("door", Door)
 HEALTH = ("/healthz", "/readyz")
-OPEN = (*HEALTH, "/login")
+OPEN = (*HEALTH, "/login", *PATHS)
 """What nobody has to prove anything for."""
 WRITE_WAIT = 5.0
 """Seconds within which a watcher takes an event."""
@@ -181,6 +182,8 @@ class AdminServer:
 
     def _add_routes(self, app: web.Application) -> None:
         router = app.router
+        for path in PATHS:
+            router.add_get(path, self._page)
         router.add_get("/healthz", self._healthz)
         router.add_get("/readyz", self._readyz)
         router.add_get("/metrics", self._metrics)
@@ -286,6 +289,11 @@ class AdminServer:
     def cookie(self) -> str:
         """The name of our cookie: browsers send cookies to all ports of a host."""
         return f"callboard_{self.address.rpartition(':')[2]}"
+
+    async def _page(self, request: web.Request) -> web.Response:
+        file = page_file(request.path)
+        headers = {"Content-Security-Policy": POLICY}
+        return web.Response(text=file.text, content_type=file.content_type, headers=headers)
 
     async def _login(self, request: web.Request) -> web.Response:
         """Trade the code of a one-time link for a cookie, and go to where no code is in the address."""

@@ -98,8 +98,9 @@ class Gateway(LoopActor):
 
     def _cut(self, index: int, observer: Any) -> None:
         """End a link that has no Connection (any more), and tell others what that would have told."""
-        cause = "its actor failed"
-        logger.warning("connection cut", conn=index, cause=cause)
+        closing = self._closing
+        cause = closing.cause if closing is not None else "its actor failed"
+        logger.log("DEBUG" if closing is not None else "WARNING", "connection cut", conn=index, cause=cause)
         link = self._links.get(index)
         if link is not None:
             link.abort(cause)

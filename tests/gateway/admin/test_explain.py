@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.admin.explain import REASONS, StepState, Walk, explain
@@ -394,6 +394,7 @@ NODES = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(NODES)
 def test_a_walk_ends_at_its_first_missing_step_and_says_where(nodes: list[NodeFacts]) -> None:
     walk = explain(nodes)
@@ -404,6 +405,7 @@ def test_a_walk_ends_at_its_first_missing_step_and_says_where(nodes: list[NodeFa
     assert not {neighbour.node for neighbour in walk.unasked} & set(walk.asked)
 
 
+@settings(max_examples=40)
 @given(NODES)
 def test_facts_travel_as_json(nodes: list[NodeFacts]) -> None:
     for facts in nodes:
