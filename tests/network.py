@@ -20,6 +20,7 @@ def published() -> Programs | None:
     return Programs(
         create=block(GUIDE, "CreateChannelRequest("),
         add=block(GUIDE, "AddParticipantRequest("),
+        link=block(GUIDE, "CreateConnectionRequest("),
     )
 
 

@@ -71,6 +71,7 @@ from actors.messages.session import (
     CredentialGranted,
     CredentialWanted,
     Failure,
+    GroupBegun,
     Listen,
     Moved,
     OpenSession,
@@ -96,6 +97,7 @@ from actors.messages.wire import (
     DiscoveryRequest,
     Frame,
     MessageType,
+    SessionKind,
     SessionMessage,
     Subscription,
     SubscriptionAck,
@@ -129,6 +131,8 @@ class AppActor(LoopActor):
         self._local = local
         self._connection = connection
         self._with = collaborators
+        self._threads = self._in_thread if collaborators.threads is not None else None
+        """What all its sessions compute with."""
         self._settings = settings or AppSettings()
         self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._senders = Senders()
@@ -481,6 +485,8 @@ class AppActor(LoopActor):
         address = self._spawn(core, message.inbox)
         opened = (message.handle, session_id, address, self._local, core.destination, message.config, WINDOW)
         self.send(message.inbox, SessionOpened(*opened))
+        if self._with.groups is not None and message.config.session_type is SessionKind.MULTICAST:
+            self.send(self._with.groups, GroupBegun(address, self._local, core.destination))
         self.send(address, BeginSession())
 
     def _invited(self, invitation: Invitation) -> None:
@@ -515,9 +521,8 @@ class AppActor(LoopActor):
         self.send(address, ActorExitRequest())
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
-        in_thread = self._in_thread if self._with.threads is not None else None
         make, way = self._cores.shell(core), self._outbound.way()
-        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, in_thread)
+        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, self._threads)
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox

@@ -39,5 +39,7 @@ class Collaborators(NamedTuple):
     """None: sessions with MLS are refused."""
     leading: Mapping[Name, JournaledGroup] = {}
     """The groups that a journal is kept of, by their channels."""
+    groups: ActorAddress | None = None
+    """Who is told which groups this application leads."""
     threads: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     """Runs long cryptography of large groups elsewhere; None: in the actor's own turn."""

@@ -24,8 +24,11 @@ from actors.app.turn import AppTurn
 from actors.messages.session import SessionConfig, SessionGone
 from actors.messages.wire import (
     IS_MODERATOR,
+    ORDER_FAILED,
+    REPORT_FAILURE,
     DiscoveryReply,
     DiscoveryRequest,
+    GroupAck,
     HintReason,
     JoinRequest,
     MessageType,
@@ -58,6 +61,8 @@ class Promises:
 
     mls_required: bool = False
     """Whether a session without MLS is refused."""
+    controllers: tuple[str, ...] | None = None
+    """Subjects of those who may order groups of us; None: of everybody."""
     encrypted: OrderedDict[int, None] = field(default_factory=OrderedDict)
     """Ids of sessions with MLS, over or not; no more than ENCRYPTED_KNOWN."""
 
@@ -212,6 +217,8 @@ class Invitations:
             turn.invite(decision)
             return
         turn.refuse(decision)
+        if REPORT_FAILURE in (message.metadata or {}):
+            turn.send(_declined(message, decision, self.local))
         if request.mls and not self._mls:
             turn.hint(HintReason.NO_MLS, message, message.destination)
         elif self.promises.mls_required and not request.mls:
@@ -247,9 +254,16 @@ class Invitations:
         if not leads and not self._senders.believes(message):
             return f"{who}: its token is somebody else's"
         if metadata is not None and leads:
-            metadata = {key: value for key, value in metadata.items() if key != IS_MODERATOR} or None
+            ours = (IS_MODERATOR, REPORT_FAILURE)
+            metadata = {key: value for key, value in metadata.items() if key not in ours} or None
             if message.session_type is not SessionKind.MULTICAST:
                 return f"{who}: only groups have a moderator"
+            if self.promises.controllers is not None:
+                subject = self._senders.subject(message.identity)
+                if subject is None:
+                    return f"{who}: its token proves no subject, and not everybody may order groups of us"
+                if subject not in self.promises.controllers:
+                    return f"{who}: {subject!r} may not order groups of us"
         config = SessionConfig(
             message.session_type,
             timers.timeout if timers is not None else None,
@@ -266,3 +280,18 @@ class Invitations:
         self.counts.displaced += 1
         inviter, _ = Counter(self._unfinished.values()).most_common(1)[0]
         return next(id for id, whose in self._unfinished.items() if whose == inviter)
+
+
+def _declined(order: SessionMessage, why: str, local: Name) -> SessionMessage:
+    """Why a controller of ours does not get the group that it ordered (`session.md` 6.6)."""
+    return SessionMessage(
+        order.destination.with_id(local.id),
+        order.source,
+        order.session_type,
+        MessageType.GROUP_ACK,
+        order.session_id,
+        order.message_id,
+        GroupAck(),
+        metadata={ORDER_FAILED: why},
+        connection=order.connection,
+    )

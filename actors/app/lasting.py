@@ -49,6 +49,7 @@ class Lasting:
             register(AppCounts()),
             register(OutboundCounts()),
             register(AdmissionCounts()),
+            Promises(controllers=settings.controllers),
         )
 
     def standing(self, collaborators: Collaborators) -> list[Subscription]:

@@ -43,7 +43,16 @@ from actors.messages.routing import (
     Transmit,
     WatchRoutes,
 )
-from actors.messages.wire import Frame, MessageType, SessionMessage, Subscription, SubscriptionAck
+from actors.messages.wire import (
+    IS_MODERATOR,
+    REPORT_FAILURE,
+    TRUE,
+    Frame,
+    MessageType,
+    SessionMessage,
+    Subscription,
+    SubscriptionAck,
+)
 from actors.routing.router import Router
 from actors.routing.view import RouteView
 from actors.system import Cancellable, LoopActor, handles
@@ -63,7 +72,7 @@ NO_IDENTITY = (
 class ControlAgent(LoopActor):
     """`connection` is its index in the node. `provider` signs orders, `verifier` judges reports; without one
     no order leaves, without the other reports are known by their message id alone. `clock` gives seconds
-    that only grow, `wall` Unix seconds."""
+    that only grow, `wall` Unix seconds; `is_ours` tells connections of applications of ours."""
 
     def __init__(
         self,
@@ -79,6 +88,7 @@ class ControlAgent(LoopActor):
         wall: Callable[[], float],
         draw: Callable[[int], int],
         spawn_task: SpawnTask,
+        is_ours: Callable[[int], bool] = lambda connection: False,
         patience: dict[str, float] | None = None,
     ) -> None:
         self._connection = connection
@@ -87,7 +97,7 @@ class ControlAgent(LoopActor):
         self._codec = codec
         self._provider, self._verifier = provider, verifier
         self._clock, self._wall = clock, wall
-        self._names = names
+        self._names, self._is_ours = names, is_ours
         self._directions = Directions()
         self._orders = ModeratorOrders(names.instance, draw, patience)
         self._followers: dict[ActorAddress, None] = {}
@@ -252,6 +262,10 @@ class ControlAgent(LoopActor):
         destination = message.destination
         for connection in self._router.route(destination.key, destination.instance, message.fanout):
             local = self._router.is_local(destination.key, connection)
+            metadata = message.metadata or {}
+            if IS_MODERATOR in metadata and (local or self._is_ours(connection)):
+                # With originals the metadata of a creation become the session's: nothing of ours goes there.
+                message = message._replace(metadata=metadata | {REPORT_FAILURE: TRUE})
             frame = message._replace(identity=token) if local else self._codec.encode(message, token)
             forward = Forward((frame,), self._connection, self.myAddress)
             self.send(self._router.addresses[connection], forward)

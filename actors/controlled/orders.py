@@ -211,7 +211,6 @@ class ModeratorOrders:
         command: JoinRequest | DiscoveryRequest | LeaveRequest = content
         match order.verb:
             case "create":
-                # The metadata of a creation become those of the session: nothing of ours goes there.
                 kind, metadata = MessageType.JOIN_REQUEST, {IS_MODERATOR: TRUE}
                 command = JoinRequest(True, TimerSettings(INTERVAL, RETRIES), channel)
             case "add":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from actors.messages.wire import (
+    ControlRecord,
     Frame,
-    Hint,
+    GroupLed,
     Inbound,
     Introduction,
-    LinkNegotiation,
     SessionMessage,
     Subscription,
     SubscriptionAck,
@@ -77,7 +77,7 @@ class Forward(NamedTuple):
 class Transmit(NamedTuple):
     """To a Connection or an App: these records of the protocol itself, to be written or to be taken."""
 
-    records: tuple[Subscription | SubscriptionAck | LinkNegotiation | Hint, ...]
+    records: tuple[ControlRecord, ...]
 
 
 @record
@@ -316,6 +316,14 @@ class ConnectionState(NamedTuple):
     Of a connection with a node at the other end also the outcomes of NodeLinkSettled, and refused.
     """
     detail: str = ""
+
+
+@record
+class GroupReported(NamedTuple):
+    """Connection to its observers: the application that dialled us leads a group, as told."""
+
+    connection: int
+    group: GroupLed
 
 
 @record

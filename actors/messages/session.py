@@ -66,6 +66,8 @@ class AppSettings(NamedTuple):
     outage: float = 0.0
     """Seconds for which a session survives without a sign of life of the peer, where they are more than three
     rounds of `ping_interval` (30 s). Of two of ours the longer one counts."""
+    controllers: tuple[str, ...] | None = None
+    """Subjects of the tokens of those who may order groups of us; None: everybody whose token is believed."""
 
 
 @record
@@ -247,6 +249,22 @@ class Unwatch(NamedTuple):
 
 
 # App or Session to the application
+
+
+@record
+class GroupBegun(NamedTuple):
+    """The application leads a group by itself: to whom the node tells of groups."""
+
+    session: Address
+    moderator: Name
+    channel: Name
+
+
+@record
+class WatchEnded(NamedTuple):
+    """The session that was watched is over."""
+
+    session_id: int
 
 
 @renamed(room="credit")

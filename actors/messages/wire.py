@@ -344,6 +344,7 @@ class HintReason(IntEnum):
     TOKEN = 9
     MLS_WANTED = 10
     NO_MLS = 11
+    KEYS = 12
 
 
 @record
@@ -358,5 +359,24 @@ class Hint(NamedTuple):
     destination: Name
 
 
-Inbound = Frame | Subscription | LinkNegotiation | SubscriptionAck | Hint
+@record
+class GroupLed(NamedTuple):
+    """A group that an application leads by itself, told to the node that it dialled: the newest replaces all.
+
+    Ours: it goes only to nodes of ours.
+    """
+
+    number: int
+    """Tells the groups of one connection apart."""
+    channel: Name
+    moderator: Name
+    members: tuple[Name, ...] = ()
+    epoch: int = 0
+    """0 without MLS."""
+    over: bool = False
+
+
+ControlRecord = Subscription | SubscriptionAck | LinkNegotiation | Hint | GroupLed
+"""What ends of a link say to each other, beside messages."""
+Inbound = Frame | ControlRecord
 """What a connection receives from its link."""

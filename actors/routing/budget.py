@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from actors.telemetry import Registry
+
 NODE_LIMIT = 256 * 1024 * 1024
 
 
@@ -42,6 +44,12 @@ class ByteBudget:
         """How many wait with a payload, by its identity: it lives as long as one of them does."""
         self.holders: dict[Holder, None] = {}
         """Who has bytes that wait, those without progress for longest first."""
+
+    def register(self, telemetry: Registry) -> None:
+        """Show in `telemetry`."""
+        telemetry.read("waiting_bytes", "Bytes that wait on all streams.", lambda: self.size)
+        text = "Messages dropped because too much waited."
+        telemetry.read("waiting_dropped_total", text, lambda: self.dropped)
 
     @property
     def over(self) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.messages.wire import Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import ControlRecord, Frame
 from actors.names import Name
 
 
@@ -44,7 +44,7 @@ class Link(Protocol):
         While the stream of a dialled link is down they are dropped and counted.
         """
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
+    def transmit(self, records: Sequence[ControlRecord]) -> None:
         """Write records of the protocol itself, in order with frames."""
 
     def pause(self) -> None:

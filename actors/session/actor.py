@@ -48,6 +48,7 @@ from actors.messages.session import (
     Unwatch,
     VerificationWanted,
     Watch,
+    WatchEnded,
 )
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
@@ -106,7 +107,8 @@ class SessionActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
-        self._alarm = Alarm()
+        self._alarm: Alarm | None = None
+        """There once a refusal was worth a warning."""
         self._rotations = 0
         self._lingering = False
 
@@ -188,6 +190,13 @@ class SessionActor(LoopActor):
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         """Nothing to write out: what is under way is the peers' to send again."""
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Who watches hears that there is nothing more to watch."""
+        watchers, self._watchers = self._watchers, {}
+        for watcher in watchers:
+            self.send(watcher, WatchEnded(self._core.session_id))
 
     def _perform(self, effects: list[Effect]) -> None:
         """Tell the application, then send, all together; then the rest.
@@ -212,6 +221,8 @@ class SessionActor(LoopActor):
         self._send_out(sends)
         for effect in others:
             self._perform_one(effect)
+        # Nothing of it is kept until the next turn, which may be long in coming.
+        effects.clear()
 
     def _send_out(self, sends: list[SessionMessage]) -> None:
         if not sends:
@@ -259,11 +270,15 @@ class SessionActor(LoopActor):
         elif isinstance(effect, SessionGone):
             self._log().info("session over")
             self.send(self._app, effect)
+            self._tell_end()
 
     def _refuse(self, refused: Refused) -> None:
         """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
         self._refused += 1
-        alarm = refused.alarming and self._alarm.is_due(self._clock())
+        alarm = False
+        if refused.alarming:
+            self._alarm = self._alarm or Alarm()
+            alarm = self._alarm.is_due(self._clock())
         self._log().log("WARNING" if alarm else "DEBUG", "message refused", cause=refused.reason)
 
     def _log(self) -> FloorLog:

@@ -16,7 +16,7 @@ or in reorder buffers has HELD_BYTES together. `dropped` and `undecryptable` cou
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -91,11 +91,11 @@ class _Stream:
         self.buffer: dict[int, SessionMessage | None] = {}
         """Messages after a hole; None marks one that is lost."""
         self.requests: dict[int, _Requested] = {}
-        self.lost: OrderedDict[int, None] = OrderedDict()
+        self.lost: dict[int, None] = {}
         """Ids that the application was told are lost, the last WIDEST_GAP of them."""
         self.held: set[int] = set()
         """Ids that wait for room and are not acknowledged."""
-        self.direct: OrderedDict[int, None] = OrderedDict()
+        self.direct: dict[int, None] = {}
 
 
 class _Held(NamedTuple):
@@ -388,7 +388,7 @@ class DataReceiver:
             return
         stream.direct[id] = None
         if len(stream.direct) > DIRECT_KNOWN:
-            stream.direct.popitem(last=False)
+            del stream.direct[next(iter(stream.direct))]
         if not self._held and self._room():
             self._deliver(opened, turn)
             turn.send(self._ack(message))
@@ -560,10 +560,10 @@ def _without(message: SessionMessage, *signs: str) -> SessionMessage:
     return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
 
 
-def _remember(lost: OrderedDict[int, None], id: int) -> None:
+def _remember(lost: dict[int, None], id: int) -> None:
     lost[id] = None
     if len(lost) > WIDEST_GAP:
-        lost.popitem(last=False)
+        del lost[next(iter(lost))]
 
 
 def _size(item: SessionMessage | SlimError | None) -> int:

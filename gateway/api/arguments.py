@@ -139,16 +139,28 @@ def seconds(timeout: timedelta | float | None, argument: str = "timeout") -> flo
 
 
 def settings_of(
-    value: AppSettings | None, argument: str, outage: timedelta | float | None = None
+    value: AppSettings | None,
+    argument: str,
+    outage: timedelta | float | None = None,
+    controllers: Iterable[str] | None = None,
 ) -> AppSettings:
-    """Bounds and times of an application that can work; the default for None. `outage` is one by itself."""
+    """Bounds and times of an application that can work; the default for None. `outage` and `controllers` are
+    settings by themselves."""
     settings: Any = instance_of(AppSettings() if value is None else value, AppSettings, argument)
     if outage is not None:
         limit = seconds(outage, "outage")
         if limit is None or limit <= 0:
             raise ConfigError("outage: expected seconds above 0", field="outage")
         settings = settings._replace(outage=limit)
+    if controllers is None:
+        controllers = settings.controllers
+    if controllers is not None:
+        if isinstance(controllers, str) or not isinstance(controllers, Iterable):
+            raise refused("controllers", "several subjects, as in [first, second]", controllers)
+        settings = settings._replace(controllers=tuple(text_of(one, "controllers") for one in controllers))
     for field, default in AppSettings._field_defaults.items():
+        if field == "controllers":
+            continue
         number = getattr(settings, field)
         kinds = (int,) if isinstance(default, int) else (int, float)
         inside = number == default or (isinstance(number, kinds) and 0 < number < math.inf)

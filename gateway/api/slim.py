@@ -75,7 +75,8 @@ class Slim(Connecting):
     `connect` is dialled when the application is entered: a client configuration, an endpoint, or several of
     the same service, of which one is used at a time. For up to `wait` seconds (60) it is tried again.
     Sessions survive `outage` seconds (30) without a sign of life of the peer; of two of ours the longer one
-    counts.
+    counts. With `controllers` only those may order it to lead groups whose tokens are of one of these
+    subjects; without, all whose tokens are believed.
 
     It is made inside a running loop, or starts in the first one it is used in. A provider whose id comes with
     its first token (Spire, cloud) is asked for it here, which blocks; `await Slim.new(...)` does not. Raises
@@ -98,6 +99,7 @@ class Slim(Connecting):
         connect: Endpoints | None = None,
         wait: timedelta | float = WAIT,
         outage: timedelta | float | None = None,
+        controllers: Iterable[str] | None = None,
     ) -> None:
         for role, value, kind in (("provider", provider, Provider), ("verifier", verifier, Verifier)):
             if not isinstance(value, kind):
@@ -106,7 +108,7 @@ class Slim(Connecting):
                 )
         if data_plane is not None:
             instance_of(data_plane, DataPlane, "data_plane")
-        self._settings = settings_of(settings, "settings", outage)
+        self._settings = settings_of(settings, "settings", outage, controllers)
         self._first = None if connect is None else endpoints_of(connect, "connect")
         self._wait = grace_of(wait, "wait")
         self._name = name_of(name, "name").with_id(instance_id(identity_id(provider)))

@@ -52,6 +52,23 @@ with grpc.insecure_channel("localhost:50051") as channel:
     except grpc.RpcError as error:
         print("Request failed:", error)
 """
+LINK = f"""\
+import grpc
+from controlplane.v1 import controlplane_pb2, controlplane_pb2_grpc
+from grpc_api import grpc_api_pb2
+endpoint = "http://127.0.0.1:46357"
+name = dict(zip(("component_0", "component_1", "component_2"), "{CHANNEL}".split("/")))
+with grpc.insecure_channel("localhost:50051") as channel:
+    stub = controlplane_pb2_grpc.ControlPlaneServiceStub(channel)
+    link = grpc_api_pb2.Connection(connection_id=endpoint, config_data='{{"endpoint": "%s"}}' % endpoint)
+    made = stub.CreateConnection(controlplane_pb2.CreateConnectionRequest(connection=link, node_id="slim/0"))
+    print("Connection created successfully with ID:", made.connection_id)
+    route = grpc_api_pb2.Subscription(connection_id=made.connection_id, **name)
+    made = stub.CreateSubscription(
+        controlplane_pb2.CreateSubscriptionRequest(node_id="slim/0", subscription=route)
+    )
+    print("Subscription created successfully with ID:", made.subscription_id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,8 @@ class Programs:
     """Makes a channel of a name of the controller's choice."""
     add: str = ADD
     """Adds FIRST to CHANNEL."""
+    link: str = LINK
+    """Has node slim/0 dial 127.0.0.1:46357, and lead CHANNEL there."""
 
 
 class ProcfileNetwork:
@@ -218,6 +237,16 @@ async def _scenes(
     session = await app.listen_for_session(LIMIT)
     listed = await network.ctl("participant", "list", "-c", CHANNEL)
     _expected(transcript, listed, FIRST, SECOND, EMBEDDED)
+
+    transcript.scene("A third program connects the nodes once more, and leads the channel over the link")
+    second = network.nodes[1].removeprefix("http://")
+    said = await network.program(programs.link.replace("127.0.0.1:46357", second))
+    _expected(
+        transcript,
+        said,
+        f"Connection created successfully with ID: {network.nodes[1]}",
+        f"Subscription created successfully with ID: {CHANNEL}@{network.nodes[1]}",
+    )
 
     transcript.scene(f"Everybody hears everybody, encrypted; {EMBEDDED} is in epoch {session.epoch}")
     for who, other in ((FIRST, SECOND), (SECOND, FIRST)):

@@ -18,6 +18,7 @@ from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.messages.wire import (
     Frame,
+    GroupLed,
     Hint,
     HintReason,
     Inbound,
@@ -30,6 +31,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import InstanceId, Key
+from actors.session.bounds import MEMBERS
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
 from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, tags_to_identity, token_span
@@ -105,6 +107,8 @@ class InboundParser:
         self._reader = HeaderReader(family)
         self.ignored = 0
         """Messages of kinds that this family does not know."""
+        self.read = 0
+        """Messages that had to be read in full, whole or their header: each costs as much as ten others."""
 
     def parse(self, data: bytes) -> Inbound | None:
         """One message; None for kinds from the future, which are ignored.
@@ -175,6 +179,7 @@ class InboundParser:
 
     def _learn(self, header: bytes) -> _Known:
         """Read a header not seen before and prepare the one that goes on."""
+        self.read += 1
         span = token_span(header, self._tags) if len(header) <= LARGEST else None
         known = self._with_token(header, span) if span is not None else None
         if known is None:
@@ -223,6 +228,7 @@ class InboundParser:
 
     def _parse(self, data: bytes) -> Inbound | None:
         """Any message, through protobuf."""
+        self.read += 1
         message: pb.Message = self._schema.Message.FromString(data)
         kind = message.WhichOneof("message_type")
         match kind:
@@ -241,6 +247,8 @@ class InboundParser:
                 return SubscriptionAck(ack.subscription_id, ack.success, ack.error)
         if message.HasField("hint"):
             return self._hint(message.hint)
+        if message.HasField("group_led"):
+            return self._group_led(message.group_led)
         self.ignored += 1
         return None
 
@@ -250,6 +258,14 @@ class InboundParser:
             return None
         decode = self._names.decode
         return Hint(HintReason(said.reason), decode(said.about), decode(said.destination))
+
+    def _group_led(self, said: pb.GroupLed) -> GroupLed:
+        decode = self._names.decode
+        if len(said.members) > MEMBERS:
+            raise ProtocolError(f"a list of {len(said.members)} members, at most {MEMBERS} may be")
+        members = tuple(map(decode, said.members))
+        place = (decode(said.channel), decode(said.moderator))
+        return GroupLed(said.number, *place, members, said.epoch, said.over)
 
     def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
         said = message.subscribe if subscribe else message.unsubscribe

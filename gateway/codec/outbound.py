@@ -6,7 +6,15 @@ from typing import assert_never
 
 from google.protobuf.message import DecodeError
 
-from actors.messages.wire import Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import (
+    ControlRecord,
+    Frame,
+    GroupLed,
+    Hint,
+    LinkNegotiation,
+    Subscription,
+    SubscriptionAck,
+)
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
 from gateway.proto import dataplane_pb2 as pb
@@ -37,9 +45,7 @@ def is_data(message: bytes, family: Family = FIRST) -> bool:
     return read.publish.session.session_message_type in _DATA
 
 
-def encode_record(
-    record: Subscription | SubscriptionAck | LinkNegotiation | Hint, family: Family = FIRST
-) -> bytes:
+def encode_record(record: ControlRecord, family: Family = FIRST) -> bytes:
     """The wire form of the protocol's own records."""
     message: pb.Message = family.schema.Message()
     match record:
@@ -63,6 +69,12 @@ def encode_record(
             message.hint.reason = record.reason
             message.hint.about.CopyFrom(family.names.message(record.about))
             message.hint.destination.CopyFrom(family.names.message(record.destination))
+        case GroupLed():
+            led = message.group_led
+            led.number, led.epoch, led.over = record.number, record.epoch, record.over
+            led.channel.CopyFrom(family.names.message(record.channel))
+            led.moderator.CopyFrom(family.names.message(record.moderator))
+            led.members.extend(map(family.names.message, record.members))
         case _:
             assert_never(record)
     return message.SerializeToString()

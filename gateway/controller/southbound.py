@@ -38,6 +38,7 @@ from actors.messages.controller import (
     OrderDone,
     Superseded,
 )
+from gateway.api.version import get_version
 from gateway.controller.access import AccessPolicy, Principal
 from gateway.controller.calls import CallError, RpcCaller
 from gateway.controller.desk import Desk
@@ -233,7 +234,8 @@ class NodeStream:
             return
         self._timer.cancel()
         self._hub.streams[self._node] = self
-        self._reply(message, True, f"Node registered {self._node}")
+        version = get_version() if self._ours else ""
+        self._reply(message, True, f"Node registered {self._node}", version=version)
         self._registered = True
         logger.info("node {} has registered", self._node, peer=self._caller.peer)
         held, self._held_back = self._held_back, []
@@ -455,9 +457,16 @@ class NodeStream:
             waiting.add(response.entries, last=response.done)
 
     def _reply(
-        self, message: pb.ControlMessage, success: bool, text: str, status: GrpcStatus = GrpcStatus.OK
+        self,
+        message: pb.ControlMessage,
+        success: bool,
+        text: str,
+        status: GrpcStatus = GrpcStatus.OK,
+        *,
+        version: str = "",
     ) -> None:
         ack = pb.Ack(original_message_id=message.message_id, success=success, messages=[text])
+        ack.callboard_version = version
         if not success:
             ack.code = int(status)
         self._send(pb.ControlMessage(ack=ack))

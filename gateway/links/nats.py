@@ -26,7 +26,7 @@ from actors.messages.routing import (
     LinkRestored,
     Unanswered,
 )
-from actors.messages.wire import ONE, Frame, Hint, LinkNegotiation, Subscription, SubscriptionAck
+from actors.messages.wire import ONE, ControlRecord, Frame
 from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
@@ -180,7 +180,7 @@ class NatsLink:
             self._loop.call_soon(self._flush)
         return refused
 
-    def transmit(self, records: Sequence[Subscription | SubscriptionAck | LinkNegotiation | Hint]) -> None:
+    def transmit(self, records: Sequence[ControlRecord]) -> None:
         """Nothing: what is wanted is told by `want`."""
 
     def want(self, changes: Mapping[Instance, bool]) -> None:

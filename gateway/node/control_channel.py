@@ -13,10 +13,24 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from actors.messages.controller import Configure, Held, ItemOutcome, NamesTold, Order, OrderDone
+from actors.messages.controller import (
+    Configure,
+    GroupSeen,
+    Held,
+    ItemOutcome,
+    NamesTold,
+    Order,
+    OrderDone,
+)
 from actors.messages.routing import RouteEntry
 from actors.names import Name
-from gateway.controller.records import read_configure, read_order, write_name, write_outcomes
+from gateway.controller.records import (
+    read_configure,
+    read_order,
+    write_group,
+    write_name,
+    write_outcomes,
+)
 from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
@@ -59,6 +73,9 @@ class ControlledPart(Protocol):
 
     def follow(self, inbox: Callable[[NamesTold], None]) -> Callable[[], None]:
         """Tell `inbox` our own names and what changes; until what is returned is called."""
+
+    def follow_groups(self, inbox: Callable[[Sequence[GroupSeen]], None]) -> Callable[[], None]:
+        """Tell `inbox` which groups applications lead by themselves, at once and when that changes."""
 
 
 class ControlChannel:
@@ -218,7 +235,7 @@ class RegisteredChannel(ControlChannel):
         """Whether the controller has taken the registration."""
         self.refused = ""
         """Why it has not."""
-        self._unfollow: Callable[[], None] = lambda: None
+        self._unfollow: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -231,7 +248,8 @@ class RegisteredChannel(ControlChannel):
         )
 
     def stream_closed(self, cause: str) -> None:
-        self._unfollow()
+        for unfollow in self._unfollow:
+            unfollow()
         if self._timer is not None:
             self._timer.cancel()
         super().stream_closed(cause)
@@ -251,7 +269,10 @@ class RegisteredChannel(ControlChannel):
             self._timer.cancel()
         if answer.success:
             self.registered = True
-            self._unfollow = self._node.follow(self._report)
+            self._unfollow.append(self._node.follow(self._report))
+            if message.ack.callboard_version:
+                # To originals it would be a message without a payload.
+                self._unfollow.append(self._node.follow_groups(self._report_groups))
         else:
             self.refused = text or "the controller gave no reason"
             self.end(self.refused)
@@ -263,6 +284,9 @@ class RegisteredChannel(ControlChannel):
         for some in _slices(told.lost, REPORT):
             command = pb.ConfigurationCommand(subscriptions_to_delete=_names(some))
             self._send(pb.ControlMessage(config_command=command))
+
+    def _report_groups(self, groups: Sequence[GroupSeen]) -> None:
+        self._send(pb.ControlMessage(group_report=pb.GroupReport(groups=map(write_group, groups))))
 
 
 def _slices(all: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -22,6 +22,7 @@ from actors.messages.controller import (
     Configure,
     Direction,
     DrawnLink,
+    GroupSeen,
     ItemOutcome,
     NamesTold,
     Order,
@@ -244,6 +245,9 @@ class ControlledNode:
             system.close_inbox(address)
 
         return stop
+
+    def follow_groups(self, inbox: Callable[[Sequence[GroupSeen]], None]) -> Callable[[], None]:
+        return self._plane.groups.follow(inbox)
 
     # Connections and routes
 

@@ -57,6 +57,7 @@ from gateway.links.transport import Server, listener
 from gateway.node import forks
 from gateway.node.dialled import Dialled, diallers, open_parts
 from gateway.node.gateway_actor import Gateway
+from gateway.node.group_reports import GroupReports
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
@@ -68,8 +69,6 @@ from identity.protocols import Provider, Verifier
 
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
-
-
 StateCallback = Callable[[ConnectionState], None]
 
 
@@ -133,7 +132,9 @@ class DataPlane:
         control = control or RouteControl(no_instance=FIRST.no_instance)
         control.introduce(introduction)
         control.register(self.telemetry)
-        self._register()
+        self._waiting.register(self.telemetry)
+        http2, what = self._http2, "What a limit or rule refused."
+        self.telemetry.read_by("rule", "http2_refusals_total", what, lambda: http2.refusals)
         self.routes = control.table.view
         """Where messages go, to read."""
         self.failed = asyncio.Event()
@@ -174,7 +175,8 @@ class DataPlane:
         """Connections that applications of ours opened."""
         self._caller_gone = asyncio.Event()
         """One for each end of a connection that was accepted: set, and replaced."""
-        self._callers = self.system.inbox(lambda message, _: self._note_caller(message))
+        self.groups = GroupReports(self.system, self._loop, self._links, self.routes)
+        self._callers = self.groups.callers(self._note_caller)
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -205,6 +207,7 @@ class DataPlane:
             telemetry=self.telemetry,
             crypto=mls_sessions(verifier, wall=self._wall, random=around.random),
             leading=self.leading,
+            groups=self.groups.inbox,
             threads=around.threads,
         )
         lasting = Lasting.of(name, collaborators, settings)
@@ -398,7 +401,7 @@ class DataPlane:
         endpoint = config.endpoint
         if endpoint in self._dialled:
             raise AlreadyConnected(endpoint)
-        made = Dialled(endpoint, self.next_index())
+        made = Dialled(endpoint, self.next_index(), as_node=as_node)
         self._dialled[endpoint] = self._dialled_by_index[made.index] = made
         try:
             await self._open_link(made, config, dial, as_node=as_node)
@@ -516,6 +519,7 @@ class DataPlane:
                 wall=self._wall,
                 draw=self.surroundings.draw,
                 spawn_task=self._tasks,
+                is_ours=self._applications.__contains__,
                 patience=patience,
             )
         )
@@ -549,6 +553,8 @@ class DataPlane:
         made = self._dialled_by_index.get(state.connection)
         if made is not None:
             made.take(state)
+            if not made.as_node:
+                self.groups.dialled(state)
             if state.state == "closed":
                 if self._dialled.get(made.endpoint) is made:
                     del self._dialled[made.endpoint]
@@ -571,15 +577,6 @@ class DataPlane:
     @property
     def closed(self) -> bool:
         return self._closed
-
-    def _register(self) -> None:
-        waiting, http2 = self._waiting, self._http2
-        read = self.telemetry.read
-        read("waiting_bytes", "Bytes that wait on all streams.", lambda: waiting.size)
-        read("waiting_dropped_total", "Messages dropped because too much waited.", lambda: waiting.dropped)
-        self.telemetry.read_by(
-            "rule", "http2_refusals_total", "What a limit or rule refused.", lambda: http2.refusals
-        )
 
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, of the actor system, and all counters."""
@@ -612,6 +609,7 @@ class DataPlane:
             self._watch.leave()
         deadline = self._clock() + grace
         self._peering.close()
+        self.groups.close()
         try:
             if self.backbone is not None:
                 # First: what others still send to our edges reaches them.

@@ -23,9 +23,10 @@ from gateway.surroundings import Surroundings
 class Dialled:
     """A connection that we open: from the first attempt until it is closed for good."""
 
-    def __init__(self, endpoint: str, index: int) -> None:
+    def __init__(self, endpoint: str, index: int, *, as_node: bool = False) -> None:
         self.endpoint = endpoint
         self.index = index
+        self.as_node = as_node
         self.held = AsyncExitStack()
         """What it keeps open for identity and TLS."""
         self.dialling: asyncio.Task[None] | None = None

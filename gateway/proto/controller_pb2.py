@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egateway/proto/controller.proto\x12\x17\x63\x61llboard.controller.v1\x1a\x1egoogle/protobuf/wrappers.proto\"\xef\x0c\n\x0e\x43ontrolMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12G\n\x0e\x63onfig_command\x18\x02 \x01(\x0b\x32-.callboard.controller.v1.ConfigurationCommandH\x00\x12+\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x1c.callboard.controller.v1.AckH\x00\x12U\n\x19subscription_list_request\x18\x04 \x01(\x0b\x32\x30.callboard.controller.v1.SubscriptionListRequestH\x00\x12W\n\x1asubscription_list_response\x18\x05 \x01(\x0b\x32\x31.callboard.controller.v1.SubscriptionListResponseH\x00\x12Q\n\x17\x63onnection_list_request\x18\x06 \x01(\x0b\x32..callboard.controller.v1.ConnectionListRequestH\x00\x12S\n\x18\x63onnection_list_response\x18\x07 \x01(\x0b\x32/.callboard.controller.v1.ConnectionListResponseH\x00\x12M\n\x15register_node_request\x18\x08 \x01(\x0b\x32,.callboard.controller.v1.RegisterNodeRequestH\x00\x12O\n\x16register_node_response\x18\t \x01(\x0b\x32-.callboard.controller.v1.RegisterNodeResponseH\x00\x12Q\n\x17\x64\x65register_node_request\x18\n \x01(\x0b\x32..callboard.controller.v1.DeregisterNodeRequestH\x00\x12S\n\x18\x64\x65register_node_response\x18\x0b \x01(\x0b\x32/.callboard.controller.v1.DeregisterNodeResponseH\x00\x12O\n\x16\x63reate_channel_request\x18\x0c \x01(\x0b\x32-.callboard.controller.v1.CreateChannelRequestH\x00\x12O\n\x16\x64\x65lete_channel_request\x18\r \x01(\x0b\x32-.callboard.controller.v1.DeleteChannelRequestH\x00\x12Q\n\x17\x61\x64\x64_participant_request\x18\x0e \x01(\x0b\x32..callboard.controller.v1.AddParticipantRequestH\x00\x12W\n\x1a\x64\x65lete_participant_request\x18\x0f \x01(\x0b\x32\x31.callboard.controller.v1.DeleteParticipantRequestH\x00\x12L\n\x14list_channel_request\x18\x10 \x01(\x0b\x32,.callboard.controller.v1.ListChannelsRequestH\x00\x12N\n\x15list_channel_response\x18\x11 \x01(\x0b\x32-.callboard.controller.v1.ListChannelsResponseH\x00\x12U\n\x19list_participants_request\x18\x12 \x01(\x0b\x32\x30.callboard.controller.v1.ListParticipantsRequestH\x00\x12W\n\x1alist_participants_response\x18\x13 \x01(\x0b\x32\x31.callboard.controller.v1.ListParticipantsResponseH\x00\x12N\n\x12\x63onfig_command_ack\x18\x14 \x01(\x0b\x32\x30.callboard.controller.v1.ConfigurationCommandAckH\x00\x12<\n\x0cgroup_report\x18\x64 \x01(\x0b\x32$.callboard.controller.v1.GroupReportH\x00\x42\t\n\x07payload\"8\n\nConnection\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_data\x18\x02 \x01(\t\"I\n\rConnectionAck\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x10\n\x08\x65rrorMsg\x18\x03 \x01(\t\"\xd2\x01\n\x0cSubscription\x12\x13\n\x0b\x63omponent_0\x18\x01 \x01(\t\x12\x13\n\x0b\x63omponent_1\x18\x02 \x01(\t\x12\x13\n\x0b\x63omponent_2\x18\x03 \x01(\t\x12(\n\x02id\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt64Value\x12\x15\n\rconnection_id\x18\x05 \x01(\t\x12\x14\n\x07node_id\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07link_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_node_idB\n\n\x08_link_id\"q\n\x0fSubscriptionAck\x12;\n\x0csubscription\x18\x01 \x01(\x0b\x32%.callboard.controller.v1.Subscription\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x10\n\x08\x65rrorMsg\x18\x03 \x01(\t\"\x85\x02\n\x14\x43onfigurationCommand\x12\x42\n\x15\x63onnections_to_create\x18\x01 \x03(\x0b\x32#.callboard.controller.v1.Connection\x12\x43\n\x14subscriptions_to_set\x18\x02 \x03(\x0b\x32%.callboard.controller.v1.Subscription\x12\x46\n\x17subscriptions_to_delete\x18\x03 \x03(\x0b\x32%.callboard.controller.v1.Subscription\x12\x1c\n\x14\x63onnections_to_close\x18\x64 \x03(\t\"\xc2\x01\n\x17\x43onfigurationCommandAck\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x42\n\x12\x63onnections_status\x18\x02 \x03(\x0b\x32&.callboard.controller.v1.ConnectionAck\x12\x46\n\x14subscriptions_status\x18\x03 \x03(\x0b\x32(.callboard.controller.v1.SubscriptionAck\"a\n\x03\x41\x63k\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x10\n\x08messages\x18\x03 \x03(\t\x12\x11\n\x04\x63ode\x18\x64 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_code\"\x19\n\x17SubscriptionListRequest\"\x82\x01\n\x18SubscriptionListResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12;\n\x07\x65ntries\x18\x02 \x03(\x0b\x32*.callboard.controller.v1.SubscriptionEntry\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\x87\x02\n\x11SubscriptionEntry\x12\x13\n\x0b\x63omponent_0\x18\x01 \x01(\t\x12\x13\n\x0b\x63omponent_1\x18\x02 \x01(\t\x12\x13\n\x0b\x63omponent_2\x18\x03 \x01(\t\x12(\n\x02id\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt64Value\x12\x43\n\x11local_connections\x18\x05 \x03(\x0b\x32(.callboard.controller.v1.ConnectionEntry\x12\x44\n\x12remote_connections\x18\x06 \x03(\x0b\x32(.callboard.controller.v1.ConnectionEntry\"t\n\x0f\x43onnectionEntry\x12\n\n\x02id\x18\x01 \x01(\x04\x12@\n\x0f\x63onnection_type\x18\x02 \x01(\x0e\x32\'.callboard.controller.v1.ConnectionType\x12\x13\n\x0b\x63onfig_data\x18\x03 \x01(\t\"\x17\n\x15\x43onnectionListRequest\"~\n\x16\x43onnectionListResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x39\n\x07\x65ntries\x18\x02 \x03(\x0b\x32(.callboard.controller.v1.ConnectionEntry\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\xca\x01\n\x11\x43onnectionDetails\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x15\n\rmtls_required\x18\x02 \x01(\x08\x12\x1b\n\x0elocal_endpoint\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x1e\n\x11\x65xternal_endpoint\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x17\n\ngroup_name\x18\x05 \x01(\x0cH\x02\x88\x01\x01\x42\x11\n\x0f_local_endpointB\x14\n\x12_external_endpointB\r\n\x0b_group_name\"\xf6\x01\n\x13RegisterNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x46\n\x12\x63onnection_details\x18\x02 \x03(\x0b\x32*.callboard.controller.v1.ConnectionDetails\x12\x17\n\ngroup_name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1e\n\x11\x63\x61llboard_version\x18\x64 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08\x62\x61\x63kbone\x18\x65 \x01(\tH\x02\x88\x01\x01\x42\r\n\x0b_group_nameB\x14\n\x12_callboard_versionB\x0b\n\t_backboneJ\x04\x08\x04\x10\x07\"D\n\x14RegisterNodeResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\"D\n\x15\x44\x65registerNodeRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x1d.callboard.controller.v1.Node\"F\n\x16\x44\x65registerNodeResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\"@\n\x14\x43reateChannelRequest\x12\x12\n\nmoderators\x18\x01 \x03(\t\x12\x14\n\x0c\x63hannel_name\x18\x02 \x01(\t\"@\n\x14\x44\x65leteChannelRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x12\n\nmoderators\x18\x02 \x03(\t\"[\n\x15\x41\x64\x64ParticipantRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x18\n\x10participant_name\x18\x02 \x01(\t\x12\x12\n\nmoderators\x18\x03 \x03(\t\"^\n\x18\x44\x65leteParticipantRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x18\n\x10participant_name\x18\x02 \x01(\t\x12\x12\n\nmoderators\x18\x03 \x03(\t\"\x15\n\x13ListChannelsRequest\"y\n\x14ListChannelsResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63hannel_name\x18\x02 \x03(\t\x12.\n\x06groups\x18\x64 \x03(\x0b\x32\x1e.callboard.controller.v1.Group\"/\n\x17ListParticipantsRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\"Q\n\x18ListParticipantsResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x18\n\x10participant_name\x18\x02 \x03(\t\"u\n\x05Group\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x12\n\nmoderators\x18\x02 \x03(\t\x12\x0f\n\x07members\x18\x03 \x03(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12\x0f\n\x07node_id\x18\x06 \x01(\t\"=\n\x0bGroupReport\x12.\n\x06groups\x18\x01 \x03(\x0b\x32\x1e.callboard.controller.v1.Group*G\n\x0e\x43onnectionType\x12\x19\n\x15\x43ONNECTION_TYPE_LOCAL\x10\x00\x12\x1a\n\x16\x43ONNECTION_TYPE_REMOTE\x10\x01\x32\x7f\n\x11\x43ontrollerService\x12j\n\x12OpenControlChannel\x12\'.callboard.controller.v1.ControlMessage\x1a\'.callboard.controller.v1.ControlMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egateway/proto/controller.proto\x12\x17\x63\x61llboard.controller.v1\x1a\x1egoogle/protobuf/wrappers.proto\"\xef\x0c\n\x0e\x43ontrolMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12G\n\x0e\x63onfig_command\x18\x02 \x01(\x0b\x32-.callboard.controller.v1.ConfigurationCommandH\x00\x12+\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x1c.callboard.controller.v1.AckH\x00\x12U\n\x19subscription_list_request\x18\x04 \x01(\x0b\x32\x30.callboard.controller.v1.SubscriptionListRequestH\x00\x12W\n\x1asubscription_list_response\x18\x05 \x01(\x0b\x32\x31.callboard.controller.v1.SubscriptionListResponseH\x00\x12Q\n\x17\x63onnection_list_request\x18\x06 \x01(\x0b\x32..callboard.controller.v1.ConnectionListRequestH\x00\x12S\n\x18\x63onnection_list_response\x18\x07 \x01(\x0b\x32/.callboard.controller.v1.ConnectionListResponseH\x00\x12M\n\x15register_node_request\x18\x08 \x01(\x0b\x32,.callboard.controller.v1.RegisterNodeRequestH\x00\x12O\n\x16register_node_response\x18\t \x01(\x0b\x32-.callboard.controller.v1.RegisterNodeResponseH\x00\x12Q\n\x17\x64\x65register_node_request\x18\n \x01(\x0b\x32..callboard.controller.v1.DeregisterNodeRequestH\x00\x12S\n\x18\x64\x65register_node_response\x18\x0b \x01(\x0b\x32/.callboard.controller.v1.DeregisterNodeResponseH\x00\x12O\n\x16\x63reate_channel_request\x18\x0c \x01(\x0b\x32-.callboard.controller.v1.CreateChannelRequestH\x00\x12O\n\x16\x64\x65lete_channel_request\x18\r \x01(\x0b\x32-.callboard.controller.v1.DeleteChannelRequestH\x00\x12Q\n\x17\x61\x64\x64_participant_request\x18\x0e \x01(\x0b\x32..callboard.controller.v1.AddParticipantRequestH\x00\x12W\n\x1a\x64\x65lete_participant_request\x18\x0f \x01(\x0b\x32\x31.callboard.controller.v1.DeleteParticipantRequestH\x00\x12L\n\x14list_channel_request\x18\x10 \x01(\x0b\x32,.callboard.controller.v1.ListChannelsRequestH\x00\x12N\n\x15list_channel_response\x18\x11 \x01(\x0b\x32-.callboard.controller.v1.ListChannelsResponseH\x00\x12U\n\x19list_participants_request\x18\x12 \x01(\x0b\x32\x30.callboard.controller.v1.ListParticipantsRequestH\x00\x12W\n\x1alist_participants_response\x18\x13 \x01(\x0b\x32\x31.callboard.controller.v1.ListParticipantsResponseH\x00\x12N\n\x12\x63onfig_command_ack\x18\x14 \x01(\x0b\x32\x30.callboard.controller.v1.ConfigurationCommandAckH\x00\x12<\n\x0cgroup_report\x18\x64 \x01(\x0b\x32$.callboard.controller.v1.GroupReportH\x00\x42\t\n\x07payload\"8\n\nConnection\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63onfig_data\x18\x02 \x01(\t\"I\n\rConnectionAck\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x10\n\x08\x65rrorMsg\x18\x03 \x01(\t\"\xd2\x01\n\x0cSubscription\x12\x13\n\x0b\x63omponent_0\x18\x01 \x01(\t\x12\x13\n\x0b\x63omponent_1\x18\x02 \x01(\t\x12\x13\n\x0b\x63omponent_2\x18\x03 \x01(\t\x12(\n\x02id\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt64Value\x12\x15\n\rconnection_id\x18\x05 \x01(\t\x12\x14\n\x07node_id\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07link_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x42\n\n\x08_node_idB\n\n\x08_link_id\"q\n\x0fSubscriptionAck\x12;\n\x0csubscription\x18\x01 \x01(\x0b\x32%.callboard.controller.v1.Subscription\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x10\n\x08\x65rrorMsg\x18\x03 \x01(\t\"\x85\x02\n\x14\x43onfigurationCommand\x12\x42\n\x15\x63onnections_to_create\x18\x01 \x03(\x0b\x32#.callboard.controller.v1.Connection\x12\x43\n\x14subscriptions_to_set\x18\x02 \x03(\x0b\x32%.callboard.controller.v1.Subscription\x12\x46\n\x17subscriptions_to_delete\x18\x03 \x03(\x0b\x32%.callboard.controller.v1.Subscription\x12\x1c\n\x14\x63onnections_to_close\x18\x64 \x03(\t\"\xc2\x01\n\x17\x43onfigurationCommandAck\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x42\n\x12\x63onnections_status\x18\x02 \x03(\x0b\x32&.callboard.controller.v1.ConnectionAck\x12\x46\n\x14subscriptions_status\x18\x03 \x03(\x0b\x32(.callboard.controller.v1.SubscriptionAck\"|\n\x03\x41\x63k\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x10\n\x08messages\x18\x03 \x03(\t\x12\x11\n\x04\x63ode\x18\x64 \x01(\rH\x00\x88\x01\x01\x12\x19\n\x11\x63\x61llboard_version\x18\x65 \x01(\tB\x07\n\x05_code\"\x19\n\x17SubscriptionListRequest\"\x82\x01\n\x18SubscriptionListResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12;\n\x07\x65ntries\x18\x02 \x03(\x0b\x32*.callboard.controller.v1.SubscriptionEntry\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\x87\x02\n\x11SubscriptionEntry\x12\x13\n\x0b\x63omponent_0\x18\x01 \x01(\t\x12\x13\n\x0b\x63omponent_1\x18\x02 \x01(\t\x12\x13\n\x0b\x63omponent_2\x18\x03 \x01(\t\x12(\n\x02id\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt64Value\x12\x43\n\x11local_connections\x18\x05 \x03(\x0b\x32(.callboard.controller.v1.ConnectionEntry\x12\x44\n\x12remote_connections\x18\x06 \x03(\x0b\x32(.callboard.controller.v1.ConnectionEntry\"t\n\x0f\x43onnectionEntry\x12\n\n\x02id\x18\x01 \x01(\x04\x12@\n\x0f\x63onnection_type\x18\x02 \x01(\x0e\x32\'.callboard.controller.v1.ConnectionType\x12\x13\n\x0b\x63onfig_data\x18\x03 \x01(\t\"\x17\n\x15\x43onnectionListRequest\"~\n\x16\x43onnectionListResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x39\n\x07\x65ntries\x18\x02 \x03(\x0b\x32(.callboard.controller.v1.ConnectionEntry\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\xca\x01\n\x11\x43onnectionDetails\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x15\n\rmtls_required\x18\x02 \x01(\x08\x12\x1b\n\x0elocal_endpoint\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x1e\n\x11\x65xternal_endpoint\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x17\n\ngroup_name\x18\x05 \x01(\x0cH\x02\x88\x01\x01\x42\x11\n\x0f_local_endpointB\x14\n\x12_external_endpointB\r\n\x0b_group_name\"\xf6\x01\n\x13RegisterNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x46\n\x12\x63onnection_details\x18\x02 \x03(\x0b\x32*.callboard.controller.v1.ConnectionDetails\x12\x17\n\ngroup_name\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x1e\n\x11\x63\x61llboard_version\x18\x64 \x01(\tH\x01\x88\x01\x01\x12\x15\n\x08\x62\x61\x63kbone\x18\x65 \x01(\tH\x02\x88\x01\x01\x42\r\n\x0b_group_nameB\x14\n\x12_callboard_versionB\x0b\n\t_backboneJ\x04\x08\x04\x10\x07\"D\n\x14RegisterNodeResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\"D\n\x15\x44\x65registerNodeRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x1d.callboard.controller.v1.Node\"F\n\x16\x44\x65registerNodeResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\"@\n\x14\x43reateChannelRequest\x12\x12\n\nmoderators\x18\x01 \x03(\t\x12\x14\n\x0c\x63hannel_name\x18\x02 \x01(\t\"@\n\x14\x44\x65leteChannelRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x12\n\nmoderators\x18\x02 \x03(\t\"[\n\x15\x41\x64\x64ParticipantRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x18\n\x10participant_name\x18\x02 \x01(\t\x12\x12\n\nmoderators\x18\x03 \x03(\t\"^\n\x18\x44\x65leteParticipantRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x18\n\x10participant_name\x18\x02 \x01(\t\x12\x12\n\nmoderators\x18\x03 \x03(\t\"\x15\n\x13ListChannelsRequest\"y\n\x14ListChannelsResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63hannel_name\x18\x02 \x03(\t\x12.\n\x06groups\x18\x64 \x03(\x0b\x32\x1e.callboard.controller.v1.Group\"/\n\x17ListParticipantsRequest\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\"Q\n\x18ListParticipantsResponse\x12\x1b\n\x13original_message_id\x18\x01 \x01(\t\x12\x18\n\x10participant_name\x18\x02 \x03(\t\"u\n\x05Group\x12\x14\n\x0c\x63hannel_name\x18\x01 \x01(\t\x12\x12\n\nmoderators\x18\x02 \x03(\t\x12\x0f\n\x07members\x18\x03 \x03(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12\x0f\n\x07node_id\x18\x06 \x01(\t\"=\n\x0bGroupReport\x12.\n\x06groups\x18\x01 \x03(\x0b\x32\x1e.callboard.controller.v1.Group*G\n\x0e\x43onnectionType\x12\x19\n\x15\x43ONNECTION_TYPE_LOCAL\x10\x00\x12\x1a\n\x16\x43ONNECTION_TYPE_REMOTE\x10\x01\x32\x7f\n\x11\x43ontrollerService\x12j\n\x12OpenControlChannel\x12\'.callboard.controller.v1.ControlMessage\x1a\'.callboard.controller.v1.ControlMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gateway.proto.controller_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONNECTIONTYPE']._serialized_start=4926
-  _globals['_CONNECTIONTYPE']._serialized_end=4997
+  _globals['_CONNECTIONTYPE']._serialized_start=4953
+  _globals['_CONNECTIONTYPE']._serialized_end=5024
   _globals['_CONTROLMESSAGE']._serialized_start=92
   _globals['_CONTROLMESSAGE']._serialized_end=1739
   _globals['_CONNECTION']._serialized_start=1741
@@ -49,51 +49,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGURATIONCOMMANDACK']._serialized_start=2467
   _globals['_CONFIGURATIONCOMMANDACK']._serialized_end=2661
   _globals['_ACK']._serialized_start=2663
-  _globals['_ACK']._serialized_end=2760
-  _globals['_SUBSCRIPTIONLISTREQUEST']._serialized_start=2762
-  _globals['_SUBSCRIPTIONLISTREQUEST']._serialized_end=2787
-  _globals['_SUBSCRIPTIONLISTRESPONSE']._serialized_start=2790
-  _globals['_SUBSCRIPTIONLISTRESPONSE']._serialized_end=2920
-  _globals['_SUBSCRIPTIONENTRY']._serialized_start=2923
-  _globals['_SUBSCRIPTIONENTRY']._serialized_end=3186
-  _globals['_CONNECTIONENTRY']._serialized_start=3188
-  _globals['_CONNECTIONENTRY']._serialized_end=3304
-  _globals['_CONNECTIONLISTREQUEST']._serialized_start=3306
-  _globals['_CONNECTIONLISTREQUEST']._serialized_end=3329
-  _globals['_CONNECTIONLISTRESPONSE']._serialized_start=3331
-  _globals['_CONNECTIONLISTRESPONSE']._serialized_end=3457
-  _globals['_NODE']._serialized_start=3459
-  _globals['_NODE']._serialized_end=3477
-  _globals['_CONNECTIONDETAILS']._serialized_start=3480
-  _globals['_CONNECTIONDETAILS']._serialized_end=3682
-  _globals['_REGISTERNODEREQUEST']._serialized_start=3685
-  _globals['_REGISTERNODEREQUEST']._serialized_end=3931
-  _globals['_REGISTERNODERESPONSE']._serialized_start=3933
-  _globals['_REGISTERNODERESPONSE']._serialized_end=4001
-  _globals['_DEREGISTERNODEREQUEST']._serialized_start=4003
-  _globals['_DEREGISTERNODEREQUEST']._serialized_end=4071
-  _globals['_DEREGISTERNODERESPONSE']._serialized_start=4073
-  _globals['_DEREGISTERNODERESPONSE']._serialized_end=4143
-  _globals['_CREATECHANNELREQUEST']._serialized_start=4145
-  _globals['_CREATECHANNELREQUEST']._serialized_end=4209
-  _globals['_DELETECHANNELREQUEST']._serialized_start=4211
-  _globals['_DELETECHANNELREQUEST']._serialized_end=4275
-  _globals['_ADDPARTICIPANTREQUEST']._serialized_start=4277
-  _globals['_ADDPARTICIPANTREQUEST']._serialized_end=4368
-  _globals['_DELETEPARTICIPANTREQUEST']._serialized_start=4370
-  _globals['_DELETEPARTICIPANTREQUEST']._serialized_end=4464
-  _globals['_LISTCHANNELSREQUEST']._serialized_start=4466
-  _globals['_LISTCHANNELSREQUEST']._serialized_end=4487
-  _globals['_LISTCHANNELSRESPONSE']._serialized_start=4489
-  _globals['_LISTCHANNELSRESPONSE']._serialized_end=4610
-  _globals['_LISTPARTICIPANTSREQUEST']._serialized_start=4612
-  _globals['_LISTPARTICIPANTSREQUEST']._serialized_end=4659
-  _globals['_LISTPARTICIPANTSRESPONSE']._serialized_start=4661
-  _globals['_LISTPARTICIPANTSRESPONSE']._serialized_end=4742
-  _globals['_GROUP']._serialized_start=4744
-  _globals['_GROUP']._serialized_end=4861
-  _globals['_GROUPREPORT']._serialized_start=4863
-  _globals['_GROUPREPORT']._serialized_end=4924
-  _globals['_CONTROLLERSERVICE']._serialized_start=4999
-  _globals['_CONTROLLERSERVICE']._serialized_end=5126
+  _globals['_ACK']._serialized_end=2787
+  _globals['_SUBSCRIPTIONLISTREQUEST']._serialized_start=2789
+  _globals['_SUBSCRIPTIONLISTREQUEST']._serialized_end=2814
+  _globals['_SUBSCRIPTIONLISTRESPONSE']._serialized_start=2817
+  _globals['_SUBSCRIPTIONLISTRESPONSE']._serialized_end=2947
+  _globals['_SUBSCRIPTIONENTRY']._serialized_start=2950
+  _globals['_SUBSCRIPTIONENTRY']._serialized_end=3213
+  _globals['_CONNECTIONENTRY']._serialized_start=3215
+  _globals['_CONNECTIONENTRY']._serialized_end=3331
+  _globals['_CONNECTIONLISTREQUEST']._serialized_start=3333
+  _globals['_CONNECTIONLISTREQUEST']._serialized_end=3356
+  _globals['_CONNECTIONLISTRESPONSE']._serialized_start=3358
+  _globals['_CONNECTIONLISTRESPONSE']._serialized_end=3484
+  _globals['_NODE']._serialized_start=3486
+  _globals['_NODE']._serialized_end=3504
+  _globals['_CONNECTIONDETAILS']._serialized_start=3507
+  _globals['_CONNECTIONDETAILS']._serialized_end=3709
+  _globals['_REGISTERNODEREQUEST']._serialized_start=3712
+  _globals['_REGISTERNODEREQUEST']._serialized_end=3958
+  _globals['_REGISTERNODERESPONSE']._serialized_start=3960
+  _globals['_REGISTERNODERESPONSE']._serialized_end=4028
+  _globals['_DEREGISTERNODEREQUEST']._serialized_start=4030
+  _globals['_DEREGISTERNODEREQUEST']._serialized_end=4098
+  _globals['_DEREGISTERNODERESPONSE']._serialized_start=4100
+  _globals['_DEREGISTERNODERESPONSE']._serialized_end=4170
+  _globals['_CREATECHANNELREQUEST']._serialized_start=4172
+  _globals['_CREATECHANNELREQUEST']._serialized_end=4236
+  _globals['_DELETECHANNELREQUEST']._serialized_start=4238
+  _globals['_DELETECHANNELREQUEST']._serialized_end=4302
+  _globals['_ADDPARTICIPANTREQUEST']._serialized_start=4304
+  _globals['_ADDPARTICIPANTREQUEST']._serialized_end=4395
+  _globals['_DELETEPARTICIPANTREQUEST']._serialized_start=4397
+  _globals['_DELETEPARTICIPANTREQUEST']._serialized_end=4491
+  _globals['_LISTCHANNELSREQUEST']._serialized_start=4493
+  _globals['_LISTCHANNELSREQUEST']._serialized_end=4514
+  _globals['_LISTCHANNELSRESPONSE']._serialized_start=4516
+  _globals['_LISTCHANNELSRESPONSE']._serialized_end=4637
+  _globals['_LISTPARTICIPANTSREQUEST']._serialized_start=4639
+  _globals['_LISTPARTICIPANTSREQUEST']._serialized_end=4686
+  _globals['_LISTPARTICIPANTSRESPONSE']._serialized_start=4688
+  _globals['_LISTPARTICIPANTSRESPONSE']._serialized_end=4769
+  _globals['_GROUP']._serialized_start=4771
+  _globals['_GROUP']._serialized_end=4888
+  _globals['_GROUPREPORT']._serialized_start=4890
+  _globals['_GROUPREPORT']._serialized_end=4951
+  _globals['_CONTROLLERSERVICE']._serialized_start=5026
+  _globals['_CONTROLLERSERVICE']._serialized_end=5153
 # @@protoc_insertion_point(module_scope)

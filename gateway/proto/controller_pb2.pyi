@@ -130,16 +130,18 @@ class ConfigurationCommandAck(_message.Message):
     def __init__(self, original_message_id: _Optional[str] = ..., connections_status: _Optional[_Iterable[_Union[ConnectionAck, _Mapping]]] = ..., subscriptions_status: _Optional[_Iterable[_Union[SubscriptionAck, _Mapping]]] = ...) -> None: ...
 
 class Ack(_message.Message):
-    __slots__ = ("original_message_id", "success", "messages", "code")
+    __slots__ = ("original_message_id", "success", "messages", "code", "callboard_version")
     ORIGINAL_MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
+    CALLBOARD_VERSION_FIELD_NUMBER: _ClassVar[int]
     original_message_id: str
     success: bool
     messages: _containers.RepeatedScalarFieldContainer[str]
     code: int
-    def __init__(self, original_message_id: _Optional[str] = ..., success: _Optional[bool] = ..., messages: _Optional[_Iterable[str]] = ..., code: _Optional[int] = ...) -> None: ...
+    callboard_version: str
+    def __init__(self, original_message_id: _Optional[str] = ..., success: _Optional[bool] = ..., messages: _Optional[_Iterable[str]] = ..., code: _Optional[int] = ..., callboard_version: _Optional[str] = ...) -> None: ...
 
 class SubscriptionListRequest(_message.Message):
     __slots__ = ()

@@ -58,7 +58,7 @@ SESSION_MESSAGE_TYPE_GROUP_NACK: SessionMessageType
 SESSION_MESSAGE_TYPE_PING: SessionMessageType
 
 class Message(_message.Message):
-    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops", "hint")
+    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops", "hint", "group_led")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class Message(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
+    GROUP_LED_FIELD_NUMBER: _ClassVar[int]
     subscribe: Subscribe
     unsubscribe: Unsubscribe
     publish: Publish
@@ -82,7 +83,8 @@ class Message(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     hops: int
     hint: Hint
-    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ..., hint: _Optional[_Union[Hint, _Mapping]] = ...) -> None: ...
+    group_led: GroupLed
+    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ..., hint: _Optional[_Union[Hint, _Mapping]] = ..., group_led: _Optional[_Union[GroupLed, _Mapping]] = ...) -> None: ...
 
 class Hint(_message.Message):
     __slots__ = ("reason", "about", "destination")
@@ -93,6 +95,22 @@ class Hint(_message.Message):
     about: Name
     destination: Name
     def __init__(self, reason: _Optional[int] = ..., about: _Optional[_Union[Name, _Mapping]] = ..., destination: _Optional[_Union[Name, _Mapping]] = ...) -> None: ...
+
+class GroupLed(_message.Message):
+    __slots__ = ("number", "channel", "moderator", "members", "epoch", "over")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    MODERATOR_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    channel: Name
+    moderator: Name
+    members: _containers.RepeatedCompositeFieldContainer[Name]
+    epoch: int
+    over: bool
+    def __init__(self, number: _Optional[int] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., moderator: _Optional[_Union[Name, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., epoch: _Optional[int] = ..., over: _Optional[bool] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("header", "subscription_id")

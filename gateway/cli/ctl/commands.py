@@ -124,6 +124,8 @@ def _controller(tree: Parsers) -> None:
     delete = _leaf(channel, "delete", "close one", _delete_channel)
     delete.add_argument("name")
     _leaf(channel, "list", "show them", _channels, aliases=["ls"])
+    single = _leaf(channel, "show", "who leads one, who is in it, and its epoch", _channel)
+    single.add_argument("name")
     participant = _branch(tree, "participant", "who is in a channel")
     for verb in ("add", "delete"):
         change = _leaf(participant, verb, f"{verb} NAME -c CHANNEL", _change_participant)
@@ -261,6 +263,20 @@ def _delete_channel(arguments: argparse.Namespace) -> None:
 def _channels(arguments: argparse.Namespace) -> None:
     reply = _ask(arguments, "ListChannels", pb.ListChannelsRequest(), pb.ListChannelsResponse)
     _print(arguments, reply.groups, "channel_name", "moderators", "members", "epoch", "read_only", "node_id")
+
+
+def _channel(arguments: argparse.Namespace) -> None:
+    reply = _ask(arguments, "ListChannels", pb.ListChannelsRequest(), pb.ListChannelsResponse)
+    found = [one for one in reply.groups if one.channel_name == arguments.name]
+    if not found:
+        raise CallFailed("NOT_FOUND", f"there is no channel {arguments.name}")
+    rows = [
+        {"role": role, "name": name, "epoch": one.epoch, "read_only": one.read_only, "node_id": one.node_id}
+        for one in found
+        for role, names in (("moderator", one.moderators), ("member", one.members))
+        for name in names
+    ]
+    print(show(rows, ("role", "name", "epoch", "read_only", "node_id"), arguments.output))
 
 
 def _change_participant(arguments: argparse.Namespace) -> None:

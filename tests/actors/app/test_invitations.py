@@ -3,11 +3,18 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import jwt
+import pytest
+
 from actors.app.effects import Invitation
-from actors.app.invitations import SESSION_IDS, TOMBSTONE_TIME, TOMBSTONES, Invitations
+from actors.app.invitations import SESSION_IDS, TOMBSTONE_TIME, TOMBSTONES, Invitations, Promises
 from actors.app.turn import AppTurn
 from actors.messages.session import SessionGone
 from actors.messages.wire import (
+    IS_MODERATOR,
+    ORDER_FAILED,
+    REPORT_FAILURE,
+    TRUE,
     DiscoveryReply,
     DiscoveryRequest,
     GroupAck,
@@ -134,3 +141,47 @@ def test_session_ids_are_free_and_below_the_reserved_ones() -> None:
 def test_everything_else_is_dropped() -> None:
     assert decide(application(), message(MessageType.MSG, Payload()), 0) is None
     assert decide(application(), message(MessageType.JOIN_REQUEST, Payload()), 0) is None
+
+
+def order(subject: str | None, *, reports: bool = True) -> SessionMessage:
+    token = "" if subject is None else jwt.encode({"sub": subject}, "a key of thirty-two bytes, or more")
+    metadata = {IS_MODERATOR: TRUE} | ({REPORT_FAILURE: TRUE} if reports else {})
+    wanted = message(MessageType.JOIN_REQUEST, JoinRequest(True, None, ROOM), type=GROUP)
+    return wanted._replace(metadata=metadata, identity=token)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "subject", "reason"),
+    [
+        (None, "anybody", None),
+        (None, None, None),
+        (("control", "second"), "second", None),
+        (("control",), "somebody", "'somebody' may not order groups of us"),
+        ((), "control", "'control' may not order groups of us"),
+        (("control",), None, "its token proves no subject"),
+    ],
+)
+def test_who_may_order_is_narrowed(
+    allowed: tuple[str, ...] | None, subject: str | None, reason: str | None
+) -> None:
+    app = Invitations(
+        ME, random.Random(1).randrange, mls=True, backlog=2, promises=Promises(controllers=allowed)
+    )
+    turn = AppTurn(0)
+    app.handle(order(subject), turn)
+    if reason is None:
+        (invitation,) = turn.effects
+        assert isinstance(invitation, Invitation)
+        assert invitation.leads
+        assert invitation.config.metadata is None
+        return
+    refusal, answer = turn.effects
+    assert isinstance(refusal, Refused)
+    assert reason in refusal.reason
+    assert isinstance(answer, SessionMessage)
+    assert (answer.kind, answer.destination, answer.message_id) == (MessageType.GROUP_ACK, ALICE, 6)
+    assert reason in (answer.metadata or {})[ORDER_FAILED]
+    quiet = AppTurn(0)
+    app.handle(order(subject, reports=False), quiet)
+    # Another one's controller would take any GROUP_ACK as a success.
+    assert [type(one) for one in quiet.effects] == [Refused]

@@ -17,6 +17,7 @@ async def test_the_published_programs_make_a_group_on_three_nodes(capsys: pytest
     said = capsys.readouterr().out
     assert "api   Channel created with ID: agncty/namespace/" in said
     assert "NOT_FOUND: there is no channel agncty/namespace/group_channel; make it first" in said
+    assert "Subscription created successfully with ID: agncty/namespace/group_channel@http://" in said
     assert "participant_3 is in epoch 3" in said
     assert "3 messages sent, 6 delivered" in said
 

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from gateway.controller.process import ControllerProcess
 from gateway.controller.records import write_order
 from gateway.node.node import Node
 from gateway.proto import controller_pb2 as pb
+from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
+from identity.provider import IdentityProvider, IdentityVerifier
 from tests.gateway.app_stage import PLAIN, SECRET, identity
 from tests.gateway.controller.stage import PATIENCE, client, config, controller
+from tests.identity.key_samples import private_pem, public_pem
 
 TRANSPORTS = ("fast", "grpc")
 TOKEN = {"type": "shared_secret", "id": "control-plane", "data": SECRET}
@@ -49,7 +53,7 @@ async def node(
     id: str = "slim/0",
     *,
     group: str = "",
-    token: bool = True,
+    token: bool | dict[str, Any] = True,
     served: bool = False,
     transport: str = "fast",
 ) -> AsyncIterator[StartedNode]:
@@ -59,7 +63,7 @@ async def node(
     if served:
         control["servers"] = [{"endpoint": "127.0.0.1:0", "tls": PLAIN, "transport": transport}]
     if token:
-        control["token_provider"] = TOKEN
+        control["token_provider"] = TOKEN if token is True else token
     service = {
         "dataplane": {"servers": [{"endpoint": "127.0.0.1:0", "tls": PLAIN}]},
         "controller": control,
@@ -182,6 +186,38 @@ async def test_without_an_identity_orders_are_refused_at_once() -> None:
         assert status is grpc.StatusCode.FAILED_PRECONDITION
         assert "controller.token_provider" in text
         assert "--shared-secret" in text
+
+
+@pytest.mark.parametrize(("subjects", "allowed"), [(["control", "other"], True), (["other"], False)])
+async def test_an_application_says_whose_orders_it_takes(subjects: list[str], *, allowed: bool) -> None:
+    p, _ = modules()
+    pem = {"algorithm": "ES256", "key": {"data": private_pem(Algorithm.ES256)}}
+    token = {"type": "jwt", "key": {"type": "encoding"} | pem, "claims": {"subject": "control"}}
+    private = Key(Algorithm.ES256, KeyFormat.Pem, KeyData.Content(private_pem(Algorithm.ES256)))
+    public = Key(Algorithm.ES256, KeyFormat.Pem, KeyData.Content(public_pem(Algorithm.ES256)))
+    who = IdentityProvider.Jwt(private, timedelta(hours=1), subject="moderator"), IdentityVerifier.Jwt(public)
+    async with (
+        controller() as made,
+        node(made.southbound, token=token) as one,
+        client(made.northbound) as stub,
+        Slim(
+            "org/ns/moderator",
+            *who,
+            True,
+            connect={"endpoint": f"http://{one.address}", "tls": PLAIN},
+            controllers=subjects,
+        ) as app,
+    ):
+        await own(stub, "slim/0", "org/ns/moderator")
+        request = p.CreateChannelRequest(moderators=["org/ns/moderator"], channel_name="org/ns/stage")
+        if allowed:
+            await stub.CreateChannel(request)
+            session = await app.listen_for_session(PATIENCE)
+            assert session.metadata == {}
+            return
+        status, text = await refused(stub.CreateChannel(request))
+        assert status is grpc.StatusCode.ABORTED
+        assert "'control' may not order groups of us" in text
 
 
 @pytest.mark.long

@@ -1,0 +1,140 @@
+"""Groups that applications lead by themselves, told to the node that they dialled and by it to controllers.
+
+A shell around `actors.controlled.led_groups`: whatever changes is told once a second at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from actors.controlled.led_groups import LedGroups
+from actors.messages.controller import GroupSeen
+from actors.messages.routing import ConnectionState, GroupReported
+from actors.messages.session import (
+    EpochChanged,
+    GroupBegun,
+    MemberJoined,
+    MemberLeft,
+    Membership,
+    Watch,
+    WatchEnded,
+)
+from actors.messages.wire import GroupLed, Role
+from actors.routing.link import Link
+from actors.routing.view import RouteView
+from actors.system import Address, LoopSystem
+
+PERIOD = 1.0
+"""Seconds between two times that anybody is told."""
+FIRST = 0.1
+"""Seconds after which the first change is told."""
+
+Follower = Callable[[Sequence[GroupSeen]], None]
+_NODE = Role.NODE.name.lower()
+
+
+class GroupReports:
+    """`links` by connection. Who tells of a group is believed where, by `routes`, its moderator is."""
+
+    def __init__(
+        self,
+        system: LoopSystem,
+        loop: asyncio.AbstractEventLoop,
+        links: Mapping[int, Link],
+        routes: RouteView,
+    ) -> None:
+        self._system, self._loop = system, loop
+        self._links, self._routes = links, routes
+        self._core = LedGroups()
+        self._followers: dict[Follower, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_at = loop.time() - PERIOD
+        self.inbox: Address = system.inbox(self._heard)
+        """Where applications of this process say which groups they lead."""
+
+    @property
+    def refused(self) -> int:
+        """Reports that had no place."""
+        return self._core.refused
+
+    def _heard(self, message: Any, sender: Any) -> None:
+        """Of an application, or of a session that is watched."""
+        core = self._core
+        match message:
+            case GroupBegun():
+                if core.opened(message.session, message.moderator, message.channel):
+                    self._system.tell(message.session, Watch(self.inbox), self.inbox)
+            case Membership():
+                core.changed(sender, message.members, message.epoch)
+            case MemberJoined() | MemberLeft():
+                core.changed(sender, message.members, None)
+            case EpochChanged():
+                core.changed(sender, None, message.epoch)
+            case WatchEnded():
+                core.over(sender)
+        self._arm()
+
+    def dialled(self, state: ConnectionState) -> None:
+        """How a connection stands that an application of this process opened."""
+        if state.state == "negotiated" and state.detail.endswith(_NODE):
+            self._core.tell(state.connection)
+            self._arm()
+        elif state.state in ("lost", "closed", "moved"):
+            self._core.tell_no_more(state.connection)
+
+    def callers(self, note: Callable[[ConnectionState], None]) -> Address:
+        """An inbox for connections that others open: `note` is told how they stand."""
+
+        def take(message: Any, _: Any) -> None:
+            if isinstance(message, GroupReported):
+                self._reported(message.connection, message.group)
+                return
+            if message.state == "closed":
+                self._core.gone(message.connection)
+                self._arm()
+            note(message)
+
+        return self._system.inbox(take)
+
+    def _reported(self, connection: int, group: GroupLed) -> None:
+        targets = self._routes.exact(group.moderator.key, group.moderator.instance)
+        if targets is not None and connection in targets.all:
+            self._core.reported(connection, group)
+            self._arm()
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Tell `follower` all groups, and again when something has changed; until what is returned is
+        called."""
+        self._followers[follower] = None
+        follower(self._core.seen())
+
+        def stop() -> None:
+            self._followers.pop(follower, None)
+
+        return stop
+
+    def close(self) -> None:
+        """Tell nobody any more."""
+        self._followers.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        wanted = self._core.pending or (self._core.fresh and self._followers)
+        if wanted and self._timer is None:
+            wait = max(FIRST, self._told_at + PERIOD - self._loop.time())
+            self._timer = self._loop.call_later(wait, self._tell)
+
+    def _tell(self) -> None:
+        self._timer, self._told_at = None, self._loop.time()
+        for connection, groups in self._core.news():
+            if (link := self._links.get(connection)) is not None:
+                link.transmit(groups)
+        if self._core.fresh and self._followers:
+            seen = self._core.seen()
+            for follower in list(self._followers):
+                follower(seen)
+        self._arm()
