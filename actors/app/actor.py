@@ -500,7 +500,7 @@ class AppActor(LoopActor):
             return
         if invitation.instead_of is not None:
             self._give_up(invitation.instead_of)
-        self._invitations.begun(message.session_id, message.source)
+        self._invitations.begun(message)
         if invitation.config.mls:
             self._invitations.encrypts(message.session_id)
         address = self._spawn(self._cores.invited(invitation), None)

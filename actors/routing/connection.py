@@ -85,6 +85,7 @@ class ConnectionCounts(Counts, part="connection"):
     too_large: int = counter("Frames over the limit of a link, which were dropped.")
     hops_exceeded: int = counter("Frames that went round in a circle of routes, and were dropped.")
     pauses: int = counter("How often a peer was not read because another one was slow.")
+    table_pauses: int = counter("How often a peer was not read because the route table was busy with it.")
 
 
 class Connection(LoopActor):
@@ -272,6 +273,7 @@ class Connection(LoopActor):
                 self.send(address, Forward(tuple(frames), self._index, self.myAddress))
         if self._asked >= ASKED_BOUND and not self._echo_awaited:
             self._echo_awaited = True
+            self._counts.table_pauses += 1
             self._link.pause()
             self.send(self._route_table, Echo())
 

@@ -572,6 +572,7 @@ class RouteControl:
         read("routes_names", "Names in the subscription table.", lambda: len(self.table))
         read("routes_places", "Places of the table that are taken.", lambda: shares.total)
         read("routes_connections", "Connections and applications.", lambda: len(self.connections))
+        read("routes_jobs", "What the table has yet to forget, or to repeat.", lambda: len(self._pieces))
         read("routes_refused_total", "Subscriptions without a place for them.", lambda: shares.refused)
 
     def introduce(self, own: Introduction) -> None:

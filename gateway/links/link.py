@@ -54,6 +54,7 @@ class LinkCounts(Counts, part="link"):
     bytes_out: int = counter("Bytes of messages given to streams.")
     malformed: int = counter("Messages that were not of this protocol.")
     oversized: int = counter("Messages over the limit of a link, which were not written.")
+    postponed: int = counter("How often a stream brought more than a turn has room for; the rest waited.")
     lost_while_down: int = counter("Messages dropped while the stream of a dialled link was down.")
 
 
@@ -253,6 +254,7 @@ class AcceptedLink:
             self._faulty = True
             self._end(self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol")
         if self._rest:
+            self.counts.postponed += 1
             if self._stream is not None:
                 self._stream.pause_reading()
             self._take_rest_soon()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.moderation import Wish
@@ -104,6 +104,7 @@ def test_ids_and_generations_are_reserved_in_blocks_each_synced_before_its_first
     assert disk.syncs - before == 2
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 3 * BLOCK), st.integers(0, 2**32))
 def test_after_a_power_cut_nothing_is_used_twice(count: int, seed: int) -> None:
     random = Random(seed)
