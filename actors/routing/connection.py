@@ -322,8 +322,9 @@ class Connection(LoopActor):
         if wait <= 0 or self._slowed is not None:
             return
         self._counts.slowed += 1
+        self._sending.slowed[self._pace.limit] += 1
         if not self._sending.held_back and self._slow_alarm.is_due(now):
-            cause = "it sends more than limits allow"
+            cause = f"it sends more than limits.{self._pace.limit} allows"
             logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
         self._link.pause()
         self._slowed = self.after(wait, _SLOWED)

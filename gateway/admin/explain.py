@@ -80,6 +80,7 @@ REASONS = {
     "audience": "its token is for another audience",
     "issuer": "its token is of another issuer",
     "subject": "its token names a subject that is not trusted there",
+    "keys": "the keys of its issuer cannot be had there",
     "time": "its token is not valid at the time of the clock there",
     "kind": "another kind of identity is expected there",
     "token": "its token is not taken there",

@@ -66,6 +66,16 @@ class Doorkeeper:
         return ""
 
     @property
+    def callers(self) -> int:
+        """How many connections others opened."""
+        return len(self._callers)
+
+    @property
+    def most_of_one_address(self) -> int:
+        """How many the address has that has most."""
+        return max(self._hosts.values(), default=0)
+
+    @property
     def rules(self) -> RuleSet | None:
         """What is in force; None: everybody may everything."""
         rules = self._held.rules
