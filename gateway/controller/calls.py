@@ -94,8 +94,8 @@ class _FastCalls(FastServer):
         )
         if methods.unary:
             # A program that makes a thousand channels is no attack.
-            work = {"header_burst": CALLS * CALL_WORK, "header_rate": float(CALL_RATE * CALL_WORK)}
-            self._limits = replace(self._limits, **work)
+            burst, rate = CALLS * CALL_WORK, float(CALL_RATE * CALL_WORK)
+            self._limits = replace(self._limits, header_burst=burst, header_rate=rate)
         self._calls, self._source = methods, source
 
     def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> Any:

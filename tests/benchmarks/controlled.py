@@ -20,6 +20,7 @@ from gateway import IdentityProvider, IdentityVerifier, Session, Slim
 from tests.faults.killing import SECRET
 from tests.faults.test_network_kills import Network
 from tests.gateway.controller.stage import client
+from tests.gateway.node.test_controlled import modules
 
 MODERATORS, MEMBERS = 10, 8
 """Applications; half of the members are at each node."""
@@ -78,8 +79,7 @@ class Gathered:
 
 async def channels(count: int) -> Cost:
     """Every channel has a moderator and four members, two at each node; each hears one message."""
-    from controller.v1 import controller_pb2 as c
-    from controlplane.v1 import controlplane_pb2 as p
+    p, c = modules()
 
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -133,7 +133,7 @@ async def _talks(sessions: list[Session]) -> None:
 
 async def _known(stub: Any, apps: list[Slim]) -> None:
     """Wait until the controller knows where they are."""
-    from controlplane.v1 import controlplane_pb2 as p
+    p, _ = modules()
 
     async with asyncio.timeout(LIMIT):
         while True:
@@ -147,8 +147,7 @@ async def _known(stub: Any, apps: list[Slim]) -> None:
 async def routes(count: int) -> tuple[float, float]:
     """Seconds in which `count` routes are asked for, and in which a node has them all after it was killed,
     counted from the moment when it listens again."""
-    from controller.v1 import controller_pb2 as c
-    from controlplane.v1 import controlplane_pb2 as p
+    p, c = modules()
 
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -179,7 +178,7 @@ async def routes(count: int) -> tuple[float, float]:
 
 async def _all_there(network: Network, count: int) -> None:
     """Wait until the first node has them."""
-    from controlplane.v1 import controlplane_pb2 as p
+    p, _ = modules()
 
     async with asyncio.timeout(LIMIT):
         while True:
