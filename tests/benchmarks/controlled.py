@@ -30,15 +30,15 @@ LIMIT = 60.0
 
 
 class Cost(NamedTuple):
-    """Of `count` channels or routes: seconds, and KiB that each process grew by."""
+    """Of `made` channels or routes: seconds, and KiB that each process grew by."""
 
-    count: int
+    made: int
     seconds: float
     grown: dict[str, int]
 
     def __str__(self) -> str:
-        each = ", ".join(f"{who} {size / self.count:.1f} KiB" for who, size in self.grown.items())
-        return f"{self.count} in {self.seconds:.1f} s, {1000 * self.seconds / self.count:.0f} ms each; {each}"
+        each = ", ".join(f"{who} {size / self.made:.1f} KiB" for who, size in self.grown.items())
+        return f"{self.made} in {self.seconds:.1f} s, {1000 * self.seconds / self.made:.0f} ms each; {each}"
 
 
 def resident(pid: int | str = "self") -> int:

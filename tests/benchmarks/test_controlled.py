@@ -1,4 +1,4 @@
-"""The bulk of the controller in small: that everything is there and heard is asserted where it is measured."""
+"""The bulk of the controller in small: that all is there and heard is asserted where it is measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.long
 
 async def test_channels_and_what_each_costs() -> None:
     cost = await controlled.channels(2)
-    assert cost.count == 2
+    assert cost.made == 2
     assert cost.seconds > 0
     assert set(cost.grown) == {"controller", "node 0", "node 1", "applications"}
 
