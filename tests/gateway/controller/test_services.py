@@ -633,16 +633,3 @@ async def test_a_report_right_behind_a_list_is_not_lost() -> None:
                 request = p.CreateChannelRequest(moderators=[f"o/n/mod{at}/5"], channel_name=f"o/n/c{at}")
                 await stub.ListNodes(p.NodeListRequest())
                 assert (await stub.CreateChannel(request)).channel_id == f"o/n/c{at}"
-
-
-@pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_program_may_call_a_thousand_times(transport: str) -> None:
-    p, _ = modules()
-    async with controller(transport) as made, client(made.northbound) as stub:
-        room = asyncio.Semaphore(32)
-
-        async def call() -> None:
-            async with room:
-                await stub.ListNodes(p.NodeListRequest())
-
-        await asyncio.gather(*(call() for _ in range(1000)))
