@@ -168,10 +168,10 @@ class Talk(NamedTuple):
 
 
 @asynccontextmanager
-async def application(name: str, endpoint: str) -> AsyncIterator[Slim]:
+async def application(name: str, endpoint: str, outage: float | None = None) -> AsyncIterator[Slim]:
     text = f"org/kills/{name}"
-    provider = IdentityProvider.SharedSecret(text, SECRET)
-    async with Slim(text, provider, IdentityVerifier.SharedSecret(text, SECRET), local_service=True) as app:
+    who = IdentityProvider.SharedSecret(text, SECRET), IdentityVerifier.SharedSecret(text, SECRET)
+    async with Slim(text, *who, local_service=True, outage=outage) as app:
         await app.connect({"endpoint": f"http://{endpoint}", "tls": {"insecure": True}})
         yield app
 
@@ -182,7 +182,10 @@ async def _by_herself(alice: Slim) -> Session:
 
 @asynccontextmanager
 async def talking(
-    places: Mapping[str, str], gathering: Callable[[Slim], Awaitable[Session]] = _by_herself
+    places: Mapping[str, str],
+    gathering: Callable[[Slim], Awaitable[Session]] = _by_herself,
+    *,
+    outage: float | None = None,
 ) -> AsyncIterator[Talk]:
     """The applications alice, bob, carol and dave, at the nodes of these addresses, and their sessions.
 
@@ -190,7 +193,8 @@ async def talking(
     """
     async with AsyncExitStack() as stack:
         apps = {
-            name: await stack.enter_async_context(application(name, place)) for name, place in places.items()
+            name: await stack.enter_async_context(application(name, place, outage))
+            for name, place in places.items()
         }
         alice, heard = apps["alice"], {name: Heard() for name in ("bob", "carol", "dave")}
         for name in heard:

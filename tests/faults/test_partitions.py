@@ -2,7 +2,8 @@
 
     100 ms each way       everything arrives once, nobody is lost
     resets                the same
-    nothing for 20 s      what was said then arrives once or is told as not acknowledged; nobody is lost
+    nothing for 20 s      what was said then arrives once or is told as not acknowledged; nobody is lost, since
+                          the applications bear an outage of 40 s (the nodes need up to 10 s more to find back)
 
 Alice is at the first node; bob, carol and dave are at the second.
 """
@@ -38,7 +39,7 @@ async def through(
             stack.push_async_callback(node.kill)
             await node.start()
         where = {"alice": first, "bob": second, "carol": second, "dave": second}
-        talk = await stack.enter_async_context(talking(where))
+        talk = await stack.enter_async_context(talking(where, outage=2 * silence or None))
 
         async def begin() -> None:
             if silence:
