@@ -2,8 +2,8 @@
 
     100 ms each way       everything arrives once, nobody is lost
     resets                the same
-    nothing for 20 s      what was said then arrives once or is told as not acknowledged; nobody is lost, since
-                          the applications bear an outage of 40 s (the nodes need up to 10 s more to find back)
+    nothing for 20 s      what was said then arrives once or is told as not acknowledged; nobody is lost,
+                          since the applications bear 40 s (nodes need up to 10 s more to find back)
 
 Alice is at the first node; bob, carol and dave are at the second.
 """
