@@ -109,6 +109,10 @@ _Asked = tuple[int, int]
 """The connection that a subscription was forwarded to, and its id."""
 
 
+PARTING = 0.5
+"""Seconds in which a peer whose link was ended in order may be there by another one: then it is not lost."""
+_ENDED = "OK"
+"""How the cause of such an end begins."""
 _WILD = "*"
 """In a route by hand: any namespace, or any application."""
 _ALONE = Introduction(Role.NODE, "alone")
@@ -151,6 +155,8 @@ class RouteControl:
         self.nodes = NodeLinks(_ALONE)
         self._edge_names: EdgeNames | None = None
         """Kept from the first link on that is told of them."""
+        self._parting: dict[str, tuple[float, Notice]] = {}
+        """Peers whose link was ended in order a moment ago, by node id."""
         self._told: dict[int, object] = {}
         """Connections over which the names of our edges are told, each with a mark of its own."""
         self._announced: set[int] = set()
@@ -442,7 +448,9 @@ class RouteControl:
         if settled.outcome == "joined":
             self.table.link(connection, node.node_id)
             peer = self.nodes.peers[node.node_id]
-            if settled.loser is None:
+            if self._parting.pop(node_id := node.node_id, None) is not None:
+                turn.notices.append(Notice("peer goes on over another link", node_id, connection))
+            elif settled.loser is None:
                 self.counts.peers_returned += bool(peer.returns)
                 text = "peer is back" if peer.returns else "peer joined"
                 turn.notices.append(Notice(text, node.node_id, connection))
@@ -461,7 +469,13 @@ class RouteControl:
         self._told.pop(connection, None)
         if node_id is not None:
             self.counts.peers_lost += 1
-            turn.notices.append(Notice("peer lost", node_id, connection, cause))
+            notice = Notice("peer lost", node_id, connection, cause)
+            if cause.startswith(_ENDED):
+                # Perhaps for another link that the other end has seen before us.
+                self._parting.pop(node_id, None)
+                self._parting[node_id] = (turn.now + PARTING, notice)
+            else:
+                turn.notices.append(notice)
 
     def _unlink(self, connection: int, turn: RouteTurn) -> None:
         """What the node at the other end told does not count any more."""
@@ -539,7 +553,8 @@ class RouteControl:
         if self._pieces:
             return 0.0
         pending, lost = next(iter(self._pending.values()), None), self._lost.next_deadline()
-        due = (None if pending is None else pending.deadline, lost)
+        parting = next(iter(self._parting.values()), (None,))[0]
+        due = (None if pending is None else pending.deadline, lost, parting)
         return min((one for one in due if one is not None), default=None)
 
     def expire(self, turn: RouteTurn) -> None:
@@ -557,6 +572,10 @@ class RouteControl:
                 resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
                 self._await(asked, pending._replace(resends=resends, deadline=deadline))
                 turn.write(asked[0], pending.subscription)
+        for node_id, (deadline, notice) in list(self._parting.items()):
+            if deadline <= turn.now:
+                del self._parting[node_id]
+                turn.notices.append(notice)
         for lost in self._lost.expired(turn.now):
             self._pieces.begin(self._forgetting(lost), turn)
 
