@@ -103,9 +103,15 @@ def _text(claims: Mapping[str, Any], name: str, *, required: bool) -> str | None
         return None
     value = claims[name]
     if not isinstance(value, str) or (required and not value):
-        found = "empty" if value == "" else f"a {type(value).__name__}"
+        found = "empty" if value == "" else f"a {kind_of(value)}"
         raise InvalidToken(f"{name} is not a usable text: it is {found}", rule=name)
     return value
+
+
+def kind_of(value: object) -> str:
+    """What a claim is, in JSON's words."""
+    kinds = {bool: "truth value", int: "number", float: "number", list: "list", dict: "object"}
+    return kinds.get(type(value), "null")
 
 
 def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:

@@ -112,6 +112,11 @@ class IssuerKeys:
         """The keys at hand, if they may still be trusted. Their age is measured on a clock nobody sets."""
         return None if self._fetcher is None else self._fetcher.current()
 
+    @property
+    def trouble(self) -> str:
+        """Why the last fetch failed; empty when it did not."""
+        return "" if self._fetcher is None else self._fetcher.complaint
+
     def may_refresh(self) -> bool:
         """True while a fetch runs, and when one may be caused; False in the pauses after it."""
         return self._fetcher is None or self._fetcher.may_refresh()
@@ -134,7 +139,8 @@ class _Fetcher:
         self.users = 0
         self._issuer, self._base, self._hosts, _, self._limits, policy = where
         self._cache = KeyCache(policy)
-        self._complained = ""
+        self.complaint = ""
+        """Why the last fetch failed."""
         self._wanted = asyncio.Event()
         self._round: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
         """Done when the fetch in flight is over; None between two fetches."""
@@ -203,13 +209,13 @@ class _Fetcher:
             self._failed(f"unexpected {type(error).__name__}")
             return
         self._cache.fetched(keys, document.max_age, began)
-        self._complained = ""
+        self.complaint = ""
         logger.debug("keys of {}: {} in use", self._issuer, len(keys))
 
     def _failed(self, reason: str) -> None:
         self._cache.failed(time.monotonic())
-        if reason != self._complained:
-            self._complained = reason
+        if reason != self.complaint:
+            self.complaint = reason
             logger.warning("keys of {} cannot be fetched: {}", self._issuer, reason)
 
     async def _fetch(self, client: httpx.AsyncClient) -> HttpAnswer:
@@ -217,8 +223,11 @@ class _Fetcher:
         try:
             answer = await http.get(client, self._well_known("openid-configuration"), self._limits.max_bytes)
             location = await asyncio.to_thread(self._jwks_uri, answer.body)
-        except (FetchFailed, Malformed):
-            location = self._well_known("jwks.json")
+        except (FetchFailed, Malformed) as undiscovered:
+            try:
+                return await http.get(client, self._well_known("jwks.json"), self._limits.max_bytes)
+            except FetchFailed as error:
+                raise AuthError(f"discovery: {undiscovered}; {error}") from error
         return await http.get(client, location, self._limits.max_bytes)
 
     def _well_known(self, name: str) -> httpx.URL:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from identity.claims import ClaimRules
 from identity.encoding import Malformed
 from identity.errors import ConfigError, InvalidToken
 from identity.jose import jws
 from identity.jose.key_set import KeySet, read_signing_key
-from identity.jose.keys import Key
+from identity.jose.keys import Key, KeyData
 from identity.jwks import IssuerKeys
 from identity.key_source import ConfiguredKeys, KeyContent, KeySource
 from identity.log import logger
@@ -22,6 +23,10 @@ from identity.protocols import Claims, KeysMissing
 from identity.randomness import ambient
 from identity.variant import Variant
 from identity.verified import VerifiedTokens
+from identity.vouched_token import AUTHORITIES, is_vouched
+
+if TYPE_CHECKING:
+    from identity.spiffe.vouching import Authorities, Vouched
 
 TOKEN_REUSE = 5.0
 """Seconds a provider hands out one token before it signs the next (`identity.md` 1.1)."""
@@ -142,7 +147,16 @@ class JwtVerifier:
     Not thread-safe: one event loop owns it.
     """
 
-    def __init__(self, keys: KeySource, rules: ClaimRules) -> None:
+    takes_unbound_keys = False
+    """Whether a token without `pubkey` counts as the credential of an MLS leaf."""
+
+    def __init__(self, keys: KeySource, rules: ClaimRules, x509_bundle: str | None = None) -> None:
+        """`x509_bundle` names the authorities of SVIDs that vouch for keys (`identity.spiffe.vouching`)."""
+        self._authorities: Authorities | None = None
+        if x509_bundle is not None:
+            from identity.spiffe.vouching import Authorities  # on use: it brings X.509
+
+            self._authorities = Authorities(x509_bundle)
         self._source = keys
         self._rules = rules
         self._verified: VerifiedTokens[bool] = VerifiedTokens()
@@ -170,11 +184,14 @@ class JwtVerifier:
         keys = self._keys(now)
         if keys is not None and self._verified.get(token, now):
             return
+        if is_vouched(token):
+            self.try_get_claims(token, now)
+            return
         opened, claims = self._open(token)
         if keys is None:
             if self._source.may_refresh():
                 raise KeysMissing
-            raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
+            raise self._without_keys()
         try:
             self._accept(token, opened, claims, keys, now)
         except InvalidToken as refusal:
@@ -184,6 +201,9 @@ class JwtVerifier:
 
     def try_get_claims(self, token: str, now: float) -> Claims:
         """Check a token and return its claims. Raises as `try_verify`."""
+        if is_vouched(token):
+            said = _inside(token)
+            return self._vouched(said, self.try_get_claims(said.token, now), now)
         self.try_verify(token, now)
         return jws.payload_of(token)
 
@@ -194,15 +214,37 @@ class JwtVerifier:
             return
         except KeysMissing:
             await self._source.refreshed(now)
+        if is_vouched(token):
+            said = _inside(token)
+            self._vouched(said, await self.get_claims(said.token, now), now)
+            return
         keys = self._keys(now)
         if keys is None:
-            raise InvalidToken("the issuer's keys cannot be had at present", rule="keys_unavailable")
+            raise self._without_keys()
         self._accept(token, *self._open(token), keys, now)
 
     async def get_claims(self, token: str, now: float) -> Claims:
         """Check a token and return its claims. Raises as `verify`."""
         await self.verify(token, now)
+        if is_vouched(token):
+            return self.try_get_claims(token, now)
         return jws.payload_of(token)
+
+    def _vouched(self, said: Vouched, claims: Claims, now: float) -> Claims:
+        """The claims of a token that an SVID vouches for; the inner one is verified. Raises InvalidToken."""
+        if self._authorities is not None:
+            return self._authorities.check(said, claims, now)
+        if self.takes_unbound_keys:
+            return claims
+        raise InvalidToken(
+            "an X.509-SVID vouches for the key, and there is nothing to judge it by: the authorities belong "
+            "into svid_bundle.pem beside the keys, or x509_bundle names their file",
+            rule="vouched",
+        )
+
+    def _without_keys(self) -> InvalidToken:
+        why = f": {self._source.trouble}" if self._source.trouble else ""
+        return InvalidToken(f"the issuer's keys cannot be had at present{why}", rule="keys_unavailable")
 
     def _keys(self, now: float) -> KeySet | None:
         """The present keys. Tokens verified with others are forgotten."""
@@ -238,7 +280,9 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
 
     Keyword arguments: `jwks_hosts` names other servers an issuer's keys may be on; `ca_file` is a PEM
     of the authorities to trust in place of the public ones; `mls_key="unbound"` takes tokens without a key in
-    encrypted sessions (`identity.mls_key`). Raises ConfigError.
+    encrypted sessions (`identity.mls_key`); `x509_bundle` is a PEM of the authorities of SVIDs that vouch for
+    the keys of static tokens, by default `svid_bundle.pem` beside the file of `public_key` where there is one
+    (`identity.spiffe.vouching`). Raises ConfigError.
     """
 
     public_key: Key | None
@@ -252,6 +296,7 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
     jwks_hosts: Sequence[str]
     ca_file: str | None
     mls_key: str
+    x509_bundle: str | None
 
     def __init__(
         self,
@@ -267,8 +312,9 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
         jwks_hosts: Sequence[str] = (),
         ca_file: str | None = None,
         mls_key: str = BOUND,
+        x509_bundle: str | None = None,
     ) -> None:
-        self._unbound = is_unbound(mls_key)
+        self.takes_unbound_keys = is_unbound(mls_key)
         rules = ClaimRules(
             issuer=optional_text(issuer, "issuer"),
             audience=texts(audience, "audience"),
@@ -278,12 +324,8 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
             require_aud=require_aud,
             require_sub=require_sub,
         )
-        super().__init__(self._key_source(), rules)
-
-    @property
-    def takes_unbound_keys(self) -> bool:
-        """Whether a token without `pubkey` counts as the credential of an MLS leaf."""
-        return self._unbound
+        bundle = optional_text(x509_bundle, "x509_bundle")
+        super().__init__(self._key_source(), rules, bundle or _bundle_beside(public_key))
 
     @classmethod
     def configured(cls, **given: Any) -> Self:
@@ -306,6 +348,20 @@ class ConfiguredJwtVerifier(JwtVerifier, Variant):
         return IssuerKeys(self.issuer, jwks_hosts=texts(self.jwks_hosts, "jwks_hosts"), ca_file=self.ca_file)
 
     __repr__ = Variant.__repr__
+
+
+def _inside(token: str) -> Vouched:
+    from identity.spiffe.vouching import opened  # on use: it brings X.509
+
+    return opened(token)
+
+
+def _bundle_beside(key: Key | None) -> str | None:
+    """The X.509 authorities that spiffe-helper writes beside a file of keys, if they are there."""
+    if key is None or not isinstance(key.key, KeyData.File):
+        return None
+    file = Path(key.key.path).with_name(AUTHORITIES)
+    return str(file) if file.exists() else None
 
 
 def _own_subject() -> str:

@@ -31,6 +31,10 @@ class KeySource(Protocol):
     def current(self, now: float) -> KeySet | None:
         """The keys that are good at `now` (Unix seconds); None when none are at hand. Never waits."""
 
+    @property
+    def trouble(self) -> str:
+        """Why there are no fresher keys, in words; empty when nothing went wrong."""
+
     def may_refresh(self) -> bool:
         """Whether `refreshed` would try at all: a source that has just tried says no."""
 
@@ -82,7 +86,8 @@ class ConfiguredKeys:
         self._content = KeyContent(key, field, read_keys)
         if not self._content.current(0.0):
             # Only at the start: a followed file that becomes an empty set revokes everything.
-            raise ConfigError(f"{field}: a key set without any usable key", field=field)
+            losses = self._content.current(0.0).losses()
+            raise ConfigError(f"{field}: a key set without any usable key{losses}", field=field)
 
     async def initialize(self) -> None:
         """Nothing to start."""
@@ -97,6 +102,11 @@ class ConfiguredKeys:
     def current(self, now: float) -> KeySet:
         """The keys, from the file's newest good content."""
         return self._content.current(now)
+
+    @property
+    def trouble(self) -> str:
+        """None: a file that cannot be read leaves the keys that were there."""
+        return ""
 
     def may_refresh(self) -> bool:
         """There is nothing fresher than what `current` gives."""

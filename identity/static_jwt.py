@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from identity.claims import kind_of
 from identity.encoding import Malformed
 from identity.errors import AuthError, ConfigError, InvalidToken
 from identity.jose import jws
@@ -12,7 +14,11 @@ from identity.log import logger
 from identity.mls_key import BOUND, is_unbound, warn_of_unbound
 from identity.options import text
 from identity.variant import Variant
+from identity.vouched_token import CERTIFICATES, PRIVATE_KEY
 from identity.watch import WatchedFile
+
+if TYPE_CHECKING:
+    from identity.spiffe.vouching import Voucher
 
 
 class _FileToken(NamedTuple):
@@ -20,6 +26,8 @@ class _FileToken(NamedTuple):
     subject: str | None
     expires: float | None
     """Unix seconds; None when the token does not say."""
+    lacking: str = ""
+    """What stands in the place of a subject, to end a sentence."""
 
     def __repr__(self) -> str:
         return f"_FileToken(subject={self.subject!r}, expires={self.expires})"
@@ -30,9 +38,10 @@ class StaticJwtProvider(Variant):
 
     Hands out the token in the file, as new as the file's last good content.
 
-    Makes no signature and cannot add claims: encrypted sessions take it with `mls_key="unbound"` only, where
-    the other side's verifier does too (`identity.mls_key`). Raises ConfigError when the file holds no token
-    with a subject at construction.
+    Makes no signature and cannot add claims. Encrypted sessions take it where the X.509-SVID of the same
+    SPIFFE ID lies beside it (`tls.crt`, `tls.key`), which then vouches for the key
+    (`identity.spiffe.vouching`), or with `mls_key="unbound"`, where the other side's verifier does too
+    (`identity.mls_key`). Raises ConfigError when the file holds no token with a subject at construction.
     """
 
     path: str
@@ -45,8 +54,12 @@ class StaticJwtProvider(Variant):
         )
         subject = self._file.last.subject
         if subject is None:
-            raise ConfigError(f"{path}: missing subject claim in the token", field="path")
+            raise ConfigError(
+                f"{path}: missing subject claim in the token{self._file.last.lacking}", field="path"
+            )
         self._id = subject
+        self._folder = Path(path).parent
+        self._voucher: Voucher | None = None
         self._warned_of = -1
         """The generation of the file's content that a warning was written for."""
 
@@ -77,19 +90,31 @@ class StaticJwtProvider(Variant):
 
     @property
     def carries_claims(self) -> bool:
-        """Whether its tokens serve encrypted sessions: as they are, where that was asked for."""
-        return self._unbound
+        """Whether its tokens serve encrypted sessions: with an SVID beside, or where that was asked for."""
+        return self._unbound or self._svid_is_there()
 
     async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
-        """The token in the file, which vouches for no key. Raises ConfigError unless that was asked for."""
+        """The token in the file, with an SVID's word on `claims`, or without where that was asked for.
+
+        Raises ConfigError when neither can be, and AuthError when something has expired.
+        """
+        if self._svid_is_there():
+            from identity.spiffe.vouching import Voucher  # on use: it brings X.509
+
+            self._voucher = self._voucher or Voucher(self._folder)
+            return self._voucher.vouch(self.get_token(now), self._id, claims, now)
         if self._unbound:
             warn_of_unbound()
             return self.get_token(now)
         raise ConfigError(
             "a static JWT cannot carry the MLS key: use SharedSecret, Jwt or Spire for encrypted sessions, "
-            'or mls_key="unbound" on both sides, which protects less',
+            "lay the X.509-SVID of the same SPIFFE ID beside it (tls.crt, tls.key), "
+            'or say mls_key="unbound" on both sides, which protects less',
             field="path",
         )
+
+    def _svid_is_there(self) -> bool:
+        return all((self._folder / name).exists() for name in (CERTIFICATES, PRIVATE_KEY))
 
     def _warn(self, what: str) -> None:
         """Once for each content of the file."""
@@ -114,4 +139,11 @@ def _read_token(content: bytes) -> _FileToken:
         token,
         subject if isinstance(subject, str) and subject else None,
         float(expires) if isinstance(expires, (int, float)) and abs(expires) < 1 << 63 else None,
+        _lacking(claims),
     )
+
+
+def _lacking(claims: Mapping[str, Any]) -> str:
+    if "sub" not in claims or isinstance(claims["sub"], str):
+        return ""
+    return f" (its sub is a {kind_of(claims['sub'])}, and a subject is a text)"

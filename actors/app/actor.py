@@ -131,6 +131,8 @@ class AppActor(LoopActor):
         self._local = local
         self._connection = connection
         self._with = collaborators
+        self._threads = self._in_thread if collaborators.threads is not None else None
+        """What all its sessions compute with."""
         self._settings = settings or AppSettings()
         self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._senders = Senders()
@@ -519,9 +521,8 @@ class AppActor(LoopActor):
         self.send(address, ActorExitRequest())
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
-        in_thread = self._in_thread if self._with.threads is not None else None
         make, way = self._cores.shell(core), self._outbound.way()
-        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, in_thread)
+        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, self._threads)
         self._sessions[core.session_id] = address
         if inbox is not None:
             self._inboxes[core.session_id] = inbox

@@ -67,7 +67,8 @@ class Routes:
         """A session reaches `name` by `connection`; `also`: beside others, as channels are."""
         sessions = self._bound.setdefault(name, {})
         before = sessions.get(session_id, ()) if also else ()
-        self._put(name, session_id, (*(each for each in before if each != connection), connection))
+        others = [each for each in before if each != connection] if before else ()
+        self._put(name, session_id, (*others, connection))
 
     def _put(self, name: Name, session_id: int, connections: tuple[int, ...]) -> None:
         self._bound[name][session_id] = connections

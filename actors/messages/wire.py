@@ -344,6 +344,7 @@ class HintReason(IntEnum):
     TOKEN = 9
     MLS_WANTED = 10
     NO_MLS = 11
+    KEYS = 12
 
 
 @record

@@ -149,7 +149,7 @@ class Connection(LoopActor):
     # Life
 
     def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
-        """The stream is closed: by its peer's fault, or because it does not work.
+        """The stream ends: by its peer's fault, or because it does not work.
 
         A batch that was forwarded here is its sender's first, who gets it back; the next one of somebody else
         shows that this stream is at fault. When even the end fails, the Gateway does the rest.
@@ -160,13 +160,22 @@ class Connection(LoopActor):
         if isinstance(message, Forward) and self._broken_by in (None, sender):
             self._broken_by = sender
         else:
-            self._link.close(f"{type(message).__name__} could not be handled")
+            self._end_stream(message)
         return Directive.RESUME
+
+    def _end_stream(self, message: Any) -> None:
+        """Of a link that we dialled it is reset: the link dials again, later and later."""
+        cause = f"{type(message).__name__} could not be handled"
+        if self._dialled:
+            logger.warning("stream reset", conn=self._index, peer=self._link.peer, cause=cause)
+            self._link.reset(cause)
+        else:
+            self._link.close(cause)
 
     @handles(PoisonMessage)
     def _on_poison(self, message: PoisonMessage, _: ActorAddress) -> None:
         """What we passed on broke an actor. Our peer sent it, and that costs it the stream."""
-        self._link.close(f"{type(message.poisonMessage).__name__} could not be handled")
+        self._end_stream(message.poisonMessage)
 
     @handles(Start)
     def _on_start(self, _: Start, __: ActorAddress) -> None:

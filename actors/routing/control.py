@@ -41,6 +41,7 @@ from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
 from actors.routing.shares import Holder, Shares
 from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
 from actors.routing.view import Rank
+from actors.routing.withdrawals import Withdrawals
 from actors.telemetry import Counts, Registry, counter
 
 ACK_WAIT = 5.0
@@ -150,6 +151,7 @@ class RouteControl:
         """In the order of their deadlines, since all wait equally long."""
         self._pending_of: dict[int, dict[_Asked, None]] = {}
         """Those that a connection asked for or was asked."""
+        self._withdrawals = Withdrawals()
         self._lost = LostConnections(recovery_time)
         self._watchers: dict[ActorAddress, None] = {}
         self.nodes = NodeLinks(_ALONE)
@@ -221,6 +223,7 @@ class RouteControl:
         forwarded = list(self._forwarded.pop(connection, {}).values())
         link_id = self._links.pop(connection, None)
         self._versions.pop(connection, None)
+        self._withdrawals.drop(connection)
         if link_id is not None and not known.dialled and (departures or forwarded):
             names = [name for departure in departures for name in departure.names()]
             places, now = self.shares.held(known.holder), turn.now
@@ -314,6 +317,9 @@ class RouteControl:
     def _reattach(self, connection: int, turn: RouteTurn) -> None:
         """A dialled connection has a new stream: send again what had been forwarded on the old one."""
         self._versions.pop(connection, None)
+        for withdrawn in self._withdrawals.of(connection):
+            # The peer may have kept it (route recovery). First of all: it takes what stands under id 0 along.
+            turn.write(connection, withdrawn)
         if connection in self._announced:
             self._tell_names(connection, turn)
         for subscription in self._forwarded.get(connection, {}).values():
@@ -321,12 +327,8 @@ class RouteControl:
             again = subscription if asked in self._pending else subscription._replace(subscription_id=0)
             turn.write(connection, again)
         for asked in self._pending_of.get(connection, {}):
-            if asked[0] != connection:
-                continue
-            pending = self._pending[asked] = self._pending[asked]._replace(repeated=True)
-            if not pending.subscription.subscribe:
-                # The peer may have kept what it was to forget (route recovery).
-                turn.write(connection, pending.subscription)
+            if asked[0] == connection:
+                self._pending[asked] = self._pending[asked]._replace(repeated=True)
 
     # Subscriptions
 
@@ -396,6 +398,8 @@ class RouteControl:
             mine.pop(key, None)
         turn.write(forward, sent)
         if sent.subscription_id and acknowledges(self._versions.get(forward)):
+            if not sent.subscribe:
+                self._withdrawals.ask(forward, sent)
             self._await((forward, sent.subscription_id), _AwaitedAck(asker, sent, 0, turn.now + ACK_WAIT))
         else:
             self._answer(asker, subscription, "", turn)
@@ -419,6 +423,7 @@ class RouteControl:
 
     def _acknowledged(self, connection: int, ack: SubscriptionAck, turn: RouteTurn) -> None:
         """A peer acknowledged something we forwarded: hand the answer on."""
+        self._withdrawals.acknowledged(connection, ack.subscription_id)
         pending = self._drop_pending((connection, ack.subscription_id))
         if pending is None:
             return

@@ -107,7 +107,8 @@ class SessionActor(LoopActor):
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
         self._refused = 0
-        self._alarm = Alarm()
+        self._alarm: Alarm | None = None
+        """There once a refusal was worth a warning."""
         self._rotations = 0
         self._lingering = False
 
@@ -220,6 +221,8 @@ class SessionActor(LoopActor):
         self._send_out(sends)
         for effect in others:
             self._perform_one(effect)
+        # Nothing of it is kept until the next turn, which may be long in coming.
+        effects.clear()
 
     def _send_out(self, sends: list[SessionMessage]) -> None:
         if not sends:
@@ -272,7 +275,10 @@ class SessionActor(LoopActor):
     def _refuse(self, refused: Refused) -> None:
         """Note it. Whoever is refused can say it again a thousand times and must not fill the log with it."""
         self._refused += 1
-        alarm = refused.alarming and self._alarm.is_due(self._clock())
+        alarm = False
+        if refused.alarming:
+            self._alarm = self._alarm or Alarm()
+            alarm = self._alarm.is_due(self._clock())
         self._log().log("WARNING" if alarm else "DEBUG", "message refused", cause=refused.reason)
 
     def _log(self) -> FloorLog:

@@ -25,11 +25,13 @@ _WORDS = {
     HintReason.TOKEN: "{} refuses our token",
     HintReason.MLS_WANTED: "{} takes encrypted sessions only: open them with MLS",
     HintReason.NO_MLS: "{} is not set up for MLS",
+    HintReason.KEYS: "{} cannot judge our token: its issuer's keys cannot be had there",
 }
 _BY_RULE = {
     "secret": HintReason.SECRET,
     "signature": HintReason.KEY,
     "unknown_key": HintReason.KEY,
+    "keys_unavailable": HintReason.KEYS,
     "ambiguous_key": HintReason.KEY,
     "algorithm": HintReason.KEY,
     "trust_domain": HintReason.KEY,

@@ -67,12 +67,13 @@ class DirectOutbound:
         self._fanout = ONE
         self._pinned: int | None = None
         self._targets: Targets | None = None
-        self._chosen: tuple[tuple[int, bool], ...] = ()
+        self._chosen: list[tuple[int, bool]] = []
 
     def bind(self, name: Name, connection: int, *, also: bool = False) -> None:
         """A peer or channel is reached by `connection` (`also`: beside others), as the session learned."""
         before = self._bound.get(name, ()) if also else ()
-        self._bound[name] = (*(each for each in before if each != connection), connection)
+        others = [each for each in before if each != connection] if before else ()
+        self._bound[name] = (*others, connection)
         self._destination = None
 
     def move(self, gone: tuple[int, ...], connection: int) -> None:
@@ -148,7 +149,7 @@ class DirectOutbound:
             if targets is not None:
                 found += targets.all if fanout != ONE else targets.first
             if fanout != ONE:
-                found += (connection for connection in ways if connection not in found)
+                found += [connection for connection in ways if connection not in found]
             elif not found:
                 found += ways[:1]
             if own in found:
@@ -159,4 +160,4 @@ class DirectOutbound:
             if fanout == ONE and len(found) > 1:
                 # Each in turn, for all sessions of the application together.
                 found.clear()
-        self._chosen = tuple((connection, connection in local) for connection in found)
+        self._chosen = [(connection, connection in local) for connection in found]

@@ -16,7 +16,7 @@ or in reorder buffers has HELD_BYTES together. `dropped` and `undecryptable` cou
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -78,22 +78,24 @@ class _Requested(Attempt):
 class _Stream:
     """What one member has sent so far."""
 
-    __slots__ = ("buffer", "direct", "first", "held", "last", "lost", "newest", "requests")
+    __slots__ = ("buffer", "direct", "first", "held", "last", "lost", "newest", "requests", "since")
 
     def __init__(self, last: int | None) -> None:
         self.last = last
         """The id up to which everything was delivered, held or lost; None before a first message."""
         self.first = last
         """Where we came in: earlier messages were never ours."""
+        self.since: int | None = None
+        """Where the member counts us in, as it says: what of earlier messages is not to be had is no loss."""
         self.newest = last
         self.buffer: dict[int, SessionMessage | None] = {}
         """Messages after a hole; None marks one that is lost."""
         self.requests: dict[int, _Requested] = {}
-        self.lost: OrderedDict[int, None] = OrderedDict()
+        self.lost: dict[int, None] = {}
         """Ids that the application was told are lost, the last WIDEST_GAP of them."""
         self.held: set[int] = set()
         """Ids that wait for room and are not acknowledged."""
-        self.direct: OrderedDict[int, None] = OrderedDict()
+        self.direct: dict[int, None] = {}
 
 
 class _Held(NamedTuple):
@@ -241,11 +243,13 @@ class DataReceiver:
         stream = self._streams.get(message.source)
         if stream is None or message.message_id not in stream.requests:
             return
+        if message.metadata and SINCE in message.metadata:
+            message = self._beginning(stream, message)
         if message.error:
             self._lose(stream, message.message_id)
         else:
             expected = message.metadata is not None and ACKNOWLEDGES in message.metadata
-            message = _without(message._replace(kind=MessageType.MSG), ACKNOWLEDGES, SINCE)
+            message = _without(message._replace(kind=MessageType.MSG), ACKNOWLEDGES)
             opened = self._opened(message, turn)
             if opened is None:
                 return
@@ -296,6 +300,8 @@ class DataReceiver:
     def _beginning(self, stream: _Stream, message: SessionMessage) -> SessionMessage:
         """The first message that reaches us may tell that earlier ones are for us too, and on their way."""
         start = beginning((message.metadata or {})[SINCE], self._local)
+        if start is not None:
+            stream.since = start
         if stream.last is None and start is not None and 0 <= ahead(start, message.message_id) < WIDEST_GAP:
             stream.first = stream.last = stream.newest = (start - 1) & MASK
         return _without(message, SINCE)
@@ -382,7 +388,7 @@ class DataReceiver:
             return
         stream.direct[id] = None
         if len(stream.direct) > DIRECT_KNOWN:
-            stream.direct.popitem(last=False)
+            del stream.direct[next(iter(stream.direct))]
         if not self._held and self._room():
             self._deliver(opened, turn)
             turn.send(self._ack(message))
@@ -463,7 +469,10 @@ class DataReceiver:
             self._kept -= _size(message)
             stream.last = id
             stream.requests.pop(id, None)
-            self._place(message or MessageLost(self._session_id, str(source), id), turn)
+            if message is not None:
+                self._place(message, turn)
+            elif stream.since is None or not 0 < ahead(id, stream.since) <= WIDEST_GAP:
+                self._place(MessageLost(self._session_id, str(source), id), turn)
 
     def _place(self, item: SessionMessage | SlimError, turn: Turn) -> None:
         """Deliver, behind what is held; acknowledged already, or nothing is owed."""
@@ -551,10 +560,10 @@ def _without(message: SessionMessage, *signs: str) -> SessionMessage:
     return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
 
 
-def _remember(lost: OrderedDict[int, None], id: int) -> None:
+def _remember(lost: dict[int, None], id: int) -> None:
     lost[id] = None
     if len(lost) > WIDEST_GAP:
-        lost.popitem(last=False)
+        del lost[next(iter(lost))]
 
 
 def _size(item: SessionMessage | SlimError | None) -> int:

@@ -260,9 +260,13 @@ class DataSender:
         pending = self._pending.get(id)
         found = pending.message if pending is not None else self._kept.get(id)
         acknowledges = bool(request.metadata and ACKNOWLEDGES in request.metadata)
-        if pending is not None and not acknowledges:
-            pending.asked = pending.notable = True
-            self.acknowledged(request.source, id, turn)
+        if pending is not None:
+            if not acknowledges:
+                pending.asked = pending.notable = True
+                self.acknowledged(request.source, id, turn)
+            elif request.source not in pending.missing:
+                # Who came in behind it: nobody waits for its acknowledgement, and the answer may be lost.
+                pending.asked = pending.notable = True
         if found is not None:
             reply = found._replace(
                 destination=request.source, kind=MessageType.RTX_REPLY, connection=request.connection
@@ -271,6 +275,8 @@ class DataSender:
                 reply = reply._replace(metadata={**(found.metadata or {}), ACKNOWLEDGES: TRUE})
             turn.send(reply)
             return
+        start = self._beginnings.get(request.source)
+        since = mark({request.source: start}, id) if start is not None and id <= MASK else ""
         turn.send(
             SessionMessage(
                 request.destination,
@@ -280,6 +286,7 @@ class DataSender:
                 self._session_id,
                 id,
                 EMPTY,
+                metadata={SINCE: since} if since else None,
                 error=True,
                 connection=request.connection,
             )

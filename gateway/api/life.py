@@ -118,7 +118,7 @@ class Life:
         if not getattr(provider, "carries_claims", True):
             raise ConfigError(
                 f"mls_enabled: tokens of {type(provider).__name__} cannot carry the MLS key; "
-                "use SharedSecret, Jwt or Spire",
+                "use SharedSecret, Jwt or Spire (or lay the X.509-SVID beside a StaticJwt: tls.crt, tls.key)",
                 field="mls_enabled",
             )
 

@@ -122,7 +122,10 @@ class Session:
         self._fingerprint = ""
         if isinstance(opened, SessionOpened):
             self._handles[opened.handle] = established
-        self._introduced: asyncio.Future[None] = system.loop.create_future()
+        self._introduced: asyncio.Future[None] | None = None
+        """There while somebody waits for it."""
+        self._known = False
+        """Whether its actor told where it stands."""
         self._inbox = inbox
         inbox.open(self._receive)
         if isinstance(opened, SessionAnnounced) and not system.tell_now(
@@ -575,12 +578,15 @@ class Session:
 
     async def introduced(self) -> Self:
         """Wait until it is known where a session stands that others opened."""
-        if not self._introduced.done():
+        if not self._known:
+            if self._introduced is None:
+                self._introduced = self._system.loop.create_future()
             await asyncio.wait({self._introduced}, timeout=INTRODUCTION)
         return self
 
     def _introduce(self) -> None:
-        if not self._introduced.done():
+        self._known = True
+        if self._introduced is not None and not self._introduced.done():
             self._introduced.set_result(None)
 
     @property

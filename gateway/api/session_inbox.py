@@ -21,18 +21,20 @@ class SessionInbox:
         self._system = system
         self._kept: list[Any] = []
         self._handler: Callable[[Any], None] | None = None
-        self._first: asyncio.Future[Any] = system.loop.create_future()
+        self._first: asyncio.Future[Any] | None = None
+        """There while somebody waits for it."""
         self.address = system.inbox(self._take)
 
     async def first(self) -> Any:
         """The first message: SessionOpened, or why not. Whoever gives up waiting has the session closed."""
-        try:
-            return await self._first
-        except asyncio.CancelledError:
-            if self._first.done() and not self._first.cancelled():
-                self._kept.insert(0, self._first.result())
-            self.open(self._unwanted)
-            raise
+        if not self._kept:
+            self._first = self._system.loop.create_future()
+            try:
+                await self._first
+            except asyncio.CancelledError:
+                self.open(self._unwanted)
+                raise
+        return self._kept.pop(0)
 
     def _unwanted(self, message: Any) -> None:
         if isinstance(message, SessionOpened):
@@ -54,7 +56,7 @@ class SessionInbox:
     def _take(self, message: Any, _: ActorAddress) -> None:
         if self._handler is not None:
             self._handler(message)
-        elif not self._first.done():
-            self._first.set_result(message)
-        else:
-            self._kept.append(message)
+            return
+        self._kept.append(message)
+        if self._first is not None and not self._first.done():
+            self._first.set_result(None)

@@ -50,12 +50,6 @@ def identity(
         raise ConfigError(f"say who you are: {', '.join(others)} or {last}", field="identity")
     flag = _flags(line)[0]
     unbound = mls_key == UNBOUND and line.option("mls_key") is not None
-    if getattr(arguments, "enable_mls", False) and not line.carries_claims and not unbound:
-        raise ConfigError(
-            f"--enable-mls does not go with {flag}: its token cannot carry the MLS public key; "
-            "use --shared-secret on both sides, or --spire-socket-path on both sides",
-            field="enable_mls",
-        )
     checking = IdentityVerifier.of_kind(line.verified_by)
     if checking is None or not _is_given(arguments, checking):
         raise ConfigError(
@@ -67,7 +61,14 @@ def identity(
     refuse_idle(arguments, [f for one in lines for f in _flags(one) if f not in used], f"beside {flag}")
     who = {"identity": "/".join(name.strings), **({"mls_key": mls_key} if unbound else {})}
     verifier = made(arguments, IdentityVerifier, checking, **who)
-    return made(arguments, IdentityProvider, line, **who), verifier
+    provider = made(arguments, IdentityProvider, line, **who)
+    if getattr(arguments, "enable_mls", False) and not getattr(provider, "carries_claims", True):
+        raise ConfigError(
+            f"--enable-mls does not go with {flag}: its token cannot carry the MLS public key; "
+            "use --shared-secret on both sides, or --spire-socket-path on both sides",
+            field="enable_mls",
+        )
+    return provider, verifier
 
 
 def chosen(arguments: argparse.Namespace, role: IdentityRole) -> Registered[Any] | None:

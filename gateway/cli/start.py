@@ -12,7 +12,7 @@ from dataclasses import replace
 from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
-from gateway.node.allocator import keep_freed_memory
+from gateway.node.allocator import keep_freed_memory, set_aside_what_is_loaded
 from gateway.node.node import Node, examine, unserved
 from gateway.node.runner import run
 from gateway.telemetry.tracing import start_tracing
@@ -69,6 +69,7 @@ async def serve(config: NodeConfig, document: Document, make: Callable[[NodeConf
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
+            set_aside_what_is_loaded()
             for address in _started(starting, document):
                 print(f"listening on {address}", flush=True)
             await stopping

@@ -86,7 +86,8 @@ class Http2Connection(Http2Endpoint):
         """What the peer's GOAWAY said."""
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """Take bytes from the socket. Bytes for a connection that is over are ignored."""
+        """Take bytes from the socket, none when some are `unread`. A connection that is over ignores them."""
+        self.unread = False
         if self.over:
             return []
         self._now = self.deadlines.last_read = now
@@ -97,7 +98,7 @@ class Http2Connection(Http2Endpoint):
                 raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "unread_replies", "replies pile up unread")
             if self._preface:
                 data = self._read_preface(data)
-            self._reader.feed(data)
+            self.unread = self._reader.feed(data)
             self._settle(size)
         except Violation as violation:
             if not self.over:

@@ -65,6 +65,7 @@ class Http2Endpoint:
         "going_away",
         "over",
         "rearm",
+        "unread",
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class Http2Endpoint:
         """Set when a deadline may have come nearer; the owner clears it."""
         self.over = False
         """Whether nothing more will happen: write what is left, close the socket."""
+        self.unread = False
+        """Whether `receive` is to be called again when others had their turn: a read is still worked on."""
         self.going_away = False
         """Whether one side announced the end of the connection (GOAWAY)."""
         self._closed_to_new = False

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
+from actors.errors import CannotConnect
 from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
-from gateway.http2.limits import Counters
+from gateway.http2.limits import Counters, Limits
 from gateway.links.addresses import Resolve, resolve
 from gateway.links.http2_stream import FastDialler, FastServer
 from gateway.links.stream import METHOD_PATH, Stream
@@ -23,6 +24,9 @@ from gateway.security.contexts import (
     server_context,
 )
 from gateway.security.material import TlsSource
+
+MOST_TAKE = 8 * 1024
+"""Bytes of credentials that hardly any server refuses; of more a failure to connect speaks."""
 
 
 class Server(Protocol):
@@ -80,18 +84,41 @@ def dialler(
     `find` tells our own HTTP/2 the addresses of a host; the gRPC library asks for itself.
     """
 
+    shown_bytes = 0
+
     async def headers() -> list[tuple[str, str]]:
+        nonlocal shown_bytes
         shown = await auth.headers() if auth is not None else []
+        shown_bytes = sum(len(value) for _, value in shown)
         return [*config.headers.items(), *shown]
+
+    def explained(dial: Callable[[], Awaitable[Stream]]) -> Callable[[], Awaitable[Stream]]:
+        async def dialled() -> Stream:
+            try:
+                return await dial()
+            except CannotConnect as refusal:
+                if shown_bytes <= MOST_TAKE:
+                    raise
+                raise CannotConnect(config.endpoint, f"{refusal.cause} ({_large(shown_bytes)})") from refusal
+
+        return dialled
 
     if config.transport == "fast":
         context = None if config.plaintext else partial(client_context, config.tls, source)
         if context is not None:
             context()
-        return FastDialler(config, headers, context, high_water, budget, counters, method, find).dial
+        made = FastDialler(config, headers, context, high_water, budget, counters, method, find)
+        return explained(made.dial)
     from gateway.links.grpc_stream import GrpcDialler
 
     credentials = None if config.plaintext else partial(grpc_client_credentials, config.tls, source)
     if credentials is not None:
         credentials()
-    return GrpcDialler(config, headers, credentials, method, budget=budget).dial
+    return explained(GrpcDialler(config, headers, credentials, method, budget=budget).dial)
+
+
+def _large(size: int) -> str:
+    return (
+        f"the token shown has {size} bytes: a node takes {Limits().max_header_list} bytes of headers unless "
+        "max_header_list_size says more"
+    )

@@ -14,8 +14,6 @@ from random import Random
 from actors.messages.wire import Frame, MessageType
 from gateway.codec import InboundParser, WireCodec
 
-KEEPALIVE = 140.0
-"""Seconds of silence after which an end of a stream breaks it: a ping each 120 s, 20 s for its answer."""
 _PUBLISH = 0x1A
 """The first byte of a message that belongs to a session."""
 
@@ -49,7 +47,7 @@ class Line:
     def stall(self, source: str | None = None) -> None:
         """Let nothing through, from the host `source` or from both; nobody is told.
 
-        What is sent waits, and arrives after `mend`; after KEEPALIVE seconds the streams break.
+        What is sent waits, and arrives after `mend`; an end of a stream breaks when its keepalive says so.
         """
         self._stalled |= {source} if source is not None else set(self.ends)
         self._changed(self)

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from actors.errors import CannotConnect
 from gateway.config import ClientConfig, ServerConfig
+from gateway.config.transport import Keepalive
 from gateway.links.stream import Stream
-from gateway.testing.line import KEEPALIVE, Line
+from gateway.testing.line import Line
 from gateway.testing.loop import Site, VirtualLoop
 from gateway.testing.stream import SimStream
 from gateway.testing.trace import Trace
@@ -69,7 +70,7 @@ class Network:
     def listener(self, site: Site, config: ServerConfig, accept: Callable[[Stream], None]) -> Listener:
         """See `Scheme.listener`."""
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
-        return Listener(self, site, parts.port or 0, accept)
+        return Listener(self, site, parts.port or 0, accept, _patience(config.keepalive))
 
     def dialler(self, site: Site, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         """See `Scheme.dialler`."""
@@ -93,6 +94,7 @@ class Network:
                 site,
                 name,
                 parts.port or PORT,
+                _patience(config.keepalive),
                 answered,
                 context=site.context,
             )
@@ -106,7 +108,9 @@ class Network:
             raise CannotConnect(endpoint, answer)
         return answer
 
-    def _knock(self, site: Site, name: str, port: int, answered: asyncio.Future[Stream | str]) -> None:
+    def _knock(
+        self, site: Site, name: str, port: int, patience: float, answered: asyncio.Future[Stream | str]
+    ) -> None:
         """A connection arrives at the host it is for."""
         there = self.running[name]
         if there is None:
@@ -123,8 +127,8 @@ class Network:
             if answered.done():
                 return
             line = self.line(site.name, name)
-            near = SimStream(self, line, site, name)
-            far = SimStream(self, line, there, site.name)
+            near = SimStream(self, line, site, name, patience)
+            far = SimStream(self, line, there, site.name, listener.patience)
             near.other, far.other = far, near
             self._streams[near] = self._streams[far] = None
             self.note(f"{site.name} → {name}", "connected")
@@ -168,38 +172,40 @@ class Network:
         self.watch_silence()
 
     def watch_silence(self) -> None:
-        """Break, when KEEPALIVE has passed, what is blocked from now until then."""
+        """Count the silence of ends to which nothing comes back from now on."""
         now = self.loop.time()
-        blocked = False
         for stream in self._streams:
-            if stream.held() or stream.other.held():
-                blocked = True
-                if stream.blocked_since is None:
-                    stream.blocked_since = now
-            else:
-                stream.blocked_since = None
-        if blocked:
-            self.loop.call_at(now + KEEPALIVE, self._break_silent)
+            if not stream.silent():
+                stream.silent_since = None
+            elif stream.silent_since is None:
+                stream.silent_since = now
+                if stream.patience:
+                    self.loop.call_at(now + stream.patience, self._look_at, stream)
 
-    def _break_silent(self) -> None:
-        self.watch_silence_over()
-        now = self.loop.time()
-        for stream in list(self._streams):
-            if stream.blocked_since is not None and now - stream.blocked_since >= KEEPALIVE:
-                stream.break_now("keepalive: no answer")
+    def _look_at(self, stream: SimStream) -> None:
+        """Its keepalive breaks it, if there was silence all the time. The other end hears of it as it can."""
+        since = stream.silent_since
+        if stream.closed or since is None or self.loop.time() < since + stream.patience:
+            return
+        cause = "keepalive: no answer"
+        stream.break_now(cause)
+        if not stream.other.site.gone:
+            stream.other.reset(cause)
 
-    def watch_silence_over(self) -> None:
-        """Forget of which ends silence was counted that hear again."""
-        for stream in self._streams:
-            if not (stream.held() or stream.other.held()):
-                stream.blocked_since = None
+
+def _patience(keepalive: Keepalive) -> float:
+    """Seconds of silence after which an end is broken; 0: never."""
+    return keepalive.ping + keepalive.timeout if keepalive.ping else 0.0
 
 
 class Listener:
     """A listening port of a host. Implements `gateway.links.transport.Server`."""
 
-    def __init__(self, network: Network, site: Site, port: int, accept: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, network: Network, site: Site, port: int, accept: Callable[[Stream], None], patience: float
+    ) -> None:
         self.site = site
+        self.patience = patience
         self.accept: Callable[[Stream], None] | None = accept
         self._network = network
         self._port = port

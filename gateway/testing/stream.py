@@ -37,11 +37,15 @@ class SimStream:
 
     other: SimStream
 
-    def __init__(self, network: Ether, line: Line, site: Site, peer: str) -> None:
+    def __init__(self, network: Ether, line: Line, site: Site, peer: str, patience: float) -> None:
         self.site = site
         self.line = line
+        self.patience = patience
+        """Seconds of silence after which this end breaks it; 0: it never does."""
         self.closed = False
-        """Whether this end was told that it is over."""
+        """Whether this end is over."""
+        self._cause = ""
+        """Why."""
         self._network = network
         self._peer = peer
         self._handler: StreamHandler | None = None
@@ -55,8 +59,8 @@ class SimStream:
         self._last_due = 0.0
         self._armed = False
         self._congested = False
-        self.blocked_since: float | None = None
-        """Since when nothing comes through to this end, though it should."""
+        self.silent_since: float | None = None
+        """Since when no ping of this end would be answered."""
 
     @property
     def host(self) -> str:
@@ -86,6 +90,8 @@ class SimStream:
         self, handler: StreamHandler, low_water: int, on_ended: Callable[[], None] | None = None
     ) -> None:
         self._handler, self._low = handler, low_water
+        if self.closed:
+            handler.stream_closed(self._cause)
         self.arm()
 
     def send(self, messages: Sequence[Message]) -> None:
@@ -120,6 +126,10 @@ class SimStream:
         """Whether nothing can reach this end now."""
         return not self.line.passes(self.other.host) or self.site.frozen or self.site.gone
 
+    def silent(self) -> bool:
+        """Whether this end runs, and no ping of it is answered now."""
+        return not self.site.frozen and not self.site.gone and (self.held() or self.other.held())
+
     def arm(self) -> None:
         """See to it that what is in the lane arrives."""
         if self._armed or not self._lane or self.closed or not self.line.passes(self.other.host):
@@ -139,7 +149,7 @@ class SimStream:
         """It is over for this end."""
         if self.closed:
             return
-        self.closed = True
+        self.closed, self._cause = True, cause
         self._lane.clear()
         self._lane_bytes = 0
         self._network.forget(self)

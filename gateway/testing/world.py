@@ -30,8 +30,8 @@ QUIET = 45.0
 """Seconds without a change after which a World counts as settled: longer than three rounds of pings."""
 PATIENCE = 900.0
 """Seconds within which it has to settle."""
-FORGETTING = 200.0
-"""Seconds after which a node has forgotten who is gone: streams in silence break, and nobody comes back."""
+FORGETTING = 100.0
+"""Seconds after which a node has forgotten who is gone: its keepalive is over, and nobody came back."""
 LIMIT = 86_400.0
 SHOWN = 60
 """Lines of the trace that a failure shows."""

@@ -35,6 +35,9 @@ from identity.jose.keys import Algorithm, KeyFormat, SignatureAlgorithm
 MAX_KEYS = 256
 """Entries of one key set, usable or not. A document with more is refused whole."""
 
+LONGEST_KID = 80
+"""Characters of a key's name that are shown."""
+
 SIGNATURE_USES = frozenset({None, "sig"})
 """Values of `use` in the key set of an OpenID issuer."""
 FILE_USES = frozenset({None, "sig", "jwt-svid"})
@@ -58,9 +61,10 @@ class KeySet:
     With `pinned` the set is one configured key and a `kid` in a token is only text. Otherwise a token that
     names a `kid` is checked with the key of that name alone, and one without `kid` with each key that
     fits its algorithm. A set read from a map of trust domains uses the keys of the domain of `sub`.
+    `left_out` says why other keys of the document are not in the set, by their `kid` or number.
     """
 
-    __slots__ = ("_by_domain", "_keys", "_pinned")
+    __slots__ = ("_by_domain", "_keys", "_pinned", "left_out")
 
     def __init__(
         self,
@@ -68,7 +72,9 @@ class KeySet:
         *,
         pinned: bool = False,
         by_domain: Mapping[str, Sequence[VerificationKey]] | None = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
+        self.left_out = left_out or {}
         self._keys = tuple(keys)
         self._pinned = pinned
         self._by_domain = None if by_domain is None else {d: tuple(k) for d, k in by_domain.items()}
@@ -90,11 +96,17 @@ class KeySet:
         if kid is None:
             fitting = tuple(key for key in keys if algorithm in key.algorithms)
             if not fitting:
-                raise InvalidToken("no key of the set fits the token's algorithm", rule="unknown_key")
+                raise InvalidToken(
+                    f"no key of the set fits the token's algorithm{self.losses()}", rule="unknown_key"
+                )
             return fitting
         named = [key for key in keys if key.kid == kid]
+        if not named and kid in self.left_out:
+            raise InvalidToken(
+                f"the key of the token's kid is left out of the set: {self.left_out[kid]}", rule="unknown_key"
+            )
         if not named:
-            raise InvalidToken("no key of the set has the token's kid", rule="unknown_key")
+            raise InvalidToken(f"no key of the set has the token's kid{self.losses()}", rule="unknown_key")
         fitting = tuple(key for key in named if algorithm in key.algorithms)
         if not fitting:
             raise InvalidToken("the key of this kid is for another algorithm", rule="algorithm")
@@ -102,6 +114,13 @@ class KeySet:
             # RFC 7517 section 4.5 asks for distinct names: each could stand in for the other.
             raise InvalidToken("several keys of the set have the token's kid", rule="ambiguous_key")
         return fitting[:1]
+
+    def losses(self) -> str:
+        """How many keys are left out and why the first of them is, to end a sentence; empty for none."""
+        if not self.left_out:
+            return ""
+        which, why = next(iter(self.left_out.items()))
+        return f" ({len(self.left_out)} left out of it: {which[:LONGEST_KID]!r} is {why})"
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -149,7 +168,8 @@ def key_set(document: Mapping[str, Any], uses: frozenset[str | None] = SIGNATURE
 
     Raises Malformed when `keys` is not an array or has more than MAX_KEYS entries.
     """
-    return KeySet(_usable(key_entries(document), lambda jwk: public_jwk(jwk, uses)))
+    keys, left_out = _usable(key_entries(document), lambda jwk: public_jwk(jwk, uses))
+    return KeySet(keys, left_out=left_out)
 
 
 def helper_bundle(document: Mapping[str, Any]) -> KeySet:
@@ -158,17 +178,19 @@ def helper_bundle(document: Mapping[str, Any]) -> KeySet:
     Raises Malformed when one of the domains has no name of one, or cannot be read.
     """
     by_domain: dict[str, list[VerificationKey]] = {}
+    left_out: dict[str, str] = {}
     for domain, encoded in document.items():
         if not isinstance(encoded, str):
             raise Malformed("neither a key set nor a map from trust domain to base64 key set")
         if not _TRUST_DOMAIN.fullmatch(domain):
             raise Malformed(f"a key set of {domain[:80]!r}, which is no name of a trust domain")
         entries = key_entries(parse_object(b64_decode(encoded)))
-        by_domain[domain] = _usable(entries, lambda jwk: public_jwk(jwk, FILE_USES))
+        by_domain[domain], lost = _usable(entries, lambda jwk: public_jwk(jwk, FILE_USES))
+        left_out |= lost
     keys = [key for domain_keys in by_domain.values() for key in domain_keys]
     if len(keys) > MAX_KEYS:
         raise Malformed(f"more than {MAX_KEYS} keys")
-    return KeySet(keys, by_domain=by_domain)
+    return KeySet(keys, by_domain=by_domain, left_out=left_out)
 
 
 def read_signing_key(content: bytes, algorithm: Algorithm, format: KeyFormat) -> SigningKey:
@@ -226,14 +248,16 @@ def key_entries(document: Mapping[str, Any]) -> list[Any]:
 
 def _usable(
     entries: list[Any], read: Callable[[Mapping[str, Any]], VerificationKey]
-) -> list[VerificationKey]:
-    keys = []
-    for entry in entries:
+) -> tuple[list[VerificationKey], dict[str, str]]:
+    """The keys, and by kid (or number, from 1) why others are none."""
+    keys, left_out = [], {}
+    for number, entry in enumerate(entries, 1):
         try:
             keys.append(read(entry))
-        except Malformed:
-            continue
-    return keys
+        except Malformed as why:
+            kid = entry.get("kid") if isinstance(entry, dict) else None
+            left_out[kid if isinstance(kid, str) else f"no. {number}"] = str(why)
+    return keys, left_out
 
 
 def _pinned(public: PublicKey, algorithm: Algorithm) -> VerificationKey:
@@ -272,7 +296,9 @@ def public_jwk(
         raise Malformed("a key that shows its private half, which proves nothing any more")
     try:
         public = _jwk_material(jwk)
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # Malformed is a ValueError too
+    except Malformed as why:
+        raise Malformed(f"not a usable RSA, EC or Ed25519 key: {why}") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise Malformed("not a usable RSA, EC or Ed25519 key") from None
     fitting = algorithms_for(public, allowed)
     if "alg" in jwk:

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+from actors.errors import HandshakeFailed, MessageUndelivered, SessionClosed
+from actors.messages.session import AppSettings
+from gateway.api.session import Session
 from gateway.api.slim import Slim
 from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.loop_watch import LoopWatch
 from tests.gateway.app_stage import PLAIN, identity, name
+from tests.gateway.planes import plane
 
 BLOCKED = 0.5
 WAIT = 10.0
@@ -63,9 +67,129 @@ async def test_a_loop_is_watched_for_as_long_as_a_data_plane_lives_in_it() -> No
     await until(0)
     planes = [DataPlane(), DataPlane()]
     assert watches() == 1
-    for plane in planes:
-        await plane.close(0.2)
+    for each in planes:
+        await each.close(0.2)
     await until(0)
+
+
+class Service:
+    """An application in a loop of its own, in a thread; it handles messages, and takes long for the third."""
+
+    def __init__(self, where: str, settings: AppSettings, takes: Callable[[], Awaitable[None]]) -> None:
+        self.handled: list[bytes] = []
+        self._where, self._settings, self._takes = where, settings, takes
+        self._loop = asyncio.new_event_loop()
+        self._ready, self._stop, self._news = threading.Event(), asyncio.Event(), threading.Condition()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._live(),))
+
+    async def __aenter__(self) -> Service:
+        self._thread.start()
+        assert await asyncio.to_thread(self._ready.wait, WAIT)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        await asyncio.to_thread(self._thread.join, WAIT)
+        self._loop.close()
+
+    async def has_handled(self, payloads: list[bytes], limit: float) -> bool:
+        """Wait until it has, `limit` seconds at most."""
+
+        def waited() -> bool:
+            with self._news:
+                return self._news.wait_for(lambda: set(payloads) <= set(self.handled), limit)
+
+        return await asyncio.to_thread(waited)
+
+    async def _live(self) -> None:
+        async with (
+            plane() as own,
+            Slim(name("bob"), *identity("bob"), data_plane=own, settings=self._settings) as bob,
+        ):
+            await bob.connect(self._where)
+            receiving = {asyncio.ensure_future(self._sessions(bob))}
+            self._ready.set()
+            await self._stop.wait()
+            for task in receiving:
+                task.cancel()
+
+    async def _sessions(self, bob: Slim) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            async for session in bob.sessions():
+                tasks.create_task(self._messages(session))
+
+    async def _messages(self, session: Session) -> None:
+        async for message in session:
+            with self._news:
+                self.handled.append(message.payload)
+                self._news.notify_all()
+            if message.payload == b"3":
+                await self._takes()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "interval"),
+    [(1.0, 0.1), pytest.param(45.0, 10.0, marks=[pytest.mark.long, pytest.mark.timeout(180)])],
+)
+@pytest.mark.parametrize("where", ["the loop", "a thread"])
+async def test_a_handler_that_takes_long_loses_nothing_acknowledged_and_in_a_thread_no_session(
+    where: str, seconds: float, interval: float
+) -> None:
+    async def takes() -> None:
+        if where == "the loop":
+            time.sleep(seconds)  # noqa: ASYNC251 (this is the fault)
+        else:
+            await asyncio.to_thread(time.sleep, seconds)
+
+    settings = AppSettings(ping_interval=interval)
+    acknowledged: list[bytes] = []
+    async with plane() as node, plane() as own:
+        address = await node.serve(ServerConfig.read({"endpoint": "127.0.0.1:0", "tls": PLAIN}))
+        async with (
+            Service(f"http://{address}", settings, takes) as service,
+            Slim(name("alice"), *identity("alice"), data_plane=own, settings=settings) as alice,
+        ):
+            await alice.connect(f"http://{address}")
+            await alice.set_route(name("bob"))
+            ended = 0
+            async with asyncio.timeout(seconds + 60):
+                while len(acknowledged) < 20:
+                    try:
+                        async with alice.session(name("bob"), timeout=interval, max_retries=2) as session:
+                            while len(acknowledged) < 20:
+                                payload = b"%d" % (len(acknowledged) + 1)
+                                await (await session.publish(payload))
+                                acknowledged.append(payload)
+                    except (MessageUndelivered, HandshakeFailed, SessionClosed):
+                        ended += 1
+            assert await service.has_handled(acknowledged, seconds + WAIT)
+            assert (ended == 0) is (where == "a thread")
+
+
+def test_a_program_that_owns_its_thread_calls_into_a_loop_in_another() -> None:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def same(request: Any) -> bytes:
+        await asyncio.sleep(0)
+        return bytes(request.payload)
+
+    async def ask(payload: bytes) -> bytes:
+        async with (
+            Slim(name("bob"), *identity("bob")) as bob,
+            Slim(name("alice"), *identity("alice")) as alice,
+            bob.serve(same),
+            alice.session(name("bob")) as session,
+        ):
+            return (await session.request(payload)).payload
+
+    try:
+        assert asyncio.run_coroutine_threadsafe(ask(b"hello"), loop).result(WAIT) == b"hello"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WAIT)
+        loop.close()
 
 
 async def in_child(*calls: Callable[[], Awaitable[Any]]) -> list[str]:

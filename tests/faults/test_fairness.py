@@ -15,12 +15,14 @@ from gateway import http2
 from gateway.http2 import frames
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
+from gateway.http2.errors import Cause
 from gateway.http2.events import Event, MessagesReceived
 from gateway.http2.limits import Counters, Limits
+from gateway.http2.reader import TURN_FRAMES
 from gateway.http2.stream import StreamState
-from gateway.http2.transport import FULL_READS, READ_SIZE, TURN_MESSAGES, Wire, WireOwner
+from gateway.http2.transport import CALL_MESSAGES, FULL_READS, READ_SIZE, TURN_MESSAGES, Wire, WireOwner
 from tests.gateway.http2.links import Accepting, Collector, url
-from tests.gateway.http2.peers import METHOD, frame, request
+from tests.gateway.http2.peers import METHOD, Served, frame, request
 
 COUNT = 200_000
 EMPTY = bytes(5)
@@ -177,3 +179,68 @@ async def test_full_reads_of_one_turn_are_few(count: int, reads: int) -> None:
     for _ in range(FULL_READS):
         wire.data_received(bytes(READ_SIZE - 1))
     assert not transport.paused
+
+
+CONTROLS = {
+    "pings": frame(frames.PING, payload=bytes(8)) * 1000,
+    "calls that are reset": b"".join(
+        request(number) + frames.rst_stream(number, 8) for number in range(1, 1001, 2)
+    ),
+    "empty data": request(1) + frame(frames.DATA, 0, 1) * 1000,
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_turn_reads_a_bounded_number_of_frames_that_carry_nothing(name: str) -> None:
+    peer = Served()
+    data, calls, most = CONTROLS[name], 0, 0
+    events = peer.core.receive(data, 0.0)
+    while peer.core.unread:
+        calls, most = calls + 1, max(most, len(events))
+        events = peer.core.receive(b"", 0.0)
+    assert not peer.core.over
+    assert calls >= 1000 // TURN_FRAMES
+    assert most <= TURN_FRAMES
+
+
+class Calls:
+    """Refuses nothing, and counts the calls that begin and end in each turn of the loop."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.begun = self.ended = 0
+        self.all_ended = asyncio.Event()
+
+    def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> None:
+        self.begun += 1
+        self._turns.add([b""])
+        stream.start(on_messages=lambda batch: None, on_closed=self._closed)
+
+    def _closed(self, cause: Cause) -> None:
+        self.ended += 1
+        self._turns.add([b""])
+        if self.ended == 100:
+            self.all_ended.set()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_turn_brings_few_calls_that_begin_or_end(loop: str) -> None:
+    """Also when the connection is gone, of which its owner hears last."""
+
+    async def main() -> None:
+        turns = Turns()
+        calls = Calls(turns)
+        async with await http2.serve(calls, METHOD) as server:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            asked = b"".join(request(number) for number in range(1, 200, 2))
+            writer.write(frames.PREFACE + frames.settings([]) + frames.SETTINGS_ACK + asked)
+            writer.write_eof()
+            async with asyncio.timeout(10.0):
+                await calls.all_ended.wait()
+            writer.close()
+            assert calls.begun == 100
+        turns.stop()
+        # What waited from the turn before, and one more read.
+        assert 0 < turns.most <= 2 * (TURN_MESSAGES // CALL_MESSAGES + 1)
+
+    run(loop, main)

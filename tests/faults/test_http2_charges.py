@@ -10,7 +10,7 @@ import pytest
 from gateway.http2 import frames
 from gateway.http2.errors import ErrorCode
 from tests.faults.opcodes import opcodes
-from tests.gateway.http2.peers import Served, frame, header_frame, request
+from tests.gateway.http2.peers import Served, frame, header_frame, receive, request
 
 PER_UNIT = 450
 """Instructions for one unit of an allowance, at most. A ping, which is one unit, takes 270."""
@@ -78,7 +78,7 @@ FRAMES: dict[str, Callable[[], bytes]] = {
 def test_a_frame_costs_what_it_is_charged(name: str) -> None:
     peer = served(100 if "streams" in name else 1)
     data = FRAMES[name]() * (BURST + 1)
-    work = opcodes(lambda: peer.core.receive(data, 0.0))
+    work = opcodes(lambda: receive(peer.core, data))
     assert peer.core.over, "it is charged nothing"
     assert peer.core._control[-1][13:17] == ErrorCode.ENHANCE_YOUR_CALM.to_bytes(4, "big")
     assert work < PER_UNIT * BURST

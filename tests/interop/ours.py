@@ -27,8 +27,8 @@ from tests.interop.harness import SECRET, Message, PeerName, full_name, numbered
 class CallboardApp:
     """An application of ours, connected to the node at `endpoint` and subscribed there with its name.
 
-    `identity` is its provider and verifier, by default of a shared secret. `ping_interval` is in seconds;
-    `client` is added to the configuration it connects with.
+    `identity` is its provider and verifier, by default of a shared secret. `ping_interval` and `outage` are
+    in seconds; `client` is added to the configuration it connects with.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class CallboardApp:
         secret: str = SECRET,
         identity: tuple[IdentityProvider, IdentityVerifier] | None = None,
         ping_interval: float = 10.0,
+        outage: float = 0.0,
         strict: bool = True,
         client: dict[str, Any] | None = None,
     ) -> None:
@@ -49,7 +50,7 @@ class CallboardApp:
             IdentityProvider.SharedSecret(self.name, secret),
             IdentityVerifier.SharedSecret(self.name, secret),
         )
-        self._settings = AppSettings(ping_interval=ping_interval)
+        self._settings = AppSettings(ping_interval=ping_interval, outage=outage)
         self._strict = strict
         self._slim: Slim | None = None
 

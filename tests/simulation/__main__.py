@@ -37,7 +37,7 @@ def shrink(profile: str, seed: int) -> None:
 def main() -> None:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m tests.simulation", description=__doc__, formatter_class=form)
-    parser.add_argument("profile", choices=[*PROFILES, "all"])
+    parser.add_argument("profile", help="one, several with commas between, or all")
     parser.add_argument("first", type=int, nargs="?", default=0)
     parser.add_argument("last", type=int, nargs="?")
     parser.add_argument("--shrink", action="store_true")
@@ -46,12 +46,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--table", type=Path, nargs="+")
     asked = parser.parse_args()
-    profiles = list(PROFILES) if asked.profile == "all" else [asked.profile]
+    profiles = list(PROFILES) if asked.profile == "all" else asked.profile.split(",")
+    if unknown := set(profiles) - set(PROFILES):
+        parser.error(f"no profile is called {', '.join(sorted(unknown))}; there are {', '.join(PROFILES)}")
     if asked.table:
         print(table(asked.table, profiles))
         return
     if asked.shrink:
-        shrink(asked.profile, asked.first)
+        shrink(profiles[0], asked.first)
         return
     seeds = range(asked.first, asked.first + 100 if asked.last is None else asked.last)
     if asked.digests:

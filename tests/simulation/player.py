@@ -25,6 +25,7 @@ class Result(NamedTuple):
     seconds: float
     """Virtual seconds that it took."""
     story: str
+    """How it went; empty where nothing was found."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -51,7 +52,8 @@ class Player:
         except WorldError as error:
             ledger.found("stuck", str(error))
         ledger.check()
-        return Result(tuple(ledger.findings), world.trace.digest(), world.now, world.story(200))
+        story = world.story(200) if ledger.findings else ""
+        return Result(tuple(ledger.findings), world.trace.digest(), world.now, story)
 
     async def _main(self, world: World) -> None:
         await self.stage.assemble()

@@ -95,7 +95,9 @@ class Behind:
         return lost
 
     def next_deadline(self) -> float | None:
-        return min((telling.deadline for telling in self._telling.values()), default=None)
+        if not self._telling:
+            return None
+        return min(telling.deadline for telling in self._telling.values())
 
     def _tell(self, member: Name, turn: Turn) -> None:
         """Begin with the first of what it missed; what came to nothing since then it need not know."""

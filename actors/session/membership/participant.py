@@ -13,7 +13,6 @@ is answered again, once per copy (`session.md` 14, points 2, 3, 8): its answer m
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from typing import NamedTuple
 
 from actors.errors import SessionClosed, SessionError
@@ -130,7 +129,7 @@ class Participant:
         self._grace = 0.0
         """While the session is draining: until when to wait for acknowledgements."""
         self._others: dict[Key, Name] = {}
-        self._carried_out: OrderedDict[int, None] = OrderedDict()
+        self._carried_out: dict[int, None] = {}
         self._commit_id = 0
         """The number of the newest commit that is in force; 0: no Welcome yet."""
         asked = invitation.content.outage if isinstance(invitation.content, JoinRequest) else 0
@@ -381,7 +380,7 @@ class Participant:
         """The change counts: keep the list, and tell the moderator."""
         self._carried_out[message.message_id] = None
         if len(self._carried_out) > _CARRIED_OUT:
-            self._carried_out.popitem(last=False)
+            del self._carried_out[next(iter(self._carried_out))]
         if isinstance(content, GroupAdd):
             self._add(content.new_participant, turn)
         else:

@@ -121,9 +121,11 @@ class Requests:
         return failed
 
     def next_deadline(self) -> float | None:
-        if not self._under_way:
-            return None
-        return min(request.deadline for request in self._under_way.values())
+        earliest: float | None = None
+        for request in self._under_way.values():
+            if earliest is None or request.deadline < earliest:
+                earliest = request.deadline
+        return earliest
 
     def _without(self, request: PendingRequest, name: Name) -> PendingRequest | None:
         """Await nothing of `name`. Returns the request if only that was missing."""

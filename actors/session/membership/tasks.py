@@ -175,7 +175,7 @@ class AddTask(NamedTuple):
 
     def moved(self, at: AddState) -> AddTask:
         """The task at a later step. Raises ValueError for one that may not follow."""
-        return self._replace(at=_following(ADD, self.at, at))
+        return AddTask(self.name, self.asked_by, _following(ADD, self.at, at))
 
 
 @record

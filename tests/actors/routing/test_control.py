@@ -148,6 +148,28 @@ def test_a_new_stream_gets_every_forwarded_subscription_again(core: Core) -> Non
     assert routes_to(core) == (LOCAL,)
 
 
+def test_what_was_withdrawn_is_withdrawn_again_on_a_new_stream_whoever_still_waits(core: Core) -> None:
+    core.do(Negotiated(DIALLED, LINK, "1.4.0"))
+    for id in (7, 8):
+        core.asked(LOCAL, subscribe(id=id, forward_to=DIALLED))
+        core.do(Acknowledged(DIALLED, ok(id)))
+    core.asked(LOCAL, unsubscribe(forward_to=DIALLED))
+    for attempt in range(1, 5):
+        core.later(attempt * ACK_WAIT)
+    assert core.next_deadline() is None
+    assert core.do(Reattach(DIALLED)) == [(DIALLED, unsubscribe()), (DIALLED, subscribe(id=0))]
+    core.do(Acknowledged(DIALLED, SubscriptionAck(7, False, "subscription id not found")))
+    assert core.do(Reattach(DIALLED)) == [(DIALLED, subscribe(id=0))]
+
+
+def test_what_an_application_withdrew_is_withdrawn_again_after_its_end(core: Core) -> None:
+    core.do(Negotiated(DIALLED, LINK, "1.4.0"))
+    core.asked(LOCAL, subscribe(forward_to=DIALLED))
+    core.asked(LOCAL, unsubscribe(forward_to=DIALLED))
+    core.do(Detach(LOCAL))
+    assert core.do(Reattach(DIALLED)) == [(DIALLED, unsubscribe())]
+
+
 def test_disconnect_removes_everything(core: Core) -> None:
     core.asked(PEER, subscribe())
     core.do(Detach(PEER), 0)

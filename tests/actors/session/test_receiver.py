@@ -130,6 +130,18 @@ def test_a_beginning_too_far_back_is_not_believed() -> None:
     assert (ear.heard, ear.sent(RTX)) == ([WIDEST_GAP + 1], [])
 
 
+def test_what_is_gone_from_before_our_beginning_is_no_loss() -> None:
+    since = {SINCE: mark({ME: 44}, 41)}
+    ear = Ear(from_start=False).hear(40, 42, 45, destination=ROOM)
+    ear.hear(41, kind=REPLY, error=True, metadata=since)
+    assert ear.heard == [40, 42]
+    ear.hear(43, 44, kind=REPLY, error=True)
+    assert ear.heard == [40, 42, "MessageLost", 45]
+    assert ear.sent(ACK) == [40, 42, 45]
+    ear.hear(41, destination=ROOM)
+    assert ear.sent(ACK) == [40, 42, 45]
+
+
 def test_the_first_message_of_a_known_stream_may_come_second() -> None:
     ear = Ear().hear(2, 1)
     assert ear.heard == [1, 2]

@@ -209,6 +209,31 @@ def test_a_request_for_what_everybody_has_is_answered_with_an_error() -> None:
     assert (reply.source, reply.destination, reply.connection) == (ME, BOB, 4)
 
 
+def test_what_a_newcomer_asks_for_is_kept_until_it_has_it() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.publish(b"a")
+    s.sender.open(CAROL, new=True)
+    will_acknowledge = {ACKNOWLEDGES: TRUE}
+    s.retransmit(request(1, CAROL, will_acknowledge))
+    s.acknowledged(BOB, 1)
+    assert s.turn.done == [5]
+    (again,) = s.retransmit(request(1, CAROL, will_acknowledge))
+    assert again.content == Payload("", b"a")
+
+
+def test_a_newcomer_hears_where_it_begins_with_the_news_that_something_earlier_is_gone() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.publish(b"a", b"b")
+    s.acknowledged(BOB, 1)
+    s.acknowledged(BOB, 2)
+    s.sender.open(CAROL, new=True)
+    (reply,) = s.retransmit(request(2, CAROL))
+    assert reply.error
+    assert reply.metadata == {SINCE: mark({CAROL: 3}, 2)}
+    (other,) = s.retransmit(request(2))
+    assert other.metadata is None
+
+
 def test_publish_to_has_its_own_ids_and_one_addressee() -> None:
     s = Mouth(ROOM, endpoints=(BOB, CAROL))
     (message,) = s.publish(Outgoing(b"x", to=BOB, connection=9, metadata={"k": "v"}))

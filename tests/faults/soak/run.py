@@ -8,12 +8,13 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import median
+from typing import Any
 
 from tests.faults.soak.ledger import Books, percentile
 from tests.interop.harness import CallboardNode, Process, free_port
@@ -27,7 +28,7 @@ END = 60.0
 LOW = ("nice", "-n", "19")
 """Runs a command at the lowest priority."""
 USUAL = ("sink-a", "sink-b", "bystanders", "elsewhere")
-"""Who runs at the usual one."""
+"""Who runs at the usual one, where bystanders are timed."""
 CAST = {
     "sink-a": "sink",
     "sink-b": "sink",
@@ -40,6 +41,8 @@ CAST = {
     "elsewhere": "bystanders",
 }
 """The honest, and what they play."""
+SMALL = ("sink-a", "sink-b", "sender-a")
+"""Enough for a short run: conversations at a node and between two, kills and attacks, no figures of time."""
 AT_OTHER = ("sink-b", "sender-b")
 """Who is connected to node b."""
 ROUND = ("sender-a", "server", "sender-b", "guest", "node")
@@ -163,10 +166,10 @@ def figures(pid: int) -> tuple[int, int]:
 class Player(Process):
     """A process of the soak, ready when it says so."""
 
-    def __init__(self, role: str, who: str, folder: Path, endpoint: str) -> None:
+    def __init__(self, role: str, who: str, folder: Path, endpoint: str, *, low: bool) -> None:
         module = ["hostile"] if role == "hostile" else ["application", role]
         ledger = str(folder / f"{who}.ledger")
-        python = (*(() if who in USUAL else LOW), sys.executable, "-m")
+        python = (*(LOW if low else ()), sys.executable, "-m")
         super().__init__(who, *python, f"tests.faults.soak.{module[0]}", *module[1:], who, ledger, endpoint)
 
     async def start(self) -> None:
@@ -185,10 +188,26 @@ class Player(Process):
 
 
 class Soak:
-    """One run. `seconds` is how long there are kills and attacks; before it comes a quiet time."""
+    """One run. `seconds` is how long there are kills and attacks; before it comes a quiet time.
 
-    def __init__(self, folder: Path, seconds: float, *, interval: float, beat: float, say=print) -> None:
+    `interval` is the seconds of a row, `beat` those between two kills, `quiet` those before the first (as a
+    row, unless it is told); `cast` is who plays.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float,
+        *,
+        interval: float = 60.0,
+        beat: float = 6.0,
+        quiet: float | None = None,
+        cast: Collection[str] = tuple(CAST),
+        say=print,
+    ) -> None:
         self._folder = folder
+        self._quiet = interval if quiet is None else quiet
+        self._cast = cast
         self._seconds, self._interval, self._beat = seconds, interval, beat
         self._say = say
         self._books = Books(folder)
@@ -201,16 +220,17 @@ class Soak:
     async def run(self) -> Outcome:
         async with self._stack:
             self._node = await self._stack.enter_async_context(CallboardNode())
-            self._third = await self._stack.enter_async_context(CallboardNode())
-            self._other = await self._start_other()
+            if "elsewhere" in self._cast:
+                self._third = await self._stack.enter_async_context(CallboardNode())
+            self._other = CallboardNode(self._port, "--peer", self._node.endpoint)
             self._stack.push_async_callback(self._end)
-            await asyncio.gather(*map(self._play, CAST))
+            await asyncio.gather(self._other.start(), *map(self._play, self._cast))
             self._say("| " + " | ".join(COLUMNS) + " |")
             self._say("|" + "---|" * len(COLUMNS))
-            await asyncio.sleep(min(2.0, self._interval))
+            await asyncio.sleep(min(2.0, self._quiet))
             self._books.read()
             self._books.round_trips.clear()
-            quiet = await self._measure(0.0)
+            quiet = await self._measure(0.0, seconds=self._quiet)
             outcome = Outcome(quiet)
             before = figures(self._node.pid)[1]
             async with self._disturbed():
@@ -231,12 +251,17 @@ class Soak:
         return node
 
     async def _end(self) -> None:
+        for player in self._players.values():
+            with contextlib.suppress(ProcessLookupError):
+                player.kill()
         await asyncio.gather(*(player.end() for player in self._players.values()), self._other.end())
 
     async def _play(self, who: str) -> None:
         """Start who is not there, or has been killed."""
         there = self._other if who in AT_OTHER else self._third if who == "elsewhere" else self._node
-        player = self._players[who] = Player(CAST.get(who, who), who, self._folder, there.endpoint)
+        low = "bystanders" in self._cast and who not in USUAL
+        player = Player(CAST.get(who, who), who, self._folder, there.endpoint, low=low)
+        self._players[who] = player
         await player.start()
 
     @asynccontextmanager
@@ -251,11 +276,13 @@ class Soak:
             # Whoever was killed last is started again first.
             over.set()
             await killing
-            await self._players.pop("hostile").end()
+            hostile = self._players.pop("hostile")
+            hostile.kill()
+            await hostile.end()
 
     async def _kill_on(self, over: asyncio.Event) -> None:
         """One after the other is killed and started again, until it is over."""
-        for who in itertools.cycle(ROUND):
+        for who in itertools.cycle(one for one in ROUND if one == "node" or one in self._cast):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), self._beat)
             if over.is_set():
@@ -281,12 +308,14 @@ class Soak:
             outcome.rows.append(await self._measure(number * self._interval / 60, trips))
         outcome.p99, outcome.elsewhere = (percentile(each, 0.99) for each in trips.values())
 
-    async def _measure(self, minute: float, trips: dict[str, list[int]] | None = None) -> Row:
+    async def _measure(
+        self, minute: float, trips: dict[str, list[int]] | None = None, *, seconds: float | None = None
+    ) -> Row:
         """The row of the interval that begins now."""
         books = self._books
         acknowledged, received, twice = books.acknowledged, books.received, len(books.twice)
         failed, killed, attacks = books.failures.total(), self._killed, books.hostile.total()
-        await asyncio.sleep(self._interval)
+        await asyncio.sleep(self._interval if seconds is None else seconds)
         # What was acknowledged before the receivers are read, they have written down, or nearly.
         lost = len(books.lost()) if acknowledged else 0
         books.read()
@@ -316,7 +345,7 @@ class Soak:
 
     async def _settle(self, outcome: Outcome) -> None:
         """Let the senders end, and what they sent arrive."""
-        senders = ("sender-a", "sender-b", "client", "bystanders", "elsewhere")
+        senders = {"sender-a", "sender-b", "client", "bystanders", "elsewhere"}.intersection(self._cast)
         await asyncio.gather(*(self._players[who].finish() for who in senders))
         books = self._books
         books.read()
@@ -332,9 +361,9 @@ class Soak:
         outcome.failures, outcome.attacks = dict(books.failures), dict(books.hostile)
 
 
-async def soak(seconds: float, *, interval: float = 60.0, beat: float = 6.0, say=print) -> Outcome:
-    """Run one, and print its table by `say`. Seconds: in all, of a row, between two kills."""
+async def soak(seconds: float, *, say=print, **options: Any) -> Outcome:
+    """Run one, and print its table by `say`. The options are those of Soak."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        outcome = await Soak(Path(folder), seconds, interval=interval, beat=beat, say=say).run()
+        outcome = await Soak(Path(folder), seconds, say=say, **options).run()
     say(str(outcome))
     return outcome

@@ -27,7 +27,6 @@ from gateway import (
 )
 from identity.mls_key import warn_of_unbound
 from identity.protocols import Claims, KeysMissing
-from identity.static_jwt import StaticJwtProvider
 from tests.gateway.app_stage import AppStage, identity, name
 from tests.identity.key_samples import encode, public_pem
 
@@ -139,7 +138,7 @@ class Static:
         return str(self._inner.get_token(now))
 
     async def get_token_with_claims(self, claims: Mapping[str, Any], now: float) -> str:
-        return await StaticJwtProvider.get_token_with_claims(self, claims, now)  # type: ignore[arg-type]
+        raise ConfigError("no claims fit into this token: use SharedSecret, Jwt or Spire", field="path")
 
 
 async def test_a_token_that_cannot_carry_the_key_is_a_configuration_error(process: AppStage) -> None:
@@ -203,7 +202,9 @@ async def test_a_static_token_is_no_credential_for_who_wants_a_bound_key(
         Slim(name("mo"), issued("mo", "unbound")[0], strict, data_plane=process.node) as mo,
         Slim(name("ann"), provider, strict, data_plane=process.node),
     ):
-        session = await mo.create_session(name("ann"), P2P)
+        session = await mo.create_session(
+            name("ann"), SessionConfiguration.PointToPoint(0.1, 3, mls_enabled=True)
+        )
         with pytest.raises(HandshakeFailed):
             await session.established
 

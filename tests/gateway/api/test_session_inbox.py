@@ -32,12 +32,11 @@ async def test_a_session_that_nobody_waits_for_any_more_is_closed(late: bool) ->
     inbox = SessionInbox(system)
     opened = SessionOpened(1, 7, session, ALICE, BOB, SessionConfig(SessionKind.POINT_TO_POINT), 512)
     waiting = asyncio.ensure_future(inbox.first())
-    if not late:
-        # It is here, and the one who waits has not had its turn.
-        inbox._first.add_done_callback(lambda _: waiting.cancel())
     await asyncio.sleep(0)
     if not late:
         system.tell(inbox.address, opened)
+        # It is here, and the one who waits has not had its turn.
+        system.tell(system.inbox(lambda *_: waiting.cancel()), "give up")
         await system.idle()
     else:
         waiting.cancel()

@@ -62,6 +62,14 @@ def request(stream_id: int = 1, *, end: bool = False, **changes: str) -> bytes:
     return header_frame(stream_id, [(k, v) for k, v in fields.items() if v], end=end)
 
 
+def receive(core: Http2Connection, data: bytes, now: float = 0.0) -> list[Event]:
+    """Give bytes to a connection, for as many turns as it takes."""
+    events = core.receive(data, now)
+    while core.unread:
+        events += core.receive(b"", now)
+    return events
+
+
 class Served:
     """A server's connection, past the handshake unless told otherwise, and what came out of it."""
 
@@ -82,7 +90,7 @@ class Served:
     def feed(self, data: bytes) -> list[Event]:
         """Give bytes to the server; returns the new events."""
         mark = len(self.events)
-        self.events += self.core.receive(data, self.now)
+        self.events += receive(self.core, data, self.now)
         self.flush()
         return self.events[mark:]
 
@@ -177,10 +185,10 @@ class Pair:
         while self.client.wants_output or self.server.wants_output:
             data, events = self.client.output(0.0)
             self.client_events += events
-            found = self.server.receive(data, 0.0)
+            found = receive(self.server, data)
             data, events = self.server.output(0.0)
             self.server_events += found + events
-            self.client_events += self.client.receive(data, 0.0)
+            self.client_events += receive(self.client, data)
             for event in found:
                 if accept and isinstance(event, RequestReceived):
                     self.server.accept(event.stream)

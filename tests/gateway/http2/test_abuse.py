@@ -9,7 +9,16 @@ import pytest
 from gateway.http2 import frames, headers
 from gateway.http2.connection import MAX_UNREAD_REPLIES
 from gateway.http2.errors import ErrorCode, GrpcStatus
-from tests.gateway.http2.peers import REQUEST, Served, data_frame, frame, header_frame, message, request
+from tests.gateway.http2.peers import (
+    REQUEST,
+    Served,
+    data_frame,
+    frame,
+    header_frame,
+    message,
+    receive,
+    request,
+)
 
 FEW = {"control_burst": 100, "control_rate": 10.0, "reset_burst": 20, "reset_rate": 1.0}
 
@@ -179,7 +188,7 @@ def test_streams_that_end_well_are_never_too_many() -> None:
 def test_replies_that_nobody_reads_are_bounded() -> None:
     served = Served(control_burst=10**6)
     served.core.writable(0.0, yes=False)
-    served.core.receive(FLOODS["ping_flood"] * (MAX_UNREAD_REPLIES + 1), 0.0)
+    receive(served.core, FLOODS["ping_flood"] * (MAX_UNREAD_REPLIES + 1))
     assert not served.core.over
     served.core.receive(FLOODS["ping_flood"], 0.0)
     assert served.core.over

@@ -27,7 +27,16 @@ from gateway.http2.events import (
     StreamEnded,
 )
 from gateway.http2.limits import CLIENT, SERVER, Counters, Limits
-from tests.gateway.http2.peers import REQUEST, data_frame, frame, header_frame, message, read_frames, request
+from tests.gateway.http2.peers import (
+    REQUEST,
+    data_frame,
+    frame,
+    header_frame,
+    message,
+    read_frames,
+    receive,
+    request,
+)
 
 SMALL = replace(
     SERVER,
@@ -109,7 +118,7 @@ class Driven:
             self.core.output(0.0)
 
     def feed(self, data: bytes) -> None:
-        self.note(self.core.receive(data, 0.0))
+        self.note(receive(self.core, data))
         for _ in range(100):
             if not self.core.wants_output:
                 break

@@ -13,7 +13,7 @@ from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost,
 from actors.messages.wire import Frame, LinkNegotiation, SubscriptionAck
 from gateway.codec import InboundParser
 from gateway.config import Backoff
-from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.link import BLOCK, TURN_BLOCKS, TURN_READ, AcceptedLink, DialledLink
 from gateway.links.stream import StreamHandler, StreamStatus
 from tests.gateway.stage import BOB, subscription, wire
 
@@ -294,3 +294,69 @@ async def test_a_closed_stream_is_not_dialled_again() -> None:
     link.stream_closed("ended")
     assert told.all == [LinkClosed("enough")]
     assert dial.attempts == 1
+
+
+# Turns.
+
+
+def alike(count: int) -> list[bytes]:
+    """Messages that differ in their payloads only: the first is the one that has to be read in full."""
+    return [wire(BOB, b"%06d" % number).SerializeToString() for number in range(count)]
+
+
+def batches(told: Told) -> list[int]:
+    return [len(message.frames) for message in told.all if isinstance(message, FramesIn)]
+
+
+async def turns(count: int = 50) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_turn_takes_a_bounded_number_of_messages() -> None:
+    link, stream, told = accepted()
+    most = BLOCK * TURN_BLOCKS
+    link.stream_messages(alike(2 * most + 1))
+    assert batches(told) == [most]
+    assert stream.calls[-1] == "pause"
+    await turns()
+    assert batches(told) == [most, most, 1]
+    assert stream.calls[-1] == "resume"
+
+
+async def test_a_turn_takes_fewer_of_those_that_have_to_be_read_in_full() -> None:
+    link, _, told = accepted()
+    said = [subscription(BOB, number + 1) for number in range(300)]
+    link.stream_messages([one.SerializeToString() for one in said])
+    assert batches(told) == [TURN_READ]
+    await turns()
+    assert sum(batches(told)) == 300
+    assert max(batches(told)) <= TURN_READ + BLOCK
+    ids = [one.subscription_id for message in told.all for one in message.frames]
+    assert ids == list(range(1, 301))
+
+
+async def test_what_waits_for_its_turn_comes_before_what_comes_later_and_before_the_end() -> None:
+    link, _, told = accepted()
+    messages = alike(BLOCK * TURN_BLOCKS + 3)
+    link.stream_messages(messages[:-1])
+    link.stream_messages(messages[-1:])
+    link.stream_closed("gone")
+    assert not any(isinstance(message, LinkClosed) for message in told.all)
+    await turns()
+    assert isinstance(told.all[-1], LinkClosed)
+    frames = [one for message in told.all[:-1] for one in message.frames]
+    assert len(frames) == len(messages)
+    assert all(b"%06d" % number in one.body for number, one in enumerate(frames))
+
+
+async def test_what_waits_for_its_turn_waits_for_whoever_does_not_want_to_read() -> None:
+    link, stream, told = accepted()
+    link.stream_messages(alike(BLOCK * TURN_BLOCKS + 3))
+    link.pause()
+    await turns()
+    assert batches(told) == [BLOCK * TURN_BLOCKS]
+    link.resume()
+    await turns()
+    assert batches(told) == [BLOCK * TURN_BLOCKS, 3]
+    assert stream.calls[-1] == "resume"

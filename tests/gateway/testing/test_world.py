@@ -91,13 +91,33 @@ async def test_a_node_that_vanished_without_a_word_is_missed_after_its_keepalive
     states: list[tuple[str, float]] = []
     alice.data_plane.observe(lambda state: states.append((state.state, world.now)))
     world.host("node").kill(loudly=False)
-    await asyncio.sleep(100)
+    await asyncio.sleep(25)
     assert states == []
-    await asyncio.sleep(100)
+    await asyncio.sleep(10)
     assert [state for state, _ in states] == ["lost"]
     with pytest.raises(HandshakeFailed):
         await ask(alice)
     await world.host("node").restart()
+
+
+async def test_an_application_that_sleeps_is_missed_by_its_node_and_hears_of_it_when_it_wakes(
+    world: World,
+) -> None:
+    alice, bob = await pair(world)
+    states: list[str] = []
+    bob.data_plane.observe(lambda state: states.append(state.state))
+    world.host("bob").freeze()
+    node = world.host("node").plane
+    await asyncio.sleep(45)
+    assert len((await node.status())["connections"]) == 2
+    await asyncio.sleep(10)
+    assert len((await node.status())["connections"]) == 1
+    assert states == []
+    world.host("bob").thaw()
+    await asyncio.sleep(5)
+    assert states == ["lost", "restored", "negotiated"]
+    assert len((await node.status())["connections"]) == 2
+    assert not alice.closed
 
 
 async def test_a_frozen_host_answers_when_it_thaws(world: World) -> None:
