@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo network test lint types unit long bench proto config-page errors-page docs lock format clean
+.PHONY: help install demo network test lint types unit long bench proto config-page errors-page docs dist lock format clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -22,7 +22,8 @@ $(STAMP): pyproject.toml requirements.lock
 	  echo "callboard needs Python 3.11 or newer, which $$python is not: say which, as in" \
 	    "rm -rf $(VENV) && make install PYTHON=python3.12" >&2; exit 1; }
 	@echo "1 of 3: a Python environment in $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@# One whose making was broken off has no pip yet; made again, it is whole.
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@echo "2 of 3: callboard and what it and its tests need (about half a minute)"
 	@$(BIN)/pip install --disable-pip-version-check -c requirements.lock -e . --group dev
@@ -38,7 +39,9 @@ demo: install
 network: install
 	$(BIN)/python -m tests.network
 
-test: lint types unit
+test: lint
+	@# Types are looked at while tests wait for one another.
+	@$(MAKE) --no-print-directory -j2 types unit
 
 lint: install
 	$(BIN)/ruff check .
@@ -70,6 +73,10 @@ docs: install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --group docs
 	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
+
+dist: install
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --group release
+	$(BIN)/python .ci/dist.py
 
 proto: install
 	$(BIN)/python .ci/proto.py

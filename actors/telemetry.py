@@ -127,15 +127,26 @@ class Registry:
 
     def samples(self) -> Iterator[Sample]:
         """Everything as it is now, those of one name together."""
-        for kind in self._owned:
-            owners = [*self._owned[kind], *filter(None, (self._past.get(kind),))]
+        return (sample for sample in self.steps() if sample is not None)
+
+    def steps(self) -> Iterator[Sample | None]:
+        """The samples, with a None after each owner that was added up: there may be thousands.
+
+        Whoever comes or goes between two steps counts as it was when its kind was begun, or as it is now.
+        """
+        for kind in list(self._owned):
+            past = self._past.get(kind)
+            totals = dict.fromkeys(kind.helps, 0) if past is None else past.figures()
+            for counts in list(self._owned[kind]):
+                for name in totals:
+                    totals[name] += getattr(counts, name)
+                yield None
             for name, help in kind.helps.items():
-                total = sum(getattr(counts, name) for counts in owners)
-                yield Sample(f"{PREFIX}_{kind.part}_{name}{TOTAL}", help, total)
-        for full, (help, read) in self._readings.items():
+                yield Sample(f"{PREFIX}_{kind.part}_{name}{TOTAL}", help, totals[name])
+        for full, (help, read) in list(self._readings.items()):
             yield Sample(full, help, read())
-        for full, (help, label, read_all) in self._readings_by_label.items():
-            for value, number in read_all().items():
+        for full, (help, label, read_all) in list(self._readings_by_label.items()):
+            for value, number in list(read_all().items()):
                 yield Sample(full, help, number, ((label, value),))
 
     def figures(self) -> dict[str, int]:

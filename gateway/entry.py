@@ -6,6 +6,9 @@ from __future__ import annotations
 def main() -> int:
     """Run one command. Returns the exit code."""
     try:
+        from gateway.concealed import conceal
+
+        conceal()
         from gateway.cli import main as command
 
         return command()

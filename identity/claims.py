@@ -135,4 +135,6 @@ def _span(seconds: float) -> str:
 @cache
 def _warn_missing(claim: str, option: str) -> None:
     """Once per process and claim: the sender is the same each time, and messages are many."""
-    logger.warning("a token without {} was accepted; {}=True refuses such tokens", claim, option)
+    logger.warning(
+        "a token without a claim was accepted", claim=claim, cause=f"{option}=True refuses such tokens"
+    )

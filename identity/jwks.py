@@ -210,13 +210,13 @@ class _Fetcher:
             return
         self._cache.fetched(keys, document.max_age, began)
         self.complaint = ""
-        logger.debug("keys of {}: {} in use", self._issuer, len(keys))
+        logger.debug("keys of an issuer are in use", issuer=self._issuer, count=len(keys))
 
     def _failed(self, reason: str) -> None:
         self._cache.failed(time.monotonic())
         if reason != self.complaint:
             self.complaint = reason
-            logger.warning("keys of {} cannot be fetched: {}", self._issuer, reason)
+            logger.warning("keys of an issuer cannot be fetched", issuer=self._issuer, cause=reason)
 
     async def _fetch(self, client: httpx.AsyncClient) -> HttpAnswer:
         """The key set, from where discovery says, else from the usual place beside it."""

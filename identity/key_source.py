@@ -58,7 +58,7 @@ class KeyContent(Generic[T]):
             def read_file(content: bytes) -> T:
                 if algorithm.symmetric and format is KeyFormat.Pem and content.endswith(b"\n"):
                     # Kept, since original peers keep it; but the other side may hold the text without.
-                    logger.warning("{}: the newline at the end is part of the HMAC key", path)
+                    logger.warning("the newline at the end of a file is part of the HMAC key", path=str(path))
                 return read(content, algorithm, format)
 
             self._file = WatchedFile(path, read_file, max_bytes=MAX_KEY_BYTES, field=field)

@@ -44,17 +44,64 @@ def logger_of(module: str) -> logging.Logger:
     return logging.getLogger(f"{ROOT}.{module}")
 
 
+FIELDS = {
+    "conn": "number of a connection, in one process",
+    "peer": "who is at the other end: an address, or the name of an application",
+    "identity": "who that is, as its authentication proved",
+    "name": "name of an application of ours, with its instance id",
+    "session": "number of a session",
+    "channel": "name of a group's channel",
+    "cause": "why, in words",
+    "node": "id of another node",
+    "endpoint": "where one listens or dials",
+    "listener": "the endpoint of ours at which a peer called",
+    "version": "what a peer says it is",
+    "issuer": "of tokens",
+    "subject": "of tokens",
+    "claim": "of a token",
+    "path": "of a file or socket",
+    "place": "in a program: function, file and line",
+    "actor": "address of an actor",
+    "kind": "class of an actor or of another part; of a session, point to point or group",
+    "message": "class of a message between actors",
+    "status": "gRPC's word for how a call ended",
+    "part": "which part of the program speaks, where its module does not tell",
+    "action": "what an operator had done, at the admin port",
+    "refused": "how many were refused so far",
+    "count": "how many so far",
+    "skipped": "how many lines were not written before this one",
+    "size": "bytes",
+    "limit": "what is allowed, in the unit of what it is about",
+    "own_limit": "the same, of ours",
+    "seconds": "how long",
+    "messages_in": "how many came",
+    "messages_out": "how many were given to the stream",
+    "bytes_in": "bytes of these",
+    "bytes_out": "bytes of these",
+}
+"""The fields that a line may have. One name for one thing: a search by a field finds every line about it."""
+
+
 class FloorLog:
-    """Says what a module has to say: a text, `values` for the {} in it, and fields beside it."""
+    """Says what a module has to say: a text, `values` for the {} in it, and fields beside it.
 
-    __slots__ = ("_fields",)
+    Fields are those of FIELDS; one that is None is left out. With `named`, lines are that logger's and not
+    the module's.
+    """
 
-    def __init__(self, fields: dict[str, Any] | None = None) -> None:
+    __slots__ = ("_fields", "_named")
+
+    def __init__(self, fields: dict[str, Any] | None = None, *, named: str = "") -> None:
         self._fields = fields or {}
+        self._named = named
 
     def bind(self, **fields: Any) -> FloorLog:
         """The same with further fields."""
-        return FloorLog({**self._fields, **fields})
+        return FloorLog({**self._fields, **fields}, named=self._named)
+
+    def shows(self, level: str) -> bool:
+        """Whether anybody would see a line of a log that has a name."""
+        return logger_of(self._named).isEnabledFor(LEVELS[level])
 
     def log(self, level: str, what: str, *values: Any, **fields: Any) -> None:
         self._log(level, what, values, fields)
@@ -80,12 +127,13 @@ class FloorLog:
     ) -> None:
         # Of the module that called debug() or another of the methods above.
         caller = sys._getframe(2)
-        standard = logger_of(caller.f_globals["__name__"])
+        standard = logger_of(self._named or caller.f_globals["__name__"])
         number = LEVELS[level]
         if values:
             what = what.format(*values)
         if self._fields:
             fields = {**self._fields, **fields}
+        fields = {key: value for key, value in fields.items() if value is not None}
         if standard.isEnabledFor(number):
             shown, values_shown = harmless(what), {key: _harmless(value) for key, value in fields.items()}
             record = standard.makeRecord(
@@ -125,3 +173,6 @@ def _text(value: Any) -> str:
 
 
 logger = FloorLog()
+
+access = FloorLog(named="access")
+"""Who came, from where, and how it ended: connections of nodes, sessions of applications. At INFO."""

@@ -120,7 +120,7 @@ class StaticJwtProvider(Variant):
         """Once for each content of the file."""
         if self._warned_of != self._file.generation:
             self._warned_of = self._file.generation
-            logger.warning("{}: {}", self._file.path, what)
+            logger.warning("a token file is not as it should be", path=str(self._file.path), cause=what)
 
 
 def _read_token(content: bytes) -> _FileToken:

@@ -72,11 +72,11 @@ class WatchedFile(Generic[T]):
             reason = str(error) if isinstance(error, Malformed) else reason_of(error)
             if reason != self._complained:
                 self._complained = reason
-                logger.warning("{}: {}; the content read before stays in use", self.path, reason)
+                logger.warning("the content read before stays in use", path=str(self.path), cause=reason)
             return
         self._complained = None
         self.generation += 1
-        logger.info("{}: new content is in use", self.path)
+        logger.info("new content is in use", path=str(self.path))
 
     def _load(self) -> tuple[_Version, T]:
         """Read and parse the file; the version is of the very file that was read. Raises Malformed."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import signal
+import tempfile
 from importlib import import_module
 
 import pytest
@@ -18,6 +22,11 @@ for floor in ("identity", "actors", "gateway"):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a shell Ctrl-C is ignored, and would be by each command that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Nodes of tests are not found by commands of whoever runs the tests. Paths of sockets have to be short.
+RUN = tempfile.mkdtemp(prefix="callboard-test-")
+os.environ["CALLBOARD_RUN"] = RUN
+atexit.register(shutil.rmtree, RUN, ignore_errors=True)
 
 # The same examples every time, and no deadline for a single one: a red run means a change, not the weather.
 # `--long` explores afresh.

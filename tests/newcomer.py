@@ -31,7 +31,7 @@ FENCED = r"^```(\w*)\n(.*?)^```$"
 INDENTED = r"^    [^\n]*\n(?:\n*    [^\n]*\n)*"
 EXPORT = 'export SLIM_SHARED_SECRET="a shared secret of at least thirty-two bytes"\n\n'
 LIMIT = 60.0
-INSTALLING = 300.0
+INSTALLING = 600.0
 KEPT = ("PIP_", "SSL_", "LANG")
 """Variables that a newcomer keeps begin with these: where packages come from."""
 
@@ -94,11 +94,23 @@ class Newcomer:
         """Run to its end, at the desk: what it printed. It has to end well."""
         words = [str(word) for word in command]
         environ = {**self.environ, **environ}
-        done = subprocess.run(
-            words, cwd=self.desk, env=environ, capture_output=True, text=True, timeout=limit, check=False
+        process = subprocess.Popen(
+            words,
+            cwd=self.desk,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
-        assert done.returncode == 0, f"{shlex.join(words)}:\n{done.stdout}{done.stderr}"
-        return done.stdout
+        try:
+            printed, errors = process.communicate(timeout=limit)
+        finally:
+            # With what it started: an installer goes on writing otherwise.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        assert process.returncode == 0, f"{shlex.join(words)}:\n{printed}{errors}"
+        return printed
 
     def start(self, *command: object, folder: Path | None = None, **environ: str) -> Command:
         """Start what goes on; it is told to end when the reader is done, or by the exit stack's owner."""

@@ -86,7 +86,7 @@ def unresolved_citations(text: Text) -> Iterator[str]:
             # A link of one page to another.
             if not (text.path.parent / mention).exists():
                 yield f"{mention}: no such page"
-        elif mention == name and name not in DOCUMENTS and name != "README.md":
+        elif mention == name and name not in DOCUMENTS and name not in ("README.md", "CHANGELOG.md"):
             yield f"{name}: no such document"
         elif mention == name in DOCUMENTS and not (before.endswith("`") and after.startswith("`")):
             yield f"{name}: not cited as `{name}` N"
@@ -125,7 +125,7 @@ def exists(cited: str) -> bool:
     if parts[:2] == ["tests", "vectors"] and not VECTORS.exists():
         return True  # a source distribution comes without
     for index, part in enumerate(parts):
-        if part.split(".")[0].isupper() and part != "README.md":
+        if part.split(".")[0].isupper() and part not in ("README.md", "CHANGELOG.md"):
             parts = parts[:index]
             break
     return (ROOT / "/".join(parts)).exists()

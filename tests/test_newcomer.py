@@ -28,7 +28,7 @@ def test_the_first_program_in_two_processes_beside_a_node(tmp_path: Path) -> Non
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_readme_from_top_to_bottom_in_a_fresh_environment(version: str, tmp_path: Path) -> None:
     python = interpreter(version)

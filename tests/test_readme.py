@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import parser
+from gateway.cli.parsing import commands_of
 from gateway.config import ClientConfig
 from identity.jose.keys import Algorithm
 from tests.gateway.cli.processes import free_addresses, playing
@@ -174,16 +177,16 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_the_flags_it_names_exist() -> None:
-    helps = "".join(
-        run(callboard(*what.split(), "--help")).stdout
-        for what in (
-            *("", "start", "listen", "send", "chat", "token mint", "token verify"),
-            *("bench compare", "bench paired"),
-        )
-    )
+    helps = "".join(command.format_help() for command in _commands(parser()))
     spoken = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))
     elsewhere = {"--keys", "--workspace-group-id"}  # of identity examples
     assert {flag for flag in spoken - elsewhere if flag not in helps} == set()
+
+
+def _commands(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield top
+    for below in commands_of(top).values():
+        yield from _commands(below)
 
 
 def test_the_files_and_targets_it_names_exist() -> None:

@@ -164,7 +164,8 @@ class AppActor(LoopActor):
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
         self._log = logger.bind(name=str(local))
-        self._refusals = Refusals(self.send, self._routes.address, self._senders.hints, self._log)
+        past = collaborators.routes.past
+        self._refusals = Refusals(self.send, self._routes.address, self._senders.hints, past, self._log)
         self._outbound = AppOutbound(
             connection,
             collaborators,
@@ -500,7 +501,7 @@ class AppActor(LoopActor):
             return
         if invitation.instead_of is not None:
             self._give_up(invitation.instead_of)
-        self._invitations.begun(message.session_id, message.source)
+        self._invitations.begun(message)
         if invitation.config.mls:
             self._invitations.encrypts(message.session_id)
         address = self._spawn(self._cores.invited(invitation), None)

@@ -5,6 +5,7 @@ for a while, so that peers who missed our last words get them again. Everything 
 
 Whoever invites is a stranger: what it sets is brought within bounds (`actors/session/bounds.py`), what cannot
 be used is refused here, and an id that was an encrypted session's is never that of a clear one afterwards.
+An invitation serves once: whoever read it on its way cannot have the session again by it when that is over.
 
     JOIN_REQUEST ─► unfinished ──(the session stands)──► announced ──(adopted)──► the application's
                     └ together at most the backlog ─────────────┘
@@ -47,6 +48,8 @@ TOMBSTONE_TIME = 120.0
 """Seconds for which an ended session answers repeated requests."""
 ENCRYPTED_KNOWN = 16_384
 """Ids of encrypted sessions that are remembered."""
+REQUESTS_KNOWN = 16_384
+"""Invitations to sessions that stood which are remembered: nobody comes in by one of them again."""
 
 
 class InvitationCounts(Counts, part="invitation"):
@@ -65,6 +68,8 @@ class Promises:
     """Subjects of those who may order groups of us; None: of everybody."""
     encrypted: OrderedDict[int, None] = field(default_factory=OrderedDict)
     """Ids of sessions with MLS, over or not; no more than ENCRYPTED_KNOWN."""
+    requests: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    """Invitations by which a session stood, over or not; no more than REQUESTS_KNOWN."""
 
 
 class Tombstones:
@@ -114,6 +119,8 @@ class Invitations:
         self.promises = promises or Promises()
         self._unfinished: dict[int, Name] = {}
         """By whom we were invited to sessions that do not stand yet, oldest first."""
+        self._requests: dict[int, bytes] = {}
+        """By what invitation, of the same sessions."""
         self._announced: set[int] = set()
         """Sessions that stand and were not adopted yet."""
         self._senders = senders or Senders()
@@ -148,14 +155,20 @@ class Invitations:
         """How many sessions were announced and not adopted yet."""
         return len(self._announced)
 
-    def begun(self, session_id: int, inviter: Name) -> None:
-        """An invitation was taken: the session is being joined."""
-        self._unfinished[session_id] = inviter
+    def begun(self, invitation: SessionMessage) -> None:
+        """It was taken: the session is being joined."""
+        self._unfinished[invitation.session_id] = invitation.source
+        self._requests[invitation.session_id] = _mark(invitation)
 
     def announced(self, session_id: int) -> None:
         """It stands, and the application is told."""
         if self._unfinished.pop(session_id, None) is not None:
             self._announced.add(session_id)
+        request, known = self._requests.pop(session_id, None), self.promises.requests
+        if request is not None:
+            known[request] = None
+            if len(known) > REQUESTS_KNOWN:
+                known.popitem(last=False)
 
     def is_announced(self, session_id: int) -> bool:
         """Whether the application was told of it and has not adopted it yet."""
@@ -163,12 +176,13 @@ class Invitations:
 
     def adopted(self, session_id: int) -> None:
         """The application took it, or nobody will: its place is free."""
-        self._unfinished.pop(session_id, None)
+        self.over(session_id)
         self._announced.discard(session_id)
 
     def over(self, session_id: int) -> None:
         """It is over. If it was announced, the application adopts it all the same."""
         self._unfinished.pop(session_id, None)
+        self._requests.pop(session_id, None)
 
     def encrypts(self, session_id: int) -> None:
         """From now on no clear session has this id."""
@@ -233,6 +247,8 @@ class Invitations:
             return f"{who}: it is not encrypted, and this application requires MLS"
         if not request.mls and message.session_id in self.promises.encrypted:
             return f"{who}: it asks for clear text where there was encryption"
+        if _mark(message) in self.promises.requests:
+            return f"{who}: it has served already"
         if len(self._announced) >= self._backlog:
             return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"
         if message.session_type is SessionKind.MULTICAST:
@@ -280,6 +296,11 @@ class Invitations:
         self.counts.displaced += 1
         inviter, _ = Counter(self._unfinished.values()).most_common(1)[0]
         return next(id for id, whose in self._unfinished.items() if whose == inviter)
+
+
+def _mark(request: SessionMessage) -> bytes:
+    """What one invitation has and no other. Peers choose it: bytes, whose hash they cannot."""
+    return b"%d %d " % (request.session_id, request.message_id) + request.source.instance
 
 
 def _declined(order: SessionMessage, why: str, local: Name) -> SessionMessage:

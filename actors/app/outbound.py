@@ -208,7 +208,7 @@ class AppOutbound:
         for message in messages:
             if message.kind is MessageType.DISCOVERY_REQUEST and isinstance(error, NoRoute):
                 level, more = self._lost.level(message.destination.key, self._with.clock())
-                logger.log(level, "not reached: {}{}", error, more)
+                logger.log(level, f"not reached{more}", name=str(message.source), cause=str(error))
         if session is not None:
             self._send(session, Unroutable(messages, error))
 

@@ -13,16 +13,25 @@ from actors.alarm import Alarm, SourceAlarms
 from actors.app.effects import Dropped, Hinted
 from actors.messages.routing import Transmit
 from actors.messages.wire import Hint
+from actors.routing.past import Past
 from actors.session.hints import Hints, in_words
 
 
 class Refusals:
-    """`address` tells which actor puts messages out on a connection, `log` is the application's own."""
+    """`address` tells which actor puts messages out on a connection, `past` what the node of this process
+    remembers; `log` is the application's own.
+    """
 
     def __init__(
-        self, send: Callable[[Any, Any], None], address: Callable[[int], Any], hints: Hints, log: Any
+        self,
+        send: Callable[[Any, Any], None],
+        address: Callable[[int], Any],
+        hints: Hints,
+        past: Past,
+        log: Any,
     ) -> None:
-        self._send, self._address, self._hints, self._log = send, address, hints, log
+        self._send, self._address, self._hints, self._past = send, address, hints, past
+        self._log = log
         self._alarm = Alarm()
         self._strangers, self._given, self._heard = SourceAlarms(), SourceAlarms(), SourceAlarms()
 
@@ -33,17 +42,18 @@ class Refusals:
     def crowded(self, source: Any, cause: str, now: float) -> None:
         """An invitation of `source` was, because there is no room."""
         level, more = self._strangers.level(source, now)
-        self._log.log(level, "invitation refused{}", more, peer=str(source), cause=cause)
+        self._log.log(level, f"invitation refused{more}", peer=str(source), cause=cause)
 
     def dropped(self, dropped: Dropped, now: float) -> None:
         """A message was: its sender is not believed."""
         level, more = self._strangers.level(dropped.source if dropped.alarming else None, now)
-        self._log.log(level, "message dropped{}", more, cause=dropped.reason)
+        self._log.log(level, f"message dropped{more}", peer=str(dropped.source), cause=dropped.reason)
 
     def give(self, hinted: Hinted, now: float) -> None:
         """Tell the other end why, if that may be said again."""
         hint, address = hinted.hint, self._address(hinted.connection)
         if address is not None and self._given.is_due(hint.destination, now):
+            self._past.tell(hint, now)
             self._send(address, Transmit((hint,)))
 
     def take(self, records: Iterable[Any], now: float) -> None:
@@ -56,4 +66,4 @@ class Refusals:
         sentence = in_words(hint.reason, hint.about)
         self._hints.note(hint.about, sentence)
         level, more = self._heard.level(hint.about.without_id(), now)
-        self._log.log(level, "not reached: {}{}", sentence, more)
+        self._log.log(level, f"not reached{more}", cause=sentence)

@@ -210,7 +210,7 @@ class ControlAgent(LoopActor):
         except KeysMissing:
             self._fetch(message)
         except (ProtocolError, InvalidToken) as error:
-            logger.info("a report to the controller was dropped: {}", type(error).__name__)
+            logger.info("a report to the controller was dropped", cause=type(error).__name__)
         else:
             return message
         return None
@@ -227,7 +227,7 @@ class ControlAgent(LoopActor):
             if error is None:
                 self.send(self.myAddress, ReportVerified(message))
             else:
-                logger.info("a report to the controller was dropped: {}", type(error).__name__)
+                logger.info("a report to the controller was dropped", cause=type(error).__name__)
 
         self._spawn_task(self._verifier.verify(message.identity, self._wall()), done)
 

@@ -159,6 +159,10 @@ class LedGroups:
         self.fresh = not all(there for _, there in reported)
         return tuple(map(_seen, (*self._own.values(), *(group for group, there in reported if there))))
 
+    def reports(self) -> list[GroupLed]:
+        """Everything as it was told, of this process first."""
+        return [group for groups in (self._own, *self._reported.values()) for group in groups.values()]
+
 
 def _size(group: GroupLed) -> int:
     return 2 + len(group.members)

@@ -216,6 +216,11 @@ class RouteByHand(NamedTuple):
 
 
 @record
+class RulesChanged(NamedTuple):
+    """To the RouteTable: other rules by name are in force; hold what is in the table against them."""
+
+
+@record
 class AnnounceNames(NamedTuple):
     """To the RouteTable: tell the names of this node's edges over `connection`, whoever is there."""
 

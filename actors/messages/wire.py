@@ -345,6 +345,7 @@ class HintReason(IntEnum):
     MLS_WANTED = 10
     NO_MLS = 11
     KEYS = 12
+    FORBIDDEN = 13
 
 
 @record

@@ -30,9 +30,11 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Frame
 from actors.routing.connection import Connection
+from actors.routing.gate import Forbidden, Gate
 from actors.routing.interest import Interest
 from actors.routing.link import Link
 from actors.routing.outbox import HIGH, PATIENCE
+from actors.routing.pace import SendingLimits
 from actors.routing.view import Instance, RouteView
 from actors.system import handles
 from actors.telemetry import Counts, Registry, counter
@@ -77,6 +79,9 @@ class Backbone(Connection):
         routes: RouteView,
         clock: Callable[[], float],
         *,
+        gate: Gate | None = None,
+        forbidden: Forbidden = lambda index, action, name, rule: None,
+        sending: SendingLimits | None = None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
@@ -89,6 +94,9 @@ class Backbone(Connection):
             route_table,
             routes,
             clock,
+            gate=gate,
+            forbidden=forbidden,
+            sending=sending,
             observers=observers,
             high=high,
             patience=patience,
@@ -112,7 +120,7 @@ class Backbone(Connection):
 
     @handles(LinkRestored)
     def _on_restored(self, _: LinkRestored, __: ActorAddress) -> None:
-        self._up = True
+        self._up, self._down = True, ""
         if self._was_up:
             self._backbone_counts.returns += 1
             logger.info("the backbone is back", conn=self._index, peer=self._stands.ends_at())
@@ -123,7 +131,7 @@ class Backbone(Connection):
 
     @handles(LinkLost)
     def _on_lost(self, message: LinkLost, _: ActorAddress) -> None:
-        self._up = False
+        self._up, self._down = False, message.cause or "lost"
         self._backbone_counts.losses += 1
         self._release()
         logger.warning(

@@ -17,7 +17,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
-from actors.alarm import SourceAlarms
+from actors.alarm import Alarm, SourceAlarms
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
@@ -60,11 +60,15 @@ from actors.messages.wire import (
     Subscription,
     SubscriptionAck,
 )
+from actors.routing import tracing
+from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
-from actors.routing.node_link import SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch
+from actors.routing.node_link import HOPS, SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch, hops_of
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
+from actors.routing.pace import Pace, SendingLimits
 from actors.routing.router import Router
+from actors.routing.tap import left_out, show_routed
 from actors.routing.view import InwardView, RouteView
 from actors.system import Cancellable, Directive, LoopActor, handles
 from actors.telemetry import Counts, Registry, counter
@@ -75,6 +79,7 @@ ASKED_BOUND = 1024
 
 
 _NODE_TICK = "node link"
+_SLOWED = "slowed"
 
 
 class ConnectionCounts(Counts, part="connection"):
@@ -84,14 +89,19 @@ class ConnectionCounts(Counts, part="connection"):
     dropped: int = counter("Data frames dropped because a peer was slow for too long.")
     too_large: int = counter("Frames over the limit of a link, which were dropped.")
     hops_exceeded: int = counter("Frames that went round in a circle of routes, and were dropped.")
+    forbidden: int = counter("Messages of peers that the rules of the node forbid.")
+    slowed: int = counter("How often a peer was not read because it sent too fast, or memory was short.")
     pauses: int = counter("How often a peer was not read because another one was slow.")
+    table_pauses: int = counter("How often a peer was not read because the route table was busy with it.")
 
 
 class Connection(LoopActor):
     """One stream's actor.
 
     `dialled_as` is our link id when we opened the stream, None when the peer did. `introduction` is what we
-    say about ourselves, `admit` why a node that calls is not let in. `observers` are told ConnectionState.
+    say about ourselves, `admit` why a node that calls is not let in, `gate` what the peer may do by name;
+    `forbidden` is told what it did in spite of that, `sending` is how fast it may send. `observers` are told
+    ConnectionState.
     `high` is the outbox's high-water mark in bytes, `patience` how long (seconds) a slow
     receiver may hold up who sends to it.
     """
@@ -107,12 +117,23 @@ class Connection(LoopActor):
         dialled_as: str | None = None,
         introduction: Introduction = NOBODY,
         admit: Admit = lambda introduction: "this node has no peers",
+        gate: Gate | None = None,
+        forbidden: Forbidden = lambda index, action, name, rule: None,
+        sending: SendingLimits | None = None,
         observers: tuple[ActorAddress, ...] = (),
         high: int = HIGH,
         patience: float = PATIENCE,
         telemetry: Registry | None = None,
     ) -> None:
         self._index = index
+        self._gate = gate or Gate(RulesInForce(), ConnectionIdentity(), lambda frame: 0)
+        self._rules_held = self._gate.held
+        self._forbidden = forbidden
+        self._sending = sending or SendingLimits()
+        self._pace = Pace(self._sending)
+        self._slowed: Cancellable | None = None
+        """Set while the peer is not read because it is too fast, or all are held back."""
+        self._slow_alarm = Alarm()
         self._link = link
         self._route_table = route_table
         self._clock = clock
@@ -137,7 +158,10 @@ class Connection(LoopActor):
         """What was sent to the route table since its last Echo."""
         self._echo_awaited = False
         self._closed = False
+        self._down = ""
+        """Why there is no stream now; empty while there is one."""
         self._was_node_link = False
+        self._tracer = tracing.current
         self._telemetry = telemetry or Registry()
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
@@ -198,12 +222,14 @@ class Connection(LoopActor):
     @handles(LinkLost)
     def _on_lost(self, message: LinkLost, _: ActorAddress) -> None:
         """The stream of a link that we dialled broke; the link dials again, the routes stay."""
+        self._down = message.cause or "lost"
         self._release()
         self._end_node_link(message.cause)
         self._observe("lost", message.cause)
 
     @handles(LinkRestored)
     def _on_restored(self, _: LinkRestored, __: ActorAddress) -> None:
+        self._down = ""
         self._open()
         self.send(self._route_table, Reattach(self._index))
         self._observe("restored")
@@ -250,7 +276,13 @@ class Connection(LoopActor):
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
         route, addresses = self._router.route, self._router.addresses
-        for frame in message.frames:
+        incoming: Sequence[Any] = message.frames
+        if self._rules_held.rules is not None:
+            incoming = self._let_pass(incoming)
+        opened: Sequence[Any] = ()
+        if self._tracer is not None:
+            incoming, opened = self._tracer.received(incoming, self._index)
+        for frame in incoming:
             if type(frame) is not Frame:
                 self._on_record(frame)
                 continue
@@ -266,14 +298,48 @@ class Connection(LoopActor):
                 else:
                     batch.append(frame)
         self._counts.frames_received += len(message.frames)
+        if self._sending.active:
+            self._slow_down(message.frames)
+        if self._tracer is not None and opened:
+            self._tracer.routed(opened, out)
+        tap = self._routes.tap
+        if tap is not None:
+            show_routed(tap, self._index, incoming, out)
         for target, frames in out.items():
             address = addresses.get(target)
             if address is not None:
                 self.send(address, Forward(tuple(frames), self._index, self.myAddress))
         if self._asked >= ASKED_BOUND and not self._echo_awaited:
             self._echo_awaited = True
+            self._counts.table_pauses += 1
             self._link.pause()
             self.send(self._route_table, Echo())
+
+    def _slow_down(self, frames: Sequence[Any]) -> None:
+        """Let a peer wait that sends faster than it may."""
+        now, size = self._clock(), sum(frame.size for frame in frames if type(frame) is Frame)
+        wait = self._pace.spend(len(frames), size, now, node=self._gate.who.node)
+        if wait <= 0 or self._slowed is not None:
+            return
+        self._counts.slowed += 1
+        if not self._sending.held_back and self._slow_alarm.is_due(now):
+            cause = "it sends more than limits allow"
+            logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
+        self._link.pause()
+        self._slowed = self.after(wait, _SLOWED)
+
+    def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
+        """Without those that the node's rules forbid; who sent them is told, and so are people."""
+        passing, refused = self._gate.judge(frames)
+        for action, frame, rule in refused:
+            self._counts.forbidden += 1
+            if self._routes.tap is not None:
+                self._routes.tap.dropped(self._index, (frame,), f"forbidden by {rule}")
+            ends = self._link.ends(frame)
+            self._forbidden(self._index, action, None if ends is None else ends[1], rule)
+            if ends is not None and self._may_hint(frame):
+                self._link.transmit((Hint(HintReason.FORBIDDEN, ends[1], ends[0]),))
+        return passing
 
     def _on_record(self, record: Any) -> None:
         match record:
@@ -303,27 +369,40 @@ class Connection(LoopActor):
 
     def _nobody(self, frame: Frame) -> None:
         """Nobody has the name that a frame is for: tell who asks, if we may and have not just done so."""
-        if self._negotiator.peer_role is Role.UNKNOWN or not self._hints.is_due(frame.key, self._clock()):
-            return
-        asked = self._link.asked(frame)
+        asked = self._link.asked(frame) if self._may_hint(frame) else None
         if asked is not None:
             source, name = asked
             self._link.transmit((Hint(HintReason.NOBODY, name, source),))
 
+    def _may_hint(self, frame: Frame) -> bool:
+        """Whether the peer knows hints, and was given none about this name just now."""
+        known = self._negotiator.peer_role is not Role.UNKNOWN
+        return known and self._hints.is_due(frame.key, self._clock())
+
     def _pass_on(self, hint: Hint) -> None:
         """A hint goes the way of a message; at most one for a source in a second."""
-        if not self._hints.is_due(hint.about, self._clock()):
+        now = self._clock()
+        if not self._hints.is_due(hint.about, now):
             return
+        self._remember(hint, now)
         destination = hint.destination
         for target in self._router.route(destination.key, destination.instance, ONE):
             address = self._router.addresses.get(target)
             if address is not None:
                 self.send(address, Transmit((hint,)))
 
+    def _remember(self, hint: Hint, now: float) -> None:
+        """Keep what an application said of another one, if this connection leads to it."""
+        about = hint.about
+        targets = self._routes.exact(about.key, about.instance)
+        if targets is not None and self._index in targets.all:
+            self._routes.past.tell(hint, now)
+
     def _negotiated(self, record: LinkNegotiation, outcome: Outcome) -> None:
         node = outcome.node
         if node is not None:
             self._was_node_link = True
+            self._gate.opened_by_node()
             self._node_link = NodeLinkWatch(self._counts.frames_received)
             self._node_timer = self.after(TICK, _NODE_TICK)
             if not self._dialled:
@@ -363,8 +442,7 @@ class Connection(LoopActor):
         watch = self._node_link
         if watch is None or self._node_timer is None:
             return
-        reading = self._blocked_timer is None and not self._echo_awaited
-        speak, dead = watch.tick(self._counts.frames_received, reading=reading)
+        speak, dead = watch.tick(self._counts.frames_received, reading=self._is_read())
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)
@@ -379,8 +457,18 @@ class Connection(LoopActor):
     @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         frames: Any = message.frames
+        tap = self._routes.tap
+        if tap is not None:
+            if message.sender in self._routes.bindings.local:
+                show_routed(tap, message.sender, frames, {self._index: frames})
+            if self._down:
+                tap.dropped(self._index, frames, f"the link is down: {self._down}")
         if self._node_link is not None and message.sender in self._routes.node_links:
             frames = self._count_hops(frames)
+        opened: Sequence[Any] = ()
+        if self._tracer is not None:
+            frames, opened = self._tracer.sending(frames, self._index)
+        refused: Sequence[Frame] = ()
         backlog = self._link.backlog
         if backlog < self._outbox.high:
             # Nearly always: nothing to decide, and no clock to read.
@@ -388,11 +476,15 @@ class Connection(LoopActor):
         else:
             write, pause, overwhelmed = self._outbox.admit(frames, backlog, self._clock())
             self._counts.dropped += len(frames) - len(write)
+            if tap is not None and len(write) < len(frames):
+                tap.dropped(self._index, left_out(frames, write), "the receiver has been slow for too long")
         if write:
             refused = self._link.send(write)
             self._counts.frames_sent += len(write) - len(refused)
             if refused:
                 self._too_large(refused, message.reply_to)
+        if self._tracer is not None and opened:
+            self._tracer.sent(opened, write, refused)
         if pause and message.reply_to not in self._waiting:
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))
@@ -406,22 +498,28 @@ class Connection(LoopActor):
         if dropped >= self._hops_told:
             self._hops_told = 10 * dropped
             logger.warning(
-                "{} messages went round in a circle of routes so far, and were dropped",
-                dropped,
+                "messages went round in a circle of routes, and were dropped",
                 conn=self._index,
+                count=dropped,
             )
+        if self._routes.tap is not None and len(counted) < len(frames):
+            spent = [frame for frame in frames if hops_of(frame) >= HOPS]
+            self._routes.tap.dropped(self._index, spent, "it went round in a circle of routes")
         return counted
 
     def _too_large(self, frames: Sequence[Frame], sender: ActorAddress) -> None:
         """No message of that size may be written: the sender is told, people too, less and less often."""
         self.send(sender, TooLarge(tuple(frames), self._link.limit))
+        if self._routes.tap is not None:
+            cause = f"larger than the {self._link.limit} bytes that the link takes"
+            self._routes.tap.dropped(self._index, frames, cause)
         self._counts.too_large += len(frames)
         if self._counts.too_large >= self._refused_told:
             self._refused_told = 10 * self._counts.too_large
             logger.warning(
-                "{} messages too large for a link so far",
-                self._counts.too_large,
+                "messages too large for a link",
                 conn=self._index,
+                count=self._counts.too_large,
                 size=frames[-1].size,
                 limit=self._link.limit,
             )
@@ -470,6 +568,9 @@ class Connection(LoopActor):
     def _on_wakeup(self, message: WakeupMessage, _: ActorAddress) -> None:
         if message.payload == _NODE_TICK:
             self._node_tick()
+        elif message.payload == _SLOWED:
+            self._slowed = None
+            self._read_on()
         else:
             self._unblock()
 
@@ -488,8 +589,12 @@ class Connection(LoopActor):
         self._read_on()
 
     def _read_on(self) -> None:
-        if self._blocked_timer is None and not self._echo_awaited:
+        if self._is_read():
             self._link.resume()
+
+    def _is_read(self) -> bool:
+        """Whether nothing keeps the peer waiting."""
+        return self._blocked_timer is None and not self._echo_awaited and self._slowed is None
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
@@ -502,14 +607,18 @@ class Connection(LoopActor):
             "version": ".".join(map(str, version)) if version else "unknown",
             "role": self._negotiator.peer_role.name.lower(),
             "node": self._routes.node_links.get(self._index, ""),
+            "down": self._down,
             "frames_in": self._counts.frames_received,
             "frames_out": self._counts.frames_sent,
             "unrouted": self._counts.unrouted,
             "dropped": self._counts.dropped,
+            "forbidden": self._counts.forbidden,
+            "identity": str(self._gate.who),
             "congested": self._outbox.congested,
             "backlog": self._link.backlog,
             "hops_exceeded": self._counts.hops_exceeded,
             "pauses": self._counts.pauses,
+            "slowed": self._counts.slowed,
             **self._link.figures(),
         }
 

@@ -28,6 +28,7 @@ from actors.messages.routing import (
     RouteByHand,
     RouteEntry,
     RoutesChanged,
+    RulesChanged,
     Subscribing,
     WatchRoutes,
 )
@@ -36,10 +37,12 @@ from actors.names import NO_INSTANCE, InstanceId, Name
 from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.node_links import EdgeNames, NodeLinks
+from actors.routing.partings import Partings
 from actors.routing.pieces import PIECE, Pieces, piece_of
 from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
 from actors.routing.shares import Holder, Shares
-from actors.routing.table import Change, Departure, SubscriptionNotFound, SubscriptionTable
+from actors.routing.table import Change, Departure, References, SubscriptionNotFound, SubscriptionTable
+from actors.routing.turn import Notice, RouteTurn
 from actors.routing.view import Rank
 from actors.routing.withdrawals import Withdrawals
 from actors.telemetry import Counts, Registry, counter
@@ -47,40 +50,6 @@ from actors.telemetry import Counts, Registry, counter
 ACK_WAIT = 5.0
 """Seconds between attempts to have a forwarded subscription acknowledged."""
 ACK_RESENDS = 3
-
-
-@record
-class Notice(NamedTuple):
-    """Something about a peer that people should know."""
-
-    text: str
-    peer: str
-    connection: int
-    cause: str = ""
-
-
-class RouteTurn:
-    """One turn of the core: its time, and what is to be done about it."""
-
-    __slots__ = ("notices", "now", "room", "told", "written")
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-        self.written: list[tuple[int, Subscription | SubscriptionAck]] = []
-        """Records to write, by connection."""
-        self.told: list[tuple[ActorAddress, Any]] = []
-        self.notices: list[Notice] = []
-        """What people are to read."""
-        self.room = PIECE
-        """How many names of long jobs it may still work on."""
-
-    def write(self, connection: int, record: Subscription | SubscriptionAck) -> None:
-        """Write a record of the protocol on a connection."""
-        self.written.append((connection, record))
-
-    def tell(self, address: ActorAddress, message: Any) -> None:
-        """Send a message to an actor."""
-        self.told.append((address, message))
 
 
 @record
@@ -110,10 +79,6 @@ _Asked = tuple[int, int]
 """The connection that a subscription was forwarded to, and its id."""
 
 
-PARTING = 0.5
-"""Seconds in which a peer whose link was ended in order may be there by another one: then it is not lost."""
-_ENDED = "OK"
-"""How the cause of such an end begins."""
 _WILD = "*"
 """In a route by hand: any namespace, or any application."""
 _ALONE = Introduction(Role.NODE, "alone")
@@ -140,6 +105,7 @@ class RouteControl:
         no_instance: InstanceId = NO_INSTANCE,
     ) -> None:
         self.table = SubscriptionTable(no_instance)
+        self.past = self.table.view.past
         self.connections: dict[int, KnownConnection] = {}
         self.shares = shares or Shares()
         self._local: dict[int, ActorAddress] = {}
@@ -157,13 +123,14 @@ class RouteControl:
         self.nodes = NodeLinks(_ALONE)
         self._edge_names: EdgeNames | None = None
         """Kept from the first link on that is told of them."""
-        self._parting: dict[str, tuple[float, Notice]] = {}
-        """Peers whose link was ended in order a moment ago, by node id."""
+        self._partings = Partings()
         self._told: dict[int, object] = {}
         """Connections over which the names of our edges are told, each with a mark of its own."""
         self._announced: set[int] = set()
         """Those among them that are told whoever is there."""
         self.counts = RouteCounts()
+        self.may: Callable[[int, Name], str] = lambda connection, name: ""
+        """Why a name may not lead to a connection that told it; nothing when it may."""
         self._pieces = Pieces[RouteTurn]()
         """What takes too long for one turn."""
 
@@ -188,6 +155,8 @@ class RouteControl:
                 self._node_link_lost(event.connection, event.cause, turn)
             case RouteByHand():
                 self._route_by_hand(event)
+            case RulesChanged():
+                self._judge_anew(turn)
             case AnnounceNames():
                 self._announced.add(event.connection)
                 self._tell_names(event.connection, turn)
@@ -233,9 +202,9 @@ class RouteControl:
             self.counts.forgotten += len(forgotten)
             for lost in (*forgotten, *([earlier] if earlier is not None else [])):
                 self._pieces.begin(self._forgetting(lost), turn)
-            self._depart(None, departures, turn)
+            self._depart(None, departures, connection, event.cause, turn)
         else:
-            self._depart(known.holder, departures, turn)
+            self._depart(known.holder, departures, connection, event.cause, turn)
         for asked in self._pending_of.pop(connection, {}):
             pending = self._drop_pending(asked)
             if pending is not None and pending.asker != connection:
@@ -244,20 +213,34 @@ class RouteControl:
             for address in self._local.values():
                 turn.tell(address, ConnectionGone(connection, event.error))
 
-    def _depart(self, holder: Holder | None, departures: list[Departure], turn: RouteTurn) -> None:
+    def _depart(
+        self,
+        holder: Holder | None,
+        departures: list[Departure],
+        connection: int,
+        cause: str,
+        turn: RouteTurn,
+    ) -> None:
         """Forget what is gone; `holder` has its places back then, None if they are kept for its return."""
 
         def forgetting(departure: Departure) -> Callable[[RouteTurn], int]:
-            def forget(_: RouteTurn) -> int:
+            def forget(turn: RouteTurn) -> int:
                 gone = self.table.forget(departure, PIECE)
                 if holder is not None:
                     self._give_back(holder, gone)
+                for name, _ in gone:
+                    self._note_left(name, connection, cause, turn)
                 return len(gone)
 
             return forget
 
         for departure in departures:
             self._pieces.begin(forgetting(departure), turn)
+
+    def _note_left(self, name: Name, connection: int, cause: str, turn: RouteTurn) -> None:
+        """Remember that nobody has a name any more, if it is so."""
+        if name.key not in self.table.view.by_name:
+            self.past.left(name, connection, cause, turn.now)
 
     def _forgetting(self, lost: Lost) -> Callable[[RouteTurn], int]:
         """Nobody came back for it: others may have its places."""
@@ -345,25 +328,25 @@ class RouteControl:
         target = connection if subscription.recv_from is None else subscription.recv_from
         known = self.connections.get(target)
         if known is None:
-            self._answer(connection, subscription, f"connection {target} not found", turn)
+            self._refuse(connection, subscription, f"connection {target} not found", turn)
             return
         forward = subscription.forward_to
         if forward is not None and forward not in self.connections:
-            self._answer(connection, subscription, f"connection {forward} not found", turn)
+            self._refuse(connection, subscription, f"connection {forward} not found", turn)
             return
         if forward is not None and self.connections[forward].local:
             forward = None
         if subscription.recv_from is None or not known.local:
-            error = self._apply(target, known.holder, subscription)
+            error = self._apply(target, known.holder, subscription, turn)
             if error:
-                self._answer(connection, subscription, error, turn)
+                self._refuse(connection, subscription, error, turn)
                 return
         if forward is None:
             self._answer(connection, subscription, "", turn)
         else:
             self._forward(connection, forward, subscription, turn)
 
-    def _apply(self, target: int, holder: Holder, subscription: Subscription) -> str:
+    def _apply(self, target: int, holder: Holder, subscription: Subscription, turn: RouteTurn) -> str:
         """Change the table; the text of what went wrong, or nothing."""
         name, id = subscription.destination, subscription.subscription_id
         by_hand = subscription.recv_from is not None
@@ -375,12 +358,40 @@ class RouteControl:
             return str(exc)
         for _ in range(gone):
             self.shares.release(holder, name)
+        node_id = self.table.view.node_links.get(target)
+        cause = "unsubscribed" if node_id is None else f"node {node_id} says that it is gone there"
+        self._note_left(name, target, cause, turn)
         return ""
+
+    def _judge_anew(self, turn: RouteTurn) -> None:
+        """Other rules are in force: what they forbid leads to nobody any more."""
+        for connection, known in self.connections.items():
+            if not known.local:
+                told = self.table.told_by(connection)
+                self._pieces.begin(self._judging(connection, known.holder, told), turn)
+
+    def _judging(self, connection: int, holder: Holder, told: list[References]) -> Callable[[RouteTurn], int]:
+        def judge(turn: RouteTurn) -> int:
+            some = piece_of(told)
+            for references in some:
+                if not (why := self.may(connection, references.name)):
+                    continue
+                for id in list(references):
+                    with contextlib.suppress(SubscriptionNotFound):
+                        for _once in range(self.table.remove(references.name, connection, id)):
+                            self.shares.release(holder, references.name)
+                self._note_left(references.name, connection, why, turn)
+            return len(some)
+
+        return judge
 
     def _add(
         self, name: Name, connection: int, holder: Holder, subscription_id: int, *, by_hand: bool = False
     ) -> str:
         from_node = connection in self.nodes and not by_hand
+        known = self.connections.get(connection)
+        if not by_hand and known is not None and not known.local and (why := self.may(connection, name)):
+            return why
         refused = self.shares.take(holder, name, node_link=from_node)
         if refused:
             self.counts.peer_names_refused += from_node
@@ -427,10 +438,18 @@ class RouteControl:
         pending = self._drop_pending((connection, ack.subscription_id))
         if pending is None:
             return
+        if not ack.success and pending.subscription.subscribe:
+            self.past.refused(pending.subscription.destination, connection, ack.error, turn.now)
         if pending.repeated and not pending.subscription.subscribe:
             # A peer that knows nothing of it has forgotten it, which is what was asked for.
             ack = SubscriptionAck(ack.subscription_id, success=True)
         turn.write(pending.asker, ack)
+
+    def _refuse(self, connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
+        """It cannot be; people may ask why later."""
+        if subscription.subscribe:
+            self.past.refused(subscription.destination, connection, error, turn.now)
+        self._answer(connection, subscription, error, turn)
 
     def _answer(self, connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
         if subscription.subscription_id:
@@ -448,13 +467,13 @@ class RouteControl:
         settled = self.nodes.join(connection, node, dialled=known.dialled, link_id=event.link_id)
         turn.tell(known.address, NodeLinkSettled(settled.outcome, node.node_id))
         if settled.loser is not None:
-            self._unlink(settled.loser, turn)
+            self._unlink(settled.loser, "another link to that node stays", turn)
             turn.tell(self.connections[settled.loser].address, NodeLinkSettled("superseded", node.node_id))
         if settled.outcome == "joined":
             self.table.link(connection, node.node_id)
             peer = self.nodes.peers[node.node_id]
-            if self._parting.pop(node_id := node.node_id, None) is not None:
-                turn.notices.append(Notice("peer goes on over another link", node_id, connection))
+            if self._partings.back(node.node_id):
+                turn.notices.append(Notice("peer goes on over another link", node.node_id, connection))
             elif settled.loser is None:
                 self.counts.peers_returned += bool(peer.returns)
                 text = "peer is back" if peer.returns else "peer joined"
@@ -466,27 +485,24 @@ class RouteControl:
     def _node_link_lost(self, connection: int, cause: str, turn: RouteTurn) -> None:
         """The stream of a node link is gone; the connection may dial again."""
         if connection in self.nodes:
-            self._node_gone(connection, cause, turn)
-            self._unlink(connection, turn)
+            node_id = self._node_gone(connection, cause, turn)
+            self._unlink(connection, f"the link to node {node_id} is gone: {cause}", turn)
 
-    def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> None:
+    def _node_gone(self, connection: int, cause: str, turn: RouteTurn) -> str | None:
         node_id = self.nodes.leave(connection)
         self._told.pop(connection, None)
         if node_id is not None:
             self.counts.peers_lost += 1
-            notice = Notice("peer lost", node_id, connection, cause)
-            if cause.startswith(_ENDED):
-                # Perhaps for another link that the other end has seen before us.
-                self._parting.pop(node_id, None)
-                self._parting[node_id] = (turn.now + PARTING, notice)
-            else:
-                turn.notices.append(notice)
+            self.past.link_lost(node_id, connection, cause, turn.now)
+            self._partings.lost(Notice("peer lost", node_id, connection, cause), turn)
+        return node_id
 
-    def _unlink(self, connection: int, turn: RouteTurn) -> None:
+    def _unlink(self, connection: int, cause: str, turn: RouteTurn) -> None:
         """What the node at the other end told does not count any more."""
         if connection not in self._announced:
             self._told.pop(connection, None)
-        self._depart(self.connections[connection].holder, self.table.unlink(connection), turn)
+        holder, told = self.connections[connection].holder, self.table.unlink(connection)
+        self._depart(holder, told, connection, cause, turn)
 
     def _tell_names(self, connection: int, turn: RouteTurn) -> None:
         """Tell all names of our edges, and from now on what changes."""
@@ -558,8 +574,7 @@ class RouteControl:
         if self._pieces:
             return 0.0
         pending, lost = next(iter(self._pending.values()), None), self._lost.next_deadline()
-        parting = next(iter(self._parting.values()), (None,))[0]
-        due = (None if pending is None else pending.deadline, lost, parting)
+        due = (None if pending is None else pending.deadline, lost, self._partings.next_deadline())
         return min((one for one in due if one is not None), default=None)
 
     def expire(self, turn: RouteTurn) -> None:
@@ -572,15 +587,15 @@ class RouteControl:
             self._drop_pending(asked)
             if pending.resends >= ACK_RESENDS:
                 self.counts.acks_timed_out += 1
+                if pending.subscription.subscribe:
+                    destination = pending.subscription.destination
+                    self.past.refused(destination, asked[0], "no ack from the peer", turn.now)
                 self._ack(pending.asker, pending.subscription, "no ack from the peer", turn)
             else:
                 resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
                 self._await(asked, pending._replace(resends=resends, deadline=deadline))
                 turn.write(asked[0], pending.subscription)
-        for node_id, (deadline, notice) in list(self._parting.items()):
-            if deadline <= turn.now:
-                del self._parting[node_id]
-                turn.notices.append(notice)
+        self._partings.expire(turn)
         for lost in self._lost.expired(turn.now):
             self._pieces.begin(self._forgetting(lost), turn)
 
@@ -591,6 +606,7 @@ class RouteControl:
         read("routes_names", "Names in the subscription table.", lambda: len(self.table))
         read("routes_places", "Places of the table that are taken.", lambda: shares.total)
         read("routes_connections", "Connections and applications.", lambda: len(self.connections))
+        read("routes_jobs", "What the table has yet to forget, or to repeat.", lambda: len(self._pieces))
         read("routes_refused_total", "Subscriptions without a place for them.", lambda: shares.refused)
 
     def introduce(self, own: Introduction) -> None:

@@ -63,5 +63,8 @@ class Link(Protocol):
     def asked(self, frame: Frame) -> tuple[Name, Name] | None:
         """Who asks whether somebody is there, and who that is; None for a frame that does not ask."""
 
+    def ends(self, frame: Frame) -> tuple[Name, Name] | None:
+        """Who sent a frame, and whom it is for; None when that cannot be told."""
+
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""

@@ -23,6 +23,7 @@ from actors.messages.routing import (
     NodeLinkLost,
     Reattach,
     RouteByHand,
+    RulesChanged,
     Status,
     StatusReport,
     Subscribing,
@@ -31,7 +32,8 @@ from actors.messages.routing import (
     WatchRoutes,
 )
 from actors.messages.wire import Subscription, SubscriptionAck
-from actors.routing.control import RouteControl, RouteTurn
+from actors.routing.control import RouteControl
+from actors.routing.turn import RouteTurn
 from actors.system import Cancellable, Directive, LoopActor, handles
 from identity.log import logger
 
@@ -77,6 +79,7 @@ class RouteTable(LoopActor):
         NodeLinkLost,
         Reattach,
         RouteByHand,
+        RulesChanged,
         Subscribing,
         WatchRoutes,
     )
@@ -115,7 +118,7 @@ class RouteTable(LoopActor):
         turn, self._turn = self._turn, RouteTurn(self._turn.now)
         for text, peer, connection, cause in turn.notices:
             level = "WARNING" if cause or "another" in text else "INFO"
-            logger.log(level, "{}: {}", text, peer, conn=connection, cause=cause)
+            logger.log(level, text, node=peer, conn=connection, cause=cause or None)
         leaving = self._leaving
         leaving.extend(turn.told)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}

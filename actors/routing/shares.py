@@ -9,7 +9,8 @@
 3. When only the reserve is left, it goes to those who have less than SMALL places: whoever comes last still
    gets its few names, however many others were taken before.
 4. Routes that wait for a lost peer to return count like a peer's own.
-5. What a node tells of its edges is no peer's share: it counts against the places of the node, but for the
+5. Names with an instance id are those of applications; of these one peer may have fewer.
+6. What a node tells of its edges is no peer's share: it counts against the places of the node, but for the
    reserve.
 """
 
@@ -40,11 +41,24 @@ def places(name: Name) -> int:
 class Shares:
     """The places that are taken, by holder."""
 
-    def __init__(self, *, node: int = NODE_BOUND, peer: int = PEER_BOUND, reserve: int = RESERVE) -> None:
-        self._node, self._peer, self._reserve = node, peer, reserve
+    def __init__(
+        self,
+        *,
+        node: int = NODE_BOUND,
+        peer: int = PEER_BOUND,
+        reserve: int = RESERVE,
+        applications: int | None = None,
+    ) -> None:
+        self._reserve = reserve
+        self.limit(node=node, peer=peer, applications=applications)
         self._held: dict[Holder, int] = {}
+        self._applications: dict[Holder, int] = {}
         self.total = 0
         self.refused = 0
+
+    def limit(self, *, node: int, peer: int, applications: int | None) -> None:
+        """Other limits are in force; who has more keeps it."""
+        self._node, self._peer, self._most_applications = node, peer, applications
 
     def held(self, holder: Holder) -> int:
         return self._held.get(holder, 0)
@@ -58,10 +72,16 @@ class Shares:
         if mine + cost > self._peer and not node_link:
             self.refused += 1
             return f"this peer holds its {self._peer} subscriptions"
+        brought = self._applications.get(holder, 0) + name.has_id
+        if self._most_applications is not None and brought > self._most_applications and not node_link:
+            self.refused += 1
+            return f"this peer has its {self._most_applications} applications"
         left = self._node - self.total - cost
         if left < 0 or (left < self._reserve and (node_link or mine + cost > SMALL)):
             self.refused += 1
             return f"the node holds its {self._node} subscriptions"
+        if name.has_id:
+            self._applications[holder] = brought
         self._held[holder] = mine + cost
         self.total += cost
         return ""
@@ -70,6 +90,12 @@ class Shares:
         """Give the places of `name` back."""
         cost = places(name)
         self.total -= cost
+        if name.has_id:
+            fewer = self._applications[holder] - 1
+            if fewer:
+                self._applications[holder] = fewer
+            else:
+                del self._applications[holder]
         left = self._held[holder] - cost
         if left:
             self._held[holder] = left

@@ -252,6 +252,10 @@ class SubscriptionTable:
                 self._leave(instance, slot, references.name, self._rank(slot))
         return len(gone)
 
+    def told_by(self, connection: int) -> list[References]:
+        """What the other end of a connection subscribed."""
+        return list(self._references.get(connection, {}).values())
+
     # Routes by hand for many names
 
     def add_pattern(self, prefix: bytes, connection: int) -> bool:
@@ -290,6 +294,27 @@ class SubscriptionTable:
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    # Looking
+
+    def tellers(self) -> list[int]:
+        """The connections that names lead to, ascending."""
+        return sorted({_connection(slot) for slot in self._references})
+
+    def told(self, connection: int, start: int = 0) -> Iterator[tuple[Name, Rank, int]]:
+        """The names that lead to a connection from the `start`th on, each with its rank and how many
+        subscriptions there are. The table may change meanwhile: these are those of the first `next`.
+        """
+        own, by_hand = self._references.get(connection, {}), self._references.get(~connection, {})
+        whole = [*own.values(), *by_hand.values()]
+        for at in range(start, len(whole)):
+            references = whole[at]
+            slot = connection if at < len(own) else ~connection
+            yield references.name, self._rank(slot), 1 + len(references.more or ())
+
+    def names(self, connection: int) -> int:
+        """How many names a connection told."""
+        return len(self._references.get(connection, ()))
 
     # Changes, for those who follow the table from elsewhere
 

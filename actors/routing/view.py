@@ -16,6 +16,8 @@ from thespian.actors import ActorAddress
 from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Key, Name
 from actors.routing.bindings import Bindings
+from actors.routing.past import Past
+from actors.routing.tap import Tap
 
 Instance = tuple[Key, InstanceId]
 """A name with its instance id; the view's `no_instance` for those who subscribed the name alone."""
@@ -89,7 +91,7 @@ class RouteView:
 
     __slots__ = (
         "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "bindings", "by_instance",
-        "by_name", "find", "no_instance", "node_links", "patterns",
+        "by_name", "find", "no_instance", "node_links", "past", "patterns", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +115,10 @@ class RouteView:
         """Routes by hand for all names whose key begins so, and for all their ids."""
         self.bindings = Bindings()
         """Beside the table: what sessions of this process learned. Their applications write it."""
+        self.past = Past()
+        """Beside the table: who was here, and who refused whom. Connections write the latter."""
+        self.tap: Tap | None = None
+        """Beside the table: who looks at messages now. Nobody, nearly always."""
         self.no_instance = no_instance
         """The instance id of a message for any instance, in the family of these names."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
@@ -204,6 +210,7 @@ class InwardView(RouteView):
             view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns, view.no_instance
         )
         self.find = self._inward
+        self.past = view.past
         self._whole = view
         self._by_hand = by_hand
         self._narrowed: Memo[Instance, tuple[Targets, Targets | None]] = Memo(_MEMORY_BOUND)

@@ -59,7 +59,7 @@ from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.sender import WINDOW
 from actors.session.turn import Turn
 from actors.system import Cancellable, Directive, LoopActor, handles
-from identity.log import logger
+from identity.log import access, logger
 
 if TYPE_CHECKING:
     from identity.log import FloorLog
@@ -106,6 +106,9 @@ class SessionActor(LoopActor):
         self._watchers: dict[ActorAddress, None] = {}
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
+        self._since = clock()
+        self._published = self._delivered = 0
+        """Messages, for the access log."""
         self._refused = 0
         self._alarm: Alarm | None = None
         """There once a refusal was worth a warning."""
@@ -130,6 +133,8 @@ class SessionActor(LoopActor):
     @handles(Received, Publish, Taken)
     def _on_event(self, message: Any, _: ActorAddress) -> None:
         turn = self._turn.at(self._clock())
+        if type(message) is Publish:
+            self._published += len(message.items)
         self._core.handle(message, turn)
         if turn.effects:
             self._perform(turn.effects)
@@ -184,8 +189,19 @@ class SessionActor(LoopActor):
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
-        figures = {**self._core.figures(), "refused": self._refused, "rotations": self._rotations}
+        core = self._core
+        figures = {
+            **core.figures(),
+            "refused": self._refused,
+            "rotations": self._rotations,
+            "about": self._about(core),
+        }
         self.send(sender, StatusReport(figures, message.tag))
+
+    @staticmethod
+    def _about(core: SessionCore | FailedSession) -> list[Any]:
+        kind = core.config.session_type.name
+        return [str(core.local), core.session_id, kind, str(core.destination), core.epoch]
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
@@ -248,6 +264,10 @@ class SessionActor(LoopActor):
 
     def _perform_one(self, effect: Effect) -> None:
         if isinstance(effect, _TO_PORT):
+            if type(effect) is Delivered:
+                self._delivered += len(effect.items)
+            elif type(effect) is SessionEnded:
+                self._over(effect)
             if self._inbox is not None:
                 self.send(self._inbox, effect)
             else:
@@ -268,7 +288,6 @@ class SessionActor(LoopActor):
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):
-            self._log().info("session over")
             self.send(self._app, effect)
             self._tell_end()
 
@@ -285,6 +304,27 @@ class SessionActor(LoopActor):
         # Bound when there is something to say, which for most sessions is little.
         return logger.bind(session=self._core.session_id, name=str(self._core.local))
 
+    def _over(self, ended: SessionEnded) -> None:
+        """A line of the access log. Those who made a session have none of its opening: it stands later."""
+        if access.shows("INFO"):
+            access.info(
+                "session closed",
+                **self._who(),
+                seconds=round(self._clock() - self._since, 3),
+                messages_in=self._delivered,
+                messages_out=self._published,
+                cause="closed here" if ended.cause is None else str(ended.cause),
+            )
+
+    def _who(self) -> dict[str, Any]:
+        core = self._core
+        return {
+            "session": core.session_id,
+            "name": str(core.local),
+            "peer": str(core.destination),
+            "kind": core.config.session_type.name.lower(),
+        }
+
     def _compute(self, computation: Computation) -> None:
         """Let it go on: in a thread, or behind what else is in the mailbox."""
         if computation.place is Place.THREAD:
@@ -297,7 +337,8 @@ class SessionActor(LoopActor):
     def _announce(self) -> None:
         core = self._core
         self._announced = True
-        self._log().info("session joined")
+        if access.shows("INFO"):
+            access.info("session opened", **self._who())
         announced = SessionAnnounced(
             core.session_id, self.myAddress, core.local, core.destination, core.config, WINDOW
         )

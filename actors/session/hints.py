@@ -26,6 +26,7 @@ _WORDS = {
     HintReason.MLS_WANTED: "{} takes encrypted sessions only: open them with MLS",
     HintReason.NO_MLS: "{} is not set up for MLS",
     HintReason.KEYS: "{} cannot judge our token: its issuer's keys cannot be had there",
+    HintReason.FORBIDDEN: "the rules of the node do not let us reach {}",
 }
 _BY_RULE = {
     "secret": HintReason.SECRET,

@@ -46,6 +46,8 @@ ACTOR_BUDGET = 64
 """Messages that one actor handles before the next has its turn."""
 LOOP_BUDGET = 1024
 """Messages that all actors handle before the loop does its own work (sockets, timers)."""
+SLOW = 0.001
+"""Seconds of a turn from which on it is told to who times turns."""
 MAILBOX = 65_536
 """Messages that a mailbox holds unless the actor was spawned with another number."""
 
@@ -354,6 +356,30 @@ class LoopSystem:
                 if self._idle_waiters:
                     self._wake_idle_waiters()
 
+    def time_turns(
+        self, clock: Callable[[], float] | None, note: Callable[[float, float], object] = lambda *_: None
+    ) -> None:
+        """From now on tell `note(seconds, now)` of each turn that took SLOW seconds or more; None: no more.
+
+        The others, which are nearly all, cost two looks at the clock.
+        """
+        if clock is None:
+            if not self._stopping:
+                self.__dict__.pop("_turn", None)
+            return
+        turn, read = self._turn, clock
+
+        def timed() -> None:
+            began = read()
+            try:
+                turn()
+            finally:
+                now = read()
+                if now - began >= SLOW:
+                    note(now - began, now)
+
+        self._turn = timed  # type: ignore[method-assign]
+
     async def idle(self) -> None:
         """Wait until no actor has a message left to handle (timers may be pending)."""
         while self.armed:
@@ -411,7 +437,11 @@ class LoopSystem:
 
     def statuses(self) -> list[ActorStatus]:
         """The status of every living actor and inbox."""
-        return [cell.status() for cell in (*self._actors.values(), *self._inboxes.values())]
+        return [cell.status() for cell in self.cells()]
+
+    def cells(self) -> list[Cell]:
+        """Every living actor and inbox, oldest first, to be asked for its `status` one by one."""
+        return [*self._actors.values(), *self._inboxes.values()]
 
     def system_status(self) -> SystemStatus:
         """Totals of the whole system."""

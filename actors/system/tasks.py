@@ -32,6 +32,8 @@ class Tasks:
         task = loop.create_task(self._run(coroutine, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # One that is cancelled before its first step would never be awaited.
+        task.add_done_callback(lambda _: coroutine.close())
 
     def __len__(self) -> int:
         return len(self._tasks)

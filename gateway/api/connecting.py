@@ -272,10 +272,10 @@ async def _dial(plane: DataPlane, config: ClientConfig, wait: float) -> None:
                 raise
             if str(error) != told:
                 told = str(error)
-                logger.warning("waiting up to {:.0f} s for a node: {}", left, told)
+                logger.warning("waiting for a node", seconds=round(left), cause=told)
         else:
             if attempt:
-                logger.info("connected to {}", config.endpoint)
+                logger.info("connected", endpoint=config.endpoint)
             return
         pause = config.backoff.delay(attempt, plane.surroundings.fraction())
         await asyncio.sleep(min(pause, left))

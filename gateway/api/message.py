@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class MessageContext:
     """Where a message came from and what came with it. Read-only; sessions make it."""
 
-    __slots__ = ("_message",)
+    __slots__ = ("_message", "_seen")
 
     _message: SessionMessage
+    _seen: Any
+    """What an observer wants to know again when the message is answered."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("a MessageContext comes with a received message; it cannot be made")
@@ -28,6 +30,7 @@ class MessageContext:
         """The context of a received message."""
         context = cls.__new__(cls)
         context._message = message
+        context._seen = None
         return context
 
     @property

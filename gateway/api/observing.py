@@ -8,7 +8,8 @@ While `current` is None each point costs one comparison.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from actors.messages.wire import SessionMessage
 from actors.names import Name
@@ -28,12 +29,21 @@ class Observer(Protocol):
         """The application takes over a session that others opened."""
 
     def publishing(
-        self, session_id: int, destination: Name, size: int, metadata: Metadata
+        self, session_id: int, destination: Name, size: int, metadata: Metadata, answered: Any = None
     ) -> tuple[CompletionHandle, dict[str, str] | None]:
-        """A message of `size` bytes leaves. Returns its handle, and the metadata it leaves with."""
+        """A message of `size` bytes leaves. Returns its handle, and the metadata it leaves with.
 
-    def received(self, session_id: int, message: SessionMessage, size: int) -> None:
-        """The application takes a message."""
+        `answered` is what `received` returned for the message that it answers.
+        """
+
+    def received(self, session_id: int, message: SessionMessage, size: int) -> Any:
+        """The application takes a message. What it returns is kept with the message."""
+
+    def handling(self, seen: Any) -> AbstractContextManager[object]:
+        """Around a handler's work on the message for which `received` returned `seen`."""
+
+    def requesting(self, session_id: int, destination: Name) -> AbstractContextManager[object]:
+        """Around a request, from its message to its answer."""
 
     def failed(self, session_id: int, error: SlimError) -> None:
         """The application takes an error that stands in a message's place."""

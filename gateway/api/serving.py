@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from actors.errors import SessionClosed
 from actors.names import Name
+from gateway.api import observing
 from gateway.api.arguments import grace_of, refused
 from gateway.api.completion import CompletionHandle
 from gateway.api.payloads import PayloadCodec
@@ -253,6 +254,13 @@ class Service(Generic[T]):
             log.warning("a message that the codec cannot read: %s", type(exc).__name__)
             return
         request = Request(message, payload, self._codec)
+        if observing.current is None:
+            await self._answer(request)
+        else:
+            with observing.current.handling(message.context._seen):
+                await self._answer(request)
+
+    async def _answer(self, request: Request[T]) -> None:
         answer = await self._handler(request)
         if answer is not None:
             await request.reply(answer)

@@ -288,7 +288,8 @@ class Session:
             handle = CompletionHandle()
         else:
             target = self._destination if to is None else to.source_name
-            handle, marks = observing.current.publishing(self._id, target, len(blob), marks)
+            seen = None if to is None else to._seen
+            handle, marks = observing.current.publishing(self._id, target, len(blob), marks, seen)
         self._handles[number] = handle
         if to is None:
             outgoing = Outgoing(blob, kind, marks or None, number)
@@ -309,6 +310,18 @@ class Session:
         A peer that does not know of requests answers with an ordinary message: point to point the next one
         counts that comes after its acknowledgement. Raises SlimTimeout, SessionClosed, MessageUndelivered.
         """
+        if observing.current is None:
+            return await self._request(msg, timeout, payload_type, metadata)
+        with observing.current.requesting(self._id, self._destination):
+            return await self._request(msg, timeout, payload_type, metadata)
+
+    async def _request(
+        self,
+        msg: Blob,
+        timeout: timedelta | float | None,
+        payload_type: str | None,
+        metadata: Mapping[str, str] | None,
+    ) -> Message:
         limit = seconds(timeout)
         answer: asyncio.Future[Message] = self._system.loop.create_future()
         key = self._requests.add(answer)
@@ -367,7 +380,7 @@ class Session:
     def _taken_message(self, item: SessionMessage) -> Message:
         message = Message.of(item, self)
         if observing.current is not None:
-            observing.current.received(self._id, item, len(message.payload))
+            message.context._seen = observing.current.received(self._id, item, len(message.payload))
         return message
 
     def _saw(self, error: SlimError) -> None:

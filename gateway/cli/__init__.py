@@ -1,5 +1,7 @@
-"""The command line: `callboard start | config | demo | send | listen | chat | moderator | token |
-bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile.
+"""The command line: `callboard start | config | demo | send | listen | chat | moderator | token | user |
+acl | pki | bench`, and of controllers `controller | ctl | stubs`; `up` runs a Procfile, `admin`
+lets a browser in. Of a running node: `status | connections | sessions | routes | actors | explain | trace |
+kick | drain`.
 
 Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went wrong; never a traceback.
 """
@@ -15,10 +17,30 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import bench, config, controller, ctl, demo, moderator, start, talk, token, up
+from gateway.cli import (
+    acl,
+    admin,
+    bench,
+    config,
+    controller,
+    ctl,
+    demo,
+    explain,
+    moderator,
+    orders,
+    pki,
+    start,
+    status,
+    talk,
+    token,
+    trace,
+    up,
+    user,
+)
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
+from gateway.concealed import MOVED
 from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError, SlimError
 from identity.text import harmless
@@ -29,11 +51,19 @@ COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], 
     demo.add,
     talk.add,
     token.add,
+    user.add,
+    acl.add,
+    pki.add,
     moderator.add,
     bench.add,
     controller.add,
     ctl.add,
     up.add,
+    admin.add,
+    status.add,
+    explain.add,
+    trace.add,
+    orders.add,
 )
 
 
@@ -69,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(words)
-    arguments.said = said(words)
+    arguments.said = said(words) | frozenset(os.environ.pop(MOVED, "").split())
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:

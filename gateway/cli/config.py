@@ -10,7 +10,7 @@ from gateway.config import AuthConfig, ClientConfig, ServerConfig
 from gateway.config.example import example
 from gateway.config.node import NodeConfig
 from gateway.config.schema import schema
-from gateway.node.node import examine, unserved
+from gateway.node.node import examine
 from identity.errors import ConfigError
 
 
@@ -48,7 +48,7 @@ def _check(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         raise ConfigError(document.sentence(error), field=error.field) from error
     print("\n".join(_summary(config)))
-    for note in (*config.notes, *unserved(config)):
+    for note in config.notes:
         print(document.at(note.field, f"{note.field}: {note.text}"))
     return 0
 

@@ -3,5 +3,15 @@
 from gateway.codec.codec import WireCodec
 from gateway.codec.inbound import InboundParser
 from gateway.codec.outbound import encode_record, frame_bytes, frame_pieces, is_data
+from gateway.codec.reading import ends_of, kind_of
 
-__all__ = ["InboundParser", "WireCodec", "encode_record", "frame_bytes", "frame_pieces", "is_data"]
+__all__ = [
+    "InboundParser",
+    "WireCodec",
+    "encode_record",
+    "ends_of",
+    "frame_bytes",
+    "frame_pieces",
+    "is_data",
+    "kind_of",
+]

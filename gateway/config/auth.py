@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,15 @@ from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import Form, IdentityRole, Option, Registered
 
 _ROLES = ("encoding", "decoding", "autoresolve")
+
+
+class Proof(Enum):
+    """What a caller proves who it is by."""
+
+    USER = "user"
+    """The user of basic authentication."""
+    SUBJECT = "subject"
+    """The subject of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +86,18 @@ class AuthConfig:
     kind: str = "none"
     username: str = ""
     password: str = field(default="", repr=False)
+    file: str | None = None
+    """Of a listener with basic authentication: its users, in place of one."""
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the section says of the provider's or verifier's options, by the key of each."""
     custom_claims: Mapping[str, Any] = field(default_factory=dict)
     where: str = "auth"
     """Where in the configuration it stands, for errors."""
+
+    @property
+    def proof(self) -> Proof:
+        """What a caller of this listener proves."""
+        return Proof.USER if self.kind == "basic" else Proof.SUBJECT
 
     @property
     def key(self) -> JwtKeyConfig | None:
@@ -109,17 +126,27 @@ class AuthConfig:
         if kind == "none":
             made = cls()
         elif kind == "basic":
-            username, password = section.take("username", str, None), section.take("password", str, None)
-            for key, value in (("username", username), ("password", password)):
-                if not value:
-                    raise ConfigError(
-                        f"{section.at(key)}: basic authentication needs it", field=section.at(key)
-                    )
-            made = cls("basic", username, password, where=section.where)
+            made = cls._basic(section)
         else:
             made = cls._registered(section, kind, member)
         section.end()
         return made
+
+    @classmethod
+    def _basic(cls, section: Section) -> AuthConfig:
+        file = section.take("file", str, None)
+        username, password = section.take("username", str, None), section.take("password", str, None)
+        if file:
+            for key, value in (("username", username), ("password", password)):
+                if value:
+                    raise ConfigError(
+                        f"{section.at(key)}: the users are those of the file", field=section.at(key)
+                    )
+            return cls("basic", file=file, where=section.where)
+        for key, value in (("username", username), ("password", password)):
+            if not value:
+                raise ConfigError(f"{section.at(key)}: basic authentication needs it", field=section.at(key))
+        return cls("basic", username, password, where=section.where)
 
     @classmethod
     def _registered(cls, section: Section, kind: str, member: str) -> AuthConfig:
@@ -164,7 +191,12 @@ JWT_KEY = Table(
 @cache
 def auth_table() -> Table:
     """The keys of an `auth` section, as the registered providers and verifiers have them."""
-    basic = Table("basic", Key("username", "the user"), Key("password", "the password", Kind.SECRET))
+    basic = Table(
+        "basic",
+        Key("username", "the user"),
+        Key("password", "the password", Kind.SECRET),
+        Key("file", "of a listener: several users with hashed passwords, in place of one (callboard user)"),
+    )
     kinds = {kind: Table(kind, *_keys_of(_lines(kind))) for kind in _kinds()}
     return Table(
         "auth",

@@ -1,4 +1,4 @@
-"""Keys of our own: peers and a backbone (`backbone.md`), the admin port, and limits."""
+"""Keys of our own: peers and a backbone (`backbone.md`), and limits."""
 
 from __future__ import annotations
 
@@ -99,52 +99,23 @@ class BackboneConfig:
         return cls(urls, **values)
 
 
-ADMIN = Table(
-    "admin",
-    Key("endpoint", "HOST:PORT or unix:///PATH", required=True, example="127.0.0.1:46380"),
-    Key("token", "who shows it may read and order", Kind.SECRET),
-    Key("tls", "encryption, as of a listener", Kind.SECTION, inner=TLS, reader=TlsConfig.read),
-)
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@dataclass(frozen=True, slots=True)
-class AdminConfig:
-    """Where figures and health are served."""
-
-    endpoint: str
-    token: str | None = field(default=None, repr=False)
-    tls: TlsConfig = field(default_factory=TlsConfig)
-
-    @classmethod
-    def read(cls, section: Section | None) -> AdminConfig | None:
-        """Check the dict. Raises ConfigError naming the key at fault."""
-        if section is None:
-            return None
-        where, values = section.at("endpoint"), ADMIN.read(section)
-        if not values["endpoint"]:
-            raise ConfigError(f"{where}: required, such as 127.0.0.1:46380", field=where)
-        parts, port = split(values["endpoint"], where)
-        if parts.scheme != "unix" and (not parts.hostname or port is None):
-            raise ConfigError(f"{where}: expected HOST:PORT or unix:///PATH", field=where)
-        local = parts.scheme == "unix" or parts.hostname in _LOOPBACK
-        if not local and not values["token"] and not values["tls"].client_ca and not values["tls"].ca_spire:
-            raise ConfigError(
-                f"{where}: an address that others reach needs a token, or tls with client_ca", field=where
-            )
-        return cls(**values)
-
+CONNECTIONS = 10_000
 
 LIMITS = Table(
     "limits",
     Key("subscriptions", "names that all peers together may subscribe to", Kind.COUNT, NODE_BOUND),
     Key("subscriptions_per_peer", "names that one peer may subscribe to", Kind.COUNT, PEER_BOUND),
-    Key("connections", "connections that are open", Kind.COUNT, shown="10000"),
+    Key("applications_per_peer", "applications that one peer, a TCP connection, may bring", Kind.COUNT,
+        shown="as its subscriptions"),
+    Key("connections", "streams that others have open; one more is refused", Kind.COUNT, CONNECTIONS),
     Key("connections_per_address", "of these, from one address", Kind.COUNT, shown="no limit"),
-    Key("messages_per_second", "that one peer may send", Kind.COUNT, shown="no limit"),
-    Key("bytes_per_second", "that one peer may send", Kind.COUNT, shown="no limit"),
-    Key("memory", "bytes of memory at which senders are held back", Kind.COUNT, shown="no limit"),
-)
+    Key("messages_per_second", "that may come over one connection; a faster one has to wait", Kind.COUNT,
+        shown="no limit"),
+    Key("bytes_per_second", "that may come over one connection; a faster one has to wait", Kind.COUNT,
+        shown="no limit"),
+    Key("memory", "bytes of memory at which senders are held back, until it is 90 % of that", Kind.COUNT,
+        shown="85 % of the container's"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +124,8 @@ class LimitsConfig:
 
     subscriptions: int = NODE_BOUND
     subscriptions_per_peer: int = PEER_BOUND
-    connections: int | None = None
+    applications_per_peer: int | None = None
+    connections: int = CONNECTIONS
     connections_per_address: int | None = None
     messages_per_second: int | None = None
     bytes_per_second: int | None = None

@@ -18,15 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.config.admin import ADMIN, AdminConfig
 from gateway.config.client import CLIENT, ClientConfig
 from gateway.config.controlled import CONTROLLER, ControllerLink
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.network import (
-    ADMIN,
     BACKBONE,
     LIMITS,
     PEERS,
-    AdminConfig,
     BackboneConfig,
     LimitsConfig,
     PeersConfig,
@@ -55,6 +54,8 @@ SERVICE = Table(
     Key("controller", "who controls the node", Kind.SECTION, inner=CONTROLLER, reader=ControllerLink.read),
     Key("admin", "figures and health, for people and monitoring", Kind.SECTION, inner=ADMIN,
         reader=AdminConfig.read),
+    Key("rules", "a file that says who subscribes, publishes to and invites which names (callboard acl)",
+        shown="everybody may"),
     Key("limits", "what anybody may have of the node", Kind.SECTION, inner=LIMITS, reader=LimitsConfig.read),
 )  # fmt: skip
 _ONE_LOOP = "a node is one loop in one thread: use more of a machine by more nodes"
@@ -88,6 +89,8 @@ class NodeConfig:
     controller: ControllerLink = field(default_factory=ControllerLink)
     admin: AdminConfig | None = None
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    rules: str | None = None
+    """The file of rules by name."""
     drain: float = DRAIN
     tracing: TracingConfig | None = None
     notes: tuple[Note, ...] = ()
@@ -124,6 +127,7 @@ class NodeConfig:
             controller=service["controller"],
             admin=service["admin"],
             limits=service["limits"],
+            rules=service["rules"],
             drain=(values["runtime"] or {"drain_timeout": DRAIN})["drain_timeout"],
             tracing=values["tracing"],
             where=where,

@@ -89,6 +89,26 @@ def _basic(text: str) -> dict[str, str]:
     return {"type": "basic", "username": user, "password": password}
 
 
+def _jwks(path: str) -> dict[str, Any]:
+    # The keys of a set say themselves which algorithm they are for.
+    return _decoding("RS256", "jwks", path)
+
+
+def _jwt_key(path: str) -> dict[str, Any]:
+    """The key of a PEM file, for the algorithm that it is for. Raises ConfigError."""
+    from gateway.security.signing_algorithm import algorithm_of
+
+    return _decoding(algorithm_of(path, "--auth-jwt-key"), "pem", path)
+
+
+def _decoding(algorithm: str, form: str, path: str) -> dict[str, Any]:
+    return {"type": "decoding", "algorithm": algorithm, "format": form, "key": {"file": path}}
+
+
+def _commas(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _link(endpoint: str) -> dict[str, Any]:
     """A client entry: TLS with the system's authorities for https, none otherwise."""
     endpoint = endpoint if "://" in endpoint else f"http://{endpoint}"
@@ -100,6 +120,7 @@ def _links(text: str, **more: Any) -> list[dict[str, Any]]:
 
 
 _SERVER = "services.*.dataplane.servers[0]"
+_JWT = ((f"{_SERVER}.auth.type", "jwt"),)
 _CERTIFICATE = ((f"{_SERVER}.tls.insecure", False), (f"{_SERVER}.tls.source.type", "file"))
 
 NODE_OPTIONS = (
@@ -112,8 +133,26 @@ NODE_OPTIONS = (
     NodeOption("--client-ca", f"{_SERVER}.tls.client_ca.path", "FILE",
                "demand client certificates of this authority",
                also=((f"{_SERVER}.tls.insecure", False), (f"{_SERVER}.tls.client_ca.type", "file"))),
-    NodeOption("--basic-auth", f"{_SERVER}.auth", "USER:PASSWORD", "demand this from whoever connects",
-               _basic),
+    NodeOption("--trust-domain", f"{_SERVER}.tls.client_ca.trust_domains", "DOMAIN[,...]",
+               "client certificates show SPIFFE IDs of these domains", _commas),
+    NodeOption("--auth-basic-file", f"{_SERVER}.auth.file", "FILE",
+               "demand a user of this file from whoever connects (callboard user)",
+               also=((f"{_SERVER}.auth.type", "basic"),)),
+    NodeOption("--basic-auth", f"{_SERVER}.auth", "USER:PASSWORD",
+               "demand this; older, better --auth-basic-file, or the variable", _basic),
+    NodeOption("--auth-issuer", f"{_SERVER}.auth.claims.issuer", "URL",
+               "demand JWTs of this issuer; without a file of keys, it is asked for them",
+               also=(*_JWT, (f"{_SERVER}.auth.key", {"type": "autoresolve"}))),
+    NodeOption("--auth-audience", f"{_SERVER}.auth.claims.audience", "A,B", "whom their tokens are for",
+               _commas, also=_JWT),
+    NodeOption("--auth-subject", f"{_SERVER}.auth.claims.subject", "TEXT", "the only subject that is let in",
+               also=_JWT),
+    NodeOption("--auth-jwks", f"{_SERVER}.auth.key", "FILE", "demand JWTs signed by these keys, a JWKS",
+               _jwks, also=_JWT),
+    NodeOption("--auth-jwt-key", f"{_SERVER}.auth.key", "FILE",
+               "demand JWTs signed with the key of which this is the public one, PEM", _jwt_key, also=_JWT),
+    NodeOption("--rules", "services.*.rules", "FILE",
+               "who subscribes, publishes to and invites which names (callboard acl)"),
     NodeOption("--max-message-size", f"{_SERVER}.max_message_size", "BYTES", "default: 4 MiB", _count),
     NodeOption("--transport", f"{_SERVER}.transport", "fast|grpc", "what carries the streams"),
     NodeOption("--drain", "runtime.drain_timeout", "DURATION", "time to write out at the end (default: 5s)"),
@@ -125,7 +164,12 @@ NODE_OPTIONS = (
                "a controller to register with", _links),
     NodeOption("--node-id", "services.*.node_id", "ID", "what the node is called (default: slim/0)"),
     NodeOption("--group", "services.*.group_name", "NAME", "the group of nodes that it belongs to"),
+    NodeOption("--otlp", "tracing.opentelemetry.grpc.endpoint", "http://HOST:4317",
+               "export spans and metrics to this collector (needs the extra tracing)",
+               also=(("tracing.opentelemetry.enabled", True),)),
     NodeOption("--admin", "services.*.admin.endpoint", "HOST:PORT", "serve figures and health there"),
+    NodeOption("--admin-token-file", "services.*.admin.token_file", "FILE",
+               "who may see and order there: lines `operator: TOKEN` and `reader: TOKEN`"),
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from gateway.http2.headers import read_timeout
 from gateway.http2.limits import Counters
 from gateway.links.grpc_stream import GrpcStream
 from gateway.links.http2_stream import FastServer, Http2Stream
-from gateway.links.stream import Stream, StreamStatus
+from gateway.links.stream import Stream, StreamStatus, TellRefused
 from gateway.links.transport import Server
 from gateway.security.contexts import grpc_server_credentials, server_context
 from gateway.security.material import TlsSource
@@ -68,19 +68,29 @@ class Methods(NamedTuple):
     streams: Mapping[str, TakesStream]
 
 
-def listen(config: ServerConfig, methods: Methods, source: TlsSource) -> Server:
-    """A listener; `source` is started. Raises ConfigError or AuthError."""
+def listen(
+    config: ServerConfig, methods: Methods, source: TlsSource, refused: TellRefused | None = None
+) -> Server:
+    """A listener; `source` is started, `refused` is told of whom TLS does not let in.
+
+    Raises ConfigError or AuthError.
+    """
     if config.transport == "grpc":
         return _GrpcCalls(config, methods, source)
     context = None if config.tls.insecure else server_context(config.tls, source)
-    return _FastCalls(config, methods, source, context)
+    return _FastCalls(config, methods, source, context, refused)
 
 
 class _FastCalls(FastServer):
     """Our own framing."""
 
     def __init__(
-        self, config: ServerConfig, methods: Methods, source: TlsSource, context: ssl.SSLContext | None
+        self,
+        config: ServerConfig,
+        methods: Methods,
+        source: TlsSource,
+        context: ssl.SSLContext | None,
+        refused: TellRefused | None,
     ) -> None:
         super().__init__(
             config,
@@ -91,6 +101,7 @@ class _FastCalls(FastServer):
             ByteBudget(),
             Counters(),
             [*methods.unary, *methods.streams],
+            refused,
         )
         if methods.unary:
             # A program that makes a thousand channels is no attack.

@@ -107,7 +107,7 @@ class ControllerProcess:
         server = listen(config, methods, source)
         address = await server.start()
         self._held.push_async_callback(server.stop, 0.5)
-        logger.info("{} on {}", what, address)
+        logger.info("listening", endpoint=address, kind=what)
         if admission.open and not address.startswith(LOOPBACK):
-            logger.warning("{} on {} lets everybody in: configure {}.auth", what, address, what)
+            logger.warning("everybody is let in: configure auth there", endpoint=address, kind=what)
         return address

@@ -98,7 +98,7 @@ class Southbound:
             principal = await self._admission.principal(caller)
         except AuthError as error:
             if self._alarms.is_due(caller.peer.rpartition(":")[0], current().clock()):
-                logger.info(f"a node was refused{self._alarms.told()}: {{}}", error, peer=caller.peer)
+                logger.info(f"a node was refused{self._alarms.told()}", peer=caller.peer, cause=str(error))
             raise
         return lambda stream: NodeStream(self, stream, caller, principal).start()
 
@@ -192,7 +192,7 @@ class NodeStream:
             del self._hub.streams[self._node]
         if self._registered:
             self._tell(NodeGone(self._node, self._inbox, cause))
-            logger.info("node {} is gone: {}", self._node, cause)
+            logger.info("a node is gone", node=self._node, cause=cause)
         self._desk.system.close_inbox(self._inbox)
 
     # Registration
@@ -237,7 +237,7 @@ class NodeStream:
         version = get_version() if self._ours else ""
         self._reply(message, True, f"Node registered {self._node}", version=version)
         self._registered = True
-        logger.info("node {} has registered", self._node, peer=self._caller.peer)
+        logger.info("a node has registered", node=self._node, peer=self._caller.peer)
         held, self._held_back = self._held_back, []
         for record in held:
             self._take(record)
@@ -294,7 +294,7 @@ class NodeStream:
         lost = {Held(triple(one), instance(one)) for one in command.subscriptions_to_delete}
         gained = {one for one in gained if all(one.name)}
         if len(self._names | gained) > ENTRIES:
-            logger.warning("node {} has more than {} names: the rest is ignored", self._node, ENTRIES)
+            logger.warning("a node has too many names: the rest is ignored", node=self._node, limit=ENTRIES)
             return
         self._names = (self._names | gained) - lost
         self._since.append((gained, lost))
@@ -415,7 +415,7 @@ class NodeStream:
         try:
             entries = await self.entries("subscription")
         except CallError as error:
-            logger.warning("node {} does not tell its names: {}", self._node, error.text)
+            logger.warning("a node does not tell its names", node=self._node, cause=error.text)
             return
         own = [Held(triple(one), instance(one)) for one in entries if one.local_connections]
         self._names = {one for one in own if all(one.name)}

@@ -30,11 +30,15 @@ PAUSE = 0.1
 """Seconds until the next try, when accepting fails and there is no spare descriptor either."""
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
+Refused = Callable[[str, str, str], None]
+"""Told of a connection that was not let in: by which rule, from which address, and why in words."""
+
 
 class Acceptor:
     """Accepts on `sockets`, which it owns, and makes each connection one of `make`'s protocols.
 
-    `limit` is how many may be on their way at a time; `busy` says how many there are besides.
+    `limit` is how many may be on their way at a time; `busy` says how many there are besides. `refused` is
+    told of handshakes that failed; without it they are logged here, now and then.
     """
 
     def __init__(
@@ -47,8 +51,10 @@ class Acceptor:
         limit: int,
         busy: Callable[[], int],
         counters: Counters,
+        refused: Refused | None = None,
     ) -> None:
         self.sockets = sockets
+        self._refused = refused
         self._make = make
         self._ssl = ssl
         self._handshake_timeout = None if ssl is None else handshake_timeout
@@ -76,7 +82,7 @@ class Acceptor:
     async def _accept_on(self, sock: socket.socket) -> None:
         while True:
             try:
-                connection, _ = await self._loop.sock_accept(sock)
+                connection, address = await self._loop.sock_accept(sock)
             except OSError as exc:
                 if exc.errno == errno.ECONNABORTED:
                     continue
@@ -91,9 +97,11 @@ class Acceptor:
                 continue
             if len(self._coming) + self._busy() > self._limit:
                 self._counters.refuse("max_connections")
+                if self._refused is not None:
+                    self._refused("connections", shown(address), "too many connections: closed unread")
                 connection.close()
                 continue
-            task = self._loop.create_task(self._bring(connection))
+            task = self._loop.create_task(self._bring(connection, address))
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
 
@@ -111,7 +119,7 @@ class Acceptor:
             self._spare = _spare()
         return True
 
-    async def _bring(self, connection: socket.socket) -> None:
+    async def _bring(self, connection: socket.socket, address: object) -> None:
         try:
             await self._loop.connect_accepted_socket(
                 self._make, connection, ssl=self._ssl, ssl_handshake_timeout=self._handshake_timeout
@@ -121,16 +129,48 @@ class Acceptor:
             connection.close()
             if self._ssl is not None:
                 self._counters.refuse("handshake")
-                if self._handshake_alarm.is_due(self._loop.time()):
-                    count = self._counters.refusals["handshake"]
-                    logger.warning(
-                        "TLS handshake refused", cause=str(exc) or type(exc).__name__, so_far=count
-                    )
+                self._handshake_failed(address, exc)
+
+    def _handshake_failed(self, address: object, exc: OSError) -> None:
+        cause = _cause(exc)
+        if self._refused is not None:
+            if not isinstance(exc, ConnectionResetError):
+                # Who hangs up, as who only asks whether the port is open, was not refused.
+                self._refused("handshake", shown(address), cause)
+        elif self._handshake_alarm.is_due(self._loop.time()):
+            count = self._counters.refusals["handshake"]
+            logger.warning("TLS handshake refused", peer=shown(address), cause=cause, count=count)
 
     def _warn(self, text: str, exc: OSError) -> None:
         if self._alarm.is_due(self._loop.time()):
             count = self._counters.refusals.get("descriptors", 0)
-            logger.warning(text, cause=exc.strerror or str(exc), refused=count)
+            logger.warning(text, cause=exc.strerror or str(exc), count=count)
+
+
+def shown(address: object) -> str:
+    """An address of a socket, for people."""
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix socket"
+
+
+def _cause(exc: OSError) -> str:
+    """Why a handshake failed, in the library's words."""
+    if isinstance(exc, tls.SSLCertVerificationError) and exc.verify_message:
+        return f"the certificate is refused: {exc.verify_message}"
+    if isinstance(exc, tls.SSLError) and exc.reason:
+        return _WORDS.get(exc.reason, exc.reason.replace("_", " ").lower())
+    return str(exc) or type(exc).__name__
+
+
+_WORDS = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no client certificate was shown",
+    "HTTP_REQUEST": "the peer speaks no TLS",
+    "WRONG_VERSION_NUMBER": "the peer speaks no TLS",
+    "TLSV1_ALERT_UNKNOWN_CA": "the peer does not know the authority of our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the peer says that our certificate has expired",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer does not take our certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the peer does not take our certificate",
+}
+"""Reasons of the library that say too little as they are."""
 
 
 def _spare() -> int | None:

@@ -206,6 +206,8 @@ class Http2Endpoint:
         if send_buffer is None:
             send_buffer = stream.send_buffer = self._spare or SendBuffer(self._unsent)
             self._spare = None
+            if stream.send_window <= 0 or self._send_window <= 0 or self.deadlines.blocked_since is not None:
+                self._unsent.waits(stream)
         else:
             self._unsent.waits(stream)
         send_buffer.put(messages)
@@ -234,6 +236,9 @@ class Http2Endpoint:
         if not send_buffer.size:
             self._ready.pop(stream.id, None)
         self._sent(stream, send_buffer, self._control)
+        if self._events and stream.on_news is not None:
+            # Another connection has asked for it, and this one may be doing nothing for long.
+            stream.on_news()
         return dropped
 
     def buffered(self, size: int) -> None:
@@ -438,7 +443,7 @@ class Http2Endpoint:
         if stream.send_buffer is not None:
             stream.send_buffer.clear()
             self._unsent.settled(stream)
-        stream.send_buffer = stream.deadline = stream.on_shed = None
+        stream.send_buffer = stream.deadline = stream.on_shed = stream.on_news = None
         stream.assembler.clear()
         self._counters.streams_closed += 1
         self._charges.stream_ended()

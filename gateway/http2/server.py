@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from actors.routing.budget import ByteBudget
-from gateway.http2.acceptor import Acceptor, tcp_sockets, unix_socket
+from gateway.http2.acceptor import Acceptor, Refused, shown, tcp_sockets, unix_socket
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import GrpcStatus
@@ -44,7 +44,9 @@ class Http2Server:
         limits: Limits,
         budget: ByteBudget | None,
         counters: Counters | None,
+        refused: Refused | None = None,
     ) -> None:
+        self._refused = refused
         self._handler = handler
         self._methods = frozenset((method,) if isinstance(method, str) else method)
         self._limits = limits
@@ -137,6 +139,7 @@ class Http2Server:
             limit=self._limits.max_connections,
             busy=lambda: len(self._wires),
             counters=self._counters,
+            refused=self._refused,
         )
 
     def _make_wire(self) -> Wire:
@@ -166,6 +169,10 @@ class Http2Server:
         ssl_object = wire.get_extra_info("ssl_object")
         if ssl_object is not None and ssl_object.selected_alpn_protocol() != ALPN:
             self._counters.refuse("alpn")
+            if self._refused is not None:
+                self._refused(
+                    "alpn", shown(wire.get_extra_info("peername")), "the peer does not offer HTTP/2"
+                )
             return False
         return True
 
@@ -219,16 +226,17 @@ async def serve(
     limits: Limits = SERVER,
     budget: ByteBudget | None = None,
     counters: Counters | None = None,
+    refused: Refused | None = None,
 ) -> Http2Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method", or of several.
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
     `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what
-    waits on all connections that share it, `counters` may be those of others too. Raises OSError when the
-    address cannot be had.
+    waits on all connections that share it, `counters` may be those of others too, `refused` is told of
+    connections that TLS did not let in. Raises OSError when the address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])
-    server = Http2Server(handler, method, limits, budget, counters)
+    server = Http2Server(handler, method, limits, budget, counters, refused)
     await server._listen(host, port, path, ssl)
     return server

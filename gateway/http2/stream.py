@@ -24,6 +24,7 @@ class StreamState:
         "id",
         "input_ended",
         "input_stalled_since",
+        "on_news",
         "on_shed",
         "output_ended",
         "output_stalled_since",
@@ -65,6 +66,8 @@ class StreamState:
         """Which messages may be dropped when too much waits; None: shared ones only."""
         self.on_shed: Callable[[StreamState], int] | None = None
         """Its connection's way to drop them; None once the stream is over."""
+        self.on_news: Callable[[], None] | None = None
+        """Called when something is to be told that no read and no write of its own connection brought."""
         self.above_high_water = False
         self.used = False
         """Whether any of our messages went out: the peer waited for one, so a reset is not in a rush."""

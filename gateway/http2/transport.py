@@ -95,6 +95,7 @@ class CallStream:
         self.state = state
         """The stream as its connection sees it: to be read only."""
         state.owner = self
+        state.on_news = wire.arm_soon
         self._on_messages: OnMessages | None = None
         self._on_closed: OnClosed | None = None
         self._on_ended: OnEvent | None = None
@@ -436,8 +437,13 @@ class Wire(asyncio.Protocol):
             if now - self._flushed_at > QUIET and self._transport is not None:
                 self._flush(now)
             else:
-                self._armed = True
-                self.loop.call_soon(self._flush)
+                self.arm_soon()
+
+    def arm_soon(self) -> None:
+        """Make sure that there is a flush, at the end of this turn."""
+        if not self._armed:
+            self._armed = True
+            self.loop.call_soon(self._flush)
 
     def after(self) -> None:
         """Look after the connection when something was done to it."""

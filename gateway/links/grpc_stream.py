@@ -15,7 +15,10 @@ from actors.routing.budget import ByteBudget
 from gateway.codec import is_data
 from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.messages import Message, SharedMessage
-from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from gateway.links.health_service import grpc_handlers
+from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
+from gateway.node.health import Health
+from gateway.security.auth import claimed
 from identity.errors import AuthError
 
 _REFUSAL = 0.05
@@ -261,8 +264,15 @@ class GrpcServer:
         check_peer: Callable[[bytes], None] | None = None,
         *,
         budget: ByteBudget,
+        refused: TellRefused | None = None,
+        health: Health | None = None,
     ) -> None:
-        """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in."""
+        """`check_peer` refuses (AuthError) a certificate chain, in PEM, that TLS alone has let in.
+
+        Of handshakes that fail nobody is told: the library keeps them to itself, and writes their reason to
+        standard error.
+        """
+        self._refused = refused
         self._accept, self._authenticate = accept, authenticate
         self._check_peer = check_peer
         self._budget = budget
@@ -287,6 +297,8 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: handler}),)
         )
+        if health is not None:
+            self._server.add_generic_rpc_handlers((grpc_handlers(health),))
         self._target = config.target()
         self._credentials = credentials
 
@@ -310,13 +322,16 @@ class GrpcServer:
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        subject = ""
+        subject, rule = "", "identity"
         try:
             if self._check_peer is not None:
                 self._check_peer(_peer_chain(context))
+            rule = "authentication"
             if self._authenticate is not None:
                 subject = await self._authenticate(headers)
         except AuthError as exc:
+            if self._refused is not None:
+                self._refused(rule, _readable(context.peer()), str(exc), claimed(headers))
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(exc))
         await context.send_initial_metadata(())
         leaf = b"".join(context.auth_context().get("x509_pem_cert", ()))
@@ -338,6 +353,13 @@ class GrpcServer:
             stream.lost("the peer is gone")
         if stream.status is not StreamStatus.OK:
             await context.abort(_CODES[stream.status], stream.message)
+
+
+def _readable(peer: str) -> str:
+    """The library's address of a peer as other transports write it."""
+    if peer.startswith("unix:"):
+        return "unix socket"
+    return peer.removeprefix("ipv4:").removeprefix("ipv6:").replace("%5B", "[").replace("%5D", "]")
 
 
 def _peer_chain(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:

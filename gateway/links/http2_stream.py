@@ -16,17 +16,25 @@ from gateway import http2
 from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.config.client import ADDRESS_WAIT
+from gateway.http2.acceptor import shown
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
 from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
+from gateway.links.health_service import CHECK, WATCH, answer
 from gateway.links.proxy import tunnel
-from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus
+from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
+from gateway.node.health import Health
+from gateway.security.auth import claimed
 from identity.errors import AuthError
 
 # `high_water - 1` below: the transport calls a stream full above its mark, the actors from the mark on.
 _UNSENT_MESSAGES = 4
 """A stream may hold this many times the largest message unsent before the transport itself gives it up."""
+
+
+_TOLD_CONNECTIONS = 256
+"""Connections beyond those that a node may have, which are told so; further ones are closed unread."""
 
 
 class Http2Stream:
@@ -113,14 +121,21 @@ class FastServer:
         budget: ByteBudget,
         counters: Counters,
         methods: str | Collection[str] = METHOD_PATH,
+        refused: TellRefused | None = None,
+        connections: int = http2.SERVER.max_connections,
+        health: Health | None = None,
     ) -> None:
         keepalive = config.keepalive
-        self._methods = methods
+        served = (methods,) if isinstance(methods, str) else methods
+        self._methods = frozenset(served if health is None else (*served, CHECK, WATCH))
+        self._refused = refused
+        self._health = health
         self._limits = replace(
             http2.SERVER,
             max_message=config.max_message_size,
             max_partial=max(16 * MIB, config.max_message_size),
             max_streams=config.max_concurrent_streams,
+            max_connections=connections + _TOLD_CONNECTIONS,
             max_header_list=config.max_header_list_size,
             max_frame=min(config.max_frame_size, 2**24 - 1),
             high_water=high_water - 1,
@@ -150,6 +165,7 @@ class FastServer:
             limits=self._limits,
             budget=self._budget,
             counters=self._counters,
+            refused=self._refused,
         )
         if isinstance(target, str):
             self._server = await serve(path=target)
@@ -173,6 +189,8 @@ class FastServer:
 
     def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> Any:
         """A peer called: accept it at once, or after its authentication was checked."""
+        if self._health is not None and headers[":path"] in (CHECK, WATCH):
+            return answer(self._health, stream, headers[":path"])
         if self._authenticate is None:
             self._take(stream)
             return None
@@ -182,15 +200,19 @@ class FastServer:
         assert self._authenticate is not None
         try:
             subject = await self._authenticate(headers)
-        except AuthError:
+        except AuthError as error:
             stream.refuse(401)
+            if self._refused is not None:
+                self._refused("authentication", _peer(stream), str(error), claimed(headers))
         else:
             self._take(stream, subject)
 
     def _take(self, stream: http2.ServerStream, subject: str = "") -> None:
-        name = stream.get_extra_info("peername")
-        peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
-        self._accept(Http2Stream(stream, peer, subject))
+        self._accept(Http2Stream(stream, _peer(stream), subject))
+
+
+def _peer(stream: http2.ServerStream) -> str:
+    return shown(stream.get_extra_info("peername"))
 
 
 class FastDialler:

@@ -19,8 +19,9 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, frame_pieces
+from gateway.codec import InboundParser, WireCodec, encode_record, ends_of, frame_bytes, frame_pieces
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
+from gateway.config.auth import Proof
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
 from gateway.links.stream import Forewarned, Stream, StreamStatus
 from gateway.surroundings import Surroundings, current
@@ -50,10 +51,13 @@ Notify = Callable[[Any], object]
 
 
 class LinkCounts(Counts, part="link"):
+    messages_in: int = counter("Messages that came in, those of the protocol itself too.")
+    messages_out: int = counter("Messages given to streams.")
     bytes_in: int = counter("Bytes of messages that came in.")
     bytes_out: int = counter("Bytes of messages given to streams.")
     malformed: int = counter("Messages that were not of this protocol.")
     oversized: int = counter("Messages over the limit of a link, which were not written.")
+    postponed: int = counter("How often a stream brought more than a turn has room for; the rest waited.")
     lost_while_down: int = counter("Messages dropped while the stream of a dialled link was down.")
 
 
@@ -61,8 +65,8 @@ class AcceptedLink:
     """A stream that a peer opened; `DialledLink` adds dialling. Implements `actors.routing.link.Link`.
 
     Messages over `max_message_size` bytes are not written: the peer would end the stream for them.
-    `listener` is the endpoint of ours at which the peer called. A stream that is being closed is cut after
-    `close_time` seconds.
+    `listener` is the endpoint of ours at which the peer called, `proof` what is proved there. A stream that
+    is being closed is cut after `close_time` seconds.
     """
 
     def __init__(
@@ -71,12 +75,15 @@ class AcceptedLink:
         stream: Stream | None,
         *,
         listener: str = "",
+        proof: Proof = Proof.SUBJECT,
         high: int = HIGH,
         max_message_size: int = MAX_MESSAGE_SIZE,
         close_time: float = CLOSE_TIME,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.index = index
+        self.proof = proof
+        """What its subject is."""
         self._around = surroundings or current()
         self.listener = listener
         self._stream = stream
@@ -104,6 +111,8 @@ class AcceptedLink:
         self._cut: asyncio.TimerHandle | None = None
         self._done = False
         self.counts = LinkCounts()
+        self.since = self._around.wall()
+        """When it was made, in Unix seconds."""
 
     def attach(self, notify: Notify) -> None:
         """Tell the Connection actor things by `notify`. Called once, before anything else."""
@@ -203,6 +212,9 @@ class AcceptedLink:
         asks = message.kind is MessageType.DISCOVERY_REQUEST
         return (message.source, message.destination) if asks else None
 
+    def ends(self, frame: Frame) -> tuple[Name, Name] | None:
+        return ends_of(frame)
+
     def figures(self) -> dict[str, int]:
         return {**self.counts.figures(), "ignored": self._parser.ignored}
 
@@ -211,6 +223,7 @@ class AcceptedLink:
     def stream_messages(self, messages: Sequence[bytes]) -> None:
         if self._broken:
             return
+        self.counts.messages_in += len(messages)
         self.counts.bytes_in += sum(map(len, messages))
         if self._rest:
             self._rest += messages
@@ -253,6 +266,7 @@ class AcceptedLink:
             self._faulty = True
             self._end(self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol")
         if self._rest:
+            self.counts.postponed += 1
             if self._stream is not None:
                 self._stream.pause_reading()
             self._take_rest_soon()
@@ -298,6 +312,7 @@ class AcceptedLink:
         self._over(cause if self._closing is None else self._closing)
 
     def _write(self, stream: Stream, data: list[Message], size: int) -> None:
+        self.counts.messages_out += len(data)
         self.counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:

@@ -31,7 +31,7 @@ from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser
+from gateway.codec import InboundParser, ends_of
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.network import BackboneConfig
 from gateway.links.nats_library import StreamEncryption, check_backbone, end, library
@@ -110,6 +110,7 @@ class NatsLink:
         self._config, self._origin = config, origin
         self._around = surroundings
         self._loop = self._around.running_loop()
+        self.since = self._around.wall()
         self._backoff = backoff or Backoff()
         self._notify: Notify = lambda message: None
         self._parser = InboundParser(index)
@@ -219,6 +220,9 @@ class NatsLink:
         """Nobody: whether a name is there, the node that was asked says itself."""
         return None
 
+    def ends(self, frame: Frame) -> tuple[Name, Name] | None:
+        return ends_of(frame)
+
     def figures(self) -> dict[str, int]:
         return {
             **self.counts.figures(),
@@ -237,9 +241,11 @@ class NatsLink:
         if self.counts.unencrypted >= self._told:
             self._told = 10 * self.counts.unencrypted
             logger.warning(
-                "{} messages were kept off the backbone so far", self.counts.unencrypted,
-                conn=self.index, cause="they are not encrypted from end to end (require_mls)",
-            )  # fmt: skip
+                "messages were kept off the backbone",
+                conn=self.index,
+                count=self.counts.unencrypted,
+                cause="they are not encrypted from end to end (require_mls)",
+            )
         return passing
 
     def _flush(self) -> None:
@@ -487,9 +493,11 @@ class NatsLink:
         limit = min(self._own_limit, client.max_payload - self._batches.overhead)
         if limit < self._own_limit and limit != self._limit:
             logger.warning(
-                "the NATS server takes messages of {} bytes at most (max_payload), this node of {}",
-                client.max_payload, self._own_limit, conn=self.index, cause="larger ones are refused",
-            )  # fmt: skip
+                "the NATS server takes smaller messages (max_payload): larger ones are refused",
+                conn=self.index,
+                limit=client.max_payload,
+                own_limit=self._own_limit,
+            )
         self._limit = limit
         self._client = client
         self.tried.set()

@@ -12,10 +12,18 @@ METHOD_PATH = "/dataplane.proto.v1.DataPlaneService/OpenChannel"
 """The one method of the data plane (`dataplane.md` 1)."""
 
 
+class TellRefused(Protocol):
+    """Told of somebody who was not let in."""
+
+    def __call__(self, rule: str, peer: str, cause: str, who: str = "") -> None:
+        """By which rule, from which address, why in words, and who it is or says to be."""
+
+
 class StreamStatus(IntEnum):
     """The gRPC statuses with which a stream may be ended from our side."""
 
     OK = 0
+    RESOURCE_EXHAUSTED = 8
     INTERNAL = 13
     UNAVAILABLE = 14
 

@@ -12,10 +12,12 @@ from typing import Protocol
 from actors.errors import CannotConnect
 from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
+from gateway.config.network import CONNECTIONS
 from gateway.http2.limits import Counters, Limits
 from gateway.links.addresses import Resolve, resolve
 from gateway.links.http2_stream import FastDialler, FastServer
-from gateway.links.stream import METHOD_PATH, Stream
+from gateway.links.stream import METHOD_PATH, Stream, TellRefused
+from gateway.node.health import Health
 from gateway.security.auth import ClientAuth, ServerAuth
 from gateway.security.contexts import (
     client_context,
@@ -47,25 +49,50 @@ def listener(
     high_water: int,
     budget: ByteBudget,
     counters: Counters,
+    refused: TellRefused | None = None,
+    connections: int = CONNECTIONS,
+    health: Health | None = None,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
     Without `auth` everybody is let in. `source` is started. `high_water` is the bytes at which a stream's
     writer waits, `budget` bounds what all of them have waiting, `counters` count for our own
-    HTTP/2.
+    HTTP/2, and `refused` is told of whom they do not let in.
+    Room is for somewhat more than so many `connections`: who is too many is told so. `health` is told to who
+    asks by `grpc.health.v1`.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None
     if config.transport == "fast":
         context = None if tls.insecure else server_context(tls, source)
-        return FastServer(config, accept, authenticate, context, high_water, budget, counters)
+        return FastServer(
+            config,
+            accept,
+            authenticate,
+            context,
+            high_water,
+            budget,
+            counters,
+            refused=refused,
+            connections=connections,
+            health=health,
+        )
     from gateway.links.grpc_stream import GrpcServer
 
     credentials, check_peer = None, None
     if not tls.insecure:
         credentials = grpc_server_credentials(source)
         check_peer = source.check_peer if source.checks_spiffe_ids else None
-    return GrpcServer(config, accept, authenticate, credentials, check_peer, budget=budget)
+    return GrpcServer(
+        config,
+        accept,
+        authenticate,
+        credentials,
+        check_peer,
+        budget=budget,
+        refused=refused,
+        health=health,
+    )
 
 
 def dialler(

@@ -156,7 +156,7 @@ class ControlChannel:
     async def _order(self, message: pb.ControlMessage) -> None:
         done = await self._node.order(read_order(0, message))
         if done.status != "OK":
-            logger.info("an order of a controller failed: {} {}", done.status, done.text)
+            logger.info("an order of a controller failed", status=done.status, cause=done.text)
         self._acknowledge(message.message_id, done.status, done.text)
 
     def _acknowledge(self, original: str, status: str, text: str) -> None:
@@ -209,7 +209,7 @@ class ControlChannel:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.warning("a controller's request failed: {}", type(task.exception()).__name__)
+            logger.warning("a controller's request failed", cause=type(task.exception()).__name__)
         if self._over:
             return
         if len(self._tasks) < IN_WORK:

@@ -42,9 +42,9 @@ from gateway.links.transport import dialler
 from gateway.node.control_channel import ControlChannel, RegisteredChannel
 from gateway.node.data_plane import DataPlane
 from gateway.proto import controller_pb2 as pb
-from gateway.security.auth import bearer_verifier, client_auth, order_provider, server_auth
+from gateway.security.auth import bearer_verifier, claimed, client_auth, order_provider, server_auth
 from gateway.security.material import Side, TlsSource
-from identity.errors import SlimError
+from identity.errors import AuthError, SlimError
 from identity.log import logger
 from identity.protocols import Provider, Verifier
 
@@ -89,6 +89,8 @@ class ControlledNode:
         self._held = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._channels: set[ControlChannel] = set()
+        self._registered_at: dict[str, RegisteredChannel] = {}
+        """The latest channel to each controller that is dialled, by endpoint."""
 
     async def start(self) -> list[str]:
         """Listen, and begin to dial. Returns the addresses of the controller servers.
@@ -126,11 +128,20 @@ class ControlledNode:
                 await part.initialize()
                 return
             except SlimError as error:
-                logger.warning("the identity of orders is not there: {}", error)
+                logger.warning("the identity of orders is not there", cause=str(error))
             await asyncio.sleep(redial_delay(attempt, self._plane.surroundings.fraction()))
             attempt += 1
 
     # Controllers that we dial
+
+    def figures(self) -> dict[str, bool]:
+        """By endpoint, whether the node is registered there now."""
+        return {
+            client.endpoint: (channel := self._registered_at.get(client.endpoint)) is not None
+            and channel in self._channels
+            and channel.registered
+            for client in self._config.clients
+        }
 
     async def _keep_registered(self, client: ClientConfig) -> None:
         """Be registered with a controller, over one stream after the other."""
@@ -151,14 +162,16 @@ class ControlledNode:
                     channel, cause = await self._registered(await dial(), endpoint)
                     if channel.registered:
                         attempt, complaint = 0, ""
-                        logger.warning("the controller {} is lost: {}", endpoint, cause)
+                        logger.warning("the controller is lost", endpoint=endpoint, cause=cause)
                     elif (reason := channel.refused or cause) != complaint:
                         complaint = reason
-                        logger.warning("the controller {} does not take this node: {}", endpoint, reason)
+                        logger.warning(
+                            "the controller does not take this node", endpoint=endpoint, cause=reason
+                        )
                 except SlimError as error:
                     if str(error) != complaint:
                         complaint = str(error)
-                        logger.warning("dialling the controller {} goes on: {}", endpoint, error)
+                        logger.warning("dialling the controller goes on", endpoint=endpoint, cause=str(error))
                 await asyncio.sleep(redial_delay(attempt, self._plane.surroundings.fraction()))
                 attempt += 1
 
@@ -173,6 +186,7 @@ class ControlledNode:
 
         channel = RegisteredChannel(self, stream, closed, self._registration)
         self._channels.add(channel)
+        self._registered_at[endpoint] = channel
         channel.start()
         try:
             return channel, await over
@@ -183,6 +197,7 @@ class ControlledNode:
     # Tools that dial us
 
     async def _listen(self, config: ServerConfig) -> str:
+        refused = self._plane.door.refused
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         for part in (auth, source):
             if part is not None:
@@ -191,10 +206,15 @@ class ControlledNode:
 
         async def admit(caller: RpcCaller) -> Callable[[Stream], None]:
             if auth is not None:
-                await auth.check(dict(caller.headers))
+                headers = dict(caller.headers)
+                try:
+                    await auth.check(headers)
+                except AuthError as error:
+                    refused("authentication", caller.peer, str(error), claimed(headers))
+                    raise
             return self._accept
 
-        server = listen(config, Methods({}, {PATH: admit}), source)
+        server = listen(config, Methods({}, {PATH: admit}), source, refused)
         try:
             address = await server.start()
         except OSError as exc:
@@ -276,7 +296,7 @@ class ControlledNode:
         except AlreadyConnected:
             return f"{endpoint} is being dialled already"
         self._drawn[endpoint] = text
-        logger.info("connected to {} for a controller", endpoint, conn=connection)
+        logger.info("connected for a controller", endpoint=endpoint, conn=connection)
         return ""
 
     async def _disconnect(self, connection_id: str) -> ItemOutcome:
@@ -308,6 +328,8 @@ class ControlledNode:
             elif not withdrawn:
                 # What leaves by a connection that is gone need not be withdrawn.
                 text = f"Connection {direction.connection_id} not found"
+                name = Name(*names.checked(direction.name, "subscription"))
+                self._plane.routes.past.refused(name, 0, text, self._plane.surroundings.clock())
                 outcomes[place] = ItemOutcome(direction, text)
         lead = Lead(tuple(one for _, one in possible[0]), tuple(one for _, one in possible[1]))
         led: Led = await self._plane.system.ask(self._agent, lead, CONNECT_TIME)

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.app.actor import AppActor
 from actors.app.collaborators import Collaborators
@@ -26,11 +26,9 @@ from actors.messages.routing import (
     AnnounceNames,
     Close,
     ConnectionState,
-    Gather,
     Opened,
     RouteByHand,
-    Status,
-    StatusReport,
+    RulesChanged,
 )
 from actors.messages.session import AppSettings
 from actors.messages.wire import Introduction, Role
@@ -45,24 +43,26 @@ from actors.system import Address, AskTimeout, LoopSystem, Supervision
 from actors.system.tasks import Tasks
 from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
+from gateway.config.auth import Proof
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
 from gateway.links.addresses import Addresses
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
-from gateway.links.schemes import scheme_of
-from gateway.links.stream import Stream
-from gateway.links.transport import Server, listener
-from gateway.node import forks
-from gateway.node.dialled import Dialled, diallers, open_parts
+from gateway.links.stream import Stream, StreamStatus
+from gateway.node import figures, forks
+from gateway.node.dialled import Dialled, diallers
 from gateway.node.gateway_actor import Gateway
 from gateway.node.group_reports import GroupReports
+from gateway.node.health import Health
+from gateway.node.listening import Listening, made_ready
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
-from gateway.security.auth import server_auth
-from gateway.security.material import Side, TlsSource
+from gateway.node.standing import Standing
+from gateway.security.doorkeeper import Doorkeeper
+from gateway.security.rules import RuleSet
 from gateway.surroundings import Surroundings, current
 from identity.log import logger
 from identity.protocols import Provider, Verifier
@@ -70,13 +70,6 @@ from identity.protocols import Provider, Verifier
 NEGOTIATION_WAIT = 0.5
 """Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
 StateCallback = Callable[[ConnectionState], None]
-
-
-class _Listener(NamedTuple):
-    """A server of ours, and what it keeps open for identity and TLS."""
-
-    server: Server
-    held: AsyncExitStack
 
 
 ROUTE_TABLE = Supervision(max_restarts=1, period=1.0, backoff=0.0)
@@ -92,7 +85,8 @@ class DataPlane:
     (bytes) bounds what waits on all its streams; `control` is the core of the route table. Time, chance and
     networks are those of `surroundings`, by default the running task's; `clock` (seconds that only grow) and
     `wall` (Unix seconds, by which tokens are made and judged) stand in for theirs. Among other nodes it is
-    `node_id` (drawn, unless given), and `peers` says who may come in as a node.
+    `node_id` (drawn, unless given), and `peers` says who may come in as a node; `rules` what anybody may
+    do by name.
     """
 
     def __init__(
@@ -107,6 +101,7 @@ class DataPlane:
         control: RouteControl | None = None,
         node_id: str = "",
         peers: PeerPolicy = LOOPBACK_ONLY,
+        rules: RuleSet | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.surroundings = around = surroundings or current()
@@ -117,8 +112,8 @@ class DataPlane:
         if self._watch is not None:
             self._watch.use()
         self._clock, self._wall = clock or around.clock, wall or around.wall
-        self._high = high_water
-        self._waiting = ByteBudget(waiting_limit)
+        self.high_water = high_water
+        self.waiting = ByteBudget(waiting_limit)
         self.leading: dict[Name, JournaledGroup] = {}
         """Groups of this process's applications that a journal is kept of, by their channels."""
         self.node_id = node_id or around.random(8).hex()
@@ -129,24 +124,28 @@ class DataPlane:
         self.telemetry = self.system.telemetry
         """What is counted here."""
         self._http2 = self.telemetry.shared(Counters)
-        control = control or RouteControl(no_instance=FIRST.no_instance)
+        self.doorkeeper = Doorkeeper(self._clock, peers, rules)
+        self.door = self.doorkeeper.door
+        """Who was not let in."""
+        self.control = control = control or RouteControl(no_instance=FIRST.no_instance)
+        self.health = Health()
         control.introduce(introduction)
         control.register(self.telemetry)
-        self._waiting.register(self.telemetry)
-        http2, what = self._http2, "What a limit or rule refused."
-        self.telemetry.read_by("rule", "http2_refusals_total", what, lambda: http2.refusals)
+        control.may = self.doorkeeper.why_not_subscribe
+        figures.register(self.telemetry, self.waiting, self._http2)
+        self.door.register(self.telemetry)
         self.routes = control.table.view
         """Where messages go, to read."""
         self.failed = asyncio.Event()
         """Set when the node cannot go on; it is being closed then."""
         rule = dataclasses.replace(ROUTE_TABLE, gave_up=self._route_table_failed)
         self.route_table = self.system.spawn(RouteTable, control, self._clock, supervision=rule)
-        self._links: dict[int, AcceptedLink | NatsLink] = {}
+        self.links: dict[int, AcceptedLink | NatsLink] = {}
         """By index. Written here only; the Gateway reads it, and says when one is over."""
-        self._gateway = self.system.spawn(
+        self.gateway = self.system.spawn(
             lambda: Gateway(
                 self.system,
-                self._links,
+                self.links,
                 self._link_over,
                 self.route_table,
                 self.routes,
@@ -154,29 +153,22 @@ class DataPlane:
                 high=high_water,
                 patience=patience,
                 introduction=introduction,
-                policy=peers,
+                doorkeeper=self.doorkeeper,
             )
         )
         self._indices = itertools.count(1)
-        self._listeners: dict[str, _Listener | None] = {}
+        self._listeners: dict[str, Listening | None] = {}
         """By endpoint; None while it is being opened."""
         self._dialled: dict[str, Dialled] = {}
         """By endpoint: those that an application may use, or is about to."""
         self._dialled_by_index: dict[int, Dialled] = {}
         """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
-        self._peering = Peering(self, self._loop, around.fraction)
-        self._node_links: dict[int, str] = {}
-        """The ids of the nodes that are peers now, by connection."""
-        self._node_link_lost = asyncio.Event()
-        """One for each loss: set, and replaced."""
+        self.peering = Peering(self, self._loop, around.fraction)
+        self._standing = Standing()
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
-        self._applications: set[int] = set()
-        """Connections that applications of ours opened."""
-        self._caller_gone = asyncio.Event()
-        """One for each end of a connection that was accepted: set, and replaced."""
-        self.groups = GroupReports(self.system, self._loop, self._links, self.routes)
-        self._callers = self.groups.callers(self._note_caller)
+        self.groups = GroupReports(self.system, self._loop, self.links, self.routes)
+        self._callers = self.groups.callers(self._standing.note_caller)
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
         self._closed = False
@@ -228,35 +220,63 @@ class DataPlane:
         if endpoint in self._listeners:
             raise AlreadyConnected(endpoint)
         self._listeners[endpoint] = None
+        accept = partial(
+            self.accept, listener=endpoint, proof=config.auth.proof, max_message_size=config.max_message_size
+        )
         try:
             async with AsyncExitStack() as held:
-                server = await self._listener(config, held)
-                address = await server.start()
-                self._listeners[endpoint] = _Listener(server, held.pop_all())
+                parts = (
+                    self.surroundings,
+                    self.high_water,
+                    self.waiting,
+                    self._http2,
+                    self.doorkeeper,
+                    self.health,
+                )
+                made = await made_ready(config, accept, *parts)
+                held.push_async_callback(made.held.aclose)
+                address = await made.server.start()
+                held.pop_all()
+                self._listeners[endpoint] = made
         finally:
             if self._listeners.get(endpoint) is None:
                 self._listeners.pop(endpoint, None)
         self.never_served = False
+        self.health.listening()
         logger.info("listening", endpoint=address)
         return address
 
-    async def _listener(self, config: ServerConfig, held: AsyncExitStack) -> Server:
-        accept = partial(self.accept, listener=config.endpoint, max_message_size=config.max_message_size)
-        scheme = scheme_of(config.endpoint, self.surroundings)
-        if scheme is not None:
-            return scheme.listener(config, accept)
-        auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
-        await open_parts(held, auth, source)
-        return listener(config, accept, auth, source, self._high, self._waiting, self._http2)
+    def read_certificates_again(self) -> None:
+        """Those of listeners, for the next handshake."""
+        for known in self._listeners.values():
+            if known is not None and known.source is not None:
+                known.source.read_again()
 
-    def accept(self, stream: Stream, *, listener: str = "", max_message_size: int = MAX_MESSAGE_SIZE) -> None:
-        """Take a stream that a peer opened, at the endpoint `listener` of ours."""
+    def rule(self, rules: RuleSet | None) -> None:
+        """Put these rules by name in force, for those who are connected too."""
+        self.doorkeeper.take(rules)
+        self.system.tell(self.route_table, RulesChanged())
+
+    def accept(
+        self,
+        stream: Stream,
+        *,
+        listener: str = "",
+        proof: Proof = Proof.SUBJECT,
+        max_message_size: int = MAX_MESSAGE_SIZE,
+    ) -> None:
+        """Take a stream that a peer opened, at the endpoint `listener` of ours, where `proof` was asked."""
         index = self.next_index()
+        refusal = self.doorkeeper.come(index, stream.peer)
+        if refusal:
+            stream.close(StreamStatus.RESOURCE_EXHAUSTED, refusal)
+            return
         link = AcceptedLink(
             index,
             stream,
             listener=listener,
-            high=self._high,
+            proof=proof,
+            high=self.high_water,
             max_message_size=max_message_size,
             surroundings=self.surroundings,
         )
@@ -264,17 +284,16 @@ class DataPlane:
 
     def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
-        self._links[link.index] = link
+        self.links[link.index] = link
         self.telemetry.register(link.counts)
-        self.system.tell(self._gateway, opened)
+        self.system.tell(self.gateway, opened)
 
     def _link_over(self, index: int) -> None:
-        link = self._links.pop(index, None)
+        link = self.links.pop(index, None)
+        self.doorkeeper.gone(index)
         if link is not None:
             self.telemetry.close(link.counts)
-        self._applications.discard(index)
-        self._caller_gone.set()
-        self._caller_gone = asyncio.Event()
+        self._standing.over(index)
 
     async def stop_server(self, endpoint: str, grace: float = 1.0) -> None:
         """Stop listening, and close the streams accepted there: they are written out for `grace` seconds.
@@ -292,6 +311,7 @@ class DataPlane:
 
         Returns when they have, or after `wait` seconds; what is left of who called is closed then.
         """
+        self.health.end("draining")
         listeners, self._listeners = self._listeners, {}
         await asyncio.gather(
             *(
@@ -301,16 +321,16 @@ class DataPlane:
             )
         )
 
-    async def _stop(self, endpoint: str, known: _Listener, grace: float, wait: float = 0.0) -> None:
+    async def _stop(self, endpoint: str, known: Listening, grace: float, wait: float = 0.0) -> None:
         stopping = asyncio.ensure_future(known.server.stop(grace + wait))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 while wait and any(
-                    link.listener == endpoint and index in self._applications
-                    for index, link in self._links.items()
+                    link.listener == endpoint and index in self._standing.applications
+                    for index, link in self.links.items()
                 ):
-                    await self._caller_gone.wait()
-        for link in [link for link in self._links.values() if link.listener == endpoint]:
+                    await self._standing.one_over()
+        for link in [link for link in self.links.values() if link.listener == endpoint]:
             link.close("the server is stopped")
         try:
             await stopping
@@ -364,7 +384,7 @@ class DataPlane:
         ConfigError, AlreadyConnected, and NotConnected when the data plane is closed.
         """
         self._check_open()
-        await self._peering.add(configs)
+        await self.peering.add(configs)
 
     async def join(self, config: BackboneConfig, *, max_message_size: int = MAX_MESSAGE_SIZE) -> None:
         """Be on a backbone, for as long as this data plane lives.
@@ -376,15 +396,16 @@ class DataPlane:
         if self.backbone is not None:
             raise AlreadyConnected(self.backbone.peer)
         place = (self.next_index(), self._origin, self.surroundings)
-        link = self.backbone = NatsLink(*place, config, high=self._high, max_message_size=max_message_size)
+        link = self.backbone = NatsLink(
+            *place, config, high=self.high_water, max_message_size=max_message_size
+        )
         await link.open()
         self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
         await link.tried.wait()
 
     async def parted(self, node_id: str) -> None:
         """Return when there is no link to that node."""
-        while node_id in self._node_links.values():
-            await self._node_link_lost.wait()
+        await self._standing.parted(node_id)
 
     async def dial(
         self,
@@ -431,7 +452,9 @@ class DataPlane:
         where = None
         if dial is None:
             addresses = Addresses(
-                await diallers(config, made.held, self.surroundings, self._high, self._waiting, self._http2)
+                await diallers(
+                    config, made.held, self.surroundings, self.high_water, self.waiting, self._http2
+                )
             )
             dial, where = addresses.dial, addresses.where
         link = DialledLink(
@@ -441,7 +464,7 @@ class DataPlane:
             endpoint=made.endpoint,
             where=where,
             moves=not as_node,
-            high=self._high,
+            high=self.high_water,
             max_message_size=config.max_message_size,
             surroundings=self.surroundings,
         )
@@ -488,13 +511,15 @@ class DataPlane:
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
         own = {*self._dialled_by_index, self.backbone and self.backbone.index}
-        return [index for index in self._links if index not in own]
+        return [index for index in self.links if index not in own]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
         backbone = self.backbone and self.backbone.index
         return not (
-            connection == backbone or connection in self._dialled_by_index or connection in self._node_links
+            connection == backbone
+            or connection in self._dialled_by_index
+            or connection in self._standing.nodes
         )
 
     def spawn_control_agent(
@@ -519,7 +544,7 @@ class DataPlane:
                 wall=self._wall,
                 draw=self.surroundings.draw,
                 spawn_task=self._tasks,
-                is_ours=self._applications.__contains__,
+                is_ours=self._standing.applications.__contains__,
                 patience=patience,
             )
         )
@@ -533,23 +558,8 @@ class DataPlane:
         if callback in self._observers:
             self._observers.remove(callback)
 
-    def _note_caller(self, state: ConnectionState) -> None:
-        """How a connection stands that somebody else opened."""
-        self._note_peer(state)
-        if state.state == "negotiated" and state.detail.endswith(Role.APPLICATION.name.lower()):
-            self._applications.add(state.connection)
-
-    def _note_peer(self, state: ConnectionState) -> None:
-        """Who is a peer now, over whichever connection."""
-        if state.state == "joined":
-            self._node_links[state.connection] = state.detail
-        elif self._node_links and state.state in ("lost", "closed", "superseded"):
-            self._node_links.pop(state.connection, None)
-            self._node_link_lost.set()
-            self._node_link_lost = asyncio.Event()
-
     def _state_changed(self, state: ConnectionState) -> None:
-        self._note_peer(state)
+        self._standing.note(state)
         made = self._dialled_by_index.get(state.connection)
         if made is not None:
             made.take(state)
@@ -569,6 +579,7 @@ class DataPlane:
     def _route_table_failed(self) -> None:
         """Nobody routes any more: end, so that who runs the node may start another."""
         logger.error("node ends", cause="its route table failed twice within a second")
+        self.health.end("failed")
         self.failed.set()
         self._ending = asyncio.ensure_future(self.close(0.0))
 
@@ -580,21 +591,7 @@ class DataPlane:
 
     async def status(self) -> dict[str, Any]:
         """Figures of the route table, of each connection by index, of the actor system, and all counters."""
-        table: StatusReport = await self.system.ask(self.route_table, Status(), 5.0)
-        connections: StatusReport = await self.system.ask(self._gateway, Gather(), 5.0)
-        return {
-            "routes": table.figures,
-            "connections": connections.figures,
-            "node": self.node_id,
-            "peers": self._peering.figures(),
-            "waiting": {
-                "bytes": self._waiting.size,
-                "limit": self._waiting.limit,
-                "dropped": self._waiting.dropped,
-            },
-            "actors": self.system.system_status(),
-            "counters": self.telemetry.figures(),
-        }
+        return await figures.status(self)
 
     async def close(self, grace: float = 5.0) -> None:
         """Stop listening, write out what is queued, close every stream, end all actors. Idempotent.
@@ -605,10 +602,11 @@ class DataPlane:
             await self._over.wait()
             return
         self._closed = True
+        self.health.end("closed")
         if self._watch is not None:
             self._watch.leave()
         deadline = self._clock() + grace
-        self._peering.close()
+        self.peering.close()
         self.groups.close()
         try:
             if self.backbone is not None:
@@ -616,7 +614,7 @@ class DataPlane:
                 self.backbone.close("node is shutting down")
             await self._close_connections(grace)
         finally:
-            for link in list(self._links.values()):
+            for link in list(self.links.values()):
                 link.abort("node is shutting down")
             self._tasks.cancel()
             await self.system.shutdown(max(0.1, deadline - self._clock()))
@@ -636,11 +634,11 @@ class DataPlane:
             for endpoint, known in listeners.items()
             if known is not None
         ]
-        closing = self.system.ask(self._gateway, Close("node is shutting down"), grace)
+        closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout) and self._links:
-            logger.warning("connections cut", count=len(self._links), cause="they did not end in time")
+        if isinstance(outcomes[0], AskTimeout) and self.links:
+            logger.warning("connections cut", count=len(self.links), cause="they did not end in time")
 
     def _check_open(self) -> None:
         if self._closed:

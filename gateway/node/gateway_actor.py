@@ -29,10 +29,13 @@ from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
 from gateway.links.nats import NatsLink
-from gateway.node.peer_policy import PeerPolicy
+from gateway.node.access_log import AccessLog
+from gateway.security.doorkeeper import NODE, Doorkeeper, identity_of
 from identity.log import logger
 
 _APPLICATION = Introduction(Role.APPLICATION)
+_SAID = {"attached": "peer", "moved": "peer", "restored": "peer", "negotiated": "version", "joined": "node"}
+"""What the detail of a connection's state is, where it is no cause."""
 
 
 class _Gathering(NamedTuple):
@@ -58,7 +61,7 @@ class Gateway(LoopActor):
         high: int,
         patience: float,
         introduction: Introduction,
-        policy: PeerPolicy,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._system = system
         self._links = links
@@ -67,13 +70,14 @@ class Gateway(LoopActor):
         self._routes = routes
         self._clock = clock
         self._high, self._patience = high, patience
-        self._introduction, self._policy = introduction, policy
+        self._introduction, self._doorkeeper = introduction, doorkeeper
         self._connections: dict[int, ActorAddress] = {}
         self._indices: dict[ActorAddress, int] = {}
         self._observers: dict[int, Any] = {}
         """Who is told of each connection that has not said that it is closed; None: nobody but us."""
         self._gatherings: dict[int, _Gathering] = {}
         self._tags = 0
+        self._access = AccessLog(clock)
         self._closing: Close | None = None
         self._close_asker: ActorAddress | None = None
 
@@ -94,8 +98,9 @@ class Gateway(LoopActor):
 
     def _cut(self, index: int, observer: Any) -> None:
         """End a link that has no Connection (any more), and tell others what that would have told."""
-        cause = "its actor failed"
-        logger.warning("connection cut", conn=index, cause=cause)
+        closing = self._closing
+        cause = closing.cause if closing is not None else "its actor failed"
+        logger.log("DEBUG" if closing is not None else "WARNING", "connection cut", conn=index, cause=cause)
         link = self._links.get(index)
         if link is not None:
             link.abort(cause)
@@ -107,8 +112,13 @@ class Gateway(LoopActor):
     def _on_state(self, message: ConnectionState, _: ActorAddress) -> None:
         if message.state == "closed":
             self._observers.pop(message.connection, None)
-        key = "peer" if message.state == "attached" else "cause"
-        logger.info(f"connection {message.state}", conn=message.connection, **{key: message.detail})
+        link = self._links.get(message.connection)
+        self._access.take(message, link if isinstance(link, AcceptedLink) else None)
+        key = _SAID.get(message.state, "cause")
+        # Of the beginning and the end the access log tells.
+        level = "DEBUG" if message.state in ("attached", "negotiated", "closed") else "INFO"
+        text = f"connection {message.state}"
+        logger.log(level, text, conn=message.connection, **{key: message.detail or None})
 
     @handles(Close)
     def _on_close(self, message: Close, sender: ActorAddress) -> None:
@@ -128,6 +138,10 @@ class Gateway(LoopActor):
         # Who accepts is a node; who dials is one when it says so.
         as_node = message.dialled_as is None or message.as_node
         introduction = self._introduction if as_node else _APPLICATION
+        keeper = self._doorkeeper
+        accepted = isinstance(link, AcceptedLink) and message.dialled_as is None
+        who = identity_of(link) if isinstance(link, AcceptedLink) and accepted else NODE
+        gate = keeper.gate(index, link.peer, who)
 
         def make() -> Connection:
             if message.backbone:
@@ -137,6 +151,9 @@ class Gateway(LoopActor):
                     self._route_table,
                     self._routes,
                     self._clock,
+                    gate=gate,
+                    forbidden=keeper.forbidden,
+                    sending=keeper.sending,
                     observers=observers,
                     high=self._high,
                     patience=self._patience,
@@ -150,7 +167,10 @@ class Gateway(LoopActor):
                 self._clock,
                 dialled_as=message.dialled_as,
                 introduction=introduction,
-                admit=partial(self._policy.refusal, link),
+                admit=keeper.admits(link),
+                gate=gate,
+                forbidden=keeper.forbidden,
+                sending=keeper.sending,
                 observers=observers,
                 high=self._high,
                 patience=self._patience,

@@ -21,7 +21,7 @@ from actors.messages.session import (
     Watch,
     WatchEnded,
 )
-from actors.messages.wire import Role
+from actors.messages.wire import GroupLed, Role
 from actors.names import Name
 from actors.routing.link import Link
 from actors.routing.view import RouteView
@@ -61,6 +61,10 @@ class GroupReports:
     def refused(self) -> int:
         """Reports that had no place."""
         return self._core.refused
+
+    def reports(self) -> list[GroupLed]:
+        """Every group that is told here."""
+        return self._core.reports()
 
     def _heard(self, message: Any, sender: Any) -> None:
         """Of an application, or of a session that is watched."""

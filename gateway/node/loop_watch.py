@@ -64,14 +64,15 @@ class LoopWatch:
             if over.is_set() or self._loop.is_closed() or not self._loop.is_running():
                 return
             logger.warning(
-                "the event loop is blocked, and with it all sessions: {} does not return; await what takes "
-                "long, or run it in a thread (asyncio.to_thread)",
-                place,
+                "the event loop is blocked, and with it all sessions: await what takes long, or run it in a "
+                "thread (asyncio.to_thread)",
+                place=place,
             )
             while not alive.wait(self._period):
                 if over.is_set() or self._loop.is_closed():
                     return
-            logger.warning("the event loop was blocked for {:.1f} s: {}", time.monotonic() - began, place)
+            blocked = round(time.monotonic() - began, 1)
+            logger.warning("the event loop was blocked", seconds=blocked, place=place)
 
 
 def where(thread: int) -> str:

@@ -14,12 +14,14 @@ from gateway.codec.family import FIRST
 from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConfig
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
-from gateway.config.section import Note
 from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
+from gateway.node.memory import MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
+from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
+from gateway.security.expiry import CertificateEnd, problems
 from gateway.security.material import Side, TlsSource
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
@@ -32,9 +34,10 @@ class Node:
     """Start it once, close it once."""
 
     def __init__(self, config: NodeConfig) -> None:
-        self._config = config
+        self.config = config
+        self._snapshot = Snapshot.take(config)
         limits = config.limits
-        shares = Shares(node=limits.subscriptions, peer=limits.subscriptions_per_peer)
+        shares = self._shares = Shares()
         peers = config.peers
         self.data_plane = DataPlane(
             control=RouteControl(
@@ -47,18 +50,74 @@ class Node:
                 subjects=frozenset(peers.subjects),
                 loopback=peers.loopback,
             ),
+            rules=self._snapshot.rules,
         )
+        self._limit(limits)
+        self._memory: MemoryWatch | None = None
+        self.addresses: list[str] = []
+        """Where it listens, once started."""
         self.controlled_at: list[str] = []
         """Where controllers may call, once started."""
         self._controlled: ControlledNode | None = None
         self._dialling: list[asyncio.Task[None]] = []
+
+    def _limit(self, limits: LimitsConfig) -> None:
+        """Put limits in force."""
+        self._shares.limit(
+            node=limits.subscriptions,
+            peer=limits.subscriptions_per_peer,
+            applications=limits.applications_per_peer,
+        )
+        self.data_plane.doorkeeper.limit(limits)
+
+    @property
+    def certificates(self) -> tuple[CertificateEnd, ...]:
+        """When those end that this node shows; `problem` of each is for health."""
+        return self._snapshot.ends
+
+    def reload(self, config: NodeConfig) -> list[str]:
+        """Take what may change while it runs: certificates, users, rules by name, limits.
+
+        Returns what is different, in words. Raises ConfigError, and then everything stays as it was.
+        """
+        old, new = self._snapshot, Snapshot.take(config)
+        self._snapshot = new
+        self.data_plane.read_certificates_again()
+        if old.rules != new.rules:
+            self.data_plane.rule(new.rules)
+        if old.config.limits != new.config.limits:
+            self._limit(config.limits)
+            self._watch_memory(config.limits)
+        self._say_what_ends()
+        return changes(old, new)
+
+    def _say_what_ends(self) -> None:
+        for said in problems(self.certificates, self.data_plane.surroundings.wall()):
+            logger.warning(said)
+
+    def _watch_memory(self, limits: LimitsConfig) -> None:
+        """Ring at this limit, and at no other."""
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+        limit = memory_limit(limits.memory)
+        if limit is not None:
+            sending = self.data_plane.doorkeeper.sending
+            self._memory = MemoryWatch(limit, lambda rings: sending.hold_back(yes=rings))
+            self._memory.open()
 
     async def start(self) -> list[str]:
         """Listen everywhere, and begin to dial. Returns the addresses in use.
 
         Raises ConfigError, AuthError, and OSError when an address cannot be had; it is to be closed then too.
         """
-        config, addresses = self._config, []
+        config, addresses = self.config, self.addresses
+        self._watch_memory(config.limits)
+        self._say_what_ends()
+        read = self.data_plane.telemetry.read
+        read("memory_bytes", "Memory that the process has.", resident)
+        watched = "Whether senders are held back for memory."
+        read("memory_alarm", watched, lambda: int(self.data_plane.doorkeeper.sending.held_back))
         for index, server in enumerate(config.servers):
             with _within(f"{config.where}.dataplane.servers[{index}]"):
                 addresses.append(await self._listen(server))
@@ -81,7 +140,12 @@ class Node:
             largest = max((server.max_message_size for server in config.servers), default=MAX_MESSAGE_SIZE)
             with _within(f"{config.where}.backbone"):
                 await self.data_plane.join(config.backbone, max_message_size=largest)
+        self.data_plane.health.listening()
         return addresses
+
+    def controllers(self) -> dict[str, bool]:
+        """The controllers that it dials, and whether it is registered there now."""
+        return self._controlled.figures() if self._controlled is not None else {}
 
     async def _listen(self, server: ServerConfig) -> str:
         try:
@@ -99,6 +163,8 @@ class Node:
         await asyncio.gather(*self._dialling, return_exceptions=True)
         if self._controlled is not None:
             await self._controlled.close()
+        if self._memory is not None:
+            self._memory.close()
         await self.data_plane.drain(min(LEAVE_WAIT, grace / 2))
         await self.data_plane.close(grace)
 
@@ -115,14 +181,14 @@ class Node:
                 return
             except SlimError as error:
                 if client.backoff.max_attempts:
-                    logger.error("gave up dialling {}: {}", endpoint, error)
+                    logger.error("gave up dialling", endpoint=endpoint, cause=str(error))
                     return
                 if str(error) != complaint:
                     complaint = str(error)
-                    logger.warning("dialling {} goes on: {}", endpoint, error)
+                    logger.warning("dialling goes on", endpoint=endpoint, cause=str(error))
             await asyncio.sleep(client.backoff.delay(attempt, self.data_plane.surroundings.fraction()))
             attempt += 1
-        logger.info("connected to {}", endpoint, conn=connection)
+        logger.info("connected", endpoint=endpoint, conn=connection)
 
 
 @contextmanager
@@ -141,6 +207,7 @@ def examine(config: NodeConfig) -> None:
 
     Raises ConfigError naming the key at fault. SPIFFE agents are not asked.
     """
+    Snapshot.take(config)
     for where, server in _servers(config):
         with _within(where):
             server_auth(server.auth)
@@ -171,21 +238,3 @@ def _clients(config: NodeConfig) -> Iterator[tuple[str, ClientConfig]]:
     for place, clients in (("dataplane", config.clients), ("controller", config.controller.clients)):
         for index, client in enumerate(clients):
             yield f"{config.where}.{place}.clients[{index}]", client
-
-
-def unserved(config: NodeConfig) -> list[Note]:
-    """What the configuration asks for and this node does not do: it does not start with it."""
-    where, found = config.where, []
-    if config.admin is not None:
-        found.append(Note(f"{where}.admin", "this node has no admin port"))
-    defaults = LimitsConfig()
-    for name in (
-        "connections",
-        "connections_per_address",
-        "messages_per_second",
-        "bytes_per_second",
-        "memory",
-    ):
-        if getattr(config.limits, name) != getattr(defaults, name):
-            found.append(Note(f"{where}.limits.{name}", "this node does not keep this limit"))
-    return found

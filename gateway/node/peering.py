@@ -44,6 +44,8 @@ class _Peer:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self.made: LinkLife | None = None
+        self.node_id = ""
+        """Who was there last."""
         self.cause = ""
         """Why it is no peer now."""
         self.attempts = 0
@@ -55,7 +57,7 @@ class _Peer:
     def figures(self) -> dict[str, Any]:
         made = self.made
         return {
-            "node": made.node_id if made is not None else "",
+            "node": made.node_id if made is not None else self.node_id,
             "connection": made.index if made is not None else None,
             "state": (made.outcome or "original") if made is not None else "dialling",
             "cause": self.cause,
@@ -107,13 +109,13 @@ class Peering:
                 outcome, peer.cause = "unreachable", str(exc)
                 if not peer.attempts:
                     logger.warning(
-                        "a peer cannot be reached, trying on: {}", peer.config.endpoint, cause=peer.cause
+                        "a peer cannot be reached, trying on", endpoint=peer.config.endpoint, cause=peer.cause
                     )
             finally:
                 peer.made = None
                 peer.tried.set()
             if outcome == "itself":
-                logger.info("{} is this node itself, and no peer", peer.config.endpoint)
+                logger.info("that is this node itself, and no peer", endpoint=peer.config.endpoint)
                 return
             await self._pause(peer, outcome)
             peer.attempts += 1
@@ -126,15 +128,15 @@ class Peering:
                 await made.settled.wait()
         except TimeoutError:
             logger.warning(
-                "{} is no node of ours: nothing goes there but what routes say", endpoint, conn=made.index
+                "no node of ours: nothing goes there but what routes say", endpoint=endpoint, conn=made.index
             )
         peer.tried.set()
         await made.over.wait()
-        peer.cause = made.cause
+        peer.cause, peer.node_id = made.cause, made.node_id or peer.node_id
         if made.outcome == "superseded":
             await self._plane.parted(made.node_id)
         elif made.outcome in ("refused", "namesake"):
-            logger.warning("{} does not take us as a peer", endpoint, cause=made.cause)
+            logger.warning("not taken as a peer", endpoint=endpoint, cause=made.cause)
         return made.outcome
 
     async def _pause(self, peer: _Peer, outcome: str) -> None:

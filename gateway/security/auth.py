@@ -7,6 +7,7 @@ from an issuer.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -14,15 +15,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from actors.alarm import SourceAlarms
+from actors.memo import Memo
 from gateway.config import AuthConfig, JwtKeyConfig
+from gateway.security.users import PASSWORD_BYTES, USERS_BYTES, PasswordHash, parse_users
 from gateway.surroundings import current
-from identity.errors import AuthError, ConfigError, InvalidToken
+from identity import token_tool
+from identity.errors import ConfigError, InvalidToken
 from identity.jose.keys import Algorithm, Key, KeyData, KeyFormat
-from identity.log import logger
 from identity.protocols import Provider, Verifier
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.registry import IdentityRole
+from identity.watch import WatchedFile
 
 Headers = dict[str, str]
 
@@ -61,6 +64,9 @@ def client_auth(auth: AuthConfig) -> ClientAuth | None:
     if auth.kind == "none":
         return None
     if auth.kind == "basic":
+        if auth.file is not None:
+            where = f"{auth.where}.file"
+            raise ConfigError(f"{where}: of a listener; a link shows username and password", field=where)
         return _ShowBasic(auth.username, auth.password)
     return _ShowBearer(_made(auth, IdentityProvider, KeyFormat.Pem), auth.custom_claims)
 
@@ -70,6 +76,8 @@ def server_auth(auth: AuthConfig) -> ServerAuth | None:
     if auth.kind == "none":
         return None
     if auth.kind == "basic":
+        if auth.file is not None:
+            return _CheckUsers(auth.file, f"{auth.where}.file")
         return _CheckBasic(auth.username, auth.password)
     return _CheckBearer(bearer_verifier(auth))
 
@@ -128,52 +136,107 @@ class _ShowBearer:
         await self._provider.close()
 
 
-class _Refusals:
-    """Lines about refused connections: who asks a thousand times has a few."""
-
-    def __init__(self) -> None:
-        self._alarms = SourceAlarms()
-
-    def tell(self, cause: str) -> None:
-        if self._alarms.is_due(cause, current().clock()):
-            logger.info(f"connection refused{self._alarms.told()}", cause=cause)
-
-
 class _CheckBasic(_NothingToOpen):
     def __init__(self, username: str, password: str) -> None:
         self._username = username
-        self._refusals = _Refusals()
         self._expected = f"{username}:{password}".encode()
 
     async def check(self, headers: Headers) -> str:
         if not hmac.compare_digest(_basic_credentials(headers), self._expected):
-            self._refusals.tell("basic authentication failed")
-            raise InvalidToken("basic authentication failed", rule="basic")
+            raise _wrong_basic(headers)
         return self._username
+
+
+CHECKS, CHECKS_WAITING = 2, 64
+"""Passwords that are checked at a time, and that may wait for it: each costs 16 MiB and some 50 ms."""
+_CHECKED_BOUND = 4096
+
+
+class _CheckUsers(_NothingToOpen):
+    """A file of users, followed while it is rewritten. A password that was right is not hashed again."""
+
+    def __init__(self, path: str, where: str, clock: Callable[[], float] = time.time) -> None:
+        self._users: WatchedFile[Mapping[str, PasswordHash]] = WatchedFile(
+            path, parse_users, max_bytes=USERS_BYTES, field=where
+        )
+        self._clock = clock
+        self._around = current()
+        self._secret = self._around.random(32)
+        self._right: Memo[bytes, None] = Memo(_CHECKED_BOUND)
+        """What was right, keyed by a secret of this process; with the hash, so that a new password counts."""
+        self._unknown = PasswordHash.make(b"", self._around.random(16))
+        """Checked for users that there are not: they are to take as long as others."""
+        self._turns = asyncio.Semaphore(CHECKS)
+        self._waiting = 0
+
+    async def check(self, headers: Headers) -> str:
+        name, _, password = _basic_credentials(headers).partition(b":")
+        user = name.decode(errors="replace")
+        kept = self._users.get(self._clock()).get(user)
+        if not password or len(password) > PASSWORD_BYTES:
+            raise _wrong_basic(headers)
+        seen = hmac.digest(self._secret, (kept or self._unknown).digest + password, "sha256")
+        if kept is None or seen not in self._right:
+            if not await self._fits(kept or self._unknown, password) or kept is None:
+                raise _wrong_basic(headers)
+            self._right.remember(seen, None)
+        return user
+
+    async def _fits(self, kept: PasswordHash, password: bytes) -> bool:
+        if self._waiting >= CHECKS_WAITING:
+            raise InvalidToken("too many passwords are being checked: try again", rule="busy")
+        found = False
+
+        def look() -> None:
+            nonlocal found
+            found = kept.fits(password)
+
+        self._waiting += 1
+        try:
+            async with self._turns:
+                await self._around.threads(look)
+        finally:
+            self._waiting -= 1
+        return found
 
 
 class _CheckBearer:
     def __init__(self, verifier: Verifier, clock: Callable[[], float] = time.time) -> None:
         self._verifier, self._clock = verifier, clock
-        self._refusals = _Refusals()
 
     async def start(self) -> None:
         await self._verifier.initialize()
 
     async def check(self, headers: Headers) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        try:
-            if scheme.lower() != "bearer" or not token.strip():
-                raise InvalidToken("a bearer token is wanted", rule="missing")
-            claims = await self._verifier.get_claims(token.strip(), self._clock())
-        except AuthError as error:
-            self._refusals.tell(str(error))
-            raise
+        if scheme.lower() != "bearer" or not token.strip():
+            raise InvalidToken("a bearer token is wanted", rule="missing")
+        claims = await self._verifier.get_claims(token.strip(), self._clock())
         subject = claims.get("sub")
         return subject if isinstance(subject, str) else ""
 
     async def close(self) -> None:
         await self._verifier.close()
+
+
+def claimed(headers: Headers) -> str:
+    """Who a refused caller says to be: the user, or the subject of its token. Proves nothing."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    match scheme.lower():
+        case "basic":
+            return _basic_credentials(headers).partition(b":")[0].decode(errors="replace")
+        case "bearer":
+            try:
+                return token_tool.inspect(value.strip()).subject or ""
+            except InvalidToken:
+                return ""
+    return ""
+
+
+def _wrong_basic(headers: Headers) -> InvalidToken:
+    if not headers.get("authorization", "").lower().startswith("basic "):
+        return InvalidToken("basic authentication is wanted", rule="missing")
+    return InvalidToken("basic authentication failed", rule="basic")
 
 
 def _basic_credentials(headers: Headers) -> bytes:

@@ -10,6 +10,7 @@ open keep theirs. While files do not fit together (somebody is writing them) the
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,6 +117,10 @@ class TlsSource:
             bundles = self._bundles(self._agent(self._tls.ca_spire))
             made = replace(made, trust_bundle=trust_bytes(bundles), bundles=bundles)
         return made
+
+    def read_again(self) -> None:
+        """Look at the files for the next handshake, however short ago they were read."""
+        self._read_at = -math.inf
 
     def check_peer(self, chain: bytes) -> None:
         """Refuse a peer whose handshake showed `chain` (PEM, leaf first) unless we know its SPIFFE ID.

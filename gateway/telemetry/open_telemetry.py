@@ -1,9 +1,11 @@
 """Spans and metrics of applications, by OpenTelemetry (`api.md` 5). Needs the extra `tracing`.
 
 Spans: `slim.session.open` from `create_session` until the session stands, `slim.session.accept`,
-`slim.publish` until everybody acknowledged, `slim.receive`. A published message carries the context of its
+`slim.publish` until everybody acknowledged, `slim.receive`, `slim.handle` around a handler of `Slim.serve`,
+`slim.request` from a request to its answer. A published message carries the context of its
 span in its metadata (W3C Trace Context: `traceparent`, `tracestate`), and its receiver's span is a child of
-that one. A context that the application itself put there becomes the parent.
+that one. A context that the application itself put there becomes the parent, else the span that is current;
+an answer outside any belongs to the message that it answers.
 
 Metrics: `slim.messages` and `slim.message.bytes` by `direction` (`sent`, `received`), `slim.drops` by
 `reason`, the type of the error.
@@ -13,6 +15,8 @@ Names of sessions and peers are attributes; payloads, tokens and other metadata 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from opentelemetry import context, metrics, trace
@@ -72,12 +76,19 @@ class Telemetry:
         ).end()
 
     def publishing(
-        self, session_id: int, destination: Name, size: int, metadata: Metadata
+        self, session_id: int, destination: Name, size: int, metadata: Metadata, answered: Any = None
     ) -> tuple[CompletionHandle, dict[str, str] | None]:
         carrier = dict(metadata or {})
+        parent = self._parent(carrier)
+        if (
+            parent is None
+            and answered is not None
+            and not trace.get_current_span().get_span_context().is_valid
+        ):
+            parent = answered
         span = self._tracer.start_span(
             "slim.publish",
-            self._parent(carrier),
+            parent,
             SpanKind.PRODUCER,
             _message(session_id, destination, size),
         )
@@ -85,7 +96,7 @@ class Telemetry:
         self._count("sent", size)
         return SpanHandle(span), carrier or None
 
-    def received(self, session_id: int, message: SessionMessage, size: int) -> None:
+    def received(self, session_id: int, message: SessionMessage, size: int) -> context.Context:
         span = self._tracer.start_span(
             "slim.receive",
             self._parent(message.metadata or {}),
@@ -94,6 +105,27 @@ class Telemetry:
         )
         span.end()
         self._count("received", size)
+        return trace.set_span_in_context(span)
+
+    def handling(self, seen: Any) -> AbstractContextManager[object]:
+        return self._around("slim.handle", seen, SpanKind.SERVER, {})
+
+    def requesting(self, session_id: int, destination: Name) -> AbstractContextManager[object]:
+        attributes = {"slim.session.id": session_id, "slim.destination": str(destination)}
+        return self._around("slim.request", None, SpanKind.CLIENT, attributes)
+
+    @contextmanager
+    def _around(self, name: str, parent: Any, kind: SpanKind, attributes: dict[str, Any]) -> Iterator[None]:
+        """A span that is current meanwhile. Of an error it tells the type: a text may be a payload."""
+        span = self._tracer.start_span(name, parent, kind, attributes)
+        try:
+            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                yield
+        except BaseException as error:
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+        finally:
+            span.end()
 
     def failed(self, session_id: int, error: SlimError) -> None:
         self._drops.add(1, {"reason": type(error).__name__})

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.config import Section
 from gateway.config.tracing import TelemetryConfig, TracingConfig
+from gateway.surroundings import current
 from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError
 
@@ -39,19 +40,22 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
     return start_tracing(TracingConfig.read(Section(config or {}, "")))
 
 
-def start_tracing(config: TracingConfig, form: str = "text") -> Done:
-    """`init_tracing`, of what was read already; `form` is one of gateway.telemetry.log.FORMATS."""
+def start_tracing(config: TracingConfig, form: str = "text", *, node: str = "") -> Done:
+    """`init_tracing`, of what was read already; `form` is one of gateway.telemetry.log.FORMATS.
+
+    In the process of a node, `node` is its id: then messages on their way through it have spans.
+    """
     global _initialized
     if _initialized:
         return Done()
     if config.telemetry.enabled:
-        _export(config.telemetry)
+        _export(config.telemetry, node)
     _initialized = True
     log_to_stderr(config.levels, form, thread_names=config.thread_names, thread_ids=config.thread_ids)
     return Done()
 
 
-def _export(config: TelemetryConfig) -> None:
+def _export(config: TelemetryConfig, node: str) -> None:
     """Export spans and metrics. Raises ConfigError with the install line when the extra is missing."""
     try:
         from opentelemetry import metrics, trace
@@ -63,18 +67,19 @@ def _export(config: TelemetryConfig) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        from gateway.telemetry.open_telemetry import activate
+        from gateway.telemetry import node_spans, open_telemetry
     except ImportError as exc:
         raise ConfigError(
             f"opentelemetry.enabled needs the exporter: {_INSTALL}", field="opentelemetry.enabled"
         ) from exc
-    resource = Resource.create(
-        {
-            "service.name": config.service_name,
-            "service.version": config.service_version,
-            "deployment.environment": config.environment,
-        }
-    )
+    described = {
+        "service.name": config.service_name,
+        "service.version": config.service_version,
+        "deployment.environment": config.environment,
+    }
+    if node:
+        described["service.instance.id"] = node
+    resource = Resource.create(described)
     target: dict[str, Any] = {
         "endpoint": config.endpoint,
         "insecure": config.endpoint.startswith("http://"),
@@ -88,4 +93,6 @@ def _export(config: TelemetryConfig) -> None:
         OTLPMetricExporter(**target), export_interval_millis=config.metrics_interval * 1000
     )
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
-    activate()
+    open_telemetry.activate()
+    if node:
+        node_spans.activate(current().clock)

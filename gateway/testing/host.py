@@ -15,11 +15,13 @@ from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import peer_configs
 from gateway.node.shared import kept
+from gateway.testing.disk import SimDisk
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
 from gateway.testing.network import Network
 from gateway.testing.process import SimProcess
 from identity.provider import IdentityProvider, IdentityVerifier
+from identity.sealed_log import BOOT_BYTES
 
 Program = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -48,6 +50,8 @@ class SimHost:
         self._random = Random(f"{ground.seed} {name}")
         self._options = node_options
         self._offset = 0.0
+        self._disks: dict[str, SimDisk] = {}
+        self._power_cuts = 0
         self._programs: list[tuple[Program, tuple[Any, ...]]] = []
         self._served: list[dict[str, Any]] = []
         self._peers: list[str] = []
@@ -187,6 +191,12 @@ class SimHost:
         network.running[self.name] = site if loudly else None
         network.vanish(site, loudly=loudly)
 
+    def cut_power(self) -> None:
+        """Kill it silently; its disks lose what was not synced, in part or as a whole."""
+        self.kill(loudly=False)
+        self._power_cuts += 1
+        self._disks = {name: disk.after_power_cut(self._random) for name, disk in self._disks.items()}
+
     async def restart(self) -> None:
         """Start it again, killing it before if it runs: what served serves, and every program begins anew.
 
@@ -228,6 +238,15 @@ class SimHost:
         """Set its clock on the wall forward (or back); timers keep their pace."""
         self._note(f"clock set by {seconds:+g} s")
         self._offset += seconds
+
+    def disk(self, name: str) -> SimDisk:
+        """A file there, which outlives the processes."""
+        return self._disks.setdefault(name, SimDisk())
+
+    @property
+    def boot_id(self) -> bytes:
+        """What tells one run of the machine from the next."""
+        return self._power_cuts.to_bytes(BOOT_BYTES, "big")
 
     def wall(self) -> float:
         """Unix seconds, as it believes."""

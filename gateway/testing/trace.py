@@ -55,6 +55,10 @@ class Trace:
         """A text that is the same for the same history."""
         return self._digest.hexdigest()
 
+    def kept(self) -> list[TraceLine]:
+        """The lines themselves, as far as they are kept."""
+        return list(self._lines)
+
     def lines(self, last: int | None = None) -> Iterator[str]:
         """The lines in words; the `last` so many of them."""
         lines = list(self._lines)

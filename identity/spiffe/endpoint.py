@@ -125,9 +125,9 @@ def warn_about_open_socket(path: str) -> None:
         return
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
         logger.warning(
-            "anybody may replace the Workload API socket {}: its directory is world-writable; "
+            "anybody may replace the Workload API socket: its directory is world-writable; "
             "restrict the directory, or name the agent's user with agent_uid",
-            path,
+            path=path,
         )
 
 

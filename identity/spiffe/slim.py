@@ -146,7 +146,7 @@ class SpireProvider(Variant):
                 pause = schedule.failed(self._clock())
                 if exc.code in FINAL_CODES or self._client is None or loop.time() + pause >= deadline:
                     raise
-                logger.warning("no first JWT-SVID yet, trying again: {}", exc)
+                logger.warning("no first JWT-SVID yet, trying again", cause=str(exc))
             await asyncio.sleep(pause)
 
     async def _keep_fresh(self, schedule: RenewalSchedule, pause: float) -> None:
@@ -159,7 +159,7 @@ class SpireProvider(Variant):
                 self._why_none = str(exc)
                 if exc.code == "PERMISSION_DENIED":
                     self._svid = None
-                logger.warning("the JWT-SVID could not be replaced, next attempt in {:.1f} s: {}", pause, exc)
+                logger.warning("the JWT-SVID could not be replaced", seconds=round(pause, 1), cause=str(exc))
 
     async def _refresh(self, schedule: RenewalSchedule) -> float:
         self._svid = await self._fetch(self._audience_with({}))

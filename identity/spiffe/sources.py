@@ -130,7 +130,7 @@ class _Source(ABC, Generic[_State]):
         # Once per reason: an agent that is away fails again with every attempt.
         if str(error) != self._complained:
             self._complained = str(error)
-            logger.warning("{}: {}", type(self).__name__, error)
+            logger.warning("a SPIFFE source has no news", kind=type(self).__name__, cause=str(error))
         self._why_empty, self._code = str(error), error.code
         if self._state is not None and error.code == "PERMISSION_DENIED":
             self._state, self._why_empty = None, f"the identity was revoked ({error})"
@@ -141,7 +141,7 @@ class _Source(ABC, Generic[_State]):
             try:
                 callback()
             except Exception:
-                logger.exception("a subscriber of {} failed", type(self).__name__)
+                logger.exception("a subscriber of a SPIFFE source failed", kind=type(self).__name__)
 
     async def _watch_end(self, stream: StreamHandle) -> None:
         """A stream that ends by itself was refused for good; nothing will ever be updated again."""

@@ -141,7 +141,8 @@ class FileTls:
             try:
                 self._material = _from_pem(*contents)
             except PySpiffeError as exc:
-                logger.warning("{}: {}; the identity read before stays in use", self._files[0].path, exc)
+                path = str(self._files[0].path)
+                logger.warning("the identity read before stays in use", path=path, cause=str(exc))
         if self._material.expiry <= now:
             raise UntrustedX509SvidError(
                 f"{self._files[0].path}: the X.509 SVID has expired; is spiffe-helper running?"

@@ -1,4 +1,4 @@
-"""The MLS key of a static token, bound by the X.509-SVID that lies beside it (`identity.md` 1.1, 3.6).
+"""The MLS key of a static token, bound by the X.509-SVID that lies beside it (`identity.md` 3.4).
 
 A JWT-SVID that spiffe-helper writes carries no key of ours. The X.509-SVID of the same SPIFFE ID, which it
 writes into `tls.crt` and `tls.key`, has a key, and that signs a token around the other one (RFC 7515, 4.1.6):

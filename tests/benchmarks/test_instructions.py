@@ -63,6 +63,7 @@ def test_floors_from_elsewhere_are_refused(tmp_path: Path) -> None:
 
 
 @requires_valgrind
+@pytest.mark.long
 async def test_a_hop_is_counted() -> None:
     (row,) = await instructions.measure(HERE, rows=["actors hop"], scale=0.1, layouts=1)
     assert 1_000 < row.instructions < 1_000_000

@@ -10,6 +10,7 @@ from gateway.config import ServerConfig
 from gateway.http2 import frames
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
+from gateway.http2.events import StreamDrained
 from gateway.http2.messages import SharedMessage
 from gateway.links.stream import METHOD_PATH
 from gateway.node.data_plane import DataPlane
@@ -145,6 +146,21 @@ async def test_streams_that_do_not_read_cost_a_node_its_budget_and_others_nothin
     finally:
         await idle.close()
         await plane.close(0.5)
+
+
+def test_who_waits_for_room_hears_of_it_when_another_connection_has_it_shed() -> None:
+    """Its own connection does nothing meanwhile: its peer neither reads nor writes."""
+    node = ByteBudget(limit=4 * MIB)
+    waiting, greedy = (OnBudget(node, 1, high_water=MIB, low_water=MIB // 4) for _ in range(2))
+    news: list[list[object]] = []
+    (stream,) = waiting.states
+    stream.on_news = lambda: news.append(waiting.core.take_events())
+    waiting.core.send(stream, [SharedMessage(b"", bytes(2 * MIB))])
+    waiting.flush()
+    assert news == []
+    greedy.core.send(greedy.states[0], [SharedMessage(b"", bytes(3 * MIB))])
+    assert news == [[StreamDrained(stream)]]
+    assert stream.unsent == 0
 
 
 def _subscription(channel: pb.Name, number: int) -> bytes:

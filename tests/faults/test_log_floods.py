@@ -22,6 +22,7 @@ from gateway.controller.access import AccessPolicy
 from gateway.controller.calls import RpcCaller
 from gateway.controller.southbound import Southbound
 from gateway.security.auth import basic_header, server_auth
+from gateway.security.door import Door
 from identity.errors import AuthError
 from tests.gateway.authority import HostAuthority
 from tests.gateway.http2.links import Accepting, settled
@@ -45,10 +46,13 @@ async def test_a_listener_that_demands_a_proof(kind: str, lines: list[str]) -> N
     bearer = {"type": "jwt", "claims": {"issuer": "https://issuer.test"}, "duration": "1m", "key": key}
     gate = server_auth(AuthConfig.read(Section(basic if kind == "basic" else bearer, "auth")))
     assert gate is not None
+    door = Door()
     for number in range(TIMES):
-        with pytest.raises(AuthError):
+        with pytest.raises(AuthError) as refused:
             await gate.check({"authorization": basic_header("u", str(number))})
-    assert 0 < len([line for line in lines if "connection refused" in line]) <= BURST
+        door.refused("authentication", f"192.0.2.{number}:1", str(refused.value), "u")
+    assert 0 < len([line for line in lines if "refused at the door" in line]) <= BURST
+    assert door.refusals["authentication"] == TIMES
 
 
 async def test_a_controller(lines: list[str]) -> None:

@@ -13,9 +13,10 @@ import pytest
 from actors.messages.routing import Attach, Detach, Negotiated, NodeLinkLost, Subscribing
 from actors.messages.wire import Introduction, Role, Subscription
 from actors.names import Name
-from actors.routing.control import RouteControl, RouteTurn
+from actors.routing.control import RouteControl
 from actors.routing.pieces import PIECE
 from actors.routing.recovery import RECOVERY_TIME
+from actors.routing.turn import RouteTurn
 from actors.system import Address
 from tests.faults.opcodes import opcodes
 

@@ -44,9 +44,13 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 class Shop:
-    """The service, two clients that are killed and come again, and what each has written down."""
+    """The service, two clients, and what each has written down.
 
-    def __init__(self, folder: Path, nodes: list[str]) -> None:
+    Where `killing`, the clients are killed and come again; else they stay, whatever the nodes do.
+    """
+
+    def __init__(self, folder: Path, nodes: list[str], *, killing: bool = True) -> None:
+        self._killing = killing
         self.book = folder / "book"
         self._clients = [folder / "ann", folder / "ben"]
         self._nodes = nodes
@@ -73,6 +77,8 @@ class Shop:
         while True:
             client = await program("buy", file.name, file, self._nodes)
             try:
+                if not self._killing:
+                    raise AssertionError(f"a client ended by itself, with {await client.wait()}")
                 await asyncio.sleep(self._random.uniform(0.2, 2.0))
             finally:
                 await end(client)
@@ -103,7 +109,7 @@ class Shop:
     def report(self, what: str) -> None:
         confirmed, ordered = self.confirmed(), self.ordered()
         print(f"{what}: {self.kills} kills, {len(ordered)} orders, {len(confirmed)} confirmed")
-        assert self.kills >= 1
+        assert self.kills >= 1 or not self._killing
         assert confirmed
         assert not confirmed - set(ordered)
         assert len(ordered) == len(set(ordered))
@@ -150,3 +156,38 @@ async def test_nothing_confirmed_is_lost_when_one_node_is_killed_and_one_drained
             if node is not None:
                 await node.__aexit__(None, None, None)
     shop.report("a node killed, a node drained")
+
+
+async def again(node: CallboardNode, peer: CallboardNode) -> CallboardNode:
+    """Stop a node as a rolling restart does, and start it where it was."""
+    node.process.terminate()
+    async with asyncio.timeout(WAIT):
+        assert await node.process.wait() == 0
+    made = CallboardNode(int(node.endpoint.rpartition(":")[2]), "--peer", peer.endpoint)
+    await made.__aenter__()
+    return made
+
+
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(1, id="short"), pytest.param(10, id="long", marks=pytest.mark.long)]
+)
+async def test_nothing_confirmed_is_lost_when_two_nodes_are_restarted_in_turn(
+    rounds: int, tmp_path: Path
+) -> None:
+    first = CallboardNode()
+    await first.__aenter__()
+    second = CallboardNode(0, "--peer", first.endpoint)
+    await second.__aenter__()
+    shop = Shop(tmp_path, [first.endpoint, second.endpoint], killing=False)
+    try:
+        async with shop.open():
+            await shop.until(shop.book, 10)
+            for _ in range(rounds):
+                first = await again(first, second)
+                await shop.until(shop.book, len(shop.ordered()) + 10)
+                second = await again(second, first)
+                await shop.until(shop.book, len(shop.ordered()) + 10)
+    finally:
+        for node in (first, second):
+            await node.__aexit__(None, None, None)
+    shop.report("nodes restarted in turn")

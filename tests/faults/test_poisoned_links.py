@@ -102,7 +102,7 @@ async def test_a_session_outlives_a_message_of_its_node_that_breaks(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, yours = await stage.begin()
-    (link,) = stage.bob.data_plane._links.values()
+    (link,) = stage.bob.data_plane.links.values()
     states: list[ConnectionState] = []
     stage.bob.data_plane.observe(states.append)
     assert isinstance(POISON, Subscription)

@@ -162,7 +162,7 @@ async def test_a_first_connection_is_waited_for_as_long_as_asked_and_says_so(
 
     async def later() -> DataPlane:
         async with asyncio.timeout(WAIT):
-            while "waiting up to" not in caplog.text:  # noqa: ASYNC110 (the log has no event)
+            while "waiting for a node" not in caplog.text:  # noqa: ASYNC110 (the log has no event)
                 await asyncio.sleep(0.01)
         plane = DataPlane()
         await plane.serve(ServerConfig.read({"endpoint": f"127.0.0.1:{port}", "tls": PLAIN}))

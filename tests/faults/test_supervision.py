@@ -134,7 +134,7 @@ class Faults(AppStage):
 
     async def eve(self) -> tuple[Peer, AcceptedLink]:
         """A stream to the node that is routed already, and the node's end of it."""
-        before = set(self.node._links)
+        before = set(self.node.links)
         config = ClientConfig.read(self.client_config)
         peer = Peer(
             await dialler(
@@ -142,11 +142,11 @@ class Faults(AppStage):
             )()
         )
         await peer.is_in_step()
-        (index,) = set(self.node._links) - before
-        return peer, self.node._links[index]
+        (index,) = set(self.node.links) - before
+        return peer, self.node.links[index]
 
     def connection(self, link: AcceptedLink) -> ActorAddress:
-        gateway = cell(self.node.system, self.node._gateway).actor
+        gateway = cell(self.node.system, self.node.gateway).actor
         address: ActorAddress = gateway._connections[link.index]
         return address
 
@@ -362,7 +362,7 @@ async def test_a_connection_that_cannot_even_end_is_ended_by_the_gateway(faults:
     cell(faults.node.system, address).actor._outbox = None
     link._notify(FramesIn(None))  # type: ignore[arg-type]
     await peer.ended()
-    await until(lambda: link.index not in faults.node._links)
+    await until(lambda: link.index not in faults.node.links)
     assert not faults.node.routes.by_name.get(name("eve").key)
     assert faults.node.system.status(address) is None
     await faults.traffic.arrives()
@@ -386,7 +386,7 @@ async def test_a_word_of_a_connection_that_breaks_the_gateway_costs_it_its_strea
     peer, link = await faults.eve()
     unhashable: Any = []
     system = faults.node.system
-    system.tell(faults.node._gateway, ConnectionState(unhashable, "closed"), faults.connection(link))
+    system.tell(faults.node.gateway, ConnectionState(unhashable, "closed"), faults.connection(link))
     await peer.ended()
     await faults.traffic.arrives(LATER)
     newcomer, _ = await faults.eve()
@@ -402,18 +402,18 @@ async def test_a_link_that_breaks_the_gateway_is_closed(faults: Faults) -> None:
     node = faults.node
     address: Address = node.system.inbox(lambda message, _: said.append(message))
     index = node.next_index()
-    node._links[index] = Broken(index, None)
-    node.system.tell(node._gateway, Opened(index, None, address))
+    node.links[index] = Broken(index, None)
+    node.system.tell(node.gateway, Opened(index, None, address))
     await until(lambda: bool(said))
     assert [(one.connection, one.state) for one in said] == [(index, "closed")]
-    await until(lambda: index not in node._links)
+    await until(lambda: index not in node.links)
     await faults.traffic.arrives()
     newcomer, _ = await faults.eve()
     assert newcomer.closed is None
 
 
 async def test_a_dialled_connection_that_fails_dials_again(faults: Faults) -> None:
-    (link,) = faults.bob.data_plane._links.values()
+    (link,) = faults.bob.data_plane.links.values()
     said: list[str] = []
     faults.bob.data_plane.observe(lambda state: said.append(state.state))
     link._notify(FramesIn(None))  # type: ignore[arg-type]

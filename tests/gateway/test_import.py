@@ -32,12 +32,14 @@ print(json.dumps([took, int(peak[1]) / 1024 if peak else 0, sorted(sys.modules)]
 """
 
 ON_USE = {
+    "aiohttp",
     "cryptography",
     "google",
     "grpc",
     "httpx",
     "jwt",
     "opentelemetry",
+    "prometheus_client",
     "rich",
     "spiffe",
     "thespian",

@@ -27,7 +27,7 @@ def watch(path: Path) -> WatchedFile[str]:
 @pytest.fixture
 def warnings() -> Iterator[list[str]]:
     lines: list[str] = []
-    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    sink = logger.add(lines.append, level="WARNING", format="{message} {extra}")
     yield lines
     logger.remove(sink)
 

@@ -72,10 +72,13 @@ class Led(Script):
 
 
 def kill_at(step: str, moment: str) -> None:
-    last = ""
+    last, dying = "", False
 
     def perform(self: JournaledSession, effects: list[Any]) -> None:
-        nonlocal last
+        nonlocal last, dying
+        if dying:
+            # The answers may be faster than the signal: the process does not live to see them.
+            return
         core: Any = self._core
         task = core.kept().task if hasattr(core, "kept") else None
         now = "" if task is None else type(task.at).__name__
@@ -88,6 +91,7 @@ def kill_at(step: str, moment: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         SessionActor._perform(self, left)
         if arrives and moment == "sent":
+            dying = True
             # What is written to a socket goes out at the end of the turn.
             self.after(0.005)
             loop = self._myRef.system.loop

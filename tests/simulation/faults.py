@@ -45,13 +45,17 @@ class Faults:
             self._fault(self._frozen(member.host, step.time))
 
     async def _frozen(self, host: SimHost, seconds: float) -> None:
-        since = self._world.now
-        host.freeze()
+        self._fall_asleep(host)
         await asyncio.sleep(seconds)
-        self._wake(host, since)
+        self._wake(host)
 
-    def _wake(self, host: SimHost, since: float) -> None:
-        self._stage.slept(host, since)
+    def _fall_asleep(self, host: SimHost) -> None:
+        self._stage.sleeps(host)
+        host.freeze()
+
+    def _wake(self, host: SimHost) -> None:
+        """It wakes with the first of the faults for which it sleeps."""
+        self._stage.slept(host)
         if host.up:
             host.thaw()
 
@@ -62,13 +66,13 @@ class Faults:
             self._fault(self._dozed(member, step.time))
 
     async def _dozed(self, member: Member, seconds: float) -> None:
-        since, host = self._world.now, member.host
-        host.freeze()
+        host = member.host
+        self._fall_asleep(host)
         line = self._world.line(host, member.node)
         line.cut()
         await asyncio.sleep(seconds)
         line.mend()
-        self._wake(host, since)
+        self._wake(host)
 
     def do_cut(self, step: Step) -> None:
         line = self._line(step)

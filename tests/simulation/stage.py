@@ -11,7 +11,7 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway import ConnectionLost, MessageLost, ParticipantDisconnected, Session, Slim, SlimError
 from gateway.testing import SimHost, World
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import Ledger, Part
 from tests.simulation.scenario import Scenario, Step
 
 INTERVAL, RETRIES = 1.0, 8
@@ -102,7 +102,7 @@ class Member:
                 message = await session.get_message()
             except SlimError as error:
                 if calm and isinstance(error, MessageLost):
-                    self._gap(session, error)
+                    self._gap(session, part, error)
                 if session.over:
                     break
                 continue
@@ -117,10 +117,11 @@ class Member:
         if calm and isinstance(why, ParticipantDisconnected) and why.cause != "left":
             stage.ledger.found("abrupt", f"session {session.number} of {self.number} ended: {why}")
 
-    def _gap(self, session: Session, error: MessageLost) -> None:
-        """Only what somebody said who has begun to go may have holes for good."""
+    def _gap(self, session: Session, part: Part, error: MessageLost) -> None:
+        """Only who has begun to go may have holes for good, in what it says and in what it hears."""
         ledger = self._stage.ledger
-        if ledger.part(session.number, number_of(Name.parse(error.source))).over is None:
+        speaker = ledger.part(session.number, number_of(Name.parse(error.source)))
+        if part.over is None and speaker.over is None:
             ledger.found("gap", f"session {session.number}: {self.number} heard: {error}")
 
     def next_number(self, session: int) -> int:
@@ -152,6 +153,7 @@ class Stage:
         self.failed_invitations: dict[tuple[int, int], Held] = {}
         """By session and guest: who invited it, and heard that it failed."""
         self._asleep: dict[str, list[tuple[float, float]]] = {}
+        self._asleep_since: dict[str, float] = {}
 
     async def assemble(self) -> None:
         world, scenario = self.world, self.scenario
@@ -187,9 +189,15 @@ class Stage:
         self.calls.add(task)
         task.add_done_callback(self.calls.discard)
 
-    def slept(self, host: SimHost, since: float) -> None:
-        """A host stood still until now."""
-        self._asleep.setdefault(host.name, []).append((since, self.world.now))
+    def sleeps(self, host: SimHost) -> None:
+        """A host stands still from now on, if it did not before."""
+        self._asleep_since.setdefault(host.name, self.world.now)
+
+    def slept(self, host: SimHost) -> None:
+        """A host stood still until now, if it did."""
+        since = self._asleep_since.pop(host.name, None)
+        if since is not None:
+            self._asleep.setdefault(host.name, []).append((since, self.world.now))
 
     async def limited(self, member: Member, what: str, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Await a call: it ends in its time, and fails with typed errors only."""

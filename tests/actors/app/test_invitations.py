@@ -92,9 +92,25 @@ def test_invitations_that_cannot_be_taken_are_refused_with_a_reason() -> None:
     assert "names no channel" in reason(application(), JoinRequest(), GROUP)
     assert "of unknown type" in reason(application(), JoinRequest(), SessionKind.UNSPECIFIED)
     busy = application(backlog=1)
-    busy.begun(1, ALICE)
+    other = message(MessageType.JOIN_REQUEST, JoinRequest())._replace(session_id=1)
+    busy.begun(other)
     busy.announced(1)
     assert "1 announced sessions wait" in reason(busy, JoinRequest())
+    assert "served already" in decide(busy, other, 0).reason  # type: ignore[union-attr]
+
+
+def test_an_invitation_serves_once_and_is_taken_again_while_its_session_never_stood() -> None:
+    app, join = application(), message(MessageType.JOIN_REQUEST, JoinRequest())
+    app.begun(join)
+    app.over(join.session_id)
+    assert not isinstance(decide(app, join, 0), Refused)
+    app.begun(join)
+    app.announced(join.session_id)
+    app.adopted(join.session_id)
+    app.over(join.session_id)
+    assert isinstance(decide(app, join, 0), Refused)
+    again = join._replace(message_id=join.message_id + 1)
+    assert not isinstance(decide(app, again, 0), Refused)
 
 
 def test_others_invitations_are_not_ours() -> None:

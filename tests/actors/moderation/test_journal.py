@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages.moderation import Wish
@@ -33,8 +33,8 @@ from actors.moderation.journal import ANEW_BYTES, AWAY, Beginning, Journal, Open
 from actors.names import Name
 from actors.session.crypto import KeptGroup
 from actors.session.membership.kept import KeptMember, KeptModerator, SaidMessage
+from gateway.testing.disk import SimDisk
 from identity.sealed_log import HEADER_BYTES, LogDamaged, LogKey, Mark
-from tests.actors.moderation.disk import LossyDisk
 
 KEY = LogKey(bytes(range(32)))
 BOOT, NEXT_BOOT = b"a" * 16, b"b" * 16
@@ -47,12 +47,12 @@ MEMBERSHIP = MembershipKept(
 )
 
 
-def opened(disk: LossyDisk, boot: bytes = BOOT, now: float = 1001.0) -> tuple[Journal, OpenedJournal]:
+def opened(disk: SimDisk, boot: bytes = BOOT, now: float = 1001.0) -> tuple[Journal, OpenedJournal]:
     journal = Journal(disk, KEY, boot=boot, random=Random(len(disk.content)).randbytes)
     return journal, journal.open(now)
 
 
-def led(disk: LossyDisk) -> Journal:
+def led(disk: SimDisk) -> Journal:
     journal, found = opened(disk)
     assert found == OpenedJournal(Beginning.NEW, 0)
     wishes: tuple[tuple[int, Wish], ...] = ((1, Invite(0, ANN.without_id())),)
@@ -73,7 +73,7 @@ def say(journal: Journal, id: int, handle: int | None = None) -> SaidMessage:
 
 
 def test_after_a_kill_all_that_was_noted_is_there() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     journal.append(Step(MessageOf(ANN, 4, False), b"more", (), (Outgoing(b"hello", handle=2),)))
     said = [say(journal, 1, 2), say(journal, 2)]
@@ -94,7 +94,7 @@ def test_after_a_kill_all_that_was_noted_is_there() -> None:
 
 
 def test_ids_and_generations_are_reserved_in_blocks_each_synced_before_its_first_use() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     before = disk.syncs
     for id in range(1, 2 * BLOCK + 1):
@@ -104,10 +104,11 @@ def test_ids_and_generations_are_reserved_in_blocks_each_synced_before_its_first
     assert disk.syncs - before == 2
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 3 * BLOCK), st.integers(0, 2**32))
 def test_after_a_power_cut_nothing_is_used_twice(count: int, seed: int) -> None:
     random = Random(seed)
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     for id in range(1, count + 1):
         say(journal, id)
@@ -127,7 +128,7 @@ def test_after_a_power_cut_nothing_is_used_twice(count: int, seed: int) -> None:
 @given(st.integers(0, 2**32), st.lists(st.booleans(), max_size=12))
 def test_a_commit_that_was_synced_is_there_after_a_power_cut(seed: int, synced: list[bool]) -> None:
     random = Random(seed)
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     last = 1
     for number, wait in enumerate(synced, 2):
@@ -144,7 +145,7 @@ def test_a_commit_that_was_synced_is_there_after_a_power_cut(seed: int, synced: 
 
 
 def test_a_group_that_was_away_for_too_long_is_lost_and_its_members_are_known() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     journal.append(PingSent(1500.0))
     _, found = opened(disk, now=1500.0 + AWAY)
@@ -158,7 +159,7 @@ def test_a_group_that_was_away_for_too_long_is_lost_and_its_members_are_known() 
 
 
 def test_a_closed_group_is_not_opened_again_before_its_script_knows() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     journal.append(GroupOver())
     again, found = opened(disk)
@@ -170,7 +171,7 @@ def test_a_closed_group_is_not_opened_again_before_its_script_knows() -> None:
 
 
 def test_a_long_journal_is_written_anew_and_says_the_same() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     state = bytes(ANEW_BYTES // 8)
     longest = 0
@@ -183,7 +184,7 @@ def test_a_long_journal_is_written_anew_and_says_the_same() -> None:
 
 @pytest.mark.parametrize("synced", [True, False])
 def test_a_journal_that_was_cut_is_refused(synced: bool) -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     say(journal, 1)
     if synced:
@@ -198,7 +199,7 @@ def test_a_journal_that_was_cut_is_refused(synced: bool) -> None:
 
 
 def test_a_journal_that_was_changed_anywhere_is_refused() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     led(disk)
     whole = bytes(disk.content)
     for at in (*range(0, HEADER_BYTES, 7), *range(HEADER_BYTES, len(whole), 31)):
@@ -207,12 +208,12 @@ def test_a_journal_that_was_changed_anywhere_is_refused() -> None:
         changed = bytearray(whole)
         changed[at] ^= 1
         with pytest.raises(LogDamaged) as error:
-            opened(LossyDisk(bytes(changed)))
+            opened(SimDisk(bytes(changed)))
         assert error.value.rule in ("form", "key", "cut", "changed")
 
 
 def test_another_key_opens_nothing_and_no_text_holds_it() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     led(disk)
     other = LogKey(b"k" * 32)
     with pytest.raises(LogDamaged, match="another key") as error:
@@ -221,7 +222,7 @@ def test_another_key_opens_nothing_and_no_text_holds_it() -> None:
 
 
 def test_no_secret_stands_in_the_file() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     led(disk)
     assert b"group" not in disk.content
     assert b"state" not in disk.content
@@ -229,7 +230,7 @@ def test_no_secret_stands_in_the_file() -> None:
 
 
 def test_what_was_asked_for_is_there_for_who_asks_again() -> None:
-    disk = LossyDisk()
+    disk = SimDisk()
     journal = led(disk)
     said = [say(journal, 1, 2), say(journal, 2)]
     journal.append(DataKept((1,)), DataAcknowledged((2,)))

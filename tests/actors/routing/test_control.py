@@ -22,9 +22,11 @@ from actors.messages.routing import (
 from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.routing import recovery
-from actors.routing.control import ACK_WAIT, PARTING, RouteControl, RouteTurn
+from actors.routing.control import ACK_WAIT, RouteControl
+from actors.routing.partings import PARTING
 from actors.routing.recovery import RECOVERY_TIME
 from actors.routing.shares import Shares
+from actors.routing.turn import RouteTurn
 
 ALICE, BOB = Name("org", "ns", "alice", 1), Name("org", "ns", "bob", 2)
 LINK = "18959e9c-c410-4e26-881d-a8fc86e73aa1"

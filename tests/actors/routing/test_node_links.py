@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from actors.messages.routing import Attach, Detach, Negotiated, NodeLinkSettled, RouteByHand, Subscribing
 from actors.messages.wire import ALL, ONE, Frame, Introduction, Role, Subscription
 from actors.names import Name
-from actors.routing.control import RouteControl, RouteTurn
+from actors.routing.control import RouteControl
 from actors.routing.node_link import HOPS, HopCount, hops_of
 from actors.routing.router import Router
+from actors.routing.turn import RouteTurn
 from actors.routing.view import InwardView
 
 NAMES = [Name("org", "ns", text) for text in ("one", "two")]

@@ -47,6 +47,13 @@ def test_the_node_is_not_root_and_the_examples_may_read_what_the_helper_writes()
     assert "USER 0:0" in stages()["examples"]
 
 
+def test_the_node_has_no_installer_and_no_examples() -> None:
+    found = stages()
+    assert any("--without-pip" in line for line in found["build"])
+    assert not [line for stage in ("installed", "node") for line in found[stage] if "COPY examples" in line]
+    assert "COPY examples /app/examples" in found["examples"]
+
+
 def test_the_targets_are_those_of_the_guide() -> None:
     text = (ROOT / "docker-bake.hcl").read_text()
     targets = dict(re.findall(r'^target "([^"]+)" \{(.*?)^\}', text, re.MULTILINE | re.DOTALL))
@@ -106,6 +113,33 @@ def test_the_node_is_reached_where_the_guide_says() -> None:
     assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
     [container] = template["spec"]["containers"]
     assert container["image"] == "localhost:5001/slim:latest"
+
+
+def test_the_node_of_the_chart_is_confined_and_probed_by_what_it_answers() -> None:
+    spec = of_kind("Deployment")["spec"]
+    pod = spec["template"]["spec"]
+    [container] = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    [port] = [each["containerPort"] for each in container["ports"] if each["name"] == "slim"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["grpc"] == {"port": port}
+    # kubelet has no TLS for it.
+    assert "insecure: true" in of_kind("ConfigMap")["data"]["node.yaml"]
+    written = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert written == {each["value"] for each in container["env"] if each["name"] == "CALLBOARD_RUN"}
+
+
+def test_what_guards_the_node_is_about_its_pods() -> None:
+    labels = of_kind("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    policy = of_kind("NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"] == labels
+    assert policy["ingress"] == [{"ports": [{"port": "slim", "protocol": "TCP"}]}]
 
 
 def test_the_configuration_of_the_chart_is_one(tmp_path: Path) -> None:

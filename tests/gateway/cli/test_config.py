@@ -184,24 +184,6 @@ def test_example_and_schema_are_printed(capfd: pytest.CaptureFixture[str], check
 
 
 LISTENS = "    dataplane: {servers: [{endpoint: '127.0.0.1:0', tls: {insecure: true}}]}\n"
-UNSERVED = {
-    "admin": "admin: {endpoint: '127.0.0.1:0'}",
-    "limits.connections": "limits: {connections: 9}",
-}
-
-
-@pytest.mark.parametrize(("key", "text"), UNSERVED.items())
-def test_what_this_node_does_not_do_is_not_passed_over(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], key: str, text: str
-) -> None:
-    path = tmp_path / "node.yaml"
-    listens = "" if "dataplane" in text else LISTENS
-    path.write_text(f"services:\n  slim/0:\n    {text}\n{listens}")
-    assert main(["start", "--config", str(path)]) == 2
-    said = capfd.readouterr().err
-    assert f"{key}: " in said
-    assert "this node" in said
-
 
 # Running
 
@@ -266,8 +248,8 @@ tracing: {{log_level: info}}
 """)
         other = run("start", "--config", str(outer))
         at, _ = await asyncio.to_thread(addresses, other, 2)
-        await asyncio.to_thread(other.until, "connected to https://localhost")
-        await asyncio.to_thread(node.until, "connected to unix://")
+        await asyncio.to_thread(other.until, r"connected endpoint=https://localhost")
+        await asyncio.to_thread(node.until, "connected endpoint=unix://")
         await bob.connect({"endpoint": f"http://{plain}", "tls": {"insecure": True}})
         await alice.connect({"endpoint": f"http://{at}", "tls": {"insecure": True}})
         await alice.set_route(Name.parse("org/file/bob"))
@@ -287,7 +269,7 @@ def test_a_node_that_cannot_dial_yet_serves_and_ends(run: Run, tmp_path: Path) -
     )
     node = run("start", "--config", str(path))
     addresses(node, 1)
-    node.until("dialling http://127.0.0.1:1 goes on: ")
+    node.until("dialling goes on endpoint=http://127.0.0.1:1 cause=")
     node.process.send_signal(signal.SIGTERM)
     assert node.end() == 0
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from actors.names import Name
+from gateway.config.admin import AdminConfig
 from gateway.config.document import Document
 from gateway.config.keys import Kind
-from gateway.config.network import AdminConfig, BackboneConfig, LimitsConfig, PeersConfig
+from gateway.config.network import BackboneConfig, LimitsConfig, PeersConfig
 from gateway.config.node import NodeConfig
 from gateway.config.options import NODE_OPTIONS, key_at, overlaid
 from identity.errors import ConfigError

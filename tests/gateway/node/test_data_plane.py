@@ -69,7 +69,7 @@ def listening(endpoint: str = "127.0.0.1:0", **options: Any) -> ServerConfig:
 async def forgot(plane: DataPlane) -> None:
     """Nothing of any connection is left."""
     async with asyncio.timeout(5):
-        while plane._dialled_by_index or plane._links:  # noqa: ASYNC110
+        while plane._dialled_by_index or plane.links:  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert plane.dialled() == {}
     status = await plane.status()

@@ -153,7 +153,7 @@ async def test_a_lost_peers_names_go_and_come_back_with_it(clique: Clique) -> No
     member = Local(two)
     await member.order(BOB)
     await knows(one, BOB, 1)
-    for link in list(two._links.values()):
+    for link in list(two.links.values()):
         link.reset("cut")
     async with asyncio.timeout(10):
         # Both dial again, so that a link may be lost once more to the one that stays.
@@ -258,7 +258,7 @@ async def test_a_silent_peer_is_given_up_and_its_names_go(
     await member.order(BOB)
     await knows(one, BOB, 1)
     # Its side of the link says nothing more, as if its machine had stopped.
-    for link in two._links.values():
+    for link in two.links.values():
         monkeypatch.setattr(link, "transmit", lambda records: None)
     async with asyncio.timeout(10):
         while (await one.status())["routes"]["peers"]["node 1"]["losses"] == 0:

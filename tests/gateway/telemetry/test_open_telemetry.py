@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.errors import HandshakeFailed, MessageUndelivered
+from actors.errors import HandshakeFailed, MessageUndelivered, SessionClosed
 from gateway import SessionConfiguration, Slim
 from gateway.api import observing
 from tests.gateway.app_stage import AppStage, name
@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from gateway.telemetry import open_telemetry as telemetry
 
@@ -113,6 +113,33 @@ async def test_a_context_of_the_application_is_the_parent(process: AppStage, col
     span = collected.span("slim.publish")
     assert f"{span.parent.span_id:016x}" == "b7ad6b7169203331"
     assert message.metadata["traceparent"].split("-")[1] == "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_an_answer_belongs_to_what_it_answers(process: AppStage, collected: Collected) -> None:
+    await exchange(await process.app("alice"), await process.app("bob"))
+    (question, answer), (asked, answered) = collected.spans("slim.publish"), collected.spans("slim.receive")
+    ids = [span.context and span.context.span_id for span in (question, asked, answer)]
+    assert [span.parent and span.parent.span_id for span in (asked, answer, answered)] == ids
+
+
+async def test_a_handler_works_in_a_span_of_its_own(process: AppStage, collected: Collected) -> None:
+    alice, bob = await process.app("alice"), await process.app("bob")
+    current: list[int] = []
+
+    async def fail(request: Any) -> None:
+        current.append(get_current_span().get_span_context().span_id)
+        raise LookupError(request.payload)
+
+    async with bob.serve(fail):
+        session = await alice.create_session(name("bob"), RELIABLE)
+        with pytest.raises(SessionClosed):
+            await session.request(b"payload", timeout=5)
+    handled, asked = collected.span("slim.handle"), collected.span("slim.request")
+    assert [handled.context.span_id] == current
+    assert (handled.status.status_code, handled.status.description) == (StatusCode.ERROR, "LookupError")
+    assert asked.status.description == "SessionClosed"
+    assert handled.context.trace_id == asked.context.trace_id
+    assert not handled.events
 
 
 async def test_messages_and_bytes_are_counted(process: AppStage, collected: Collected) -> None:

@@ -1,0 +1,65 @@
+"""How fast the peers of a node may send: who is faster is not read for a while.
+
+    messages_per_second, bytes_per_second    a second's worth at once, then no more than that in the mean
+    held back                                memory is nearly full: a batch, then nothing for HELD seconds
+
+Nothing is dropped: the peer's own stream fills, and it has to wait. Who is held back is read now and then, so
+that signs of life and acknowledgements come through, and so does the end of what fills the memory. Links of
+nodes, which carry what many send, are held back for memory alone.
+"""
+
+from __future__ import annotations
+
+HELD = 0.5
+"""Seconds between two reads of somebody who is held back."""
+
+
+class SendingLimits:
+    """One object for all connections of a node; None: no limit."""
+
+    __slots__ = ("active", "bytes_per_second", "held_back", "messages_per_second")
+
+    def __init__(self, messages_per_second: int | None = None, bytes_per_second: int | None = None) -> None:
+        self.held_back = False
+        self.take(messages_per_second, bytes_per_second)
+
+    def take(self, messages_per_second: int | None, bytes_per_second: int | None) -> None:
+        """Other limits are in force."""
+        self.messages_per_second = messages_per_second
+        self.bytes_per_second = bytes_per_second
+        self._settle()
+
+    def hold_back(self, *, yes: bool) -> None:
+        """Hold everybody back, or no more."""
+        self.held_back = yes
+        self._settle()
+
+    def _settle(self) -> None:
+        self.active = self.held_back or bool(self.messages_per_second or self.bytes_per_second)
+        """Whether there is anything to ask: nearly never, and that is all that it costs."""
+
+
+class Pace:
+    """Of one connection."""
+
+    __slots__ = ("_at", "_bytes", "_messages", "limits")
+
+    def __init__(self, limits: SendingLimits) -> None:
+        self.limits = limits
+        self._messages = self._bytes = 0.0
+        """What was sent above the rate, in messages and bytes; it runs off with time."""
+        self._at = 0.0
+
+    def spend(self, messages: int, size: int, now: float, *, node: bool = False) -> float:
+        """Seconds for which the peer is not to be read, which just sent so many messages and bytes."""
+        wait = HELD if self.limits.held_back else 0.0
+        if node:
+            return wait
+        passed, self._at = max(0.0, now - self._at), now
+        if rate := self.limits.messages_per_second:
+            self._messages = max(0.0, self._messages - passed * rate) + messages
+            wait = max(wait, self._messages / rate - 1.0)
+        if rate := self.limits.bytes_per_second:
+            self._bytes = max(0.0, self._bytes - passed * rate) + size
+            wait = max(wait, self._bytes / rate - 1.0)
+        return wait

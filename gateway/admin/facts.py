@@ -1,0 +1,150 @@
+"""What one node knows about two names: the evidence that `gateway.admin.explain` judges.
+
+Plain values, which travel as JSON: a command asks several nodes and judges what they say together. Nothing
+here is secret, and nothing is from inside a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class WayFacts(NamedTuple):
+    """A connection to which a name leads at a node."""
+
+    connection: int
+    rank: str
+    """One of "local", "edge", "peer", "by hand", or "backbone"."""
+    peer: str = ""
+    """Its address."""
+    role: str = "unknown"
+    """What the other end said it is: "application", "node", or "unknown"."""
+    node: str = ""
+    """The id of the node at the other end, if it is one of ours."""
+    down: str = ""
+    """Why it has no stream now."""
+    dropped: int = 0
+    """Messages that it did not take because it was slow."""
+    malformed: int = 0
+    """Messages from it that were not of this protocol."""
+    ids: tuple[str, ...] = ()
+    """Instance ids of the name there, in hex; some of them where there are many."""
+
+
+class EndFacts(NamedTuple):
+    """Why a name is not there, or what went wrong about it."""
+
+    at: float
+    """Unix seconds."""
+    cause: str
+    connection: int
+
+
+class NameFacts(NamedTuple):
+    """What a node knows of a name."""
+
+    name: str
+    ways: tuple[WayFacts, ...] = ()
+    """In the order in which they are tried."""
+    left: EndFacts | None = None
+    """Who had it last, and is gone."""
+    refused: EndFacts | None = None
+    """The last subscription of it, or route to it, that was not taken."""
+
+
+class NeighbourFacts(NamedTuple):
+    """Another node: one that is dialled, or that came in."""
+
+    node: str
+    endpoint: str
+    """Empty where the other node called."""
+    state: str
+    """One of "joined" (a peer), "linked" (no node of ours), or what became of it."""
+    cause: str = ""
+    since: float = 0.0
+    """When it was lost, in Unix seconds; 0: it was never there."""
+
+
+class RefusalFacts(NamedTuple):
+    """An application said why it refuses another one."""
+
+    by: str
+    of: str
+    """Both with their instance ids."""
+    reason: str
+    at: float
+    """Unix seconds."""
+
+
+class StrangerFacts(NamedTuple):
+    """A connection that sends what this node cannot read, and told no name."""
+
+    connection: int
+    peer: str
+    version: str
+    malformed: int
+
+
+class NodeFacts(NamedTuple):
+    """All that one node knows about two names."""
+
+    node: str
+    now: float
+    """Unix seconds."""
+    source: NameFacts
+    target: NameFacts
+    state: str = ""
+    """Why it takes no calls; empty while it does."""
+    versions: str = ""
+    """Those of the wire that it speaks."""
+    neighbours: tuple[NeighbourFacts, ...] = ()
+    backbone: str | None = None
+    """Why its backbone is down; empty while it is up, None without one."""
+    controllers: tuple[str, ...] = ()
+    """Those that it does not reach."""
+    refusals: tuple[RefusalFacts, ...] = ()
+    """Between the two names, the latest first."""
+    strangers: tuple[StrangerFacts, ...] = ()
+    label: str = ""
+    """What people call it, where nobody gave it an id."""
+
+    @property
+    def called(self) -> str:
+        """For people."""
+        return self.label or self.node
+
+    @classmethod
+    def read(cls, value: Any) -> NodeFacts:
+        """What a node answered. Raises ValueError when that cannot be."""
+        made: NodeFacts = _read(cls, value)
+        return made
+
+
+_MEMBERS: dict[str, type] = {
+    "source": NameFacts,
+    "target": NameFacts,
+    "left": EndFacts,
+    "refused": EndFacts,
+    "ways": WayFacts,
+    "neighbours": NeighbourFacts,
+    "refusals": RefusalFacts,
+    "strangers": StrangerFacts,
+}
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """A record from a JSON object. What a later version added is left out."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{kind.__name__}: expected an object")
+    try:
+        return kind(**{name: _member(name, value[name]) for name in kind._fields if name in value})
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from None
+
+
+def _member(name: str, value: Any) -> Any:
+    kind = _MEMBERS.get(name)
+    if isinstance(value, list):
+        return tuple(value if kind is None else (_read(kind, one) for one in value))
+    return value if kind is None or value is None else _read(kind, value)

@@ -1,0 +1,235 @@
+"""What a node shows, as plain rows: the JSON of the admin port, and what commands print.
+
+A row is one entry of a list. Sizes are bytes, times are seconds (`since`: Unix seconds), counts are since the
+start of what they count. A name is org/ns/app; an instance id is shown in hex, empty where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class BackboneRow(NamedTuple):
+    """The link to NATS."""
+
+    url: str
+    state: str
+    """One of "up" or "down"."""
+    connection: int
+
+
+class ControllerRow(NamedTuple):
+    """A controller that the node dials, or is to be dialled by."""
+
+    endpoint: str
+    state: str
+    """One of "up", "down", or "listening" where the controller calls."""
+
+
+class LimitRow(NamedTuple):
+    """A bound of the node, how much of it is taken, and how often it refused."""
+
+    limit: str
+    bound: int
+    used: int
+    refused: int
+
+
+class NodeRow(NamedTuple):
+    """The node as a whole."""
+
+    node: str
+    version: str
+    state: str
+    """What it says of itself: serving, or why it does not."""
+    since: float
+    uptime: float
+    listeners: tuple[str, ...]
+    connections: int
+    accepted: int
+    """Of the connections, those that others opened."""
+    names: int
+    """Names in the subscription table."""
+    peers: int
+    """Nodes that are joined with this one."""
+    actors: int
+    mailboxes: int
+    """Messages that wait in all mailboxes."""
+    failures: int
+    restarts: int
+    waiting_bytes: int
+    waiting_bound: int
+    loop_lag: float
+    """The longest that the event loop was late in the last minute."""
+    slowest_turn: float
+    """The longest turn of the actors in the last minute."""
+    memory: int
+    """Resident bytes of the process; 0 where the system does not tell."""
+    descriptors: int
+    descriptors_bound: int
+    backbone: BackboneRow | None
+    controllers: tuple[ControllerRow, ...]
+    limits: tuple[LimitRow, ...]
+
+
+class ConnectionRow(NamedTuple):
+    """A stream to a peer: an application's, or another node's."""
+
+    connection: int
+    kind: str
+    """One of "edge", "peer" (a node), "dialled" (by this node, to no peer), or "backbone"."""
+    role: str
+    """What the other end said it is: "application", "node", or "unknown"."""
+    peer: str
+    """Its address."""
+    node: str
+    """The id of the node at the other end, if it is one."""
+    version: str
+    identity: str
+    """Who it proved to be to the listener; empty where nobody asked."""
+    listener: str
+    since: float
+    names: int
+    """How many names it subscribed."""
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    backlog: int
+    congested: bool
+    pauses: int
+    dropped: int
+    unrouted: int
+    too_large: int
+    malformed: int
+
+
+class RouteRow(NamedTuple):
+    """A name, and a connection to which messages for it go."""
+
+    name: str
+    id: str
+    connection: int
+    rank: str
+    """One of "local", "edge", "peer" or "by hand"; a message for one goes to the first that has somebody."""
+    subscriptions: int
+
+
+class ApplicationRow(NamedTuple):
+    """An instance of a name: one that an application on an edge subscribed, or runs in this process."""
+
+    name: str
+    id: str
+    connection: int
+    where: str
+    """One of "here" (in this process) or "edge"."""
+    peer: str
+
+
+class GroupRow(NamedTuple):
+    """A name that several instances may have at once, as seen from the node: who would get a message for it.
+
+    A node sees headers. What a group is, its moderator tells where it is an application of ours.
+    """
+
+    name: str
+    members: int
+    """Connections at this node that subscribed the name without an id."""
+    peers: int
+    """Nodes that told it."""
+    moderator: str
+    """Who leads it as a group; empty unless an application of ours says so."""
+    group_members: int | None
+    """How many are in, as its moderator tells."""
+    epoch: int | None
+    """Its MLS epoch, as its moderator tells."""
+
+
+class SessionRow(NamedTuple):
+    """A session of an application in this process."""
+
+    application: str
+    session: int
+    kind: str
+    """One of "point to point" or "group"."""
+    destination: str
+    members: int
+    epoch: int | None
+    """The MLS epoch; none without MLS."""
+    figures: Mapping[str, int]
+    """What the session counts: unacknowledged, retransmissions, gaps and others, by name."""
+
+
+class QueueRow(NamedTuple):
+    """A bounded queue."""
+
+    queue: str
+    """One of "outbox", "mailbox", "waiting" (all outboxes together), or "watcher" (of the admin port)."""
+    owner: str
+    """The connection or actor, in words."""
+    depth: int
+    bound: int
+    unit: str
+    """One of "bytes" or "messages"."""
+    dropped: int | None
+    """Of an outbox, the row of its connection tells."""
+
+
+class ActorRow(NamedTuple):
+    """An actor of the node."""
+
+    address: str
+    kind: str
+    name: str
+    state: str
+    depth: int
+    bound: int
+    handled: int
+    refused: int
+    failures: int
+    restarts: int
+    children: int
+    timers: int
+
+
+class PeerRow(NamedTuple):
+    """Another node: one that is dialled, or that came in."""
+
+    node: str
+    endpoint: str
+    """Empty where the other node called."""
+    connection: int | None
+    state: str
+    """One of "joined", "dialling", or what became of the link."""
+    cause: str
+    attempts: int
+    losses: int
+    returns: int
+
+
+class CounterRow(NamedTuple):
+    """One number of the registry, as `/metrics` shows it."""
+
+    name: str
+    help: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class RatesRow(NamedTuple):
+    """What happened in the last second: for charts."""
+
+    time: float
+    """Unix seconds."""
+    state: str
+    connections: int
+    names: int
+    loop_lag: float
+    frames_in: float
+    """Each a second, from here on."""
+    frames_out: float
+    bytes_in: float
+    bytes_out: float
+    unrouted: float
+    dropped: float

@@ -1,0 +1,133 @@
+"""Who may come in at a node, and what those who are in may do by name: what is in force, and what it refuses.
+
+Shells ask: the data plane about new connections, the route table about names, each Connection by its gate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from actors.messages.wire import Introduction
+from actors.names import Name
+from actors.routing.gate import NODE, Action, ConnectionIdentity, Gate, RulesInForce
+from actors.routing.pace import SendingLimits
+from gateway.codec import kind_of
+from gateway.config.auth import Proof
+from gateway.config.network import CONNECTIONS, LimitsConfig
+from gateway.links.link import AcceptedLink
+from gateway.node.peer_policy import NodeCaller, PeerPolicy, identities
+from gateway.security.door import Door, DoorRule, host_of
+from gateway.security.rules import RuleSet
+
+_HERE = ("unix socket", "memory")
+"""What stands in the place of an address where there is none."""
+
+
+class Doorkeeper:
+    """Of one node."""
+
+    def __init__(self, clock: Callable[[], float], policy: PeerPolicy, rules: RuleSet | None = None) -> None:
+        self.door = Door(clock)
+        self._policy = policy
+        self._held = RulesInForce(rules)
+        self._gates: dict[int, tuple[Gate, str]] = {}
+        """By connection, with the address of its other end."""
+        self.connections: int = CONNECTIONS
+        """How many may be open that others opened."""
+        self.connections_per_address: int | None = None
+        self.sending = SendingLimits()
+        """How fast peers may send; each Connection asks it."""
+        self._callers: dict[int, str] = {}
+        """Those that others opened, with the host that they are of."""
+        self._hosts: Counter[str] = Counter()
+
+    def limit(self, limits: LimitsConfig) -> None:
+        """Put these limits in force; who is connected stays."""
+        self.connections, self.connections_per_address = limits.connections, limits.connections_per_address
+        self.sending.take(limits.messages_per_second, limits.bytes_per_second)
+
+    def come(self, index: int, peer: str) -> str:
+        """Somebody opened a connection: why it cannot stay; nothing when it can, and counts until `gone`."""
+        host, rule, most = host_of(peer), "", 0
+        per_address = self.connections_per_address
+        if len(self._callers) >= self.connections:
+            rule, most = DoorRule.CONNECTIONS, self.connections
+        elif per_address is not None and host not in _HERE and self._hosts[host] >= per_address:
+            rule, most = DoorRule.CONNECTIONS_PER_ADDRESS, per_address
+        if rule:
+            place = "this node" if rule == DoorRule.CONNECTIONS else f"{host} at this node"
+            refusal = f"{place} has its {most} connections"
+            self.door.refused(rule, peer, refusal)
+            return refusal
+        self._callers[index] = host
+        self._hosts[host] += 1
+        return ""
+
+    @property
+    def rules(self) -> RuleSet | None:
+        """What is in force; None: everybody may everything."""
+        rules = self._held.rules
+        assert rules is None or isinstance(rules, RuleSet)
+        return rules
+
+    def take(self, rules: RuleSet | None) -> None:
+        """Put others in force, for those who are connected too."""
+        self._held.rules = rules
+
+    def gate(self, index: int, peer: str, who: ConnectionIdentity) -> Gate:
+        """The gate of a new connection."""
+        made = Gate(self._held, who, kind_of)
+        self._gates[index] = made, peer
+        return made
+
+    def gone(self, index: int) -> None:
+        """A connection is over. Idempotent."""
+        self._gates.pop(index, None)
+        host = self._callers.pop(index, None)
+        if host is not None:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+
+    def why_not_subscribe(self, index: int, name: Name) -> str:
+        """Why a name does not lead to a connection, for its other end; nothing when it may."""
+        known = self._gates.get(index)
+        if known is None or self._held.rules is None:
+            return ""
+        why = known[0].why_not(Action.SUBSCRIBE, name.key)
+        if not why:
+            return ""
+        self.forbidden(index, Action.SUBSCRIBE, name, why)
+        # Where the rules stand is the operator's affair.
+        return f"the rules of this node do not let {known[0].who} subscribe to {name.short}"
+
+    def forbidden(self, index: int, action: Action, name: Name | None, why: str) -> None:
+        """A connection did what it may not: count it, and tell people."""
+        gate, peer = self._gates.get(index, (None, "unknown"))
+        shown = name.short if name is not None else "a name"
+        cause = f"may not {action} {shown} ({why})"
+        self.door.refused(action, peer, cause, str(gate.who) if gate is not None else "")
+
+    def admits(self, link: NodeCaller) -> Callable[[Introduction], str]:
+        """Why somebody who calls as a node is not let in; nothing when it is."""
+        return partial(self._admit, link)
+
+    def _admit(self, link: NodeCaller, introduction: Introduction) -> str:
+        refusal = self._policy.refusal(link, introduction)
+        if refusal:
+            who = ", ".join(sorted({link.subject, *identities(link.certificate)} - {""}))
+            self.door.refused(DoorRule.NODE, link.peer, refusal, who)
+
+        return refusal
+
+
+def identity_of(link: AcceptedLink) -> ConnectionIdentity:
+    """Who opened a connection, as that proved."""
+    user = link.subject if link.proof is Proof.USER else ""
+    subject = link.subject if link.proof is Proof.SUBJECT else ""
+    return ConnectionIdentity(user=user, subject=subject, names=identities(link.certificate))
+
+
+__all__ = ["NODE", "Doorkeeper", "identity_of"]

@@ -1,0 +1,179 @@
+"""Why alice does not reach bob, asked of real nodes over real sockets: one, and three that are peers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from actors.errors import HandshakeFailed, SessionError
+from tests.gateway.admin.operated import ALICE, BOB, OTHER, Operated, reaches, says
+
+
+@pytest.fixture
+async def operated() -> AsyncIterator[Operated]:
+    made = Operated()
+    async with made.held:
+        yield made
+
+
+async def call(alice: object) -> None:
+    """Alice asks for bob and does not get him."""
+    with suppress(HandshakeFailed):
+        await alice.session(BOB, timeout=0.1, max_retries=2)._open()  # type: ignore[attr-defined]
+
+
+# One node
+
+
+async def test_nothing_is_missing_between_two_that_talk(operated: Operated) -> None:
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n1")
+    async with alice.session(BOB):
+        walk = await operated.walk()
+    assert reaches(walk), walk
+    assert [step.text.partition(": ")[0] for step in walk.steps] == [
+        "org/demo/alice is registered at n1",
+        "org/demo/bob is registered at n1",
+        "org/demo/bob has not said that it refuses org/demo/alice",
+    ]
+
+
+async def test_a_name_that_nobody_registered(operated: Operated) -> None:
+    await operated.node("n1")
+    assert says("org/demo/alice was never registered at n1")(await operated.walk())
+    await operated.application(ALICE, "n1")
+    assert says("org/demo/bob was never registered at n1")(await operated.walk())
+
+
+async def test_a_name_that_left(operated: Operated) -> None:
+    await operated.node("n1")
+    await operated.application(ALICE, "n1")
+    bob = await operated.application(BOB, "n1")
+    await bob.close(0.2)
+    await bob.data_plane.close(0.2)
+    await operated.until(says("org/demo/bob was known to n1 and left at "))
+
+
+async def test_a_subscription_that_a_limit_refused(operated: Operated) -> None:
+    await operated.node("n1", limits={"subscriptions": 70_000, "subscriptions_per_peer": 1})
+    await operated.application(ALICE, "n1")
+    other = await operated.application(ALICE.without_id(), "n1")
+    with pytest.raises(SessionError, match="this peer holds its 1 subscriptions"):
+        await other.subscribe(BOB)
+    await operated.until(says(": this peer holds its 1 subscriptions"))
+
+
+async def test_another_secret(operated: Operated) -> None:
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", OTHER, route=BOB)
+    await operated.application(BOB, "n1")
+    await call(alice)
+    await operated.until(says("its token is made with another secret"))
+
+
+async def test_mls_on_one_side_only(operated: Operated) -> None:
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", route=BOB)
+    bob = await operated.application(BOB, "n1")
+    bob.require(mls=True)
+    await call(alice)
+    await operated.until(says("only encrypted sessions are taken there"))
+
+
+async def test_a_node_that_drains(operated: Operated) -> None:
+    node = await operated.node("n1")
+    await operated.application(ALICE, "n1")
+    node.data_plane.health.end("draining")
+    assert says("n1 takes no messages any more: it is draining")(await operated.walk())
+
+
+async def test_an_original_does_not_say_what_it_takes(operated: Operated) -> None:
+    await operated.node("n1")
+    await operated.application(ALICE, "n1")
+    original = await operated.original("n1")
+    await original.subscribed(BOB)
+    walk = await operated.walk()
+    assert walk.steps[-1].text == (
+        "whether org/demo/bob takes it is not known to the node: look at the log of org/demo/bob"
+    )
+
+
+async def test_a_caller_of_another_wire_is_a_clue(operated: Operated) -> None:
+    await operated.node("n1")
+    await operated.application(ALICE, "n1")
+    stranger = await operated.original("n1")
+    # Protobuf, but no message of this protocol: a Publish whose header names nobody.
+    stranger.send(bytes.fromhex("1a020a00"))
+    await stranger.is_in_step()
+    assert says("(version unknown) speaks another wire than n1 (0.7 - 1.4)")(await operated.walk())
+
+
+# Three nodes
+
+
+async def three(operated: Operated) -> None:
+    """Peers of one another, alice at the first and bob at the last."""
+    await operated.node("n1")
+    await operated.node("n2", "n1")
+    await operated.node("n3", "n1", "n2")
+    await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n3")
+
+
+async def test_three_peers_know_the_way(operated: Operated) -> None:
+    await three(operated)
+    walk = await operated.until(reaches)
+    assert any("n1 hands it to its peer n3" in step.text for step in walk.steps)
+    alone = await operated.walk(ALICE, BOB, "n1")
+    assert alone.steps[-1].text.startswith("n3 was not asked")
+    assert {node.node for node in alone.unasked} == {"n2", "n3"}
+
+
+async def test_in_a_line_the_ends_do_not_reach_each_other(operated: Operated) -> None:
+    await operated.node("n1")
+    await operated.node("n2", "n1")
+    await operated.node("n3", "n2")
+    await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n3")
+    await operated.until(says("org/demo/bob is at n3, to which n1 has no link: peers hand on"))
+
+
+async def test_a_refusal_is_known_beside_the_one_who_refuses(operated: Operated) -> None:
+    await three(operated)
+    await operated.until(reaches)
+    carol = await operated.application(ALICE.with_id(None), "n2", OTHER, route=BOB)
+    await call(carol)
+    await operated.until(says("its token is made with another secret"))
+    assert says("its token is made with another secret")(await operated.walk(ALICE, BOB, "n3", "n2"))
+
+
+async def test_a_node_that_ended(operated: Operated) -> None:
+    await three(operated)
+    await operated.until(reaches)
+    await operated.nodes.pop("n3").close(0.2)
+    walk = await operated.until(says("org/demo/bob was known to "))
+    assert walk.missing is not None
+    assert "node n3" in walk.missing.text
+    assert [(node.node, node.state) for node in walk.unasked] == [("n3", "lost")]
+
+
+async def test_a_link_that_is_down(operated: Operated) -> None:
+    await three(operated)
+    await operated.until(reaches)
+    plane = operated.nodes["n3"].data_plane
+    plane.peering.close()
+    for connection in list(plane.routes.node_links):
+        plane.links[connection].abort("cut")
+    await operated.until(says("org/demo/bob is at n3, and the link from n1 to n3 is down since "))
+    alone = await operated.until(says("org/demo/bob was known to "), "n1", "n2")
+    assert alone.missing is not None
+    assert "the link to node n3 is gone: " in alone.missing.text
+
+
+async def test_a_peer_that_never_came_up(operated: Operated) -> None:
+    await operated.node("n1", "http://127.0.0.1:1")
+    await operated.application(ALICE, "n1")
+    await operated.until(says("; the link from n1 to http://127.0.0.1:1 is down ("))

@@ -1,0 +1,31 @@
+"""A running node as its operator meets it: asked and ended by commands, each a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.gateway.cli.processes import CALLBOARD, ROOT, WAIT, running
+
+
+def test_a_node_is_asked_and_ended(tmp_path: Path) -> None:
+    environ = {"CALLBOARD_RUN": str(tmp_path / "run"), "NO_COLOR": "1"}
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [CALLBOARD, *words],
+            cwd=ROOT,
+            env=os.environ | environ,
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+        )
+
+    with running("start", "--insecure", "--listen", "127.0.0.1:0", "--node-id", "east", **environ) as node:
+        node.until(r"listening on")
+        walk = ask("explain", "org/demo/alice", "org/demo/bob")
+        assert walk.returncode == 1
+        assert "  missing  org/demo/alice was never registered at east as far as remembered" in walk.stdout
+        assert ask("drain").returncode == 0
+        assert node.end() == 0

@@ -1,0 +1,100 @@
+"""SIGHUP: a running node takes other certificates, users, rules and limits, and nothing of what is broken."""
+
+from __future__ import annotations
+
+import re
+import signal
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from gateway.security.users import PasswordHash, write_users
+from tests.gateway.authority import HostAuthority
+from tests.gateway.cli.processes import Command, running
+
+CONFIG = """
+services:
+  slim/0:
+    dataplane:
+      servers:
+        - endpoint: 127.0.0.1:0
+          tls: {{source: {{type: file, cert: {cert}, key: {key}}}, reload_interval: 1h}}
+          auth: {{type: basic, file: {users}}}
+    rules: {rules}
+    limits: {{connections: {connections}}}
+"""
+HASH = PasswordHash.make(b"a password", b"salt" * 4)
+
+
+class Files:
+    """All that a node reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config, self.users, self.rules = folder / "node.yaml", folder / "users", folder / "rules"
+        self.folder, self.authority = folder, HostAuthority()
+        self.certificate()
+        self.user("alice")
+        self.rules.write_text("deny anyone * org/private/*\n")
+        self.limit(100)
+
+    def certificate(self, ttl: float = 3600.0) -> None:
+        self.cert, self.key = self.authority.issue(ttl=ttl).write(self.folder)
+
+    def user(self, *names: str) -> None:
+        write_users(str(self.users), dict.fromkeys(names, HASH))
+
+    def limit(self, connections: int) -> None:
+        paths = {"cert": self.cert, "key": self.key, "users": self.users, "rules": self.rules}
+        self.config.write_text(CONFIG.format(**paths, connections=connections))
+
+
+def serial(address: str) -> int:
+    """Of the certificate that a node shows."""
+    host, _, port = address.rpartition(":")
+    return x509.load_pem_x509_certificate(
+        ssl.get_server_certificate((host, int(port)), timeout=10).encode()
+    ).serial_number
+
+
+def told(node: Command, pattern: str) -> str:
+    node.process.send_signal(signal.SIGHUP)
+    return node.until(pattern)[0]
+
+
+def test_a_running_node_reads_again(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    with running("start", "--config", str(files.config)) as node:
+        address = node.until(r"listening on (\S+)")[1]
+        assert "expires within a day" in node.until(r"the certificate of one of many .*")[0]
+        assert told(node, r"reloaded: .*") == "reloaded: nothing has changed"
+        before = serial(address)
+        files.certificate()
+        files.user("alice", "bob")
+        files.rules.write_text("deny anyone * org/private/*\nallow node * *\n")
+        files.limit(50)
+        said = told(node, r"reloaded: cert.*")
+        for part in (
+            "certificates of servers[0]",
+            "users of servers[0] (1 before, 2 now)",
+            "rules by name (1 before, 2 now)",
+            "limits.connections (100 -> 50)",
+        ):
+            assert part in said
+        assert "at the next start" not in said
+        assert serial(address) != before
+        # What is broken changes nothing, and says where.
+        files.rules.write_text("allow everybody everything\n")
+        said = told(node, r"not reloaded, .*")
+        assert re.search(r"node\.yaml, line \d+: .*rules: .*line 1: expected four words", said)
+        assert node.process.poll() is None
+
+
+@pytest.mark.parametrize("what", ["certificate", "users"])
+def test_what_is_broken_at_the_start_is_said_there(tmp_path: Path, what: str) -> None:
+    files = Files(tmp_path)
+    {"certificate": Path(files.cert), "users": files.users}[what].write_text("broken")
+    with running("start", "--config", str(files.config)) as node:
+        assert node.end() == 2
+        assert "node.yaml, line " in node.err

@@ -1,0 +1,141 @@
+"""Limits of a real node: who is over one is told, or has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from actors.errors import ConnectionLost
+from actors.names import Name
+from actors.routing.shares import Shares
+from gateway import Slim
+from gateway.config.node import NodeConfig
+from gateway.node.node import Node
+from identity.errors import SlimError
+from tests.gateway.app_stage import identity
+from tests.gateway.planes import TRANSPORTS, Endpoint, plane
+
+INSECURE = {"insecure": True}
+
+
+@asynccontextmanager
+async def limited(transport: str = "fast", **limits: Any) -> AsyncIterator[tuple[Node, Endpoint]]:
+    servers = [{"endpoint": "127.0.0.1:0", "tls": INSECURE, "transport": transport}]
+    service = {"dataplane": {"servers": servers}, "limits": limits}
+    node = Node(NodeConfig.read({"services": {"slim/0": service}}))
+    try:
+        (address,) = await node.start()
+        yield node, Endpoint(node.data_plane, address.rpartition(":")[2], transport)
+    finally:
+        await node.close(0.2)
+
+
+@asynccontextmanager
+async def application(at: Endpoint, name: str) -> AsyncIterator[Slim]:
+    client = {"endpoint": f"http://127.0.0.1:{at.port}", "tls": INSECURE, "transport": at.transport}
+    async with Slim(Name.parse(name), *identity(name), local_service=True) as made:
+        await made.connect(client)
+        yield made
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [("connections", "this node has its 2 connections"),
+     ("connections_per_address", "127.0.0.1 at this node has its 2 connections")],
+)  # fmt: skip
+async def test_one_connection_too_many_is_told_so(transport: str, limit: str, words: str) -> None:
+    async with limited(transport, **{limit: 2}) as (node, at), AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(plane()) for _ in range(4)]
+        for client in clients[:2]:
+            await at.dial(client, INSECURE)
+        with pytest.raises(ConnectionLost, match=words):
+            await at.dial(clients[2], INSECURE)
+        assert node.data_plane.door.refusals[limit] == 1
+        await clients[0].close(1.0)
+        async with asyncio.timeout(5):
+            while len(node.data_plane.accepted) > 1:
+                await node.data_plane.status()
+        assert await at.dial(clients[3], INSECURE)
+
+
+def test_applications_of_one_peer_are_counted_by_their_ids() -> None:
+    shares = Shares(applications=2)
+    one, two, three = (Name("org", "ns", "app", number) for number in range(3))
+    assert shares.take("peer", one) == shares.take("peer", two) == ""
+    assert shares.take("peer", three) == "this peer has its 2 applications"
+    assert shares.take("peer", Name("org", "ns", "channel")) == ""
+    assert shares.take("other", three) == ""
+    shares.release("peer", one)
+    assert shares.take("peer", three) == ""
+    shares.limit(node=10, peer=10, applications=None)
+    assert shares.take("peer", one) == ""
+
+
+async def test_one_application_too_many_is_told_so() -> None:
+    async with limited(applications_per_peer=1) as (_, at), application(at, "org/demo/one") as one:
+        second = Name("org", "demo", "two", 7)
+        connection = next(iter(one.data_plane.dialled().values()))
+        with pytest.raises(SlimError, match="this peer has its 1 applications"):
+            await one.subscribe(second, connection)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_who_sends_too_fast_waits_and_loses_nothing(transport: str) -> None:
+    async with (
+        limited(transport, messages_per_second=200) as (node, at),
+        application(at, "org/demo/bob") as bob,
+        application(at, "org/demo/alice") as alice,
+    ):
+
+        @bob.serve
+        async def echo(request):
+            return request.payload
+
+        loop = asyncio.get_running_loop()
+        async with echo:
+            await alice.set_route("org/demo/bob")
+            async with alice.session("org/demo/bob") as session:
+                began = loop.time()
+                for _ in range(3):
+                    asked = [b"%d" % number for number in range(100)]
+                    answers = await asyncio.gather(*(session.request(one, timeout=20) for one in asked))
+                    assert [each.payload for each in answers] == asked
+                took = loop.time() - began
+        figures = node.data_plane.telemetry.figures()
+        assert figures["callboard_connection_slowed_total"] > 0
+        # 300 messages of each and their acknowledgements; a second's worth at once is free.
+        assert took > 0.2
+
+
+async def test_senders_are_held_back_while_memory_is_short_and_go_on() -> None:
+    async with (
+        limited() as (node, at),
+        application(at, "org/demo/bob") as bob,
+        application(at, "org/demo/alice") as alice,
+    ):
+
+        @bob.serve
+        async def echo(request):
+            return request.payload
+
+        async with echo:
+            await alice.set_route("org/demo/bob")
+            async with alice.session("org/demo/bob") as session:
+                await session.request(b"before", timeout=10)
+                node._watch_memory(NodeConfig.read(_with_memory(1)).limits)
+                assert node.data_plane.telemetry.figures()["callboard_memory_alarm"] == 1
+                await session.request(b"meanwhile", timeout=10)
+                assert node.data_plane.telemetry.figures()["callboard_connection_slowed_total"] > 0
+                node._watch_memory(NodeConfig.read(_with_memory(2**50)).limits)
+                assert node.data_plane.telemetry.figures()["callboard_memory_alarm"] == 0
+                await session.request(b"after", timeout=10)
+
+
+def _with_memory(limit: int) -> dict[str, Any]:
+    servers = [{"endpoint": "127.0.0.1:0", "tls": INSECURE}]
+    return {"services": {"slim/0": {"dataplane": {"servers": servers}, "limits": {"memory": limit}}}}
