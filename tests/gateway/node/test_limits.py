@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from actors.names import Name
 from actors.routing.shares import Shares
 from gateway import Slim
 from gateway.config.node import NodeConfig
+from gateway.links.http2_stream import _TOLD_PER_HOST
 from gateway.node.node import Node
 from identity.errors import SlimError
 from tests.gateway.app_stage import identity
@@ -61,6 +62,30 @@ async def test_one_connection_too_many_is_told_so(transport: str, limit: str, wo
             while len(node.data_plane.accepted) > 1:
                 await node.data_plane.status()
         assert await at.dial(clients[3], INSECURE)
+
+
+async def test_connections_that_open_no_stream_count_for_their_address() -> None:
+    async with limited(connections_per_address=4) as (node, at), AsyncExitStack() as stack:
+        refusals = node.data_plane.door.refusals
+        writers = []
+        for _ in range(4 + _TOLD_PER_HOST):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(at.port))
+            stack.callback(writer.close)
+            # The node's settings: the connection is up.
+            assert await asyncio.wait_for(reader.readexactly(9), 5)
+            writers.append(writer)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(at.port))
+        stack.callback(writer.close)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert refusals["connections_per_address"] == 1
+        # Who leaves makes room.
+        writers[0].close()
+        client = await stack.enter_async_context(plane())
+        async with asyncio.timeout(5):
+            while True:
+                with suppress(ConnectionLost):
+                    await at.dial(client, INSECURE)
+                    break
 
 
 def test_applications_of_one_peer_are_counted_by_their_ids() -> None:
