@@ -128,7 +128,7 @@ async def test_a_connection_is_kicked(run_node: Run, command: Commands, operated
 async def test_a_node_is_told_to_end(run_node: Run, command: Commands) -> None:
     async with run_node() as running:
         assert (await command("drain"))[1] == (
-            "slim/0 takes no calls any more, and ends when its applications have left\n"
+            "slim/0 takes no calls any more, and ends when its applications have left, within seconds\n"
         )
         assert running.drained == 1
 
