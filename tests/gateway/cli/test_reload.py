@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from gateway.cli import main
 from gateway.security.users import PasswordHash, write_users
 from tests.gateway.authority import HostAuthority
 from tests.gateway.cli.processes import Command, running
@@ -115,9 +116,10 @@ def reloaded(manager: Manager) -> list[str]:
 
 
 @pytest.mark.parametrize("what", ["certificate", "users"])
-def test_what_is_broken_at_the_start_is_said_there(tmp_path: Path, what: str) -> None:
+def test_what_is_broken_at_the_start_is_said_there(
+    what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     files = Files(tmp_path)
     {"certificate": Path(files.cert), "users": files.users}[what].write_text("broken")
-    with running("start", "--config", str(files.config)) as node:
-        assert node.end() == 2
-        assert "node.yaml, line " in node.err
+    assert main(["start", "--config", str(files.config)]) == 2
+    assert "node.yaml, line " in capfd.readouterr().err
