@@ -21,7 +21,7 @@ from gateway.config.node import NodeConfig
 from gateway.links.link import AcceptedLink
 from gateway.node.node import Node
 
-MANY = 10_000
+MANY = 2_000
 
 
 class Meter:
