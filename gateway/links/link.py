@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -68,6 +68,12 @@ class AcceptedLink:
     `listener` is the endpoint of ours at which the peer called, `proof` what is proved there. A stream that
     is being closed is cut after `close_time` seconds.
     """
+
+    __slots__ = (
+        "_above", "_around", "_broken", "_close_time", "_closing", "_cut", "_done", "_ended", "_faulty",
+        "_high", "_limit", "_low", "_notify", "_parser", "_paused", "_rest", "_rest_due", "_stream",
+        "counts", "index", "listener", "proof", "since",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -223,8 +229,9 @@ class AcceptedLink:
     def stream_messages(self, messages: Sequence[bytes]) -> None:
         if self._broken:
             return
-        self.counts.messages_in += len(messages)
-        self.counts.bytes_in += sum(map(len, messages))
+        counts = self.counts
+        counts.messages_in += len(messages)
+        counts.bytes_in += sum(map(len, messages))
         if self._rest:
             self._rest += messages
         else:
@@ -248,18 +255,33 @@ class AcceptedLink:
     def _take(self, messages: Sequence[bytes]) -> None:
         """Hand on what a turn has room for; the others wait for the next one."""
         count = len(messages)
+        parser, parse = self._parser, self._parser.parse
         records: list[Inbound] = []
-        if count <= BLOCK:
-            self._parse(messages, records)
-        else:
-            enough = self._parser.read + TURN_READ
+        blocks: Iterable[Sequence[bytes]] = (messages,)
+        enough = parser.read + TURN_READ
+        if count > BLOCK:
             most = min(count, BLOCK * TURN_BLOCKS)
-            at = 0
-            while at < most and self._parser.read < enough and not self._broken:
-                self._parse(messages[at : at + BLOCK], records)
-                at += BLOCK
-            if at < count and not self._broken:
-                self._rest = list(messages[at:])
+            blocks = (messages[at : at + BLOCK] for at in range(0, most, BLOCK))
+        taken = 0
+        for block in blocks:
+            for data in block:
+                try:
+                    record = parse(data)
+                except ProtocolError as exc:
+                    self.counts.malformed += 1
+                    logger.debug("message dropped", conn=self.index, cause=exc.what)
+                except DecodeError:
+                    self.counts.malformed += 1
+                    self._broken = True
+                    break
+                else:
+                    if record is not None:
+                        records.append(record)
+            taken += len(block)
+            if self._broken or parser.read >= enough:
+                break
+        if taken < count and not self._broken:
+            self._rest = list(messages[taken:])
         if records:
             self._notify(FramesIn(tuple(records)))
         if self._broken and self._stream is not None:
@@ -270,22 +292,6 @@ class AcceptedLink:
             if self._stream is not None:
                 self._stream.pause_reading()
             self._take_rest_soon()
-
-    def _parse(self, messages: Sequence[bytes], records: list[Inbound]) -> None:
-        parse = self._parser.parse
-        for data in messages:
-            try:
-                record = parse(data)
-            except ProtocolError as exc:
-                self.counts.malformed += 1
-                logger.debug("message dropped", conn=self.index, cause=exc.what)
-            except DecodeError:
-                self.counts.malformed += 1
-                self._broken = True
-                break
-            else:
-                if record is not None:
-                    records.append(record)
 
     def _take_rest_soon(self) -> None:
         if not self._rest_due:
@@ -312,8 +318,9 @@ class AcceptedLink:
         self._over(cause if self._closing is None else self._closing)
 
     def _write(self, stream: Stream, data: list[Message], size: int) -> None:
-        self.counts.messages_out += len(data)
-        self.counts.bytes_out += size
+        counts = self.counts
+        counts.messages_out += len(data)
+        counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:
             self._above = True
