@@ -50,6 +50,7 @@ PIECES = {
     ("porting", "from gateway import compat"): "test_docs.py",
     ("moderators", "from gateway import Name, Script"): "test_docs.py",
     ("admin", "callboard start --listen"): "tests/gateway/admin",
+    ("admin", "node         slim/0"): "what it printed once, tests/pictures.py",
     ("admin", "# --admin-token-file"): "tests/gateway/admin/test_start.py",
     ("operating", "connection opened"): "tests/gateway/node/test_access_log.py",
     ("operating", "slim.request"): DRAWING,
