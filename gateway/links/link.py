@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -39,8 +39,8 @@ MOVED_TIME = 1.0
 
 BLOCK = 64
 """Messages that are taken in one go ..."""
-TURN_BLOCKS = 16
-"""... as many times before the others wait for the next turn of the loop, ..."""
+TURN_MESSAGES = 16 * BLOCK
+"""... again and again up to so many before the others wait for the next turn of the loop, ..."""
 TURN_READ = 64
 """... unless so many had to be read in full: those of subscriptions, and whatever was not seen before. Each
 costs some 15 us with what it makes the route table do."""
@@ -255,15 +255,13 @@ class AcceptedLink:
     def _take(self, messages: Sequence[bytes]) -> None:
         """Hand on what a turn has room for; the others wait for the next one."""
         count = len(messages)
-        parser, parse = self._parser, self._parser.parse
+        parser = self._parser
+        parse, enough = parser.parse, parser.read + TURN_READ
         records: list[Inbound] = []
-        blocks: Iterable[Sequence[bytes]] = (messages,)
-        enough = parser.read + TURN_READ
-        if count > BLOCK:
-            most = min(count, BLOCK * TURN_BLOCKS)
-            blocks = (messages[at : at + BLOCK] for at in range(0, most, BLOCK))
         taken = 0
-        for block in blocks:
+        while True:
+            block = messages if count <= BLOCK else messages[taken : taken + BLOCK]
+            taken += BLOCK
             for data in block:
                 try:
                     record = parse(data)
@@ -277,8 +275,7 @@ class AcceptedLink:
                 else:
                     if record is not None:
                         records.append(record)
-            taken += len(block)
-            if self._broken or parser.read >= enough:
+            if taken >= count or taken >= TURN_MESSAGES or parser.read >= enough or self._broken:
                 break
         if taken < count and not self._broken:
             self._rest = list(messages[taken:])
