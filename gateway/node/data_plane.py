@@ -637,7 +637,7 @@ class DataPlane:
         closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout) and self.links:
+        if grace and isinstance(outcomes[0], AskTimeout) and self.links:
             logger.warning("connections cut", count=len(self.links), cause="they did not end in time")
 
     def _check_open(self) -> None:
