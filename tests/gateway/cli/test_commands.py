@@ -420,5 +420,5 @@ def test_nobody_there(run, node: str) -> None:
         *warned, last = command.err.splitlines()
         assert last.startswith("callboard: ")
         assert len(warned) <= 1
-        assert all("not reached: nobody there has the name org/cli/nobody" in line for line in warned)
+        assert all("cause='nobody there has the name org/cli/nobody'" in line for line in warned)
         assert "; is " in last, "where to look"
