@@ -31,26 +31,26 @@ class AdminCounts(Counts, part="admin"):
     watchers_dropped: int = counter("Watchers of events that were too slow for them.")
 
 
-class Doors:
+class AdminDoors:
     """All connections of an admin port."""
 
     def __init__(self, make: Callable[[], Any], counts: AdminCounts, *, most: int = CONNECTIONS) -> None:
         self._make, self.counts, self._most = make, counts, most
-        self._open: dict[Any, Door] = {}
+        self._open: dict[Any, AdminDoor] = {}
         """By the server's protocol."""
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __call__(self) -> Door:
+    def __call__(self) -> AdminDoor:
         """A protocol for one more connection, for `loop.create_server`."""
-        return Door(self, self._make())
+        return AdminDoor(self, self._make())
 
-    def of(self, protocol: Any) -> Door | None:
+    def of(self, protocol: Any) -> AdminDoor | None:
         """The door of a request's protocol."""
         return self._open.get(protocol)
 
-    def opened(self, door: Door) -> bool:
+    def opened(self, door: AdminDoor) -> bool:
         """Take it in, unless there are too many."""
         if len(self._open) >= self._most:
             self.counts.turned_away += 1
@@ -58,7 +58,7 @@ class Doors:
         self._open[door.inner] = door
         return True
 
-    def closed(self, door: Door) -> None:
+    def closed(self, door: AdminDoor) -> None:
         self._open.pop(door.inner, None)
 
     def cut_all(self) -> None:
@@ -67,10 +67,10 @@ class Doors:
             door.cut()
 
 
-class Door(asyncio.Protocol):
+class AdminDoor(asyncio.Protocol):
     """One connection: hands everything on, and cuts it when its time is over."""
 
-    def __init__(self, doors: Doors, inner: Any) -> None:
+    def __init__(self, doors: AdminDoors, inner: Any) -> None:
         self._doors, self.inner = doors, inner
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None

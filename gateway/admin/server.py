@@ -1,6 +1,6 @@
 """The admin port: HTTP on a TCP address, and on a unix socket for commands of the node's own user.
 
-    socket ──► Door (bounds) ──► aiohttp ──► AdminAccess (role) ──► endpoint ──► NodeView ──► JSON
+    socket ──► AdminDoor (bounds) ──► aiohttp ──► AdminAccess (role) ──► endpoint ──► NodeView ──► JSON
 
 It takes no signals, and what it does in one turn of the loop is bounded: lists come in pages, and what goes
 over all connections goes in steps.
@@ -26,13 +26,13 @@ from actors.alarm import Alarm
 from actors.messages.routing import Close
 from actors.names import Name
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import REQUEST_WAIT, AdminCounts, Door, Doors
+from gateway.admin.door import REQUEST_WAIT, AdminCounts, AdminDoor, AdminDoors
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
     READINGS,
     TRACE,
-    Action,
+    AdminAction,
     CannotBe,
     Listing,
     NotThere,
@@ -67,7 +67,7 @@ ROWS = 50
 """Of a list, that are written in one turn of the loop."""
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
-DOOR = web.RequestKey("door", Door)
+DOOR = web.RequestKey("door", AdminDoor)
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", *PATHS)
 """What nobody has to prove anything for."""
@@ -93,7 +93,7 @@ class AdminServer:
         self.path: Path | None = None
         """The unix socket in use."""
         self._access = AdminAccess(plane.surroundings.random, uid=os.getuid())
-        self.doors: list[Doors] = []
+        self.doors: list[AdminDoors] = []
         """Of each socket."""
         self._secure = False
         """Whether the TCP address speaks TLS."""
@@ -155,7 +155,7 @@ class AdminServer:
     async def _serve(
         self, sockets: list[socket.socket], context: ssl.SSLContext | None, access: AdminAccess
     ) -> asyncio.Server:
-        doors = Doors(lambda: runner.server(), self.counts)  # type: ignore[misc]  # there once it is set up
+        doors = AdminDoors(lambda: runner.server(), self.counts)  # type: ignore[misc]  # there once it is set up
         app = web.Application(middlewares=[self._middleware(access, doors)], client_max_size=BODY)
         self._add_routes(app)
         self.router = app.router
@@ -201,7 +201,7 @@ class AdminServer:
 
     # Who asks
 
-    def _middleware(self, access: AdminAccess, doors: Doors) -> Any:
+    def _middleware(self, access: AdminAccess, doors: AdminDoors) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.counts.requests += 1
@@ -363,7 +363,7 @@ class AdminServer:
         request[DOOR].streaming()
         return await stream_trace(request, self._traces, name_of(asked, "name"), seconds_of(asked))
 
-    async def _act(self, action: Action, request: web.Request) -> web.Response:
+    async def _act(self, action: AdminAction, request: web.Request) -> web.Response:
         body = await request.read()
         try:
             members = json.loads(body) if body else {}

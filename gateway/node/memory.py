@@ -72,9 +72,9 @@ class MemoryWatch:
         if not self.alarm.look(used):
             return
         if self.alarm.rings:
-            logger.warning("memory is nearly full: senders are held back", used=used, limit=self.alarm.limit)
+            logger.warning("memory is nearly full: senders are held back", size=used, limit=self.alarm.limit)
         else:
-            logger.warning("memory is enough again: senders go on", used=used, limit=self.alarm.limit)
+            logger.warning("memory is enough again: senders go on", size=used, limit=self.alarm.limit)
         self._tell(self.alarm.rings)
 
 

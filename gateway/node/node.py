@@ -93,7 +93,7 @@ class Node:
 
     def _say_what_ends(self) -> None:
         for said in problems(self.certificates, self.data_plane.surroundings.wall()):
-            logger.warning(said)
+            logger.warning("a certificate ends", cause=said)
 
     def _watch_memory(self, limits: LimitsConfig) -> None:
         """Ring at this limit, and at no other."""
