@@ -412,7 +412,6 @@ class Connection(LoopActor):
         node = outcome.node
         if node is not None:
             self._was_node_link = True
-            self._gate.opened_by_node()
             self._node_link = NodeLinkWatch(self._counts.frames_received)
             self._node_timer = self.after(TICK, _NODE_TICK)
             if not self._dialled:
