@@ -332,11 +332,22 @@ class Connection(LoopActor):
         if wait <= 0 or self._slowed is not None:
             return
         self._counts.slowed += 1
-        if not self._sending.held_back and self._slow_alarm.is_due(now):
-            cause = "it sends more than limits allow"
-            logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
+        self._sending.slowed[self._pace.limit] += 1
+        if self._slow_alarm.is_due(now):
+            memory = self._pace.limit == "memory"
+            if not memory:
+                cause = f"it sends more than limits.{self._pace.limit} allows"
+                logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
+            self._tell_held_up(frames, HintReason.MEMORY if memory else HintReason.TOO_FAST)
         self._link.pause()
         self._slowed = self.after(wait, _SLOWED)
+
+    def _tell_held_up(self, frames: Sequence[Any], reason: HintReason) -> None:
+        """Tell an application of ours why it is not read."""
+        if self._negotiator.peer_role is Role.APPLICATION:
+            ends = next((self._link.ends(one) for one in frames if type(one) is Frame), None)
+            if ends is not None:
+                self._link.transmit((Hint(reason, ends[1], ends[0]),))
 
     def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Without those that the node's rules forbid; who sent them is told, and so are people."""
