@@ -5,7 +5,7 @@
 
 Nothing is dropped: the peer's own stream fills, and it has to wait. Who is held back is read now and then, so
 that signs of life and acknowledgements come through, and so does the end of what fills the memory. Links of
-nodes, which carry what many send, are held back for memory alone.
+nodes that proved to be such, which carry what many send, are held back for memory alone.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from actors.alarm import Alarm
 from actors.messages.routing import Close
 from actors.names import Name
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import REQUEST_WAIT, AdminCounts, AdminDoor, AdminDoors
+from gateway.admin.door import REQUEST_WAIT, AdminCounts, AdminDoor, AdminDoors, library_log
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
@@ -164,6 +164,7 @@ class AdminServer:
             app,
             handle_signals=False,
             access_log=None,
+            logger=library_log(self._unread),
             max_line_size=LINE,
             max_field_size=LINE,
             shutdown_timeout=1.0,
@@ -262,6 +263,12 @@ class AdminServer:
                 "admin request refused", peer=asked.address, cause=str(error), refused=self.counts.refused
             )
         return _error(error.status, str(error))
+
+    def _unread(self, address: str, error: str) -> None:
+        """The server library could not answer: not a word of what was sent is shown, it may be a token."""
+        self.counts.unread += 1
+        if self._alarm.is_due(self._clock()):
+            logger.warning("admin request not read", peer=address, cause=error, count=self.counts.unread)
 
     # Health
 
