@@ -5,7 +5,8 @@ Spans: `slim.session.open` from `create_session` until the session stands, `slim
 `slim.request` from a request to its answer. A published message carries the context of its
 span in its metadata (W3C Trace Context: `traceparent`, `tracestate`), and its receiver's span is a child of
 that one. A context that the application itself put there becomes the parent, else the span that is current;
-an answer outside any belongs to the message that it answers.
+an answer outside any belongs to the message that it answers. The spans of messages are linked to that of
+their session's beginning, which is a trace of its own unless the application has one.
 
 Metrics: `slim.messages` and `slim.message.bytes` by `direction` (`sent`, `received`), `slim.drops` by
 `reason`, the type of the error.
@@ -20,9 +21,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from opentelemetry import context, metrics, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from gateway.api import observing
@@ -30,6 +32,8 @@ from gateway.api.completion import CompletionHandle
 from gateway.api.observing import Metadata
 from gateway.api.version import DISTRIBUTION, get_version
 from identity.errors import SlimError
+
+_SESSIONS = 4096
 
 
 class SpanHandle(CompletionHandle):
@@ -63,17 +67,14 @@ class Telemetry:
         self._bytes = meter.create_counter("slim.message.bytes", "By", "Payloads of these messages")
         self._drops = meter.create_counter("slim.drops", "{message}", "Messages that did not arrive")
         self._propagator = TraceContextTextMapPropagator()
+        self._begun: Memo[tuple[str, int], list[Link]] = Memo(_SESSIONS)
+        """How sessions began, by who began and their number: a link to that span."""
 
     def opening(self, session_id: int, kind: str, destination: Name) -> CompletionHandle:
-        span = self._tracer.start_span(
-            "slim.session.open", attributes=_session(session_id, kind, destination)
-        )
-        return SpanHandle(span)
+        return SpanHandle(self._begin("slim.session.open", session_id, kind, destination))
 
     def accepted(self, session_id: int, kind: str, destination: Name) -> None:
-        self._tracer.start_span(
-            "slim.session.accept", attributes=_session(session_id, kind, destination)
-        ).end()
+        self._begin("slim.session.accept", session_id, kind, destination).end()
 
     def publishing(
         self, session_id: int, destination: Name, size: int, metadata: Metadata, answered: Any = None
@@ -91,6 +92,7 @@ class Telemetry:
             parent,
             SpanKind.PRODUCER,
             _message(session_id, destination, size),
+            self._links(session_id, "slim.session.open", "slim.session.accept"),
         )
         self._propagator.inject(carrier, trace.set_span_in_context(span))
         self._count("sent", size)
@@ -102,6 +104,7 @@ class Telemetry:
             self._parent(message.metadata or {}),
             SpanKind.CONSUMER,
             _message(session_id, message.destination, size),
+            self._links(session_id, "slim.session.accept", "slim.session.open"),
         )
         span.end()
         self._count("received", size)
@@ -129,6 +132,17 @@ class Telemetry:
 
     def failed(self, session_id: int, error: SlimError) -> None:
         self._drops.add(1, {"reason": type(error).__name__})
+
+    def _begin(self, name: str, session_id: int, kind: str, destination: Name) -> Span:
+        span = self._tracer.start_span(name, attributes=_session(session_id, kind, destination))
+        if span.is_recording():
+            self._begun.remember((name, session_id), [Link(span.get_span_context())])
+        return span
+
+    def _links(self, session_id: int, likely: str, other: str) -> list[Link] | None:
+        """To where a session began: where one process has both its ends, at the end that is likely."""
+        begun = self._begun
+        return begun.get((likely, session_id)) or begun.get((other, session_id)) if begun else None
 
     def _parent(self, carrier: dict[str, str]) -> context.Context | None:
         """The context that a message brought, or the current one."""

@@ -98,6 +98,10 @@ async def test_spans_of_one_trace_on_both_ends(stage: AppStage, collected: Colle
         opened.attributes["slim.session.id"]
         == collected.span("slim.session.accept").attributes["slim.session.id"]
     )
+    # The beginning of the session is linked to, at either end by its own.
+    accepted = collected.span("slim.session.accept")
+    assert [link.context for link in published.links] == [opened.context]
+    assert [link.context for link in received.links] == [accepted.context]
     shown = str([dict(span.attributes or {}) for span in collected.spans("slim.publish")])
     assert "hello" not in shown
 
