@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.admin.page_files import PATHS, page_file
 from gateway.config import ClientConfig
 from tests.gateway.admin.browser import Tab, browser_tab, requires_chromium
 from tests.gateway.admin.conftest import OPERATOR, Run, Running
+from tests.gateway.authority import HostAuthority
 
 VIEWS = (
     *("overview", "peers", "connections", "applications", "groups"),
@@ -53,10 +55,13 @@ async def test_its_files_are_open_and_may_do_nothing_elsewhere(run_node: Run) ->
 
 
 @requires_chromium
-async def test_it_shows_the_node_live_on_all_windows(run_node: Run) -> None:
+async def test_it_shows_the_node_live_on_all_windows(run_node: Run, tmp_path: Path) -> None:
     lying = Name("org", "ns", LIE)
+    cert, key = HostAuthority().issue(ttl=2.5 * 86_400).write(tmp_path)
+    plain = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}}
+    secret = {"endpoint": "localhost:0", "tls": {"source": {"type": "file", "cert": cert, "key": key}}}
     async with (
-        run_node() as running,
+        run_node(dataplane={"servers": [plain, secret]}) as running,
         application(running, Name("org", "ns", "ann"), lying) as _,
         browser_tab() as tab,
     ):
@@ -69,6 +74,8 @@ async def test_it_shows_the_node_live_on_all_windows(run_node: Run) -> None:
             "document.querySelector('.chart .first').getAttribute('points').split(' ').length > 1"
         )
         await tab.until("document.querySelectorAll('.tiles .card').length > 5")
+        for text in ("Certificates", "expires in 2 days", "messages per second", "no limit"):
+            await tab.until(f"document.querySelector('main').innerText.includes({text!r})")
         for width in (1200, 360):
             for dark in (False, True):
                 await tab.look(width, dark=dark)
