@@ -315,7 +315,7 @@ class Overview {
         ["Key", (row) => row.where, "name rare"],
         ["Ends", (row) => new Date(1000 * row.ends).toISOString().slice(0, 10)],
         ["Days left", (row) => number(Math.max(0, Math.floor(row.days))), "number", (row) => row.problem !== ""],
-        ["", (row) => row.problem, "", (row) => row.problem !== ""],
+        ["State", (row) => (row.days < 0 ? "has expired" : row.problem ? "ends soon" : "good"), "", (row) => row.problem !== ""],
       ];
       parts.push(heading("Certificates"), table({ title: "Certificates", columns }, node.certificates));
     }

@@ -74,7 +74,7 @@ async def test_it_shows_the_node_live_on_all_windows(run_node: Run, tmp_path: Pa
             "document.querySelector('.chart .first').getAttribute('points').split(' ').length > 1"
         )
         await tab.until("document.querySelectorAll('.tiles .card').length > 5")
-        for text in ("Certificates", "expires in 2 days", "messages per second", "no limit"):
+        for text in ("Certificates", "ends soon", "messages per second", "no limit"):
             await tab.until(f"document.querySelector('main').innerText.includes({text!r})")
         for width in (1200, 360):
             for dark in (False, True):
