@@ -76,6 +76,7 @@ class Player:
         getattr(self._actions if hasattr(self._actions, verb) else self._faults, verb)(step)
 
 
-def play(profile: str, seed: int, *, strict: bool = False) -> Result:
-    """Play the scenario of a profile and a seed."""
-    return Player(Scenario.draw(profile, seed), strict=strict).play()
+def play(profile: str, seed: int, *, strict: bool = False, short: bool = False) -> Result:
+    """Play the scenario of a profile and a seed, or a part of it."""
+    scenario = Scenario.draw(profile, seed)
+    return Player(scenario.shortened() if short else scenario, strict=strict).play()
