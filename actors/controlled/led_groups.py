@@ -10,7 +10,7 @@ it, so that whoever asks seldom gets little.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 from actors.messages.controller import GroupSeen
@@ -144,11 +144,20 @@ class LedGroups:
 
     # The controllers
 
-    def seen(self) -> tuple[GroupSeen, ...]:
-        """Everything, as controllers know it."""
-        self.fresh = False
-        places = (self._own, *self._reported.values())
-        return tuple(_seen(group) for groups in places for group in groups.values())
+    def seen(
+        self, believed: Callable[[int, Name], bool] = lambda connection, moderator: True
+    ) -> tuple[GroupSeen, ...]:
+        """Everything, as controllers know it.
+
+        Of what was reported only groups whose moderators are `believed` to be there: others may be later.
+        """
+        reported = [
+            (group, believed(connection, group.moderator))
+            for connection, groups in self._reported.items()
+            for group in groups.values()
+        ]
+        self.fresh = not all(there for _, there in reported)
+        return tuple(map(_seen, (*self._own.values(), *(group for group, there in reported if there))))
 
     def reports(self) -> list[GroupLed]:
         """Everything as it was told, of this process first."""

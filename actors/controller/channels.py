@@ -9,10 +9,10 @@ moderator's node is found by the names that the connected nodes hold.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from itertools import count
 
 from actors.controller import names
 from actors.controller.turn import ControllerTurn, Declined
@@ -32,6 +32,8 @@ ORDER_TIME = 60.0
 """Seconds that a moderator has for one order: discovery, join and welcome with their repetitions."""
 QUEUE = 256
 """Questions of one channel that wait at most."""
+GROUPS = 10_000
+"""Groups of one node that are looked at."""
 GENERATED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 GENERATED_SIZE = 18
 
@@ -79,7 +81,7 @@ class Channels:
         self._channels: dict[str, Channel] = {}
         self._queues: dict[str, _Queue] = {}
         self._by_order: dict[int, str] = {}
-        self._orders = count(1)
+        self._orders = itertools.count(1)
         self._seen: dict[str, tuple[GroupSeen, ...]] = {}
         """Groups that applications lead by themselves, by their node."""
 
@@ -88,10 +90,10 @@ class Channels:
         self._channels[channel.name] = channel
 
     def told(self, node: str, groups: tuple[GroupSeen, ...]) -> None:
-        """A node reports the groups of its own applications."""
-        self._seen[node] = groups
-        if not groups:
-            del self._seen[node]
+        """A node reports the groups of its own applications; what is no group's name is left out."""
+        self._seen.pop(node, None)
+        if found := tuple(itertools.islice(filter(_is_group, groups), GROUPS)):
+            self._seen[node] = found
 
     def shown(self) -> tuple[ChannelShown, ...]:
         """All channels, and the groups that are only looked at, by name."""
@@ -296,6 +298,13 @@ class Channels:
         triple, _ = names.moderator(moderator)
         last = "".join(GENERATED[self._draw(len(GENERATED))] for _ in range(GENERATED_SIZE))
         return f"{triple[0]}/{triple[1]}/{last}"
+
+
+def _is_group(group: GroupSeen) -> bool:
+    try:
+        return names.channel(group.channel) == group.channel
+    except Declined:
+        return False
 
 
 def _unknown(name: str) -> Declined:

@@ -37,6 +37,7 @@ from actors.names import NO_INSTANCE, InstanceId, Name
 from actors.record import record
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.node_links import EdgeNames, NodeLinks
+from actors.routing.partings import Partings
 from actors.routing.pieces import PIECE, Pieces, piece_of
 from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
 from actors.routing.shares import Holder, Shares
@@ -122,6 +123,7 @@ class RouteControl:
         self.nodes = NodeLinks(_ALONE)
         self._edge_names: EdgeNames | None = None
         """Kept from the first link on that is told of them."""
+        self._partings = Partings()
         self._told: dict[int, object] = {}
         """Connections over which the names of our edges are told, each with a mark of its own."""
         self._announced: set[int] = set()
@@ -470,7 +472,9 @@ class RouteControl:
         if settled.outcome == "joined":
             self.table.link(connection, node.node_id)
             peer = self.nodes.peers[node.node_id]
-            if settled.loser is None:
+            if self._partings.back(node.node_id):
+                turn.notices.append(Notice("peer goes on over another link", node.node_id, connection))
+            elif settled.loser is None:
                 self.counts.peers_returned += bool(peer.returns)
                 text = "peer is back" if peer.returns else "peer joined"
                 turn.notices.append(Notice(text, node.node_id, connection))
@@ -490,7 +494,7 @@ class RouteControl:
         if node_id is not None:
             self.counts.peers_lost += 1
             self.past.link_lost(node_id, connection, cause, turn.now)
-            turn.notices.append(Notice("peer lost", node_id, connection, cause))
+            self._partings.lost(Notice("peer lost", node_id, connection, cause), turn)
         return node_id
 
     def _unlink(self, connection: int, cause: str, turn: RouteTurn) -> None:
@@ -570,7 +574,7 @@ class RouteControl:
         if self._pieces:
             return 0.0
         pending, lost = next(iter(self._pending.values()), None), self._lost.next_deadline()
-        due = (None if pending is None else pending.deadline, lost)
+        due = (None if pending is None else pending.deadline, lost, self._partings.next_deadline())
         return min((one for one in due if one is not None), default=None)
 
     def expire(self, turn: RouteTurn) -> None:
@@ -591,6 +595,7 @@ class RouteControl:
                 resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
                 self._await(asked, pending._replace(resends=resends, deadline=deadline))
                 turn.write(asked[0], pending.subscription)
+        self._partings.expire(turn)
         for lost in self._lost.expired(turn.now):
             self._pieces.begin(self._forgetting(lost), turn)
 

@@ -220,16 +220,14 @@ class LoopSystem:
         cell = self._names.get(name)
         return cell.address if cell is not None else None
 
-    def inbox(
-        self, callback: Callable[[Any, ActorAddress], object], *, mailbox: int | None = None
-    ) -> Address:
+    def inbox(self, callback: Callable[[Any, ActorAddress], object]) -> Address:
         """An address whose messages are given to `callback(message, sender)` in the system's turn.
 
         The callable must not block. What it raises is logged and counted. Raises SystemStopped.
         """
         if self._stopping:
             raise SystemStopped
-        inbox = self._new_inbox(self, self._mailbox if mailbox is None else mailbox)
+        inbox = self._new_inbox(self, self._mailbox)
         inbox.actor = Callee(callback)
         self._inboxes[inbox.address.number] = inbox
         return inbox.address

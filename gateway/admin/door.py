@@ -9,6 +9,7 @@ The server library reads for as long as somebody writes; this ends who writes a 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -26,31 +27,32 @@ CONNECTIONS = 128
 class AdminCounts(Counts, part="admin"):
     requests: int = counter("Requests to the admin port.")
     refused: int = counter("Requests that were refused: no token, a wrong one, another site's.")
+    unread: int = counter("Requests that were no HTTP, or whose line or headers were too long.")
     turned_away: int = counter("Connections closed because there were too many.")
     dawdlers: int = counter("Connections cut because a request or an answer took too long.")
     watchers_dropped: int = counter("Watchers of events that were too slow for them.")
 
 
-class Doors:
+class AdminDoors:
     """All connections of an admin port."""
 
     def __init__(self, make: Callable[[], Any], counts: AdminCounts, *, most: int = CONNECTIONS) -> None:
         self._make, self.counts, self._most = make, counts, most
-        self._open: dict[Any, Door] = {}
+        self._open: dict[Any, AdminDoor] = {}
         """By the server's protocol."""
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __call__(self) -> Door:
+    def __call__(self) -> AdminDoor:
         """A protocol for one more connection, for `loop.create_server`."""
-        return Door(self, self._make())
+        return AdminDoor(self, self._make())
 
-    def of(self, protocol: Any) -> Door | None:
+    def of(self, protocol: Any) -> AdminDoor | None:
         """The door of a request's protocol."""
         return self._open.get(protocol)
 
-    def opened(self, door: Door) -> bool:
+    def opened(self, door: AdminDoor) -> bool:
         """Take it in, unless there are too many."""
         if len(self._open) >= self._most:
             self.counts.turned_away += 1
@@ -58,7 +60,7 @@ class Doors:
         self._open[door.inner] = door
         return True
 
-    def closed(self, door: Door) -> None:
+    def closed(self, door: AdminDoor) -> None:
         self._open.pop(door.inner, None)
 
     def cut_all(self) -> None:
@@ -67,10 +69,10 @@ class Doors:
             door.cut()
 
 
-class Door(asyncio.Protocol):
+class AdminDoor(asyncio.Protocol):
     """One connection: hands everything on, and cuts it when its time is over."""
 
-    def __init__(self, doors: Doors, inner: Any) -> None:
+    def __init__(self, doors: AdminDoors, inner: Any) -> None:
         self._doors, self.inner = doors, inner
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -143,3 +145,26 @@ class Door(asyncio.Protocol):
         if not self._idle:
             self._doors.counts.dawdlers += 1
         self.cut()
+
+
+class _Told(logging.Handler):
+    """Hands on whose request an error is about, and what kind of error it is."""
+
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        caught = record.exc_info[0] if record.exc_info else None
+        address = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        self._tell(str(address), caught.__name__ if caught is not None else record.msg)
+
+
+def library_log(tell: Callable[[str, str], None]) -> logging.Logger:
+    """A log for the server library, which writes a traceback for each request that it cannot read.
+
+    `tell` gets an address and the name of an error in its place.
+    """
+    log = logging.Logger("admin", logging.ERROR)
+    log.addHandler(_Told(tell))
+    return log

@@ -98,7 +98,7 @@ class Reading(NamedTuple):
     """What has to be asked for, and what it is."""
 
 
-class Action(NamedTuple):
+class AdminAction(NamedTuple):
     """POST of an operator."""
 
     path: str
@@ -186,12 +186,12 @@ TRACE = Watching(
     {"name": "org/ns/app, or one instance of it", "seconds": f"at most {LONGEST:g}; {SECONDS:g} unless said"},
 )
 ACTIONS = (
-    Action(
+    AdminAction(
         "/connections/{connection}/kick",
         _kick,
         "Close a connection that others opened",
         {"cause": "why, told to the other end"},
     ),
-    Action("/drain", _drain, "Take no calls any more, let applications leave, and end"),
-    Action("/links", _link, "A one-time link for a browser", {"role": "reader (default) or operator"}),
+    AdminAction("/drain", _drain, "Take no calls any more, let applications leave, and end"),
+    AdminAction("/links", _link, "A one-time link for a browser", {"role": "reader (default) or operator"}),
 )

@@ -9,7 +9,16 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from gateway.admin.endpoints import ACTIONS, LISTINGS, READINGS, TRACE, Action, Listing, Reading, Watching
+from gateway.admin.endpoints import (
+    ACTIONS,
+    LISTINGS,
+    READINGS,
+    TRACE,
+    AdminAction,
+    Listing,
+    Reading,
+    Watching,
+)
 from gateway.admin.paging import API, LIMIT, MOST
 from gateway.admin.rows import RatesRow
 
@@ -80,7 +89,7 @@ def _reading(reading: Reading, schemas: dict[str, Any]) -> dict[str, Any]:
     return made | _in_path(reading.path) | ({"parameters": asked} if asked else {})
 
 
-def _action(action: Action) -> dict[str, Any]:
+def _action(action: AdminAction) -> dict[str, Any]:
     made = _operation(action.summary, {"type": "object"}, also=("409",)) | _in_path(action.path)
     members = {name: {"type": "string", "description": help} for name, help in action.body.items()}
     body = {"type": "object", "properties": members, "additionalProperties": False}

@@ -1,6 +1,6 @@
 """The admin port: HTTP on a TCP address, and on a unix socket for commands of the node's own user.
 
-    socket ──► Door (bounds) ──► aiohttp ──► AdminAccess (role) ──► endpoint ──► NodeView ──► JSON
+    socket ──► AdminDoor (bounds) ──► aiohttp ──► AdminAccess (role) ──► endpoint ──► NodeView ──► JSON
 
 It takes no signals, and what it does in one turn of the loop is bounded: lists come in pages, and what goes
 over all connections goes in steps.
@@ -26,13 +26,13 @@ from actors.alarm import Alarm
 from actors.messages.routing import Close
 from actors.names import Name
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import REQUEST_WAIT, AdminCounts, Door, Doors
+from gateway.admin.door import REQUEST_WAIT, AdminCounts, AdminDoor, AdminDoors, library_log
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
     READINGS,
     TRACE,
-    Action,
+    AdminAction,
     CannotBe,
     Listing,
     NotThere,
@@ -67,7 +67,7 @@ ROWS = 50
 """Of a list, that are written in one turn of the loop."""
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
-DOOR = web.RequestKey("door", Door)
+DOOR = web.RequestKey("door", AdminDoor)
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", *PATHS)
 """What nobody has to prove anything for."""
@@ -93,7 +93,7 @@ class AdminServer:
         self.path: Path | None = None
         """The unix socket in use."""
         self._access = AdminAccess(plane.surroundings.random, uid=os.getuid())
-        self.doors: list[Doors] = []
+        self.doors: list[AdminDoors] = []
         """Of each socket."""
         self._secure = False
         """Whether the TCP address speaks TLS."""
@@ -155,7 +155,7 @@ class AdminServer:
     async def _serve(
         self, sockets: list[socket.socket], context: ssl.SSLContext | None, access: AdminAccess
     ) -> asyncio.Server:
-        doors = Doors(lambda: runner.server(), self.counts)  # type: ignore[misc]  # there once it is set up
+        doors = AdminDoors(lambda: runner.server(), self.counts)  # type: ignore[misc]  # there once it is set up
         app = web.Application(middlewares=[self._middleware(access, doors)], client_max_size=BODY)
         self._add_routes(app)
         self.router = app.router
@@ -164,6 +164,7 @@ class AdminServer:
             app,
             handle_signals=False,
             access_log=None,
+            logger=library_log(self._unread),
             max_line_size=LINE,
             max_field_size=LINE,
             shutdown_timeout=1.0,
@@ -201,7 +202,7 @@ class AdminServer:
 
     # Who asks
 
-    def _middleware(self, access: AdminAccess, doors: Doors) -> Any:
+    def _middleware(self, access: AdminAccess, doors: AdminDoors) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.counts.requests += 1
@@ -263,6 +264,12 @@ class AdminServer:
             )
         return _error(error.status, str(error))
 
+    def _unread(self, address: str, error: str) -> None:
+        """The server library could not answer: not a word of what was sent is shown, it may be a token."""
+        self.counts.unread += 1
+        if self._alarm.is_due(self._clock()):
+            logger.warning("admin request not read", peer=address, cause=error, count=self.counts.unread)
+
     # Health
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -273,10 +280,13 @@ class AdminServer:
     async def _readyz(self, request: web.Request) -> web.Response:
         """Whether calls should come here."""
         health = self._plane.health
-        return self._state(request, health.serving, health.reason)
+        said = "; ".join([health.reason] if health.reason else self.view.problems())
+        return self._state(request, health.serving, said)
 
     def _state(self, request: web.Request, good: bool, reason: str) -> web.Response:
-        shown = f"{reason}\n" if reason and request[ROLE] else ("ok\n" if good else "not ready\n")
+        shown = "ok\n" if good else "not ready\n"
+        if reason and request[ROLE]:
+            shown = f"ok, but {reason}\n" if good else f"{reason}\n"
         return web.Response(text=shown, status=200 if good else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -363,7 +373,7 @@ class AdminServer:
         request[DOOR].streaming()
         return await stream_trace(request, self._traces, name_of(asked, "name"), seconds_of(asked))
 
-    async def _act(self, action: Action, request: web.Request) -> web.Response:
+    async def _act(self, action: AdminAction, request: web.Request) -> web.Response:
         body = await request.read()
         try:
             members = json.loads(body) if body else {}

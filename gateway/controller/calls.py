@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import grpc
@@ -28,6 +29,10 @@ from identity.errors import AuthError
 
 HIGH_WATER = 1024 * 1024
 """Bytes unsent at which a stream counts as full."""
+CALLS, CALL_RATE = 10_000, 2_000
+"""Calls that one connection may make at once, and per second for ever."""
+CALL_WORK = 100
+"""Units of header work (`gateway.http2.charges`) of a call."""
 
 
 class CallError(Exception):
@@ -98,6 +103,10 @@ class _FastCalls(FastServer):
             [*methods.unary, *methods.streams],
             refused,
         )
+        if methods.unary:
+            # A program that makes a thousand channels is no attack.
+            burst, rate = CALLS * CALL_WORK, float(CALL_RATE * CALL_WORK)
+            self._limits = replace(self._limits, header_burst=burst, header_rate=rate)
         self._calls, self._source = methods, source
 
     def stream_opened(self, stream: http2.ServerStream, headers: http2.Headers) -> Any:

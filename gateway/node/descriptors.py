@@ -40,4 +40,4 @@ def say_if_few(connections: int) -> None:
     """Reserve, and warn where there are too few."""
     said = reserve(connections)
     if said:
-        logger.warning(said)
+        logger.warning("few file descriptors", cause=said)

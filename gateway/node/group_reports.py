@@ -22,6 +22,7 @@ from actors.messages.session import (
     WatchEnded,
 )
 from actors.messages.wire import GroupLed, Role
+from actors.names import Name
 from actors.routing.link import Link
 from actors.routing.view import RouteView
 from actors.system import Address, LoopSystem
@@ -49,6 +50,8 @@ class GroupReports:
         self._links, self._routes = links, routes
         self._core = LedGroups()
         self._followers: dict[Follower, None] = {}
+        self._seen: tuple[GroupSeen, ...] = ()
+        """What followers were told last."""
         self._timer: asyncio.TimerHandle | None = None
         self._told_at = loop.time() - PERIOD
         self.inbox: Address = system.inbox(self._heard)
@@ -93,7 +96,8 @@ class GroupReports:
 
         def take(message: Any, _: Any) -> None:
             if isinstance(message, GroupReported):
-                self._reported(message.connection, message.group)
+                self._core.reported(message.connection, message.group)
+                self._arm()
                 return
             if message.state == "closed":
                 self._core.gone(message.connection)
@@ -102,17 +106,15 @@ class GroupReports:
 
         return self._system.inbox(take)
 
-    def _reported(self, connection: int, group: GroupLed) -> None:
-        targets = self._routes.exact(group.moderator.key, group.moderator.instance)
-        if targets is not None and connection in targets.all:
-            self._core.reported(connection, group)
-            self._arm()
+    def _believed(self, connection: int, moderator: Name) -> bool:
+        targets = self._routes.exact(moderator.key, moderator.instance)
+        return targets is not None and connection in targets.all
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """Tell `follower` all groups, and again when something has changed; until what is returned is
         called."""
         self._followers[follower] = None
-        follower(self._core.seen())
+        self._tell_followers(self._core.seen(self._believed))
 
         def stop() -> None:
             self._followers.pop(follower, None)
@@ -138,7 +140,12 @@ class GroupReports:
             if (link := self._links.get(connection)) is not None:
                 link.transmit(groups)
         if self._core.fresh and self._followers:
-            seen = self._core.seen()
-            for follower in list(self._followers):
-                follower(seen)
+            seen = self._core.seen(self._believed)
+            if seen != self._seen:
+                self._tell_followers(seen)
         self._arm()
+
+    def _tell_followers(self, seen: tuple[GroupSeen, ...]) -> None:
+        self._seen = seen
+        for follower in list(self._followers):
+            follower(seen)

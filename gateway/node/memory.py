@@ -30,11 +30,14 @@ class MemoryAlarm:
         self.limit = limit
         """Bytes."""
         self.rings = False
+        self.used = 0
+        """Bytes at the last look."""
         self.rung = 0
         """How often it began."""
 
     def look(self, used: int) -> bool:
         """Take what is used now. Returns whether that changes anything."""
+        self.used = used
         rings = used >= self.limit * CALM if self.rings else used >= self.limit
         changed, self.rings = rings is not self.rings, rings
         self.rung += changed and rings
@@ -72,9 +75,9 @@ class MemoryWatch:
         if not self.alarm.look(used):
             return
         if self.alarm.rings:
-            logger.warning("memory is nearly full: senders are held back", used=used, limit=self.alarm.limit)
+            logger.warning("memory is nearly full: senders are held back", size=used, limit=self.alarm.limit)
         else:
-            logger.warning("memory is enough again: senders go on", used=used, limit=self.alarm.limit)
+            logger.warning("memory is enough again: senders go on", size=used, limit=self.alarm.limit)
         self._tell(self.alarm.rings)
 
 

@@ -17,7 +17,7 @@ from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
-from gateway.node.memory import MemoryWatch, memory_limit, resident
+from gateway.node.memory import MemoryAlarm, MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
 from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
@@ -75,6 +75,11 @@ class Node:
         """When those end that this node shows; `problem` of each is for health."""
         return self._snapshot.ends
 
+    @property
+    def memory(self) -> MemoryAlarm | None:
+        """The alarm, if there is a limit at which it rings."""
+        return self._memory.alarm if self._memory is not None else None
+
     def reload(self, config: NodeConfig) -> list[str]:
         """Take what may change while it runs: certificates, users, rules by name, limits.
 
@@ -93,7 +98,7 @@ class Node:
 
     def _say_what_ends(self) -> None:
         for said in problems(self.certificates, self.data_plane.surroundings.wall()):
-            logger.warning(said)
+            logger.warning("a certificate ends", cause=said)
 
     def _watch_memory(self, limits: LimitsConfig) -> None:
         """Ring at this limit, and at no other."""

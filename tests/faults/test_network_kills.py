@@ -18,6 +18,7 @@ from gateway import Session, Slim
 from tests.faults.killing import CHANNEL, LIMIT, SECRET, Kill, Server, talking
 from tests.gateway.controller.stage import client
 from tests.gateway.links.nats_server import free_port
+from tests.gateway.node.test_controlled import connected
 
 pytestmark = pytest.mark.xdist_group("kills")
 
@@ -43,6 +44,8 @@ class Network:
     async def __aenter__(self) -> Network:
         await self.controller.start()
         await asyncio.gather(*(node.start() for node in self.nodes))
+        async with client(self.northbound) as stub:
+            await connected(stub, *(f"slim/{number}" for number in range(len(self.nodes))))
         return self
 
     async def __aexit__(self, *_: object) -> None:

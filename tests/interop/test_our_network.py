@@ -75,6 +75,7 @@ async def test_an_original_leads_on_our_node_what_our_controller_orders(stack: A
     assert not (await stub.ListChannels(controller_pb2.ListChannelsRequest())).channel_name
 
 
+@pytest.mark.long
 async def test_an_original_node_is_linked_by_create_connection(stack: AsyncExitStack) -> None:
     from controlplane.v1 import controlplane_pb2
     from grpc_api import grpc_api_pb2
@@ -103,6 +104,7 @@ async def test_an_original_node_is_linked_by_create_connection(stack: AsyncExitS
     await scenarios.p2p_both_ways(far, near, mls=False, count=50)
 
 
+@pytest.mark.long
 async def test_an_original_node_that_a_controller_has_dial_ours(
     stack: AsyncExitStack, tmp_path: Path
 ) -> None:

@@ -97,3 +97,12 @@ def test_after_any_history_what_is_seen_is_what_connections_last_told(history: l
 def test_bounds_are_what_a_report_of_a_node_can_carry() -> None:
     # One message of gRPC has 4 MiB; a name takes up to 64 bytes here.
     assert led_groups.NAMES * 64 < 4 * 1024 * 1024
+
+
+def test_a_group_whose_moderator_is_not_there_is_not_seen_until_it_is() -> None:
+    groups = LedGroups()
+    groups.reported(1, reported(1))
+    assert groups.seen(lambda connection, moderator: False) == ()
+    assert groups.fresh
+    assert len(groups.seen(lambda connection, moderator: (connection, moderator) == (1, MOD))) == 1
+    assert not groups.fresh

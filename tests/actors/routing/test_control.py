@@ -12,16 +12,18 @@ from actors.messages.routing import (
     ConnectionGone,
     Detach,
     Negotiated,
+    NodeLinkLost,
     Reattach,
     RouteEntry,
     RoutesChanged,
     Subscribing,
     WatchRoutes,
 )
-from actors.messages.wire import Subscription, SubscriptionAck
+from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.routing import recovery
 from actors.routing.control import ACK_WAIT, RouteControl
+from actors.routing.partings import PARTING
 from actors.routing.recovery import RECOVERY_TIME
 from actors.routing.shares import Shares
 from actors.routing.turn import RouteTurn
@@ -302,3 +304,32 @@ def test_a_watcher_hears_everything_and_then_what_changes(core: Core) -> None:
             ),
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cause", "back", "told"),
+    [
+        ("OK: the peer closed the connection", True, ["peer goes on over another link"]),
+        ("OK: the peer closed the connection", False, ["peer lost"]),
+        ("silent for 10 s", True, ["peer lost", "peer is back"]),
+    ],
+)
+def test_a_peer_that_ended_one_link_for_another_is_not_called_lost(
+    cause: str, back: bool, told: list[str]
+) -> None:
+    core = Core()
+    core.introduce(Introduction(Role.NODE, "a", 1))
+    far = Introduction(Role.NODE, "b", 2)
+    for connection, dialled in ((PEER, False), (DIALLED, True)):
+        core.do(Attach(connection, "address", local=False, dialled=dialled))
+    core.do(Negotiated(PEER, LINK, "1.4.0", far))
+    turn = RouteTurn(10.0)
+    core.handle(NodeLinkLost(PEER, cause), turn)
+    if back:
+        core.handle(Negotiated(DIALLED, LINK, "1.4.0", far), turn)
+    elif core.next_deadline() is not None:
+        assert core.next_deadline() == 10.0 + PARTING
+    later = RouteTurn(10.0 + PARTING)
+    core.expire(later)
+    assert [one.text for one in (*turn.notices, *later.notices)] == told
+    assert core.next_deadline() is None

@@ -441,3 +441,42 @@ async def test_a_node_takes_commands_at_its_own_server(transport: str) -> None:
         assert acks["3"].code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
         assert acks["4"].code == grpc.StatusCode.UNIMPLEMENTED.value[0]
         assert acks["5"].messages == ["the moderator o/n/nobody is not at this node"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_what_a_tool_should_not_say_is_answered_and_the_next_one_is_served(transport: str) -> None:
+    async with node(served=True, transport=transport) as one:
+        tool = Tool(one.node.controlled_at[0])
+        wanted = pb.ControlMessage(message_id="1")
+        large = json.dumps({"endpoint": "http://127.0.0.1:1", "x": "y" * 2**20})
+        for text in (
+            "",
+            "[" * 60_000,
+            "7",
+            '{"endpoint": 3}',
+            '{"endpoint": "http://127.0.0.1:1", "a": 1}',
+            large,
+        ):
+            wanted.config_command.connections_to_create.add(connection_id=f"{len(text)}", config_data=text)
+        wanted.config_command.subscriptions_to_delete.add(component_0="o", connection_id="x")
+        wanted.config_command.connections_to_close.append("http://never")
+        nobody = pb.ControlMessage(message_id="2")
+        nobody.create_channel_request.channel_name = "o/n/c"
+        (answer, refusal) = await tool.ask(wanted, nobody)
+        if answer.HasField("ack"):
+            answer, refusal = refusal, answer
+        outcomes = answer.config_command_ack.connections_status
+        assert [one.success for one in outcomes] == [False] * 6 + [True]
+        assert all(one.errorMsg for one in outcomes[:6])
+        assert max(len(one.errorMsg) for one in outcomes) < 1000
+        assert refusal.ack.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        assert "moderators" in refusal.ack.messages[0]
+        huge = pb.ControlMessage(message_id="3")
+        huge.config_command.connections_to_create.add(connection_id="x", config_data="y" * 10 * 2**20)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await tool.ask(huge)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        lists = pb.ControlMessage(message_id="4")
+        lists.connection_list_request.SetInParent()
+        (again,) = await tool.ask(lists)
+        assert again.connection_list_response.done
