@@ -26,8 +26,9 @@ from gateway.testing.trace import Trace
 T = TypeVar("T")
 
 SEED_VARIABLE = "CALLBOARD_SEED"
-QUIET = 45.0
-"""Seconds without a change after which a World counts as settled: longer than three rounds of pings."""
+QUIET = 90.0
+"""Seconds without a change after which a World counts as settled: longer than the longest sign of life, six
+rounds of pings (`docs/signs-of-life.md`)."""
 PATIENCE = 900.0
 """Seconds within which it has to settle."""
 FORGETTING = 100.0

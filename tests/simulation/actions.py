@@ -16,7 +16,7 @@ from gateway import (
     SlimError,
 )
 from tests.simulation.ledger import Sent
-from tests.simulation.scenario import Step
+from tests.simulation.scenario import SAID, Step
 from tests.simulation.stage import ASK, GRACE, INTERVAL, RETRIES, Held, Member, Stage, number_of
 
 
@@ -129,7 +129,7 @@ class Actions:
 
     def do_burst(self, step: Step) -> None:
         if (chosen := self._stage.chosen(step)) is not None:
-            self._stage.call(chosen[0], "publish", self.publish(*chosen, 1 + step.size % 40, 20))
+            self._stage.call(chosen[0], "publish", self.publish(*chosen, 1 + step.size % SAID["burst"], 20))
 
     def do_large(self, step: Step) -> None:
         if (chosen := self._stage.chosen(step)) is not None:
@@ -176,7 +176,7 @@ class Actions:
         sizes = Counter(each.session.number for _, each in held)
         for member, each in held:
             if each.session.number == max(sizes, key=lambda number: (sizes[number], number)):
-                talk = self.publish(member, each, 4 + step.size % 20, 10 + step.two % 2000)
+                talk = self.publish(member, each, 4 + step.size % SAID["chatter"], 10 + step.two % 2000)
                 self._stage.call(member, "publish", talk)
 
     def do_crowd(self, step: Step) -> None:

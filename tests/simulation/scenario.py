@@ -80,6 +80,8 @@ _ACTIONS = {
     "give_up": 1,
     "pause": 2,
 }
+SAID = {"burst": 40, "chatter": 20}
+"""Of the verbs whose size is a number of messages: the remainder of a division by this counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Scenario:
     applications: int
     mls: bool
     steps: tuple[Step, ...]
+    short: bool = False
+    """Whether it is one of the default suite, which plays less of each."""
 
     @classmethod
     def draw(cls, profile: str, seed: int) -> Scenario:
@@ -142,3 +146,15 @@ class Scenario:
     def without(self, steps: set[int]) -> Scenario:
         """The same, less some of its steps."""
         return replace(self, steps=tuple(s for number, s in enumerate(self.steps) if number not in steps))
+
+    def shortened(self) -> Scenario:
+        """The same with a quarter of what is said and half of what else is done; all the faults stay."""
+        steps, kept = [], True
+        for number, step in enumerate(self.steps):
+            if number and step.verb in _ACTIONS:
+                kept = not kept
+                if not kept:
+                    continue
+            said = SAID.get(step.verb)
+            steps.append(step if said is None else replace(step, size=step.size % said // 4))
+        return replace(self, steps=tuple(steps), short=True)

@@ -9,14 +9,13 @@ import pytest
 from actors.names import Name
 from gateway import Session, Slim
 from gateway.testing import World
-from tests.simulation.player import play
 
 BOB, CAROL, CHANNEL = (Name("org", "demo", each) for each in ("bob", "carol", "channel"))
 
 
 @pytest.mark.parametrize("mls", [False, True], ids=["clear", "mls"])
 @pytest.mark.parametrize(("jitter", "loss"), [(0.3, 0.0), (0.05, 0.05)], ids=["slow", "loss"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_newcomer_hears_who_talks_in_order(seed: int, jitter: float, loss: float, mls: bool) -> None:
     async def test(world: World) -> None:
         node = await world.node()
@@ -36,7 +35,7 @@ def test_a_newcomer_hears_who_talks_in_order(seed: int, jitter: float, loss: flo
         group: Session
 
         async def talk(session: Session, who: Name) -> None:
-            for number in range(200):
+            for number in range(100):
                 # With MLS a moderator lists a guest as soon as it is in the tree, before it is welcome.
                 if carol.local_name in session.members and (welcome if session is group else accepted):
                     expected[who].append(number)
@@ -69,12 +68,3 @@ def test_a_newcomer_hears_who_talks_in_order(seed: int, jitter: float, loss: flo
             assert expected[name]
 
     World(seed).run(test)
-
-
-@pytest.mark.parametrize(
-    ("profile", "seed"),
-    [("slow", 27), ("slow", 62), ("loss", 19), ("loss", 27), ("loss", 44), ("single", 133)],
-)
-def test_the_scenarios_that_broke_the_order_are_silent(profile: str, seed: int) -> None:
-    result = play(profile, seed)
-    assert "order" not in result.kinds, result.findings

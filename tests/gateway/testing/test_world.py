@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.errors import CannotConnect, HandshakeFailed
+from actors.errors import CannotConnect, HandshakeFailed, SessionError
 from actors.messages.wire import MessageType
 from actors.names import Name
 from gateway import IdentityProvider, IdentityVerifier, Slim
@@ -225,6 +225,20 @@ async def test_groups_agree_in_a_world_with_mls(world: World) -> None:
 
 
 # What is left over
+
+
+async def test_a_world_settles_after_the_last_sign_of_life_is_missed(world: World) -> None:
+    """Anna's host answers that it is there, and her session is over: six rounds of pings tell Bert."""
+    node = await world.node()
+    anna, bert = [await world.application(f"org/demo/{who}", node) for who in ("anna", "bert")]
+    await anna.set_route("org/demo/bert")
+    group = await anna.group("org/demo/room", ["org/demo/bert"])
+    session = await bert.listen_for_session()
+    world.line("bert", node).lose(MessageType.GROUP_CLOSE, 1000)
+    with pytest.raises(SessionError):
+        await group.close(0.0)
+    await world.settle()
+    assert "fell silent" in str(session.closed_because)
 
 
 def leftovers(test: Any, seed: int = 1) -> str:
