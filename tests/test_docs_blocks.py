@@ -55,7 +55,7 @@ PIECES = {
     ("operating", "connection opened"): "tests/gateway/node/test_access_log.py",
     ("operating", "slim.request"): DRAWING,
     ("operating", "listening on"): "tests/gateway/cli/test_commands.py",
-    ("operating", "sqlite3"): "takes the program sqlite3",
+    ("operating", "umask 077; sqlite3"): "takes the program sqlite3",
     ("operating-commands", "$ callboard explain"): "tests/gateway/cli/test_operate.py",
     ("operating-commands", "$ callboard trace"): "tests/gateway/cli/test_operate.py",
     ("who-comes-in", "callboard pki init"): "tests/gateway/cli/test_pki.py",

@@ -35,7 +35,7 @@ class ConnectionIdentity(NamedTuple):
     """Who is at the other end of a connection, as its opening proved; without anything: nobody known."""
 
     node: bool = False
-    """A node that may be one, or the backbone; nothing else is asked of it."""
+    """A node that proved to be one, or the backbone; nothing else is asked of it."""
     user: str = ""
     subject: str = ""
     """Of a token."""
@@ -90,7 +90,7 @@ class Gate:
         self._by_action: dict[Action, Memo[Key, str]] = {each: Memo(_DECIDED_BOUND) for each in Action}
 
     def opened_by_node(self) -> None:
-        """The other end turned out to be a node: what was decided for it is void."""
+        """The other end proved to be a node: what was decided for it is void."""
         self.who = NODE
         self._rules = None
 

@@ -9,6 +9,7 @@ The server library reads for as long as somebody writes; this ends who writes a 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ CONNECTIONS = 128
 class AdminCounts(Counts, part="admin"):
     requests: int = counter("Requests to the admin port.")
     refused: int = counter("Requests that were refused: no token, a wrong one, another site's.")
+    unread: int = counter("Requests that were no HTTP, or whose line or headers were too long.")
     turned_away: int = counter("Connections closed because there were too many.")
     dawdlers: int = counter("Connections cut because a request or an answer took too long.")
     watchers_dropped: int = counter("Watchers of events that were too slow for them.")
@@ -143,3 +145,26 @@ class AdminDoor(asyncio.Protocol):
         if not self._idle:
             self._doors.counts.dawdlers += 1
         self.cut()
+
+
+class _Told(logging.Handler):
+    """Hands on whose request an error is about, and what kind of error it is."""
+
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        caught = record.exc_info[0] if record.exc_info else None
+        address = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        self._tell(str(address), caught.__name__ if caught is not None else record.msg)
+
+
+def library_log(tell: Callable[[str, str], None]) -> logging.Logger:
+    """A log for the server library, which writes a traceback for each request that it cannot read.
+
+    `tell` gets an address and the name of an error in its place.
+    """
+    log = logging.Logger("admin", logging.ERROR)
+    log.addHandler(_Told(tell))
+    return log

@@ -26,7 +26,7 @@ from actors.alarm import Alarm
 from actors.messages.routing import Close
 from actors.names import Name
 from gateway.admin.access import LOGIN_LIFE, AdminAccess, AdminRequest, AdminRole, NotAdmitted, Tokens
-from gateway.admin.door import REQUEST_WAIT, AdminCounts, AdminDoor, AdminDoors
+from gateway.admin.door import REQUEST_WAIT, AdminCounts, AdminDoor, AdminDoors, library_log
 from gateway.admin.endpoints import (
     ACTIONS,
     LISTINGS,
@@ -164,6 +164,7 @@ class AdminServer:
             app,
             handle_signals=False,
             access_log=None,
+            logger=library_log(self._unread),
             max_line_size=LINE,
             max_field_size=LINE,
             shutdown_timeout=1.0,
@@ -263,6 +264,12 @@ class AdminServer:
             )
         return _error(error.status, str(error))
 
+    def _unread(self, address: str, error: str) -> None:
+        """The server library could not answer: not a word of what was sent is shown, it may be a token."""
+        self.counts.unread += 1
+        if self._alarm.is_due(self._clock()):
+            logger.warning("admin request not read", peer=address, cause=error, count=self.counts.unread)
+
     # Health
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -273,10 +280,13 @@ class AdminServer:
     async def _readyz(self, request: web.Request) -> web.Response:
         """Whether calls should come here."""
         health = self._plane.health
-        return self._state(request, health.serving, health.reason)
+        said = "; ".join([health.reason] if health.reason else self.view.problems())
+        return self._state(request, health.serving, said)
 
     def _state(self, request: web.Request, good: bool, reason: str) -> web.Response:
-        shown = f"{reason}\n" if reason and request[ROLE] else ("ok\n" if good else "not ready\n")
+        shown = "ok\n" if good else "not ready\n"
+        if reason and request[ROLE]:
+            shown = f"ok, but {reason}\n" if good else f"{reason}\n"
         return web.Response(text=shown, status=200 if good else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:

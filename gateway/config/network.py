@@ -26,7 +26,8 @@ PEERS = Table(
 class PeersConfig:
     """Who may come in as a node, in place of an application."""
 
-    loopback: bool = True
+    loopback: bool | None = None
+    """None: where no other key is given. The rules by name then take a node of this machine for anybody."""
     identities: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
 
@@ -35,10 +36,7 @@ class PeersConfig:
         """Check the dict. Raises ConfigError naming the key at fault."""
         if section is None:
             return cls()
-        values = PEERS.read(section)
-        if values["loopback"] is None:
-            values["loopback"] = not (values["identities"] or values["subjects"])
-        return cls(**values)
+        return cls(**PEERS.read(section))
 
 
 BACKBONE = Table(

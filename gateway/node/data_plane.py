@@ -177,6 +177,11 @@ class DataPlane:
         self.never_served = True
         """Whether `serve` has never succeeded."""
 
+    @property
+    def no_descriptor(self) -> int:
+        """How many callers were refused because no file descriptor was left."""
+        return self._http2.refusals.get("descriptors", 0)
+
     def next_index(self) -> int:
         """A connection index not used before: for a link, or for a local application."""
         return next(self._indices)

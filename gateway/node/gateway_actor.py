@@ -167,7 +167,7 @@ class Gateway(LoopActor):
                 self._clock,
                 dialled_as=message.dialled_as,
                 introduction=introduction,
-                admit=keeper.admits(link),
+                admit=keeper.admits(index, link),
                 gate=gate,
                 forbidden=keeper.forbidden,
                 sending=keeper.sending,

@@ -52,16 +52,22 @@ class PeerPolicy:
         if self.token and len(self.token) < _TOKEN_LEAST:
             raise ConfigError(f"peer token: at least {_TOKEN_LEAST} characters", field="peers.token")
 
+    def is_proved(self, caller: NodeCaller, introduction: Introduction) -> bool:
+        """Whether a node that calls is one by what is said here: an address is none where nothing is."""
+        if self.token and hmac.compare_digest(self.token.encode(), introduction.token.encode()):
+            return True
+        if self.identities and self.identities & identities(caller.certificate):
+            return True
+        if caller.subject and caller.subject in self.subjects:
+            return True
+        return bool(self.loopback) and is_loopback(caller.peer)
+
     def refusal(self, caller: NodeCaller, introduction: Introduction) -> str:
         """Why a node that calls is not let in; nothing when it is."""
-        if self.token and hmac.compare_digest(self.token.encode(), introduction.token.encode()):
-            return ""
-        if self.identities and self.identities & identities(caller.certificate):
-            return ""
-        if caller.subject and caller.subject in self.subjects:
+        if self.is_proved(caller, introduction):
             return ""
         given = bool(self.token or self.identities or self.subjects)
-        if is_loopback(caller.peer) and (self.loopback if self.loopback is not None else not given):
+        if self.loopback is None and not given and is_loopback(caller.peer):
             return ""
         if given:
             wanted = [

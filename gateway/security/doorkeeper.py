@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from actors.alarm import Alarm
 from actors.messages.wire import Introduction
-from actors.names import Name
+from actors.names import Key, Name
 from actors.routing.gate import NODE, Action, ConnectionIdentity, Gate, RulesInForce
 from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
@@ -20,6 +21,7 @@ from gateway.links.link import AcceptedLink
 from gateway.node.peer_policy import NodeCaller, PeerPolicy, identities
 from gateway.security.door import Door, DoorRule, host_of
 from gateway.security.rules import RuleSet
+from identity.log import logger
 
 _HERE = ("unix socket", "memory")
 """What stands in the place of an address where there is none."""
@@ -30,6 +32,7 @@ class Doorkeeper:
 
     def __init__(self, clock: Callable[[], float], policy: PeerPolicy, rules: RuleSet | None = None) -> None:
         self.door = Door(clock)
+        self._clock, self._alarm = clock, Alarm()
         self._policy = policy
         self._held = RulesInForce(rules)
         self._gates: dict[int, tuple[Gate, str]] = {}
@@ -64,6 +67,16 @@ class Doorkeeper:
         self._callers[index] = host
         self._hosts[host] += 1
         return ""
+
+    @property
+    def callers(self) -> int:
+        """How many connections others opened."""
+        return len(self._callers)
+
+    @property
+    def most_of_one_address(self) -> int:
+        """How many the address has that has most."""
+        return max(self._hosts.values(), default=0)
 
     @property
     def rules(self) -> RuleSet | None:
@@ -103,6 +116,19 @@ class Doorkeeper:
         # Where the rules stand is the operator's affair.
         return f"the rules of this node do not let {known[0].who} subscribe to {name.short}"
 
+    def rule_against(self, index: int, action: Action, key: Key) -> str:
+        """The rule by which a connection may not do so, as it stands in its file; nothing when it may."""
+        known, rules = self._gates.get(index), self.rules
+        if known is None or rules is None:
+            return ""
+        rule = rules.ruling(known[0].who, action, key)
+        return "" if rule is None or rule.allows else f"{rules.where}, line {rule.line}: {rule}"
+
+    def who(self, index: int) -> str:
+        """Who is at the other end of a connection, for people; nothing when there is none."""
+        known = self._gates.get(index)
+        return str(known[0].who) if known is not None else ""
+
     def forbidden(self, index: int, action: Action, name: Name | None, why: str) -> None:
         """A connection did what it may not: count it, and tell people."""
         gate, peer = self._gates.get(index, (None, "unknown"))
@@ -110,16 +136,26 @@ class Doorkeeper:
         cause = f"may not {action} {shown} ({why})"
         self.door.refused(action, peer, cause, str(gate.who) if gate is not None else "")
 
-    def admits(self, link: NodeCaller) -> Callable[[Introduction], str]:
+    def admits(self, index: int, link: NodeCaller) -> Callable[[Introduction], str]:
         """Why somebody who calls as a node is not let in; nothing when it is."""
-        return partial(self._admit, link)
+        return partial(self._admit, index, link)
 
-    def _admit(self, link: NodeCaller, introduction: Introduction) -> str:
+    def _admit(self, index: int, link: NodeCaller, introduction: Introduction) -> str:
         refusal = self._policy.refusal(link, introduction)
         if refusal:
             who = ", ".join(sorted({link.subject, *identities(link.certificate)} - {""}))
             self.door.refused(DoorRule.NODE, link.peer, refusal, who)
-
+        elif self._policy.is_proved(link, introduction):
+            if index in self._gates:
+                self._gates[index][0].opened_by_node()
+        elif self._held.rules is not None and self._alarm.is_due(self._clock()):
+            # Any program of this machine may say that it is a node.
+            logger.warning(
+                "a node that proved nothing is judged like everybody else",
+                conn=index,
+                peer=link.peer,
+                cause="peers does not say who is a node; loopback: true takes the word of this machine",
+            )
         return refusal
 
 

@@ -16,7 +16,8 @@ One rule a line; the first that fits decides; where none does, everybody may. A 
     subject:NAME        the subject of a token
     certificate:NAME    a DNS name or the common name of a client certificate
     spiffe://ID         a SPIFFE ID, of a certificate or a token
-    node                a node, whoever dialled, and the backbone: no other line is about those
+    node                a node that proved to be one (`PeerPolicy`) or that we dialled, and the backbone: no
+                        other line is about those
 
 and NAME and ID may end with a star, for all that begin so.
 """

@@ -230,6 +230,25 @@ async def test_large_and_broken_requests_are_refused(run_node: Run, request_byte
         assert await unharmed(running)
 
 
+async def test_a_flood_of_broken_requests_is_a_line_that_shows_nothing_of_them(
+    run_node: Run, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server library would write a traceback for each, with the beginning of what it could not read."""
+    secret = b"a-token-that-is-too-long" * 400
+    async with run_node(TOKENS) as running:
+        for _ in range(20):
+            async with raw(running) as (reader, writer), asyncio.timeout(15):
+                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + secret + b"\r\n\r\n")
+                assert (await reader.read(4096)).split()[1] == b"400"
+        assert running.admin.counts.unread == 20
+        assert await unharmed(running)
+    said = [record.getMessage() for record in caplog.records]
+    assert len([line for line in said if "not read" in line and "LineTooLong" in line]) == 1
+    shown = "".join([*said, *capfd.readouterr()])
+    assert "a-token" not in shown
+    assert "Traceback" not in shown
+
+
 async def test_bodies_that_are_no_object_of_texts_are_refused(run_node: Run) -> None:
     async with run_node(TOKENS) as running, running.client(OPERATOR) as http:
         for body in (

@@ -53,7 +53,7 @@ def test_a_node_with_everything_of_ours() -> None:
     peer, original = made.clients
     assert (peer.peer, original.peer, original.announce) == (True, False, True)
     assert original.routes == (Name.parse("org/ns/app"), Name.parse("org/ns/*"))
-    assert made.peers == PeersConfig(False, ("spiffe://example.org/node",))
+    assert made.peers == PeersConfig(None, ("spiffe://example.org/node",))
     assert made.admin == AdminConfig("127.0.0.1:46380")
     assert made.limits == LimitsConfig(subscriptions_per_peer=10, memory=5)
 

@@ -11,13 +11,15 @@ from loguru import logger
 
 from actors.names import Name
 from gateway import Slim
-from gateway.config import ServerConfig
+from gateway.config import ClientConfig, ServerConfig
 from gateway.node.data_plane import DataPlane
+from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.security.rules import RuleSet
 from gateway.security.users import PasswordHash, write_users
 from identity.errors import SlimError
 from tests.gateway.app_stage import identity
 from tests.gateway.planes import TRANSPORTS
+from tests.gateway.stage import Local
 
 USERS = ("alice", "bob", "eve")
 
@@ -160,3 +162,26 @@ async def test_payloads_do_not_pass_whose_sender_may_not_publish(users: str) -> 
                 assert not came.is_set()
                 at.node.rule(None)
                 assert at.node.door.refusals["publish"] > 0
+
+
+@pytest.mark.parametrize("proved", [False, True])
+async def test_who_only_says_that_it_is_a_node_is_judged_like_anybody(proved: bool, lines: list[str]) -> None:
+    """Without `peers` every program of the machine may be a peer: that opens no way around the rules."""
+    rules = RuleSet.parse("allow node * *\ndeny anyone * org/private/*", "rules")
+    policy = PeerPolicy(loopback=True) if proved else LOOPBACK_ONLY
+    node = DataPlane(node_id="ruled", strict=True, rules=rules, peers=policy)
+    other = DataPlane(node_id="other", strict=True)
+    try:
+        address = await node.serve(ServerConfig.read({"endpoint": "127.0.0.1:0", "tls": {"insecure": True}}))
+        await other.peer([ClientConfig.read({"endpoint": f"http://{address}", "tls": {"insecure": True}})])
+        inside = Local(other)
+        await inside.order(Name.parse("org/private/vault"))
+        await inside.order(Name.parse("org/open/door"))
+        async with asyncio.timeout(10):
+            while Name.parse("org/open/door").key not in node.routes.by_name:
+                await node.status()
+        assert (Name.parse("org/private/vault").key in node.routes.by_name) is proved
+        assert (node.door.refusals["subscribe"] == 0) is proved
+        assert any("judged like everybody else" in line for line in lines) is not proved
+    finally:
+        await asyncio.gather(node.close(1.0), other.close(1.0))
