@@ -9,6 +9,7 @@ Errors are one sentence with a remedy, exit code 2 for usage and 1 for what went
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import os
 import sys
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
     arguments = parser(words[0] if words else "").parse_args(words)
+    gc.enable()
     arguments.said = said(words) | frozenset(os.environ.pop(MOVED, "").split())
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning

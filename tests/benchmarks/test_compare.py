@@ -30,7 +30,13 @@ async def check(side: Side, stage: str) -> None:
         assert "lost" not in figure.stage
 
 
-@pytest.mark.parametrize("stage", STAGES)
+# Messages with MLS are those of the fan-out too.
+LONG = {"throughput with MLS"}
+
+
+@pytest.mark.parametrize(
+    "stage", [pytest.param(s, marks=[pytest.mark.long] if s in LONG else []) for s in STAGES]
+)
 async def test_each_stage_measures_something(stage: str) -> None:
     await check(OURS, stage)
 

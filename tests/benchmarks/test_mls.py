@@ -16,7 +16,7 @@ OPERATIONS = [
 ]
 
 
-@pytest.mark.parametrize("suite_number", [1, 2])
+@pytest.mark.parametrize("suite_number", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_every_operation_is_measured_beside_its_bound(suite_number: int) -> None:
     rows = run((2, 5), suite_number=suite_number)
     assert [(row.operation, row.members) for row in rows] == [

@@ -63,7 +63,7 @@ def test_a_node_of_another_tree_is_started_on_its_floors() -> None:
 
 
 @requires_cpu_clocks
-@pytest.mark.parametrize("workload", ["one-way-64", "node-64"])
+@pytest.mark.parametrize("workload", ["one-way-64", pytest.param("node-64", marks=pytest.mark.long)])
 async def test_a_pair_of_the_same_tree_is_measured(workload: str) -> None:
     stages = paired.chosen([workload], 0.0)
     (row,) = await paired.measure(HERE, HERE, stages, lambda _: None, pairs=1)

@@ -74,7 +74,7 @@ def check_data(seed: int, count: int, loss: float, *, mls: bool, credit: bool) -
 
 
 @given(st.integers(0, 2**32), st.integers(1, 30), st.floats(0, 0.5), st.booleans(), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_messages_arrive_once_in_order_or_fail(
     seed: int, count: int, loss: float, mls: bool, credit: bool
 ) -> None:
@@ -143,13 +143,13 @@ def check_membership(seed: int, plan: list[tuple[str, int]], loss: float, *, mls
 
 
 @given(st.integers(0, 2**32), steps, st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_membership_views_are_equal(seed: int, plan: list[tuple[str, int]], mls: bool) -> None:
     check_membership(seed, plan, 0.0, mls=mls)
 
 
 @given(st.integers(0, 2**32), steps, st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_membership_views_are_equal_after_losses(seed: int, plan: list[tuple[str, int]], mls: bool) -> None:
     check_membership(seed, plan, 0.2, mls=mls)
 

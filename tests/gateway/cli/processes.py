@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 CALLBOARD = str(Path(sys.executable).with_name("callboard"))
-WAIT = 20.0
+WAIT = 40.0
 
 
 class Command:
