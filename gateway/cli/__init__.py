@@ -98,8 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
-    arguments = parser().parse_args(words)
-    arguments.said = said(words) | frozenset(os.environ.pop(MOVED, "").split())
+    moved = os.environ.pop(MOVED, "").split()
+    commands = parser()
+    arguments = commands.parse_args(words)
+    if unknown := [flag for flag in moved if not hasattr(arguments, flag[2:].replace("-", "_"))]:
+        # As if it stood there still: a node that was to have users does not start without.
+        commands.error(f"unrecognized arguments: {' '.join(unknown)}")
+    arguments.said = said(words) | frozenset(moved)
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:
