@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from importlib import import_module
 
@@ -22,6 +23,11 @@ for floor in ("identity", "actors", "gateway"):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a shell Ctrl-C is ignored, and would be by each command that a test interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Many tests start commands: where the environment keeps no bytecode, as in many images of containers, each
+# would compile all of us again, for longer than it then runs.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Nodes of tests are not found by commands of whoever runs the tests. Paths of sockets have to be short.
 RUN = tempfile.mkdtemp(prefix="callboard-test-")

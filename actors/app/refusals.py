@@ -12,7 +12,7 @@ from typing import Any
 from actors.alarm import Alarm, SourceAlarms
 from actors.app.effects import Dropped, Hinted
 from actors.messages.routing import Transmit
-from actors.messages.wire import Hint
+from actors.messages.wire import HELD_UP, Hint
 from actors.routing.past import Past
 from actors.session.hints import Hints, in_words
 
@@ -64,6 +64,11 @@ class Refusals:
 
     def _heard_of(self, hint: Hint, now: float) -> None:
         sentence = in_words(hint.reason, hint.about)
-        self._hints.note(hint.about, sentence)
+        held_up = hint.reason in HELD_UP
+        if not held_up:
+            self._hints.note(hint.about, sentence)
         level, more = self._heard.level(hint.about.without_id(), now)
-        self._log.log(level, f"not reached{more}", cause=sentence)
+        if held_up:
+            self._log.log(level, f"held up{more}", cause=sentence)
+        else:
+            self._log.log(level, f"not reached{more}", cause=sentence)

@@ -346,6 +346,14 @@ class HintReason(IntEnum):
     NO_MLS = 11
     KEYS = 12
     FORBIDDEN = 13
+    TOO_FAST = 14
+    MEMORY = 15
+
+
+OF_NODES = frozenset({HintReason.NOBODY, HintReason.FORBIDDEN, HintReason.TOO_FAST, HintReason.MEMORY})
+"""What a node says itself; the other reasons are those of the application that a hint is about."""
+HELD_UP = frozenset({HintReason.TOO_FAST, HintReason.MEMORY})
+"""Nothing is refused, what is sent comes later."""
 
 
 @record

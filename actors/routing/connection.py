@@ -106,6 +106,15 @@ class Connection(LoopActor):
     receiver may hold up who sends to it.
     """
 
+    # Slots: of a class with more than 30 attributes each look at one is slow.
+    __slots__ = (
+        "_asked", "_blocked_by", "_blocked_timer", "_broken_by", "_clock", "_closed", "_counts",
+        "_dialled", "_down", "_echo_awaited", "_forbidden", "_gate", "_hints", "_hops", "_hops_told",
+        "_index", "_link", "_negotiator", "_node_link", "_node_timer", "_observers", "_outbox", "_pace",
+        "_patience", "_refused_told", "_route_table", "_router", "_routes", "_rules_held", "_sending",
+        "_slow_alarm", "_slowed", "_telemetry", "_tracer", "_waiting", "_was_node_link",
+    )  # fmt: skip
+
     def __init__(
         self,
         index: int,
@@ -280,8 +289,9 @@ class Connection(LoopActor):
         if self._rules_held.rules is not None:
             incoming = self._let_pass(incoming)
         opened: Sequence[Any] = ()
-        if self._tracer is not None:
-            incoming, opened = self._tracer.received(incoming, self._index)
+        tracer = self._tracer
+        if tracer is not None:
+            incoming, opened = tracer.received(incoming, self._index)
         for frame in incoming:
             if type(frame) is not Frame:
                 self._on_record(frame)
@@ -300,8 +310,8 @@ class Connection(LoopActor):
         self._counts.frames_received += len(message.frames)
         if self._sending.active:
             self._slow_down(message.frames)
-        if self._tracer is not None and opened:
-            self._tracer.routed(opened, out)
+        if tracer is not None and opened:
+            tracer.routed(opened, out)
         tap = self._routes.tap
         if tap is not None:
             show_routed(tap, self._index, incoming, out)
@@ -322,11 +332,22 @@ class Connection(LoopActor):
         if wait <= 0 or self._slowed is not None:
             return
         self._counts.slowed += 1
-        if not self._sending.held_back and self._slow_alarm.is_due(now):
-            cause = "it sends more than limits allow"
-            logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
+        self._sending.slowed[self._pace.limit] += 1
+        if self._slow_alarm.is_due(now):
+            memory = self._pace.limit == "memory"
+            if not memory:
+                cause = f"it sends more than limits.{self._pace.limit} allows"
+                logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
+            self._tell_held_up(frames, HintReason.MEMORY if memory else HintReason.TOO_FAST)
         self._link.pause()
         self._slowed = self.after(wait, _SLOWED)
+
+    def _tell_held_up(self, frames: Sequence[Any], reason: HintReason) -> None:
+        """Tell an application of ours why it is not read."""
+        if self._negotiator.peer_role is Role.APPLICATION:
+            ends = next((self._link.ends(one) for one in frames if type(one) is Frame), None)
+            if ends is not None:
+                self._link.transmit((Hint(reason, ends[1], ends[0]),))
 
     def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Without those that the node's rules forbid; who sent them is told, and so are people."""
@@ -465,8 +486,9 @@ class Connection(LoopActor):
         if self._node_link is not None and message.sender in self._routes.node_links:
             frames = self._count_hops(frames)
         opened: Sequence[Any] = ()
-        if self._tracer is not None:
-            frames, opened = self._tracer.sending(frames, self._index)
+        tracer = self._tracer
+        if tracer is not None:
+            frames, opened = tracer.sending(frames, self._index)
         refused: Sequence[Frame] = ()
         backlog = self._link.backlog
         if backlog < self._outbox.high:
@@ -482,8 +504,8 @@ class Connection(LoopActor):
             self._counts.frames_sent += len(write) - len(refused)
             if refused:
                 self._too_large(refused, message.reply_to)
-        if self._tracer is not None and opened:
-            self._tracer.sent(opened, write, refused)
+        if tracer is not None and opened:
+            tracer.sent(opened, write, refused)
         if pause and message.reply_to not in self._waiting:
             self._waiting[message.reply_to] = None
             self.send(message.reply_to, Congested(self._index))

@@ -17,10 +17,12 @@ HELD = 0.5
 class SendingLimits:
     """One object for all connections of a node; None: no limit."""
 
-    __slots__ = ("active", "bytes_per_second", "held_back", "messages_per_second")
+    __slots__ = ("active", "bytes_per_second", "held_back", "messages_per_second", "slowed")
 
     def __init__(self, messages_per_second: int | None = None, bytes_per_second: int | None = None) -> None:
         self.held_back = False
+        self.slowed = dict.fromkeys(("messages_per_second", "bytes_per_second", "memory"), 0)
+        """How often each of them was why somebody was not read."""
         self.take(messages_per_second, bytes_per_second)
 
     def take(self, messages_per_second: int | None, bytes_per_second: int | None) -> None:
@@ -42,24 +44,32 @@ class SendingLimits:
 class Pace:
     """Of one connection."""
 
-    __slots__ = ("_at", "_bytes", "_messages", "limits")
+    __slots__ = ("_at", "_bytes", "_messages", "limit", "limits")
 
     def __init__(self, limits: SendingLimits) -> None:
         self.limits = limits
         self._messages = self._bytes = 0.0
         """What was sent above the rate, in messages and bytes; it runs off with time."""
         self._at = 0.0
+        self.limit = "memory"
+        """Which limit made the last wait that there was."""
 
     def spend(self, messages: int, size: int, now: float, *, node: bool = False) -> float:
         """Seconds for which the peer is not to be read, which just sent so many messages and bytes."""
-        wait = HELD if self.limits.held_back else 0.0
+        wait, self.limit = HELD if self.limits.held_back else 0.0, "memory"
         if node:
             return wait
         passed, self._at = max(0.0, now - self._at), now
         if rate := self.limits.messages_per_second:
             self._messages = max(0.0, self._messages - passed * rate) + messages
-            wait = max(wait, self._messages / rate - 1.0)
+            wait = self._longer(wait, self._messages / rate - 1.0, "messages_per_second")
         if rate := self.limits.bytes_per_second:
             self._bytes = max(0.0, self._bytes - passed * rate) + size
-            wait = max(wait, self._bytes / rate - 1.0)
+            wait = self._longer(wait, self._bytes / rate - 1.0, "bytes_per_second")
         return wait
+
+    def _longer(self, wait: float, other: float, limit: str) -> float:
+        if other <= wait:
+            return wait
+        self.limit = limit
+        return other

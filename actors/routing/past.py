@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from actors.messages.wire import Hint, HintReason
+from actors.messages.wire import OF_NODES, Hint, HintReason
 from actors.names import Key, Name
 
 NAMES_BOUND = 4096
@@ -123,9 +123,9 @@ class Past:
     def tell(self, hint: Hint, now: float) -> None:
         """The application `hint.about` said why it refuses `hint.destination`.
 
-        That there is nobody is no refusal: the table knows it better.
+        What a node says is no refusal of an application: the node itself knows it better.
         """
-        if hint.reason is HintReason.NOBODY:
+        if hint.reason in OF_NODES:
             return
         about, of = hint.about, hint.destination
         theirs = self._by_teller.setdefault(about, {})

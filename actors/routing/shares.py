@@ -54,11 +54,27 @@ class Shares:
         self._held: dict[Holder, int] = {}
         self._applications: dict[Holder, int] = {}
         self.total = 0
-        self.refused = 0
+        self.refusals = dict.fromkeys(("name", "peer", "applications", "node"), 0)
+        """By what was full."""
 
     def limit(self, *, node: int, peer: int, applications: int | None) -> None:
         """Other limits are in force; who has more keeps it."""
-        self._node, self._peer, self._most_applications = node, peer, applications
+        self.most, self.most_of_peer, self.most_applications = node, peer, applications
+
+    @property
+    def refused(self) -> int:
+        """How often a name got no place."""
+        return sum(self.refusals.values())
+
+    @property
+    def largest_held(self) -> int:
+        """The places of who has most."""
+        return max(self._held.values(), default=0)
+
+    @property
+    def largest_applications(self) -> int:
+        """The applications of who has most."""
+        return max(self._applications.values(), default=0)
 
     def held(self, holder: Holder) -> int:
         return self._held.get(holder, 0)
@@ -66,20 +82,20 @@ class Shares:
     def take(self, holder: Holder, name: Name, *, node_link: bool = False) -> str:
         """Take the places for `name`, or say why not: the text is for the acknowledgement."""
         if sum(map(len, name.strings)) > NAME_BOUND:
-            self.refused += 1
+            self.refusals["name"] += 1
             return f"the name has more than {NAME_BOUND} characters"
         cost, mine = places(name), self.held(holder)
-        if mine + cost > self._peer and not node_link:
-            self.refused += 1
-            return f"this peer holds its {self._peer} subscriptions"
+        if mine + cost > self.most_of_peer and not node_link:
+            self.refusals["peer"] += 1
+            return f"this peer holds its {self.most_of_peer} subscriptions"
         brought = self._applications.get(holder, 0) + name.has_id
-        if self._most_applications is not None and brought > self._most_applications and not node_link:
-            self.refused += 1
-            return f"this peer has its {self._most_applications} applications"
-        left = self._node - self.total - cost
+        if self.most_applications is not None and brought > self.most_applications and not node_link:
+            self.refusals["applications"] += 1
+            return f"this peer has its {self.most_applications} applications"
+        left = self.most - self.total - cost
         if left < 0 or (left < self._reserve and (node_link or mine + cost > SMALL)):
-            self.refused += 1
-            return f"the node holds its {self._node} subscriptions"
+            self.refusals["node"] += 1
+            return f"the node holds its {self.most} subscriptions"
         if name.has_id:
             self._applications[holder] = brought
         self._held[holder] = mine + cost

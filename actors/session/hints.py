@@ -27,6 +27,8 @@ _WORDS = {
     HintReason.NO_MLS: "{} is not set up for MLS",
     HintReason.KEYS: "{} cannot judge our token: its issuer's keys cannot be had there",
     HintReason.FORBIDDEN: "the rules of the node do not let us reach {}",
+    HintReason.TOO_FAST: "the node reads from us more slowly: we send more than it lets us, to {} too",
+    HintReason.MEMORY: "the node reads from us more slowly, what is for {} too: its memory is nearly full",
 }
 _BY_RULE = {
     "secret": HintReason.SECRET,

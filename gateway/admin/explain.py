@@ -80,6 +80,7 @@ REASONS = {
     "audience": "its token is for another audience",
     "issuer": "its token is of another issuer",
     "subject": "its token names a subject that is not trusted there",
+    "keys": "the keys of its issuer cannot be had there",
     "time": "its token is not valid at the time of the clock there",
     "kind": "another kind of identity is expected there",
     "token": "its token is not taken there",
@@ -122,12 +123,14 @@ def _walk(nodes: Sequence[NodeFacts]) -> Iterator[WalkStep]:
     yield _registered(home, home.source)
     if home.state:
         yield _missing(home, f"{home.called} takes no messages any more: it is {home.state}")
+    yield from _rules(home, _near(home.source), home.target.name)
     yield from _way(nodes, home, back=False)
     end = _home(nodes, back=True)
     yield from _acceptance(nodes, end)
     if end is not None:
         if end.state:
             yield _missing(end, f"{end.called} takes no messages any more: it is {end.state}")
+        yield from _rules(end, _near(end.target), end.source.name, "the answers: ")
         yield from _way(nodes, end, back=True)
 
 
@@ -149,6 +152,30 @@ def _near(name: NameFacts) -> tuple[WayFacts, ...]:
     return tuple(way for way in name.ways if way.rank in ("local", "edge"))
 
 
+def _rules(node: NodeFacts, ways: Sequence[WayFacts], name: str, what: str = "") -> Iterator[WalkStep]:
+    """What the rules by name of a node do not let those on the way do; no step where one of them may."""
+    connections = {way.connection for way in ways}
+    for action in ("invite", "publish"):
+        rulings = [
+            ruling
+            for ruling in node.rulings
+            if ruling.connection in connections and ruling.action == action and _is(ruling.name, name)
+        ]
+        if connections and {ruling.connection for ruling in rulings} == connections:
+            first = rulings[0]
+            doing = "invite" if action == "invite" else "publish to"
+            yield _missing(
+                node,
+                f"{what}the rules of {node.called} do not let {first.who} (connection {first.connection}) "
+                f"{doing} {first.name}: {first.rule}",
+            )
+
+
+def _is(one: str, other: str) -> bool:
+    """Whether two names are one, whatever their instances are."""
+    return _without_id(one) == _without_id(other)
+
+
 # The way from a node to a name
 
 
@@ -161,10 +188,10 @@ def _way(nodes: Sequence[NodeFacts], home: NodeFacts, *, back: bool) -> Iterator
     rank = name.ways[0].rank
     ways = [way for way in name.ways if way.rank == rank]
     up = [way for way in ways if not way.down]
-    if not up:
+    if not up and rank != "backbone":
         yield _missing(home, f"the way to {name.name} is {_at(ways[0])}, which is down: {ways[0].down}")
         return
-    way = up[0]
+    way = (up or ways)[0]
     if rank in ("local", "edge"):
         if not back:
             yield from _delivered(home, name, up)
@@ -201,6 +228,8 @@ def _over_peer(nodes: Sequence[NodeFacts], home: NodeFacts, way: WayFacts, back:
     if other is None:
         yield _unknown(home, f"{way.node} was not asked: what it does with a message for {name} is not known")
         return
+    link = [one for one in _sender(other, back).ways if one.node == home.node]
+    yield from _rules(other, link, name)
     there = _wanted(other, back)
     # What comes from a peer goes to own applications and by routes made by hand, never to another peer.
     ways = _near(there) or tuple(one for one in there.ways if one.rank == "by hand")
@@ -215,8 +244,9 @@ def _over_peer(nodes: Sequence[NodeFacts], home: NodeFacts, way: WayFacts, back:
 def _over_backbone(
     nodes: Sequence[NodeFacts], home: NodeFacts, name: NameFacts, back: bool
 ) -> Iterator[WalkStep]:
-    if home.backbone:
-        yield _missing(home, f"the backbone of {home.called} is down: {home.backbone}")
+    down = home.backbone or next((way.down for way in _wanted(home, back).ways if way.down), "")
+    if down:
+        yield _missing(home, f"the backbone of {home.called} is down: {down}")
         return
     yield _holds(home, f"{home.called} puts it on the backbone: nobody nearer has {name.name}")
     others = [node for node in nodes if node is not home and _near(_wanted(node, back))]

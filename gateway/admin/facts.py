@@ -53,6 +53,19 @@ class NameFacts(NamedTuple):
     """The last subscription of it, or route to it, that was not taken."""
 
 
+class RulingFacts(NamedTuple):
+    """A rule by name does not let a connection do something with one of the two names."""
+
+    connection: int
+    who: str
+    """Who is at its other end, as it proved."""
+    action: str
+    """One of "publish" or "invite"."""
+    name: str
+    rule: str
+    """Where the rule stands, and its line."""
+
+
 class NeighbourFacts(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -106,6 +119,8 @@ class NodeFacts(NamedTuple):
     refusals: tuple[RefusalFacts, ...] = ()
     """Between the two names, the latest first."""
     strangers: tuple[StrangerFacts, ...] = ()
+    rulings: tuple[RulingFacts, ...] = ()
+    """What those who have one of the names may not do with the other one."""
     label: str = ""
     """What people call it, where nobody gave it an id."""
 
@@ -130,6 +145,7 @@ _MEMBERS: dict[str, type] = {
     "neighbours": NeighbourFacts,
     "refusals": RefusalFacts,
     "strangers": StrangerFacts,
+    "rulings": RulingFacts,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from actors.messages.routing import Status, StatusReport
 from actors.names import Key, Name
+from actors.routing.gate import Action
 from actors.routing.past import Ended
 from actors.routing.view import Rank
 from actors.system import AskFailed, NotInVocabulary, SystemStopped
@@ -21,6 +22,7 @@ from gateway.admin.facts import (
     NeighbourFacts,
     NodeFacts,
     RefusalFacts,
+    RulingFacts,
     StrangerFacts,
     WayFacts,
 )
@@ -71,6 +73,11 @@ class _Inquiry:
             controllers=tuple(endpoint for endpoint, up in self._node.controllers().items() if not up),
             refusals=self._refusals(source.key, target.key),
             strangers=tuple(islice(self._strangers(), STRANGERS)),
+            rulings=(
+                *self._rulings(of_source, target, (Action.INVITE, Action.PUBLISH)),
+                # Whoever answers publishes to who asked.
+                *self._rulings(of_target, source, (Action.PUBLISH,)),
+            ),
             label=self._label(),
         )
 
@@ -91,7 +98,7 @@ class _Inquiry:
             ways += await asyncio.gather(*(self._way(index, rank, name) for index in some))
         left, refused = self._past.when_left(name.key), self._past.when_refused(name.key)
         shown = f"{text(name)}/{id_of(name)}" if name.has_id else text(name)
-        return NameFacts(shown, tuple(ways), self._end(left), self._end(refused))
+        return NameFacts(shown, tuple(ways), self._end(left, name.key), self._end(refused, name.key))
 
     async def _way(self, index: int, rank: Rank, name: Name) -> WayFacts:
         plane = self._plane
@@ -117,10 +124,21 @@ class _Inquiry:
         ids = (id_of(name) for name, _, _ in told if name.key == key and name.has_id)
         return tuple(islice(ids, IDS))
 
-    def _end(self, ended: Ended | None) -> EndFacts | None:
+    def _end(self, ended: Ended | None, key: Key) -> EndFacts | None:
         if ended is None:
             return None
-        return EndFacts(self._wall(ended.at), ended.cause, ended.connection)
+        rule = self._plane.doorkeeper.rule_against(ended.connection, Action.SUBSCRIBE, key)
+        cause = f"{ended.cause} ({rule})" if rule else ended.cause
+        return EndFacts(self._wall(ended.at), cause, ended.connection)
+
+    def _rulings(self, of: NameFacts, name: Name, actions: tuple[Action, ...]) -> Iterator[RulingFacts]:
+        """What the connections that have one name may not do with the other one."""
+        doorkeeper = self._plane.doorkeeper
+        for way in of.ways:
+            for action in actions:
+                if rule := doorkeeper.rule_against(way.connection, action, name.key):
+                    who = doorkeeper.who(way.connection)
+                    yield RulingFacts(way.connection, who, action.value, text(name), rule)
 
     def _wall(self, at: float) -> float:
         """Unix seconds of a time of the node's own clock."""

@@ -67,12 +67,20 @@ def _of_node(node: NodeRow) -> Iterator[Metric]:
     if node.controllers:
         up = sum(one.state == "up" for one in node.controllers)
         yield _gauge("controllers_up", "Controllers at which the node is registered.", up)
+    if node.certificates:
+        yield _gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the first of the node's certificates ends.",
+            node.certificates[0].ends,
+        )
     bounds = GaugeMetricFamily(f"{PREFIX}_limit_bound", "Bounds of the node.", labels=["limit"])
     used = GaugeMetricFamily(f"{PREFIX}_limit_used", "How much of a bound is taken.", labels=["limit"])
     refused = CounterMetricFamily(f"{PREFIX}_limit_refused", "How often a bound refused.", labels=["limit"])
     for limit in node.limits:
         label = [limit.limit.replace(" ", "_")]
-        bounds.add_metric(label, limit.bound)
-        used.add_metric(label, limit.used)
+        if limit.bound is not None:
+            bounds.add_metric(label, limit.bound)
+        if limit.used is not None:
+            used.add_metric(label, limit.used)
         refused.add_metric(label, limit.refused)
     yield from (bounds, used, refused)

@@ -28,12 +28,28 @@ class ControllerRow(NamedTuple):
 
 
 class LimitRow(NamedTuple):
-    """A bound of the node, how much of it is taken, and how often it refused."""
+    """A bound of the node, how much of it is taken, and how often it refused or held back."""
 
     limit: str
-    bound: int
-    used: int
+    bound: int | None
+    """None: there is no such limit."""
+    used: int | None
+    """None where it is not known; of limits of one peer or address, what the one with most has."""
     refused: int
+
+
+class CertificateRow(NamedTuple):
+    """A certificate that the node shows."""
+
+    name: str
+    where: str
+    """The key of the configuration that names it."""
+    ends: float
+    """Unix seconds."""
+    days: float
+    """Days that are left; below 0: it has expired."""
+    problem: str
+    """What is to be said of it; empty while all is well."""
 
 
 class NodeRow(NamedTuple):
@@ -72,6 +88,8 @@ class NodeRow(NamedTuple):
     backbone: BackboneRow | None
     controllers: tuple[ControllerRow, ...]
     limits: tuple[LimitRow, ...]
+    certificates: tuple[CertificateRow, ...]
+    """Those from files, the first to end first."""
 
 
 class ConnectionRow(NamedTuple):

@@ -280,10 +280,13 @@ class AdminServer:
     async def _readyz(self, request: web.Request) -> web.Response:
         """Whether calls should come here."""
         health = self._plane.health
-        return self._state(request, health.serving, health.reason)
+        said = "; ".join([health.reason] if health.reason else self.view.problems())
+        return self._state(request, health.serving, said)
 
     def _state(self, request: web.Request, good: bool, reason: str) -> web.Response:
-        shown = f"{reason}\n" if reason and request[ROLE] else ("ok\n" if good else "not ready\n")
+        shown = "ok\n" if good else "not ready\n"
+        if reason and request[ROLE]:
+            shown = f"ok, but {reason}\n" if good else f"{reason}\n"
         return web.Response(text=shown, status=200 if good else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:

@@ -6,7 +6,6 @@ It changes nothing, and waits for nobody but the actors of connections and sessi
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from actors.system import AskFailed, NotInVocabulary, SystemStopped
 from actors.system.cell import Cell
 from actors.system.status import ActorStatus
 from actors.telemetry import Sample
+from gateway.admin.limits import certificate_rows, descriptors, limit_rows
 from gateway.admin.paging import Page, Position, Query, chunks, in_turns, page
 from gateway.admin.rows import (
     ActorRow,
@@ -34,7 +34,6 @@ from gateway.admin.rows import (
     ControllerRow,
     CounterRow,
     GroupRow,
-    LimitRow,
     NodeRow,
     PeerRow,
     QueueRow,
@@ -44,6 +43,7 @@ from gateway.admin.rows import (
 from gateway.api.version import get_version
 from gateway.node.node import Node
 from gateway.node.pace import Largest, LoopLag
+from gateway.security.expiry import problems
 
 ASK = 0.5
 """Seconds within which an actor tells its figures."""
@@ -106,8 +106,16 @@ class NodeView:
             descriptors_bound=most,
             backbone=self._backbone(),
             controllers=self._controllers(),
-            limits=self.limits(),
+            limits=limit_rows(self._node),
+            certificates=certificate_rows(self._node, self._wall()),
         )
+
+    def problems(self) -> list[str]:
+        """What is to be said of a node that serves."""
+        said = problems(self._node.certificates, self._wall())
+        if self._plane.doorkeeper.sending.held_back:
+            said.append("memory is nearly full: senders are held back")
+        return said
 
     def _backbone(self) -> BackboneRow | None:
         link = self._plane.backbone
@@ -120,17 +128,6 @@ class NodeView:
         return (
             *(ControllerRow(endpoint, "up" if up else "down") for endpoint, up in dialled.items()),
             *(ControllerRow(endpoint, "listening") for endpoint in self._node.controlled_at),
-        )
-
-    def limits(self) -> tuple[LimitRow, ...]:
-        """The bounds of the node."""
-        plane, limits = self._plane, self._node.config.limits
-        shares = plane.control.shares
-        used, most = descriptors()
-        return (
-            LimitRow("subscriptions", limits.subscriptions, shares.total, shares.refused),
-            LimitRow("waiting bytes", plane.waiting.limit, plane.waiting.size, plane.waiting.dropped),
-            LimitRow("descriptors", most, used, 0),
         )
 
     # Connections
@@ -440,11 +437,3 @@ def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
-
-
-def descriptors() -> tuple[int, int]:
-    """Open descriptors of the process, 0 where the system does not tell, and how many it may have."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    with suppress(OSError):
-        return len(os.listdir("/proc/self/fd")), most
-    return 0, most

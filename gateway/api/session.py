@@ -353,9 +353,10 @@ class Session:
     async def get_message(self, timeout: timedelta | float | None = None) -> Message:
         """The next message, as a pair `(context, payload)`.
 
-        Raises SlimTimeout ("timeout waiting for message"), SessionClosed, and the errors that took a
-        message's place: MessageLost, MessageUndelivered, ParticipantDisconnected. The receive loop,
-        `async for message in session`, goes on over these.
+        Raises SlimTimeout ("timeout waiting for message"), SessionClosed once the session is over and all
+        that was delivered is received, and the errors that took a message's place: MessageLost,
+        MessageUndelivered, ParticipantDisconnected. The receive loop, `async for message in session`, goes
+        on over these.
         """
         incoming = self._incoming
         items = incoming.items

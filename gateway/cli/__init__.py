@@ -13,30 +13,11 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import TextIO
 
 from gateway.api.version import get_version
-from gateway.cli import (
-    acl,
-    admin,
-    bench,
-    config,
-    controller,
-    ctl,
-    demo,
-    explain,
-    moderator,
-    orders,
-    pki,
-    start,
-    status,
-    talk,
-    token,
-    trace,
-    up,
-    user,
-)
 from gateway.cli.environment import said
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.cli.remedies import sentence
@@ -45,36 +26,41 @@ from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError, SlimError
 from identity.text import harmless
 
-COMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser]], None], ...] = (
-    start.add,
-    config.add,
-    demo.add,
-    talk.add,
-    token.add,
-    user.add,
-    acl.add,
-    pki.add,
-    moderator.add,
-    bench.add,
-    controller.add,
-    ctl.add,
-    up.add,
-    admin.add,
-    status.add,
-    explain.add,
-    trace.add,
-    orders.add,
-)
+COMMANDS = {
+    "start": ("start",),
+    "config": ("config",),
+    "demo": ("demo",),
+    "talk": ("send", "listen", "chat"),
+    "token": ("token",),
+    "user": ("user",),
+    "acl": ("acl",),
+    "pki": ("pki",),
+    "moderator": ("moderator",),
+    "bench": ("bench",),
+    "controller": ("controller", "stubs"),
+    "ctl": ("ctl",),
+    "up": ("up",),
+    "admin": ("admin",),
+    "status": ("status", "connections", "sessions", "routes", "actors"),
+    "explain": ("explain",),
+    "trace": ("trace",),
+    "orders": ("kick", "drain"),
+}
+"""The commands that each module here adds, as the help lists them.
+
+A module is imported when one of its commands is run: a node is most of what there is to import, and takes
+half a second of those that need none.
+"""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The parser of a command, or that of the whole command line if there is no such command."""
     top = CommandParser(prog="callboard", description="An actor-model message broker that speaks SLIM.")
     top.add_argument("--version", action="version", version=f"callboard {get_version()}")
     commands: argparse._SubParsersAction[argparse.ArgumentParser]
     commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
-    for add in COMMANDS:
-        add(commands)
+    for module in [name for name, added in COMMANDS.items() if command in added] or COMMANDS:
+        import_module(f"gateway.cli.{module}").add(commands)
     add_log_options(top)
     return top
 
@@ -99,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
     moved = os.environ.pop(MOVED, "").split()
-    commands = parser()
+    commands = parser(words[0] if words else "")
     arguments = commands.parse_args(words)
     if unknown := [flag for flag in moved if not hasattr(arguments, flag[2:].replace("-", "_"))]:
         # As if it stood there still: a node that was to have users does not start without.

@@ -7,16 +7,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from actors.names import Name
 from gateway.api.session_config import SessionConfiguration
-from gateway.api.slim import Slim
 from gateway.cli.environment import refuse_idle
 from gateway.cli.identity import identity
 from gateway.config import ClientConfig
 from identity.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.api.slim import Slim
 
 RELIABILITY = ("--timeout", "--retries", "--best-effort")
 """What only who opens a session decides."""
@@ -214,6 +216,9 @@ def parse_name(text: str, flag: str) -> Name:
 @asynccontextmanager
 async def application(arguments: argparse.Namespace) -> AsyncIterator[Slim]:
     """The application that the flags describe, connected; closed when the block is left."""
+    # Commands that only read names and addresses do without.
+    from gateway.api.slim import Slim
+
     name = parse_name(arguments.name, "--name")
     provider, verifier = identity(arguments, name)
     config = client_config(arguments)

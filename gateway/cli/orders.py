@@ -22,7 +22,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     drain = commands.add_parser(
         "drain",
         help="let a node end",
-        description="Let a node take no calls any more, let its applications go to other nodes, and end.",
+        description="Let a node take no calls any more, let its applications go to other nodes "
+        "for 2 seconds, write out what is queued, and end with exit code 0: as at SIGTERM.",
     )
     add_node_choice(drain)
     drain.set_defaults(run=drain_node)
@@ -50,5 +51,5 @@ def drain_node(arguments: argparse.Namespace) -> int:
     with chosen_node(arguments) as admin:
         node = admin.get("/node")["node"]
         admin.post("/drain")
-    print(f"{node} takes no calls any more, and ends when its applications have left")
+    print(f"{node} takes no calls any more, and ends when its applications have left, within seconds")
     return 0

@@ -176,11 +176,22 @@ def status_page(node: Mapping[str, Any], peers: Sequence[Mapping[str, Any]]) -> 
         lines.append(("backbone", _up(node["backbone"]["url"], node["backbone"]["state"])))
     lines += [("controller", _up(one["endpoint"], one["state"])) for one in node["controllers"]]
     lines += [
-        ("limit", paint(f"{one['limit']}: refused {one['refused']} so far, the bound is {one['bound']}", RED))
+        ("limit", paint(f"{one['limit']}: refused {one['refused']} so far{_bound(one['bound'])}", RED))
         for one in node["limits"]
         if one["refused"]
     ]
+    lines += [("certificate", _certificate(one)) for one in node["certificates"]]
     return pairs(lines)
+
+
+def _bound(bound: int | None) -> str:
+    return f", the bound is {bound}" if bound is not None else ""
+
+
+def _certificate(one: Mapping[str, Any]) -> str:
+    days = max(0, int(one["days"]))
+    text = f"{harmless(one['name'])}: {days} day{'' if days == 1 else 's'} left"
+    return paint(harmless(one["problem"]), RED) if one["problem"] else text
 
 
 def _actors(node: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
     socket ── accept ──► TLS handshake, if there is to be one ──► wire
                 │                 └─ failed: refused "handshake"
+                ├─ its address has as many as it may: closed unread
                 ├─ as many on their way as a server may have connections: refused "max_connections"
                 └─ no descriptor left: taken by the spare one and closed, refused "descriptors"
 
@@ -18,6 +19,7 @@ import socket
 import ssl as tls
 import stat
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
@@ -38,7 +40,8 @@ class Acceptor:
     """Accepts on `sockets`, which it owns, and makes each connection one of `make`'s protocols.
 
     `limit` is how many may be on their way at a time; `busy` says how many there are besides. `refused` is
-    told of handshakes that failed; without it they are logged here, now and then.
+    told of handshakes that failed; without it they are logged here, now and then. `per_host` says how many
+    one host may have, None: no limit; its owner says by `left` when one is over that came up.
     """
 
     def __init__(
@@ -52,7 +55,12 @@ class Acceptor:
         busy: Callable[[], int],
         counters: Counters,
         refused: Refused | None = None,
+        per_host: Callable[[], int | None] | None = None,
     ) -> None:
+        self._per_host = per_host or (lambda: None)
+        self._hosts: Counter[object] = Counter()
+        """How many connections each host has, from their first moment to their last."""
+        self._host_of: dict[asyncio.Protocol, object] = {}
         self.sockets = sockets
         self._refused = refused
         self._make = make
@@ -101,7 +109,19 @@ class Acceptor:
                     self._refused("connections", shown(address), "too many connections: closed unread")
                 connection.close()
                 continue
-            task = self._loop.create_task(self._bring(connection, address))
+            most, host = self._per_host(), _host(address)
+            if most is not None and host is not None and self._hosts[host] >= most:
+                if self._refused is not None:
+                    self._refused(
+                        "connections_per_address", shown(address), f"{host} has too many: closed unread"
+                    )
+                connection.close()
+                continue
+            made = self._make()
+            if host is not None:
+                self._host_of[made] = host
+                self._hosts[host] += 1
+            task = self._loop.create_task(self._bring(made, connection, address))
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
 
@@ -119,17 +139,26 @@ class Acceptor:
             self._spare = _spare()
         return True
 
-    async def _bring(self, connection: socket.socket, address: object) -> None:
+    async def _bring(self, made: asyncio.Protocol, connection: socket.socket, address: object) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                self._make, connection, ssl=self._ssl, ssl_handshake_timeout=self._handshake_timeout
+                lambda: made, connection, ssl=self._ssl, ssl_handshake_timeout=self._handshake_timeout
             )
         except OSError as exc:
             # Of TLS, or of a peer that is gone again. The cause is text of the library, not of the peer.
             connection.close()
+            self.left(made)
             if self._ssl is not None:
                 self._counters.refuse("handshake")
                 self._handshake_failed(address, exc)
+
+    def left(self, made: asyncio.Protocol) -> None:
+        """A connection is over. Idempotent."""
+        host = self._host_of.pop(made, None)
+        if host is not None:
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
 
     def _handshake_failed(self, address: object, exc: OSError) -> None:
         cause = _cause(exc)
@@ -145,6 +174,11 @@ class Acceptor:
         if self._alarm.is_due(self._loop.time()):
             count = self._counters.refusals.get("descriptors", 0)
             logger.warning(text, cause=exc.strerror or str(exc), count=count)
+
+
+def _host(address: object) -> object:
+    """What connections are counted by; None for a unix socket."""
+    return address[0] if isinstance(address, tuple) else None
 
 
 def shown(address: object) -> str:

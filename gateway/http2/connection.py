@@ -87,11 +87,13 @@ class Http2Connection(Http2Endpoint):
 
     def receive(self, data: bytes, now: float) -> list[Event]:
         """Take bytes from the socket, none when some are `unread`. A connection that is over ignores them."""
-        self.unread = False
         if self.over:
+            self.unread = b""
             return []
         self._now = self.deadlines.last_read = now
         size = len(data)
+        if self.unread:
+            data = self.unread + data
         self._counters.bytes_received += size
         try:
             if self.deadlines.blocked_since is not None and len(self._control) > MAX_UNREAD_REPLIES:
@@ -101,6 +103,7 @@ class Http2Connection(Http2Endpoint):
             self.unread = self._reader.feed(data)
             self._settle(size)
         except Violation as violation:
+            self.unread = b""
             if not self.over:
                 self._fail(violation)
         return self._take_events()
@@ -149,6 +152,7 @@ class Http2Connection(Http2Endpoint):
         self._end_all(Cause(GrpcStatus.UNAVAILABLE, detail))
         # What is unfinished goes, and what leads back here: memory is free when nobody holds us.
         self._reader.close()
+        self.unread = b""
         self._block = None
         self._touched, self._control = [], []
         return self._take_events()

@@ -87,8 +87,8 @@ class Http2Endpoint:
         """Set when a deadline may have come nearer; the owner clears it."""
         self.over = False
         """Whether nothing more will happen: write what is left, close the socket."""
-        self.unread = False
-        """Whether `receive` is to be called again when others had their turn: a read is still worked on."""
+        self.unread = b""
+        """What `receive` left of a read: it is to be called again, without more, when others had a turn."""
         self.going_away = False
         """Whether one side announced the end of the connection (GOAWAY)."""
         self._closed_to_new = False
@@ -206,8 +206,6 @@ class Http2Endpoint:
         if send_buffer is None:
             send_buffer = stream.send_buffer = self._spare or SendBuffer(self._unsent)
             self._spare = None
-            if stream.send_window <= 0 or self._send_window <= 0 or self.deadlines.blocked_since is not None:
-                self._unsent.waits(stream)
         else:
             self._unsent.waits(stream)
         send_buffer.put(messages)
@@ -219,11 +217,12 @@ class Http2Endpoint:
                 self._reset(stream, ErrorCode.CANCEL, "max_unsent", detail, GrpcStatus.RESOURCE_EXHAUSTED)
                 return False
         self._set_ready(stream)
-        unsent = self._unsent
-        if send_buffer.size > UNCOUNTED and (
-            unsent.size > unsent.limit or (unsent.parent is not None and unsent.parent.over)
-        ):
-            unsent.relieve()
+        if send_buffer.size > UNCOUNTED:
+            unsent = self._unsent
+            if stream.send_window <= 0 or self._send_window <= 0 or self.deadlines.blocked_since is not None:
+                unsent.waits(stream)
+            if unsent.size > unsent.limit or (unsent.parent is not None and unsent.parent.over):
+                unsent.relieve()
         return True
 
     def shed(self, stream: StreamState) -> int:

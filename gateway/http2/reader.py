@@ -46,7 +46,7 @@ class FrameSink(Protocol):
 class FrameReader:
     """One direction of one connection. Between reads it keeps less than `max_control` bytes."""
 
-    __slots__ = ("_cut", "_ends", "_left", "_max_control", "_max_frame", "_rest", "_sink", "_skip", "_stream")
+    __slots__ = ("_cut", "_ends", "_left", "_max_control", "_max_frame", "_sink", "_skip", "_stream")
 
     def __init__(self, sink: FrameSink, *, max_frame: int, max_control: int) -> None:
         self._sink = sink
@@ -54,8 +54,6 @@ class FrameReader:
         self._max_control = max_control
         self._cut: bytearray | None = None
         """A frame's head, or a whole control frame, of which the end is still to come."""
-        self._rest = b""
-        """What was not looked at yet."""
         self._stream: StreamState | None = None
         """Whom the DATA frame under way is for."""
         self._left = 0
@@ -69,17 +67,14 @@ class FrameReader:
         """Let go of the sink and of what is unfinished. Nothing may be fed any more."""
         self._sink = cast(FrameSink, None)
         self._cut = self._stream = None
-        self._rest = b""
 
-    def feed(self, data: bytes) -> bool:
-        """Hand the frames in `data` to the sink. Returns whether some are left, for another call.
+    def feed(self, data: bytes) -> bytes:
+        """Hand the frames in `data` to the sink. Returns what is left of it, to begin another call with.
 
         Raises Violation; the reader is of no use after that.
         """
         sink = self._sink
         room = TURN_FRAMES
-        if self._rest:
-            data, self._rest = self._rest + data, b""
         size = len(data)
         at = self._mend(data) if self._cut is not None else 0
         if self._left or self._skip or self._ends:
@@ -115,11 +110,10 @@ class FrameReader:
                     at = self._go_on(data, at)
             room -= 1
             if not room and at < size:
-                self._rest = data[at:]
-                return True
+                return data[at:]
         if at < size:
             self._cut = bytearray(data[at:])
-        return False
+        return b""
 
     def _needed(self, kind: int, flags: int, length: int) -> int:
         """How many bytes of a frame must be at hand for `_open`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl as tls
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
@@ -45,8 +45,9 @@ class Http2Server:
         budget: ByteBudget | None,
         counters: Counters | None,
         refused: Refused | None = None,
+        per_host: Callable[[], int | None] | None = None,
     ) -> None:
-        self._refused = refused
+        self._refused, self._per_host = refused, per_host
         self._handler = handler
         self._methods = frozenset((method,) if isinstance(method, str) else method)
         self._limits = limits
@@ -140,6 +141,7 @@ class Http2Server:
             busy=lambda: len(self._wires),
             counters=self._counters,
             refused=self._refused,
+            per_host=self._per_host,
         )
 
     def _make_wire(self) -> Wire:
@@ -210,6 +212,8 @@ class Http2Server:
     def wire_closed(self, wire: Wire) -> None:
         """Forget a connection."""
         self._wires.discard(wire)
+        if self._acceptor is not None:
+            self._acceptor.left(wire)
         self._counters.connections_closed += 1
         if not self._wires:
             self._all_closed.set()
@@ -227,16 +231,18 @@ async def serve(
     budget: ByteBudget | None = None,
     counters: Counters | None = None,
     refused: Refused | None = None,
+    per_host: Callable[[], int | None] | None = None,
 ) -> Http2Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method", or of several.
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
     `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what
     waits on all connections that share it, `counters` may be those of others too, `refused` is told of
-    connections that TLS did not let in. Raises OSError when the address cannot be had.
+    connections that TLS did not let in, `per_host` says how many one host may have now. Raises OSError when
+    the address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])
-    server = Http2Server(handler, method, limits, budget, counters, refused)
+    server = Http2Server(handler, method, limits, budget, counters, refused, per_host)
     await server._listen(host, port, path, ssl)
     return server

@@ -35,6 +35,8 @@ _UNSENT_MESSAGES = 4
 
 _TOLD_CONNECTIONS = 256
 """Connections beyond those that a node may have, which are told so; further ones are closed unread."""
+_TOLD_PER_HOST = 16
+"""The same of one address."""
 
 
 class Http2Stream:
@@ -124,7 +126,9 @@ class FastServer:
         refused: TellRefused | None = None,
         connections: int = http2.SERVER.max_connections,
         health: Health | None = None,
+        per_address: Callable[[], int | None] | None = None,
     ) -> None:
+        self._per_address = per_address
         keepalive = config.keepalive
         served = (methods,) if isinstance(methods, str) else methods
         self._methods = frozenset(served if health is None else (*served, CHECK, WATCH))
@@ -166,6 +170,7 @@ class FastServer:
             budget=self._budget,
             counters=self._counters,
             refused=self._refused,
+            per_host=self._per_host,
         )
         if isinstance(target, str):
             self._server = await serve(path=target)
@@ -174,6 +179,11 @@ class FastServer:
         self._server = await serve(host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
+
+    def _per_host(self) -> int | None:
+        """Connections that one host may have: somewhat more than streams, for who is too many is told so."""
+        most = self._per_address() if self._per_address is not None else None
+        return most + _TOLD_PER_HOST if most is not None else None
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more; streams that are still open after `grace` seconds are cut."""

@@ -39,8 +39,8 @@ MOVED_TIME = 1.0
 
 BLOCK = 64
 """Messages that are taken in one go ..."""
-TURN_BLOCKS = 16
-"""... as many times before the others wait for the next turn of the loop, ..."""
+TURN_MESSAGES = 16 * BLOCK
+"""... again and again up to so many before the others wait for the next turn of the loop, ..."""
 TURN_READ = 64
 """... unless so many had to be read in full: those of subscriptions, and whatever was not seen before. Each
 costs some 15 us with what it makes the route table do."""
@@ -68,6 +68,12 @@ class AcceptedLink:
     `listener` is the endpoint of ours at which the peer called, `proof` what is proved there. A stream that
     is being closed is cut after `close_time` seconds.
     """
+
+    __slots__ = (
+        "_above", "_around", "_broken", "_close_time", "_closing", "_cut", "_done", "_ended", "_faulty",
+        "_high", "_limit", "_low", "_notify", "_parser", "_paused", "_rest", "_rest_due", "_stream",
+        "counts", "index", "listener", "proof", "since",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -223,8 +229,9 @@ class AcceptedLink:
     def stream_messages(self, messages: Sequence[bytes]) -> None:
         if self._broken:
             return
-        self.counts.messages_in += len(messages)
-        self.counts.bytes_in += sum(map(len, messages))
+        counts = self.counts
+        counts.messages_in += len(messages)
+        counts.bytes_in += sum(map(len, messages))
         if self._rest:
             self._rest += messages
         else:
@@ -248,18 +255,30 @@ class AcceptedLink:
     def _take(self, messages: Sequence[bytes]) -> None:
         """Hand on what a turn has room for; the others wait for the next one."""
         count = len(messages)
+        parser = self._parser
+        parse, enough = parser.parse, parser.read + TURN_READ
         records: list[Inbound] = []
-        if count <= BLOCK:
-            self._parse(messages, records)
-        else:
-            enough = self._parser.read + TURN_READ
-            most = min(count, BLOCK * TURN_BLOCKS)
-            at = 0
-            while at < most and self._parser.read < enough and not self._broken:
-                self._parse(messages[at : at + BLOCK], records)
-                at += BLOCK
-            if at < count and not self._broken:
-                self._rest = list(messages[at:])
+        taken = 0
+        while True:
+            block = messages if count <= BLOCK else messages[taken : taken + BLOCK]
+            taken += BLOCK
+            for data in block:
+                try:
+                    record = parse(data)
+                except ProtocolError as exc:
+                    self.counts.malformed += 1
+                    logger.debug("message dropped", conn=self.index, cause=exc.what)
+                except DecodeError:
+                    self.counts.malformed += 1
+                    self._broken = True
+                    break
+                else:
+                    if record is not None:
+                        records.append(record)
+            if taken >= count or taken >= TURN_MESSAGES or parser.read >= enough or self._broken:
+                break
+        if taken < count and not self._broken:
+            self._rest = list(messages[taken:])
         if records:
             self._notify(FramesIn(tuple(records)))
         if self._broken and self._stream is not None:
@@ -270,22 +289,6 @@ class AcceptedLink:
             if self._stream is not None:
                 self._stream.pause_reading()
             self._take_rest_soon()
-
-    def _parse(self, messages: Sequence[bytes], records: list[Inbound]) -> None:
-        parse = self._parser.parse
-        for data in messages:
-            try:
-                record = parse(data)
-            except ProtocolError as exc:
-                self.counts.malformed += 1
-                logger.debug("message dropped", conn=self.index, cause=exc.what)
-            except DecodeError:
-                self.counts.malformed += 1
-                self._broken = True
-                break
-            else:
-                if record is not None:
-                    records.append(record)
 
     def _take_rest_soon(self) -> None:
         if not self._rest_due:
@@ -312,8 +315,9 @@ class AcceptedLink:
         self._over(cause if self._closing is None else self._closing)
 
     def _write(self, stream: Stream, data: list[Message], size: int) -> None:
-        self.counts.messages_out += len(data)
-        self.counts.bytes_out += size
+        counts = self.counts
+        counts.messages_out += len(data)
+        counts.bytes_out += size
         stream.send(data)
         if stream.unsent >= self._high:
             self._above = True

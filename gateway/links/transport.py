@@ -52,6 +52,7 @@ def listener(
     refused: TellRefused | None = None,
     connections: int = CONNECTIONS,
     health: Health | None = None,
+    per_address: Callable[[], int | None] | None = None,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
@@ -59,7 +60,8 @@ def listener(
     writer waits, `budget` bounds what all of them have waiting, `counters` count for our own
     HTTP/2, and `refused` is told of whom they do not let in.
     Room is for somewhat more than so many `connections`: who is too many is told so. `health` is told to who
-    asks by `grpc.health.v1`.
+    asks by `grpc.health.v1`. `per_address` tells how many connections one address may have; the gRPC library
+    does not say which it has.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None
@@ -76,6 +78,7 @@ def listener(
             refused=refused,
             connections=connections,
             health=health,
+            per_address=per_address,
         )
     from gateway.links.grpc_stream import GrpcServer
 

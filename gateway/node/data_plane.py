@@ -177,6 +177,11 @@ class DataPlane:
         self.never_served = True
         """Whether `serve` has never succeeded."""
 
+    @property
+    def no_descriptor(self) -> int:
+        """How many callers were refused because no file descriptor was left."""
+        return self._http2.refusals.get("descriptors", 0)
+
     def next_index(self) -> int:
         """A connection index not used before: for a link, or for a local application."""
         return next(self._indices)
@@ -637,7 +642,7 @@ class DataPlane:
         closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)
-        if isinstance(outcomes[0], AskTimeout) and self.links:
+        if grace and isinstance(outcomes[0], AskTimeout) and self.links:
             logger.warning("connections cut", count=len(self.links), cause="they did not end in time")
 
     def _check_open(self) -> None:

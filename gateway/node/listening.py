@@ -46,5 +46,17 @@ async def made_ready(
         auth, source = server_auth(config.auth), TlsSource(config.tls, Side.SERVER)
         await open_parts(held, auth, source)
         refused, most = doorkeeper.door.refused, doorkeeper.connections
-        server = listener(config, accept, auth, source, high, waiting, counters, refused, most, health)
+        server = listener(
+            config,
+            accept,
+            auth,
+            source,
+            high,
+            waiting,
+            counters,
+            refused,
+            most,
+            health,
+            lambda: doorkeeper.connections_per_address,
+        )
         return Listening(server, held.pop_all(), source)

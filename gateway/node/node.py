@@ -17,7 +17,7 @@ from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.links.nats_library import check_backbone
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
-from gateway.node.memory import MemoryWatch, memory_limit, resident
+from gateway.node.memory import MemoryAlarm, MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
 from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
@@ -74,6 +74,11 @@ class Node:
     def certificates(self) -> tuple[CertificateEnd, ...]:
         """When those end that this node shows; `problem` of each is for health."""
         return self._snapshot.ends
+
+    @property
+    def memory(self) -> MemoryAlarm | None:
+        """The alarm, if there is a limit at which it rings."""
+        return self._memory.alarm if self._memory is not None else None
 
     def reload(self, config: NodeConfig) -> list[str]:
         """Take what may change while it runs: certificates, users, rules by name, limits.

@@ -11,7 +11,7 @@ from functools import partial
 
 from actors.alarm import Alarm
 from actors.messages.wire import Introduction
-from actors.names import Name
+from actors.names import Key, Name
 from actors.routing.gate import NODE, Action, ConnectionIdentity, Gate, RulesInForce
 from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
@@ -69,6 +69,16 @@ class Doorkeeper:
         return ""
 
     @property
+    def callers(self) -> int:
+        """How many connections others opened."""
+        return len(self._callers)
+
+    @property
+    def most_of_one_address(self) -> int:
+        """How many the address has that has most."""
+        return max(self._hosts.values(), default=0)
+
+    @property
     def rules(self) -> RuleSet | None:
         """What is in force; None: everybody may everything."""
         rules = self._held.rules
@@ -105,6 +115,19 @@ class Doorkeeper:
         self.forbidden(index, Action.SUBSCRIBE, name, why)
         # Where the rules stand is the operator's affair.
         return f"the rules of this node do not let {known[0].who} subscribe to {name.short}"
+
+    def rule_against(self, index: int, action: Action, key: Key) -> str:
+        """The rule by which a connection may not do so, as it stands in its file; nothing when it may."""
+        known, rules = self._gates.get(index), self.rules
+        if known is None or rules is None:
+            return ""
+        rule = rules.ruling(known[0].who, action, key)
+        return "" if rule is None or rule.allows else f"{rules.where}, line {rule.line}: {rule}"
+
+    def who(self, index: int) -> str:
+        """Who is at the other end of a connection, for people; nothing when there is none."""
+        known = self._gates.get(index)
+        return str(known[0].who) if known is not None else ""
 
     def forbidden(self, index: int, action: Action, name: Name | None, why: str) -> None:
         """A connection did what it may not: count it, and tell people."""

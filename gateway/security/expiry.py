@@ -9,7 +9,8 @@ from cryptography import x509
 
 SOON = 14 * 86_400.0
 """Seconds before its end from which on a certificate is spoken about."""
-_DAY = 86_400.0
+DAY = 86_400.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class CertificateEnd:
         if left <= 0:
             return f"the certificate of {self.name} ({self.where}) has expired"
         if left <= SOON:
-            days = int(left / _DAY)
+            days = int(left / DAY)
             when = f"in {days} day{'' if days == 1 else 's'}" if days else "within a day"
             return f"the certificate of {self.name} ({self.where}) expires {when}"
         return ""

@@ -23,8 +23,8 @@ UNIT = ROOT / "examples/systemd/callboard.service"
 GROUPS = yaml.safe_load((ROOT / "examples/alerts.yaml").read_text())["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
 OF_PROMETHEUS = {"up"}
-OF_SOME_NODES = {"callboard_backbone_up"}
-"""Shown where there is a backbone."""
+OF_SOME_NODES = {"callboard_backbone_up", "callboard_certificate_expiry_timestamp_seconds"}
+"""Shown where there is a backbone, or a certificate."""
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

@@ -87,6 +87,21 @@ def test_what_an_application_uses_needs_no_grpc(tmp_path: Path, name: str) -> No
     assert not [module for module in modules if module.startswith("identity.cloud")]
 
 
+@pytest.mark.parametrize("command", ["status", "explain", "token", "up"])
+def test_a_command_that_needs_no_node_imports_none(tmp_path: Path, command: str) -> None:
+    _, _, modules = measured(f"from gateway.cli import parser; parser({command!r})", tmp_path)
+    unwanted = {
+        "actors.app.actor",
+        "aiohttp",
+        "gateway.api.slim",
+        "gateway.node.node",
+        "grpc",
+        "identity.mls",
+    }
+    assert f"gateway.cli.{command}" in modules
+    assert not unwanted & set(modules)
+
+
 @pytest.mark.parametrize("package", [gateway, spiffe], ids=["gateway", "spiffe"])
 def test_a_name_has_one_home(package: ModuleType) -> None:
     """What the type checker reads and what is imported on use are the same."""

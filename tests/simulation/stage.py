@@ -9,7 +9,15 @@ from typing import Any
 
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway import ConnectionLost, MessageLost, ParticipantDisconnected, Session, Slim, SlimError
+from gateway import (
+    ConnectionLost,
+    MessageLost,
+    ParticipantDisconnected,
+    Session,
+    SessionClosed,
+    Slim,
+    SlimError,
+)
 from gateway.testing import SimHost, World
 from tests.simulation.ledger import Ledger, Part
 from tests.simulation.scenario import Scenario, Step
@@ -100,11 +108,12 @@ class Member:
         while True:
             try:
                 message = await session.get_message()
+            except SessionClosed:
+                # Not before all that was delivered is received, as a session that is over may have more.
+                break
             except SlimError as error:
                 if calm and isinstance(error, MessageLost):
                     self._gap(session, part, error)
-                if session.over:
-                    break
                 continue
             what, sender, number = message.payload[:64].split(b"/")[:3]
             if what == b"ask":

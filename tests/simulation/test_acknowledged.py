@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from actors.errors import MessageLost, MessageUndelivered, SlimTimeout
+from actors.errors import MessageLost, MessageUndelivered, SessionClosed, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.messages.wire import MessageType
 from actors.names import Name
@@ -165,6 +165,42 @@ def test_a_member_that_goes_behind_a_hole_of_another(how: str, mls: bool) -> Non
             world.host("bob").kill(loudly=False)
             await asyncio.sleep(80.0)
         await asyncio.sleep(1.0)
+        assert heard == [1, "lost", 3, 4, 5]
+        await group.close()
+
+    World(1).run(test)
+
+
+@MLS
+def test_who_is_removed_behind_a_hole_receives_the_rest_before_its_session_is_closed(mls: bool) -> None:
+    """With `get_message`, and after a while: the session is over, and what was delivered is there."""
+
+    async def test(world: World) -> None:
+        alice, bob, carol = await cast(world, "alice", "bob", "carol")
+        heard: Heard = []
+        removed = asyncio.Event()
+        world.host("carol").call(listen(carol, []))
+        line = world.line("bob", "node")
+
+        async def read() -> None:
+            session = await bob.listen_for_session()
+            line.lose(MessageType.RTX_REPLY, MANY)
+            await removed.wait()
+            assert session.over
+            with pytest.raises(SessionClosed):
+                while True:
+                    try:
+                        heard.append(int((await session.get_message()).payload))
+                    except MessageLost:
+                        heard.append("lost")
+
+        reading = world.host("bob").call(read())
+        group = await alice.group(CHANNEL, [BOB, CAROL], timeout=60.0, max_retries=1, mls=mls)
+        await say(group, line)
+        await asyncio.sleep(0.5)
+        await (await group.remove(BOB))
+        removed.set()
+        await reading
         assert heard == [1, "lost", 3, 4, 5]
         await group.close()
 

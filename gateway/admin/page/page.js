@@ -239,7 +239,7 @@ const LISTS = {
 };
 
 const inBytes = (row) => row.unit === "bytes" || /bytes$/.test(row.limit);
-const amount = (row, value) => (inBytes(row) ? bytes(value) : number(value));
+const amount = (row, value, none) => (value === null ? none : inBytes(row) ? bytes(value) : number(value));
 
 function table(list, rows) {
   if (!rows.length) return make("div", { class: "scroll" }, make("div", { class: "empty" }, list.empty));
@@ -304,11 +304,21 @@ class Overview {
     }
     const columns = [
       ["Limit", (row) => row.limit, "name"],
-      ["Used", (row) => amount(row, row.used), "number"],
-      ["At most", (row) => amount(row, row.bound), "number"],
+      ["Used", (row) => amount(row, row.used, ""), "number"],
+      ["At most", (row) => amount(row, row.bound, "no limit"), "number"],
       ["Refused", (row) => number(row.refused), "number", (row) => row.refused > 0],
     ];
     parts.push(heading("Limits"), table({ title: "Limits", columns, empty: "None." }, node.limits));
+    if (node.certificates.length) {
+      const columns = [
+        ["Certificate", (row) => row.name, "name"],
+        ["Key", (row) => row.where, "name rare"],
+        ["Ends", (row) => new Date(1000 * row.ends).toISOString().slice(0, 10)],
+        ["Days left", (row) => number(Math.max(0, Math.floor(row.days))), "number", (row) => row.problem !== ""],
+        ["", (row) => row.problem, "", (row) => row.problem !== ""],
+      ];
+      parts.push(heading("Certificates"), table({ title: "Certificates", columns }, node.certificates));
+    }
     this.more.replaceChildren(...parts);
   }
 }

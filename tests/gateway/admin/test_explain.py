@@ -16,6 +16,7 @@ from gateway.admin.facts import (
     NeighbourFacts,
     NodeFacts,
     RefusalFacts,
+    RulingFacts,
     StrangerFacts,
     WayFacts,
 )
@@ -144,6 +145,44 @@ def test_what_an_instance_said_that_is_gone_does_not_count() -> None:
     refusal = RefusalFacts(f"{B}/dead", f"{A}/a1", "secret", NOW - 5)
     facts = node(source=(ALICE_AT,), target=(BOB_AT,), refusals=(refusal,))
     assert explain([facts]).missing is None
+
+
+RULE = "rules, line 3: deny user:alice publish org/*"
+
+
+@pytest.mark.parametrize(("action", "doing"), [("invite", "invite"), ("publish", "publish to")])
+def test_a_rule_of_the_node(action: str, doing: str) -> None:
+    ruling = RulingFacts(3, "user alice", action, B, RULE)
+    facts = node(source=(ALICE_AT,), target=(BOB_AT,), rulings=(ruling,))
+    assert missing(facts) == (
+        "n1",
+        f"the rules of n1 do not let user alice (connection 3) {doing} {B}: {RULE}",
+    )
+
+
+def test_a_rule_against_one_connection_of_a_name_is_none_against_the_name() -> None:
+    ruling = RulingFacts(3, "user alice", "publish", B, RULE)
+    second = ALICE_AT._replace(connection=5)
+    facts = node(source=(ALICE_AT, second), target=(BOB_AT,), rulings=(ruling,))
+    assert explain([facts]).missing is None
+
+
+def test_a_rule_against_the_answers() -> None:
+    ruling = RulingFacts(4, "anonymous", "publish", A, RULE)
+    facts = node(source=(ALICE_AT,), target=(BOB_AT,), rulings=(ruling,))
+    assert missing(facts)[1].startswith(
+        "the answers: the rules of n1 do not let anonymous (connection 4) pub"
+    )
+
+
+def test_a_rule_against_the_link_of_a_peer() -> None:
+    ruling = RulingFacts(8, "a node", "invite", B, "rules, line 1: deny node invite *")
+    here = node("n1", source=(ALICE_AT,), target=(peer("n2"),), neighbours=joined("n2"))
+    there = node("n2", (peer("n1", 8),), (BOB_AT,), neighbours=joined("n1"), rulings=(ruling,))
+    assert missing(here, there) == (
+        "n2",
+        f"the rules of n2 do not let a node (connection 8) invite {B}: rules, line 1: deny node invite *",
+    )
 
 
 def test_a_link_without_a_stream() -> None:
@@ -360,9 +399,19 @@ WAYS = st.lists(
     ),
     max_size=3,
 ).map(tuple)
-ENDS = st.none() | st.builds(EndFacts, st.floats(0, NOW), st.text(max_size=9), st.integers(0, 9))
+ENDS = st.none() | st.builds(
+    EndFacts, st.sampled_from([0.0, NOW - 1, NOW]), st.sampled_from(["", "gone"]), st.just(4)
+)
 INSTANCES = st.sampled_from([f"{A}/a1", f"{B}/b0b"])
-REFUSALS = st.builds(RefusalFacts, INSTANCES, INSTANCES, st.sampled_from(list(REASONS)), st.floats(0, NOW))
+REFUSALS = st.builds(RefusalFacts, INSTANCES, INSTANCES, st.sampled_from(list(REASONS)), st.just(NOW))
+RULINGS = st.builds(
+    RulingFacts,
+    st.integers(1, 4),
+    st.just("user alice"),
+    st.sampled_from(["invite", "publish"]),
+    st.sampled_from([A, B]),
+    st.just(RULE),
+)
 NODES = st.lists(
     st.builds(
         NodeFacts,
@@ -379,7 +428,7 @@ NODES = st.lists(
                 st.sampled_from(["", "http://n:1"]),
                 st.sampled_from(["joined", "linked", "dialling", "itself"]),
                 st.sampled_from(["", "cut"]),
-                st.floats(0, NOW),
+                st.just(NOW - 1),
             ),
             max_size=3,
         ).map(tuple),
@@ -387,6 +436,7 @@ NODES = st.lists(
         st.just(()),
         st.lists(REFUSALS, max_size=2).map(tuple),
         st.just(()),
+        st.lists(RULINGS, max_size=2).map(tuple),
     ),
     min_size=1,
     max_size=3,

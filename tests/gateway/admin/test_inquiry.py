@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from actors.errors import HandshakeFailed, SessionError
+from actors.names import Name
+from gateway.config import ClientConfig
 from tests.gateway.admin.operated import ALICE, BOB, OTHER, Operated, reaches, says
+from tests.gateway.links.nats_server import NatsServer, needs_nats_server
 
 
 @pytest.fixture
@@ -109,6 +113,68 @@ async def test_a_caller_of_another_wire_is_a_clue(operated: Operated) -> None:
     stranger.send(bytes.fromhex("1a020a00"))
     await stranger.is_in_step()
     assert says("(version unknown) speaks another wire than n1 (0.7 - 1.4)")(await operated.walk())
+
+
+RULES = """
+deny  anonymous  subscribe       org/demo/closed
+deny  anonymous  invite          org/demo/bob
+deny  anonymous  publish         org/demo/carol
+"""
+CAROL, CLOSED = Name("org", "demo", "carol"), Name("org", "demo", "closed")
+
+
+async def test_a_rule_that_forbids_it(operated: Operated, tmp_path: Path) -> None:
+    path = tmp_path / "rules"
+    path.write_text(RULES)
+    await operated.node("n1", rules=str(path))
+    alice = await operated.application(ALICE, "n1")
+    for name in (BOB, CAROL):
+        await alice.subscribe(name)
+    with pytest.raises(SessionError, match="do not let anonymous subscribe to org/demo/closed"):
+        await alice.subscribe(CLOSED)
+    expected = {
+        BOB: f"invite org/demo/bob: {path}, line 3: deny anonymous invite org/demo/bob",
+        CAROL: f"publish to org/demo/carol: {path}, line 4: deny anonymous publish org/demo/carol",
+        CLOSED: f" ({path}, line 2: deny anonymous subscribe org/demo/closed)",
+    }
+    for name, text in expected.items():
+        walk = await operated.walk(ALICE, name)
+        assert says("the rules of ")(walk), walk
+        assert walk.verdict.endswith(text), walk.verdict
+
+
+async def test_a_route_by_hand_whose_link_is_down(operated: Operated) -> None:
+    await operated.node("n1")
+    await operated.node("n2")
+    plane, other = (operated.nodes[name].data_plane for name in ("n1", "n2"))
+    endpoint = f"http://{operated.nodes['n2'].addresses[0]}"
+    config = {"endpoint": endpoint, "tls": {"insecure": True}, "backoff": {"type": "fixed", "interval": 30}}
+    await plane.link(ClientConfig.read(config), announce=False, routes=[BOB])
+    await operated.application(ALICE, "n1")
+    walk = await operated.until(lambda walk: len(walk.steps) > 1, "n1")
+    assert walk.steps[1].text.startswith("a route made by hand leads to org/demo/bob: connection ")
+    await other.close(0.2)
+    await operated.until(says("which is down: "), "n1")
+
+
+async def test_a_controller_that_is_away_may_know_more(operated: Operated) -> None:
+    away = {"endpoint": "http://127.0.0.1:1", "tls": {"insecure": True}}
+    await operated.node("n1", controller={"clients": [away]})
+    await operated.application(ALICE, "n1")
+    await operated.until(says("n1 does not reach its controller http://127.0.0.1:1, which may know a route"))
+
+
+@needs_nats_server
+async def test_a_backbone_that_is_down(operated: Operated, tmp_path: Path) -> None:
+    server = await NatsServer(tmp_path).start()
+    operated.held.callback(server.kill)
+    for name in ("n1", "n2"):
+        await operated.node(name, backbone={"url": server.url})
+    await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n2")
+    await operated.until(reaches)
+    server.kill()
+    await operated.until(says("the backbone of n1 is down: "))
 
 
 # Three nodes

@@ -29,6 +29,7 @@ PAGE = {
     "waiting_bytes": 2048, "waiting_bound": 1 << 28, "loop_lag": 0.0015, "memory": 0, "descriptors": 20,
     "descriptors_bound": 1024, "backbone": None, "controllers": [],
     "limits": [{"limit": "subscriptions", "bound": 10, "used": 10, "refused": 0}],
+    "certificates": [],
 }  # fmt: skip
 
 
@@ -127,7 +128,7 @@ async def test_a_connection_is_kicked(run_node: Run, command: Commands, operated
 async def test_a_node_is_told_to_end(run_node: Run, command: Commands) -> None:
     async with run_node() as running:
         assert (await command("drain"))[1] == (
-            "slim/0 takes no calls any more, and ends when its applications have left\n"
+            "slim/0 takes no calls any more, and ends when its applications have left, within seconds\n"
         )
         assert running.drained == 1
 
@@ -303,13 +304,19 @@ def test_the_page_of_a_node_says_what_is_wrong_with_it() -> None:
         "limits": [{"limit": "subscriptions", "bound": 10, "used": 10, "refused": 4}],
         "backbone": {"url": "nats://n:4222", "state": "down", "connection": 2},
         "controllers": [{"endpoint": "http://c:50052", "state": "down"}],
+        "certificates": [
+            {"name": "n", "days": 40.5, "problem": ""},
+            {"name": "o", "days": -1.0, "problem": "the certificate of o (tls) has expired"},
+        ],
     }
     peer = {"node": "west", "endpoint": "http://w:1", "state": "dialling", "cause": "connection refused"}
-    assert status_page(sick, [peer]).splitlines()[-4:] == [
+    assert status_page(sick, [peer]).splitlines()[-6:] == [
         "peer         west (http://w:1): dialling, connection refused",
         "backbone     nats://n:4222: down",
         "controller   http://c:50052: down",
         "limit        subscriptions: refused 4 so far, the bound is 10",
+        "certificate  n: 40 days left",
+        "certificate  the certificate of o (tls) has expired",
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.parsing import commands_of
 from tests.gateway.cli.processes import CALLBOARD, WAIT, Command, running
 
 NOWHERE = "http://127.0.0.1:1"
@@ -365,6 +366,16 @@ def test_the_log_before_and_behind_the_command(words: Lines) -> None:
     assert (arguments.log_level, arguments.log_format) == ("DEBUG", "json")
 
 
+def test_each_command_is_found_by_itself() -> None:
+    """Run, only the module that adds a command is imported: its name has to stand beside that module's."""
+    from gateway.cli import COMMANDS, parser
+
+    whole = commands_of(parser())
+    assert list(whole) == [command for added in COMMANDS.values() for command in added]
+    for command in whole:
+        assert commands_of(parser(command))[command].format_help() == whole[command].format_help()
+
+
 def test_a_mistake_as_a_process(run) -> None:
     command = run("start")
     assert command.end() == 2
@@ -388,6 +399,20 @@ def test_a_port_that_is_taken(run, node: str) -> None:
     assert command.err.startswith(f"callboard: cannot listen on {address}: ")
     assert command.err.endswith("; choose another --listen\n")
     assert command.err.count("\n") == 1
+    admin = run("start", "--insecure", "--listen", "127.0.0.1:0", "--admin", address)
+    assert admin.end() == 1
+    assert admin.err.startswith(f"callboard: the admin port cannot listen on {address}: ")
+    assert admin.err.endswith("; choose another --admin\n")
+    assert "Errno" not in admin.err
+
+
+def test_a_node_that_wants_another_password_is_no_missing_node(run) -> None:
+    node = run("start", "--insecure", "--listen", "127.0.0.1:0", SLIM_BASIC_AUTH="alice:a password")
+    endpoint = f"http://{node.until(r'listening on (\S+)')[1]}"
+    command = run("send", *who("alice", endpoint), "--to", "org/cli/bob", "hello", SLIM_AUTH_BASIC="alice:no")
+    assert command.end() == 1
+    assert "the node wants a user and a password, or a token" in command.err
+    assert "is a node listening there" not in command.err
 
 
 def test_nobody_there(run, node: str) -> None:
@@ -409,5 +434,5 @@ def test_nobody_there(run, node: str) -> None:
         *warned, last = command.err.splitlines()
         assert last.startswith("callboard: ")
         assert len(warned) <= 1
-        assert all("not reached: nobody there has the name org/cli/nobody" in line for line in warned)
+        assert all("cause='nobody there has the name org/cli/nobody'" in line for line in warned)
         assert "; is " in last, "where to look"

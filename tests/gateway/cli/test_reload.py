@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import ssl
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from cryptography import x509
 from gateway.security.users import PasswordHash, write_users
 from tests.gateway.authority import HostAuthority
 from tests.gateway.cli.processes import Command, running
+from tests.gateway.node.test_service_manager import Manager
 
 CONFIG = """
 services:
@@ -65,10 +68,17 @@ def told(node: Command, pattern: str) -> str:
 
 def test_a_running_node_reads_again(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    with running("start", "--config", str(files.config)) as node:
+    manager = Manager(str(tmp_path / "notify"))
+    with (
+        closing(manager.socket),
+        running("start", "--config", str(files.config), NOTIFY_SOCKET=str(tmp_path / "notify")) as node,
+    ):
         address = node.until(r"listening on (\S+)")[1]
         assert "expires within a day" in node.until(r"the certificate of one of many .*")[0]
+        ready = manager.hear()
+        assert ready == ["READY=1", f"STATUS=listening on {address}"]
         assert told(node, r"reloaded: .*") == "reloaded: nothing has changed"
+        assert reloaded(manager) == ready
         before = serial(address)
         files.certificate()
         files.user("alice", "bob")
@@ -84,11 +94,24 @@ def test_a_running_node_reads_again(tmp_path: Path) -> None:
             assert part in said
         assert "at the next start" not in said
         assert serial(address) != before
+        assert reloaded(manager) == ready
         # What is broken changes nothing, and says where.
         files.rules.write_text("allow everybody everything\n")
         said = told(node, r"not reloaded, .*")
         assert re.search(r"node\.yaml, line \d+: .*rules: .*line 1: expected four words", said)
+        # The manager would wait for ever otherwise.
+        assert reloaded(manager) == ready
         assert node.process.poll() is None
+
+
+def reloaded(manager: Manager) -> list[str]:
+    """What the service manager hears at a reload: when it began, in time of the machine, and its end."""
+    word, moment = manager.hear()
+    assert word == "RELOADING=1"
+    name, _, number = moment.partition("=")
+    assert name == "MONOTONIC_USEC"
+    assert 0 <= time.monotonic() * 1e6 - int(number) < 60e6
+    return manager.hear()
 
 
 @pytest.mark.parametrize("what", ["certificate", "users"])

@@ -6,8 +6,10 @@ import ast
 import asyncio
 import base64
 import json
+import sqlite3
 import textwrap
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -619,6 +621,41 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
             assert command.subscriptions_to_set[0].id.value == 3
             assert command.connections_to_create[0].connection_id == "http://127.0.0.1:9"
     assert (tmp_path / "db" / "controller.db").stat().st_mode & 0o77 == 0
+
+
+async def test_a_copy_that_sqlite_made_while_it_ran_is_put_back(tmp_path: Path) -> None:
+    """As `docs/operating.md` says: what was ordered after the copy is to be ordered again."""
+    p, c = modules()
+    path, copy = tmp_path / "controller.db", tmp_path / "copy.db"
+
+    def participant(name: str) -> Any:
+        return c.AddParticipantRequest(channel_name="o/n/c", participant_name=name)
+
+    async with (
+        controller(database={"filePath": str(path)}) as made,
+        client(made.northbound) as stub,
+        FakeNode(made.southbound) as node,
+    ):
+        await node.registered()
+        await node.report("o/n/mod/5")
+        await stub.CreateChannel(p.CreateChannelRequest(moderators=["o/n/mod"], channel_name="o/n/c"))
+        await stub.AddParticipant(participant("o/n/before"))
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        await stub.AddParticipant(participant("o/n/after"))
+    for beside in tmp_path.glob("controller.db-*"):
+        beside.unlink()
+    copy.replace(path)
+    async with controller(database={"filePath": str(path)}) as made, client(made.northbound) as stub:
+        (entry,) = (await stub.ListNodes(p.NodeListRequest())).entries
+        assert (entry.id, entry.status) == ("slim/0", p.NODE_STATUS_NOT_CONNECTED)
+        asked = c.ListParticipantsRequest(channel_name="o/n/c")
+        assert (await stub.ListParticipants(asked)).participant_name == ["o/n/before"]
+        async with FakeNode(made.southbound) as node:
+            await node.registered()
+            await node.report("o/n/mod/5")
+            await stub.AddParticipant(participant("o/n/after"))
+        assert (await stub.ListParticipants(asked)).participant_name == ["o/n/before", "o/n/after"]
 
 
 async def test_a_report_right_behind_a_list_is_not_lost() -> None:

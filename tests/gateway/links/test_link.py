@@ -13,7 +13,7 @@ from actors.messages.routing import FramesIn, LinkClosed, LinkDrained, LinkLost,
 from actors.messages.wire import Frame, LinkNegotiation, SubscriptionAck
 from gateway.codec import InboundParser
 from gateway.config import Backoff
-from gateway.links.link import BLOCK, TURN_BLOCKS, TURN_READ, AcceptedLink, DialledLink
+from gateway.links.link import BLOCK, TURN_MESSAGES, TURN_READ, AcceptedLink, DialledLink
 from gateway.links.stream import StreamHandler, StreamStatus
 from tests.gateway.stage import BOB, subscription, wire
 
@@ -315,7 +315,7 @@ async def turns(count: int = 50) -> None:
 
 async def test_a_turn_takes_a_bounded_number_of_messages() -> None:
     link, stream, told = accepted()
-    most = BLOCK * TURN_BLOCKS
+    most = TURN_MESSAGES
     link.stream_messages(alike(2 * most + 1))
     assert batches(told) == [most]
     assert stream.calls[-1] == "pause"
@@ -338,7 +338,7 @@ async def test_a_turn_takes_fewer_of_those_that_have_to_be_read_in_full() -> Non
 
 async def test_what_waits_for_its_turn_comes_before_what_comes_later_and_before_the_end() -> None:
     link, _, told = accepted()
-    messages = alike(BLOCK * TURN_BLOCKS + 3)
+    messages = alike(TURN_MESSAGES + 3)
     link.stream_messages(messages[:-1])
     link.stream_messages(messages[-1:])
     link.stream_closed("gone")
@@ -352,11 +352,11 @@ async def test_what_waits_for_its_turn_comes_before_what_comes_later_and_before_
 
 async def test_what_waits_for_its_turn_waits_for_whoever_does_not_want_to_read() -> None:
     link, stream, told = accepted()
-    link.stream_messages(alike(BLOCK * TURN_BLOCKS + 3))
+    link.stream_messages(alike(TURN_MESSAGES + 3))
     link.pause()
     await turns()
-    assert batches(told) == [BLOCK * TURN_BLOCKS]
+    assert batches(told) == [TURN_MESSAGES]
     link.resume()
     await turns()
-    assert batches(told) == [BLOCK * TURN_BLOCKS, 3]
+    assert batches(told) == [TURN_MESSAGES, 3]
     assert stream.calls[-1] == "resume"

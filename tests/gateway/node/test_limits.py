@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from actors.names import Name
 from actors.routing.shares import Shares
 from gateway import Slim
 from gateway.config.node import NodeConfig
+from gateway.links.http2_stream import _TOLD_PER_HOST
 from gateway.node.node import Node
 from identity.errors import SlimError
 from tests.gateway.app_stage import identity
@@ -63,6 +64,30 @@ async def test_one_connection_too_many_is_told_so(transport: str, limit: str, wo
         assert await at.dial(clients[3], INSECURE)
 
 
+async def test_connections_that_open_no_stream_count_for_their_address() -> None:
+    async with limited(connections_per_address=4) as (node, at), AsyncExitStack() as stack:
+        refusals = node.data_plane.door.refusals
+        writers = []
+        for _ in range(4 + _TOLD_PER_HOST):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(at.port))
+            stack.callback(writer.close)
+            # The node's settings: the connection is up.
+            assert await asyncio.wait_for(reader.readexactly(9), 5)
+            writers.append(writer)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(at.port))
+        stack.callback(writer.close)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert refusals["connections_per_address"] == 1
+        # Who leaves makes room.
+        writers[0].close()
+        client = await stack.enter_async_context(plane())
+        async with asyncio.timeout(5):
+            while True:
+                with suppress(ConnectionLost):
+                    await at.dial(client, INSECURE)
+                    break
+
+
 def test_applications_of_one_peer_are_counted_by_their_ids() -> None:
     shares = Shares(applications=2)
     one, two, three = (Name("org", "ns", "app", number) for number in range(3))
@@ -85,9 +110,11 @@ async def test_one_application_too_many_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_who_sends_too_fast_waits_and_loses_nothing(transport: str) -> None:
+async def test_who_sends_too_fast_waits_and_loses_nothing(
+    transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with (
-        limited(transport, messages_per_second=200) as (node, at),
+        limited(transport, messages_per_second=220) as (node, at),
         application(at, "org/demo/bob") as bob,
         application(at, "org/demo/alice") as alice,
     ):
@@ -101,18 +128,27 @@ async def test_who_sends_too_fast_waits_and_loses_nothing(transport: str) -> Non
             await alice.set_route("org/demo/bob")
             async with alice.session("org/demo/bob") as session:
                 began = loop.time()
-                for _ in range(3):
+                for _ in range(2):
                     asked = [b"%d" % number for number in range(100)]
                     answers = await asyncio.gather(*(session.request(one, timeout=20) for one in asked))
                     assert [each.payload for each in answers] == asked
                 took = loop.time() - began
         figures = node.data_plane.telemetry.figures()
         assert figures["callboard_connection_slowed_total"] > 0
-        # 300 messages of each and their acknowledgements; a second's worth at once is free.
-        assert took > 0.2
+        # 200 messages of each and as many acknowledgements; a second's worth at once is free.
+        assert took > 0.1
+        assert node.data_plane.doorkeeper.sending.slowed["messages_per_second"] > 0
+    assert "it sends more than limits.messages_per_second allows" in caplog.text
+    told = [line for line in caplog.messages if line.startswith("held up")]
+    # Each of the two once, however often it had to wait.
+    assert sorted(one for one in ("alice", "bob") if f"org/demo/{one}" in " ".join(told)) == ["alice", "bob"]
+    assert len(told) == 2
+    assert all("the node reads from us more slowly: we send more than it lets us" in line for line in told)
 
 
-async def test_senders_are_held_back_while_memory_is_short_and_go_on() -> None:
+async def test_senders_are_held_back_while_memory_is_short_and_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with (
         limited() as (node, at),
         application(at, "org/demo/bob") as bob,
@@ -134,6 +170,10 @@ async def test_senders_are_held_back_while_memory_is_short_and_go_on() -> None:
                 node._watch_memory(NodeConfig.read(_with_memory(2**50)).limits)
                 assert node.data_plane.telemetry.figures()["callboard_memory_alarm"] == 0
                 await session.request(b"after", timeout=10)
+                assert node.data_plane.doorkeeper.sending.slowed["memory"] > 0
+    told = [line for line in caplog.messages if line.startswith("held up")]
+    assert told
+    assert all("its memory is nearly full" in line for line in told)
 
 
 def _with_memory(limit: int) -> dict[str, Any]:
