@@ -408,7 +408,7 @@ def test_a_port_that_is_taken(run, node: str) -> None:
 
 def test_a_node_that_wants_another_password_is_no_missing_node(run) -> None:
     node = run("start", "--insecure", "--listen", "127.0.0.1:0", SLIM_BASIC_AUTH="alice:a password")
-    endpoint = f"http://{node.until(r'listening on (\S+)')[1]}"
+    endpoint = "http://" + node.until(r"listening on (\S+)")[1]
     command = run("send", *who("alice", endpoint), "--to", "org/cli/bob", "hello", SLIM_AUTH_BASIC="alice:no")
     assert command.end() == 1
     assert "the node wants a user and a password, or a token" in command.err
