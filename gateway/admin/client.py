@@ -17,6 +17,7 @@ import httpx
 from gateway.admin.paging import API
 from gateway.admin.sockets import local_sockets, run_directory
 from identity.errors import ConfigError, SlimError
+from identity.files import reason_of
 
 WAIT = 10.0
 """Seconds for an answer."""
@@ -130,7 +131,7 @@ class AdminClient:
         try:
             response = self._http.request(method, API + path, **more)
         except httpx.HTTPError as exc:
-            raise AdminUnreachable(f"{self.target} does not answer: {exc or type(exc).__name__}") from exc
+            raise AdminUnreachable(f"{self.target} does not answer: {_why(exc)}") from exc
         if response.status_code != 200:
             raise _refusal(response)
         try:
@@ -147,3 +148,11 @@ def _refusal(response: httpx.Response) -> AdminRefused:
     if response.status_code == 401:
         text += "; at the command line: --admin-token-file FILE"
     return AdminRefused(response.status_code, text)
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """In words, without the number of the system's error."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return reason_of(cause) if cause is not None else str(error) or type(error).__name__

@@ -70,6 +70,7 @@ class NodeRow(NamedTuple):
     peers: int
     """Nodes that are joined with this one."""
     actors: int
+    """With inboxes, which the list of actors has too."""
     mailboxes: int
     """Messages that wait in all mailboxes."""
     failures: int

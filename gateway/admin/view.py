@@ -93,7 +93,7 @@ class NodeView:
             accepted=len(plane.links) - len(plane.dialled()) - (plane.backbone is not None),
             names=len(plane.control.table),
             peers=len(plane.routes.node_links),
-            actors=status.actors,
+            actors=status.actors + status.inboxes,
             mailboxes=status.depth,
             failures=status.failures,
             restarts=status.restarts,

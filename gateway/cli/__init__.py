@@ -85,9 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
-    arguments = parser(words[0] if words else "").parse_args(words)
+    moved = os.environ.pop(MOVED, "").split()
+    commands = parser(words[0] if words else "")
+    arguments = commands.parse_args(words)
     gc.enable()
-    arguments.said = said(words) | frozenset(os.environ.pop(MOVED, "").split())
+    if unknown := [flag for flag in moved if not hasattr(arguments, flag[2:].replace("-", "_"))]:
+        # As if it stood there still: a node that was to have users does not start without.
+        commands.error(f"unrecognized arguments: {' '.join(unknown)}")
+    arguments.said = said(words) | frozenset(moved)
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:

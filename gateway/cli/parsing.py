@@ -21,6 +21,10 @@ class CommandParser(argparse.ArgumentParser):
 
     _words: Sequence[str] = ()
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # --auth-basic is no --auth-basic-file; and half an option may hold a password (`gateway.concealed`).
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._words = tuple(args or ())
         return super().parse_args(args, namespace)

@@ -20,10 +20,15 @@ from gateway.node.runner import run
 from gateway.node.service_manager import ServiceManager
 from gateway.telemetry.tracing import start_tracing
 from identity.errors import ConfigError
+from identity.files import reason_of
 from identity.log import logger
 
 if TYPE_CHECKING:
     from gateway.admin.server import AdminServer
+
+
+class AdminPortTaken(OSError):
+    """The admin port cannot listen where it should."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -135,7 +140,9 @@ async def _start(node: Node, admin: AdminServer) -> list[str]:
         try:
             print(f"admin port on {await admin.listen(config)}", flush=True)
         except OSError as exc:
-            raise OSError(f"the admin port cannot listen on {config.endpoint}: {exc}") from exc
+            raise AdminPortTaken(
+                f"the admin port cannot listen on {config.endpoint}: {reason_of(exc)}"
+            ) from exc
     addresses = await node.start()
     try:
         await admin.open_socket()
@@ -160,4 +167,5 @@ def _started(starting: asyncio.Task[list[str]], document: Document) -> list[str]
     except ConfigError as error:
         raise ConfigError(document.sentence(error), field=error.field) from error
     except OSError as error:
-        raise OSError(f"{error}; choose another {'endpoint' if document.name else '--listen'}") from error
+        option = "--admin" if isinstance(error, AdminPortTaken) else "--listen"
+        raise OSError(f"{error}; choose another {'endpoint' if document.name else option}") from error

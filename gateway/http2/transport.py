@@ -485,7 +485,8 @@ class Wire(asyncio.Protocol):
                     self._postponed = [event._replace(messages=messages[left:]), *events[number + 1 :]]
                     self._yield()
                     messages = messages[:left]
-                event.stream.owner._deliver(messages)
+                if (owner := event.stream.owner) is not None:
+                    owner._deliver(messages)
                 if left < 0:
                     return
                 continue
@@ -495,10 +496,13 @@ class Wire(asyncio.Protocol):
                     self._owner.request_received(self, state, headers)
                 case ResponseReceived(state, headers):
                     state.owner._accepted(headers)
+                # A stream without an owner was refused when its request was told, events ago in this read.
                 case InputEnded(state):
-                    state.owner._input_ended()
+                    if state.owner is not None:
+                        state.owner._input_ended()
                 case StreamDrained(state):
-                    state.owner._drained()
+                    if state.owner is not None:
+                        state.owner._drained()
                 case StreamEnded(state, cause):
                     left -= CALL_MESSAGES
                     owner, state.owner = state.owner, None

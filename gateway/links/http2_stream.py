@@ -107,7 +107,7 @@ class Http2Stream:
 
     def _closed(self, cause: Cause) -> None:
         assert self._handler is not None
-        self._handler.stream_closed(self._reason or str(cause))
+        self._handler.stream_closed(self._reason or ("the peer ended the stream" if cause.ok else str(cause)))
 
 
 class FastServer:

@@ -1,7 +1,7 @@
 """The access log of a node: each connection when it opens and when it is over (`callboard.access`, INFO).
 
     connection opened conn=7 peer=192.0.2.1:51234 identity=alice listener=0.0.0.0:46357
-    connection closed conn=7 peer=192.0.2.1:51234 ... seconds=12.4 messages_in=120 ... cause='the peer left'
+    connection closed conn=7 peer=192.0.2.1:51234 ... seconds=12.4 ... cause='the peer ended the stream'
 
 Whoever connects a thousand times a second costs LINES lines; how many were left out the next line says. A
 connection whose opened line was left out has no closed line either.

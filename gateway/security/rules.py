@@ -146,6 +146,8 @@ def _rule(line: int, words: list[str]) -> Rule:
 
 
 def _checked_who(who: str) -> str:
+    if not who.isprintable():
+        raise Malformed(f"a character in {who!r} cannot be printed")
     kind, separator, name = who.partition(":")
     if who in ("anyone", "anonymous", "node") or (kind in _KINDS and name):
         return who
@@ -181,6 +183,8 @@ def name_prefix(name: str) -> bytes:
     while parts and len(given) == 2 and parts[-1] == "*":
         # As routes by hand write an organisation: org/*/*.
         parts = parts[:-1]
+    if not name.isprintable():
+        raise Malformed(f"a character in {name!r} cannot be printed")
     whole = len(parts) == 3 and last != "*"
     if not parts or not all(parts) or any("*" in part for part in parts) or not (whole or last == "*"):
         raise Malformed(f"expected *, org/*, org/ns/* or org/ns/app, got {name!r}")

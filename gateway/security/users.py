@@ -90,6 +90,8 @@ def parse_users(data: bytes) -> Mapping[str, PasswordHash]:
         user, separator, kept = line.strip().partition(":")
         if not (user and separator):
             raise Malformed(f"line {number}: expected USER:HASH, as `callboard user add` writes")
+        if not user.isprintable():
+            raise Malformed(f"line {number}: a character of the user's name cannot be printed")
         if user in users:
             raise Malformed(f"line {number}: this user stands there twice")
         try:

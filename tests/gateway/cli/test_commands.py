@@ -399,6 +399,20 @@ def test_a_port_that_is_taken(run, node: str) -> None:
     assert command.err.startswith(f"callboard: cannot listen on {address}: ")
     assert command.err.endswith("; choose another --listen\n")
     assert command.err.count("\n") == 1
+    admin = run("start", "--insecure", "--listen", "127.0.0.1:0", "--admin", address)
+    assert admin.end() == 1
+    assert admin.err.startswith(f"callboard: the admin port cannot listen on {address}: ")
+    assert admin.err.endswith("; choose another --admin\n")
+    assert "Errno" not in admin.err
+
+
+def test_a_node_that_wants_another_password_is_no_missing_node(run) -> None:
+    node = run("start", "--insecure", "--listen", "127.0.0.1:0", SLIM_BASIC_AUTH="alice:a password")
+    endpoint = "http://" + node.until(r"listening on (\S+)")[1]
+    command = run("send", *who("alice", endpoint), "--to", "org/cli/bob", "hello", SLIM_AUTH_BASIC="alice:no")
+    assert command.end() == 1
+    assert "the node wants a user and a password, or a token" in command.err
+    assert "is a node listening there" not in command.err
 
 
 def test_nobody_there(run, node: str) -> None:

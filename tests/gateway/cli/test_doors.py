@@ -68,6 +68,21 @@ def test_which_line_decides(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert f"{path}, line 1: expected four words" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--auth-basic", "--auth-basic-f", "--basic"])
+def test_an_option_that_is_nearly_right_starts_no_open_node(
+    option: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    left, moved = concealed(["start", "--insecure", option, "users"])
+    if moved:
+        monkeypatch.setenv(MOVED, " ".join(moved))
+    with pytest.raises(SystemExit) as caught:
+        main(left)
+    assert caught.value.code == 2
+    said = capfd.readouterr().err
+    assert f"unrecognized arguments: {option}" in said
+    assert "--auth-basic-file" in said or option == "--basic"
+
+
 def test_what_is_secret_is_moved_and_nothing_else() -> None:
     words = ["start", "--basic-auth", "u:p", "--listen=a", "--shared-secret=s", "--", "--auth-basic", "x"]
     assert concealed(words) == (

@@ -23,7 +23,7 @@ from gateway.http2 import (
 )
 from tests.gateway.http2.conftest import Certificate
 from tests.gateway.http2.links import WAIT, Accepting, Collector, settled, url
-from tests.gateway.http2.peers import METHOD, frame, read_frames, request
+from tests.gateway.http2.peers import METHOD, data_frame, frame, read_frames, request
 
 
 async def test_tls_without_http2_is_refused(certificate: Certificate) -> None:
@@ -67,6 +67,25 @@ class Refusing:
                 stream.close(GrpcStatus.PERMISSION_DENIED, "not \u00fcou")
             case _:
                 raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("rest", ["nothing", "a message"])
+async def test_a_call_that_is_refused_at_once_may_have_ended_in_the_same_read(rest: str) -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    async with await serve(Refusing(later=False), METHOD) as server, asyncio.timeout(WAIT):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(frames.PREFACE + frames.settings([]))
+        for stream_id in (1, 3):
+            call = request(stream_id, end=rest == "nothing", how="http")
+            writer.write(call if rest == "nothing" else call + data_frame(stream_id, b"hello", end=True))
+            data = b""
+            while not any(one.kind == frames.HEADERS for one in read_frames(data)):
+                chunk = await reader.read(4096)
+                assert chunk, "the connection was closed"
+                data += chunk
+        writer.close()
+    assert not problems
 
 
 @pytest.mark.parametrize("later", [False, True])

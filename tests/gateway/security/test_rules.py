@@ -72,6 +72,8 @@ def test_what_is_forbidden_names_the_file_and_the_line() -> None:
     [
         ("allow anyone *", "line 1: expected four words"),
         ("\npermit anyone * *", "line 2: expected allow or deny, got 'permit'"),
+        ("allow user:\x1b[2Jeve * *", r"line 1: a character in 'user:\\x1b\[2Jeve' cannot be printed"),
+        ("allow anyone * org/\x07/*", "line 1: a character in"),
         ("allow bob * *", "line 1: expected anyone, anonymous, node, user:NAME"),
         ("allow user: * *", "got 'user:'"),
         ("allow anyone read *", "got 'read'"),

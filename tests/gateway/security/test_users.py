@@ -40,6 +40,7 @@ def test_any_bytes_are_users_or_refused_in_words(data: bytes) -> None:
     [
         ("alice", "line 1: expected USER:HASH"),
         (":x", "line 1: expected USER:HASH"),
+        (f"a\x1b[2J:{ALICE.text()}", "line 1: a character of the user's name cannot be printed"),
         ("# who\n\nalice:secret", "line 3: expected USER:scrypt"),
         (f"a:{ALICE.text()}\na:{ALICE.text()}", "line 2: this user stands there twice"),
         (f"a:{ALICE.text().replace('$14$', '$30$')}", "parameters that are not taken"),
