@@ -458,4 +458,4 @@ def a_link_drops_the_last_of_many_messages() -> Iterator[Patch]:
 
 @breaks("links", "cut", "restart")
 def the_end_of_a_stream_is_not_noticed() -> Iterator[Patch]:
-    yield DialledLink, "stream_closed", lambda honest: nothing
+    yield DialledLink, "_stream_gone", lambda honest: nothing

@@ -43,6 +43,12 @@ def test_a_break_is_over_behind_its_block() -> None:
     assert (after.digest, after.findings) == (before.digest, before.findings)
 
 
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_a_break_changes_is_there(name: str) -> None:
+    with broken(BREAKS[name]):
+        pass
+
+
 def test_there_are_enough_of_them() -> None:
     assert len(BREAKS) - len(NOT_SEEN) >= 22
     assert {which.room for which in BREAKS.values()} == {"sessions", "groups", "routing", "links"}
