@@ -72,7 +72,10 @@ async def cast(node: Node) -> AsyncIterator[Callable[..., object]]:
         yield start
 
 
-encryption = pytest.mark.parametrize("mls", [False, True], ids=["plain", "mls"])
+# What a node forwards is the same to it; MLS of originals is in test_mls.py too.
+encryption = pytest.mark.parametrize(
+    "mls", [False, pytest.param(True, marks=pytest.mark.long)], ids=["plain", "mls"]
+)
 
 
 @encryption

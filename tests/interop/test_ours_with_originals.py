@@ -115,21 +115,27 @@ async def test_everybody_in_a_group_hears_everybody(cast: Cast, group) -> None:
     await scenarios.group_talk(moderator, members, mls=False, count=20)
 
 
-@pytest.mark.parametrize("first", [OURS, THEIRS], ids=["ours-answers", "theirs-answers"])
+@pytest.mark.parametrize(
+    "first", [OURS, pytest.param(THEIRS, marks=pytest.mark.long)], ids=["ours-answers", "theirs-answers"]
+)
 @groups
 async def test_a_private_answer_reaches_one_member(cast: Cast, group, first) -> None:
     moderator, *members = await cast(moderator=group["moderator"], ann=first, ben=OURS, cleo=THEIRS)
     await scenarios.private_answer(moderator, members, mls=False)
 
 
-@pytest.mark.parametrize("first", [OURS, THEIRS], ids=["ours-goes", "theirs-goes"])
+@pytest.mark.parametrize(
+    "first", [OURS, pytest.param(THEIRS, marks=pytest.mark.long)], ids=["ours-goes", "theirs-goes"]
+)
 @groups
 async def test_a_removed_member_hears_no_more(cast: Cast, group, first) -> None:
     moderator, *members = await cast(moderator=group["moderator"], ann=first, ben=OURS, cleo=THEIRS)
     await scenarios.removal(moderator, members, mls=False)
 
 
-@pytest.mark.parametrize("first", [OURS, THEIRS], ids=["ours-leaves", "theirs-leaves"])
+@pytest.mark.parametrize(
+    "first", [OURS, pytest.param(THEIRS, marks=pytest.mark.long)], ids=["ours-leaves", "theirs-leaves"]
+)
 @groups
 async def test_a_member_may_leave(cast: Cast, group, first) -> None:
     moderator, *members = await cast(moderator=group["moderator"], ann=first, ben=OURS, cleo=THEIRS)
