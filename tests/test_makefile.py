@@ -49,7 +49,7 @@ def make(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=WAIT,
-        env={**os.environ, "MAKEFLAGS": ""},
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
         check=False,
     )
 

@@ -62,7 +62,9 @@ def identity(
     who = {"identity": "/".join(name.strings), **({"mls_key": mls_key} if unbound else {})}
     verifier = made(arguments, IdentityVerifier, checking, **who)
     provider = made(arguments, IdentityProvider, line, **who)
-    if getattr(arguments, "enable_mls", False) and not getattr(provider, "carries_claims", True):
+    if getattr(arguments, "enable_mls", False) and not getattr(
+        provider, "carries_claims", line.carries_claims
+    ):
         raise ConfigError(
             f"--enable-mls does not go with {flag}: its token cannot carry the MLS public key; "
             "use --shared-secret on both sides, or --spire-socket-path on both sides",

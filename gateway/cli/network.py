@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 import secrets
-import socket
 import sys
 import tempfile
 import textwrap
@@ -24,6 +23,7 @@ import gateway
 from gateway.api.session import Session
 from gateway.api.slim import Slim
 from gateway.cli.director import LIMIT, DemoFailed, Director, Process, Transcript
+from gateway.cli.ports import free_ports
 from identity.provider import IdentityProvider, IdentityVerifier
 
 MODERATOR = "agncty/namespace/moderator"
@@ -87,7 +87,7 @@ class ProcfileNetwork:
     """The processes of a Procfile on free ports, by `callboard up`."""
 
     def __init__(self, folder: Path) -> None:
-        northbound, southbound, node_0, node_1 = (f"127.0.0.1:{port}" for port in _free_ports(4))
+        northbound, southbound, node_0, node_1 = (f"127.0.0.1:{port}" for port in free_ports(4))
         self.northbound = northbound
         self.nodes = (f"http://{node_0}", f"http://{node_1}")
         self.secret = secrets.token_urlsafe(32)
@@ -301,12 +301,3 @@ async def _run(*arguments: str, **environ: str) -> tuple[str, int]:
         await process.wait()
         raise DemoFailed(f"a program did not end within {LIMIT:.0f} seconds") from exc
     return out.decode(errors="replace"), await process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now: nodes have to be told of each other before they start."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -115,6 +115,8 @@ class GroupReports:
         called."""
         self._followers[follower] = None
         self._tell_followers(self._core.seen(self._believed))
+        # Some may be reported whose moderators are not here yet.
+        self._arm()
 
         def stop() -> None:
             self._followers.pop(follower, None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from gateway.cli.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 CALLBOARD = str(Path(sys.executable).with_name("callboard"))
@@ -115,8 +116,4 @@ def playing(*arguments: str, program: Sequence[str] = (CALLBOARD,), **environ: s
 
 def free_addresses(count: int) -> list[str]:
     """Addresses of this machine where nobody listened a moment ago."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
-    for each in held:
-        each.close()
-    return found
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]
