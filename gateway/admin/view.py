@@ -6,13 +6,9 @@ It changes nothing, and waits for nobody but the actors of connections and sessi
 from __future__ import annotations
 
 import asyncio
-import resource
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from actors.messages.routing import Status, StatusReport
@@ -41,8 +37,9 @@ from gateway.admin.rows import (
     SessionRow,
 )
 from gateway.api.version import get_version
+from gateway.node.loop_lag import Largest, LoopLag
+from gateway.node.memory import resident
 from gateway.node.node import Node
-from gateway.node.pace import Largest, LoopLag
 from gateway.security.expiry import problems
 
 ASK = 0.5
@@ -101,7 +98,7 @@ class NodeView:
             waiting_bound=plane.waiting.limit,
             loop_lag=self.lag.seconds,
             slowest_turn=self.turns.get(self.clock()),
-            memory=resident_bytes(),
+            memory=resident(),
             descriptors=used,
             descriptors_bound=most,
             backbone=self._backbone(),
@@ -429,11 +426,3 @@ def session_row(told: Mapping[str, Any]) -> SessionRow | None:
     return SessionRow(
         local, number, kind.lower().replace("_", " "), destination, figures["members"], epoch, figures
     )
-
-
-def resident_bytes() -> int:
-    """Memory that the process has now; its largest where the system tells no other."""
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024

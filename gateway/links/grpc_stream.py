@@ -15,9 +15,9 @@ from actors.routing.budget import ByteBudget
 from gateway.codec import is_data
 from gateway.config import ClientConfig, ServerConfig
 from gateway.http2.messages import Message, SharedMessage
+from gateway.links.health import Health
 from gateway.links.health_service import grpc_handlers
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
-from gateway.node.health import Health
 from gateway.security.auth import claimed
 from identity.errors import AuthError
 

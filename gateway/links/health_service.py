@@ -15,8 +15,8 @@ from typing import Any
 from gateway.codec import varint
 from gateway.http2.errors import GrpcStatus
 from gateway.http2.transport import ServerStream
+from gateway.links.health import Health
 from gateway.links.stream import METHOD_PATH
-from gateway.node.health import Health
 
 SERVICE = "grpc.health.v1.Health"
 CHECK = f"/{SERVICE}/Check"

@@ -21,10 +21,10 @@ from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
 from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
+from gateway.links.health import Health
 from gateway.links.health_service import CHECK, WATCH, answer
 from gateway.links.proxy import tunnel
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
-from gateway.node.health import Health
 from gateway.security.auth import claimed
 from identity.errors import AuthError
 

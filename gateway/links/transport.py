@@ -15,9 +15,9 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.config.network import CONNECTIONS
 from gateway.http2.limits import Counters, Limits
 from gateway.links.addresses import Resolve, resolve
+from gateway.links.health import Health
 from gateway.links.http2_stream import FastDialler, FastServer
 from gateway.links.stream import METHOD_PATH, Stream, TellRefused
-from gateway.node.health import Health
 from gateway.security.auth import ClientAuth, ServerAuth
 from gateway.security.contexts import (
     client_context,

@@ -47,21 +47,21 @@ from gateway.config.auth import Proof
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
 from gateway.links.addresses import Addresses
+from gateway.links.health import Health
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
 from gateway.links.stream import Stream, StreamStatus
 from gateway.node import figures, forks
 from gateway.node.dialled import Dialled, diallers
+from gateway.node.doorkeeper import Doorkeeper
 from gateway.node.gateway_actor import Gateway
 from gateway.node.group_reports import GroupReports
-from gateway.node.health import Health
 from gateway.node.listening import Listening, made_ready
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
 from gateway.node.standing import Standing
-from gateway.security.doorkeeper import Doorkeeper
 from gateway.security.rules import RuleSet
 from gateway.surroundings import Surroundings, current
 from identity.log import logger

@@ -25,12 +25,13 @@ from actors.messages.routing import (
 from actors.messages.wire import Introduction, Role
 from actors.routing.backbone import Backbone, BackboneLink
 from actors.routing.connection import Connection
+from actors.routing.gate import NODE
 from actors.routing.view import RouteView
 from actors.system import Directive, LoopActor, LoopSystem, handles
 from gateway.links.link import AcceptedLink
 from gateway.links.nats import NatsLink
 from gateway.node.access_log import AccessLog
-from gateway.security.doorkeeper import NODE, Doorkeeper, identity_of
+from gateway.node.doorkeeper import Doorkeeper, identity_of
 from identity.log import logger
 
 _APPLICATION = Introduction(Role.APPLICATION)

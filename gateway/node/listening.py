@@ -9,13 +9,13 @@ from typing import NamedTuple
 from actors.routing.budget import ByteBudget
 from gateway.config import ServerConfig
 from gateway.http2.limits import Counters
+from gateway.links.health import Health
 from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import Server, listener
 from gateway.node.dialled import open_parts
-from gateway.node.health import Health
+from gateway.node.doorkeeper import Doorkeeper
 from gateway.security.auth import server_auth
-from gateway.security.doorkeeper import Doorkeeper
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings
 

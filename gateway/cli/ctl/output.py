@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
+from gateway.cli.columns import Column, as_json, table
 from identity.text import harmless
 
 FORMATS = ("table", "json", "yaml")
@@ -16,16 +16,14 @@ FORMATS = ("table", "json", "yaml")
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], form: str) -> str:
     """Rows in a form. A table has the named columns; the others have everything."""
     if form == "json":
-        return json.dumps(list(rows), indent=2)
+        return as_json(list(rows))
     if form == "yaml":
         return str(yaml.safe_dump(list(rows), sort_keys=False)).rstrip()
-    cells = [[column.upper() for column in columns]]
-    cells += [[_cell(row.get(column, "")) for column in columns] for row in rows]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
+    return table(rows, [_column(name) for name in columns], None)
+
+
+def _column(name: str) -> Column:
+    return Column(name, lambda row: _cell(row.get(name, "")))
 
 
 def _cell(value: Any) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from actors.alarm import Alarm
 from actors.messages.wire import Introduction
 from actors.names import Key, Name
-from actors.routing.gate import NODE, Action, ConnectionIdentity, Gate, RulesInForce
+from actors.routing.gate import Action, ConnectionIdentity, Gate, RulesInForce
 from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
 from gateway.config.auth import Proof
@@ -164,6 +164,3 @@ def identity_of(link: AcceptedLink) -> ConnectionIdentity:
     user = link.subject if link.proof is Proof.USER else ""
     subject = link.subject if link.proof is Proof.SUBJECT else ""
     return ConnectionIdentity(user=user, subject=subject, names=identities(link.certificate))
-
-
-__all__ = ["NODE", "Doorkeeper", "identity_of"]
