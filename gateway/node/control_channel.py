@@ -230,7 +230,8 @@ class RegisteredChannel(ControlChannel):
     ) -> None:
         super().__init__(node, stream, closed)
         self._registration = registration
-        self._id = ""
+        self._id: str | None = None
+        """Of the registration, once it is sent: a controller greets with an ack of no message before."""
         self.registered = False
         """Whether the controller has taken the registration."""
         self.refused = ""
