@@ -15,12 +15,11 @@ import tempfile
 from contextlib import AsyncExitStack, suppress
 
 import gateway
-from gateway.config import ClientConfig
 from tests.gateway.admin.browser import Tab, browser_tab
+from tests.gateway.app_stage import connected
 from tests.gateway.cli.processes import CALLBOARD, ROOT, free_addresses, running
 
 FOLDER = ROOT / "docs" / "pictures"
-SECRET = "a secret of thirty-two bytes, say"
 MEMBERS = 5
 PAUSE = 0.25
 """Seconds between two messages of a moderator."""
@@ -34,22 +33,6 @@ PICTURES = (
     ("overview-narrow", "overview", 390, 800, False),
     ("connections-narrow", "connections", 390, 800, True),
 )
-
-
-async def application(held: AsyncExitStack, endpoint: str, number: int) -> gateway.Slim:
-    """An application with a connection of its own."""
-    name = gateway.Name("org", "load", f"app-{number}")
-    plane = gateway.DataPlane()
-    held.push_async_callback(plane.close, 0.0)
-    connection = await plane.connect(
-        ClientConfig.read({"endpoint": f"http://{endpoint}", "tls": {"insecure": True}})
-    )
-    provider = gateway.IdentityProvider.SharedSecret(str(name), SECRET)
-    verifier = gateway.IdentityVerifier.SharedSecret(str(name), SECRET)
-    slim = gateway.Slim(name, provider, verifier, data_plane=plane)
-    held.push_async_callback(slim.close)
-    await slim.subscribe(name, connection)
-    return slim
 
 
 async def talk(session: gateway.Session) -> None:
@@ -72,7 +55,8 @@ async def load(held: AsyncExitStack, endpoint: str, connections: int) -> None:
     slims: list[gateway.Slim] = []
     for first in range(0, connections, 50):
         numbers = range(first, min(first + 50, connections))
-        slims += await asyncio.gather(*(application(held, endpoint, number) for number in numbers))
+        opening = (held.enter_async_context(connected(f"org/load/app-{one}", endpoint)) for one in numbers)
+        slims += await asyncio.gather(*opening)
     tasks: list[asyncio.Task[None]] = []
 
     async def stop() -> None:

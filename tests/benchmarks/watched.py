@@ -19,12 +19,11 @@ import aiohttp
 import httpx
 
 import gateway
-from gateway.config import ClientConfig
 from gateway.node.runner import run
 from tests.benchmarks.processes import cpu_of
+from tests.gateway.app_stage import connected
 from tests.gateway.cli.processes import free_addresses, running
 
-SECRET = "a secret of thirty-two bytes, say"
 SIZE = 1024
 AHEAD = 256
 """Messages under way."""
@@ -65,19 +64,8 @@ class Pair:
 
     @classmethod
     async def at(cls, endpoint: str, pid: int, held: AsyncExitStack) -> Pair:
-        names = [gateway.Name("org", "bench", each) for each in ("from", "to")]
-        slims = []
-        for name in names:
-            plane = gateway.DataPlane()
-            held.push_async_callback(plane.close, 0.0)
-            config = ClientConfig.read({"endpoint": f"http://{endpoint}", "tls": {"insecure": True}})
-            connection = await plane.connect(config)
-            provider = gateway.IdentityProvider.SharedSecret(str(name), SECRET)
-            verifier = gateway.IdentityVerifier.SharedSecret(str(name), SECRET)
-            slim = gateway.Slim(name, provider, verifier, data_plane=plane)
-            held.push_async_callback(slim.close)
-            await slim.subscribe(name, connection)
-            slims.append(slim)
+        names = "org/bench/from", "org/bench/to"
+        slims = [await held.enter_async_context(connected(name, endpoint)) for name in names]
         await slims[0].set_route(names[1])
         opened, established = await slims[0].create_session(
             names[1], gateway.SessionConfiguration.PointToPoint()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +32,13 @@ async def program(role: str, name: str, file: Path, nodes: list[str]) -> asyncio
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert made.stdout is not None
-    async with asyncio.timeout(WAIT):
-        assert await made.stdout.readline() == b"ready\n"
+    try:
+        async with asyncio.timeout(WAIT):
+            assert await made.stdout.readline() == b"ready\n"
+    except BaseException:
+        # Whoever gave up waiting has nothing yet to end it by.
+        await end(made)
+        raise
     return made
 
 
@@ -41,6 +46,47 @@ async def end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     await process.wait()
+
+
+class Peers:
+    """Two nodes that are peers, and end with the block."""
+
+    def __init__(self) -> None:
+        self._held = contextlib.AsyncExitStack()
+        self._nodes: list[CallboardNode] = []
+
+    async def __aenter__(self) -> Peers:
+        async with contextlib.AsyncExitStack() as held:
+            first = await held.enter_async_context(CallboardNode())
+            second = await held.enter_async_context(CallboardNode(0, "--peer", first.endpoint))
+            self._nodes = [first, second]
+            self._held = held.pop_all()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._held.__aexit__(*error)
+
+    @property
+    def endpoints(self) -> list[str]:
+        return [node.endpoint for node in self._nodes]
+
+    async def kill(self, which: int) -> None:
+        process = self._nodes[which].process
+        process.kill()
+        await process.wait()
+
+    async def drain(self, which: int) -> None:
+        """Tell it to end, as a rolling restart does."""
+        process = self._nodes[which].process
+        process.terminate()
+        async with asyncio.timeout(WAIT):
+            assert await process.wait() == 0
+
+    async def start_again(self, which: int) -> None:
+        """Where it was."""
+        port = int(self._nodes[which].endpoint.rpartition(":")[2])
+        other = self._nodes[1 - which].endpoint
+        self._nodes[which] = await self._held.enter_async_context(CallboardNode(port, "--peer", other))
 
 
 class Shop:
@@ -135,42 +181,18 @@ async def test_nothing_confirmed_is_lost_when_clients_are_killed_at_random(
 async def test_nothing_confirmed_is_lost_when_one_node_is_killed_and_one_drained(
     seconds: float, tmp_path: Path
 ) -> None:
-    first = CallboardNode()
-    await first.__aenter__()
-    second = CallboardNode(0, "--peer", first.endpoint)
-    await second.__aenter__()
-    again: CallboardNode | None = None
-    shop = Shop(tmp_path, [first.endpoint, second.endpoint])
-    try:
+    async with Peers() as nodes:
+        shop = Shop(tmp_path, nodes.endpoints)
         async with shop.open():
             await asyncio.sleep(seconds / 3)
-            first.process.kill()
-            await first.process.wait()
+            await nodes.kill(0)
             await shop.until(shop.book, len(shop.ordered()) + 10)
-            port = int(first.endpoint.rpartition(":")[2])
-            again = CallboardNode(port, "--peer", second.endpoint)
-            await again.__aenter__()
+            await nodes.start_again(0)
             await asyncio.sleep(seconds / 3)
-            second.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(WAIT):
-                assert await second.process.wait() == 0
+            await nodes.drain(1)
             await shop.until(shop.book, len(shop.ordered()) + 10)
             await asyncio.sleep(seconds / 3)
-    finally:
-        for node in (first, second, again):
-            if node is not None:
-                await node.__aexit__(None, None, None)
     shop.report("a node killed, a node drained")
-
-
-async def again(node: CallboardNode, peer: CallboardNode) -> CallboardNode:
-    """Stop a node as a rolling restart does, and start it where it was."""
-    node.process.terminate()
-    async with asyncio.timeout(WAIT):
-        assert await node.process.wait() == 0
-    made = CallboardNode(int(node.endpoint.rpartition(":")[2]), "--peer", peer.endpoint)
-    await made.__aenter__()
-    return made
 
 
 @pytest.mark.long
@@ -178,20 +200,13 @@ async def again(node: CallboardNode, peer: CallboardNode) -> CallboardNode:
 async def test_nothing_confirmed_is_lost_when_two_nodes_are_restarted_in_turn(
     rounds: int, tmp_path: Path
 ) -> None:
-    first = CallboardNode()
-    await first.__aenter__()
-    second = CallboardNode(0, "--peer", first.endpoint)
-    await second.__aenter__()
-    shop = Shop(tmp_path, [first.endpoint, second.endpoint], killing=False)
-    try:
+    async with Peers() as nodes:
+        shop = Shop(tmp_path, nodes.endpoints, killing=False)
         async with shop.open():
             await shop.until(shop.book, 10)
             for _ in range(rounds):
-                first = await again(first, second)
-                await shop.until(shop.book, len(shop.ordered()) + 10)
-                second = await again(second, first)
-                await shop.until(shop.book, len(shop.ordered()) + 10)
-    finally:
-        for node in (first, second):
-            await node.__aexit__(None, None, None)
+                for which in (0, 1):
+                    await nodes.drain(which)
+                    await nodes.start_again(which)
+                    await shop.until(shop.book, len(shop.ordered()) + 10)
     shop.report("nodes restarted in turn")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.messages.session import AppSettings
@@ -23,6 +25,14 @@ def identity(name: str, secret: str = SECRET) -> tuple[Any, Any]:
 
 def name(app: str) -> Name:
     return Name("org", "default", app)
+
+
+@asynccontextmanager
+async def connected(app: str, address: str) -> AsyncIterator[Slim]:
+    """An application with a data plane of its own, connected to the node at `address` in clear text."""
+    async with Slim(app, *identity(app), local_service=True) as made:
+        await made.connect({"endpoint": f"http://{address}", "tls": PLAIN})
+        yield made
 
 
 class AppStage:

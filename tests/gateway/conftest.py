@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from loguru import logger
 
 from tests.gateway.app_stage import AppStage
 from tests.gateway.stage import TRANSPORTS, NodeStage
@@ -36,3 +37,12 @@ async def node_stage(request: pytest.FixtureRequest) -> AsyncIterator[NodeStage]
         yield made
     finally:
         await made.close()
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What is logged at WARNING and above, as text with its fields."""
+    found: list[str] = []
+    sink = logger.add(found.append, level="WARNING", format="{message} {extra}")
+    yield found
+    logger.remove(sink)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway import Name
 from gateway.admin.access import AdminRole
 from gateway.admin.page_files import PATHS, page_file
-from gateway.config import ClientConfig
 from tests.gateway.admin.browser import Tab, browser_tab, requires_chromium
-from tests.gateway.admin.conftest import OPERATOR, Run, Running
+from tests.gateway.admin.conftest import OPERATOR, Run
+from tests.gateway.app_stage import connected
 from tests.gateway.authority import HostAuthority
 
 VIEWS = (
@@ -22,26 +19,6 @@ VIEWS = (
     *("sessions", "routes", "queues", "actors", "explain"),
 )
 LIE = "<img src=x onerror=document.title='fooled'>"
-
-
-@asynccontextmanager
-async def application(running: Running, *names: Name) -> AsyncIterator[Any]:
-    """An application of another data plane, with further names, at the node."""
-    import gateway
-
-    provider = gateway.IdentityProvider.SharedSecret("ann", "a secret of thirty-two bytes, say")
-    verifier = gateway.IdentityVerifier.SharedSecret("ann", "a secret of thirty-two bytes, say")
-    plane = gateway.DataPlane()
-    slim = gateway.Slim(Name("org", "ns", "ann"), provider, verifier, data_plane=plane)
-    try:
-        endpoint = f"http://{running.node.addresses[0]}"
-        connection = await plane.connect(ClientConfig.read({"endpoint": endpoint, "tls": {"insecure": True}}))
-        for name in names:
-            await slim.subscribe(name, connection)
-        yield slim
-    finally:
-        await slim.close()
-        await plane.close(0.5)
 
 
 async def test_its_files_are_open_and_may_do_nothing_elsewhere(run_node: Run) -> None:
@@ -62,9 +39,10 @@ async def test_it_shows_the_node_live_on_all_windows(run_node: Run, tmp_path: Pa
     secret = {"endpoint": "localhost:0", "tls": {"source": {"type": "file", "cert": cert, "key": key}}}
     async with (
         run_node(dataplane={"servers": [plain, secret]}) as running,
-        application(running, Name("org", "ns", "ann"), lying) as _,
+        connected("org/ns/ann", running.node.addresses[0]) as ann,
         browser_tab() as tab,
     ):
+        await ann.subscribe(lying)
         await tab.look(1200)
         await tab.open(f"{running.base}/")
         await tab.until("document.querySelector('#state').textContent === 'serving'")

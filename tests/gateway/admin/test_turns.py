@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 
-from actors.names import Name
-from actors.routing.connection import ConnectionCounts
-from actors.routing.view import Rank
 from actors.telemetry import Registry
 from gateway.admin.paging import PER_TURN, SCANNED, Page, Query, in_turns, page
 from gateway.admin.view import NodeView
 from gateway.config.node import NodeConfig
-from gateway.links.link import AcceptedLink
 from gateway.node.node import Node
+from tests.benchmarks.admin import crowd
 
 MANY = 2_000
 
@@ -54,19 +51,12 @@ class Meter:
 
 @pytest.fixture
 async def crowded() -> Any:
-    """A node with many connections that each told a name; their links stand still."""
+    """A node with many connections that each told two names; their links stand still."""
     server = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}}
     node = Node(NodeConfig.read({"services": {"slim/0": {"dataplane": {"servers": [server]}}}}))
     plane = node.data_plane
+    crowd(node, MANY)
     table = plane.control.table
-    nobody = plane.system.inbox(lambda message, sender: None)
-    for number in range(MANY):
-        link = AcceptedLink(plane.next_index(), None)
-        plane.links[link.index] = link
-        plane.telemetry.register(link.counts)
-        plane.telemetry.register(ConnectionCounts())
-        table.attach(link.index, nobody, Rank.EDGE)
-        table.add(Name("org", "ns", f"app{number}", number), link.index, 1)
     table.view.addresses.clear()  # type: ignore[attr-defined]  # nobody is there to be asked
     yield node
     plane.links.clear()

@@ -35,16 +35,29 @@ def folders(tmp_path: Path) -> tuple[HelperFolder, HelperFolder]:
     return alice, bob
 
 
+async def both(
+    held: contextlib.AsyncExitStack,
+    alice: tuple[HelperFolder, DataPlane],
+    bob: tuple[HelperFolder, DataPlane],
+    where: str,
+) -> tuple[Slim, Slim]:
+    """The two applications, connected; the first has a route to the second."""
+    asking, answering = (
+        Slim(name, folder.provider(), folder.verifier(), data_plane=plane)
+        for name, (folder, plane) in ((ALICE, alice), (BOB, bob))
+    )
+    for app in (asking, answering):
+        await held.enter_async_context(app)
+        await app.connect(where)
+    await asking.set_route(BOB)
+    return asking, answering
+
+
 async def test_two_applications_over_a_node(tmp_path: Path) -> None:
     alice, bob = folders(tmp_path)
     async with over_a_node() as (first, second, where), contextlib.AsyncExitStack() as held:
         held.enter_context(warnings.catch_warnings(action="error"))
-        asking = Slim(ALICE, alice.provider(), alice.verifier(), data_plane=first)
-        answering = Slim(BOB, bob.provider(), bob.verifier(), data_plane=second)
-        for app in (asking, answering):
-            await held.enter_async_context(app)
-            await app.connect(where)
-        await asking.set_route(BOB)
+        asking, answering = await both(held, (alice, first), (bob, second), where)
         answering.require(mls=True)
         async with asking.group(CHANNEL, [BOB], mls=True) as led:
             joined = await answering.listen_for_session(5)
@@ -62,12 +75,7 @@ async def test_an_svid_of_somebody_else_opens_nothing(tmp_path: Path) -> None:
     alice, bob = folders(tmp_path)
     alice.write_svid("/alice", Authority())
     async with over_a_node() as (first, second, where), contextlib.AsyncExitStack() as held:
-        asking = Slim(ALICE, alice.provider(), alice.verifier(), data_plane=first)
-        answering = Slim(BOB, bob.provider(), bob.verifier(), data_plane=second)
-        for app in (asking, answering):
-            await held.enter_async_context(app)
-            await app.connect(where)
-        await asking.set_route(BOB)
+        asking, _ = await both(held, (alice, first), (bob, second), where)
         config = SessionConfiguration.PointToPoint(0.1, 3, mls_enabled=True)
         session = await asking.create_session(BOB, config)
         with pytest.raises(HandshakeFailed):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from loguru import logger
 
 from actors.names import Name
 from gateway import Slim
@@ -22,14 +21,6 @@ from tests.gateway.planes import TRANSPORTS
 from tests.gateway.stage import Local
 
 USERS = ("alice", "bob", "eve")
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    found: list[str] = []
-    sink = logger.add(found.append, level="WARNING", format="{message} {extra}")
-    yield found
-    logger.remove(sink)
 
 
 @pytest.fixture(scope="module")

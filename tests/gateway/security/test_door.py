@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from loguru import logger
 
 from actors.errors import ConnectionLost
 from gateway.security.door import Door, host_of
@@ -17,14 +15,6 @@ from tests.gateway.authority import HostAuthority, Issued
 from tests.gateway.planes import TRANSPORTS, plane, serving
 
 INSECURE = {"insecure": True}
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    found: list[str] = []
-    sink = logger.add(found.append, level="WARNING", format="{message} {extra}")
-    yield found
-    logger.remove(sink)
 
 
 def shown(issued: Issued) -> dict[str, Any]:
