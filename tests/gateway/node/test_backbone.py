@@ -264,6 +264,8 @@ async def test_a_stream_that_is_cut_comes_back_and_wants_again(nodes: Nodes) -> 
     assert link is not None
     link.reset("cut")
     await until(nodes.nodes[1], lambda found: found["returns"] == 1)
+    # It has asked for its names, and the server may be about to read that.
+    await in_step(*nodes.nodes)
     here.publish(BOB, b"again")
     await there.heard(b"again")
 
