@@ -27,7 +27,7 @@ from gateway.admin.paging import API, MOST
 from gateway.admin.server import AdminServer
 from gateway.config.node import NodeConfig
 from gateway.links.link import AcceptedLink
-from gateway.node.allocator import set_aside_what_is_loaded
+from gateway.node.collector import Collector
 from gateway.node.node import Node
 from gateway.node.runner import run
 
@@ -97,8 +97,9 @@ async def main(count: int) -> None:
     async with AdminServer(node, lambda: None) as admin:
         base = f"http://{await admin.listen(config.admin)}"
         await node.start()
+        collector = Collector(asyncio.get_running_loop())
+        collector.start()
         crowd(node, count)
-        set_aside_what_is_loaded()
         for path in ("/metrics", f"{API}/node", f"{API}/openapi.json"):
             await turns.measure(path, lambda path=path: fetched(base, path))  # type: ignore[misc]
         for listing in LISTINGS:
@@ -106,6 +107,7 @@ async def main(count: int) -> None:
                 path = f"{API}{listing.path}?{query}"
                 await turns.measure(path, lambda path=path: fetched(base, path))  # type: ignore[misc]
         await turns.measure("watching for 2 s", lambda: watching(admin))
+        collector.stop()
         node.data_plane.links.clear()
         await node.close(0.1)
     print(f"{count} connections; the slowest turn of the loop in milliseconds, median and largest of {TIMES}")
