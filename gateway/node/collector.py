@@ -24,9 +24,9 @@ THRESHOLDS = (700, 5, 2)
 objects for at most 2 ms. Python's differ by version, and are up to 20 times as many."""
 PERIOD = 5.0
 """Seconds between two looks at the memory."""
-GROWN = 1.25
+GROWN = 1.5
 """All is looked at when the process has so many times the memory that it had after the last time, ..."""
-LEAST = 16 * 1024 * 1024
+LEAST = 32 * 1024 * 1024
 """... and at least so many bytes more."""
 QUIET = 0.001
 """A timer that fires this late, in seconds, fires at a bad time: all is looked at later, ..."""
