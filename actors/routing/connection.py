@@ -17,7 +17,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
-from actors.alarm import Alarm, SourceAlarms
+from actors.alarm import Alarm
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
@@ -62,6 +62,7 @@ from actors.messages.wire import (
 )
 from actors.routing import tracing
 from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
+from actors.routing.hints import ConnectionHints
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import HOPS, SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch, hops_of
@@ -175,7 +176,7 @@ class Connection(LoopActor):
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
         """How many frames over a limit, or over their hops, there are when people hear of them again."""
-        self._hints = SourceAlarms()
+        self._hints = ConnectionHints(index, link, self._negotiator, routes)
         self._broken_by: ActorAddress | None = None
         """Who forwarded last what could not be written."""
 
@@ -300,7 +301,7 @@ class Connection(LoopActor):
             if not targets:
                 self._counts.unrouted += 1
                 if frame.control:
-                    self._nobody(frame)
+                    self._say(self._hints.nobody(frame, self._clock()))
             for target in targets:
                 batch = out.get(target)
                 if batch is None:
@@ -338,16 +339,9 @@ class Connection(LoopActor):
             if not memory:
                 cause = f"it sends more than limits.{self._pace.limit} allows"
                 logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
-            self._tell_held_up(frames, HintReason.MEMORY if memory else HintReason.TOO_FAST)
+            self._say(self._hints.held_up(frames, HintReason.MEMORY if memory else HintReason.TOO_FAST))
         self._link.pause()
         self._slowed = self.after(wait, _SLOWED)
-
-    def _tell_held_up(self, frames: Sequence[Any], reason: HintReason) -> None:
-        """Tell an application of ours why it is not read."""
-        if self._negotiator.peer_role is Role.APPLICATION:
-            ends = next((self._link.ends(one) for one in frames if type(one) is Frame), None)
-            if ends is not None:
-                self._link.transmit((Hint(reason, ends[1], ends[0]),))
 
     def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Without those that the node's rules forbid; who sent them is told, and so are people."""
@@ -358,8 +352,7 @@ class Connection(LoopActor):
                 self._routes.tap.dropped(self._index, (frame,), f"forbidden by {rule}")
             ends = self._link.ends(frame)
             self._forbidden(self._index, action, None if ends is None else ends[1], rule)
-            if ends is not None and self._may_hint(frame):
-                self._link.transmit((Hint(HintReason.FORBIDDEN, ends[1], ends[0]),))
+            self._say(self._hints.forbidden(frame, ends, self._clock()))
         return passing
 
     def _on_record(self, record: Any) -> None:
@@ -386,38 +379,19 @@ class Connection(LoopActor):
                 elif outcome.accepted:
                     self._negotiated(record, outcome)
 
-    # Hints: why somebody is not reached. Between ends of ours only.
-
-    def _nobody(self, frame: Frame) -> None:
-        """Nobody has the name that a frame is for: tell who asks, if we may and have not just done so."""
-        asked = self._link.asked(frame) if self._may_hint(frame) else None
-        if asked is not None:
-            source, name = asked
-            self._link.transmit((Hint(HintReason.NOBODY, name, source),))
-
-    def _may_hint(self, frame: Frame) -> bool:
-        """Whether the peer knows hints, and was given none about this name just now."""
-        known = self._negotiator.peer_role is not Role.UNKNOWN
-        return known and self._hints.is_due(frame.key, self._clock())
+    def _say(self, hint: Hint | None) -> None:
+        if hint is not None:
+            self._link.transmit((hint,))
 
     def _pass_on(self, hint: Hint) -> None:
-        """A hint goes the way of a message; at most one for a source in a second."""
-        now = self._clock()
-        if not self._hints.is_due(hint.about, now):
+        """A hint goes the way of a message."""
+        if not self._hints.may_pass(hint, self._clock()):
             return
-        self._remember(hint, now)
         destination = hint.destination
         for target in self._router.route(destination.key, destination.instance, ONE):
             address = self._router.addresses.get(target)
             if address is not None:
                 self.send(address, Transmit((hint,)))
-
-    def _remember(self, hint: Hint, now: float) -> None:
-        """Keep what an application said of another one, if this connection leads to it."""
-        about = hint.about
-        targets = self._routes.exact(about.key, about.instance)
-        if targets is not None and self._index in targets.all:
-            self._routes.past.tell(hint, now)
 
     def _negotiated(self, record: LinkNegotiation, outcome: Outcome) -> None:
         node = outcome.node
@@ -547,11 +521,7 @@ class Connection(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
-        records = message.records
-        if self._negotiator.peer_role is Role.UNKNOWN:
-            # Some originals die of what they do not expect.
-            records = tuple(one for one in records if type(one) is not Hint)
-        self._link.transmit(records)
+        self._link.transmit(self._hints.understood(message.records))
         if self._outbox.admit((), self._link.backlog, self._clock()).overwhelmed:
             self._give_up()
 
