@@ -17,7 +17,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
-from actors.alarm import Alarm
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
@@ -53,7 +52,6 @@ from actors.messages.wire import (
     Frame,
     GroupLed,
     Hint,
-    HintReason,
     Introduction,
     LinkNegotiation,
     Role,
@@ -61,13 +59,14 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.routing import tracing
+from actors.routing.backpressure import Backpressure
 from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
 from actors.routing.hints import ConnectionHints
 from actors.routing.link import Link
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import HOPS, SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch, hops_of
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
-from actors.routing.pace import Pace, SendingLimits
+from actors.routing.pace import SendingLimits
 from actors.routing.router import Router
 from actors.routing.tap import left_out, show_routed
 from actors.routing.view import InwardView, RouteView
@@ -80,7 +79,6 @@ ASKED_BOUND = 1024
 
 
 _NODE_TICK = "node link"
-_SLOWED = "slowed"
 
 
 class ConnectionCounts(Counts, part="connection"):
@@ -109,11 +107,10 @@ class Connection(LoopActor):
 
     # Slots: of a class with more than 30 attributes each look at one is slow.
     __slots__ = (
-        "_asked", "_blocked_by", "_blocked_timer", "_broken_by", "_clock", "_closed", "_counts",
-        "_dialled", "_down", "_echo_awaited", "_forbidden", "_gate", "_hints", "_hops", "_hops_told",
-        "_index", "_link", "_negotiator", "_node_link", "_node_timer", "_observers", "_outbox", "_pace",
-        "_patience", "_refused_told", "_route_table", "_router", "_routes", "_rules_held", "_sending",
-        "_slow_alarm", "_slowed", "_telemetry", "_tracer", "_waiting", "_was_node_link",
+        "_asked", "_backpressure", "_broken_by", "_clock", "_closed", "_counts", "_dialled", "_down",
+        "_forbidden", "_gate", "_hints", "_hops", "_hops_told", "_index", "_link", "_negotiator",
+        "_node_link", "_node_timer", "_observers", "_outbox", "_refused_told", "_route_table", "_router",
+        "_routes", "_rules_held", "_sending", "_telemetry", "_tracer", "_waiting", "_was_node_link",
     )  # fmt: skip
 
     def __init__(
@@ -140,10 +137,6 @@ class Connection(LoopActor):
         self._rules_held = self._gate.held
         self._forbidden = forbidden
         self._sending = sending or SendingLimits()
-        self._pace = Pace(self._sending)
-        self._slowed: Cancellable | None = None
-        """Set while the peer is not read because it is too fast, or all are held back."""
-        self._slow_alarm = Alarm()
         self._link = link
         self._route_table = route_table
         self._clock = clock
@@ -160,13 +153,10 @@ class Connection(LoopActor):
         self._node_timer: Cancellable | None = None
         self._hops = HopCount()
         self._outbox = Outbox(high=high, patience=patience)
-        self._patience = patience
         self._waiting: dict[ActorAddress, None] = {}
-        self._blocked_by: set[int] = set()
-        self._blocked_timer: Cancellable | None = None
+        self._backpressure = Backpressure(index, link, self._sending, patience)
         self._asked = 0
         """What was sent to the route table since its last Echo."""
-        self._echo_awaited = False
         self._closed = False
         self._down = ""
         """Why there is no stream now; empty while there is one."""
@@ -320,28 +310,17 @@ class Connection(LoopActor):
             address = addresses.get(target)
             if address is not None:
                 self.send(address, Forward(tuple(frames), self._index, self.myAddress))
-        if self._asked >= ASKED_BOUND and not self._echo_awaited:
-            self._echo_awaited = True
+        if self._asked >= ASKED_BOUND and self._backpressure.await_table():
             self._counts.table_pauses += 1
-            self._link.pause()
             self.send(self._route_table, Echo())
 
     def _slow_down(self, frames: Sequence[Any]) -> None:
         """Let a peer wait that sends faster than it may."""
-        now, size = self._clock(), sum(frame.size for frame in frames if type(frame) is Frame)
-        wait = self._pace.spend(len(frames), size, now, node=self._gate.who.node)
-        if wait <= 0 or self._slowed is not None:
-            return
-        self._counts.slowed += 1
-        self._sending.slowed[self._pace.limit] += 1
-        if self._slow_alarm.is_due(now):
-            memory = self._pace.limit == "memory"
-            if not memory:
-                cause = f"it sends more than limits.{self._pace.limit} allows"
-                logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
-            self._say(self._hints.held_up(frames, HintReason.MEMORY if memory else HintReason.TOO_FAST))
-        self._link.pause()
-        self._slowed = self.after(wait, _SLOWED)
+        node = self._gate.who.node
+        begins, reason = self._backpressure.slow_down(frames, self._clock(), self.after, node=node)
+        self._counts.slowed += begins
+        if reason is not None:
+            self._say(self._hints.held_up(frames, reason))
 
     def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Without those that the node's rules forbid; who sent them is told, and so are people."""
@@ -436,7 +415,7 @@ class Connection(LoopActor):
         watch = self._node_link
         if watch is None or self._node_timer is None:
             return
-        speak, dead = watch.tick(self._counts.frames_received, reading=self._is_read())
+        speak, dead = watch.tick(self._counts.frames_received, reading=self._backpressure.is_read)
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)
@@ -543,49 +522,23 @@ class Connection(LoopActor):
 
     @handles(Congested)
     def _on_congested(self, message: Congested, _: ActorAddress) -> None:
-        if not self._blocked_by:
-            self._counts.pauses += 1
-            self._link.pause()
-            self._blocked_timer = self.after(self._patience)
-        self._blocked_by.add(message.connection)
+        self._counts.pauses += self._backpressure.congested(message.connection, self.after)
 
     @handles(Drained)
     def _on_drained(self, message: Drained, _: ActorAddress) -> None:
-        self._blocked_by.discard(message.connection)
-        if not self._blocked_by:
-            self._unblock()
+        self._backpressure.drained(message.connection)
 
     @handles(WakeupMessage)
     def _on_wakeup(self, message: WakeupMessage, _: ActorAddress) -> None:
         if message.payload == _NODE_TICK:
             self._node_tick()
-        elif message.payload == _SLOWED:
-            self._slowed = None
-            self._read_on()
         else:
-            self._unblock()
-
-    def _unblock(self) -> None:
-        """Read again: all have room, or their time is over and their own outboxes drop."""
-        self._blocked_by.clear()
-        if self._blocked_timer is not None:
-            self._blocked_timer.cancel()
-            self._blocked_timer = None
-            self._read_on()
+            self._backpressure.woken(message.payload)
 
     @handles(Echo)
     def _on_echo(self, _: Echo, __: ActorAddress) -> None:
         self._asked = 0
-        self._echo_awaited = False
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if self._is_read():
-            self._link.resume()
-
-    def _is_read(self) -> bool:
-        """Whether nothing keeps the peer waiting."""
-        return self._blocked_timer is None and not self._echo_awaited and self._slowed is None
+        self._backpressure.echoed()
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
