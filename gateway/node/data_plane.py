@@ -457,9 +457,7 @@ class DataPlane:
         where = None
         if dial is None:
             addresses = Addresses(
-                await diallers(
-                    config, made.held, self.surroundings, self.high_water, self.waiting, self._http2
-                )
+                await diallers(config, made, self.surroundings, self.high_water, self.waiting, self._http2)
             )
             dial, where = addresses.dial, addresses.where
         link = DialledLink(
