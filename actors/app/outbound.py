@@ -19,6 +19,7 @@ from actors.messages.codec import Codec
 from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
 from actors.messages.wire import ONE, Frame, MessageType, SessionMessage
+from actors.record import record
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
@@ -38,6 +39,7 @@ class OutboundCounts(Counts, part="app"):
     rotations: int = counter("How often an application's identity was replaced.")
 
 
+@record
 class Departures(NamedTuple):
     """What leaves, by connection and in order, and what cannot."""
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from actors.record import record
 
+
+@record
 class WayFacts(NamedTuple):
     """A connection to which a name leads at a node."""
 
@@ -32,6 +35,7 @@ class WayFacts(NamedTuple):
     """Instance ids of the name there, in hex; some of them where there are many."""
 
 
+@record
 class EndFacts(NamedTuple):
     """Why a name is not there, or what went wrong about it."""
 
@@ -41,6 +45,7 @@ class EndFacts(NamedTuple):
     connection: int
 
 
+@record
 class NameFacts(NamedTuple):
     """What a node knows of a name."""
 
@@ -53,6 +58,7 @@ class NameFacts(NamedTuple):
     """The last subscription of it, or route to it, that was not taken."""
 
 
+@record
 class RulingFacts(NamedTuple):
     """A rule by name does not let a connection do something with one of the two names."""
 
@@ -66,6 +72,7 @@ class RulingFacts(NamedTuple):
     """Where the rule stands, and its line."""
 
 
+@record
 class NeighbourFacts(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -79,6 +86,7 @@ class NeighbourFacts(NamedTuple):
     """When it was lost, in Unix seconds; 0: it was never there."""
 
 
+@record
 class RefusalFacts(NamedTuple):
     """An application said why it refuses another one."""
 
@@ -90,6 +98,7 @@ class RefusalFacts(NamedTuple):
     """Unix seconds."""
 
 
+@record
 class StrangerFacts(NamedTuple):
     """A connection that sends what this node cannot read, and told no name."""
 
@@ -99,6 +108,7 @@ class StrangerFacts(NamedTuple):
     malformed: int
 
 
+@record
 class NodeFacts(NamedTuple):
     """All that one node knows about two names."""
 

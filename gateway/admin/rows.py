@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from actors.record import record
 
+
+@record
 class BackboneRow(NamedTuple):
     """The link to NATS."""
 
@@ -19,6 +22,7 @@ class BackboneRow(NamedTuple):
     connection: int
 
 
+@record
 class ControllerRow(NamedTuple):
     """A controller that the node dials, or is to be dialled by."""
 
@@ -27,6 +31,7 @@ class ControllerRow(NamedTuple):
     """One of "up", "down", or "listening" where the controller calls."""
 
 
+@record
 class LimitRow(NamedTuple):
     """A bound of the node, how much of it is taken, and how often it refused or held back."""
 
@@ -38,6 +43,7 @@ class LimitRow(NamedTuple):
     refused: int
 
 
+@record
 class CertificateRow(NamedTuple):
     """A certificate that the node shows."""
 
@@ -52,6 +58,7 @@ class CertificateRow(NamedTuple):
     """What is to be said of it; empty while all is well."""
 
 
+@record
 class NodeRow(NamedTuple):
     """The node as a whole."""
 
@@ -92,6 +99,7 @@ class NodeRow(NamedTuple):
     """Those from files, the first to end first."""
 
 
+@record
 class ConnectionRow(NamedTuple):
     """A stream to a peer: an application's, or another node's."""
 
@@ -124,6 +132,7 @@ class ConnectionRow(NamedTuple):
     malformed: int
 
 
+@record
 class RouteRow(NamedTuple):
     """A name, and a connection to which messages for it go."""
 
@@ -135,6 +144,7 @@ class RouteRow(NamedTuple):
     subscriptions: int
 
 
+@record
 class ApplicationRow(NamedTuple):
     """An instance of a name: one that an application on an edge subscribed, or runs in this process."""
 
@@ -146,6 +156,7 @@ class ApplicationRow(NamedTuple):
     peer: str
 
 
+@record
 class GroupRow(NamedTuple):
     """A name that several instances may have at once, as seen from the node: who would get a message for it.
 
@@ -165,6 +176,7 @@ class GroupRow(NamedTuple):
     """Its MLS epoch, as its moderator tells."""
 
 
+@record
 class SessionRow(NamedTuple):
     """A session of an application in this process."""
 
@@ -180,6 +192,7 @@ class SessionRow(NamedTuple):
     """What the session counts: unacknowledged, retransmissions, gaps and others, by name."""
 
 
+@record
 class QueueRow(NamedTuple):
     """A bounded queue."""
 
@@ -195,6 +208,7 @@ class QueueRow(NamedTuple):
     """Of an outbox, the row of its connection tells."""
 
 
+@record
 class ActorRow(NamedTuple):
     """An actor of the node."""
 
@@ -212,6 +226,7 @@ class ActorRow(NamedTuple):
     timers: int
 
 
+@record
 class PeerRow(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -227,6 +242,7 @@ class PeerRow(NamedTuple):
     returns: int
 
 
+@record
 class CounterRow(NamedTuple):
     """One number of the registry, as `/metrics` shows it."""
 
@@ -236,6 +252,7 @@ class CounterRow(NamedTuple):
     value: float
 
 
+@record
 class RatesRow(NamedTuple):
     """What happened in the last second: for charts."""
 

@@ -16,12 +16,14 @@ from google.protobuf.message import DecodeError
 from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Payload, SessionMessage, Subscription, SubscriptionAck
 from actors.names import Name
+from actors.record import record
 from gateway.codec import InboundParser, WireCodec
 
 KEPT = 20_000
 """Lines kept; the oldest make way."""
 
 
+@record
 class TraceLine(NamedTuple):
     """One thing that happened."""
 
