@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.alarm import SourceAlarms
+from actors.alarm import RETRY_PAUSE, SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NobodyThere, NoRoute
@@ -116,7 +116,7 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
-        self._lost = SourceAlarms()
+        self._lost = SourceAlarms(RETRY_PAUSE)
         self._generation: int | None = None
         self._way: WayOut | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
