@@ -213,7 +213,10 @@ class Slim(Connecting):
             # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
             destination, session_config = getattr(destination, "destination", None), destination
         if session_config is None:
-            raise ConfigError("session_config: which kind of session?", field="session_config")
+            raise ConfigError(
+                "session_config: which kind of session? Give SessionConfiguration.PointToPoint() or .Group()",
+                field="session_config",
+            )
         instance_of(session_config, SessionConfiguration, "session_config")
         if session_config.mls_enabled:
             self._life.check_mls()
