@@ -261,7 +261,10 @@ class Service(Generic[T]):
                 await self._answer(request)
 
     async def _answer(self, request: Request[T]) -> None:
-        answer = await self._handler(request)
+        answering = self._handler(request)
+        if not hasattr(answering, "__await__"):
+            raise refused("handler", "an async function (async def), whose call can be awaited", answering)
+        answer = await answering
         if answer is not None:
             await request.reply(answer)
 

@@ -60,6 +60,30 @@ async def test_a_handler_that_fails_ends_its_session_only(
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
+async def test_a_handler_without_async_is_told_what_it_should_be(
+    process: AppStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    bob, alice = await apps(process, "bob", "alice")
+    async with bob.serve(lambda request: request.payload), alice.session(BOB) as session:  # type: ignore[arg-type,return-value]
+        with pytest.raises(SessionClosed):
+            await session.request(b"x", 5)
+    (record,) = [record for record in caplog.records if record.name == "callboard.serve"]
+    assert record.exc_info is not None
+    assert "expected an async function (async def), whose call can be awaited, got bytes" in str(
+        record.exc_info[1]
+    )
+
+
+async def test_a_session_that_nobody_awaited_says_so(process: AppStage) -> None:
+    bob, alice = await apps(process, "bob", "alice")
+    opening = alice.session(BOB)
+    assert "await it" in repr(opening)
+    with pytest.raises(AttributeError, match=r"^no 'publish' before the session is open: await"):
+        await opening.publish(b"x")
+    async with bob.serve(echo), opening as session:
+        assert (await session.request(b"x", 5)).payload == b"echo: x"
+
+
 async def test_sessions_above_the_bound_wait_for_a_place(process: AppStage) -> None:
     bob, alice, carol = await apps(process, "bob", "alice", "carol")
     async with bob.serve(echo, sessions=1), carol.session(BOB) as second, alice.session(BOB) as first:
