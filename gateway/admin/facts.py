@@ -7,7 +7,9 @@ here is secret, and nothing is from inside a message.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 
 class WayFacts(NamedTuple):
@@ -136,31 +138,33 @@ class NodeFacts(NamedTuple):
         return made
 
 
-_MEMBERS: dict[str, type] = {
-    "source": NameFacts,
-    "target": NameFacts,
-    "left": EndFacts,
-    "refused": EndFacts,
-    "ways": WayFacts,
-    "neighbours": NeighbourFacts,
-    "refusals": RefusalFacts,
-    "strangers": StrangerFacts,
-    "rulings": RulingFacts,
-}
-
-
 def _read(kind: Any, value: Any) -> Any:
-    """A record from a JSON object. What a later version added is left out."""
+    """A record from a JSON object, whoever made it up. What a later version added is left out."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{kind.__name__}: expected an object")
+    known = {name: hint for name, hint in _hints(kind).items() if name in value}
     try:
-        return kind(**{name: _member(name, value[name]) for name in kind._fields if name in value})
+        return kind(**{name: _member(hint, value[name]) for name, hint in known.items()})
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
-def _member(name: str, value: Any) -> Any:
-    kind = _MEMBERS.get(name)
-    if isinstance(value, list):
-        return tuple(value if kind is None else (_read(kind, one) for one in value))
-    return value if kind is None or value is None else _read(kind, value)
+_hints = cache(get_type_hints)
+
+
+def _member(hint: Any, value: Any) -> Any:
+    """A member of a record. Raises TypeError and ValueError."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise TypeError("expected a list")
+        return tuple(_member(get_args(hint)[0], one) for one in value)
+    if value is None and NoneType in get_args(hint):
+        return None
+    (kind,) = [one for one in get_args(hint) if one is not NoneType] or [hint]
+    if hasattr(kind, "_fields"):
+        return _read(kind, value)
+    if type(value) is int and kind is float:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}")
+    return value

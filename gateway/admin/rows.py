@@ -7,7 +7,16 @@ start of what they count. A name is org/ns/app; an instance id is shown in hex, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+
+def plain(row: Any) -> Any:
+    """A row as JSON takes it, with those in it."""
+    if isinstance(row, tuple) and hasattr(row, "_asdict"):
+        return {name: plain(value) for name, value in row._asdict().items()}
+    if isinstance(row, tuple):
+        return [plain(one) for one in row]
+    return row
 
 
 class BackboneRow(NamedTuple):

@@ -406,11 +406,12 @@ class Explain {
         make("span", {}, `${step.text} `, make("span", { class: "quiet" }, step.node ? `(${step.node})` : ""))
       )
     );
+    const asked = [found.facts, ...found.others].map((one) => one.label || one.node).join(", ");
     const unasked = found.unasked.map((one) => one.node || one.endpoint).join(", ");
     this.place.replaceChildren(
       make("p", { class: `verdict ${missing ? "bad" : doubt ? "" : "good"}` }, found.verdict),
       make("ol", { class: "walk" }, ...walk),
-      make("p", { class: "quiet" }, unasked ? `Not asked: ${unasked}. "callboard explain" asks them too.` : "")
+      make("p", { class: "quiet" }, `Asked: ${asked}.${unasked ? ` No answer from ${unasked}.` : ""}`)
     );
   }
 }

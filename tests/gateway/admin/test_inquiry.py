@@ -194,7 +194,7 @@ async def test_three_peers_know_the_way(operated: Operated) -> None:
     walk = await operated.until(reaches)
     assert any("n1 hands it to its peer n3" in step.text for step in walk.steps)
     alone = await operated.walk(ALICE, BOB, "n1")
-    assert alone.steps[-1].text.startswith("n3 was not asked")
+    assert alone.steps[-1].text.startswith("n3 did not say what it does")
     assert {node.node for node in alone.unasked} == {"n2", "n3"}
 
 
