@@ -241,6 +241,8 @@ class AdminServer:
                     raise NotAdmitted(401, "a token is needed: Authorization: Bearer TOKEN")
                 raise NotAdmitted(403, "this needs an operator")
         except NotAdmitted as error:
+            if error.wait:
+                await asyncio.sleep(error.wait)
             return self._refuse(error, asked)
         request[ROLE] = role
         try:

@@ -94,9 +94,8 @@ def _facts(arguments: argparse.Namespace, asked: dict[str, str]) -> tuple[list[N
         behind.update((one.node, one) for one in others)
     if not found:
         raise failed or ConfigError(f"{silent[0].where}: {silent[0].cause}", field="admin")
-    return list(
-        {**found, **{node: one for node, one in behind.items() if node not in found}}.values()
-    ), silent
+    heard = [one for node, one in behind.items() if node not in found]
+    return [*found.values(), *heard], silent
 
 
 def _choices(arguments: argparse.Namespace) -> Iterator[tuple[str, argparse.Namespace]]:
