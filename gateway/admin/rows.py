@@ -124,6 +124,12 @@ class ConnectionRow(NamedTuple):
     frames_out: int
     bytes_in: int
     bytes_out: int
+    messages_per_second: float
+    """That it sends: since it was asked for before, at least a second ago, else since it connected."""
+    messages_bound: int | None
+    """As many as it may; None: no limit."""
+    bytes_per_second: float
+    bytes_bound: int | None
     backlog: int
     congested: bool
     pauses: int
@@ -219,6 +225,8 @@ class ActorRow(NamedTuple):
     restarts: int
     children: int
     timers: int
+    slowest_turn: float
+    """Seconds for which it kept the loop at most, since the admin port looks."""
 
 
 class PeerRow(NamedTuple):
@@ -234,6 +242,9 @@ class PeerRow(NamedTuple):
     attempts: int
     losses: int
     returns: int
+    messages_per_second: float = 0.0
+    """That it sends, as the row of its connection has it."""
+    bytes_per_second: float = 0.0
 
 
 class CounterRow(NamedTuple):
