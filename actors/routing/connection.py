@@ -641,6 +641,7 @@ class Connection(LoopActor):
             "forbidden": self._counts.forbidden,
             "identity": str(self._gate.who),
             "congested": self._outbox.congested,
+            "full_for": self._outbox.full_for(self._clock()),
             "backlog": self._link.backlog,
             "hops_exceeded": self._counts.hops_exceeded,
             "pauses": self._counts.pauses,

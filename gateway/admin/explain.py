@@ -94,6 +94,10 @@ REASONS = {
 """What applications say, by the names of HintReason: about the token or the request of who was refused."""
 
 
+SLOW = 1.0
+"""Seconds for which an outbox is full from which on what is sent to it is dropped."""
+
+
 def explain(nodes: Sequence[NodeFacts]) -> Walk:
     """The walk of a message, by the facts of one node or several, each once. At least one is needed."""
     steps: list[WalkStep] = []
@@ -196,7 +200,10 @@ def _way(nodes: Sequence[NodeFacts], home: NodeFacts, *, back: bool) -> Iterator
     if not up and rank != "backbone":
         yield _missing(home, f"the way to {name.name} is {_at(ways[0])}, which is down: {ways[0].down}")
         return
-    way = (up or ways)[0]
+    if up and all(one.full_for >= SLOW for one in up):
+        yield _missing(home, _stuck(up[0]))
+        return
+    way = next((one for one in up if one.full_for < SLOW), ways[0])
     if rank in ("local", "edge"):
         if not back:
             yield from _delivered(home, name, up)
@@ -399,6 +406,13 @@ def _registered(node: NodeFacts, name: NameFacts) -> WalkStep:
     ways = _near(name)
     more = f" and {_many(len(ways) - 1, 'more', plural='more')}" if len(ways) > 1 else ""
     return _holds(node, f"{name.name} is registered at {node.called}: {_at(ways[0])}{more}")
+
+
+def _stuck(way: WayFacts) -> str:
+    """The other end of a connection takes nothing."""
+    dropped = f", and {_many(way.dropped, 'message')} to it dropped so far" if way.dropped else ""
+    waits = f"{way.backlog / 1024:.0f} KiB"
+    return f"{_at(way)} does not read: its outbox has been full for {_ago(way.full_for)} ({waits}){dropped}"
 
 
 def _at(way: WayFacts) -> str:

@@ -32,6 +32,10 @@ class WayFacts(NamedTuple):
     """Messages from it that were not of this protocol."""
     ids: tuple[str, ...] = ()
     """Instance ids of the name there, in hex; some of them where there are many."""
+    full_for: float = 0.0
+    """Seconds for which its outbox has been full and did not drain."""
+    backlog: int = 0
+    """Bytes that wait for it."""
 
 
 class EndFacts(NamedTuple):
@@ -149,6 +153,8 @@ def _read(kind: Any, value: Any) -> Any:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
+_LARGEST = 1e12
+"""Of any number: a time can be written, in seconds, and what is no number is none of these."""
 _hints = cache(get_type_hints)
 
 
@@ -163,8 +169,8 @@ def _member(hint: Any, value: Any) -> Any:
     (kind,) = [one for one in get_args(hint) if one is not NoneType] or [hint]
     if hasattr(kind, "_fields"):
         return _read(kind, value)
-    if type(value) is int and kind is float:
-        return float(value)
-    if type(value) is not kind:
+    if type(value) is not kind and not (type(value) is int and kind is float):
         raise TypeError(f"expected {kind.__name__}")
-    return value
+    if kind is not str and not -_LARGEST < value < _LARGEST:
+        raise ValueError("expected a number of this world")
+    return kind(value)

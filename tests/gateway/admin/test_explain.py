@@ -235,6 +235,22 @@ def test_a_slow_application_is_told_of() -> None:
     assert walk.missing is None
 
 
+def test_an_application_that_does_not_read() -> None:
+    stuck = BOB_AT._replace(full_for=12.3, backlog=2**20, dropped=7)
+    facts = node(source=(ALICE_AT,), target=(stuck,))
+    assert missing(facts) == (
+        "n1",
+        "connection 4, 10.0.0.4:50000 does not read: its outbox has been full for 12 s (1024 KiB), and 7 "
+        "messages to it dropped so far",
+    )
+    for more in ((BOB_AT._replace(connection=5),), (stuck._replace(full_for=0.5),)):
+        assert explain([facts._replace(target=NameFacts(B, (stuck, *more)))]).missing is None, "another may"
+    behind = peer("n2")._replace(full_for=3.0, backlog=2**20)
+    assert "connection 7, 10.0.1.7:46357 does not" in missing(node("n1", (ALICE_AT,), (behind,)))[1]
+    home = (ALICE_AT._replace(full_for=3.0),)
+    assert "connection 3, 10.0.0.3:50000 does not read" in missing(node(source=home, target=(BOB_AT,)))[1]
+
+
 def test_a_controller_that_is_away_may_know_more() -> None:
     facts = node(source=(ALICE_AT,), controllers=("http://c:50052",))
     assert missing(facts)[1].endswith(
@@ -407,6 +423,8 @@ WAYS = st.lists(
         st.integers(0, 2),
         st.integers(0, 2),
         st.lists(st.sampled_from(["a1", "b0b"]), max_size=2).map(tuple),
+        st.sampled_from([0.0, 0.5, 20.0]),
+        st.integers(0, 2**21),
     ),
     max_size=3,
 ).map(tuple)
@@ -487,7 +505,9 @@ def test_what_a_later_version_adds_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("member", "wrong"),
     [
-        ("node", 1), ("now", "noon"), ("now", None), ("source", []), ("versions", []), ("backbone", 1),
+        ("node", 1), ("now", "noon"), ("now", None),
+        ("now", float("nan")), ("now", 1e300), ("now", 10**400),
+        ("source", []), ("versions", []), ("backbone", 1),
         ("neighbours", {}), ("neighbours", ["n2"]), ("controllers", [1]), ("rulings", "all"),
         ("source", {"name": A, "ways": [{"connection": "7", "rank": "edge"}]}),
         ("target", {"name": A, "ways": [{"connection": 7, "rank": "edge", "ids": [7]}]}),
