@@ -106,6 +106,7 @@ class Cell:
         "restarts",
         "room",
         "scheduled",
+        "slowest",
         "state",
         "system",
         "timers",
@@ -127,6 +128,7 @@ class Cell:
         self.timers: set[Timer] | None = None
         self.watch: FileWatch | None = None
         self.handled = self.refused = self.failures = self.restarts = 0
+        self.slowest = 0.0
         self.actor: Actor | None = None
 
     def __repr__(self) -> str:
@@ -570,6 +572,7 @@ class Cell:
             restarts=self.restarts,
             children=len(self.children or ()),
             timers=len(self.timers or ()),
+            slowest_turn=self.slowest,
         )
 
     def _thespian_status(self) -> Thespian_ActorStatus:

@@ -25,6 +25,7 @@ from actors.messages.wire import (
     Introduction,
     LinkNegotiation,
     MessageType,
+    NodeInquiry,
     Role,
     Scanned,
     Subscription,
@@ -252,6 +253,8 @@ class InboundParser:
             return self._hint(message.hint)
         if message.HasField("group_led"):
             return self._group_led(message.group_led)
+        if message.HasField("node_inquiry"):
+            return self._inquiry(message.node_inquiry)
         self.ignored += 1
         return None
 
@@ -269,6 +272,10 @@ class InboundParser:
         members = tuple(map(decode, said.members))
         place = (decode(said.channel), decode(said.moderator))
         return GroupLed(said.number, *place, members, said.epoch, said.over)
+
+    def _inquiry(self, said: pb.NodeInquiry) -> NodeInquiry:
+        names = (self._names.decode(said.source), self._names.decode(said.target))
+        return NodeInquiry(said.number, *names, said.node, said.facts if said.HasField("facts") else None)
 
     def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
         said = message.subscribe if subscribe else message.unsubscribe
