@@ -10,6 +10,7 @@ from actors.messages.wire import (
     GroupLed,
     Inbound,
     Introduction,
+    NodeInquiry,
     SessionMessage,
     Subscription,
     SubscriptionAck,
@@ -329,6 +330,14 @@ class GroupReported(NamedTuple):
 
     connection: int
     group: GroupLed
+
+
+@record
+class Inquired(NamedTuple):
+    """Connection to who asks and answers for the node: the node at the other end asks, or answers."""
+
+    connection: int
+    inquiry: NodeInquiry
 
 
 @record

@@ -41,6 +41,16 @@ def _name(row: Mapping[str, Any]) -> str:
     return harmless(row["name"] + (f"/{row['id'].zfill(16)[:4]}" if row["id"] else ""))
 
 
+def _slowest(row: Mapping[str, Any]) -> str:
+    return f"{1000 * row['slowest_turn']:.1f}" if "slowest_turn" in row else ""
+
+
+def _per_second(row: Mapping[str, Any]) -> str:
+    """Beside what it may, where there is a limit."""
+    used, bound = f"{row.get('messages_per_second', 0):.0f}", row.get("messages_bound")
+    return used if bound is None else f"{used} of {bound}"
+
+
 def _to(row: Mapping[str, Any]) -> str:
     return harmless(f"node {row['node']}" if row["node"] else row["peer"])
 
@@ -53,6 +63,8 @@ CONNECTIONS = (
     number("names"),
     number("frames_in", "in"),
     number("frames_out", "out"),
+    Column("in/s", _per_second, 2, right=True),
+    bytes_of("bytes_per_second", "bytes/s", need=3),
     bytes_of("backlog", "waiting", need=1),
     number("dropped", need=2),
     key("identity", need=4),
@@ -82,6 +94,7 @@ ACTORS = (
     key("state"),
     number("depth", "waiting"),
     number("handled"),
+    Column("slowest ms", _slowest, 1, right=True),
     number("restarts", need=1),
     number("failures", need=2),
     number("refused", need=4),

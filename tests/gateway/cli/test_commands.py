@@ -313,7 +313,8 @@ USAGE: dict[str, tuple[Lines, str]] = {
         ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--audience", "a"),
         "--audience does nothing beside --shared-secret",
     ),
-    "no command": ((), "the following arguments are required: COMMAND"),
+    "no command": ((), "the following arguments are required: COMMAND (start, config, "),
+    "no command of a command": (("token",), "required: VERB (inspect, mint, verify)"),
     "no such command": (("begin",), "invalid choice: 'begin'"),
     "a mistyped command": (("lisen",), "; did you mean listen?"),
     "a mistyped option": (
@@ -356,6 +357,13 @@ def test_a_mistake_is_one_sentence(capfd: pytest.CaptureFixture[str], arguments:
     assert text in last
     assert err.startswith("usage: ") or err == last + "\n"
     assert SECRET not in err
+
+
+def test_a_file_that_is_not_there_is_named_first(capfd: pytest.CaptureFixture[str]) -> None:
+    from gateway.cli import main
+
+    assert main(("up", "-f", "/nowhere/Procfile")) == 1
+    assert capfd.readouterr().err == "callboard: /nowhere/Procfile: No such file or directory\n"
 
 
 @pytest.mark.parametrize("words", [("--log-level", "debug", "listen"), ("listen", "--log-level", "DEBUG")])
