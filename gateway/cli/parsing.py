@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from gateway.telemetry.log import FORMATS
-
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
+FORMATS = ("text", "json")
 
 _CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)

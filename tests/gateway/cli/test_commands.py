@@ -384,6 +384,15 @@ def test_each_command_is_found_by_itself() -> None:
         assert commands_of(parser(command))[command].format_help() == whole[command].format_help()
 
 
+def test_the_list_of_commands_says_the_same_without_their_modules() -> None:
+    from gateway.cli import parser
+
+    assert parser(listed=True).format_help() == parser().format_help()
+    before = parser("config", listed=True)
+    assert before.format_help() == parser().format_help()
+    assert commands_of(before)["config"].format_help() == commands_of(parser())["config"].format_help()
+
+
 def test_a_mistake_as_a_process(run) -> None:
     command = run("start")
     assert command.end() == 2
