@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.alarm import SourceAlarms
+from actors.alarm import RETRY_PAUSE, SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NobodyThere, NoRoute
@@ -118,7 +118,9 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
-        self._lost = SourceAlarms()
+        self._lost = SourceAlarms(RETRY_PAUSE)
+        provider = collaborators.provider
+        self._rotating = provider if isinstance(provider, RotatingProvider) else None
         self._generation: int | None = None
         self._way: WayOut | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
@@ -179,8 +181,8 @@ class AppOutbound:
 
     def look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
-        provider = self._with.provider
-        if not isinstance(provider, RotatingProvider):
+        provider = self._rotating
+        if provider is None:
             return
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:

@@ -51,6 +51,10 @@ class Outbox:
     def congested(self) -> bool:
         return self._congested_since is not None
 
+    def full_for(self, now: float) -> float:
+        """Seconds for which it has been full and did not drain."""
+        return 0.0 if self._congested_since is None else now - self._congested_since
+
     def admit(self, frames: Sequence[Frame], backlog: int, now: float) -> Admitted:
         """Decide about `frames` while the link has `backlog` bytes unwritten."""
         if backlog < self.high:

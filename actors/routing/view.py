@@ -93,7 +93,7 @@ class RouteView:
 
     __slots__ = (
         "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "bindings", "by_instance",
-        "by_name", "find", "no_instance", "node_links", "past", "patterns", "tap",
+        "by_name", "find", "inquiries", "no_instance", "node_links", "past", "patterns", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -121,6 +121,8 @@ class RouteView:
         """Beside the table: who was here, and who refused whom. Connections write the latter."""
         self.tap: Tap | None = None
         """Beside the table: who looks at messages now. Nobody, nearly always."""
+        self.inquiries: ActorAddress | None = None
+        """Beside the table: who asks other nodes about names, and answers them; nobody without a Node."""
         self.no_instance = no_instance
         """The instance id of a message for any instance, in the family of these names."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact

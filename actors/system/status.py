@@ -40,6 +40,8 @@ class ActorStatus(NamedTuple):
     restarts: int
     children: int
     timers: int
+    slowest_turn: float = 0.0
+    """Seconds, as far as turns were timed; what it handled within another one's turn is the other one's."""
 
 
 @record

@@ -53,8 +53,8 @@ class AdminDesk(Protocol):
     async def kick(self, connection: int, cause: str) -> None:
         """Close a connection that others opened. Raises NotThere, CannotBe."""
 
-    async def inquire(self, source: Name, target: Name) -> NodeFacts:
-        """What the node knows about a message from one name to another."""
+    async def inquire(self, source: Name, target: Name) -> list[NodeFacts]:
+        """What the node knows about a message from one name to another, and then what its peers do."""
 
     def drain(self) -> None:
         """Let the node end as it does at SIGTERM."""

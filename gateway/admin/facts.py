@@ -7,7 +7,9 @@ here is secret, and nothing is from inside a message.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from actors.record import record
 
@@ -33,6 +35,10 @@ class WayFacts(NamedTuple):
     """Messages from it that were not of this protocol."""
     ids: tuple[str, ...] = ()
     """Instance ids of the name there, in hex; some of them where there are many."""
+    full_for: float = 0.0
+    """Seconds for which its outbox has been full and did not drain."""
+    backlog: int = 0
+    """Bytes that wait for it."""
 
 
 @record
@@ -146,31 +152,35 @@ class NodeFacts(NamedTuple):
         return made
 
 
-_MEMBERS: dict[str, type] = {
-    "source": NameFacts,
-    "target": NameFacts,
-    "left": EndFacts,
-    "refused": EndFacts,
-    "ways": WayFacts,
-    "neighbours": NeighbourFacts,
-    "refusals": RefusalFacts,
-    "strangers": StrangerFacts,
-    "rulings": RulingFacts,
-}
-
-
 def _read(kind: Any, value: Any) -> Any:
-    """A record from a JSON object. What a later version added is left out."""
+    """A record from a JSON object, whoever made it up. What a later version added is left out."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{kind.__name__}: expected an object")
+    known = {name: hint for name, hint in _hints(kind).items() if name in value}
     try:
-        return kind(**{name: _member(name, value[name]) for name in kind._fields if name in value})
+        return kind(**{name: _member(hint, value[name]) for name, hint in known.items()})
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
-def _member(name: str, value: Any) -> Any:
-    kind = _MEMBERS.get(name)
-    if isinstance(value, list):
-        return tuple(value if kind is None else (_read(kind, one) for one in value))
-    return value if kind is None or value is None else _read(kind, value)
+_LARGEST = 1e12
+"""Of any number: a time can be written, in seconds, and what is no number is none of these."""
+_hints = cache(get_type_hints)
+
+
+def _member(hint: Any, value: Any) -> Any:
+    """A member of a record. Raises TypeError and ValueError."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise TypeError("expected a list")
+        return tuple(_member(get_args(hint)[0], one) for one in value)
+    if value is None and NoneType in get_args(hint):
+        return None
+    (kind,) = [one for one in get_args(hint) if one is not NoneType] or [hint]
+    if hasattr(kind, "_fields"):
+        return _read(kind, value)
+    if type(value) is not kind and not (type(value) is int and kind is float):
+        raise TypeError(f"expected {kind.__name__}")
+    if kind is not str and not -_LARGEST < value < _LARGEST:
+        raise ValueError("expected a number of this world")
+    return kind(value)

@@ -7,9 +7,18 @@ start of what they count. A name is org/ns/app; an instance id is shown in hex, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actors.record import record
+
+
+def plain(row: Any) -> Any:
+    """A row as JSON takes it, with those in it."""
+    if isinstance(row, tuple) and hasattr(row, "_asdict"):
+        return {name: plain(value) for name, value in row._asdict().items()}
+    if isinstance(row, tuple):
+        return [plain(one) for one in row]
+    return row
 
 
 @record
@@ -123,6 +132,12 @@ class ConnectionRow(NamedTuple):
     frames_out: int
     bytes_in: int
     bytes_out: int
+    messages_per_second: float
+    """That it sends: since it was asked for before, at least a second ago, else since it connected."""
+    messages_bound: int | None
+    """As many as it may; None: no limit."""
+    bytes_per_second: float
+    bytes_bound: int | None
     backlog: int
     congested: bool
     pauses: int
@@ -224,6 +239,8 @@ class ActorRow(NamedTuple):
     restarts: int
     children: int
     timers: int
+    slowest_turn: float
+    """Seconds for which it kept the loop at most, since the admin port looks."""
 
 
 @record
@@ -240,6 +257,9 @@ class PeerRow(NamedTuple):
     attempts: int
     losses: int
     returns: int
+    messages_per_second: float = 0.0
+    """That it sends, as the row of its connection has it."""
+    bytes_per_second: float = 0.0
 
 
 @record
