@@ -154,6 +154,6 @@ class Admission:
         first = message.source not in self._strangers
         if first:
             self._strangers.remember(message.source, None)
-        turn.drop(message.source, f"{message.kind.name} of {message.source}: {error}", alarming=first)
+        turn.drop(message.source, f"{message.kind.name} of {message.source.short}: {error}", alarming=first)
         if self._local is not None:
             turn.hint(reason_of(error), message, self._local)
