@@ -19,12 +19,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from actors.messages.wire import Frame
+from actors.record import record
 
 HIGH = 1024 * 1024
 PATIENCE = 1.0
 """Seconds for which a slow receiver may hold up those who send to it."""
 
 
+@record
 class Admitted(NamedTuple):
     """What to do with some frames: write these; tell the sender to pause; give the peer up."""
 

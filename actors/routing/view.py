@@ -15,6 +15,7 @@ from thespian.actors import ActorAddress
 
 from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Key, Name
+from actors.record import record
 from actors.routing.bindings import Bindings
 from actors.routing.past import Past
 from actors.routing.tap import Tap
@@ -42,6 +43,7 @@ class Rank(IntEnum):
     """A connection that we dialled and that is no node link, or any but an edge that a route names."""
 
 
+@record
 class Targets(NamedTuple):
     """The connections that a name leads to, by rank, in the order of their first subscription."""
 

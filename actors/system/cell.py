@@ -39,6 +39,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.record import record
 from actors.system.actor import LoopActor
 from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
@@ -53,6 +54,7 @@ _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessag
 FAILURES = (Exception, asyncio.CancelledError)
 
 
+@record
 class RestartSpec(NamedTuple):
     """How to make a supervised actor again."""
 

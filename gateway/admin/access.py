@@ -21,6 +21,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
+from actors.record import record
+
 LINK_LIFE = 120.0
 """Seconds for which a one-time link opens the door."""
 LOGIN_LIFE = 12 * 3600.0
@@ -44,6 +46,7 @@ class AdminRole(IntEnum):
     OPERATOR = 2
 
 
+@record
 class AdminRequest(NamedTuple):
     """What is known of a request before it is looked at."""
 
@@ -81,6 +84,7 @@ def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+@record
 class Tokens(NamedTuple):
     """Digests of the tokens of each role; None: there is none."""
 
@@ -103,6 +107,7 @@ class Tokens(NamedTuple):
 NO_TOKENS = Tokens()
 
 
+@record
 class _Grant(NamedTuple):
     role: AdminRole
     until: float

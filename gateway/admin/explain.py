@@ -15,6 +15,7 @@ from enum import StrEnum
 from time import gmtime, strftime
 from typing import NamedTuple
 
+from actors.record import record
 from gateway.admin.facts import EndFacts, NameFacts, NeighbourFacts, NodeFacts, WayFacts
 
 
@@ -27,6 +28,7 @@ class StepState(StrEnum):
     """No node that was asked knows it."""
 
 
+@record
 class WalkStep(NamedTuple):
     """One step of the walk, as one node sees it."""
 
@@ -35,6 +37,7 @@ class WalkStep(NamedTuple):
     text: str
 
 
+@record
 class Walk(NamedTuple):
     """The walk of a message."""
 
@@ -63,6 +66,7 @@ class Walk(NamedTuple):
         return f"{self.source} reaches {self.target}"
 
 
+@record
 class Explanation(NamedTuple):
     """What one node answers, having asked its peers: the judgement, and the facts for who asks others too."""
 

@@ -11,7 +11,10 @@ from functools import cache
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+from actors.record import record
 
+
+@record
 class WayFacts(NamedTuple):
     """A connection to which a name leads at a node."""
 
@@ -38,6 +41,7 @@ class WayFacts(NamedTuple):
     """Bytes that wait for it."""
 
 
+@record
 class EndFacts(NamedTuple):
     """Why a name is not there, or what went wrong about it."""
 
@@ -47,6 +51,7 @@ class EndFacts(NamedTuple):
     connection: int
 
 
+@record
 class NameFacts(NamedTuple):
     """What a node knows of a name."""
 
@@ -59,6 +64,7 @@ class NameFacts(NamedTuple):
     """The last subscription of it, or route to it, that was not taken."""
 
 
+@record
 class RulingFacts(NamedTuple):
     """A rule by name does not let a connection do something with one of the two names."""
 
@@ -72,6 +78,7 @@ class RulingFacts(NamedTuple):
     """Where the rule stands, and its line."""
 
 
+@record
 class NeighbourFacts(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -85,6 +92,7 @@ class NeighbourFacts(NamedTuple):
     """When it was lost, in Unix seconds; 0: it was never there."""
 
 
+@record
 class RefusalFacts(NamedTuple):
     """An application said why it refuses another one."""
 
@@ -96,6 +104,7 @@ class RefusalFacts(NamedTuple):
     """Unix seconds."""
 
 
+@record
 class StrangerFacts(NamedTuple):
     """A connection that sends what this node cannot read, and told no name."""
 
@@ -105,6 +114,7 @@ class StrangerFacts(NamedTuple):
     malformed: int
 
 
+@record
 class NodeFacts(NamedTuple):
     """All that one node knows about two names."""
 

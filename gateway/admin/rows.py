@@ -18,7 +18,10 @@ def plain(row: Any) -> Any:
         return [plain(one) for one in row]
     return row
 
+from actors.record import record
 
+
+@record
 class BackboneRow(NamedTuple):
     """The link to NATS."""
 
@@ -28,6 +31,7 @@ class BackboneRow(NamedTuple):
     connection: int
 
 
+@record
 class ControllerRow(NamedTuple):
     """A controller that the node dials, or is to be dialled by."""
 
@@ -36,6 +40,7 @@ class ControllerRow(NamedTuple):
     """One of "up", "down", or "listening" where the controller calls."""
 
 
+@record
 class LimitRow(NamedTuple):
     """A bound of the node, how much of it is taken, and how often it refused or held back."""
 
@@ -47,6 +52,7 @@ class LimitRow(NamedTuple):
     refused: int
 
 
+@record
 class CertificateRow(NamedTuple):
     """A certificate that the node shows."""
 
@@ -61,6 +67,7 @@ class CertificateRow(NamedTuple):
     """What is to be said of it; empty while all is well."""
 
 
+@record
 class NodeRow(NamedTuple):
     """The node as a whole."""
 
@@ -101,6 +108,7 @@ class NodeRow(NamedTuple):
     """Those from files, the first to end first."""
 
 
+@record
 class ConnectionRow(NamedTuple):
     """A stream to a peer: an application's, or another node's."""
 
@@ -139,6 +147,7 @@ class ConnectionRow(NamedTuple):
     malformed: int
 
 
+@record
 class RouteRow(NamedTuple):
     """A name, and a connection to which messages for it go."""
 
@@ -150,6 +159,7 @@ class RouteRow(NamedTuple):
     subscriptions: int
 
 
+@record
 class ApplicationRow(NamedTuple):
     """An instance of a name: one that an application on an edge subscribed, or runs in this process."""
 
@@ -161,6 +171,7 @@ class ApplicationRow(NamedTuple):
     peer: str
 
 
+@record
 class GroupRow(NamedTuple):
     """A name that several instances may have at once, as seen from the node: who would get a message for it.
 
@@ -180,6 +191,7 @@ class GroupRow(NamedTuple):
     """Its MLS epoch, as its moderator tells."""
 
 
+@record
 class SessionRow(NamedTuple):
     """A session of an application in this process."""
 
@@ -195,6 +207,7 @@ class SessionRow(NamedTuple):
     """What the session counts: unacknowledged, retransmissions, gaps and others, by name."""
 
 
+@record
 class QueueRow(NamedTuple):
     """A bounded queue."""
 
@@ -210,6 +223,7 @@ class QueueRow(NamedTuple):
     """Of an outbox, the row of its connection tells."""
 
 
+@record
 class ActorRow(NamedTuple):
     """An actor of the node."""
 
@@ -229,6 +243,7 @@ class ActorRow(NamedTuple):
     """Seconds for which it kept the loop at most, since the admin port looks."""
 
 
+@record
 class PeerRow(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -247,6 +262,7 @@ class PeerRow(NamedTuple):
     bytes_per_second: float = 0.0
 
 
+@record
 class CounterRow(NamedTuple):
     """One number of the registry, as `/metrics` shows it."""
 
@@ -256,6 +272,7 @@ class CounterRow(NamedTuple):
     value: float
 
 
+@record
 class RatesRow(NamedTuple):
     """What happened in the last second: for charts."""
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.record import record
 from gateway.cli.admin import add_node_choice, chosen_node
 from gateway.cli.application import parse_name
 from gateway.cli.columns import GREEN, RED, YELLOW, as_json, paint, terminal_width
@@ -22,6 +23,7 @@ _WIDE = 100
 """Characters of a line where the output is no terminal."""
 
 
+@record
 class NotAsked(NamedTuple):
     """A node that did not answer, and why."""
 

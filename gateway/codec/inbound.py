@@ -32,6 +32,7 @@ from actors.messages.wire import (
     SubscriptionAck,
 )
 from actors.names import InstanceId, Key
+from actors.record import record
 from actors.session.bounds import MEMBERS
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
@@ -50,6 +51,7 @@ _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
 
+@record
 class _Known(NamedTuple):
     """What the bytes of a header say."""
 
@@ -60,6 +62,7 @@ class _Known(NamedTuple):
     """The header field as it goes on."""
 
 
+@record
 class _Form(NamedTuple):
     """What headers say that differ in their token only. Original peers make a token for each message."""
 

@@ -87,6 +87,26 @@ def test_what_an_application_uses_needs_no_grpc(tmp_path: Path, name: str) -> No
     assert not [module for module in modules if module.startswith("identity.cloud")]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        'PointToPoint(peer_name="org/demo/bob")',
+        "Group(topic=name)",
+        "Group(channel_name=name)",
+        "Group(name)",
+    ],
+)
+def test_an_older_spelling_is_read_by_whoever_imports_this_package_alone(tmp_path: Path, call: str) -> None:
+    program = (
+        "from gateway import Name, SessionConfiguration\n"
+        'name = Name("org", "demo", "bob")\n'
+        f"print(SessionConfiguration.{call}.destination)"
+    )
+    done = python(f"import warnings; warnings.simplefilter('always')\n{program}", tmp_path)
+    assert done.stdout == "org/demo/bob/ffffffffffffffff\n", done.stderr
+    assert "DeprecationWarning" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["status", "explain", "token", "up"])
 def test_a_command_that_needs_no_node_imports_none(tmp_path: Path, command: str) -> None:
     _, _, modules = measured(f"from gateway.cli import parser; parser({command!r})", tmp_path)

@@ -281,7 +281,7 @@ async def test_status_of_one_and_all(system: LoopSystem) -> None:
     await system.ask(parent, Make(), PATIENCE)
     status = system.status(parent)
     assert status is not None
-    assert status._replace(handled=0) == (
+    assert tuple(status._replace(handled=0)) == (
         *(str(parent), "Parent", "parent", State.RUNNING, 0, 65_536),
         *(0, 0, 0, 0, 1, 0, 0.0),
     )

@@ -234,3 +234,14 @@ async def test_what_cannot_work_is_named(
     with pytest.raises(ConfigError, match=field) as caught:
         bob.serve(*arguments, **more)
     assert caught.value.field == field
+
+
+async def test_a_plain_function_as_handler_is_told_what_it_should_be(
+    process: AppStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    bob, alice = await apps(process, "bob", "alice")
+    plain: Any = lambda request: request.payload  # noqa: E731
+    async with bob.serve(plain), alice.session(BOB) as one:
+        with pytest.raises(SessionClosed):
+            await one.request(b"x", 5)
+    assert "handler: expected an async function (`async def`)" in caplog.text

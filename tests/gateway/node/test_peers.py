@@ -312,3 +312,22 @@ def test_identities_of_a_certificate_are_its_names() -> None:
 )
 def test_loopback_is_told_by_the_address(peer: str, local: bool) -> None:
     assert is_loopback(peer) is local
+
+
+async def test_a_node_that_does_not_answer_is_dialled_again_early(
+    clique: Clique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a cut the attempt that began in it must not be waited for."""
+    monkeypatch.setattr("gateway.node.dialled.NODE_WAIT", 0.05)
+    calls: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    async with await asyncio.start_server(lambda _, writer: calls.put_nowait(writer), "127.0.0.1", 0) as mute:
+        node = await clique.node()
+        endpoint = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(5):
+            await node.peer([dialled(endpoint)])
+            held = [await calls.get() for _ in range(3)]
+        cause = (await node.status())["peers"][endpoint]["cause"]
+        assert "no answer in time" in cause, cause
+        await node.close(0.0)
+        for writer in held:
+            writer.close()
