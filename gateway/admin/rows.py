@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from actors.record import record
+
 
 def plain(row: Any) -> Any:
     """A row as JSON takes it, with those in it."""
@@ -17,8 +19,6 @@ def plain(row: Any) -> Any:
     if isinstance(row, tuple):
         return [plain(one) for one in row]
     return row
-
-from actors.record import record
 
 
 @record
