@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.alarm import SourceAlarms
+from actors.alarm import RETRY_PAUSE, SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NobodyThere, NoRoute
@@ -118,7 +118,7 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
-        self._lost = SourceAlarms()
+        self._lost = SourceAlarms(RETRY_PAUSE)
         provider = collaborators.provider
         self._rotating = provider if isinstance(provider, RotatingProvider) else None
         self._generation: int | None = None

@@ -221,7 +221,10 @@ class Slim(Connecting):
             )
             session_config = session_config or config
         if session_config is None:
-            raise ConfigError("session_config: which kind of session?", field="session_config")
+            raise ConfigError(
+                "session_config: which kind of session? Give SessionConfiguration.PointToPoint() or .Group()",
+                field="session_config",
+            )
         instance_of(session_config, SessionConfiguration, "session_config")
         if session_config.mls_enabled:
             self._life.check_mls()

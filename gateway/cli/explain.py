@@ -35,7 +35,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "explain",
-        help="why one name reaches another, or does not",
         description="Follow a message from FROM to TO: the steps that hold, and the first one that is "
         "missing, with its reason. All nodes of this user on this machine are asked; or the one called "
         "--node; or those at --admin, which takes several addresses with commas between. Each asks its "

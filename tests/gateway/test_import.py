@@ -31,6 +31,15 @@ peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()) if li
 print(json.dumps([took, int(peak[1]) / 1024 if peak else 0, sorted(sys.modules)]))
 """
 
+LOADED = """
+import json, sys
+from gateway.cli import main
+try:
+    main([{option!r}])
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+
 ON_USE = {
     "aiohttp",
     "cryptography",
@@ -120,6 +129,17 @@ def test_a_command_that_needs_no_node_imports_none(tmp_path: Path, command: str)
     }
     assert f"gateway.cli.{command}" in modules
     assert not unwanted & set(modules)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_no_command_is_run_for_imports_none(tmp_path: Path, option: str) -> None:
+    done = python(LOADED.format(option=option), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("usage: ", "callboard "))
+    modules = json.loads(done.stdout.splitlines()[-1])
+    ours = {name for name in modules if name.startswith("gateway.cli.")}
+    assert ours == {"gateway.cli.commands", "gateway.cli.parsing"}
+    assert not [name for name in modules if name.startswith(("actors.", "cryptography", "gateway.config"))]
 
 
 @pytest.mark.parametrize("package", [gateway, spiffe], ids=["gateway", "spiffe"])

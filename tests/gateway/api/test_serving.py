@@ -60,6 +60,16 @@ async def test_a_handler_that_fails_ends_its_session_only(
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
+async def test_a_session_that_nobody_awaited_says_so(process: AppStage) -> None:
+    bob, alice = await apps(process, "bob", "alice")
+    opening = alice.session(BOB)
+    assert "await it" in repr(opening)
+    with pytest.raises(AttributeError, match=r"^no 'publish' before the session is open: await"):
+        await opening.publish(b"x")
+    async with bob.serve(echo), opening as session:
+        assert (await session.request(b"x", 5)).payload == b"echo: x"
+
+
 async def test_sessions_above_the_bound_wait_for_a_place(process: AppStage) -> None:
     bob, alice, carol = await apps(process, "bob", "alice", "carol")
     async with bob.serve(echo, sessions=1), carol.session(BOB) as second, alice.session(BOB) as first:
