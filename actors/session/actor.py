@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
 from actors.alarm import Alarm
-from actors.messages.routing import Forward, Status, StatusReport
+from actors.messages.routing import Forward, Status, StatusReport, Transmit
 from actors.messages.session import (
     Adopt,
     Adopted,
@@ -53,7 +53,7 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
-from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.effects import Answer, Compute, Effect, Joined, PeerTold, Refused
 from actors.session.failed import FailedSession
 from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.sender import WINDOW
@@ -285,6 +285,10 @@ class SessionActor(LoopActor):
             self._announce()
         elif isinstance(effect, Refused):
             self._refuse(effect)
+        elif isinstance(effect, PeerTold):
+            address = self._direct.told(effect.hint, effect.connection, self._clock())
+            if address is not None:
+                self.send(address, Transmit((effect.hint,)))
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):

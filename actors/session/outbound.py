@@ -16,7 +16,7 @@ from typing import NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.messages.codec import Codec
-from actors.messages.wire import ONE, Frame, SessionMessage
+from actors.messages.wire import ONE, Frame, Hint, SessionMessage
 from actors.names import Name
 from actors.record import record
 from actors.routing.view import RouteView, Targets
@@ -70,6 +70,11 @@ class DirectOutbound:
         self._pinned: int | None = None
         self._targets: Targets | None = None
         self._chosen: list[tuple[int, bool]] = []
+
+    def told(self, hint: Hint, connection: int, now: float) -> ActorAddress | None:
+        """Where a hint goes that is for who is behind `connection`; it is remembered here too."""
+        self._way.view.past.tell(hint, now)
+        return self._way.view.addresses.get(connection)
 
     def bind(self, name: Name, connection: int, *, also: bool = False) -> None:
         """A peer or channel is reached by `connection` (`also`: beside others), as the session learned."""

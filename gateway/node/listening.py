@@ -59,6 +59,6 @@ async def made_ready(
             refused,
             most,
             health,
-            lambda: doorkeeper.connections_per_address,
+            doorkeeper.tcp,
         )
         return Listening(server, held.pop_all(), source)

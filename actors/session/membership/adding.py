@@ -16,6 +16,8 @@ from actors.messages.wire import (
     DiscoveryRequest,
     GroupAdd,
     GroupWelcome,
+    Hint,
+    HintReason,
     JoinReply,
     JoinRequest,
     MessageType,
@@ -25,6 +27,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.crypto import Addition, at_once
+from actors.session.effects import PeerTold
 from actors.session.encryption import Phase
 from actors.session.membership.agenda import MISSED_A_CHANGE, Agenda
 from actors.session.membership.failures import failed_to_add, in_words, is_final
@@ -41,6 +44,7 @@ from actors.session.membership.tasks import (
 )
 from actors.session.turn import Turn
 from identity.errors import SlimError
+from identity.mls import ValidationError
 
 
 class Adding:
@@ -245,9 +249,18 @@ class Adding:
         """The group could not be founded or changed."""
         match self._agenda.task:
             case AddTask() as task:
+                if isinstance(error, ValidationError) and error.rule == "key_package_parameters":
+                    self._tell_of_the_suite(task, turn)
                 if not is_final(phase, error):
                     error = failed_to_add(self._conversation, task, in_words(phase, error))
                 self._agenda.finish(task, error, turn)
+
+    def _tell_of_the_suite(self, task: AddTask, turn: Turn) -> None:
+        """Who asked to join has MLS of another kind: it, and the nodes between us, may tell people."""
+        match task.at:
+            case CommittingAdd(Located(name, int(connection))):
+                hint = Hint(HintReason.SUITE, self._conversation.local, name)
+                turn.effects.append(PeerTold(hint, connection))
 
 
 def _without(at: Welcoming, request: PendingRequest) -> Welcoming:
