@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from actors.messages.routing import Inquired, Transmit
 from actors.messages.wire import NodeInquiry
 from actors.names import Name
+from actors.record import record
 from actors.system.tasks import Tasks
 from gateway.admin.facts import NodeFacts
 from gateway.admin.inquiry import inquire
@@ -34,6 +35,7 @@ LARGEST = 64 * 1024
 """Bytes of an answer."""
 
 
+@record
 class _Awaited(NamedTuple):
     connection: int
     answer: asyncio.Future[bytes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actors.memo import Memo
+from actors.record import record
 
 APART = 1.0
 """Seconds that two looks are apart at least of which a rate is made."""
@@ -12,6 +13,7 @@ REMEMBERED = 20_000
 """Connections of which the last looks are remembered."""
 
 
+@record
 class _Look(NamedTuple):
     at: float
     messages: int

@@ -126,6 +126,7 @@ class DataPlane:
         self.control = control = control or RouteControl(no_instance=FIRST.no_instance)
         self.health = Health()
         control.introduce(introduction)
+        self.doorkeeper.nodes = control.nodes
         control.register(self.telemetry)
         control.may = self.doorkeeper.why_not_subscribe
         figures.register(self.telemetry, self.waiting, self.http2)

@@ -56,7 +56,7 @@ class Dialled:
                 self.attached.set()
             case "negotiated":
                 self.introduced.set()
-            case "joined" | "superseded" | "itself" | "namesake":
+            case "joined" | "superseded" | "displaced" | "itself" | "namesake":
                 self.outcome, self.node_id = state.state, state.detail
                 self.settled.set()
             case "refused":
