@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from actors.messages.controller import (
 )
 from actors.system import LoopSystem
 from gateway.controller.store import SqliteStore
+from gateway.security.users import replace_file
 
 PATIENCE = 10.0
 AWAY = DrawnLink("http://127.0.0.1:9", '{"endpoint": "http://127.0.0.1:9"}')
@@ -90,3 +92,17 @@ async def test_a_change_that_is_not_stored_is_not_confirmed_and_is_stored_when_t
     stage.store.room(1000)
     assert isinstance(await stage.ask(wanted[refused[0]]), Result)
     assert all(f"{n:0250}" in stage.stored() for n in range(50))
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_bytes(b"alice")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*users: File too large"):
+            replace_file(str(path), b"bob")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [one.name for one in tmp_path.iterdir()] == ["users"]
+    assert path.read_bytes() == b"alice"
