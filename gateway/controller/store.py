@@ -34,6 +34,13 @@ class SqliteStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS entry"
+                    " (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"
+                    " WITHOUT ROWID"
+                )
+                self._db.execute(f"PRAGMA user_version={MIGRATION}")
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"database.filePath: cannot use {path}: {error}", field="database") from error
         if version > MIGRATION:
@@ -42,13 +49,6 @@ class SqliteStore:
                 f"this one knows {MIGRATION})",
                 field="database",
             )
-        if version == 0:
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS entry"
-                " (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"
-                " WITHOUT ROWID"
-            )
-            self._db.execute(f"PRAGMA user_version={MIGRATION}")
 
     def load(self) -> Iterable[Save]:
         """All entries, in the order of their kinds and keys."""
@@ -72,7 +72,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise OSError(f"the controller's database does not take what changed: {error}") from error
+            raise OSError(f"the controller's database does not take what changed ({error})") from error
 
     def close(self) -> None:
         """Close the file."""
