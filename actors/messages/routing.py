@@ -10,6 +10,7 @@ from actors.messages.wire import (
     GroupLed,
     Inbound,
     Introduction,
+    NodeInquiry,
     SessionMessage,
     Subscription,
     SubscriptionAck,
@@ -330,6 +331,14 @@ class GroupReported(NamedTuple):
 
     connection: int
     group: GroupLed
+
+
+@record
+class Inquired(NamedTuple):
+    """Connection to who asks and answers for the node: the node at the other end asks, or answers."""
+
+    connection: int
+    inquiry: NodeInquiry
 
 
 @record

@@ -35,6 +35,7 @@ class NodeLink(NamedTuple):
     link_id: str
 
 
+@record
 class Settled(NamedTuple):
     """What became of a new link: an outcome of `NodeLinkSettled`, and the link that gives way to it."""
 

@@ -33,6 +33,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.record import record
 from actors.session.beginnings import beginning
 from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
@@ -56,6 +57,7 @@ _WILL_ACKNOWLEDGE = {ACKNOWLEDGES: TRUE}
 _ACK = MessageType.MSG_ACK
 
 
+@record
 class PayloadCipher(NamedTuple):
     """What an encrypted session does to the messages of its members."""
 
@@ -98,6 +100,7 @@ class _Stream:
         self.direct: dict[int, None] = {}
 
 
+@record
 class _Held(NamedTuple):
     """A message, or the news of a lost one, that waits for the application to make room."""
 
@@ -128,6 +131,7 @@ class DataReceiver:
         "_held",
         "_kept",
         "_local",
+        "_mark",
         "_session_id",
         "_session_type",
         "_sizes",
@@ -173,6 +177,8 @@ class DataReceiver:
         self._kept = 0
         """Payload bytes in reorder buffers and held."""
         self._deadline: float | None = None
+        self._mark: tuple[str, int | None] = ("", None)
+        """Where we begin, as the mark read last says: the messages of a batch mostly bear the same."""
 
     @property
     def bytes(self) -> int:
@@ -299,7 +305,10 @@ class DataReceiver:
 
     def _beginning(self, stream: _Stream, message: SessionMessage) -> SessionMessage:
         """The first message that reaches us may tell that earlier ones are for us too, and on their way."""
-        start = beginning((message.metadata or {})[SINCE], self._local)
+        text = (message.metadata or {})[SINCE]
+        if text != self._mark[0]:
+            self._mark = text, beginning(text, self._local)
+        start = self._mark[1]
         if start is not None:
             stream.since = start
         if stream.last is None and start is not None and 0 <= ahead(start, message.message_id) < WIDEST_GAP:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import InstanceId, instance_id
+from actors.record import record
 from actors.session.hints import Hints
 from identity.errors import InvalidToken
 from identity.jose.jws import payload_of
@@ -22,6 +23,7 @@ from identity.jose.jws import payload_of
 KNOWN_SENDERS = 1024
 
 
+@record
 class _Sender(NamedTuple):
     subject: str
     instance: InstanceId

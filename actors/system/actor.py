@@ -18,8 +18,9 @@ do instead, and nobody calls the hooks: an actor for every base begins with its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from thespian.actors import Actor, ActorAddress
@@ -42,6 +43,16 @@ def handles(*kinds: type) -> Callable[[H], H]:
         return method
 
     return mark
+
+
+NO_TABLE: Mapping[type, Handler] = MappingProxyType({})
+
+
+def table_of(actor: Actor) -> Mapping[type, Handler]:
+    """Which method of `actor` takes which messages; nothing if it has a `receiveMessage` of its own."""
+    if isinstance(actor, LoopActor) and type(actor).receiveMessage is LoopActor.receiveMessage:
+        return actor._handlers
+    return NO_TABLE
 
 
 class Cancellable(Protocol):

@@ -381,7 +381,7 @@ class NatsLink:
 
         Raises ConfigError, and AuthError when an agent has nothing for us.
         """
-        check_backbone(self._config)
+        check_backbone(self._config, self._around)
         await self._source.start()
 
     async def _keep(self) -> None:
@@ -409,7 +409,7 @@ class NatsLink:
 
     async def _connect(self, url: str) -> Client:
         """A stream on which all that is wanted is subscribed."""
-        client, config, encrypted = library(), self._config, StreamEncryption()
+        client, config, encrypted = library(self._around), self._config, StreamEncryption()
         self._lost, self._cause = asyncio.Event(), ""
         lost = self._lost
 

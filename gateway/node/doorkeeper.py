@@ -81,6 +81,13 @@ class Doorkeeper:
         """How many the address has that has most."""
         return max(self._hosts.values(), default=0)
 
+    def paces(self, index: int) -> tuple[int | None, int | None]:
+        """Messages and bytes a second that a connection may send; None: there is no limit for it."""
+        gate = self._gates.get(index)
+        if gate is not None and gate[0].who.node:
+            return None, None
+        return self.sending.messages_per_second, self.sending.bytes_per_second
+
     @property
     def rules(self) -> RuleSet | None:
         """What is in force; None: everybody may everything."""
