@@ -138,6 +138,7 @@ class Node:
             said = registration(
                 config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
             )
+            said.boot = self.data_plane.control.nodes.own.boot
             if config.backbone is not None:
                 said.backbone = ", ".join(config.backbone.urls)
             self._controlled = ControlledNode(self.data_plane, config.controller, said)
