@@ -174,15 +174,21 @@ class Conversation:
             connection=connection,
         )
 
-    def reply(self, request: SessionMessage, kind: MessageType, content: Command) -> SessionMessage:
+    def reply(
+        self,
+        request: SessionMessage,
+        kind: MessageType,
+        content: Command,
+        metadata: dict[str, str] | None = None,
+    ) -> SessionMessage:
         """The answer to `request`: its id, back over the connection it came by."""
-        return self.message(
-            kind, request.source, content, id=request.message_id, connection=request.connection
-        )
+        id, back = request.message_id, request.connection
+        return self.message(kind, request.source, content, id=id, metadata=metadata, connection=back)
 
-    def introducing(self, message: SessionMessage) -> SessionMessage:
-        """`message`, the first of ours to a peer, tells it point to point what it can expect of us."""
-        return message if self.group else message._replace(metadata={MARKS_ANSWERS: TRUE})
+    @property
+    def introduction(self) -> dict[str, str] | None:
+        """Metadata of our first message to a peer: point to point it tells what it can expect of us."""
+        return None if self.group else {MARKS_ANSWERS: TRUE}
 
     def introduced(self, message: SessionMessage) -> None:
         """The peer's first message may tell what we can expect of it."""

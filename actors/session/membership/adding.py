@@ -207,9 +207,10 @@ class Adding:
             MessageType.GROUP_WELCOME,
             member.name,
             GroupWelcome(self._members.all, welcome),
+            metadata=conversation.introduction,
             connection=member.connection,
         )
-        awaited.append((conversation.introducing(request), [member.name]))
+        awaited.append((request, [member.name]))
         self._agenda.move(task.moved(Welcoming(member, tuple(request for request, _ in awaited))))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)
@@ -217,9 +218,9 @@ class Adding:
 
     def acknowledged(self, task: AddTask, at: Welcoming, request: PendingRequest, turn: Turn) -> None:
         """GROUP_ADD or GROUP_WELCOME is acknowledged by all it was for."""
-        at = _without(at, request)
-        if request.message.kind is MessageType.GROUP_WELCOME:
-            at = at._replace(welcomed=True)
+        welcomed = request.message.kind is MessageType.GROUP_WELCOME
+        at = _without(at, request, welcomed=welcomed)
+        if welcomed:
             self._members.joined(at.member.name, turn)
         self._go_on_welcoming(task, at, turn)
 
@@ -250,7 +251,7 @@ class Adding:
                 self._agenda.finish(task, error, turn)
 
 
-def _without(at: Welcoming, request: PendingRequest) -> Welcoming:
-    """A request of this step needs no answers any more."""
+def _without(at: Welcoming, request: PendingRequest, *, welcomed: bool = False) -> Welcoming:
+    """A request of this step needs no answers any more; `welcomed`: its answer was that to the welcome."""
     left = tuple(open for open in at.requests if open.message_id != request.message.message_id)
-    return at._replace(requests=left)
+    return Welcoming(at.member, left, at.welcomed or welcomed, at.failures)
