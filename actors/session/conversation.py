@@ -74,17 +74,17 @@ class Ending:
         """None: our application closed it."""
         self.farewells = Farewells(counts)
         """Last answers, for peers that ask again."""
-        self._waiting: list[int] = []
+        self._waiting: tuple[int, ...] = ()
 
     def await_by(self, handle: int) -> None:
         """An operation of the application is over when the session is."""
-        self._waiting.append(handle)
+        self._waiting = (*self._waiting, handle)
 
     def answer(self, error: SlimError | None, turn: Turn) -> None:
         """Tell those who wait for the end how it went."""
         for handle in self._waiting:
             turn.answer(handle, error)
-        self._waiting.clear()
+        self._waiting = ()
 
 
 class Conversation:

@@ -67,7 +67,7 @@ class DirectOutbound:
         self._fanout = ONE
         self._pinned: int | None = None
         self._targets: Targets | None = None
-        self._chosen: list[tuple[int, bool]] = []
+        self._chosen: tuple[tuple[int, bool], ...] = ()
 
     def bind(self, name: Name, connection: int, *, also: bool = False) -> None:
         """A peer or channel is reached by `connection` (`also`: beside others), as the session learned."""
@@ -160,4 +160,4 @@ class DirectOutbound:
             if fanout == ONE and len(found) > 1:
                 # Each in turn, for all sessions of the application together.
                 found.clear()
-        self._chosen = [(connection, connection in local) for connection in found]
+        self._chosen = tuple((connection, connection in local) for connection in found)

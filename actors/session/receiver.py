@@ -93,7 +93,7 @@ class _Stream:
         self.requests: dict[int, _Requested] = {}
         self.lost: dict[int, None] = {}
         """Ids that the application was told are lost, the last WIDEST_GAP of them."""
-        self.held: set[int] = set()
+        self.held: dict[int, None] = {}
         """Ids that wait for room and are not acknowledged."""
         self.direct: dict[int, None] = {}
 
@@ -274,7 +274,7 @@ class DataReceiver:
             self._kept -= _size(item)
             self._deliver(item, turn)
             if stream is not None and isinstance(item, SessionMessage):
-                stream.held.discard(item.message_id)
+                stream.held.pop(item.message_id, None)
                 turn.send(self._ack(item))
 
     def report(self, error: SlimError, turn: Turn) -> None:
@@ -336,7 +336,7 @@ class DataReceiver:
                 self._deliver(opened, turn)
                 turn.send(self._ack(message))
             else:
-                stream.held.add(id)
+                stream.held[id] = None
                 self._hold(opened, stream)
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
             if id in stream.lost:
@@ -399,7 +399,7 @@ class DataReceiver:
             self._deliver(opened, turn)
             turn.send(self._ack(message))
         else:
-            stream.held.add(id)
+            stream.held[id] = None
             self._hold(opened, stream)
 
     def _unordered(self, message: SessionMessage, turn: Turn) -> None:

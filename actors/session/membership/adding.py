@@ -52,7 +52,7 @@ class Adding:
         self._agenda = agenda
         self._conversation = agenda.conversation
         self._members = agenda.members
-        self._channel_bound: set[int] = set()
+        self._channel_bound: frozenset[int] = frozenset()
         """The connections on which we receive what is said in the channel."""
         self._founded = False
 
@@ -61,7 +61,7 @@ class Adding:
         """Whether there is an MLS group."""
         return self._founded
 
-    def resume(self, *, founded: bool, channel_bound: set[int]) -> None:
+    def resume(self, *, founded: bool, channel_bound: frozenset[int]) -> None:
         """What was done before our time, `channel_bound` on these connections."""
         self._founded, self._channel_bound = founded, channel_bound
 
@@ -109,14 +109,13 @@ class Adding:
                     self._agenda.finish(task, failed_to_add(self._conversation, task, str(event.error)), turn)
                     return
                 if member.connection is not None:
-                    self._channel_bound.add(member.connection)
+                    self._channel_bound |= {member.connection}
                 self._found(task, member, turn)
 
     def moved(self, event: Moved) -> None:
         """What we received in the channel on connections that are gone comes by another one."""
         if not self._channel_bound.isdisjoint(event.gone):
-            self._channel_bound.difference_update(event.gone)
-            self._channel_bound.add(event.connection)
+            self._channel_bound = self._channel_bound.difference(event.gone) | {event.connection}
 
     def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
         """Found the MLS group when there is a first member to be, then ask it to join."""
