@@ -562,8 +562,36 @@ class DataReceiver:
 
 def _without(message: SessionMessage, *signs: str) -> SessionMessage:
     """The message less signs that were for us and not for the application."""
-    metadata = message.metadata or {}
-    return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
+    (
+        source,
+        destination,
+        type_,
+        kind,
+        session_id,
+        id,
+        content,
+        fanout,
+        metadata,
+        identity,
+        error,
+        connection,
+    ) = message
+    left = {key: value for key, value in metadata.items() if key not in signs} if metadata else None
+    # As `_replace` does it, in a quarter of the time: it is done for each message of a first window.
+    return SessionMessage(
+        source,
+        destination,
+        type_,
+        kind,
+        session_id,
+        id,
+        content,
+        fanout,
+        left or None,
+        identity,
+        error,
+        connection,
+    )
 
 
 def _remember(lost: dict[int, None], id: int) -> None:

@@ -11,6 +11,7 @@ publishes waits.
 from __future__ import annotations
 
 from collections import deque
+
 from actors.messages.session import Outgoing, Publish
 from gateway.api.session_line import SessionLine
 from gateway.api.waiters import Turns

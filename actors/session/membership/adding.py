@@ -42,6 +42,8 @@ from actors.session.membership.tasks import (
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
+_NOWHERE: frozenset[int] = frozenset()
+
 
 class Adding:
     """What `AddTask`s do: the steps of `tasks.ADD`."""
@@ -52,7 +54,7 @@ class Adding:
         self._agenda = agenda
         self._conversation = agenda.conversation
         self._members = agenda.members
-        self._channel_bound: frozenset[int] = frozenset()
+        self._channel_bound = _NOWHERE
         """The connections on which we receive what is said in the channel."""
         self._founded = False
 
