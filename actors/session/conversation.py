@@ -26,6 +26,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.record import record
 from actors.session.crypto import Crypto
 from actors.session.data_path import DataPath
 from actors.session.encryption import Encryption
@@ -45,6 +46,7 @@ Judge = Callable[[str], PeerGeneration]
 """Tells a peer's generation by its (verified) token."""
 
 
+@record
 class Setting(NamedTuple):
     """What a session core is made with."""
 

@@ -18,9 +18,11 @@ from thespian.actors import ActorAddress
 from actors.messages.codec import Codec
 from actors.messages.wire import ONE, Frame, SessionMessage
 from actors.names import Name
+from actors.record import record
 from actors.routing.view import RouteView, Targets
 
 
+@record
 class WayOut(NamedTuple):
     """What an App tells its sessions."""
 

@@ -33,6 +33,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.record import record
 from actors.session.beginnings import beginning
 from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
@@ -56,6 +57,7 @@ _WILL_ACKNOWLEDGE = {ACKNOWLEDGES: TRUE}
 _ACK = MessageType.MSG_ACK
 
 
+@record
 class PayloadCipher(NamedTuple):
     """What an encrypted session does to the messages of its members."""
 
@@ -98,6 +100,7 @@ class _Stream:
         self.direct: dict[int, None] = {}
 
 
+@record
 class _Held(NamedTuple):
     """A message, or the news of a lost one, that waits for the application to make room."""
 

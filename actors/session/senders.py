@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import InstanceId, instance_id
+from actors.record import record
 from actors.session.hints import Hints
 from identity.errors import InvalidToken
 from identity.jose.jws import payload_of
@@ -25,6 +26,7 @@ KNOWN_CLAIMS = 64
 """Tokens of which all claims are known, for peers with whom one session after the other is opened."""
 
 
+@record
 class _Sender(NamedTuple):
     subject: str
     instance: InstanceId

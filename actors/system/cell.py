@@ -39,6 +39,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.record import record
 from actors.system.actor import NO_TABLE, Handler, LoopActor, table_of
 from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
@@ -53,6 +54,7 @@ _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessag
 FAILURES = (Exception, asyncio.CancelledError)
 
 
+@record
 class RestartSpec(NamedTuple):
     """How to make a supervised actor again."""
 
@@ -105,6 +107,7 @@ class Cell:
         "restarts",
         "room",
         "scheduled",
+        "slowest",
         "state",
         "system",
         "timers",
@@ -126,6 +129,7 @@ class Cell:
         self.timers: set[Timer] | None = None
         self.watch: FileWatch | None = None
         self.handled = self.refused = self.failures = self.restarts = 0
+        self.slowest = 0.0
         self.actor: Actor | None = None
         self.handlers: Mapping[type, Handler] = NO_TABLE
         """The actor's table of messages, where it is that which says what becomes of one: a call less."""
@@ -580,6 +584,7 @@ class Cell:
             restarts=self.restarts,
             children=len(self.children or ()),
             timers=len(self.timers or ()),
+            slowest_turn=self.slowest,
         )
 
     def _thespian_status(self) -> Thespian_ActorStatus:

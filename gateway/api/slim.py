@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
@@ -203,6 +204,7 @@ class Slim(Connecting):
         session_config: SessionConfiguration | None = None,
         *,
         dest_name: Name | str | None = None,
+        config: SessionConfiguration | None = None,
     ) -> Session:
         """Begin a session with `destination` (or `dest_name`): a peer's name, or the channel of a group.
 
@@ -212,8 +214,17 @@ class Slim(Connecting):
         if isinstance(destination, SessionConfiguration):
             # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
             destination, session_config = getattr(destination, "destination", None), destination
+        if config is not None:
+            # Deprecated since 0.2; to go with 0.4.
+            warnings.warn(
+                "create_session: config is called session_config now", DeprecationWarning, stacklevel=2
+            )
+            session_config = session_config or config
         if session_config is None:
-            raise ConfigError("session_config: which kind of session?", field="session_config")
+            raise ConfigError(
+                "session_config: which kind of session? Give SessionConfiguration.PointToPoint() or .Group()",
+                field="session_config",
+            )
         instance_of(session_config, SessionConfiguration, "session_config")
         if session_config.mls_enabled:
             self._life.check_mls()

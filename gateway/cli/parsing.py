@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from gateway.telemetry.log import FORMATS
-
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
+FORMATS = ("text", "json")
 
 _CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
+_MISSING = "the following arguments are required: "
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -35,12 +35,20 @@ class CommandParser(argparse.ArgumentParser):
     def _suggestion(self, message: str) -> str:
         if choice := _CHOICE.search(message):
             return _meant(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        if message == f"{_MISSING}{self._choice()}":
+            return f" ({', '.join(commands_of(self))})"
         if unknown := _UNKNOWN.match(message):
             options = {flag for parser in self._reached() for flag in parser._option_string_actions}
             for word in unknown[1].split():
                 if word.startswith("--") and (meant := _meant(word.partition("=")[0], sorted(options))):
                     return meant
         return ""
+
+    def _choice(self) -> str:
+        """What stands for the commands of this parser in its usage."""
+        return next(
+            (str(one.metavar) for one in self._actions if isinstance(one, argparse._SubParsersAction)), ""
+        )
 
     def _reached(self) -> Iterator[argparse.ArgumentParser]:
         """This parser and those of the commands that the command line names."""

@@ -25,12 +25,14 @@ from actors.messages.wire import (
     Introduction,
     LinkNegotiation,
     MessageType,
+    NodeInquiry,
     Role,
     Scanned,
     Subscription,
     SubscriptionAck,
 )
 from actors.names import InstanceId, Key
+from actors.record import record
 from actors.session.bounds import MEMBERS
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
@@ -52,6 +54,7 @@ _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
 
+@record
 class _Known(NamedTuple):
     """What the bytes of a header say."""
 
@@ -62,6 +65,7 @@ class _Known(NamedTuple):
     """The header field as it goes on."""
 
 
+@record
 class _Form(NamedTuple):
     """What headers say that differ in their token only. Original peers make a token for each message."""
 
@@ -258,6 +262,8 @@ class InboundParser:
             return self._hint(message.hint)
         if message.HasField("group_led"):
             return self._group_led(message.group_led)
+        if message.HasField("node_inquiry"):
+            return self._inquiry(message.node_inquiry)
         self.ignored += 1
         return None
 
@@ -275,6 +281,10 @@ class InboundParser:
         members = tuple(map(decode, said.members))
         place = (decode(said.channel), decode(said.moderator))
         return GroupLed(said.number, *place, members, said.epoch, said.over)
+
+    def _inquiry(self, said: pb.NodeInquiry) -> NodeInquiry:
+        names = (self._names.decode(said.source), self._names.decode(said.target))
+        return NodeInquiry(said.number, *names, said.node, said.facts if said.HasField("facts") else None)
 
     def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
         said = message.subscribe if subscribe else message.unsubscribe

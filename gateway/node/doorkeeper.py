@@ -13,6 +13,7 @@ from actors.alarm import Alarm
 from actors.messages.wire import Introduction
 from actors.names import Key, Name
 from actors.routing.gate import Action, ConnectionIdentity, Gate, RulesInForce
+from actors.routing.node_links import NodeLinks
 from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
 from gateway.config.auth import Proof
@@ -45,6 +46,8 @@ class Doorkeeper:
         self._callers: dict[int, str] = {}
         """Those that others opened, with the host that they are of."""
         self._hosts: Counter[str] = Counter()
+        self.nodes: NodeLinks | None = None
+        """The other nodes, to read: no two of them may have one id."""
 
     def limit(self, limits: LimitsConfig) -> None:
         """Put these limits in force; who is connected stays."""
@@ -77,6 +80,13 @@ class Doorkeeper:
     def most_of_one_address(self) -> int:
         """How many the address has that has most."""
         return max(self._hosts.values(), default=0)
+
+    def paces(self, index: int) -> tuple[int | None, int | None]:
+        """Messages and bytes a second that a connection may send; None: there is no limit for it."""
+        gate = self._gates.get(index)
+        if gate is not None and gate[0].who.node:
+            return None, None
+        return self.sending.messages_per_second, self.sending.bytes_per_second
 
     @property
     def rules(self) -> RuleSet | None:
@@ -142,7 +152,10 @@ class Doorkeeper:
 
     def _admit(self, index: int, link: NodeCaller, introduction: Introduction) -> str:
         refusal = self._policy.refusal(link, introduction)
-        if refusal:
+        nodes = self.nodes
+        if not refusal and nodes is not None and (refusal := nodes.why_not(introduction)):
+            self._tell_of_namesake(nodes, link, introduction, refusal)
+        elif refusal:
             who = ", ".join(sorted({link.subject, *identities(link.certificate)} - {""}))
             self.door.refused(DoorRule.NODE, link.peer, refusal, who)
         elif self._policy.is_proved(link, introduction):
@@ -157,6 +170,20 @@ class Doorkeeper:
                 cause="peers does not say who is a node; loopback: true takes the word of this machine",
             )
         return refusal
+
+    def _tell_of_namesake(
+        self, nodes: NodeLinks, link: NodeCaller, introduction: Introduction, refusal: str
+    ) -> None:
+        """It calls again and again: people are told once."""
+        if nodes.is_news(introduction):
+            there = self._gates.get(nodes.connection_of(introduction.node_id) or 0)
+            logger.warning(
+                "a node is not taken as a peer",
+                peer=link.peer,
+                node=introduction.node_id,
+                other=there[1] if there is not None else "this node",
+                cause=refusal,
+            )
 
 
 def identity_of(link: AcceptedLink) -> ConnectionIdentity:

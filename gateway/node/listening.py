@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
+from actors.record import record
 from actors.routing.budget import ByteBudget
 from gateway.config import ServerConfig
 from gateway.http2.limits import Counters
@@ -20,6 +21,7 @@ from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings
 
 
+@record
 class Listening(NamedTuple):
     """One listener. `held` is closed behind it."""
 

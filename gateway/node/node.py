@@ -23,6 +23,7 @@ from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
 from gateway.security.expiry import CertificateEnd, problems
 from gateway.security.material import Side, TlsSource
+from gateway.surroundings import current
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
 
@@ -224,7 +225,7 @@ def examine(config: NodeConfig) -> None:
                 _look_at(client.tls, Side.CLIENT)
     if config.backbone is not None:
         with _within(f"{config.where}.backbone"):
-            check_backbone(config.backbone)
+            check_backbone(config.backbone, current())
             _look_at(config.backbone.tls, Side.CLIENT)
 
 

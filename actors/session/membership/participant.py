@@ -42,6 +42,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
+from actors.record import record
 from actors.session.bounds import JOIN_TIME, MEMBERS
 from actors.session.conversation import Conversation
 from actors.session.crypto import at_once
@@ -62,6 +63,7 @@ _NO_MESSAGE = -1
 # Where we are
 
 
+@record
 class _Invited(NamedTuple):
     """The JOIN_REQUEST `invitation` is to be answered, once our leaf has a credential."""
 
@@ -69,26 +71,31 @@ class _Invited(NamedTuple):
     until: float
 
 
+@record
 class _Accepted(NamedTuple):
     """JOIN_REPLY is sent; the welcome is awaited."""
 
     until: float
 
 
+@record
 class _Welcomed(NamedTuple):
     """The channel is being subscribed; `welcome` is acknowledged then."""
 
     welcome: SessionMessage
 
 
+@record
 class _Joined(NamedTuple):
     """A member."""
 
 
+@record
 class _Leaving(NamedTuple):
     """We said goodbye; LEAVE_REPLY is awaited."""
 
 
+@record
 class _Removed(NamedTuple):
     """The others know that we are out; LEAVE_REQUEST is awaited."""
 

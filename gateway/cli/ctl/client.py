@@ -19,6 +19,8 @@ from identity.encoding import Malformed
 from identity.errors import ConfigError, SlimError
 from identity.files import read_file
 
+_NOBODY = "failed to connect to all addresses"
+
 
 class CallFailed(SlimError):
     """A controller or node refused a call, or could not be reached."""
@@ -38,6 +40,7 @@ class CtlClient:
         metadata: tuple[tuple[str, str], ...],
         tls: dict[str, bytes | None] | None,
     ) -> None:
+        self._server = server
         self._timeout = timeout
         self._metadata = metadata
         if tls is None:
@@ -64,7 +67,7 @@ class CtlClient:
         try:
             return stub(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
     def ask_node(self, request: pb.ControlMessage) -> Iterator[pb.ControlMessage]:
         """One request on a node's control channel; every message that comes back. Raises CallFailed."""
@@ -76,11 +79,17 @@ class CtlClient:
         try:
             yield from stub(iter((request,)), timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
-
-def _failed(error: grpc.RpcError) -> CallFailed:
-    return CallFailed(error.code().name, error.details() or "no reason given")
+    def _failed(self, error: grpc.RpcError) -> CallFailed:
+        status, text = error.code().name, error.details() or "no reason given"
+        if status == "UNAVAILABLE" and _NOBODY in text:
+            # The library's own sentence names every address that a name has, and no host.
+            text = (
+                f"cannot connect to {self._server} ({text.rpartition(': ')[2]}); is a controller listening "
+                "there (callboard controller), or a node that has a server for it (--server HOST:PORT)?"
+            )
+        return CallFailed(status, text)
 
 
 def credentials(basic: str, token_file: str) -> tuple[tuple[str, str], ...]:

@@ -28,7 +28,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     top = commands.add_parser(
         "ctl",
-        help="ask and order a controller",
         description="Ask and order a controller, or one node directly.",
     )
     top.add_argument("-s", "--server", metavar="HOST:PORT", help=f"default: {CONTROLLER}; of a node {NODE}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from actors.errors import HandshakeFailed, SessionError
 from actors.names import Name
 from gateway.config import ClientConfig
-from tests.gateway.admin.operated import ALICE, BOB, OTHER, Operated, reaches, says
+from tests.gateway.admin.operated import ALICE, BOB, OTHER, SECRET, Operated, reaches, says
+from tests.gateway.cli.processes import running
 from tests.gateway.links.nats_server import NatsServer, needs_nats_server
 
 
@@ -105,6 +108,29 @@ async def test_an_original_does_not_say_what_it_takes(operated: Operated) -> Non
     )
 
 
+async def test_an_application_that_stopped_reading(operated: Operated) -> None:
+    """It is a process of its own, and stopped: its connection stays, and takes nothing."""
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", route=BOB)
+    address = f"http://{operated.nodes['n1'].addresses[0]}"
+    words = ("listen", "--name", str(BOB), "--connect", address, "--shared-secret", SECRET)
+    with running(*words) as bob:
+        await asyncio.to_thread(bob.until, "listening")
+        async with alice.session(BOB, timeout=None) as session:
+            assert reaches(await operated.walk())
+            bob.process.send_signal(signal.SIGSTOP)
+            try:
+                for _ in range(250):
+                    await session.publish(b"x" * 65_000)
+                walk = await operated.until(says(" does not read: its outbox has been full for "))
+            finally:
+                bob.process.send_signal(signal.SIGCONT)
+            assert walk.missing is not None
+            assert walk.missing.text.endswith(" dropped so far"), walk.missing.text
+            # It goes on, and so do messages.
+            await operated.until(reaches)
+
+
 async def test_a_caller_of_another_wire_is_a_clue(operated: Operated) -> None:
     await operated.node("n1")
     await operated.application(ALICE, "n1")
@@ -194,7 +220,7 @@ async def test_three_peers_know_the_way(operated: Operated) -> None:
     walk = await operated.until(reaches)
     assert any("n1 hands it to its peer n3" in step.text for step in walk.steps)
     alone = await operated.walk(ALICE, BOB, "n1")
-    assert alone.steps[-1].text.startswith("n3 was not asked")
+    assert alone.steps[-1].text.startswith("n3 did not say what it does")
     assert {node.node for node in alone.unasked} == {"n2", "n3"}
 
 

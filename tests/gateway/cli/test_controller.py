@@ -98,7 +98,8 @@ async def test_settings_are_remembered_and_kept_private(tmp_path: Path) -> None:
     assert "127.0.0.1:1" in shown
     assert "hush-hush" not in shown
     assert (tmp_path / "slimctl" / "config.yaml").stat().st_mode & 0o77 == 0
-    assert "UNAVAILABLE" in await callboard("ctl", "node", "list", fails=True, home=tmp_path)
+    said = await callboard("ctl", "node", "list", fails=True, home=tmp_path)
+    assert "UNAVAILABLE: cannot connect to 127.0.0.1:1 (Connection refused); is a controller" in said
 
 
 @pytest.mark.parametrize(

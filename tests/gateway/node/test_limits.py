@@ -13,6 +13,7 @@ from actors.errors import ConnectionLost
 from actors.names import Name
 from actors.routing.shares import Shares
 from gateway import Slim
+from gateway.admin.limits import limit_rows
 from gateway.config.node import NodeConfig
 from gateway.links.http2_stream import _TOLD_PER_HOST
 from gateway.node.node import Node
@@ -138,6 +139,10 @@ async def test_who_sends_too_fast_waits_and_loses_nothing(
         # 200 messages of each and as many acknowledgements; a second's worth at once is free.
         assert took > 0.1
         assert node.data_plane.doorkeeper.sending.slowed["messages_per_second"] > 0
+        rows = {row.limit: row for row in limit_rows(node)}
+        assert rows["messages per second"].bound == 220
+        assert 100 <= (rows["messages per second"].used or 0) <= 800
+        assert rows["bytes per second"].used is None
     assert "it sends more than limits.messages_per_second allows" in caplog.text
     told = [line for line in caplog.messages if line.startswith("held up")]
     # Each of the two once, however often it had to wait.
