@@ -10,7 +10,6 @@ from actors.names import Key, Name
 from actors.session.conversation import Conversation
 from actors.session.membership.tasks import Located
 from actors.session.turn import Turn
-from identity.token_claims import claims_of
 
 
 class MemberList:
@@ -64,7 +63,7 @@ class MemberList:
 
     def agreed(self, member: Name, token: str) -> None:
         """`member` wants to join, and said so with this token."""
-        self._claims[member] = claims_of(token)
+        self._claims[member] = self._conversation.senders.claims(token)
 
     def resume(self, member: Located, *, present: bool, turn: Turn) -> None:
         """It was a member before our time; `present`: it has acknowledged its welcome."""
