@@ -99,6 +99,11 @@ class MemberList:
         self._claims.pop(member, None)
         conversation.data.expel(member, turn)
         turn.unbind(member)
+        self.gone(member, cause, turn)
+
+    def gone(self, member: Name, cause: str, turn: Turn) -> None:
+        """Nothing is sent to it any more: our application does not count on it, whoever else is still told."""
+        conversation = self._conversation
         if member in self._present:
             self._present.discard(member)
             turn.tell(MemberLeft(conversation.session_id, member, self.present, cause))
