@@ -31,6 +31,7 @@ from actors.messages.routing import (
     Forward,
     FramesIn,
     GroupReported,
+    Inquired,
     LinkClosed,
     LinkDrained,
     LinkLost,
@@ -54,6 +55,7 @@ from actors.messages.wire import (
     Hint,
     Introduction,
     LinkNegotiation,
+    NodeInquiry,
     Role,
     Subscription,
     SubscriptionAck,
@@ -62,7 +64,7 @@ from actors.routing import tracing
 from actors.routing.backpressure import Backpressure
 from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
 from actors.routing.hints import ConnectionHints
-from actors.routing.link import Link
+from actors.routing.link import Link, shared
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import HOPS, SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch, hops_of
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
@@ -204,7 +206,7 @@ class Connection(LoopActor):
     @handles(Start)
     def _on_start(self, _: Start, __: ActorAddress) -> None:
         attach = Attach(
-            self._index, self.myAddress, local=False, dialled=self._dialled, peer=_shared(self._link.peer)
+            self._index, self.myAddress, local=False, dialled=self._dialled, peer=shared(self._link.peer)
         )
         self.send(self._route_table, attach)
 
@@ -348,6 +350,9 @@ class Connection(LoopActor):
                 if not self._dialled and self._negotiator.peer_role is Role.APPLICATION:
                     for observer in self._observers:
                         self.send(observer, GroupReported(self._index, record))
+            case NodeInquiry():
+                if self._node_link is not None and self._routes.inquiries is not None:
+                    self.send(self._routes.inquiries, Inquired(self._index, record))
             case LinkNegotiation():
                 outcome = self._negotiator.handle(record)
                 if outcome.reply is not None:
@@ -559,14 +564,10 @@ class Connection(LoopActor):
             "forbidden": self._counts.forbidden,
             "identity": str(self._gate.who),
             "congested": self._outbox.congested,
+            "full_for": self._outbox.full_for(self._clock()),
             "backlog": self._link.backlog,
             "hops_exceeded": self._counts.hops_exceeded,
             "pauses": self._counts.pauses,
             "slowed": self._counts.slowed,
             **self._link.figures(),
         }
-
-
-def _shared(peer: str) -> str:
-    """What the streams of one TCP connection have in common: host and port. Others have nothing."""
-    return peer if peer.rpartition(":")[2].isdigit() else ""

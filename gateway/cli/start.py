@@ -36,7 +36,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "start",
-        help="run a node",
         description="Run a node until SIGTERM or SIGINT, then drain. What the command line says wins over "
         "the environment, and both over the file.",
     )

@@ -108,7 +108,7 @@ class Dialling:
         plane, where = self._plane, None
         if dial is None:
             parts = (plane.surroundings, plane.high_water, plane.waiting, plane.http2)
-            addresses = Addresses(await diallers(config, made.held, *parts))
+            addresses = Addresses(await diallers(config, made, *parts))
             dial, where = addresses.dial, addresses.where
         link = DialledLink(
             made.index,
