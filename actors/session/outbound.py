@@ -69,7 +69,7 @@ class DirectOutbound:
         self._fanout = ONE
         self._pinned: int | None = None
         self._targets: Targets | None = None
-        self._chosen: list[tuple[int, bool]] = []
+        self._chosen: tuple[tuple[int, bool], ...] = ()
 
     def told(self, hint: Hint, connection: int, now: float) -> ActorAddress | None:
         """Where a hint goes that is for who is behind `connection`; it is remembered here too."""
@@ -167,4 +167,4 @@ class DirectOutbound:
             if fanout == ONE and len(found) > 1:
                 # Each in turn, for all sessions of the application together.
                 found.clear()
-        self._chosen = [(connection, connection in local) for connection in found]
+        self._chosen = tuple((connection, connection in local) for connection in found)
