@@ -53,6 +53,13 @@ class SqliteStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS entry"
+                    " (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"
+                    " WITHOUT ROWID"
+                )
+                self._db.execute(f"PRAGMA user_version={MIGRATION}")
         except (OSError, sqlite3.Error) as error:
             raise _unusable(path, error) from error
         if version > MIGRATION:
@@ -61,13 +68,6 @@ class SqliteStore:
                 f"this one knows {MIGRATION})",
                 field="database",
             )
-        if version == 0:
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS entry"
-                " (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key))"
-                " WITHOUT ROWID"
-            )
-            self._db.execute(f"PRAGMA user_version={MIGRATION}")
 
     def load(self) -> Iterable[Save]:
         """All entries, in the order of their kinds and keys."""
@@ -91,7 +91,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise OSError(f"the controller's database does not take what changed: {error}") from error
+            raise OSError(f"the controller's database does not take what changed ({error})") from error
 
     def close(self) -> None:
         """Close the file, and let another controller have it."""

@@ -216,7 +216,7 @@ class Participant:
     def control(self, message: SessionMessage, turn: Turn) -> None:
         kind, content = message.kind, message.content
         if message.source != self._moderator:
-            turn.refuse(f"{kind.name} from {message.source}: it is not the moderator")
+            turn.refuse(f"{kind.name} from {message.source.short}: it is not the moderator")
             return
         conversation = self._conversation
         if kind is MessageType.JOIN_REQUEST:
@@ -237,7 +237,7 @@ class Participant:
         elif isinstance(content, GroupAdd | GroupRemove):
             self._membership(message, content, turn)
         elif kind not in (MessageType.GROUP_ACK, MessageType.GROUP_NACK):
-            turn.refuse(f"{kind.name} from {message.source}: this side is not the moderator")
+            turn.refuse(f"{kind.name} from {message.source.short}: this side is not the moderator")
 
     def _pinged(self, message: SessionMessage, turn: Turn) -> None:
         self._watchdog.pinged()
@@ -288,8 +288,8 @@ class Participant:
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content)
-        reply = self._conversation.introducing(reply)
+        introduction = self._conversation.introduction
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content, introduction)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)

@@ -336,6 +336,10 @@ USAGE: dict[str, tuple[Lines, str]] = {
         (*CLIENT, "--conect", "x"),
         "unrecognized arguments: --conect x; did you mean --connect?",
     ),
+    "a mistyped option that is needed": (
+        ("send", "--nam", "a/b/c", "--to", "a/b/d", "x"),
+        "required: --name; --nam is unknown, did you mean --name?",
+    ),
     "a mistyped level": ((*CLIENT, "--log-level", "debgu"), "; did you mean DEBUG?"),
     "a wrong address by its flag": (
         (*CLIENT, "--connect", "ftp://x:1"),
