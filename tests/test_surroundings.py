@@ -67,6 +67,7 @@ ALLOWED = {
     "the record itself": {"gateway/surroundings.py"},
     "the large commits that `Place.THREAD` names": {"actors/session/mls_session.py"},
     "seeds, and what follows from them": {
+        "gateway/testing/backbone.py",
         "gateway/testing/disk.py",
         "gateway/testing/host.py",
         "gateway/testing/line.py",

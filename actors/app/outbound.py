@@ -19,6 +19,7 @@ from actors.messages.codec import Codec
 from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
 from actors.messages.wire import ONE, Frame, MessageType, SessionMessage
+from actors.record import record
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
@@ -38,6 +39,7 @@ class OutboundCounts(Counts, part="app"):
     rotations: int = counter("How often an application's identity was replaced.")
 
 
+@record
 class Departures(NamedTuple):
     """What leaves, by connection and in order, and what cannot."""
 
@@ -117,6 +119,8 @@ class AppOutbound:
         self._send = send
         self._address = address
         self._lost = SourceAlarms(RETRY_PAUSE)
+        provider = collaborators.provider
+        self._rotating = provider if isinstance(provider, RotatingProvider) else None
         self._generation: int | None = None
         self._way: WayOut | None = None
         self._early: list[tuple[ActorAddress | None, tuple[SessionMessage, ...]]] | None = []
@@ -177,8 +181,8 @@ class AppOutbound:
 
     def look_for_rotation(self) -> None:
         """Tell the sessions when the provider's identity was replaced. Only a new token can come of that."""
-        provider = self._with.provider
-        if not isinstance(provider, RotatingProvider):
+        provider = self._rotating
+        if provider is None:
             return
         before, self._generation = self._generation, provider.generation
         if before is not None and before != self._generation:

@@ -13,7 +13,7 @@ from identity.errors import ConfigError
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    acl = commands.add_parser("acl", help="about rules by name (callboard start --rules FILE)")
+    acl = commands.add_parser("acl")
     verbs = acl.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser(
         "check",

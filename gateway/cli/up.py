@@ -69,7 +69,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "up",
-        help="run the processes of a Procfile",
         description="Run the processes of a Procfile side by side, each in the folder of the file. Ctrl-C "
         f"ends all; whoever is not gone after {GRACE:.0f} seconds, or at a second Ctrl-C, is killed.",
     )

@@ -6,9 +6,10 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.config.network import BackboneConfig
+from gateway.surroundings import Surroundings
 from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.files import read_file
@@ -55,9 +56,17 @@ class StreamEncryption:
             raise ConnectionError("the NATS server speaks without TLS, and TLS is wanted")
 
 
-def check_backbone(config: BackboneConfig) -> None:
+class NatsClients(Protocol):
+    """What stands for the library where there is no machine's own network: under `nats` in
+    `Surroundings.schemes`."""
+
+    def client(self) -> Client:
+        """A client that is not connected yet."""
+
+
+def check_backbone(config: BackboneConfig, surroundings: Surroundings) -> None:
     """Look at what a configuration names. Raises ConfigError: the library or a file is not to be had."""
-    library()
+    library(surroundings)
     for key, path in (("credentials", config.credentials), ("nkey", config.nkey)):
         if path is not None:
             try:
@@ -73,8 +82,11 @@ async def end(client: Client) -> None:
             await client.close()
 
 
-def library() -> Client:
-    """A client of the library. Raises ConfigError where it is missing."""
+def library(surroundings: Surroundings) -> Client:
+    """A client of the library, or of what stands for it there. Raises ConfigError where it is missing."""
+    clients = cast("NatsClients | None", surroundings.schemes.get("nats"))
+    if clients is not None:
+        return clients.client()
     try:
         from nats.aio.client import Client
     except ImportError as exc:

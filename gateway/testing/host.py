@@ -12,9 +12,11 @@ from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.config import ServerConfig
+from gateway.config.network import BackboneConfig
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import peer_configs
 from gateway.node.shared import kept
+from gateway.testing import backbone
 from gateway.testing.disk import SimDisk
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
@@ -55,6 +57,8 @@ class SimHost:
         self._programs: list[tuple[Program, tuple[Any, ...]]] = []
         self._served: list[dict[str, Any]] = []
         self._peers: list[str] = []
+        self._backbones: tuple[str, ...] = ()
+        self._carries = False
         self._former: list[SimProcess] = []
         self._plane: DataPlane | None = None
         self._applications: list[Slim] = []
@@ -144,6 +148,21 @@ class SimHost:
         configs = self._running().context.copy().run(peer_configs, self._peers)
         return self.plane.peer(configs)
 
+    async def join(self, *backbones: SimHost) -> None:
+        """Stand on a backbone of these hosts (`World.backbone`), now and after each restart."""
+        self._backbones = tuple(f"nats://{host.name}" for host in backbones)
+        await self._joining()
+
+    def _joining(self) -> Coroutine[Any, Any, None]:
+        return self.plane.join(BackboneConfig(self._backbones))
+
+    async def carry(self) -> None:
+        """Be a server of a backbone, now and after each restart."""
+        self._carries = True
+        config = ServerConfig.read({"endpoint": f"sim://{self.name}:{backbone.PORT}"})
+        server = backbone.SimServer(self._random)
+        await self._running().listener(config, server.accept).start()
+
     async def application(
         self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
     ) -> Slim:
@@ -209,6 +228,10 @@ class SimHost:
         self._ground.network.come_back(process.site)
         for config in self._served:
             await self.plane.serve(ServerConfig.read(config))
+        if self._carries:
+            await self.carry()
+        if self._backbones:
+            self.call(self._joining(), "joining")
         if self._peers:
             # Not awaited: one that is away may come when it will.
             self.call(self._peering(), "peering")

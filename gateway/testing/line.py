@@ -81,7 +81,7 @@ class Line:
 
     def loses(self, data: bytes) -> bool:
         """Whether this message is lost."""
-        if (not self.loss and not self._to_lose) or data[:1] != bytes([_PUBLISH]):
+        if (not self.loss and not self._to_lose) or not data or data[0] != _PUBLISH:
             return False
         if self._to_lose:
             record = InboundParser(0).parse(data)

@@ -20,7 +20,7 @@ import threading
 import weakref
 from asyncio import events
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -47,7 +47,7 @@ class Site:
         """Callbacks that run in it run here."""
         self.context.run(SITE.set, self)
         self.frozen = self.gone = False
-        self.parked: list[events.Handle] = []
+        self.parked: list[_Callback] = []
         """What could not run while it was frozen, in order."""
         self.tasks: weakref.WeakValueDictionary[int, asyncio.Task[Any]] = weakref.WeakValueDictionary()
         """Its tasks, by number, oldest first."""
@@ -67,18 +67,28 @@ class Site:
         return f"<Site {self.name}, {state}>"
 
 
-class _Handle(asyncio.Handle):
-    """A callback, and where it runs."""
+class _Callback(asyncio.TimerHandle):
+    """A callback, when it is due, and where it runs."""
 
     __slots__ = ("site",)
-    site: Site | None
 
-
-class _Timer(asyncio.TimerHandle):
-    """The same, at a time."""
-
-    __slots__ = ("site",)
-    site: Site | None
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        # The base's would ask the loop about debugging, for each of many millions.
+        self._context = context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
+        self._when = when
+        self.site: Site | None = context.get(SITE)
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -87,8 +97,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def __init__(self, *, start: float = 1000.0, limit: float = 86_400.0) -> None:
         self._now = start
         self._limit = limit
-        self._ready: deque[events.Handle] = deque()
-        self._timers: list[tuple[float, int, _Timer]] = []
+        self._ready: deque[_Callback] = deque()
+        self._timers: list[tuple[float, int, _Callback]] = []
         self._order = itertools.count()
         self._numbers = itertools.count()
         self._at_this_moment = 0
@@ -110,21 +120,20 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self._now
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Any:
-        handle = _Handle(callback, args, self, context)
-        handle.site = SITE.get() if context is None else context.get(SITE, None)
+        handle = _Callback(self._now, callback, args, self, context)
         self._ready.append(handle)
         return handle
 
     def call_later(
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Any:
-        return self.call_at(self._now + max(0.0, delay), callback, *args, context=context)
+        when = self._now + delay if delay > 0 else self._now
+        return self.call_at(when, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Any:
-        timer = _Timer(when, callback, args, self, context)
-        timer.site = SITE.get() if context is None else context.get(SITE, None)
+        timer = _Callback(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
@@ -231,7 +240,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             handle = ready.popleft()
             if handle._cancelled:
                 continue
-            site: Site | None = handle.site  # type: ignore[attr-defined]
+            site = handle.site
             if site is not None:
                 if site.gone:
                     continue
@@ -239,7 +248,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     site.parked.append(handle)
                     continue
             self.callbacks += 1
-            handle._run()
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._failed(handle, error)
+
+    def _failed(self, handle: _Callback, error: BaseException) -> None:
+        """A callback raised: asyncio's words for it."""
+        message = f"Exception in callback {_callback_name(handle)}"
+        self.call_exception_handler({"message": message, "exception": error, "handle": handle})
 
     def _jump(self, deadline: float) -> None:
         """Go to the next timer, and make all timers of that moment ready."""

@@ -11,6 +11,7 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.links.stream import Stream
 from gateway.links.transport import Server
 from gateway.surroundings import Draw, Surroundings, enter
+from gateway.testing.backbone import SimClient
 from gateway.testing.loop import Site, VirtualLoop
 from gateway.testing.network import Network
 from gateway.testing.site_loop import loop_of
@@ -32,7 +33,7 @@ class SimProcess:
             random=random.randbytes,
             draw=Draw(random.randbytes),
             threads=_inline,
-            schemes=dict.fromkeys(("", "http", "https", "sim"), self),
+            schemes=dict.fromkeys(("", "http", "https", "sim", "nats"), self),
             loop=loop_of(loop, self.context),
         )
         self.context.run(enter, self.surroundings)
@@ -47,6 +48,10 @@ class SimProcess:
     def dialler(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
         """Streams from this host (`gateway.links.schemes.Scheme`)."""
         return self._network.dialler(self.site, config)
+
+    def client(self) -> Any:
+        """A client of a backbone (`gateway.links.nats_library.NatsClients`)."""
+        return SimClient(self.dialler, self.surroundings.running_loop)
 
     def begin(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
         """Run a coroutine here."""

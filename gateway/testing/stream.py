@@ -39,6 +39,7 @@ class SimStream:
 
     def __init__(self, network: Ether, line: Line, site: Site, peer: str, patience: float) -> None:
         self.site = site
+        self.host = site.name
         self.line = line
         self.patience = patience
         """Seconds of silence after which this end breaks it; 0: it never does."""
@@ -48,6 +49,7 @@ class SimStream:
         """Why."""
         self._network = network
         self._peer = peer
+        self._route = f"{peer} → {site.name}"
         self._handler: StreamHandler | None = None
         self._low = 0
         self._paused = False
@@ -61,10 +63,6 @@ class SimStream:
         self._congested = False
         self.silent_since: float | None = None
         """Since when no ping of this end would be answered."""
-
-    @property
-    def host(self) -> str:
-        return self.site.name
 
     # What a line asks (`gateway.links.stream.Stream`).
 
@@ -165,7 +163,7 @@ class SimStream:
 
     def _take(self, data: bytes) -> None:
         """A message from the other end enters the lane, or is lost."""
-        network, route = self._network, f"{self.other.host} → {self.host}"
+        network, route = self._network, self._route
         if self.line.loses(data):
             network.note(route, "lost", data)
             return

@@ -16,12 +16,17 @@ from google.protobuf.message import DecodeError
 from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Payload, SessionMessage, Subscription, SubscriptionAck
 from actors.names import Name
+from actors.record import record
 from gateway.codec import InboundParser, WireCodec
 
 KEPT = 20_000
 """Lines kept; the oldest make way."""
 
 
+_ON_A_BACKBONE = frozenset((b"SUB ", b"UNSU", b"PUB ", b"MSG ", b"NONE", b"PING", b"PONG"))
+
+
+@record
 class TraceLine(NamedTuple):
     """One thing that happened."""
 
@@ -68,7 +73,9 @@ class Trace:
 
 
 def in_words(data: bytes) -> str:
-    """What a message of the data plane says."""
+    """What a message of the data plane says, or of a backbone."""
+    if data[:4] in _ON_A_BACKBONE:
+        return data.partition(b"\n")[0].decode()
     try:
         record = InboundParser(0).parse(data)
         message = WireCodec().decode(record) if isinstance(record, Frame) else record

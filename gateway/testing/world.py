@@ -111,6 +111,15 @@ class World:
             await node.peer(*(other for other in nodes if other is not node))
         return nodes
 
+    async def backbone(self, name: str, *nodes: str, **node_options: Any) -> list[SimHost]:
+        """Nodes on a backbone: `name` is the host of a stand-in for NATS. Returns the nodes."""
+        server = self.host(name)
+        await server.carry()
+        made = [await self.node(node, node_id=node, **node_options) for node in nodes]
+        for node in made:
+            await node.join(server)
+        return made
+
     async def application(
         self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None
     ) -> Slim:

@@ -6,6 +6,7 @@ and the new value, made of the honest one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ from gateway.api.publishing import Publishing
 from gateway.api.session import Session
 from gateway.api.waiters import Turns
 from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.nats import NatsLink
 
 Patch = tuple[Any, str, Callable[[Any], Any]]
 """Owner, attribute, and what makes the broken value of the honest one."""
@@ -459,3 +461,38 @@ def a_link_drops_the_last_of_many_messages() -> Iterator[Patch]:
 @breaks("links", "cut", "restart")
 def the_end_of_a_stream_is_not_noticed() -> Iterator[Patch]:
     yield DialledLink, "_stream_gone", lambda honest: nothing
+
+
+@breaks("links", "outage")
+def a_node_does_not_subscribe_again_on_a_new_stream_to_the_backbone() -> Iterator[Patch]:
+    def make(honest: Any) -> Any:
+        def begin(self: NatsLink, client: Any) -> None:
+            honest(self, client)
+            self._wanted = dict.fromkeys(list(self._wanted)[: len(self._wanted) // 2])
+
+        return begin
+
+    yield NatsLink, "_begin", make
+
+
+@breaks("links", "backbone", "outage")
+def a_node_forgets_that_it_wants_a_name_of_the_backbone() -> Iterator[Patch]:
+    def make(honest: Any) -> Any:
+        def want(self: NatsLink, changes: Any) -> None:
+            honest(self, {wanted: present for wanted, present in changes.items() if wanted[0][-1] % 4})
+
+        return want
+
+    yield NatsLink, "want", make
+
+
+@breaks("links", "outage")
+def a_backbone_that_was_lost_is_not_dialled_again() -> Iterator[Patch]:
+    def make(honest: Any) -> Any:
+        async def serve(self: NatsLink, client: Any) -> None:
+            await honest(self, client)
+            await asyncio.sleep(3600.0)
+
+        return serve
+
+    yield NatsLink, "_serve", make

@@ -8,15 +8,19 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.testing.plugin import world
-from tests.simulation.sweeping import collect_seldom
+from tests.simulation.sweeping import collect_between
 
 __all__ = ["world"]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _circles_are_looked_for_seldom() -> Iterator[None]:
-    before = gc.get_threshold()
-    collect_seldom()
+def _circles_are_looked_for_between_tests() -> Iterator[None]:
+    collect_between()
     yield
-    gc.unfreeze()
-    gc.set_threshold(*before)
+    gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _circles_are_looked_for() -> Iterator[None]:
+    yield
+    gc.collect()

@@ -83,9 +83,10 @@ class Faults:
         self._fault(self._broken(line, lambda: line.stall(line.ends[step.two]), step.time))
 
     def do_part(self, step: Step) -> None:
-        """Two nodes lose each other."""
+        """Two nodes lose each other, or one loses the backbone."""
         nodes = self._stage.nodes
-        line = self._world.line(nodes[step.one % len(nodes)], nodes[(step.one + 1) % len(nodes)])
+        other = self._stage.backbone or nodes[(step.one + 1) % len(nodes)]
+        line = self._world.line(nodes[step.one % len(nodes)], other)
         self._fault(self._broken(line, line.cut if step.two else line.stall, step.time))
 
     async def _broken(self, line: Any, verb: Any, seconds: float) -> None:
@@ -96,8 +97,8 @@ class Faults:
         line.loss = loss
 
     def do_restart(self, step: Step) -> None:
-        nodes = self._stage.nodes
-        self._fault(self._restarted(nodes[step.one % len(nodes)], step.time % 15, loudly=step.two == 0))
+        servers = self._stage.servers
+        self._fault(self._restarted(servers[step.one % len(servers)], step.time % 15, loudly=step.two == 0))
 
     async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
         if host.up:

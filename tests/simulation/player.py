@@ -66,9 +66,9 @@ class Player:
         await self._faults.over()
         world.note("heal")
         world.heal()
-        for node in self.stage.nodes:
-            if not node.up:
-                await node.restart()
+        for server in self.stage.servers:
+            if not server.up:
+                await server.restart()
         scenario = self.stage.scenario
         # Where nobody was away, nobody waits for signs of life.
         await world.quiet(ROUND + SLACK if scenario.short and scenario.profile.calm else QUIET)

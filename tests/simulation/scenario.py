@@ -25,6 +25,8 @@ class Profile:
     """Whether queues are tiny."""
     nodes: int = 1
     """That are peers of one another; applications are spread over them."""
+    backbone: bool = False
+    """Whether nodes stand on a backbone instead, which is a host of its own."""
     shared: bool = False
     """Whether the first two applications live in one process."""
     more: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ PROFILES = {
         Profile("busy", loss=0.03, jitter=0.02, more=("chatter",)),
         Profile("narrow", faults=("stall", "freeze"), small=True, more=("chatter",)),
         Profile("peers", nodes=3),
+        Profile("backbone", nodes=3, backbone=True),
+        Profile("outage", ("part", "part", "cut", "restart"), nodes=3, backbone=True, more=("chatter",)),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(
             "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1

@@ -156,6 +156,8 @@ class Stage:
         self.ledger = Ledger()
         self.world = World(scenario.seed, strict=strict, limit=20_000.0)
         self.nodes: list[SimHost] = []
+        self.backbone: SimHost | None = None
+        """The host on which all nodes stand, where there is one."""
         self.cast: list[Member] = []
         self.calls: set[asyncio.Task[Any]] = set()
         """Those that have not ended."""
@@ -168,7 +170,10 @@ class Stage:
         world, scenario = self.world, self.scenario
         options: dict[str, Any] = {"high_water": 4096, "patience": 0.3} if scenario.profile.small else {}
         names = ["node", *(f"node{number}" for number in range(1, scenario.profile.nodes))]
-        if len(names) == 1:
+        if scenario.profile.backbone:
+            self.nodes = await world.backbone("backbone", *names, **options)
+            self.backbone = world.host("backbone")
+        elif len(names) == 1:
             self.nodes = [await world.node("node", **options)]
         else:
             self.nodes = await world.peers(*names, **options)
@@ -188,6 +193,11 @@ class Stage:
                 if other is not member:
                     await member.app.set_route(other.name)
             world.line(member.host, member.node).loss = scenario.profile.loss
+
+    @property
+    def servers(self) -> list[SimHost]:
+        """Nodes, and what they stand on."""
+        return self.nodes if self.backbone is None else [*self.nodes, self.backbone]
 
     def call(self, member: Member, what: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Begin a call there that ends in its documented time."""

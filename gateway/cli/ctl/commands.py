@@ -29,7 +29,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     top = commands.add_parser(
         "ctl",
-        help="ask and order a controller",
         description="Ask and order a controller, or one node directly.",
     )
     tree = top.add_subparsers(metavar="COMMAND", required=True)
