@@ -7,6 +7,8 @@ one keeps the place, for otherwise each would throw out the other for ever, and 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 NODES_BOUND = 1024
 """Nodes whose runs are known; the one met longest ago is forgotten first."""
 RUNS_BOUND = 8
@@ -14,21 +16,24 @@ RUNS_BOUND = 8
 
 
 class Incarnations:
-    """Which run of a node may take the place of which. A run is the number that a node drew at its start."""
+    """Which run of a node may take the place of which.
+
+    A run is what a node drew at its start, or what else it is known by.
+    """
 
     __slots__ = ("_runs",)
 
     def __init__(self) -> None:
-        self._runs: dict[str, tuple[int, ...]] = {}
+        self._runs: dict[str, tuple[Hashable, ...]] = {}
 
-    def met(self, node: str, run: int) -> None:
+    def met(self, node: str, run: Hashable) -> None:
         """This run of a node is there."""
         known = self._runs.pop(node, ())
         self._runs[node] = known if run in known else (*known, run)[-RUNS_BOUND:]
         if len(self._runs) > NODES_BOUND:
             del self._runs[next(iter(self._runs))]
 
-    def is_earlier(self, node: str, run: int, than: int) -> bool:
+    def is_earlier(self, node: str, run: Hashable, than: Hashable) -> bool:
         """Whether `run` was met before the run `than`, so that it must not take the place of that one."""
         known = self._runs.get(node, ())
         return run in known and than in known and known.index(run) < known.index(than)

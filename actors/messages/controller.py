@@ -86,6 +86,8 @@ class NodeRegistered(NamedTuple):
     backbone: str = ""
     subject: str = ""
     """Who it proved to be."""
+    boot: int = 0
+    """Drawn at its start; 0 for an original."""
 
 
 @record

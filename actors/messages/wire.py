@@ -348,6 +348,7 @@ class HintReason(IntEnum):
     FORBIDDEN = 13
     TOO_FAST = 14
     MEMORY = 15
+    SUITE = 16
 
 
 OF_NODES = frozenset({HintReason.NOBODY, HintReason.FORBIDDEN, HintReason.TOO_FAST, HintReason.MEMORY})

@@ -95,7 +95,7 @@ class _Stream:
         self.requests: dict[int, _Requested] = {}
         self.lost: dict[int, None] = {}
         """Ids that the application was told are lost, the last WIDEST_GAP of them."""
-        self.held: set[int] = set()
+        self.held: dict[int, None] = {}
         """Ids that wait for room and are not acknowledged."""
         self.direct: dict[int, None] = {}
 
@@ -277,7 +277,7 @@ class DataReceiver:
             self._kept -= _size(item)
             self._deliver(item, turn)
             if stream is not None and isinstance(item, SessionMessage):
-                stream.held.discard(item.message_id)
+                stream.held.pop(item.message_id, None)
                 turn.send(self._ack(item))
 
     def report(self, error: SlimError, turn: Turn) -> None:
@@ -339,7 +339,7 @@ class DataReceiver:
                 self._deliver(opened, turn)
                 turn.send(self._ack(message))
             else:
-                stream.held.add(id)
+                stream.held[id] = None
                 self._hold(opened, stream)
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
             if id in stream.lost:
@@ -402,7 +402,7 @@ class DataReceiver:
             self._deliver(opened, turn)
             turn.send(self._ack(message))
         else:
-            stream.held.add(id)
+            stream.held[id] = None
             self._hold(opened, stream)
 
     def _unordered(self, message: SessionMessage, turn: Turn) -> None:
@@ -565,8 +565,36 @@ class DataReceiver:
 
 def _without(message: SessionMessage, *signs: str) -> SessionMessage:
     """The message less signs that were for us and not for the application."""
-    metadata = message.metadata or {}
-    return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
+    (
+        source,
+        destination,
+        type_,
+        kind,
+        session_id,
+        id,
+        content,
+        fanout,
+        metadata,
+        identity,
+        error,
+        connection,
+    ) = message
+    left = {key: value for key, value in metadata.items() if key not in signs} if metadata else None
+    # As `_replace` does it, in a quarter of the time: it is done for each message of a first window.
+    return SessionMessage(
+        source,
+        destination,
+        type_,
+        kind,
+        session_id,
+        id,
+        content,
+        fanout,
+        left or None,
+        identity,
+        error,
+        connection,
+    )
 
 
 def _remember(lost: dict[int, None], id: int) -> None:

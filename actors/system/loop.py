@@ -215,11 +215,6 @@ class LoopSystem:
         known = {"capabilities": self.capabilities, "requirements": requirements}
         return lambda: cls(**{name: known[name] for name in wanted})
 
-    def lookup(self, name: str) -> Address | None:
-        """The address of the actor with that name, if there is one."""
-        cell = self._names.get(name)
-        return cell.address if cell is not None else None
-
     def inbox(self, callback: Callable[[Any, ActorAddress], object]) -> Address:
         """An address whose messages are given to `callback(message, sender)` in the system's turn.
 
@@ -440,10 +435,6 @@ class LoopSystem:
         ):
             return cell.status()
         return None
-
-    def statuses(self) -> list[ActorStatus]:
-        """The status of every living actor and inbox."""
-        return [cell.status() for cell in self.cells()]
 
     def cells(self) -> list[Cell]:
         """Every living actor and inbox, oldest first, to be asked for its `status` one by one."""

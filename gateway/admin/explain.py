@@ -93,6 +93,7 @@ REASONS = {
     "kind": "another kind of identity is expected there",
     "token": "its token is not taken there",
     "mls_wanted": "only encrypted sessions are taken there: it has to open them with MLS",
+    "suite": "its MLS is of another cipher suite",
     "no_mls": "it asks for MLS, for which the other one is not set up",
 }
 """What applications say, by the names of HintReason: about the token or the request of who was refused."""

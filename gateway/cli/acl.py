@@ -6,7 +6,7 @@ import argparse
 
 from actors.names import Name
 from actors.routing.gate import Action
-from gateway.security.rules import RuleSet, parse_action, parse_identity
+from gateway.security.rules import RuleSet, parse_action, parse_identity, placed
 from identity.encoding import Malformed
 from identity.errors import ConfigError
 
@@ -39,7 +39,7 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         rules = RuleSet.load(path)
     except Malformed as error:
-        raise ConfigError(f"{path}, {error}", field="file") from None
+        raise ConfigError(f"{path}{placed(error)}", field="file") from None
     if arguments.may is None:
         count = len(rules.rules)
         print(f"{path}: {count} rule{'' if count == 1 else 's'}; what none of them is about is allowed")

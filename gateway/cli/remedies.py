@@ -33,6 +33,8 @@ def sentence(error: Exception) -> str:
             )
         case OSError(filename=str() as path, strerror=str() as cause, filename2=None):
             return f"{path}: {cause}"
+        case OSError(filename=None, strerror=str() as cause):
+            return cause
         case _:
             return str(error)
     return f"{error}; {remedy}"

@@ -71,7 +71,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 async def _send(arguments: argparse.Namespace) -> int:
     to, config = parse_name(arguments.to, "--to"), session_config(arguments)
-    async with application(arguments) as app:
+    async with application(arguments, takes=False) as app:
         await app.set_route(to)
         session = await app.create_session(to, config)
         await session.established
@@ -185,7 +185,7 @@ async def _chat(arguments: argparse.Namespace) -> int:
                 handle.when_failed(lambda error: _say(f"not everybody has it: {harmless(str(error))}"))
         done.set()
 
-    async with application(arguments) as app:
+    async with application(arguments, takes=not arguments.channel) as app:
         session = await _join(app, arguments, config)
         events = session.events()
         async with session:

@@ -93,8 +93,8 @@ def _text_of(path: Path) -> str:
     try:
         return read_file(path, max_bytes=FILE_BOUND).data.decode()
     except (Malformed, UnicodeDecodeError) as error:
-        why = str(error) if isinstance(error, Malformed) else "it is not UTF-8"
-        raise ConfigError(f"--file: cannot read {path}: {why}", field="file") from None
+        why = str(error) if isinstance(error, Malformed) else "not UTF-8"
+        raise ConfigError(f"{path}: {why}", field="file") from None
 
 
 class Company:

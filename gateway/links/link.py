@@ -43,8 +43,9 @@ TURN_MESSAGES = 16 * BLOCK
 """... again and again up to so many before the others wait for the next turn of the loop, ..."""
 TURN_READ = 64
 """... unless so many had to be read in full: those of subscriptions, and whatever was not seen before. Each
-costs some 15 us with what it makes the route table do. After half as many the rest of the turn is for others:
-a socket may be read several times in one."""
+costs some 15 us with what it makes the route table do."""
+LITTLE_ROOM = TURN_READ // 2
+"""With room for fewer left the rest of the turn is for others: a socket may be read several times in one."""
 
 _CODEC = WireCodec()
 
@@ -285,7 +286,7 @@ class AcceptedLink:
         if self._broken and self._stream is not None:
             self._faulty = True
             self._end(self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol")
-        if self._rest or parser.read > enough - TURN_READ // 2:
+        if self._rest or enough - parser.read < LITTLE_ROOM:
             self.counts.postponed += bool(self._rest)
             if self._stream is not None:
                 self._stream.pause_reading()

@@ -6,12 +6,9 @@ It runs inside an asyncio loop. Embedded applications and `callboard start` use 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 
 from actors.app.actor import AppActor
@@ -57,7 +54,7 @@ from gateway.node.dialling import Dialling
 from gateway.node.doorkeeper import Doorkeeper
 from gateway.node.gateway_actor import Gateway
 from gateway.node.group_reports import GroupReports
-from gateway.node.listening import Listening, made_ready
+from gateway.node.listening import Listeners
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
@@ -157,11 +154,10 @@ class DataPlane:
             )
         )
         self._indices = itertools.count(1)
-        self._listeners: dict[str, Listening | None] = {}
-        """By endpoint; None while it is being opened."""
         self._observers: list[StateCallback] = []
         self.peering = Peering(self, self._loop, around.fraction)
         self._standing = Standing()
+        self._listeners = Listeners(self, self._standing)
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
         self.groups = GroupReports(self.system, self._loop, self.links, self.routes)
         self._callers = self.groups.callers(self._standing.note_caller)
@@ -218,31 +214,7 @@ class DataPlane:
         when the data plane is closed, and OSError when the address cannot be had.
         """
         self._check_open()
-        endpoint = config.endpoint
-        if endpoint in self._listeners:
-            raise AlreadyConnected(endpoint)
-        self._listeners[endpoint] = None
-        accept = partial(
-            self.accept, listener=endpoint, proof=config.auth.proof, max_message_size=config.max_message_size
-        )
-        try:
-            async with AsyncExitStack() as held:
-                parts = (
-                    self.surroundings,
-                    self.high_water,
-                    self.waiting,
-                    self.http2,
-                    self.doorkeeper,
-                    self.health,
-                )
-                made = await made_ready(config, accept, *parts)
-                held.push_async_callback(made.held.aclose)
-                address = await made.server.start()
-                held.pop_all()
-                self._listeners[endpoint] = made
-        finally:
-            if self._listeners.get(endpoint) is None:
-                self._listeners.pop(endpoint, None)
+        address = await self._listeners.open(config)
         self.never_served = False
         self.health.listening()
         logger.info("listening", endpoint=address)
@@ -250,9 +222,7 @@ class DataPlane:
 
     def read_certificates_again(self) -> None:
         """Those of listeners, for the next handshake."""
-        for known in self._listeners.values():
-            if known is not None and known.source is not None:
-                known.source.read_again()
+        self._listeners.read_certificates_again()
 
     def rule(self, rules: RuleSet | None) -> None:
         """Put these rules by name in force, for those who are connected too."""
@@ -302,11 +272,7 @@ class DataPlane:
 
         Raises NotConnected.
         """
-        known = self._listeners.get(endpoint)
-        if known is None:
-            raise NotConnected(f"server not found: {endpoint}")
-        del self._listeners[endpoint]
-        await self._stop(endpoint, known, grace)
+        await self._listeners.stop(endpoint, grace)
 
     async def drain(self, wait: float) -> None:
         """Stop listening, and let applications of ours go to another node while this one still serves them.
@@ -314,30 +280,7 @@ class DataPlane:
         Returns when they have, or after `wait` seconds; what is left of who called is closed then.
         """
         self.health.end("draining")
-        listeners, self._listeners = self._listeners, {}
-        await asyncio.gather(
-            *(
-                self._stop(endpoint, known, 1.0, wait)
-                for endpoint, known in listeners.items()
-                if known is not None
-            )
-        )
-
-    async def _stop(self, endpoint: str, known: Listening, grace: float, wait: float = 0.0) -> None:
-        stopping = asyncio.ensure_future(known.server.stop(grace + wait))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                while wait and any(
-                    link.listener == endpoint and index in self._standing.applications
-                    for index, link in self.links.items()
-                ):
-                    await self._standing.one_over()
-        for link in [link for link in self.links.values() if link.listener == endpoint]:
-            link.close("the server is stopped")
-        try:
-            await stopping
-        finally:
-            await known.held.aclose()
+        await asyncio.gather(*self._listeners.stop_all(1.0, wait))
 
     # Dialling
 
@@ -538,12 +481,7 @@ class DataPlane:
 
     async def _close_connections(self, grace: float) -> None:
         self._dialling.end_attempts()
-        listeners, self._listeners = self._listeners, {}
-        stopping = [
-            self._stop(endpoint, known, min(grace, 1.0))
-            for endpoint, known in listeners.items()
-            if known is not None
-        ]
+        stopping = self._listeners.stop_all(min(grace, 1.0))
         closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)

@@ -18,12 +18,15 @@ from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
 from gateway.config.auth import Proof
 from gateway.config.network import CONNECTIONS, LimitsConfig
+from gateway.http2.acceptor import PerHost
 from gateway.links.link import AcceptedLink
 from gateway.node.peer_policy import NodeCaller, PeerPolicy, identities
 from gateway.security.door import Door, DoorRule, host_of
 from gateway.security.rules import RuleSet
 from identity.log import logger
 
+TOLD_PER_HOST = 16
+"""Connections of one address beyond its own, which are told so; further ones are closed unread."""
 _HERE = ("unix socket", "memory")
 """What stands in the place of an address where there is none."""
 
@@ -43,6 +46,8 @@ class Doorkeeper:
         self.connections_per_address: int | None = None
         self.sending = SendingLimits()
         """How fast peers may send; each Connection asks it."""
+        self.tcp = PerHost(self._most_of_one_host)
+        """Connections without a stream too, at all listeners with our own framing."""
         self._callers: dict[int, str] = {}
         """Those that others opened, with the host that they are of."""
         self._hosts: Counter[str] = Counter()
@@ -70,6 +75,11 @@ class Doorkeeper:
         self._callers[index] = host
         self._hosts[host] += 1
         return ""
+
+    def _most_of_one_host(self) -> int | None:
+        """Somewhat more than streams: who is one too many is told so."""
+        most = self.connections_per_address
+        return None if most is None else most + TOLD_PER_HOST
 
     @property
     def callers(self) -> int:

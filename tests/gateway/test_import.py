@@ -131,6 +131,12 @@ def test_a_command_that_needs_no_node_imports_none(tmp_path: Path, command: str)
     assert not unwanted & set(modules)
 
 
+def test_a_node_without_controllers_needs_no_grpc(tmp_path: Path) -> None:
+    _, _, modules = measured("from gateway.cli import parser; parser('start')", tmp_path)
+    assert "gateway.node.node" in modules
+    assert not {"gateway.node.controlled", "grpc"} & set(modules)
+
+
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_what_no_command_is_run_for_imports_none(tmp_path: Path, option: str) -> None:
     done = python(LOADED.format(option=option), tmp_path)

@@ -158,6 +158,7 @@ class Agenda:
             # GROUP_CLOSE is next; it need not wait for somebody who is gone, nor the others be told twice.
             self.strike(member, cause, turn)
             return
+        self.members.gone(member, cause, turn)
         # Before what waits: whoever is to be told of that would include somebody who never answers.
         self.queue.appendleft(DropTask(member, cause, rolls_back))
 

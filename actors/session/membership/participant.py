@@ -288,8 +288,8 @@ class Participant:
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content)
-        reply = self._conversation.introducing(reply)
+        introduction = self._conversation.introduction
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content, introduction)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)

@@ -195,6 +195,9 @@ const LISTS = {
       ["Name", (row) => row.name, "name mono"],
       ["Members at this node", (row) => number(row.members), "number"],
       ["Other nodes", (row) => number(row.peers), "number"],
+      ["Led by", (row) => row.moderator, "name mono"],
+      ["Members", (row) => words(row.group_members), "number"],
+      ["Epoch", (row) => words(row.epoch), "number"],
     ],
   },
   sessions: {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,10 @@ from identity.encoding import Malformed
 from identity.errors import ConfigError, SlimError
 from identity.files import read_file
 
-_NOBODY = "failed to connect to all addresses"
+_TOKEN = re.compile(rb"[!-~]+")
+_NOBODY = re.compile("failed to connect to all addresses|errors resolving")
+_CAUSE = re.compile(r"(?:.*: )?([^:\]]+)\]?")
+"""The library's own sentence names every address that a name has; its last part says why."""
 
 
 class CallFailed(SlimError):
@@ -83,11 +87,11 @@ class CtlClient:
 
     def _failed(self, error: grpc.RpcError) -> CallFailed:
         status, text = error.code().name, error.details() or "no reason given"
-        if status == "UNAVAILABLE" and _NOBODY in text:
-            # The library's own sentence names every address that a name has, and no host.
+        if status == "UNAVAILABLE" and _NOBODY.match(text):
+            cause = _CAUSE.fullmatch(text)
             text = (
-                f"cannot connect to {self._server} ({text.rpartition(': ')[2]}); is a controller listening "
-                "there (callboard controller), or a node that has a server for it (--server HOST:PORT)?"
+                f"cannot connect to {self._server} ({cause[1] if cause else text}); is a controller "
+                "listening there (callboard controller), or a node that serves it (--server HOST:PORT)?"
             )
         return CallFailed(status, text)
 
@@ -101,7 +105,10 @@ def credentials(basic: str, token_file: str) -> tuple[tuple[str, str], ...]:
             raise ConfigError("--basic-auth-creds wants USER:PASSWORD", field="auth")
         return (("authorization", "Basic " + base64.b64encode(basic.encode()).decode()),)
     if token_file:
-        return (("authorization", "Bearer " + pem(token_file).decode().strip()),)
+        token = pem(token_file).strip()
+        if not _TOKEN.fullmatch(token):
+            raise ConfigError(f"{token_file}: not a token", field="auth")
+        return (("authorization", f"Bearer {token.decode('ascii')}"),)
     return ()
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from actors.errors import HandshakeFailed, SessionError
 from actors.names import Name
+from actors.session import mls_session
 from gateway.config import ClientConfig
+from identity.mls import suite
 from tests.gateway.admin.operated import ALICE, BOB, OTHER, SECRET, Operated, reaches, says
 from tests.gateway.cli.processes import running
 from tests.gateway.links.nats_server import NatsServer, needs_nats_server
@@ -88,6 +90,26 @@ async def test_mls_on_one_side_only(operated: Operated) -> None:
     bob.require(mls=True)
     await call(alice)
     await operated.until(says("only encrypted sessions are taken there"))
+
+
+def other_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is invited from now on answers with a key package of a suite that SLIM does not use."""
+    real, other = mls_session.make_key_package, suite(3)
+    monkeypatch.setattr(mls_session, "make_key_package", lambda _, *rest, **more: real(other, *rest, **more))
+
+
+async def test_mls_of_another_suite(
+    operated: Operated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n1")
+    other_suite(monkeypatch)
+    with pytest.raises(SessionError, match="suite 3 in a group of"):
+        await alice.session(BOB, mls=True)._open()
+    walk = await operated.until(says("its MLS is of another cipher suite"))
+    assert walk.verdict.startswith("org/demo/alice does not reach org/demo/bob: org/demo/alice/")
+    assert "cannot take us in: our MLS is of another cipher suite" in caplog.text
 
 
 async def test_a_node_that_drains(operated: Operated) -> None:
@@ -222,6 +244,19 @@ async def test_three_peers_know_the_way(operated: Operated) -> None:
     alone = await operated.walk(ALICE, BOB, "n1")
     assert alone.steps[-1].text.startswith("n3 did not say what it does")
     assert {node.node for node in alone.unasked} == {"n2", "n3"}
+
+
+async def test_of_mls_suites_the_nodes_of_both_know(
+    operated: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await three(operated)
+    await operated.until(reaches)
+    alice = await operated.application(ALICE.with_id(None), "n2", route=BOB)
+    other_suite(monkeypatch)
+    with pytest.raises(SessionError):
+        await alice.session(BOB, mls=True)._open()
+    await operated.until(says("its MLS is of another cipher suite"))
+    assert says("its MLS is of another cipher suite")(await operated.walk(ALICE, BOB, "n3", "n2"))
 
 
 async def test_in_a_line_the_ends_do_not_reach_each_other(operated: Operated) -> None:

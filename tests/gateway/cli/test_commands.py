@@ -84,6 +84,21 @@ def test_lines_are_sent_as_they_come(run, node: str) -> None:
     assert sending.err == ""
 
 
+def test_who_only_sends_takes_nothing_from_a_listener_of_the_same_name(run, node: str) -> None:
+    far = run("listen", *who("far", node))
+    twin = run("listen", *who("twin", node))
+    for listening in (far, twin):
+        listening.until("-- listening")
+    sending = run("send", *who("twin", node), "--to", "org/cli/far", "-")
+    sending.say("there")
+    far.until("org/cli/twin: there\n")
+    # Both are at the node now, and in turn they would be asked.
+    for number in range(4):
+        caller = run("send", *who("caller", node), "--to", "org/cli/twin", f"call {number}")
+        assert caller.end() == 0, caller.err
+        twin.until(f"org/cli/caller: call {number}\n")
+
+
 def test_bytes_that_are_no_text(run, node: str, tmp_path: Path) -> None:
     """In arguments, from a file on standard input, and to a terminal that knows ASCII alone."""
     listening = run("listen", *who("raw", node), "--count", "3", PYTHONIOENCODING="ascii")

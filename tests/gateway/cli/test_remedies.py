@@ -29,4 +29,5 @@ def test_an_error_of_a_file_begins_with_its_name() -> None:
     assert sentence(FileNotFoundError(2, "No such file or directory", "a.yaml")) == (
         "a.yaml: No such file or directory"
     )
-    assert sentence(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
+    assert sentence(OSError(28, "No space left on device")) == "No space left on device"
+    assert sentence(OSError("of our own")) == "of our own"

@@ -1,22 +1,17 @@
-"""DataPlane: its listeners, its observers, and its end."""
+"""DataPlane: its observers, and its end."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from actors.errors import AlreadyConnected, NotConnected
+from actors.errors import NotConnected
 from actors.messages.routing import ConnectionState
-from gateway.config import ServerConfig
 from gateway.node.data_plane import DataPlane
 from tests.gateway.node.test_dialling import ENDPOINT, Far, config
+from tests.gateway.node.test_listening import listening
 from tests.gateway.stage import BOB, Local
-
-
-def listening(endpoint: str = "127.0.0.1:0", **options: Any) -> ServerConfig:
-    return ServerConfig.read({"endpoint": endpoint, "tls": {"insecure": True}, **options})
 
 
 async def test_observers_hear_of_every_change_until_they_leave(plane: DataPlane) -> None:
@@ -33,28 +28,6 @@ async def test_observers_hear_of_every_change_until_they_leave(plane: DataPlane)
     plane.unobserve(heard.append)
     await plane.disconnect(ENDPOINT)
     assert len(heard) == 5
-
-
-async def test_listeners_are_known_by_their_endpoint(plane: DataPlane) -> None:
-    first = await plane.serve(listening())
-    with pytest.raises(AlreadyConnected):
-        await plane.serve(listening())
-    with pytest.raises(NotConnected, match=r"server not found: 127\.0\.0\.1:9"):
-        await plane.stop_server("127.0.0.1:9")
-    await plane.stop_server("127.0.0.1:0")
-    with pytest.raises(NotConnected):
-        await plane.stop_server("127.0.0.1:0")
-    assert await plane.serve(listening(first)) == first
-
-
-async def test_a_listener_that_cannot_be_had_leaves_its_endpoint_free(plane: DataPlane) -> None:
-    taken = await plane.serve(listening())
-    other = DataPlane()
-    with pytest.raises(OSError, match=r"\d"):
-        await other.serve(listening(taken))
-    await plane.stop_server("127.0.0.1:0")
-    await other.serve(listening(taken))
-    await other.close(0.5)
 
 
 async def test_a_closed_one_says_so(plane: DataPlane) -> None:
