@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway.cli import network
 from gateway.cli.director import DemoFailed, Director, Process, Transcript
+from gateway.cli.environment import refuse_idle
 from gateway.config import TRANSPORTS
 from gateway.node.runner import run as run_loop
 
@@ -37,7 +38,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.what == "network":
+        refuse_idle(arguments, ("--transport",), "with network")
         return run_loop(network.play(Path(arguments.file)))
+    refuse_idle(arguments, ("--file",), "without network")
     return run_loop(play(arguments.transport))
 
 

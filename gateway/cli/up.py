@@ -18,8 +18,12 @@ from pathlib import Path
 
 from gateway.node.runner import run
 from gateway.telemetry.log import may_colour
+from identity.encoding import Malformed
 from identity.errors import ConfigError
+from identity.files import read_file
 
+FILE_BOUND = 1 << 20
+"""Bytes that a Procfile has at most."""
 GRACE = 10.0
 """Seconds that processes have to end by themselves after SIGTERM."""
 _COLOURS = (36, 33, 35, 32, 34, 31)
@@ -79,12 +83,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8", field="file") from None
-    entries = chosen(read_procfile(text, arguments.file), arguments.names)
+    entries = chosen(read_procfile(_text_of(path), arguments.file), arguments.names)
     return run(Company(entries, path.absolute().parent).play())
+
+
+def _text_of(path: Path) -> str:
+    """Raises OSError where there is none, and ConfigError for what is no file of text."""
+    path.stat()
+    try:
+        return read_file(path, max_bytes=FILE_BOUND).data.decode()
+    except (Malformed, UnicodeDecodeError) as error:
+        why = str(error) if isinstance(error, Malformed) else "not UTF-8"
+        raise ConfigError(f"{path}: {why}", field="file") from None
 
 
 class Company:

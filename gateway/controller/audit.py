@@ -6,10 +6,11 @@ Lines are JSON, appended to a file when one is configured, and said at INFO in a
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from actors.messages.controller import (
     AddParticipant,
@@ -28,6 +29,14 @@ TEXT_SIZE = 512
 """Characters of one text in a line at most."""
 
 
+def _appended(path: Path) -> TextIO:
+    """The file, to append to. A pipe that nobody reads raises OSError: nobody is waited for."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags, 0o666)
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
+
+
 class Audit:
     """Where the lines go."""
 
@@ -35,7 +44,7 @@ class Audit:
         """Raises ConfigError when the file cannot be opened."""
         self._clock = clock
         try:
-            self._file = path.open("a", encoding="utf-8", buffering=1) if path is not None else None
+            self._file = _appended(path) if path is not None else None
         except OSError as error:
             raise ConfigError(f"audit.file: cannot open {path}: {error.strerror}", field="audit") from error
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.controller.audit import Audit
 from identity import http
 from identity.authorities import MAX_PEM_BYTES, context_of, plain_pem
 from identity.cloud import environment
@@ -112,12 +113,21 @@ async def test_a_file_that_becomes_a_pipe_leaves_the_node_serving(tmp_path: Path
             assert await at.dial(client, trusted)
 
 
+async def test_changes_are_not_written_into_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+    pipe = tmp_path / "audit"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match=r"audit\.file: cannot open"):
+        await asyncio.wait_for(asyncio.to_thread(Audit, pipe), PATIENCE)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["start", "--listen", "127.0.0.1:0", "--tls-cert", "PIPE", "--tls-key", "PIPE"],
         ["start", "--listen", "127.0.0.1:0", "--tls-cert", "/dev/zero", "--tls-key", "/dev/zero"],
         ["token", "inspect", "PIPE"],
+        ["up", "--file", "PIPE"],
+        ["up", "--file", "/dev/zero"],
     ],
 )
 async def test_a_program_says_what_is_wrong_and_ends(arguments: list[str], tmp_path: Path) -> None:

@@ -320,6 +320,11 @@ USAGE: dict[str, tuple[Lines, str]] = {
         ),
         "--retries does nothing with --best-effort",
     ),
+    "a Procfile of the demo of one node": (("demo", "--file", "x"), "--file does nothing without network"),
+    "what carries the streams of processes": (
+        ("demo", "network", "--transport", "fast"),
+        "--transport does nothing with network",
+    ),
     "times of a listener": (
         ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--timeout", "3"),
         "unrecognized arguments: --timeout 3",
