@@ -103,7 +103,7 @@ class MemberList:
         self.gone(member, cause, turn)
 
     def gone(self, member: Name, cause: str, turn: Turn) -> None:
-        """Nothing is sent to it any more: our application does not count on it, whoever else is still told."""
+        """Nothing is sent to it any more, and our application does not count on it; others may hear later."""
         conversation = self._conversation
         if member in self._present:
             self._present.discard(member)
