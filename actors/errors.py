@@ -31,6 +31,14 @@ from __future__ import annotations
 from identity.errors import SlimError
 
 
+def as_written(name: str) -> str:
+    """A printed name as people write it: the first digits of its instance id, or none (`Name.short`)."""
+    path, _, id = name.rpartition("/")
+    if path.count("/") < 2 or len(id) <= 4:
+        return name
+    return path if id == "f" * 16 else f"{path}/{id.rjust(16, '0')[:4]}"
+
+
 class LinkError(SlimError):
     """Something about a connection to another node."""
 
@@ -129,7 +137,7 @@ class ParticipantExists(SessionError):
     """The name is in the group already (compared without id, `session.md` 6.2)."""
 
     def __init__(self, name: str, *, session_id: int | None = None) -> None:
-        super().__init__(f"participant already in group: {name}", session_id=session_id)
+        super().__init__(f"participant already in group: {as_written(name)}", session_id=session_id)
         self.name = name
 
 
@@ -137,7 +145,7 @@ class ParticipantNotFound(SessionError):
     """The name is not in the group."""
 
     def __init__(self, name: str, *, session_id: int | None = None) -> None:
-        super().__init__(f"participant not found: {name}", session_id=session_id)
+        super().__init__(f"participant not found: {as_written(name)}", session_id=session_id)
         self.name = name
 
 
@@ -146,7 +154,7 @@ class ParticipantDisconnected(SessionError):
 
     def __init__(self, name: str, cause: str = "", *, session_id: int | None = None) -> None:
         why = f" ({cause})" if cause else ""
-        super().__init__(f"participant disconnected: {name}{why}", session_id=session_id)
+        super().__init__(f"participant disconnected: {as_written(name)}{why}", session_id=session_id)
         self.name = name
         self.cause = cause
 
@@ -160,9 +168,9 @@ class MessageUndelivered(DeliveryError):
     members any more."""
 
     def __init__(self, message_id: int, missing: tuple[str, ...] = (), gone: tuple[str, ...] = ()) -> None:
-        who = f"; no acknowledgement from {', '.join(missing)}" if missing else ""
+        who = f"; no acknowledgement from {', '.join(map(as_written, missing))}" if missing else ""
         if gone:
-            who += f"; no member any more: {', '.join(gone)}"
+            who += f"; no member any more: {', '.join(map(as_written, gone))}"
         super().__init__(
             f"error send message {message_id}. stop retrying "
             f"(message send retries exhausted for id={message_id}{who})"
@@ -176,7 +184,7 @@ class MessageLost(DeliveryError):
     """A gap in what a sender sent could not be filled; later messages follow."""
 
     def __init__(self, session_id: int, source: str = "", message_id: int | None = None) -> None:
-        where = f" (message {message_id} of {source})" if message_id is not None else ""
+        where = f" (message {message_id} of {as_written(source)})" if message_id is not None else ""
         super().__init__(f"message lost: {session_id}{where}")
         self.session_id = session_id
         self.source = source
@@ -187,7 +195,7 @@ class NoRoute(DeliveryError):
     """No connection leads to `destination`."""
 
     def __init__(self, destination: str) -> None:
-        super().__init__(f"no matching route found for {destination}; set_route or connect first")
+        super().__init__(f"no matching route found for {as_written(destination)}; set_route or connect first")
         self.destination = destination
 
 
@@ -196,7 +204,7 @@ class NobodyThere(NoRoute):
 
     def __init__(self, destination: str) -> None:
         super().__init__(destination)
-        self.args = (f"nobody on the backbone has {destination} now",)
+        self.args = (f"nobody on the backbone has {as_written(destination)} now",)
 
 
 class MessageTooLarge(DeliveryError):

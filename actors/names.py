@@ -94,7 +94,7 @@ class Name:
         parts = [part.strip() for part in text.split("/")]
         if len(parts) not in (3, 4) or not all(parts):
             raise ValueError(f"a name is organisation/namespace/application, got {text!r}")
-        id = int(parts[3], 16) if len(parts) == 4 else None
+        id = _id_of(parts[3], text) if len(parts) == 4 else None
         return cls(parts[0], parts[1], parts[2], id)
 
     from_string = parse
@@ -172,6 +172,13 @@ def fill(name: Name, key: Key, strings: tuple[str, str, str], instance: Instance
     _set_instance(name, instance)
     _set_whole(name, key + instance)
     _set_wire(name, None)
+
+
+def _id_of(digits: str, text: str) -> int:
+    try:
+        return int(digits, 16)
+    except ValueError:
+        raise ValueError(f"the fourth part of a name is an instance's id, in hex, got {text!r}") from None
 
 
 def _instance(id: int | None) -> InstanceId:

@@ -20,12 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from actors.record import record
+
 PREFIX = "callboard"
 TOTAL = "_total"
 
 Labels = tuple[tuple[str, str], ...]
 
 
+@record
 class Sample(NamedTuple):
     """One number at one moment."""
 
@@ -40,6 +43,7 @@ class Sample(NamedTuple):
         return self.name.endswith(TOTAL)
 
 
+@record
 class _Counter(NamedTuple):
     help: str
 

@@ -296,7 +296,9 @@ def make_token(key: bytes, identity: str, timestamp: int, nonce: bytes, claims: 
 def check_identity(identity: str) -> None:
     """Raise ConfigError unless `identity` can stand in a token: not empty, no colon, no white space."""
     if not isinstance(identity, str) or not _IDENTITY.fullmatch(identity):
-        raise ConfigError("identity must be a text without colons and white space", field="identity")
+        # A text is not shown: it is the secret where somebody mixed up the two.
+        seen = "" if isinstance(identity, str) else f", got {type(identity).__name__}"
+        raise ConfigError(f"identity must be a text without colons and white space{seen}", field="identity")
     utf8(identity, "identity")
 
 
@@ -338,7 +340,8 @@ def _mac(key: bytes, signed: bytes) -> bytes:
 
 def _secret_key(secret: str, *, strict: bool) -> bytes:
     if not isinstance(secret, str) or not secret:
-        raise ConfigError("shared_secret must be a text that is not empty", field="shared_secret")
+        seen = "" if isinstance(secret, str) else f", got {type(secret).__name__}"
+        raise ConfigError(f"shared_secret must be a text that is not empty{seen}", field="shared_secret")
     key = utf8(secret, "shared_secret")
     if len(key) < MIN_SECRET_BYTES:
         if strict:

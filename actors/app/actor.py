@@ -20,7 +20,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
 
-from actors.app.admission import Admission, TokenVerified
+from actors.app.admission import NO_TOKEN, Admission, TokenVerified
 from actors.app.collaborators import Collaborators
 from actors.app.effects import (
     Alive,
@@ -233,7 +233,7 @@ class AppActor(LoopActor):
 
     @handles(Forward)
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
-        connection = message.sender
+        connection, let_in = message.sender, NO_TOKEN
         decode, admits = self._with.codec.decode, self._admission.admits
         sessions, turn = self._sessions, self._begin_turn()
         batches: dict[int, list[SessionMessage]] = {}
@@ -256,15 +256,18 @@ class AppActor(LoopActor):
                 assert isinstance(frame, SessionMessage)
                 received = frame
                 self._routes.met(connection)
-            if admits(received, turn):
-                session_id = received.session_id
-                if session_id in sessions and received.kind is not _DISCOVERY:
-                    if (batch := batches.get(session_id)) is None:
-                        batches[session_id] = [received]
-                    else:
-                        batch.append(received)
+            # The messages of a batch mostly come with one token.
+            if received.identity is not let_in and not admits(received, turn):
+                continue
+            let_in = self._admission.let_in
+            session_id = received.session_id
+            if session_id in sessions and received.kind is not _DISCOVERY:
+                if (batch := batches.get(session_id)) is None:
+                    batches[session_id] = [received]
                 else:
-                    self._unclaimed(received, turn)
+                    batch.append(received)
+            else:
+                self._unclaimed(received, turn)
         for session_id, batch in batches.items():
             if (address := sessions.get(session_id)) is not None:
                 self.share(address, Received(tuple(batch)))

@@ -14,7 +14,7 @@ connection, has as many waiting as there are places left: nobody takes the place
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actors.app.effects import Arrival
 from actors.app.turn import AppTurn
@@ -31,6 +31,9 @@ KNOWN_TOKENS = 1024
 STRANGERS = 256
 TOKEN_TRUST = 1.0
 """Seconds for which a token that was verified is not verified again, unless keys or secrets changed."""
+
+NO_TOKEN: Any = object()
+"""No token, not even the empty one."""
 
 _NEVER = float("-inf")
 
@@ -76,6 +79,8 @@ class Admission:
         self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
+        self.let_in: Any = NO_TOKEN
+        """The token of what was let in last, if it lets in whatever else comes with it in this turn."""
 
     @property
     def parked(self) -> int:
@@ -95,7 +100,9 @@ class Admission:
             self._verified.clear()
         # A clock that was set back counts as time gone by.
         if 0.0 <= now - self._verified.get(message.identity, _NEVER) < TOKEN_TRUST:
+            self.let_in = message.identity
             return True
+        self.let_in = NO_TOKEN
         try:
             self._verifier.try_verify(message.identity, now)
         except InvalidToken as error:
@@ -107,6 +114,7 @@ class Admission:
         if rotating is None or rotating.generation == generation:
             # Otherwise keys were found changed, or each verification counts: it says nothing of the next.
             self._verified.remember(message.identity, now)
+            self.let_in = message.identity
         return True
 
     def handle(self, event: TokenVerified, turn: AppTurn) -> None:
@@ -154,6 +162,6 @@ class Admission:
         first = message.source not in self._strangers
         if first:
             self._strangers.remember(message.source, None)
-        turn.drop(message.source, f"{message.kind.name} of {message.source}: {error}", alarming=first)
+        turn.drop(message.source, f"{message.kind.name} of {message.source.short}: {error}", alarming=first)
         if self._local is not None:
             turn.hint(reason_of(error), message, self._local)

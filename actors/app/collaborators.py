@@ -10,6 +10,7 @@ from thespian.actors import ActorAddress
 from actors.messages.codec import Codec
 from actors.moderation.leading import JournaledGroup
 from actors.names import Name
+from actors.record import record
 from actors.routing.view import RouteView
 from actors.session.conversation import Draw
 from actors.session.crypto import CryptoFactory
@@ -18,6 +19,7 @@ from actors.telemetry import Registry
 from identity.protocols import Provider, Verifier
 
 
+@record
 class Collaborators(NamedTuple):
     """The parts of the process that an App works with."""
 

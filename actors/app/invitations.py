@@ -211,6 +211,9 @@ class Invitations:
     def _discovered(self, message: SessionMessage, turn: AppTurn) -> None:
         if message.destination.key not in self._names:
             return
+        if not self._backlog and not message.destination.has_id:
+            # Asked again in a moment, another one that has the name may answer.
+            return
         reply = SessionMessage(
             message.destination.with_id(self.local.id),
             message.source,
@@ -249,6 +252,8 @@ class Invitations:
             return f"{who}: it asks for clear text where there was encryption"
         if _mark(message) in self.promises.requests:
             return f"{who}: it has served already"
+        if not self._backlog:
+            return f"{who}: this application takes no sessions"
         if len(self._announced) >= self._backlog:
             return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"
         if message.session_type is SessionKind.MULTICAST:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
-from actors.alarm import SourceAlarms
+from actors.alarm import RETRY_PAUSE, SourceAlarms
 from actors.app.collaborators import Collaborators
 from actors.app.routes import Routes
 from actors.errors import MessageTooLarge, NobodyThere, NoRoute
@@ -19,6 +19,7 @@ from actors.messages.codec import Codec
 from actors.messages.routing import Attached, Forward, TooLarge, Undelivered
 from actors.messages.session import Congestion, IdentityRotated, PutOut, TokenRenewed, Unroutable
 from actors.messages.wire import ONE, Frame, MessageType, SessionMessage
+from actors.record import record
 from actors.session.outbound import WayOut
 from actors.telemetry import Counts, counter
 from identity.errors import AuthError, ConfigError, SlimError
@@ -38,6 +39,7 @@ class OutboundCounts(Counts, part="app"):
     rotations: int = counter("How often an application's identity was replaced.")
 
 
+@record
 class Departures(NamedTuple):
     """What leaves, by connection and in order, and what cannot."""
 
@@ -116,7 +118,7 @@ class AppOutbound:
         self._sessions = sessions
         self._send = send
         self._address = address
-        self._lost = SourceAlarms()
+        self._lost = SourceAlarms(RETRY_PAUSE)
         provider = collaborators.provider
         self._rotating = provider if isinstance(provider, RotatingProvider) else None
         self._generation: int | None = None

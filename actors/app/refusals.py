@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.alarm import Alarm, SourceAlarms
+from actors.alarm import RETRY_PAUSE, Alarm, SourceAlarms
 from actors.app.effects import Dropped, Hinted
 from actors.messages.routing import Transmit
 from actors.messages.wire import HELD_UP, Hint
@@ -33,7 +33,8 @@ class Refusals:
         self._send, self._address, self._hints, self._past = send, address, hints, past
         self._log = log
         self._alarm = Alarm()
-        self._strangers, self._given, self._heard = SourceAlarms(), SourceAlarms(), SourceAlarms()
+        self._strangers, self._given = SourceAlarms(), SourceAlarms()
+        self._heard = SourceAlarms(RETRY_PAUSE)
 
     def refused(self, reason: str, now: float) -> None:
         """An invitation was."""
@@ -67,7 +68,7 @@ class Refusals:
         held_up = hint.reason in HELD_UP
         if not held_up:
             self._hints.note(hint.about, sentence)
-        level, more = self._heard.level(hint.about.without_id(), now)
+        level, more = self._heard.level((hint.about.without_id(), hint.reason), now)
         if held_up:
             self._log.log(level, f"held up{more}", cause=sentence)
         else:

@@ -120,7 +120,7 @@ class Subscriptions:
             return
         error = None
         if not event.success:
-            error = SessionError(f"subscription of {awaited.name} failed: {event.error}")
+            error = SessionError(f"subscription of {awaited.name.short} failed: {event.error}")
         turn.subscribed(awaited, error)
 
     def expire(self, turn: AppTurn) -> None:
@@ -150,5 +150,5 @@ class Subscriptions:
 
     def _timeout(self, awaited: Awaited) -> SlimTimeout:
         return SlimTimeout(
-            f"timed out: no answer to the subscription of {awaited.name} in {self._patience:g} s"
+            f"timed out: no answer to the subscription of {awaited.name.short} in {self._patience:g} s"
         )

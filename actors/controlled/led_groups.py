@@ -16,6 +16,7 @@ from typing import NamedTuple
 from actors.messages.controller import GroupSeen
 from actors.messages.wire import GroupLed
 from actors.names import Name
+from actors.record import record
 
 GROUPS = 1024
 """Groups of this process, or of one connection, at most; more are not told."""
@@ -27,6 +28,7 @@ NEWS = 64
 """Groups that one node is told of at a time."""
 
 
+@record
 class _Led(NamedTuple):
     """A group of our own."""
 

@@ -3,7 +3,9 @@
     a node's stream ── NamesTold, Configured, OrderDone ──► ControllerActor ── Configure, Order ──► its inbox
     a program's call ── Asked ──► ControllerActor ── Result | Refusal ──► the caller
 
-What a turn has to store is stored before anything of the turn leaves.
+What a turn has to store is stored before anything of the turn leaves. While the store takes nothing (a full
+disk), no change is confirmed and no node is ordered anything: what is to be stored is held, each entry once,
+and goes with the next turn, or RETRY seconds later. Questions that change nothing are answered.
 """
 
 from __future__ import annotations
@@ -14,14 +16,25 @@ from typing import Any, Protocol
 
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
+from actors.alarm import Alarm
 from actors.controller.controller import Controller
 from actors.controller.turn import ControllerTurn, Respond, Save, Told, ToNode
-from actors.messages.controller import Asked
+from actors.messages.controller import (
+    Asked,
+    ListChannels,
+    ListNodes,
+    ListParticipants,
+    ListRoutes,
+    Refusal,
+)
 from actors.system import Cancellable, LoopActor, handles
 from identity.log import logger
 
 RESOLUTION = 1 << 20
 """Steps of the random number that a turn has."""
+RETRY = 5.0
+"""Seconds until what could not be stored is tried again, where nothing else happens."""
+_READS = (ListChannels, ListNodes, ListParticipants, ListRoutes)
 
 
 class ControllerStore(Protocol):
@@ -44,7 +57,10 @@ class ControllerActor(LoopActor):
         self._store = store
         self._clock = clock
         self._draw = draw
-        self._tickets: dict[int, ActorAddress] = {}
+        self._tickets: dict[int, tuple[ActorAddress, bool]] = {}
+        """Who asks, and whether that changes something."""
+        self._unsaved: dict[tuple[str, tuple[Any, ...]], Save] = {}
+        self._alarm = Alarm()
         self._numbers = itertools.count(1)
         self._timer: Cancellable | None = None
         self._timer_at = 0.0
@@ -52,7 +68,7 @@ class ControllerActor(LoopActor):
     @handles(Asked)
     def _on_asked(self, message: Asked, sender: ActorAddress) -> None:
         turn, ticket = self._begin_turn(), next(self._numbers)
-        self._tickets[ticket] = sender
+        self._tickets[ticket] = sender, not isinstance(message.question, _READS)
         self._core.ask(message.question, ticket, message.deadline, turn)
         self._end_turn(turn)
 
@@ -63,7 +79,8 @@ class ControllerActor(LoopActor):
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
-        """All that must outlive us is stored."""
+        """All that must outlive us is stored, or is now if that is possible."""
+        self._store_changes(())
 
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
         """All other events are the core's; None is the passing of time."""
@@ -79,24 +96,38 @@ class ControllerActor(LoopActor):
         self._arm(turn.now)
 
     def _perform(self, turn: ControllerTurn) -> None:
-        entries = [effect for effect in turn.effects if isinstance(effect, Save)]
-        if entries:
-            self._store.save(entries)
+        why = self._store_changes(effect for effect in turn.effects if isinstance(effect, Save))
         for effect in turn.effects:
             match effect:
-                case ToNode():
+                case ToNode() if not why:
                     inbox = effect.inbox if effect.inbox is not None else self._core.inbox(effect.node)
                     if inbox is not None:
                         self.send(inbox, effect.record)
                 case Respond():
-                    asker = self._tickets.pop(effect.ticket, None)  # type: ignore[call-overload]
+                    asker, changes = self._tickets.pop(effect.ticket, (None, False))  # type: ignore[call-overload]
                     if asker is not None:
-                        self.send(asker, effect.reply)
+                        self.send(asker, Refusal("UNAVAILABLE", why) if why and changes else effect.reply)
                 case Told():
                     logger.info("{}", effect.text)
 
+    def _store_changes(self, changes: Iterable[Save]) -> str:
+        """Store these, and what could not be stored before. Returns why not, if it was not."""
+        self._unsaved.update(((entry.kind, entry.key), entry) for entry in changes)
+        if not self._unsaved:
+            return ""
+        try:
+            self._store.save(list(self._unsaved.values()))
+        except OSError as error:
+            level = "ERROR" if self._alarm.is_due(self._clock()) else "DEBUG"
+            logger.log(level, "changes are not stored", entries=len(self._unsaved), cause=str(error))
+            return str(error)
+        self._unsaved.clear()
+        return ""
+
     def _arm(self, now: float) -> None:
         deadline = self._core.next_deadline()
+        if self._unsaved:
+            deadline = now + RETRY if deadline is None else min(deadline, now + RETRY)
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return
         if self._timer is not None:

@@ -16,6 +16,7 @@ from actors.controller.connections import check_connection, host_and_port
 from actors.controller.network import Edge, KnownNode, WantedLink, circle, link, peer_pairs, routes_of
 from actors.controller.reconciler import ACK_TIME, DELETING, MAX_ATTEMPTS, Item, Reconciler
 from actors.controller.turn import ControllerTurn, Declined, Save
+from actors.incarnations import Incarnations
 from actors.messages.controller import (
     AddParticipant,
     AddRoute,
@@ -76,6 +77,8 @@ class Controller:
         self._nodes: dict[str, KnownNode] = {}
         self._connected: dict[str, Any] = {}
         """Nodes that have a stream, and that stream's inbox."""
+        self._runs, self._run = Incarnations(), dict[str, int | str]()
+        """Which run of each node has registered; of an original the host it is at stands for that."""
         self._gone: dict[str, str] = {}
         """Why the others have none."""
         self._held: dict[str, dict[Held, None]] = {}
@@ -184,12 +187,21 @@ class Controller:
     # Nodes
 
     def _register(self, event: NodeRegistered, turn: ControllerTurn) -> None:
-        """Raises Declined when the node's id is somebody else's."""
+        """The latest run of a node has its place. Raises Declined when the node's id is somebody else's."""
         names.node_id(event.node)
         known = self._nodes.get(event.node)
         if known is not None and known.subject and known.subject != event.subject:
             raise Declined("PERMISSION_DENIED", f"{event.node} belongs to another identity")
-        former = self._connected.get(event.node)
+        former, run = self._connected.get(event.node), event.boot or event.host
+        if former is not None and self._runs.is_earlier(event.node, run, self._run[event.node]):
+            there = known.host if known is not None else "elsewhere"
+            raise Declined(
+                "ALREADY_EXISTS",
+                f"another node is registered as {event.node}, from {there}, and came later: "
+                "give each its own id",
+            )
+        self._runs.met(event.node, run)
+        self._run[event.node] = run
         node = KnownNode(
             event.node, event.addresses, event.group, event.host, event.version, event.backbone, event.subject
         )
@@ -217,6 +229,7 @@ class Controller:
             turn.to(node, Superseded("the node was deregistered"), self._connected[node])
             self._lost(node, "it was deregistered", turn)
         self._gone.pop(node, None)
+        self._run.pop(node, None)
         del self._nodes[node]
         turn.save("node", (node,), None)
         for held in list(self._held.get(node, ())):

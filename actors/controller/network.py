@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from actors.messages.controller import Held, NodeAddress, Triple
+from actors.record import record
 
 
+@record
 class KnownNode(NamedTuple):
     """What planning needs to know of a node."""
 
@@ -29,6 +31,7 @@ class KnownNode(NamedTuple):
     subject: str = ""
 
 
+@record
 class WantedLink(NamedTuple):
     """A link that is to be, or why it cannot be (`problem`)."""
 
@@ -39,6 +42,7 @@ class WantedLink(NamedTuple):
     problem: str = ""
 
 
+@record
 class WantedRoute(NamedTuple):
     """An automatic route, or why there is none (`problem`)."""
 
@@ -48,6 +52,7 @@ class WantedRoute(NamedTuple):
     problem: str = ""
 
 
+@record
 class Edge(NamedTuple):
     """A route by hand between two known nodes."""
 

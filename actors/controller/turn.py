@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from actors.messages.controller import Refusal, Result
+from actors.record import record
 
 
 class Declined(Exception):
@@ -20,6 +21,7 @@ class Declined(Exception):
         self.text = text
 
 
+@record
 class ToNode(NamedTuple):
     """Send a record to a node that is connected."""
 
@@ -29,6 +31,7 @@ class ToNode(NamedTuple):
     """Of a stream that is the node's no more; None: the one it has."""
 
 
+@record
 class Respond(NamedTuple):
     """Respond the question that came with this ticket."""
 
@@ -36,6 +39,7 @@ class Respond(NamedTuple):
     reply: Result | Refusal
 
 
+@record
 class Save(NamedTuple):
     """Keep, or with None forget, one entry of the controller's state: a kind, a key and its value."""
 
@@ -44,6 +48,7 @@ class Save(NamedTuple):
     value: tuple[Any, ...] | None
 
 
+@record
 class Told(NamedTuple):
     """Something that an operator should read."""
 

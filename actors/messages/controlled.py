@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from actors.messages.routing import RouteEntry
 from actors.messages.wire import SessionMessage
 from actors.names import Name
+from actors.record import record
 
 
+@record
 class Leading(NamedTuple):
     """Messages for `name` leave by a connection of this node."""
 
@@ -19,6 +21,7 @@ class Leading(NamedTuple):
     connection: int
 
 
+@record
 class Lead(NamedTuple):
     """Set routes, and withdraw others. The answer is Led."""
 
@@ -26,34 +29,40 @@ class Lead(NamedTuple):
     withdrawn: tuple[Leading, ...] = ()
 
 
+@record
 class Led(NamedTuple):
     """What became of a Lead: for each route, set ones first, why it failed; empty where it did not."""
 
     errors: tuple[str, ...]
 
 
+@record
 class FollowNames(NamedTuple):
     """Tell `inbox` by NamesTold which names this node's own applications have, then what changes."""
 
     inbox: Any
 
 
+@record
 class UnfollowNames(NamedTuple):
     """Undo FollowNames."""
 
     inbox: Any
 
 
+@record
 class TableWanted(NamedTuple):
     """What is in the route table, with the texts of names? The answer is TableTold."""
 
 
+@record
 class TableTold(NamedTuple):
     """The table. `local` is said of connections of applications, in this process or over a link."""
 
     entries: tuple[RouteEntry, ...]
 
 
+@record
 class ReportVerified(NamedTuple):
     """The agent to itself: keys had to be fetched, and the sender of this report is proved."""
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from actors.record import record
+
 Triple = tuple[str, str, str]
 """The three components of a name, as texts."""
 
 
+@record
 class Held(NamedTuple):
     """A name that a node has: of an application, or of a channel."""
 
@@ -19,6 +22,7 @@ class Held(NamedTuple):
     id: int | None = None
 
 
+@record
 class NodeAddress(NamedTuple):
     """One listener of a node, as it registered it. `endpoint` gives the port, the rest the hosts."""
 
@@ -29,6 +33,7 @@ class NodeAddress(NamedTuple):
     group: str = ""
 
 
+@record
 class DrawnLink(NamedTuple):
     """A connection that a node is to open. `config` is the JSON of its client configuration."""
 
@@ -36,6 +41,7 @@ class DrawnLink(NamedTuple):
     config: str
 
 
+@record
 class Direction(NamedTuple):
     """Messages for this name leave by this connection."""
 
@@ -44,6 +50,7 @@ class Direction(NamedTuple):
     connection_id: str
 
 
+@record
 class ItemOutcome(NamedTuple):
     """What became of one item of a Configure. `error` is empty when it succeeded."""
 
@@ -51,6 +58,7 @@ class ItemOutcome(NamedTuple):
     error: str = ""
 
 
+@record
 class GroupSeen(NamedTuple):
     """A group that an application of ours leads by itself."""
 
@@ -63,6 +71,7 @@ class GroupSeen(NamedTuple):
 # From the nodes
 
 
+@record
 class NodeRegistered(NamedTuple):
     """A node has registered: its stream is `inbox` from now on, and any other one of it is over."""
 
@@ -77,8 +86,11 @@ class NodeRegistered(NamedTuple):
     backbone: str = ""
     subject: str = ""
     """Who it proved to be."""
+    boot: int = 0
+    """Drawn at its start; 0 for an original."""
 
 
+@record
 class NodeGone(NamedTuple):
     """The stream `inbox` of a node has ended."""
 
@@ -87,6 +99,7 @@ class NodeGone(NamedTuple):
     cause: str
 
 
+@record
 class NodeForgotten(NamedTuple):
     """A node has deregistered: it will not come back."""
 
@@ -94,6 +107,7 @@ class NodeForgotten(NamedTuple):
     inbox: Any
 
 
+@record
 class NamesTold(NamedTuple):
     """A node reports a change of the names that its own applications have."""
 
@@ -102,6 +116,7 @@ class NamesTold(NamedTuple):
     lost: tuple[Held, ...]
 
 
+@record
 class NamesListed(NamedTuple):
     """All names that a node has: `own` of its own applications, `remote` what leaves by which endpoint."""
 
@@ -110,6 +125,7 @@ class NamesListed(NamedTuple):
     remote: tuple[Direction, ...] = ()
 
 
+@record
 class GroupsTold(NamedTuple):
     """All groups that applications of a node lead by themselves."""
 
@@ -117,6 +133,7 @@ class GroupsTold(NamedTuple):
     groups: tuple[GroupSeen, ...]
 
 
+@record
 class Configured(NamedTuple):
     """A node has done, or tried, what a Configure said."""
 
@@ -126,6 +143,7 @@ class Configured(NamedTuple):
     routes: tuple[ItemOutcome, ...]
 
 
+@record
 class OrderDone(NamedTuple):
     """A node tells what became of an order. `status` is the name of a gRPC status, OK for success."""
 
@@ -138,6 +156,7 @@ class OrderDone(NamedTuple):
 # To the nodes
 
 
+@record
 class Configure(NamedTuple):
     """Open these connections, set and withdraw these routes, close those connections."""
 
@@ -148,6 +167,7 @@ class Configure(NamedTuple):
     closed: tuple[str, ...] = ()
 
 
+@record
 class Order(NamedTuple):
     """Have the moderator do something with its channel. `verb`: create, delete, add or remove."""
 
@@ -158,10 +178,12 @@ class Order(NamedTuple):
     participant: str = ""
 
 
+@record
 class NamesWanted(NamedTuple):
     """Tell all names that you have; the answer is NamesListed."""
 
 
+@record
 class Superseded(NamedTuple):
     """Another stream of this node has taken over: end this one."""
 
@@ -171,6 +193,7 @@ class Superseded(NamedTuple):
 # What programs ask. The answer to each is a Result or a Refusal.
 
 
+@record
 class Asked(NamedTuple):
     """A question of a program, and until when it waits (on the controller's clock)."""
 
@@ -178,6 +201,7 @@ class Asked(NamedTuple):
     deadline: float
 
 
+@record
 class Result(NamedTuple):
     """Done. `before` and `after` are for the audit, empty when nothing changed."""
 
@@ -186,6 +210,7 @@ class Result(NamedTuple):
     after: str = ""
 
 
+@record
 class Refusal(NamedTuple):
     """Not done: the name of a gRPC status, and why."""
 
@@ -193,6 +218,7 @@ class Refusal(NamedTuple):
     text: str
 
 
+@record
 class AddRoute(NamedTuple):
     """Route a name from `node` to another node, or by a connection given in full."""
 
@@ -203,6 +229,7 @@ class AddRoute(NamedTuple):
     connection: DrawnLink | None = None
 
 
+@record
 class DeleteRoute(NamedTuple):
     """Undo AddRoute."""
 
@@ -213,6 +240,7 @@ class DeleteRoute(NamedTuple):
     connection_id: str = ""
 
 
+@record
 class CreateConnection(NamedTuple):
     """Have a node open a connection, and wait until it has."""
 
@@ -220,6 +248,7 @@ class CreateConnection(NamedTuple):
     connection: DrawnLink
 
 
+@record
 class CreateSubscription(NamedTuple):
     """Route a name by a connection made before, and wait until the node has."""
 
@@ -227,6 +256,7 @@ class CreateSubscription(NamedTuple):
     route: Direction
 
 
+@record
 class DeleteSubscription(NamedTuple):
     """Undo CreateSubscription."""
 
@@ -234,6 +264,7 @@ class DeleteSubscription(NamedTuple):
     subscription_id: str
 
 
+@record
 class CreateChannel(NamedTuple):
     """Make a moderator's application lead a new group. An empty `channel` is made up."""
 
@@ -241,12 +272,14 @@ class CreateChannel(NamedTuple):
     channel: str = ""
 
 
+@record
 class DeleteChannel(NamedTuple):
     """Close a group."""
 
     channel: str
 
 
+@record
 class AddParticipant(NamedTuple):
     """Invite somebody."""
 
@@ -254,6 +287,7 @@ class AddParticipant(NamedTuple):
     participant: str
 
 
+@record
 class DeleteParticipant(NamedTuple):
     """Remove somebody."""
 
@@ -261,16 +295,19 @@ class DeleteParticipant(NamedTuple):
     participant: str
 
 
+@record
 class DeregisterNode(NamedTuple):
     """Forget a node and everything that concerns it."""
 
     node: str
 
 
+@record
 class ListNodes(NamedTuple):
     """All nodes; the value is a tuple of NodeShown."""
 
 
+@record
 class ListRoutes(NamedTuple):
     """Routes from and to these nodes (empty: any); the value is a tuple of RouteShown."""
 
@@ -278,16 +315,19 @@ class ListRoutes(NamedTuple):
     destination: str = ""
 
 
+@record
 class ListChannels(NamedTuple):
     """All channels; the value is a tuple of ChannelShown."""
 
 
+@record
 class ListParticipants(NamedTuple):
     """Who is in a channel; the value is a tuple of names."""
 
     channel: str
 
 
+@record
 class NodeShown(NamedTuple):
     """A node as it is known."""
 
@@ -297,6 +337,7 @@ class NodeShown(NamedTuple):
     detail: str
 
 
+@record
 class RouteShown(NamedTuple):
     """A route as it is wanted and acknowledged."""
 
@@ -311,6 +352,7 @@ class RouteShown(NamedTuple):
     automatic: bool
 
 
+@record
 class ChannelShown(NamedTuple):
     """A channel, or a group that is only looked at (`read_only`)."""
 

@@ -10,6 +10,7 @@ from actors.messages.wire import (
     GroupLed,
     Inbound,
     Introduction,
+    NodeInquiry,
     SessionMessage,
     Subscription,
     SubscriptionAck,
@@ -186,8 +187,9 @@ class Negotiated(NamedTuple):
 class NodeLinkSettled(NamedTuple):
     """RouteTable to a Connection with a node at the other end: whether it is the link that stays.
 
-    `outcome` is joined (it is), superseded (another link to that node stays), itself (we called ourselves) or
-    namesake (another node that has our id).
+    `outcome` is joined (it is), superseded (another link to that node stays), displaced (a later run of that
+    node has called), itself (we called ourselves) or namesake (two nodes have that id, and this one
+    does not stay).
     """
 
     outcome: str
@@ -329,6 +331,14 @@ class GroupReported(NamedTuple):
 
     connection: int
     group: GroupLed
+
+
+@record
+class Inquired(NamedTuple):
+    """Connection to who asks and answers for the node: the node at the other end asks, or answers."""
+
+    connection: int
+    inquiry: NodeInquiry
 
 
 @record

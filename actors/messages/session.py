@@ -57,7 +57,8 @@ class AppSettings(NamedTuple):
     inbox: int = 32_768
     """Messages on their way to the application, per session."""
     backlog: int = 128
-    """Announced sessions that the application has not adopted yet; further invitations wait for a re-send."""
+    """Announced sessions that the application has not adopted yet; further invitations wait for a re-send.
+    0: it takes none, and leaves who asks for its name without an id to another one of that name."""
     sessions: int = 65_536
     """Sessions open at a time above which invitations are refused; what the application opens itself counts,
     and is never refused."""

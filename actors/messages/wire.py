@@ -348,6 +348,7 @@ class HintReason(IntEnum):
     FORBIDDEN = 13
     TOO_FAST = 14
     MEMORY = 15
+    SUITE = 16
 
 
 OF_NODES = frozenset({HintReason.NOBODY, HintReason.FORBIDDEN, HintReason.TOO_FAST, HintReason.MEMORY})
@@ -385,7 +386,24 @@ class GroupLed(NamedTuple):
     over: bool = False
 
 
-ControlRecord = Subscription | SubscriptionAck | LinkNegotiation | Hint | GroupLed
+@record
+class NodeInquiry(NamedTuple):
+    """What one node asks its peer about two names, and with `facts` the answer.
+
+    Ours: it goes only over node links.
+    """
+
+    number: int
+    """Of the question."""
+    source: Name
+    target: Name
+    node: str = ""
+    """Who is asked, where it is not the peer itself but one that it knows."""
+    facts: bytes | None = None
+    """Empty: the one that was asked does not answer."""
+
+
+ControlRecord = Subscription | SubscriptionAck | LinkNegotiation | Hint | GroupLed | NodeInquiry
 """What ends of a link say to each other, beside messages."""
 Inbound = Frame | ControlRecord
 """What a connection receives from its link."""

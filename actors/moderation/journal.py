@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from actors.moderation.book import BLOCK, Book
 from actors.moderation.entries import ENTRIES, Entry, Reserved
+from actors.record import record
 from actors.session.serial import MASK
 from identity.sealed_log import FILE_ID_BYTES, LogDamaged, LogKey, LogWriter, Mark, read_log
 
@@ -54,6 +55,7 @@ class Beginning(Enum):
     NO_GROUP = "its script is known, and has no group"
 
 
+@record
 class OpenedJournal(NamedTuple):
     """What was found."""
 

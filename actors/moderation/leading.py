@@ -11,6 +11,7 @@ from thespian.actors import ActorAddress
 from actors.messages.session import Taken
 from actors.moderation.journal import Journal
 from actors.moderation.keeper import JournalKeeper
+from actors.record import record
 from actors.session.actor import SessionActor
 from actors.session.effects import Effect
 from actors.session.failed import FailedSession
@@ -18,6 +19,7 @@ from actors.session.keeping import KeepableSession
 from actors.system import handles
 
 
+@record
 class JournaledGroup(NamedTuple):
     """That this application leads the group of a channel, and keeps a journal of it."""
 

@@ -58,6 +58,7 @@ from actors.moderation.entries import (
     TheEnd,
 )
 from actors.names import Name
+from actors.record import record
 from actors.session.serial import MASK
 from identity.errors import SlimError
 
@@ -78,6 +79,7 @@ class Party(Enum):
     APP = "the application's actor"
 
 
+@record
 class ToParty(NamedTuple):
     """Send this."""
 
@@ -85,6 +87,7 @@ class ToParty(NamedTuple):
     message: Any
 
 
+@record
 class LogLine(NamedTuple):
     """Say this in the log."""
 

@@ -26,6 +26,7 @@ from actors.messages.wire import SessionKind
 from actors.moderation.script import Script
 from actors.moderation.stage import LogLine, Notes, Party, Stage, StageTurn, ToParty
 from actors.names import Name
+from actors.record import record
 from actors.system import Cancellable, LoopActor, handles
 from identity.errors import SlimError
 from identity.log import logger
@@ -66,6 +67,7 @@ class PlayerHere:
         """It ends with its parent."""
 
 
+@record
 class StageSetting(NamedTuple):
     """What a stage is made with."""
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, PoisonMessage, WakeupMessage
 
-from actors.alarm import Alarm, SourceAlarms
 from actors.errors import ConnectionLost
 from actors.messages.routing import (
     Acknowledged,
@@ -32,6 +31,7 @@ from actors.messages.routing import (
     Forward,
     FramesIn,
     GroupReported,
+    Inquired,
     LinkClosed,
     LinkDrained,
     LinkLost,
@@ -53,20 +53,22 @@ from actors.messages.wire import (
     Frame,
     GroupLed,
     Hint,
-    HintReason,
     Introduction,
     LinkNegotiation,
+    NodeInquiry,
     Role,
     Subscription,
     SubscriptionAck,
 )
 from actors.routing import tracing
+from actors.routing.backpressure import Backpressure
 from actors.routing.gate import ConnectionIdentity, Forbidden, Gate, RulesInForce
-from actors.routing.link import Link
+from actors.routing.hints import ConnectionHints
+from actors.routing.link import Link, shared
 from actors.routing.negotiation import NOBODY, Admit, Negotiator, Outcome
 from actors.routing.node_link import HOPS, SETTLED, SILENCE, TICK, HopCount, NodeLinkWatch, hops_of
 from actors.routing.outbox import HIGH, PATIENCE, Outbox
-from actors.routing.pace import Pace, SendingLimits
+from actors.routing.pace import SendingLimits
 from actors.routing.router import Router
 from actors.routing.tap import left_out, show_routed
 from actors.routing.view import InwardView, RouteView
@@ -79,7 +81,6 @@ ASKED_BOUND = 1024
 
 
 _NODE_TICK = "node link"
-_SLOWED = "slowed"
 
 
 class ConnectionCounts(Counts, part="connection"):
@@ -108,11 +109,10 @@ class Connection(LoopActor):
 
     # Slots: of a class with more than 30 attributes each look at one is slow.
     __slots__ = (
-        "_asked", "_blocked_by", "_blocked_timer", "_broken_by", "_clock", "_closed", "_counts",
-        "_dialled", "_down", "_echo_awaited", "_forbidden", "_gate", "_hints", "_hops", "_hops_told",
-        "_index", "_link", "_negotiator", "_node_link", "_node_timer", "_observers", "_outbox", "_pace",
-        "_patience", "_refused_told", "_route_table", "_router", "_routes", "_rules_held", "_sending",
-        "_slow_alarm", "_slowed", "_telemetry", "_tracer", "_waiting", "_was_node_link",
+        "_asked", "_backpressure", "_broken_by", "_clock", "_closed", "_counts", "_dialled", "_down",
+        "_forbidden", "_gate", "_hints", "_hops", "_hops_told", "_index", "_link", "_negotiator",
+        "_node_link", "_node_timer", "_observers", "_outbox", "_refused_told", "_route_table", "_router",
+        "_routes", "_rules_held", "_sending", "_telemetry", "_tracer", "_waiting", "_was_node_link",
     )  # fmt: skip
 
     def __init__(
@@ -139,10 +139,6 @@ class Connection(LoopActor):
         self._rules_held = self._gate.held
         self._forbidden = forbidden
         self._sending = sending or SendingLimits()
-        self._pace = Pace(self._sending)
-        self._slowed: Cancellable | None = None
-        """Set while the peer is not read because it is too fast, or all are held back."""
-        self._slow_alarm = Alarm()
         self._link = link
         self._route_table = route_table
         self._clock = clock
@@ -159,13 +155,10 @@ class Connection(LoopActor):
         self._node_timer: Cancellable | None = None
         self._hops = HopCount()
         self._outbox = Outbox(high=high, patience=patience)
-        self._patience = patience
         self._waiting: dict[ActorAddress, None] = {}
-        self._blocked_by: set[int] = set()
-        self._blocked_timer: Cancellable | None = None
+        self._backpressure = Backpressure(index, link, self._sending, patience)
         self._asked = 0
         """What was sent to the route table since its last Echo."""
-        self._echo_awaited = False
         self._closed = False
         self._down = ""
         """Why there is no stream now; empty while there is one."""
@@ -175,7 +168,7 @@ class Connection(LoopActor):
         self._counts = self._telemetry.register(ConnectionCounts())
         self._refused_told = self._hops_told = 1
         """How many frames over a limit, or over their hops, there are when people hear of them again."""
-        self._hints = SourceAlarms()
+        self._hints = ConnectionHints(index, link, self._negotiator, routes)
         self._broken_by: ActorAddress | None = None
         """Who forwarded last what could not be written."""
 
@@ -213,7 +206,7 @@ class Connection(LoopActor):
     @handles(Start)
     def _on_start(self, _: Start, __: ActorAddress) -> None:
         attach = Attach(
-            self._index, self.myAddress, local=False, dialled=self._dialled, peer=_shared(self._link.peer)
+            self._index, self.myAddress, local=False, dialled=self._dialled, peer=shared(self._link.peer)
         )
         self.send(self._route_table, attach)
 
@@ -300,7 +293,7 @@ class Connection(LoopActor):
             if not targets:
                 self._counts.unrouted += 1
                 if frame.control:
-                    self._nobody(frame)
+                    self._say(self._hints.nobody(frame, self._clock()))
             for target in targets:
                 batch = out.get(target)
                 if batch is None:
@@ -319,35 +312,17 @@ class Connection(LoopActor):
             address = addresses.get(target)
             if address is not None:
                 self.send(address, Forward(tuple(frames), self._index, self.myAddress))
-        if self._asked >= ASKED_BOUND and not self._echo_awaited:
-            self._echo_awaited = True
+        if self._asked >= ASKED_BOUND and self._backpressure.await_table():
             self._counts.table_pauses += 1
-            self._link.pause()
             self.send(self._route_table, Echo())
 
     def _slow_down(self, frames: Sequence[Any]) -> None:
         """Let a peer wait that sends faster than it may."""
-        now, size = self._clock(), sum(frame.size for frame in frames if type(frame) is Frame)
-        wait = self._pace.spend(len(frames), size, now, node=self._gate.who.node)
-        if wait <= 0 or self._slowed is not None:
-            return
-        self._counts.slowed += 1
-        self._sending.slowed[self._pace.limit] += 1
-        if self._slow_alarm.is_due(now):
-            memory = self._pace.limit == "memory"
-            if not memory:
-                cause = f"it sends more than limits.{self._pace.limit} allows"
-                logger.warning("peer is slowed down", conn=self._index, peer=self._link.peer, cause=cause)
-            self._tell_held_up(frames, HintReason.MEMORY if memory else HintReason.TOO_FAST)
-        self._link.pause()
-        self._slowed = self.after(wait, _SLOWED)
-
-    def _tell_held_up(self, frames: Sequence[Any], reason: HintReason) -> None:
-        """Tell an application of ours why it is not read."""
-        if self._negotiator.peer_role is Role.APPLICATION:
-            ends = next((self._link.ends(one) for one in frames if type(one) is Frame), None)
-            if ends is not None:
-                self._link.transmit((Hint(reason, ends[1], ends[0]),))
+        node = self._gate.who.node
+        begins, reason = self._backpressure.slow_down(frames, self._clock(), self.after, node=node)
+        self._counts.slowed += begins
+        if reason is not None:
+            self._say(self._hints.held_up(frames, reason))
 
     def _let_pass(self, frames: Sequence[Any]) -> Sequence[Any]:
         """Without those that the node's rules forbid; who sent them is told, and so are people."""
@@ -358,8 +333,7 @@ class Connection(LoopActor):
                 self._routes.tap.dropped(self._index, (frame,), f"forbidden by {rule}")
             ends = self._link.ends(frame)
             self._forbidden(self._index, action, None if ends is None else ends[1], rule)
-            if ends is not None and self._may_hint(frame):
-                self._link.transmit((Hint(HintReason.FORBIDDEN, ends[1], ends[0]),))
+            self._say(self._hints.forbidden(frame, ends, self._clock()))
         return passing
 
     def _on_record(self, record: Any) -> None:
@@ -376,6 +350,9 @@ class Connection(LoopActor):
                 if not self._dialled and self._negotiator.peer_role is Role.APPLICATION:
                     for observer in self._observers:
                         self.send(observer, GroupReported(self._index, record))
+            case NodeInquiry():
+                if self._node_link is not None and self._routes.inquiries is not None:
+                    self.send(self._routes.inquiries, Inquired(self._index, record))
             case LinkNegotiation():
                 outcome = self._negotiator.handle(record)
                 if outcome.reply is not None:
@@ -386,38 +363,19 @@ class Connection(LoopActor):
                 elif outcome.accepted:
                     self._negotiated(record, outcome)
 
-    # Hints: why somebody is not reached. Between ends of ours only.
-
-    def _nobody(self, frame: Frame) -> None:
-        """Nobody has the name that a frame is for: tell who asks, if we may and have not just done so."""
-        asked = self._link.asked(frame) if self._may_hint(frame) else None
-        if asked is not None:
-            source, name = asked
-            self._link.transmit((Hint(HintReason.NOBODY, name, source),))
-
-    def _may_hint(self, frame: Frame) -> bool:
-        """Whether the peer knows hints, and was given none about this name just now."""
-        known = self._negotiator.peer_role is not Role.UNKNOWN
-        return known and self._hints.is_due(frame.key, self._clock())
+    def _say(self, hint: Hint | None) -> None:
+        if hint is not None:
+            self._link.transmit((hint,))
 
     def _pass_on(self, hint: Hint) -> None:
-        """A hint goes the way of a message; at most one for a source in a second."""
-        now = self._clock()
-        if not self._hints.is_due(hint.about, now):
+        """A hint goes the way of a message."""
+        if not self._hints.may_pass(hint, self._clock()):
             return
-        self._remember(hint, now)
         destination = hint.destination
         for target in self._router.route(destination.key, destination.instance, ONE):
             address = self._router.addresses.get(target)
             if address is not None:
                 self.send(address, Transmit((hint,)))
-
-    def _remember(self, hint: Hint, now: float) -> None:
-        """Keep what an application said of another one, if this connection leads to it."""
-        about = hint.about
-        targets = self._routes.exact(about.key, about.instance)
-        if targets is not None and self._index in targets.all:
-            self._routes.past.tell(hint, now)
 
     def _negotiated(self, record: LinkNegotiation, outcome: Outcome) -> None:
         node = outcome.node
@@ -462,7 +420,7 @@ class Connection(LoopActor):
         watch = self._node_link
         if watch is None or self._node_timer is None:
             return
-        speak, dead = watch.tick(self._counts.frames_received, reading=self._is_read())
+        speak, dead = watch.tick(self._counts.frames_received, reading=self._backpressure.is_read)
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)
@@ -547,11 +505,7 @@ class Connection(LoopActor):
 
     @handles(Transmit)
     def _on_transmit(self, message: Transmit, _: ActorAddress) -> None:
-        records = message.records
-        if self._negotiator.peer_role is Role.UNKNOWN:
-            # Some originals die of what they do not expect.
-            records = tuple(one for one in records if type(one) is not Hint)
-        self._link.transmit(records)
+        self._link.transmit(self._hints.understood(message.records))
         if self._outbox.admit((), self._link.backlog, self._clock()).overwhelmed:
             self._give_up()
 
@@ -573,49 +527,23 @@ class Connection(LoopActor):
 
     @handles(Congested)
     def _on_congested(self, message: Congested, _: ActorAddress) -> None:
-        if not self._blocked_by:
-            self._counts.pauses += 1
-            self._link.pause()
-            self._blocked_timer = self.after(self._patience)
-        self._blocked_by.add(message.connection)
+        self._counts.pauses += self._backpressure.congested(message.connection, self.after)
 
     @handles(Drained)
     def _on_drained(self, message: Drained, _: ActorAddress) -> None:
-        self._blocked_by.discard(message.connection)
-        if not self._blocked_by:
-            self._unblock()
+        self._backpressure.drained(message.connection)
 
     @handles(WakeupMessage)
     def _on_wakeup(self, message: WakeupMessage, _: ActorAddress) -> None:
         if message.payload == _NODE_TICK:
             self._node_tick()
-        elif message.payload == _SLOWED:
-            self._slowed = None
-            self._read_on()
         else:
-            self._unblock()
-
-    def _unblock(self) -> None:
-        """Read again: all have room, or their time is over and their own outboxes drop."""
-        self._blocked_by.clear()
-        if self._blocked_timer is not None:
-            self._blocked_timer.cancel()
-            self._blocked_timer = None
-            self._read_on()
+            self._backpressure.woken(message.payload)
 
     @handles(Echo)
     def _on_echo(self, _: Echo, __: ActorAddress) -> None:
         self._asked = 0
-        self._echo_awaited = False
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if self._is_read():
-            self._link.resume()
-
-    def _is_read(self) -> bool:
-        """Whether nothing keeps the peer waiting."""
-        return self._blocked_timer is None and not self._echo_awaited and self._slowed is None
+        self._backpressure.echoed()
 
     @handles(Status)
     def _on_status(self, message: Status, sender: ActorAddress) -> None:
@@ -636,14 +564,10 @@ class Connection(LoopActor):
             "forbidden": self._counts.forbidden,
             "identity": str(self._gate.who),
             "congested": self._outbox.congested,
+            "full_for": self._outbox.full_for(self._clock()),
             "backlog": self._link.backlog,
             "hops_exceeded": self._counts.hops_exceeded,
             "pauses": self._counts.pauses,
             "slowed": self._counts.slowed,
             **self._link.figures(),
         }
-
-
-def _shared(peer: str) -> str:
-    """What the streams of one TCP connection have in common: host and port. Others have nothing."""
-    return peer if peer.rpartition(":")[2].isdigit() else ""

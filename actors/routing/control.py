@@ -468,7 +468,9 @@ class RouteControl:
         turn.tell(known.address, NodeLinkSettled(settled.outcome, node.node_id))
         if settled.loser is not None:
             self._unlink(settled.loser, "another link to that node stays", turn)
-            turn.tell(self.connections[settled.loser].address, NodeLinkSettled("superseded", node.node_id))
+            turn.tell(
+                self.connections[settled.loser].address, NodeLinkSettled(settled.gives_way, node.node_id)
+            )
         if settled.outcome == "joined":
             self.table.link(connection, node.node_id)
             peer = self.nodes.peers[node.node_id]
@@ -478,9 +480,13 @@ class RouteControl:
                 self.counts.peers_returned += bool(peer.returns)
                 text = "peer is back" if peer.returns else "peer joined"
                 turn.notices.append(Notice(text, node.node_id, connection))
+            elif settled.gives_way == "displaced":
+                turn.notices.append(Notice("peer was started anew", node.node_id, connection))
             self._tell_names(connection, turn)
-        elif settled.outcome == "namesake":
-            turn.notices.append(Notice("another node has our id", node.node_id, connection))
+        elif settled.outcome == "namesake" and self.nodes.is_news(node):
+            turn.notices.append(
+                Notice("two nodes have one id", node.node_id, connection, "give each its own")
+            )
 
     def _node_link_lost(self, connection: int, cause: str, turn: RouteTurn) -> None:
         """The stream of a node link is gone; the connection may dial again."""

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from actors.memo import Memo
 from actors.messages.wire import Frame, Inbound, MessageType
 from actors.names import Key, Name
+from actors.record import record
 
 _DECIDED_BOUND = 1024
 _INVITING = frozenset({MessageType.DISCOVERY_REQUEST, MessageType.JOIN_REQUEST})
@@ -31,6 +32,7 @@ class Action(StrEnum):
     INVITE = "invite"
 
 
+@record
 class ConnectionIdentity(NamedTuple):
     """Who is at the other end of a connection, as its opening proved; without anything: nobody known."""
 
@@ -69,6 +71,7 @@ class RulesInForce:
         self.rules = rules
 
 
+@record
 class Judged(NamedTuple):
     """What passed, and what did not."""
 

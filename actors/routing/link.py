@@ -68,3 +68,8 @@ class Link(Protocol):
 
     def figures(self) -> dict[str, int]:
         """Counters: bytes and messages in and out, malformed and oversized messages, drops while down."""
+
+
+def shared(peer: str) -> str:
+    """What the streams of one TCP connection have in common: host and port. Others have nothing."""
+    return peer if peer.rpartition(":")[2].isdigit() else ""

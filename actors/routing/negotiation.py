@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from actors.messages.wire import Introduction, LinkNegotiation, Role
+from actors.record import record
 
 OUR_VERSION = "1.4.0"
 """The level of the wire family that we implement, never our own package version."""
@@ -41,6 +42,7 @@ NODE_ID_BOUND = 256
 """Characters of a node's id."""
 
 
+@record
 class Outcome(NamedTuple):
     """What to do about a link message: an answer to send, and whether the peer is now known."""
 

@@ -19,6 +19,7 @@ HOPS = 8
 
 SETTLED = {
     "superseded": "another link to this node stays",
+    "displaced": "a later run of this node has called",
     "itself": "this node called itself",
     "namesake": "another node has the same node id: give each its own",
 }

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from actors.incarnations import Incarnations
 from actors.messages.wire import Introduction
 from actors.names import Name
 from actors.record import record
 from actors.routing.table import Change
 from actors.routing.view import Instance, Rank
 
+TOLD_BOUND = 64
+"""Namesakes that people were told of; of the one told longest ago they may hear again."""
 PEERS_BOUND = 1024
 """Nodes of which it is remembered that they were here; the one gone for longest is forgotten first."""
 
@@ -32,11 +35,14 @@ class NodeLink(NamedTuple):
     link_id: str
 
 
+@record
 class Settled(NamedTuple):
     """What became of a new link: an outcome of `NodeLinkSettled`, and the link that gives way to it."""
 
     outcome: str
     loser: int | None = None
+    gives_way: str = "superseded"
+    """The outcome for that one."""
 
 
 @record
@@ -58,6 +64,9 @@ class NodeLinks:
         self._nodes: dict[int, str] = {}
         """By connection, those that stay."""
         self._superseded: set[int] = set()
+        self._runs = Incarnations()
+        self._told: dict[tuple[str, int], None] = {}
+        """Runs of which people know that two nodes have one id."""
         self.peers: dict[str, PeerRecord] = {}
         """By node id."""
 
@@ -68,10 +77,34 @@ class NodeLinks:
         """Whether a link is one that gave way, and says nothing that counts any more."""
         return connection in self._superseded
 
+    def why_not(self, node: Introduction) -> str:
+        """Why a node that calls cannot be a peer; nothing when it may be one."""
+        if node.node_id == self.own.node_id and node.boot != self.own.boot:
+            return f"this node has the node id {node.node_id!r} too: give each its own"
+        known = self._links.get(node.node_id)
+        if known is not None and self._runs.is_earlier(node.node_id, node.boot, known.boot):
+            return f"another node has the node id {node.node_id!r} too, and came later: give each its own"
+        return ""
+
+    def is_news(self, node: Introduction) -> bool:
+        """Whether people have yet to be told that this one has the id of another node; once."""
+        run = (node.node_id, node.boot)
+        if run in self._told:
+            return False
+        self._told[run] = None
+        if len(self._told) > TOLD_BOUND:
+            del self._told[next(iter(self._told))]
+        return True
+
+    def connection_of(self, node_id: str) -> int | None:
+        """The link to a node."""
+        known = self._links.get(node_id)
+        return None if known is None else known.connection
+
     def join(self, connection: int, node: Introduction, *, dialled: bool, link_id: str) -> Settled:
         """A link to `node` opened; `dialled` by us.
 
-        1. Of a node that restarted, the new link stays.
+        1. Of a node that restarted, the link of the later run stays (`Incarnations`).
         2. Of two that different sides dialled, the one that the smaller node id dialled.
         3. Of two that one side dialled, the later try of one link, else the one with the smaller link id.
         """
@@ -79,22 +112,25 @@ class NodeLinks:
         if node_id == self.own.node_id:
             self._superseded.add(connection)
             return Settled("itself" if node.boot == self.own.boot else "namesake")
+        self._runs.met(node_id, node.boot)
         new = NodeLink(connection, node.boot, dialled, link_id)
         known = self._links.get(node_id)
         if known is not None and known.connection != connection:
             if not self._prefers(new, known, node_id):
                 self._superseded.add(connection)
-                return Settled("superseded")
+                return Settled("superseded" if new.boot == known.boot else "namesake")
             del self._nodes[known.connection]
             self._superseded.add(known.connection)
         self._links[node_id] = new
         self._nodes[connection] = node_id
         self._count_join(node_id, connection)
-        return Settled("joined", known.connection if known not in (None, new) else None)
+        if known is None or known == new:
+            return Settled("joined")
+        return Settled("joined", known.connection, "superseded" if known.boot == new.boot else "displaced")
 
     def _prefers(self, new: NodeLink, known: NodeLink, node_id: str) -> bool:
         if new.boot != known.boot:
-            return True
+            return not self._runs.is_earlier(node_id, new.boot, known.boot)
         if new.dialled is not known.dialled:
             return new.dialled is (self.own.node_id < node_id)
         return new.link_id <= known.link_id

@@ -19,12 +19,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from actors.messages.wire import Frame
+from actors.record import record
 
 HIGH = 1024 * 1024
 PATIENCE = 1.0
 """Seconds for which a slow receiver may hold up those who send to it."""
 
 
+@record
 class Admitted(NamedTuple):
     """What to do with some frames: write these; tell the sender to pause; give the peer up."""
 
@@ -48,6 +50,10 @@ class Outbox:
     @property
     def congested(self) -> bool:
         return self._congested_since is not None
+
+    def full_for(self, now: float) -> float:
+        """Seconds for which it has been full and did not drain."""
+        return 0.0 if self._congested_since is None else now - self._congested_since
 
     def admit(self, frames: Sequence[Frame], backlog: int, now: float) -> Admitted:
         """Decide about `frames` while the link has `backlog` bytes unwritten."""

@@ -12,15 +12,20 @@ from __future__ import annotations
 
 HELD = 0.5
 """Seconds between two reads of somebody who is held back."""
+RECENT = 10.0
+"""Seconds for which it is remembered who sent most."""
 
 
 class SendingLimits:
     """One object for all connections of a node; None: no limit."""
 
-    __slots__ = ("active", "bytes_per_second", "held_back", "messages_per_second", "slowed")
+    __slots__ = (
+        "_most", "_most_at", "active", "bytes_per_second", "held_back", "messages_per_second", "slowed",
+    )  # fmt: skip
 
     def __init__(self, messages_per_second: int | None = None, bytes_per_second: int | None = None) -> None:
         self.held_back = False
+        self._most, self._most_at = (0, 0), -RECENT
         self.slowed = dict.fromkeys(("messages_per_second", "bytes_per_second", "memory"), 0)
         """How often each of them was why somebody was not read."""
         self.take(messages_per_second, bytes_per_second)
@@ -36,6 +41,16 @@ class SendingLimits:
         self.held_back = yes
         self._settle()
 
+    def note(self, messages: int, size: int, now: float) -> None:
+        """One peer sent so many messages and bytes within a second."""
+        if now - self._most_at >= RECENT:
+            self._most, self._most_at = (0, 0), now
+        self._most = (max(self._most[0], messages), max(self._most[1], size))
+
+    def most(self, now: float) -> tuple[int, int]:
+        """Messages and bytes a second of those who lately sent most of each; only known while `active`."""
+        return self._most if now - self._most_at < RECENT else (0, 0)
+
     def _settle(self) -> None:
         self.active = self.held_back or bool(self.messages_per_second or self.bytes_per_second)
         """Whether there is anything to ask: nearly never, and that is all that it costs."""
@@ -44,13 +59,15 @@ class SendingLimits:
 class Pace:
     """Of one connection."""
 
-    __slots__ = ("_at", "_bytes", "_messages", "limit", "limits")
+    __slots__ = ("_at", "_bytes", "_messages", "_second", "_sent", "_sent_bytes", "limit", "limits")
 
     def __init__(self, limits: SendingLimits) -> None:
         self.limits = limits
         self._messages = self._bytes = 0.0
         """What was sent above the rate, in messages and bytes; it runs off with time."""
-        self._at = 0.0
+        self._at = self._second = 0.0
+        self._sent = self._sent_bytes = 0
+        """Since `_second`, which is less than a second ago."""
         self.limit = "memory"
         """Which limit made the last wait that there was."""
 
@@ -60,6 +77,11 @@ class Pace:
         if node:
             return wait
         passed, self._at = max(0.0, now - self._at), now
+        if now - self._second >= 1.0:
+            self._second, self._sent, self._sent_bytes = now, 0, 0
+        self._sent += messages
+        self._sent_bytes += size
+        self.limits.note(self._sent, self._sent_bytes, now)
         if rate := self.limits.messages_per_second:
             self._messages = max(0.0, self._messages - passed * rate) + messages
             wait = self._longer(wait, self._messages / rate - 1.0, "messages_per_second")

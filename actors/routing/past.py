@@ -17,6 +17,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from actors.messages.wire import OF_NODES, Hint, HintReason
 from actors.names import Key, Name
+from actors.record import record
 
 NAMES_BOUND = 4096
 """Names of which it is remembered that they are gone, and as many that were refused."""
@@ -64,6 +65,7 @@ class Latest(Generic[K, V]):
         return list(self._values.values())
 
 
+@record
 class Ended(NamedTuple):
     """Why a name is not there, or a route to it."""
 
@@ -72,6 +74,7 @@ class Ended(NamedTuple):
     connection: int
 
 
+@record
 class ToldRefusal(NamedTuple):
     """An application, which has the name `about`, said why it refuses what `of` asks for."""
 

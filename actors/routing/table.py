@@ -12,6 +12,7 @@ from typing import NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.names import NO_INSTANCE, InstanceId, Key, Name
+from actors.record import record
 from actors.routing.view import Instance, Rank, RouteView, Targets
 
 _NOBODY = Targets()
@@ -24,6 +25,7 @@ class SubscriptionNotFound(Exception):
     """Nothing to remove. The text goes into the acknowledgement, nowhere else."""
 
 
+@record
 class Change(NamedTuple):
     """A connection began or ceased to be a target of (key, id)."""
 

@@ -15,6 +15,7 @@ from thespian.actors import ActorAddress
 
 from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Key, Name
+from actors.record import record
 from actors.routing.bindings import Bindings
 from actors.routing.past import Past
 from actors.routing.tap import Tap
@@ -42,6 +43,7 @@ class Rank(IntEnum):
     """A connection that we dialled and that is no node link, or any but an edge that a route names."""
 
 
+@record
 class Targets(NamedTuple):
     """The connections that a name leads to, by rank, in the order of their first subscription."""
 
@@ -91,7 +93,7 @@ class RouteView:
 
     __slots__ = (
         "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "bindings", "by_instance",
-        "by_name", "find", "no_instance", "node_links", "past", "patterns", "tap",
+        "by_name", "find", "inquiries", "no_instance", "node_links", "past", "patterns", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -119,6 +121,8 @@ class RouteView:
         """Beside the table: who was here, and who refused whom. Connections write the latter."""
         self.tap: Tap | None = None
         """Beside the table: who looks at messages now. Nobody, nearly always."""
+        self.inquiries: ActorAddress | None = None
+        """Beside the table: who asks other nodes about names, and answers them; nobody without a Node."""
         self.no_instance = no_instance
         """The instance id of a message for any instance, in the family of these names."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage
 
 from actors.alarm import Alarm
-from actors.messages.routing import Forward, Status, StatusReport
+from actors.messages.routing import Forward, Status, StatusReport, Transmit
 from actors.messages.session import (
     Adopt,
     Adopted,
@@ -53,7 +53,7 @@ from actors.messages.session import (
 from actors.messages.wire import SessionMessage
 from actors.session.core import SessionCore
 from actors.session.crypto import Computation, Place
-from actors.session.effects import Answer, Compute, Effect, Joined, Refused
+from actors.session.effects import Answer, Compute, Effect, Joined, PeerTold, Refused
 from actors.session.failed import FailedSession
 from actors.session.outbound import DirectOutbound, WayOut
 from actors.session.sender import WINDOW
@@ -66,6 +66,10 @@ if TYPE_CHECKING:
 
 LINGER = 5.0
 """Seconds for which an ended session still answers (with SessionClosed) what was under way to it."""
+
+SPARE = 8
+_spare: list[Turn] = []
+"""Turns that no session is in: sessions are many, and have their turns one after the other."""
 
 _TO_APP = (Bind, Unbind, CredentialWanted, VerificationWanted, AskPeer)
 _TO_PORT = (Delivered, Completed, SessionEnded)
@@ -90,7 +94,8 @@ class SessionActor(LoopActor):
         in_thread: InThread | None = None,
     ) -> None:
         self._core: SessionCore | FailedSession = core
-        self._turn = Turn()
+        self._turn: Turn | None = None
+        """There while a turn lasts, and while something is left of one that failed."""
         self._app = app
         self._clock = clock
         self._inbox = inbox
@@ -122,23 +127,23 @@ class SessionActor(LoopActor):
             return Directive.STOP
         cause = f"its actor failed: {type(error).__name__} on {type(message).__name__}"
         self._core = over = FailedSession(core.session_id, core.local, core.destination, core.config, cause)
-        self._turn = Turn(self._clock())
-        over.last_words(self._turn)
-        self._perform(self._turn.effects)
-        self._arm()
+        self._turn = turn = Turn(self._clock())
+        over.last_words(turn)
+        self._perform(turn.effects)
+        self._end_turn(turn)
         return Directive.RESUME
 
     # Traffic first: it is what a session mostly gets.
 
     @handles(Received, Publish, Taken)
     def _on_event(self, message: Any, _: ActorAddress) -> None:
-        turn = self._turn.at(self._clock())
+        turn = self._next_turn()
         if type(message) is Publish:
             self._published += len(message.items)
         self._core.handle(message, turn)
         if turn.effects:
             self._perform(turn.effects)
-        self._arm()
+        self._end_turn(turn)
 
     @handles(Moved)
     def _on_moved(self, message: Moved, sender: ActorAddress) -> None:
@@ -155,10 +160,27 @@ class SessionActor(LoopActor):
         if self._lingering:
             self.send(self.myAddress, ActorExitRequest())
             return
-        turn = self._turn.at(self._clock())
+        turn = self._next_turn()
         self._core.expire(turn)
         self._perform(turn.effects)
+        self._end_turn(turn)
+
+    def _next_turn(self) -> Turn:
+        turn = self._turn
+        if turn is None:
+            try:
+                turn = _spare.pop()
+            except IndexError:
+                turn = Turn()
+            self._turn = turn
+        return turn.at(self._clock())
+
+    def _end_turn(self, turn: Turn) -> None:
         self._arm()
+        if not turn.left:
+            self._turn = None
+            if len(_spare) < SPARE:
+                _spare.append(turn)
 
     @handles(Adopt)
     def _on_adopt(self, message: Adopt, _: ActorAddress) -> None:
@@ -285,6 +307,10 @@ class SessionActor(LoopActor):
             self._announce()
         elif isinstance(effect, Refused):
             self._refuse(effect)
+        elif isinstance(effect, PeerTold):
+            address = self._direct.told(effect.hint, effect.connection, self._clock())
+            if address is not None:
+                self.send(address, Transmit((effect.hint,)))
         elif isinstance(effect, Compute):
             self._compute(effect.computation)
         elif isinstance(effect, SessionGone):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actors.messages.wire import TimerSettings
+from actors.record import record
 from actors.session.retry import ResendPolicy
 
 SHORTEST_INTERVAL = 0.05
@@ -40,6 +41,7 @@ JOIN_TIME = 60.0
 a removal."""
 
 
+@record
 class Bounded(NamedTuple):
     """Timers within the bounds, and whether they had to be brought there."""
 

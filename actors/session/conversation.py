@@ -26,6 +26,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.record import record
 from actors.session.crypto import Crypto
 from actors.session.data_path import DataPath
 from actors.session.encryption import Encryption
@@ -45,6 +46,7 @@ Judge = Callable[[str], PeerGeneration]
 """Tells a peer's generation by its (verified) token."""
 
 
+@record
 class Setting(NamedTuple):
     """What a session core is made with."""
 
@@ -74,17 +76,17 @@ class Ending:
         """None: our application closed it."""
         self.farewells = Farewells(counts)
         """Last answers, for peers that ask again."""
-        self._waiting: list[int] = []
+        self._waiting: tuple[int, ...] = ()
 
     def await_by(self, handle: int) -> None:
         """An operation of the application is over when the session is."""
-        self._waiting.append(handle)
+        self._waiting = (*self._waiting, handle)
 
     def answer(self, error: SlimError | None, turn: Turn) -> None:
         """Tell those who wait for the end how it went."""
         for handle in self._waiting:
             turn.answer(handle, error)
-        self._waiting.clear()
+        self._waiting = ()
 
 
 class Conversation:
@@ -174,15 +176,21 @@ class Conversation:
             connection=connection,
         )
 
-    def reply(self, request: SessionMessage, kind: MessageType, content: Command) -> SessionMessage:
+    def reply(
+        self,
+        request: SessionMessage,
+        kind: MessageType,
+        content: Command,
+        metadata: dict[str, str] | None = None,
+    ) -> SessionMessage:
         """The answer to `request`: its id, back over the connection it came by."""
-        return self.message(
-            kind, request.source, content, id=request.message_id, connection=request.connection
-        )
+        id, back = request.message_id, request.connection
+        return self.message(kind, request.source, content, id=id, metadata=metadata, connection=back)
 
-    def introducing(self, message: SessionMessage) -> SessionMessage:
-        """`message`, the first of ours to a peer, tells it point to point what it can expect of us."""
-        return message if self.group else message._replace(metadata={MARKS_ANSWERS: TRUE})
+    @property
+    def introduction(self) -> dict[str, str] | None:
+        """Metadata of our first message to a peer: point to point it tells what it can expect of us."""
+        return None if self.group else {MARKS_ANSWERS: TRUE}
 
     def introduced(self, message: SessionMessage) -> None:
         """The peer's first message may tell what we can expect of it."""

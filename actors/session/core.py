@@ -206,7 +206,7 @@ class SessionCore:
                 if isinstance(message.content, Payload):
                     receiver.reply(message, turn)
             elif isinstance(message.content, Payload):
-                turn.refuse(f"a {kind.name} of {message.source} carries no command")
+                turn.refuse(f"a {kind.name} of {message.source.short} carries no command")
             elif not self._ending.ended:
                 self._side.control(message, turn)
 
@@ -217,7 +217,9 @@ class SessionCore:
             return True
         if self._side.obeys(message):
             return True
-        turn.refuse(f"{message.kind.name} from {message.source}: its token is somebody else's", alarming=True)
+        turn.refuse(
+            f"{message.kind.name} from {message.source.short}: its token is somebody else's", alarming=True
+        )
         return False
 
     def _rarely(self, event: Event, turn: Turn) -> None:

@@ -59,6 +59,7 @@ class ClearText(CryptoError):
         self.source = source
 
 
+@record
 class Addition(NamedTuple):
     """What one Add yields: the commit for the members, the Welcome for the new one."""
 

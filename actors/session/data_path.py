@@ -65,7 +65,8 @@ class DataPath:
         self._session_id = session_id
         self._group = kind is SessionKind.MULTICAST
         self._encryption = encryption
-        self._kept: deque[Outgoing] = deque()
+        self._kept: deque[Outgoing] | None = None
+        """There while messages wait for a first member."""
         self._met = False
         """Whether anybody was ever there."""
         self.congested = False
@@ -171,7 +172,7 @@ class DataPath:
         """Counts for people and tests."""
         return {
             "unacknowledged": self.sender.unacknowledged,
-            "kept": len(self._kept),
+            "kept": len(self._kept or ()),
             "held": self.receiver.held,
             "inbound_bytes": self.receiver.bytes,
             "dropped": self.receiver.dropped,
@@ -184,7 +185,7 @@ class DataPath:
         sender = self.sender
         if self.draining:
             _fail(item, SessionClosed("draining, no new messages", session_id=self._session_id), turn)
-        elif sender.unacknowledged + turn.freed + self._withheld + len(self._kept) >= WINDOW:
+        elif sender.unacknowledged + turn.freed + self._withheld + len(self._kept or ()) >= WINDOW:
             _fail(item, QueueFull(f"session {self._session_id}", WINDOW), turn)
         elif item.to is not None and self._group and item.to not in sender.endpoints:
             _fail(item, ParticipantNotFound(str(item.to), session_id=self._session_id), turn)
@@ -194,6 +195,8 @@ class DataPath:
             anybody = f"anybody in {sender.destination}"
             _fail(item, ParticipantNotFound(anybody, session_id=self._session_id), turn)
         else:
+            if self._kept is None:
+                self._kept = deque()
             self._kept.append(item)
 
     def _transmit(self, item: Outgoing, turn: Turn) -> None:

@@ -41,7 +41,7 @@ from actors.messages.session import (
     Verification,
     VerificationWanted,
 )
-from actors.messages.wire import SessionMessage
+from actors.messages.wire import Hint, SessionMessage
 from actors.record import record
 from actors.session.crypto import Computation
 from actors.system import Address
@@ -67,6 +67,14 @@ class Refused(NamedTuple):
     reason: str
     alarming: bool = False
     """Somebody should know even when nobody looks for a fault."""
+
+
+@record
+class PeerTold(NamedTuple):
+    """Tell who is behind `connection` why we do not take it in."""
+
+    hint: Hint
+    connection: int
 
 
 @record
@@ -114,5 +122,6 @@ Effect = (
     | VerificationWanted
     | AskPeer
     | Compute
+    | PeerTold
     | Refused
 )

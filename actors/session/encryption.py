@@ -18,6 +18,7 @@ from actors.errors import SlimTimeout
 from actors.messages.session import CredentialGranted
 from actors.messages.wire import Payload, SessionMessage
 from actors.names import Name
+from actors.record import record
 from actors.session.crypto import ClearText, Computation, Computing, Crypto, KeysWanted, Place
 from actors.session.senders import Senders
 from actors.session.turn import Turn
@@ -43,6 +44,7 @@ Then = Callable[[Any, Turn], None]
 Failed = Callable[[Phase, SlimError, Turn], None]
 
 
+@record
 class _Operation(NamedTuple):
     """An operation that goes on later, and what follows it."""
 

@@ -18,13 +18,16 @@ class Farewells:
     __slots__ = ("_answers", "_counts")
 
     def __init__(self, counts: SessionCounts) -> None:
-        self._answers: deque[SessionMessage] = deque(maxlen=FAREWELLS)
+        self._answers: deque[SessionMessage] | None = None
+        """There from the first on: most sessions end with one, or live."""
         self._counts = counts
 
     def append(self, answer: SessionMessage) -> None:
-        if len(self._answers) == FAREWELLS:
+        if self._answers is None:
+            self._answers = deque(maxlen=FAREWELLS)
+        elif len(self._answers) == FAREWELLS:
             self._counts.farewells_dropped += 1
         self._answers.append(answer)
 
     def __iter__(self) -> Iterator[SessionMessage]:
-        return iter(self._answers)
+        return iter(self._answers or ())

@@ -25,6 +25,7 @@ _WORDS = {
     HintReason.TOKEN: "{} refuses our token",
     HintReason.MLS_WANTED: "{} takes encrypted sessions only: open them with MLS",
     HintReason.NO_MLS: "{} is not set up for MLS",
+    HintReason.SUITE: "{} cannot take us in: our MLS is of another cipher suite",
     HintReason.KEYS: "{} cannot judge our token: its issuer's keys cannot be had there",
     HintReason.FORBIDDEN: "the rules of the node do not let us reach {}",
     HintReason.TOO_FAST: "the node reads from us more slowly: we send more than it lets us, to {} too",

@@ -16,11 +16,13 @@ from typing import NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.messages.codec import Codec
-from actors.messages.wire import ONE, Frame, SessionMessage
+from actors.messages.wire import ONE, Frame, Hint, SessionMessage
 from actors.names import Name
+from actors.record import record
 from actors.routing.view import RouteView, Targets
 
 
+@record
 class WayOut(NamedTuple):
     """What an App tells its sessions."""
 
@@ -67,7 +69,12 @@ class DirectOutbound:
         self._fanout = ONE
         self._pinned: int | None = None
         self._targets: Targets | None = None
-        self._chosen: list[tuple[int, bool]] = []
+        self._chosen: tuple[tuple[int, bool], ...] = ()
+
+    def told(self, hint: Hint, connection: int, now: float) -> ActorAddress | None:
+        """Where a hint goes that is for who is behind `connection`; it is remembered here too."""
+        self._way.view.past.tell(hint, now)
+        return self._way.view.addresses.get(connection)
 
     def bind(self, name: Name, connection: int, *, also: bool = False) -> None:
         """A peer or channel is reached by `connection` (`also`: beside others), as the session learned."""
@@ -160,4 +167,4 @@ class DirectOutbound:
             if fanout == ONE and len(found) > 1:
                 # Each in turn, for all sessions of the application together.
                 found.clear()
-        self._chosen = [(connection, connection in local) for connection in found]
+        self._chosen = tuple((connection, connection in local) for connection in found)

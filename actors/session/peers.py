@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from actors.record import record
+
 
 class PeerGeneration(Enum):
     """The generations whose behaviour differs, as far as a peer's messages give them away."""
@@ -15,6 +17,7 @@ class PeerGeneration(Enum):
     CURRENT = "1.3 - 1.4"
 
 
+@record
 class Traits(NamedTuple):
     """One generation's behaviour."""
 

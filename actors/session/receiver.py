@@ -33,6 +33,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Name
+from actors.record import record
 from actors.session.beginnings import beginning
 from actors.session.bounds import WIDEST_GAP, paced
 from actors.session.retry import Attempt, ResendPolicy, review
@@ -56,6 +57,7 @@ _WILL_ACKNOWLEDGE = {ACKNOWLEDGES: TRUE}
 _ACK = MessageType.MSG_ACK
 
 
+@record
 class PayloadCipher(NamedTuple):
     """What an encrypted session does to the messages of its members."""
 
@@ -93,11 +95,12 @@ class _Stream:
         self.requests: dict[int, _Requested] = {}
         self.lost: dict[int, None] = {}
         """Ids that the application was told are lost, the last WIDEST_GAP of them."""
-        self.held: set[int] = set()
+        self.held: dict[int, None] = {}
         """Ids that wait for room and are not acknowledged."""
         self.direct: dict[int, None] = {}
 
 
+@record
 class _Held(NamedTuple):
     """A message, or the news of a lost one, that waits for the application to make room."""
 
@@ -128,6 +131,7 @@ class DataReceiver:
         "_held",
         "_kept",
         "_local",
+        "_mark",
         "_session_id",
         "_session_type",
         "_sizes",
@@ -173,6 +177,8 @@ class DataReceiver:
         self._kept = 0
         """Payload bytes in reorder buffers and held."""
         self._deadline: float | None = None
+        self._mark: tuple[str, int | None] = ("", None)
+        """Where we begin, as the mark read last says: the messages of a batch mostly bear the same."""
 
     @property
     def bytes(self) -> int:
@@ -271,7 +277,7 @@ class DataReceiver:
             self._kept -= _size(item)
             self._deliver(item, turn)
             if stream is not None and isinstance(item, SessionMessage):
-                stream.held.discard(item.message_id)
+                stream.held.pop(item.message_id, None)
                 turn.send(self._ack(item))
 
     def report(self, error: SlimError, turn: Turn) -> None:
@@ -299,7 +305,10 @@ class DataReceiver:
 
     def _beginning(self, stream: _Stream, message: SessionMessage) -> SessionMessage:
         """The first message that reaches us may tell that earlier ones are for us too, and on their way."""
-        start = beginning((message.metadata or {})[SINCE], self._local)
+        text = (message.metadata or {})[SINCE]
+        if text != self._mark[0]:
+            self._mark = text, beginning(text, self._local)
+        start = self._mark[1]
         if start is not None:
             stream.since = start
         if stream.last is None and start is not None and 0 <= ahead(start, message.message_id) < WIDEST_GAP:
@@ -330,7 +339,7 @@ class DataReceiver:
                 self._deliver(opened, turn)
                 turn.send(self._ack(message))
             else:
-                stream.held.add(id)
+                stream.held[id] = None
                 self._hold(opened, stream)
         elif distance == 0 or distance > HALF or stream.buffer.get(id) is not None:
             if id in stream.lost:
@@ -393,7 +402,7 @@ class DataReceiver:
             self._deliver(opened, turn)
             turn.send(self._ack(message))
         else:
-            stream.held.add(id)
+            stream.held[id] = None
             self._hold(opened, stream)
 
     def _unordered(self, message: SessionMessage, turn: Turn) -> None:
@@ -556,8 +565,36 @@ class DataReceiver:
 
 def _without(message: SessionMessage, *signs: str) -> SessionMessage:
     """The message less signs that were for us and not for the application."""
-    metadata = message.metadata or {}
-    return message._replace(metadata={key: metadata[key] for key in metadata if key not in signs} or None)
+    (
+        source,
+        destination,
+        type_,
+        kind,
+        session_id,
+        id,
+        content,
+        fanout,
+        metadata,
+        identity,
+        error,
+        connection,
+    ) = message
+    left = {key: value for key, value in metadata.items() if key not in signs} if metadata else None
+    # As `_replace` does it, in a quarter of the time: it is done for each message of a first window.
+    return SessionMessage(
+        source,
+        destination,
+        type_,
+        kind,
+        session_id,
+        id,
+        content,
+        fanout,
+        left or None,
+        identity,
+        error,
+        connection,
+    )
 
 
 def _remember(lost: dict[int, None], id: int) -> None:

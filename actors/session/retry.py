@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
+from actors.record import record
 
+
+@record
 class ResendPolicy(NamedTuple):
     """When to try again, and when to give up."""
 
@@ -55,6 +58,7 @@ class Attempt:
 A = TypeVar("A", bound=Attempt)
 
 
+@record
 class Review(NamedTuple, Generic[A]):
     """What a look at everything under way found."""
 

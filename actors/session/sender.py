@@ -92,6 +92,7 @@ class DataSender:
         "_group",
         "_kept",
         "_kept_bytes",
+        "_mark",
         "_next_id",
         "_pending",
         "_say",
@@ -133,6 +134,8 @@ class DataSender:
         self._deadline: float | None = None
         self._beginnings: dict[Name, int] = {}
         """Members of whom it is not known that they know where they begin, and where that is."""
+        self._mark: str | None = None
+        """What messages say to these, once one was sent that is no beginning: later ones say the same."""
 
     @property
     def unacknowledged(self) -> int:
@@ -206,7 +209,7 @@ class DataSender:
             destination = self.destination
             if self._group:
                 fanout = ALL
-                if self._beginnings and (since := mark(self._beginnings, id)):
+                if self._beginnings and (since := self._mark or self._marked(id)):
                     metadata = {**(metadata or {}), SINCE: since}
         message = SessionMessage(
             self.source,
@@ -239,6 +242,7 @@ class DataSender:
         self.endpoints.add(member)
         if new and self._group and self.policy is not None:
             self._beginnings[member] = self._next_id
+            self._mark = None
 
     def acknowledged(self, source: Name, id: int, turn: Turn) -> None:
         """MSG_ACK, or what counts as one: `source` has message `id`."""
@@ -330,7 +334,8 @@ class DataSender:
     def forget(self, name: Name) -> None:
         """A member is gone: nothing is sent to it any more."""
         self.endpoints.discard(name)
-        self._beginnings.pop(name, None)
+        if self._beginnings.pop(name, None) is not None:
+            self._mark = None
         for pending in self._pending.values():
             if name in pending.missing and name not in pending.gone:
                 pending.gone = (*pending.gone, name)
@@ -345,11 +350,19 @@ class DataSender:
 
     # Private: how a message leaves the window.
 
+    def _marked(self, id: int) -> str:
+        """What message `id` says to those who begin; kept for the later ones."""
+        text = mark(self._beginnings, id)
+        if id not in self._beginnings.values():
+            self._mark = text
+        return text
+
     def _begun(self, source: Name, id: int) -> None:
         """`source` has message `id`: it knows where it begins, if that one told it."""
         start = self._beginnings.get(source)
         if start is not None and id <= MASK and ahead(start, id) >= 0:
             del self._beginnings[source]
+            self._mark = None
 
     def _leave(self, handle: int | None, turn: Turn) -> None:
         turn.freed += 1

@@ -10,18 +10,23 @@ Subjects are compared and nothing else: the key in the token of a header is not 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from actors.memo import Memo
 from actors.messages.wire import SessionMessage
 from actors.names import InstanceId, instance_id
+from actors.record import record
 from actors.session.hints import Hints
 from identity.errors import InvalidToken
 from identity.jose.jws import payload_of
+from identity.token_claims import claims_of
 
 KNOWN_SENDERS = 1024
+KNOWN_CLAIMS = 64
+"""Tokens of which all claims are known, for peers with whom one session after the other is opened."""
 
 
+@record
 class _Sender(NamedTuple):
     subject: str
     instance: InstanceId
@@ -30,10 +35,11 @@ class _Sender(NamedTuple):
 class Senders:
     """What the tokens of peers say of their senders, which stays as it is. They were verified before."""
 
-    __slots__ = ("_known", "hints")
+    __slots__ = ("_claims", "_known", "hints")
 
     def __init__(self) -> None:
         self._known: Memo[str, _Sender | None] = Memo(KNOWN_SENDERS)
+        self._claims: Memo[str, dict[str, Any]] = Memo(KNOWN_CLAIMS)
         self.hints = Hints()
         """Why others are not reached, as far as somebody said so."""
 
@@ -46,6 +52,17 @@ class Senders:
         """The subject by which a sender can be known again; None where a token tells none."""
         sender = self._sender(token)
         return None if sender is None else sender.subject
+
+    def claims(self, token: str) -> dict[str, Any]:
+        """All that a token says; the caller's own."""
+        known = self._claims.get(token)
+        if known is not None:
+            return known.copy()
+        claims = claims_of(token)
+        if all(isinstance(value, str | int | float | None) for value in claims.values()):
+            # Of others a copy would still share what is in them.
+            self._claims.remember(token, claims.copy())
+        return claims
 
     def _sender(self, token: str) -> _Sender | None:
         try:

@@ -31,7 +31,8 @@ from identity.errors import SlimError
 
 
 class Turn:
-    """A shell may use one Turn for all its turns: `at` begins the next."""
+    """A shell may use one Turn for all its turns: `at` begins the next. When nothing is `left` of one,
+    another shell may have the Turn."""
 
     __slots__ = ("answers", "done", "effects", "errors", "failed", "freed", "items", "now", "send")
 
@@ -60,6 +61,19 @@ class Turn:
         self.now = now
         self.effects.clear()
         return self
+
+    @property
+    def left(self) -> bool:
+        """Whether something gathered that was not said."""
+        return bool(
+            self.items
+            or self.errors
+            or self.done
+            or self.failed
+            or self.freed
+            or self.answers
+            or self.effects
+        )
 
     # Towards the peers
 

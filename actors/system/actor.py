@@ -12,14 +12,15 @@ it takes. Each class of actors has one table for all its instances (a table of i
 
 *Beside Thespian's own methods* there are children made with arguments, named actors, timers that can be
 cancelled, and two hooks of the actor's life. A plain `thespian.actors.Actor` runs in the loop too, and this
-class runs on Thespian's other bases, where `after` works without cancelling, `spawn` and `lookup` say what to
-do instead, and nobody calls the hooks: an actor for every base begins with its first message.
+class runs on Thespian's other bases, where `after` works without cancelling, `spawn` says what to do instead,
+and nobody calls the hooks: an actor for every base begins with its first message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from thespian.actors import Actor, ActorAddress
@@ -44,6 +45,16 @@ def handles(*kinds: type) -> Callable[[H], H]:
     return mark
 
 
+NO_TABLE: Mapping[type, Handler] = MappingProxyType({})
+
+
+def table_of(actor: Actor) -> Mapping[type, Handler]:
+    """Which method of `actor` takes which messages; nothing if it has a `receiveMessage` of its own."""
+    if isinstance(actor, LoopActor) and type(actor).receiveMessage is LoopActor.receiveMessage:
+        return actor._handlers
+    return NO_TABLE
+
+
 class Cancellable(Protocol):
     """A timer that may be called off."""
 
@@ -61,7 +72,7 @@ class _Uncancelled:
 
 
 class LoopActor(Actor):  # type: ignore[misc]
-    """An actor that takes messages by `handles`; beside Thespian's: `spawn`, `lookup`, `after`."""
+    """An actor that takes messages by `handles`; beside Thespian's: `spawn`, `after`."""
 
     _handlers: ClassVar[dict[type, Handler]] = {}
 
@@ -144,13 +155,6 @@ class LoopActor(Actor):  # type: ignore[misc]
             coroutine.close()
             raise NotOnThisBase("a coroutine", "use a plain method: an actor of its own process may block")
         tasks(coroutine, done)
-
-    def lookup(self, name: str) -> Address | None:
-        """The address of the actor with that name, if there is one. Raises NotOnThisBase elsewhere."""
-        system = getattr(self._myRef, "system", None)
-        if system is None:
-            raise NotOnThisBase("lookup", "use createActor with a globalName")
-        return system.lookup(name)  # type: ignore[no-any-return]
 
     def after(self, seconds: float, payload: Any = None) -> Cancellable:
         """Have a WakeupMessage with `payload` sent to this actor after `seconds`, unless it is cancelled.

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -39,7 +39,8 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.system.actor import LoopActor
+from actors.record import record
+from actors.system.actor import NO_TABLE, Handler, LoopActor, table_of
 from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
 from actors.system.host import Host
@@ -53,6 +54,7 @@ _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessag
 FAILURES = (Exception, asyncio.CancelledError)
 
 
+@record
 class RestartSpec(NamedTuple):
     """How to make a supervised actor again."""
 
@@ -97,6 +99,7 @@ class Cell:
         "failures",
         "globalName",
         "handled",
+        "handlers",
         "inbox",
         "parent",
         "plan",
@@ -104,6 +107,7 @@ class Cell:
         "restarts",
         "room",
         "scheduled",
+        "slowest",
         "state",
         "system",
         "timers",
@@ -125,7 +129,10 @@ class Cell:
         self.timers: set[Timer] | None = None
         self.watch: FileWatch | None = None
         self.handled = self.refused = self.failures = self.restarts = 0
+        self.slowest = 0.0
         self.actor: Actor | None = None
+        self.handlers: Mapping[type, Handler] = NO_TABLE
+        """The actor's table of messages, where it is that which says what becomes of one: a call less."""
 
     def __repr__(self) -> str:
         return (
@@ -147,6 +154,7 @@ class Cell:
     def adopt(self, actor: Actor) -> None:
         """Make `actor` the instance of this cell."""
         self.actor = actor
+        self.handlers = table_of(actor)
         actor._myRef = self
 
     def begin(self) -> None:
@@ -192,8 +200,12 @@ class Cell:
         self.scheduled = True
         actor = self.actor
         assert actor is not None
+        handler = self.handlers.get(type(message))
         try:
-            result = actor.receiveMessage(message, sender)
+            if handler is not None:
+                result = handler(actor, message, sender)
+            else:
+                result = actor.receiveMessage(message, sender)
         except FAILURES as error:
             self._failed(message, sender, error)
         else:
@@ -250,7 +262,7 @@ class Cell:
         count = len(batch)
         if count > limit:
             count = limit
-        actor = self.actor
+        actor, handlers = self.actor, self.handlers
         assert actor is not None
         done = 0
         try:
@@ -261,8 +273,12 @@ class Cell:
                 if isinstance(message, ActorSystemMessage):
                     self._control(message, sender)
                 else:
+                    handler = handlers.get(type(message))
                     try:
-                        result = actor.receiveMessage(message, sender)
+                        if handler is not None:
+                            result = handler(actor, message, sender)
+                        else:
+                            result = actor.receiveMessage(message, sender)
                     except FAILURES as error:
                         self._failed(message, sender, error)
                     else:
@@ -568,6 +584,7 @@ class Cell:
             restarts=self.restarts,
             children=len(self.children or ()),
             timers=len(self.timers or ()),
+            slowest_turn=self.slowest,
         )
 
     def _thespian_status(self) -> Thespian_ActorStatus:

@@ -17,6 +17,9 @@ from actors.system.supervision import Supervision
 class Runnable(Protocol):
     """What waits for its turn."""
 
+    slowest: float
+    """Seconds of its longest turn, as far as turns were timed."""
+
     def run(self, limit: int) -> int:
         """Handle up to `limit` messages; returns how many."""
 

@@ -215,11 +215,6 @@ class LoopSystem:
         known = {"capabilities": self.capabilities, "requirements": requirements}
         return lambda: cls(**{name: known[name] for name in wanted})
 
-    def lookup(self, name: str) -> Address | None:
-        """The address of the actor with that name, if there is one."""
-        cell = self._names.get(name)
-        return cell.address if cell is not None else None
-
     def inbox(self, callback: Callable[[Any, ActorAddress], object]) -> Address:
         """An address whose messages are given to `callback(message, sender)` in the system's turn.
 
@@ -338,47 +333,53 @@ class LoopSystem:
         return taken
 
     def _turn(self) -> None:
-        ready = self.ready
-        left = LOOP_BUDGET
         try:
             if self._before:
                 before, self._before = self._before, []
                 for callback in before:
                     callback()
-            while ready and left > 0:
-                left -= ready.popleft().run(ACTOR_BUDGET if left > ACTOR_BUDGET else left)
+            self._run_ready()
         finally:
             # Also when an actor threw a KeyboardInterrupt: the others must still get their turn.
-            if ready:
+            if self.ready:
                 self.loop.call_soon(self._turn)
             else:
                 self.armed = False
                 if self._idle_waiters:
                     self._wake_idle_waiters()
 
+    def _run_ready(self) -> None:
+        """The turns of those who are ready, as many as the loop's has room for."""
+        ready, left = self.ready, LOOP_BUDGET
+        while ready and left > 0:
+            left -= ready.popleft().run(ACTOR_BUDGET if left > ACTOR_BUDGET else left)
+
     def time_turns(
         self, clock: Callable[[], float] | None, note: Callable[[float, float], object] = lambda *_: None
     ) -> None:
-        """From now on tell `note(seconds, now)` of each turn that took SLOW seconds or more; None: no more.
-
-        The others, which are nearly all, cost two looks at the clock.
+        """From now on tell `note(seconds, now)` of each turn of the loop that took SLOW seconds or more, and
+        keep the slowest turn of each actor; None: no more. It costs one look at the clock for each of these.
         """
         if clock is None:
             if not self._stopping:
-                self.__dict__.pop("_turn", None)
+                self.__dict__.pop("_run_ready", None)
             return
-        turn, read = self._turn, clock
+        ready, read = self.ready, clock
 
         def timed() -> None:
-            began = read()
-            try:
-                turn()
-            finally:
+            left, began = LOOP_BUDGET, read()
+            at = began
+            while ready and left > 0:
+                one = ready.popleft()
+                left -= one.run(ACTOR_BUDGET if left > ACTOR_BUDGET else left)
                 now = read()
-                if now - began >= SLOW:
-                    note(now - began, now)
+                if now - at > one.slowest:
+                    one.slowest = now - at
+                at = now
+            if at - began >= SLOW:
+                note(at - began, at)
 
-        self._turn = timed  # type: ignore[method-assign]
+        self._run_ready = timed  # type: ignore[method-assign]
 
     async def idle(self) -> None:
         """Wait until no actor has a message left to handle (timers may be pending)."""
@@ -434,10 +435,6 @@ class LoopSystem:
         ):
             return cell.status()
         return None
-
-    def statuses(self) -> list[ActorStatus]:
-        """The status of every living actor and inbox."""
-        return [cell.status() for cell in self.cells()]
 
     def cells(self) -> list[Cell]:
         """Every living actor and inbox, oldest first, to be asked for its `status` one by one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from actors.record import record
+
 
 class State(Enum):
     """Where an actor is in its life."""
@@ -17,6 +19,7 @@ class State(Enum):
     DEAD = "dead"
 
 
+@record
 class ActorStatus(NamedTuple):
     """One actor or inbox at this moment. All counters are since it was spawned, restarts included."""
 
@@ -37,8 +40,11 @@ class ActorStatus(NamedTuple):
     restarts: int
     children: int
     timers: int
+    slowest_turn: float = 0.0
+    """Seconds, as far as turns were timed; what it handled within another one's turn is the other one's."""
 
 
+@record
 class SystemStatus(NamedTuple):
     """The whole system at this moment. Counters are since its start."""
 

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
+from actors.record import record
+
 LINK_LIFE = 120.0
 """Seconds for which a one-time link opens the door."""
 LOGIN_LIFE = 12 * 3600.0
@@ -28,8 +30,10 @@ LOGIN_LIFE = 12 * 3600.0
 LINKS_BOUND = 16
 LOGINS_BOUND = 64
 FAILURES = 10
-"""Wrong tokens of one address within FAILURE_WINDOW after which it is not listened to."""
+"""Wrong tokens of one address within FAILURE_WINDOW after which more of them are answered late."""
 FAILURE_WINDOW = 60.0
+FAILURE_WAIT = 0.5
+"""Seconds for which the answer to such a one waits."""
 FAILING_BOUND = 1024
 """Addresses whose failures are remembered."""
 
@@ -42,6 +46,7 @@ class AdminRole(IntEnum):
     OPERATOR = 2
 
 
+@record
 class AdminRequest(NamedTuple):
     """What is known of a request before it is looked at."""
 
@@ -62,11 +67,11 @@ class AdminRequest(NamedTuple):
 
 
 class NotAdmitted(Exception):
-    """A request that is refused: an HTTP status and a sentence."""
+    """A request that is refused: an HTTP status and a sentence, to be said after `wait` seconds."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, wait: float = 0.0) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.wait = status, wait
 
 
 def digest_of(token: str) -> bytes:
@@ -79,6 +84,7 @@ def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+@record
 class Tokens(NamedTuple):
     """Digests of the tokens of each role; None: there is none."""
 
@@ -101,6 +107,7 @@ class Tokens(NamedTuple):
 NO_TOKENS = Tokens()
 
 
+@record
 class _Grant(NamedTuple):
     role: AdminRole
     until: float
@@ -157,20 +164,25 @@ class AdminAccess:
         return AdminRole.READER if self._open else AdminRole.NOBODY
 
     def _by_token(self, asked: AdminRequest, now: float) -> AdminRole:
-        count, since = self._failures.get(asked.address, (0, now))
-        if now - since > FAILURE_WINDOW:
-            count, since = 0, now
-        if count >= FAILURES:
-            raise NotAdmitted(429, "too many wrong tokens from this address: wait a minute")
         scheme, _, token = asked.authorization.partition(" ")
         role = self._tokens.role(token.strip()) if scheme.lower() == "bearer" else AdminRole.NOBODY
         if role is AdminRole.NOBODY:
-            self._failures[asked.address] = (count + 1, since)
-            self._failures.move_to_end(asked.address)
-            if len(self._failures) > FAILING_BOUND:
-                self._failures.popitem(last=False)
+            # Many may share an address: who guesses there is slowed down, who knows the token is not.
+            if self._fails_again(asked.address, now):
+                raise NotAdmitted(429, "too many wrong tokens from this address", wait=FAILURE_WAIT)
             raise NotAdmitted(401, "the token is wrong")
         return role
+
+    def _fails_again(self, address: str, now: float) -> bool:
+        """Count a wrong token; whether there were too many before it."""
+        count, since = self._failures.get(address, (0, now))
+        if now - since > FAILURE_WINDOW:
+            count, since = 0, now
+        self._failures[address] = (count + 1, since)
+        self._failures.move_to_end(address)
+        if len(self._failures) > FAILING_BOUND:
+            self._failures.popitem(last=False)
+        return count >= FAILURES
 
     def _is_own(self, host: str) -> bool:
         """Whether a Host header names this server: an address always does, which no other name leads to."""

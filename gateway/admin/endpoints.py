@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from actors.names import Name
+from actors.record import record
 from actors.routing.shares import NAME_BOUND
 from gateway.admin.access import AdminRole
 from gateway.admin.explain import Explanation, explanation
@@ -52,8 +53,8 @@ class AdminDesk(Protocol):
     async def kick(self, connection: int, cause: str) -> None:
         """Close a connection that others opened. Raises NotThere, CannotBe."""
 
-    async def inquire(self, source: Name, target: Name) -> NodeFacts:
-        """What the node knows about a message from one name to another."""
+    async def inquire(self, source: Name, target: Name) -> list[NodeFacts]:
+        """What the node knows about a message from one name to another, and then what its peers do."""
 
     def drain(self) -> None:
         """Let the node end as it does at SIGTERM."""
@@ -66,6 +67,7 @@ Arguments = Mapping[str, Any]
 """What the path and the query hold, and the members of the body."""
 
 
+@record
 class Watching(NamedTuple):
     """GET of what happens, as server-sent events: one `row` each, until the client leaves or time is over."""
 
@@ -76,6 +78,7 @@ class Watching(NamedTuple):
     """What may be asked for, and what it is."""
 
 
+@record
 class Listing(NamedTuple):
     """GET of a list, in pages."""
 
@@ -87,6 +90,7 @@ class Listing(NamedTuple):
     """What the list cannot show."""
 
 
+@record
 class Reading(NamedTuple):
     """GET of one thing."""
 
@@ -98,6 +102,7 @@ class Reading(NamedTuple):
     """What has to be asked for, and what it is."""
 
 
+@record
 class AdminAction(NamedTuple):
     """POST of an operator."""
 

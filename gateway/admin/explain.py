@@ -15,6 +15,7 @@ from enum import StrEnum
 from time import gmtime, strftime
 from typing import NamedTuple
 
+from actors.record import record
 from gateway.admin.facts import EndFacts, NameFacts, NeighbourFacts, NodeFacts, WayFacts
 
 
@@ -27,6 +28,7 @@ class StepState(StrEnum):
     """No node that was asked knows it."""
 
 
+@record
 class WalkStep(NamedTuple):
     """One step of the walk, as one node sees it."""
 
@@ -35,6 +37,7 @@ class WalkStep(NamedTuple):
     text: str
 
 
+@record
 class Walk(NamedTuple):
     """The walk of a message."""
 
@@ -63,15 +66,20 @@ class Walk(NamedTuple):
         return f"{self.source} reaches {self.target}"
 
 
+@record
 class Explanation(NamedTuple):
-    """What one node answers: its own judgement, and the facts for who asks others too."""
+    """What one node answers, having asked its peers: the judgement, and the facts for who asks others too."""
 
     verdict: str
     source: str
     target: str
     steps: tuple[WalkStep, ...]
     unasked: tuple[NeighbourFacts, ...]
+    """Nodes that are known of, and that were not asked or did not answer."""
     facts: NodeFacts
+    """Of the node that answers."""
+    others: tuple[NodeFacts, ...] = ()
+    """Of its peers."""
 
 
 REASONS = {
@@ -85,9 +93,14 @@ REASONS = {
     "kind": "another kind of identity is expected there",
     "token": "its token is not taken there",
     "mls_wanted": "only encrypted sessions are taken there: it has to open them with MLS",
+    "suite": "its MLS is of another cipher suite",
     "no_mls": "it asks for MLS, for which the other one is not set up",
 }
 """What applications say, by the names of HintReason: about the token or the request of who was refused."""
+
+
+SLOW = 1.0
+"""Seconds for which an outbox is full from which on what is sent to it is dropped."""
 
 
 def explain(nodes: Sequence[NodeFacts]) -> Walk:
@@ -109,10 +122,11 @@ def explain(nodes: Sequence[NodeFacts]) -> Walk:
     return Walk(*names, tuple(steps), tuple(node.called for node in nodes), tuple(unasked.values()))
 
 
-def explanation(facts: NodeFacts) -> Explanation:
-    """The answer of one node alone."""
-    walk = explain([facts])
-    return Explanation(walk.verdict, walk.source, walk.target, walk.steps, walk.unasked, facts)
+def explanation(facts: Sequence[NodeFacts]) -> Explanation:
+    """The answer of the first of these nodes, which asked the others."""
+    own, *others = facts
+    walk = explain(facts)
+    return Explanation(walk.verdict, walk.source, walk.target, walk.steps, walk.unasked, own, tuple(others))
 
 
 def _walk(nodes: Sequence[NodeFacts]) -> Iterator[WalkStep]:
@@ -191,7 +205,10 @@ def _way(nodes: Sequence[NodeFacts], home: NodeFacts, *, back: bool) -> Iterator
     if not up and rank != "backbone":
         yield _missing(home, f"the way to {name.name} is {_at(ways[0])}, which is down: {ways[0].down}")
         return
-    way = (up or ways)[0]
+    if up and all(one.full_for >= SLOW for one in up):
+        yield _missing(home, _stuck(up[0]))
+        return
+    way = next((one for one in up if one.full_for < SLOW), ways[0])
     if rank in ("local", "edge"):
         if not back:
             yield from _delivered(home, name, up)
@@ -200,7 +217,10 @@ def _way(nodes: Sequence[NodeFacts], home: NodeFacts, *, back: bool) -> Iterator
                 yield _holds(home, f"both are behind {_at(way)}: their process hands messages over itself")
     elif rank == "by hand":
         yield _holds(home, f"a route made by hand leads to {name.name}: {_at(way)}")
-        yield _unknown(home, f"what is behind {_at(way)} is not known to the node: ask there")
+        if way.node:
+            yield from _at_peer(nodes, home, way, back)
+        else:
+            yield _unknown(home, f"what is behind {_at(way)} is not known to the node: ask there")
     elif rank == "backbone":
         yield from _over_backbone(nodes, home, name, back)
     else:
@@ -225,8 +245,17 @@ def _over_peer(nodes: Sequence[NodeFacts], home: NodeFacts, way: WayFacts, back:
     other = next((node for node in nodes if node.node == way.node), None)
     peer = way.node if other is None else other.called
     yield _holds(home, f"{home.called} hands it to its peer {peer}, which has told {name} ({_at(way)})")
+    yield from _at_peer(nodes, home, way, back)
+
+
+def _at_peer(nodes: Sequence[NodeFacts], home: NodeFacts, way: WayFacts, back: bool) -> Iterator[WalkStep]:
+    """What a node does with what comes over a link from another one."""
+    name = _wanted(home, back).name
+    other = next((node for node in nodes if node.node == way.node), None)
     if other is None:
-        yield _unknown(home, f"{way.node} was not asked: what it does with a message for {name} is not known")
+        yield _unknown(
+            home, f"{way.node} did not say what it does with a message for {name}: it is not known"
+        )
         return
     link = [one for one in _sender(other, back).ways if one.node == home.node]
     yield from _rules(other, link, name)
@@ -382,6 +411,13 @@ def _registered(node: NodeFacts, name: NameFacts) -> WalkStep:
     ways = _near(name)
     more = f" and {_many(len(ways) - 1, 'more', plural='more')}" if len(ways) > 1 else ""
     return _holds(node, f"{name.name} is registered at {node.called}: {_at(ways[0])}{more}")
+
+
+def _stuck(way: WayFacts) -> str:
+    """The other end of a connection takes nothing."""
+    dropped = f", and {_many(way.dropped, 'message')} to it dropped so far" if way.dropped else ""
+    waits = f"{way.backlog / 1024:.0f} KiB"
+    return f"{_at(way)} does not read: its outbox has been full for {_ago(way.full_for)} ({waits}){dropped}"
 
 
 def _at(way: WayFacts) -> str:

@@ -7,9 +7,14 @@ here is secret, and nothing is from inside a message.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from types import NoneType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from actors.record import record
 
 
+@record
 class WayFacts(NamedTuple):
     """A connection to which a name leads at a node."""
 
@@ -30,8 +35,13 @@ class WayFacts(NamedTuple):
     """Messages from it that were not of this protocol."""
     ids: tuple[str, ...] = ()
     """Instance ids of the name there, in hex; some of them where there are many."""
+    full_for: float = 0.0
+    """Seconds for which its outbox has been full and did not drain."""
+    backlog: int = 0
+    """Bytes that wait for it."""
 
 
+@record
 class EndFacts(NamedTuple):
     """Why a name is not there, or what went wrong about it."""
 
@@ -41,6 +51,7 @@ class EndFacts(NamedTuple):
     connection: int
 
 
+@record
 class NameFacts(NamedTuple):
     """What a node knows of a name."""
 
@@ -53,6 +64,7 @@ class NameFacts(NamedTuple):
     """The last subscription of it, or route to it, that was not taken."""
 
 
+@record
 class RulingFacts(NamedTuple):
     """A rule by name does not let a connection do something with one of the two names."""
 
@@ -66,6 +78,7 @@ class RulingFacts(NamedTuple):
     """Where the rule stands, and its line."""
 
 
+@record
 class NeighbourFacts(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -79,6 +92,7 @@ class NeighbourFacts(NamedTuple):
     """When it was lost, in Unix seconds; 0: it was never there."""
 
 
+@record
 class RefusalFacts(NamedTuple):
     """An application said why it refuses another one."""
 
@@ -90,6 +104,7 @@ class RefusalFacts(NamedTuple):
     """Unix seconds."""
 
 
+@record
 class StrangerFacts(NamedTuple):
     """A connection that sends what this node cannot read, and told no name."""
 
@@ -99,6 +114,7 @@ class StrangerFacts(NamedTuple):
     malformed: int
 
 
+@record
 class NodeFacts(NamedTuple):
     """All that one node knows about two names."""
 
@@ -136,31 +152,35 @@ class NodeFacts(NamedTuple):
         return made
 
 
-_MEMBERS: dict[str, type] = {
-    "source": NameFacts,
-    "target": NameFacts,
-    "left": EndFacts,
-    "refused": EndFacts,
-    "ways": WayFacts,
-    "neighbours": NeighbourFacts,
-    "refusals": RefusalFacts,
-    "strangers": StrangerFacts,
-    "rulings": RulingFacts,
-}
-
-
 def _read(kind: Any, value: Any) -> Any:
-    """A record from a JSON object. What a later version added is left out."""
+    """A record from a JSON object, whoever made it up. What a later version added is left out."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{kind.__name__}: expected an object")
+    known = {name: hint for name, hint in _hints(kind).items() if name in value}
     try:
-        return kind(**{name: _member(name, value[name]) for name in kind._fields if name in value})
+        return kind(**{name: _member(hint, value[name]) for name, hint in known.items()})
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from None
 
 
-def _member(name: str, value: Any) -> Any:
-    kind = _MEMBERS.get(name)
-    if isinstance(value, list):
-        return tuple(value if kind is None else (_read(kind, one) for one in value))
-    return value if kind is None or value is None else _read(kind, value)
+_LARGEST = 1e12
+"""Of any number: a time can be written, in seconds, and what is no number is none of these."""
+_hints = cache(get_type_hints)
+
+
+def _member(hint: Any, value: Any) -> Any:
+    """A member of a record. Raises TypeError and ValueError."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise TypeError("expected a list")
+        return tuple(_member(get_args(hint)[0], one) for one in value)
+    if value is None and NoneType in get_args(hint):
+        return None
+    (kind,) = [one for one in get_args(hint) if one is not NoneType] or [hint]
+    if hasattr(kind, "_fields"):
+        return _read(kind, value)
+    if type(value) is not kind and not (type(value) is int and kind is float):
+        raise TypeError(f"expected {kind.__name__}")
+    if kind is not str and not -_LARGEST < value < _LARGEST:
+        raise ValueError("expected a number of this world")
+    return kind(value)

@@ -117,6 +117,8 @@ class _Inquiry:
             dropped=int(told.get("dropped", 0)),
             malformed=int(told.get("malformed", 0)),
             ids=self._ids(index, name.key) if near else (),
+            full_for=float(told.get("full_for", 0.0)),
+            backlog=int(told.get("backlog", 0)),
         )
 
     def _ids(self, index: int, key: Key) -> tuple[str, ...]:

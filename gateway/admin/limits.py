@@ -16,6 +16,7 @@ def limit_rows(node: Node) -> tuple[LimitRow, ...]:
     plane = node.data_plane
     keeper, shares, waiting = plane.doorkeeper, plane.control.shares, plane.waiting
     refusals, slowed = plane.door.refusals, keeper.sending.slowed
+    sent = keeper.sending.most(plane.surroundings.clock())
     memory, (used, most) = node.memory, descriptors()
     return (
         LimitRow("connections", keeper.connections, keeper.callers, refusals["connections"]),
@@ -34,9 +35,17 @@ def limit_rows(node: Node) -> tuple[LimitRow, ...]:
             shares.refusals["applications"],
         ),
         LimitRow(
-            "messages per second", keeper.sending.messages_per_second, None, slowed["messages_per_second"]
+            "messages per second",
+            keeper.sending.messages_per_second,
+            sent[0] if keeper.sending.messages_per_second else None,
+            slowed["messages_per_second"],
         ),
-        LimitRow("bytes per second", keeper.sending.bytes_per_second, None, slowed["bytes_per_second"]),
+        LimitRow(
+            "bytes per second",
+            keeper.sending.bytes_per_second,
+            sent[1] if keeper.sending.bytes_per_second else None,
+            slowed["bytes_per_second"],
+        ),
         LimitRow("waiting bytes", waiting.limit, waiting.size, waiting.dropped),
         LimitRow(
             "memory bytes",

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from actors.errors import ProtocolError
 from actors.messages.wire import Frame, MessageType
 from actors.names import Key, Name
+from actors.record import record
 from actors.routing.view import RouteView
 from gateway.admin.view import text
 from gateway.codec.family import FIRST
@@ -31,6 +32,7 @@ SECONDS, LONGEST = 60.0, 3600.0
 _KINDS = tuple(MessageType)
 
 
+@record
 class TraceRow(NamedTuple):
     """One message at a node."""
 

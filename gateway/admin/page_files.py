@@ -7,6 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from actors.record import record
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -21,6 +23,7 @@ _FILES = {
 PATHS = tuple(_FILES)
 
 
+@record
 class PageFile(NamedTuple):
     """One file of the page."""
 

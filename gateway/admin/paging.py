@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+from actors.record import record
+
 API = "/api/v1"
 """Where everything but health and metrics is."""
 LIMIT = 100
@@ -30,6 +32,7 @@ class BadQuery(ValueError):
     """What was asked for cannot be read. The text says why."""
 
 
+@record
 class Query(NamedTuple):
     """What part of a list is wanted."""
 
@@ -52,6 +55,7 @@ class Query(NamedTuple):
         return cls(int(limit) if limit else LIMIT, tuple(map(int, parts)), name)
 
 
+@record
 class Page(NamedTuple, Generic[T]):
     """Some lines of a list, and where the rest begins."""
 

@@ -7,9 +7,21 @@ start of what they count. A name is org/ns/app; an instance id is shown in hex, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from actors.record import record
 
 
+def plain(row: Any) -> Any:
+    """A row as JSON takes it, with those in it."""
+    if isinstance(row, tuple) and hasattr(row, "_asdict"):
+        return {name: plain(value) for name, value in row._asdict().items()}
+    if isinstance(row, tuple):
+        return [plain(one) for one in row]
+    return row
+
+
+@record
 class BackboneRow(NamedTuple):
     """The link to NATS."""
 
@@ -19,6 +31,7 @@ class BackboneRow(NamedTuple):
     connection: int
 
 
+@record
 class ControllerRow(NamedTuple):
     """A controller that the node dials, or is to be dialled by."""
 
@@ -27,6 +40,7 @@ class ControllerRow(NamedTuple):
     """One of "up", "down", or "listening" where the controller calls."""
 
 
+@record
 class LimitRow(NamedTuple):
     """A bound of the node, how much of it is taken, and how often it refused or held back."""
 
@@ -38,6 +52,7 @@ class LimitRow(NamedTuple):
     refused: int
 
 
+@record
 class CertificateRow(NamedTuple):
     """A certificate that the node shows."""
 
@@ -52,6 +67,7 @@ class CertificateRow(NamedTuple):
     """What is to be said of it; empty while all is well."""
 
 
+@record
 class NodeRow(NamedTuple):
     """The node as a whole."""
 
@@ -92,6 +108,7 @@ class NodeRow(NamedTuple):
     """Those from files, the first to end first."""
 
 
+@record
 class ConnectionRow(NamedTuple):
     """A stream to a peer: an application's, or another node's."""
 
@@ -115,6 +132,12 @@ class ConnectionRow(NamedTuple):
     frames_out: int
     bytes_in: int
     bytes_out: int
+    messages_per_second: float
+    """That it sends: since it was asked for before, at least a second ago, else since it connected."""
+    messages_bound: int | None
+    """As many as it may; None: no limit."""
+    bytes_per_second: float
+    bytes_bound: int | None
     backlog: int
     congested: bool
     pauses: int
@@ -124,6 +147,7 @@ class ConnectionRow(NamedTuple):
     malformed: int
 
 
+@record
 class RouteRow(NamedTuple):
     """A name, and a connection to which messages for it go."""
 
@@ -135,6 +159,7 @@ class RouteRow(NamedTuple):
     subscriptions: int
 
 
+@record
 class ApplicationRow(NamedTuple):
     """An instance of a name: one that an application on an edge subscribed, or runs in this process."""
 
@@ -146,6 +171,7 @@ class ApplicationRow(NamedTuple):
     peer: str
 
 
+@record
 class GroupRow(NamedTuple):
     """A name that several instances may have at once, as seen from the node: who would get a message for it.
 
@@ -165,6 +191,7 @@ class GroupRow(NamedTuple):
     """Its MLS epoch, as its moderator tells."""
 
 
+@record
 class SessionRow(NamedTuple):
     """A session of an application in this process."""
 
@@ -180,6 +207,7 @@ class SessionRow(NamedTuple):
     """What the session counts: unacknowledged, retransmissions, gaps and others, by name."""
 
 
+@record
 class QueueRow(NamedTuple):
     """A bounded queue."""
 
@@ -195,6 +223,7 @@ class QueueRow(NamedTuple):
     """Of an outbox, the row of its connection tells."""
 
 
+@record
 class ActorRow(NamedTuple):
     """An actor of the node."""
 
@@ -210,8 +239,11 @@ class ActorRow(NamedTuple):
     restarts: int
     children: int
     timers: int
+    slowest_turn: float
+    """Seconds for which it kept the loop at most, since the admin port looks."""
 
 
+@record
 class PeerRow(NamedTuple):
     """Another node: one that is dialled, or that came in."""
 
@@ -225,8 +257,12 @@ class PeerRow(NamedTuple):
     attempts: int
     losses: int
     returns: int
+    messages_per_second: float = 0.0
+    """That it sends, as the row of its connection has it."""
+    bytes_per_second: float = 0.0
 
 
+@record
 class CounterRow(NamedTuple):
     """One number of the registry, as `/metrics` shows it."""
 
@@ -236,6 +272,7 @@ class CounterRow(NamedTuple):
     value: float
 
 
+@record
 class RatesRow(NamedTuple):
     """What happened in the last second: for charts."""
 

@@ -41,12 +41,13 @@ from gateway.admin.endpoints import (
 )
 from gateway.admin.events import Broadcast
 from gateway.admin.facts import NodeFacts
-from gateway.admin.inquiry import inquire
 from gateway.admin.message_trace import MessageTraces
 from gateway.admin.metrics import CONTENT_TYPE, exposition
 from gateway.admin.openapi import document
 from gateway.admin.page_files import PATHS, POLICY, page_file
 from gateway.admin.paging import API, BadQuery, Query, in_turns
+from gateway.admin.peer_inquiries import PeerInquiries
+from gateway.admin.rows import plain
 from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
 from gateway.admin.trace_stream import seconds_of, stream_trace
 from gateway.admin.view import NodeView
@@ -99,10 +100,13 @@ class AdminServer:
         """Whether the TCP address speaks TLS."""
         self.events = Broadcast(self.view, self.counts)
         around = plane.surroundings
+        self._inquiries = PeerInquiries(node)
         self._traces = MessageTraces(plane.routes, around.clock, around.wall)
 
     async def __aenter__(self) -> AdminServer:
         self.view.begin()
+        self._inquiries.start()
+        self._held.callback(self._inquiries.close)
         self._held.callback(self.view.end)
         self._held.callback(self.events.stop)
         return self
@@ -237,6 +241,8 @@ class AdminServer:
                     raise NotAdmitted(401, "a token is needed: Authorization: Bearer TOKEN")
                 raise NotAdmitted(403, "this needs an operator")
         except NotAdmitted as error:
+            if error.wait:
+                await asyncio.sleep(error.wait)
             return self._refuse(error, asked)
         request[ROLE] = role
         try:
@@ -402,8 +408,8 @@ class AdminServer:
         else:
             plane.system.tell(address, Close(cause))
 
-    async def inquire(self, source: Name, target: Name) -> NodeFacts:
-        return await inquire(self._node, source, target)
+    async def inquire(self, source: Name, target: Name) -> list[NodeFacts]:
+        return await self._inquiries.gather(source, target)
 
     def drain(self) -> None:
         self._drain()
@@ -423,15 +429,6 @@ def _parameters(request: web.Request, known: Mapping[str, str]) -> Mapping[str, 
     if unknown:
         raise BadQuery(f"{min(unknown)[:40]}: not known here: {', '.join(known) or 'nothing'}")
     return {**request.query, **request.match_info}
-
-
-def plain(row: Any) -> Any:
-    """A row as JSON takes it, with those in it."""
-    if isinstance(row, tuple) and hasattr(row, "_asdict"):
-        return {name: plain(value) for name, value in row._asdict().items()}
-    if isinstance(row, tuple):
-        return [plain(one) for one in row]
-    return row
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -36,6 +36,7 @@ from gateway.admin.rows import (
     RouteRow,
     SessionRow,
 )
+from gateway.admin.sending import Sending
 from gateway.api.version import get_version
 from gateway.node.loop_lag import Largest, LoopLag
 from gateway.node.memory import resident
@@ -62,6 +63,7 @@ class NodeView:
         self.lag = LoopLag(asyncio.get_running_loop(), self.clock)
         self.turns = Largest()
         """How long turns of the actors took."""
+        self._sending = Sending()
 
     def begin(self) -> None:
         """Look at the loop from now on."""
@@ -167,6 +169,9 @@ class NodeView:
             return _NO_CONNECTION
         counts = {**link.counts.figures(), **told}
         number = counts.get
+        came = number("frames_in", 0), number("bytes_in", 0)
+        messages, size = self._sending.rates(index, *came, since=link.since, now=self._wall())
+        bounds = self._plane.doorkeeper.paces(index)
         return ConnectionRow(
             connection=index,
             kind=self._kind(index),
@@ -182,6 +187,10 @@ class NodeView:
             frames_out=number("frames_out", 0),
             bytes_in=number("bytes_in", 0),
             bytes_out=number("bytes_out", 0),
+            messages_per_second=messages,
+            messages_bound=bounds[0],
+            bytes_per_second=size,
+            bytes_bound=bounds[1],
             backlog=link.backlog,
             congested=told.get("congested", False),
             pauses=number("pauses", 0),
@@ -360,7 +369,20 @@ class NodeView:
                 state = "joined" if record.connection is not None else "lost"
                 rows.append(PeerRow(node, "", record.connection, state, "", 0, record.losses, record.returns))
         candidates = ((((number,), row)) for number, row in enumerate(rows, 1) if (number,) > query.after)
-        return await page(candidates, query.limit, lambda row: _any(query.prefix, row.node, row.endpoint))
+        found = await page(candidates, query.limit, lambda row: _any(query.prefix, row.node, row.endpoint))
+        shown: list[PeerRow] = []
+        for some in chunks(found.items, ASKED):
+            shown += await asyncio.gather(*map(self._with_rates, some))
+        return Page(shown, found.next)
+
+    async def _with_rates(self, row: PeerRow) -> PeerRow:
+        """With what comes over its connection."""
+        if row.connection is None:
+            return row
+        sent = await self.connection(row.connection)
+        return row._replace(
+            messages_per_second=sent.messages_per_second, bytes_per_second=sent.bytes_per_second
+        )
 
     async def counters(self, query: Query) -> Page[CounterRow]:
         """All counters and gauges of the registry; a search looks at their names."""
@@ -377,7 +399,7 @@ class NodeView:
         return [one async for one in in_turns(self._plane.telemetry.steps()) if one is not None]
 
 
-_NO_CONNECTION = ConnectionRow(0, *("",) * 7, 0.0, *(0,) * 6, False, *(0,) * 5)
+_NO_CONNECTION = ConnectionRow(0, *("",) * 7, 0.0, *(0,) * 5, 0.0, None, 0.0, None, 0, False, *(0,) * 5)
 RANKS = {Rank.LOCAL: "local", Rank.EDGE: "edge", Rank.PEER: "peer", Rank.BY_HAND: "by hand"}
 
 

@@ -163,9 +163,10 @@ def settings_of(
             continue
         number = getattr(settings, field)
         kinds = (int,) if isinstance(default, int) else (int, float)
-        inside = number == default or (isinstance(number, kinds) and 0 < number < math.inf)
+        least = 0 if field == "backlog" else math.ulp(0.0)
+        inside = number == default or (isinstance(number, kinds) and least <= number < math.inf)
         if not inside or isinstance(number, bool):
-            wanted = "a number from 1 on" if isinstance(default, int) else "seconds above 0"
+            wanted = f"a number from {math.ceil(least)} on" if isinstance(default, int) else "seconds above 0"
             raise ConfigError(f"{argument}.{field}: expected {wanted}", field=f"{argument}.{field}")
     made: AppSettings = settings
     return made

@@ -10,10 +10,11 @@ batches.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from actors.messages.session import Taken
 from actors.messages.wire import SessionMessage
+from gateway.api.session_line import SessionLine
 from gateway.api.waiters import Waiters
 from identity.errors import SlimError
 
@@ -24,13 +25,13 @@ Item = SessionMessage | SlimError
 
 
 class Incoming:
-    """`tell` sends to the session actor; `bound` is the bound above."""
+    """`line` leads to the session actor; `bound` is the bound above."""
 
-    def __init__(self, tell: Callable[[Taken], object], bound: int) -> None:
+    def __init__(self, line: SessionLine, bound: int) -> None:
         self.items: deque[Item] = deque()
         self.over = False
         self._stopped = False
-        self._tell = tell
+        self._line = line
         self.taken = 0
         """Items received since the last report."""
         self.batch = min(TAKEN_BATCH, max(1, bound // 2))
@@ -73,5 +74,5 @@ class Incoming:
 
     def report(self) -> None:
         """Give the places of what was received back."""
-        self._tell(Taken(self.taken))
+        self._line.tell(Taken(self.taken))
         self.taken = 0

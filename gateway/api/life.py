@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from actors.errors import SessionClosed
 from actors.messages.session import AppSettings, Listen
 from actors.names import Name
+from actors.record import record
 from actors.system import Address
 from gateway.codec import WireCodec
 from gateway.node import forks
@@ -44,6 +45,7 @@ _NEXT = {
 }
 
 
+@record
 class Residence(NamedTuple):
     """Where an application runs."""
 

@@ -22,11 +22,17 @@ Metadata = Mapping[str, str] | None
 class Observer(Protocol):
     """Called in the loop of the application; it must return quickly and raise nothing."""
 
-    def opening(self, session_id: int, kind: str, destination: Name) -> CompletionHandle:
-        """A session of ours begins. The handle returned is the one that completes when it stands."""
+    def opening(
+        self, kind: str, destination: Name, metadata: Metadata
+    ) -> tuple[CompletionHandle, dict[str, str] | None]:
+        """A session of ours is to begin. Returns the handle that completes when it stands, and the metadata
+        with which others are invited."""
 
-    def accepted(self, session_id: int, kind: str, destination: Name) -> None:
-        """The application takes over a session that others opened."""
+    def opened(self, handle: CompletionHandle, session_id: int) -> None:
+        """It has begun; `handle` is the one that `opening` returned."""
+
+    def accepted(self, session_id: int, kind: str, destination: Name, metadata: Metadata) -> None:
+        """The application takes over a session that others opened, invited with this `metadata`."""
 
     def publishing(
         self, session_id: int, destination: Name, size: int, metadata: Metadata, answered: Any = None

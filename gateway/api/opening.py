@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from actors.names import Name
 from gateway.api.session import Session
@@ -27,6 +27,16 @@ class Opening(Awaitable[Session]):
     ) -> None:
         self._create, self._guests, self._all = create, guests, all_or_nothing
         self._session: Session | None = None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"no {name!r} before the session is open: await app.session(...), or enter it by async with",
+            name=name,
+            obj=self,
+        )
+
+    def __repr__(self) -> str:
+        return "<Opening: await it, or enter it by async with>"
 
     def __await__(self) -> Generator[Any, Any, Session]:
         return self._open().__await__()

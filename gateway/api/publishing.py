@@ -11,9 +11,9 @@ publishes waits.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
 from actors.messages.session import Outgoing, Publish
+from gateway.api.session_line import SessionLine
 from gateway.api.waiters import Turns
 
 BYTES_UNDER_WAY = 1024 * 1024
@@ -21,18 +21,11 @@ BYTES_UNDER_WAY = 1024 * 1024
 
 
 class Publishing:
-    """`tell` sends to the session actor, `tell_now` takes its turn at once, `before_turn` arranges a call
-    before the next turn."""
+    """`line` leads to the session actor."""
 
-    def __init__(
-        self,
-        credit: int,
-        tell: Callable[[Publish], object],
-        tell_now: Callable[[Publish], object],
-        before_turn: Callable[[Callable[[], None]], None],
-    ) -> None:
+    def __init__(self, credit: int, line: SessionLine) -> None:
         self._credit = credit
-        self._tell, self._tell_now, self._before_turn = tell, tell_now, before_turn
+        self._line = line
         self._unfinished = 0
         """Bytes of messages whose credit was not given back."""
         self._sizes: deque[int] = deque()
@@ -65,12 +58,12 @@ class Publishing:
         if not self.free or self._credit <= 0 or self._unfinished > BYTES_UNDER_WAY:
             self._look()
         if lone:
-            self._tell_now(Publish((outgoing,)))
+            self._line.tell_now(Publish((outgoing,)))
             return
         self._gathered.append(outgoing)
         if not self._armed:
             self._armed = True
-            self._before_turn(self.flush)
+            self._line.before_turn(self.flush)
 
     def _look(self) -> None:
         """Whoever is next goes on if there is room; with nobody there, whoever comes."""
@@ -84,7 +77,7 @@ class Publishing:
         self._armed = False
         if self._gathered:
             items, self._gathered = tuple(self._gathered), []
-            self._tell(Publish(items))
+            self._line.tell(Publish(items))
 
     def give_back(self, credit: int) -> None:
         """So many of the oldest messages are not under way any more."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
@@ -116,6 +117,9 @@ class Service(Generic[T]):
     ) -> None:
         if not callable(handler):
             raise refused("handler", "an async function of a Request", handler)
+        reads_and_writes = all(callable(getattr(codec, verb, None)) for verb in ("encode", "decode"))
+        if isinstance(codec, type) or not reads_and_writes:
+            raise refused("codec", "BYTES, TEXT, JSON, Model(...) or another PayloadCodec", codec)
         for argument, number in (("sessions", sessions), ("messages", messages), ("at_once", at_once)):
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ConfigError(f"{argument}: expected a number from 1 on", field=argument)
@@ -261,7 +265,10 @@ class Service(Generic[T]):
                 await self._answer(request)
 
     async def _answer(self, request: Request[T]) -> None:
-        answer = await self._handler(request)
+        answering = self._handler(request)
+        if not isawaitable(answering):
+            raise refused("handler", "an async function (`async def`)", answering)
+        answer = await answering
         if answer is not None:
             await request.reply(answer)
 

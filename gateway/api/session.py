@@ -51,6 +51,7 @@ from gateway.api.renamed import renamed
 from gateway.api.requests import OpenRequests
 from gateway.api.session_config import SessionConfiguration, SessionType, of_record
 from gateway.api.session_inbox import SessionInbox
+from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
 
@@ -98,7 +99,6 @@ class Session:
     ) -> None:
         """`bound` is how many messages the session actor keeps on their way to us (`AppSettings`)."""
         self._system = system
-        self._actor = opened.address
         self._id = opened.session_id
         self._source = opened.source
         self._destination = opened.destination
@@ -107,8 +107,9 @@ class Session:
         self.established = established
         """Completes when the session stands; fails when nobody answers."""
         self._handles: dict[int, CompletionHandle] = {}
-        self._publishing = Publishing(opened.credit, self._tell, self._tell_now, system.before_turn)
-        self._incoming = Incoming(self._tell, bound)
+        self._line = line = SessionLine(system, opened.address, inbox.address)
+        self._publishing = Publishing(opened.credit, line)
+        self._incoming = Incoming(line, bound)
         self._events = Events(system.telemetry)
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
@@ -128,11 +129,9 @@ class Session:
         """Whether its actor told where it stands."""
         self._inbox = inbox
         inbox.open(self._receive)
-        if isinstance(opened, SessionAnnounced) and not system.tell_now(
-            self._actor, Adopt(inbox.address), inbox.address
-        ):
+        if isinstance(opened, SessionAnnounced) and not line.tell_now(Adopt(inbox.address)):
             self._end(SessionClosed("it ended before it was taken up", session_id=self._id))
-        system.tell_now(self._actor, Watch(inbox.address), inbox.address)
+        line.tell_now(Watch(inbox.address))
 
     # What it is
 
@@ -236,7 +235,7 @@ class Session:
             )
         self._config = config
         record = config.record()
-        self._tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))
+        self._line.tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))
 
     # Sending
 
@@ -542,7 +541,7 @@ class Session:
         if answer is None or isinstance(item, SlimError):
             return False
         answer.set_result(self._taken_message(item))
-        self._tell(Taken(1))
+        self._line.tell(Taken(1))
         return True
 
     def _completed(self, message: Completed) -> None:
@@ -628,11 +627,5 @@ class Session:
         number = self._system.next_number()
         handle = CompletionHandle()
         self._handles[number] = handle
-        self._tell(make(number))
+        self._line.tell(make(number))
         return handle
-
-    def _tell(self, message: Any) -> None:
-        self._system.tell(self._actor, message, self._inbox.address)
-
-    def _tell_now(self, message: Any) -> None:
-        self._system.tell_now(self._actor, message, self._inbox.address)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
+from importlib import import_module
 from typing import Any, ClassVar
 
 from actors.messages import wire
 from actors.messages.session import SessionConfig
+from actors.names import Name
 from gateway.api.arguments import instance_of, seconds, texts_of
 from identity.errors import ConfigError
 
@@ -26,17 +28,21 @@ class SessionType(Enum):
         return int(self.value)
 
 
-def older_spelling(kind: type[Any], values: tuple[Any, ...], more: dict[str, Any]) -> Any:
-    """Replaced by `gateway.compat` with what reads the spellings before 0.7; None where it is none."""
-    return None
+OLDER = "gateway.compat.configuration"
+"""Reads the spellings before 0.7. Imported, by its name, with the first call that is in one of them."""
+
+NAMED = ("peer_name", "channel_name", "topic")
+"""What the name is called that an older configuration brings along, by generation and kind."""
 
 
 class Spelling(type):
     """Lets a call in an older spelling be read as one."""
 
     def __call__(cls, *values: Any, **more: Any) -> Any:
-        older = older_spelling(cls, values, more) if cls.__module__ == __name__ else None
-        return super().__call__(*values, **more) if older is None else older
+        named = any(key in more for key in NAMED) or (values and isinstance(values[0], Name))
+        if named and cls.__module__ == __name__:
+            return import_module(OLDER).older_spelling(cls, values, more)
+        return super().__call__(*values, **more)
 
 
 class SessionConfiguration(metaclass=Spelling):

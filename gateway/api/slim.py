@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
@@ -203,6 +204,7 @@ class Slim(Connecting):
         session_config: SessionConfiguration | None = None,
         *,
         dest_name: Name | str | None = None,
+        config: SessionConfiguration | None = None,
     ) -> Session:
         """Begin a session with `destination` (or `dest_name`): a peer's name, or the channel of a group.
 
@@ -212,8 +214,17 @@ class Slim(Connecting):
         if isinstance(destination, SessionConfiguration):
             # One that names its peer, and has warned of it (`gateway/compat/configuration.py`).
             destination, session_config = getattr(destination, "destination", None), destination
+        if config is not None:
+            # Deprecated since 0.2; to go with 0.4.
+            warnings.warn(
+                "create_session: config is called session_config now", DeprecationWarning, stacklevel=2
+            )
+            session_config = session_config or config
         if session_config is None:
-            raise ConfigError("session_config: which kind of session?", field="session_config")
+            raise ConfigError(
+                "session_config: which kind of session? Give SessionConfiguration.PointToPoint() or .Group()",
+                field="session_config",
+            )
         instance_of(session_config, SessionConfiguration, "session_config")
         if session_config.mls_enabled:
             self._life.check_mls()
@@ -224,24 +235,29 @@ class Slim(Connecting):
         place = await self._life.ready()
         system = place.plane.system
         inbox = SessionInbox(system)
+        asked, established = session_config.record(), CompletionHandle()
+        observer = observing.current
+        if observer is not None:
+            kind = session_config.session_type.name
+            established, marks = observer.opening(kind, peer, asked.metadata)
+            asked = asked._replace(metadata=marks)
         # Now: its first request leaves without a round of the event loop.
         system.tell_now(
             place.actor,
-            OpenSession(system.next_number(), inbox.address, peer, session_config.record()),
+            OpenSession(system.next_number(), inbox.address, peer, asked),
             inbox.address,
         )
         opened = await inbox.first()
         if isinstance(opened, SessionOpened):
-            if observing.current is None:
-                established = CompletionHandle()
-            else:
-                kind = session_config.session_type.name
-                established = observing.current.opening(opened.session_id, kind, opened.destination)
+            if observer is not None:
+                observer.opened(established, opened.session_id)
             session = self._session_kind(system, inbox, opened, established, self._settings.inbox)
             self._sessions[session.id] = session
             return session
         inbox.close()
-        raise opened.failed[0].error if isinstance(opened, Completed) else opened.error
+        error = opened.failed[0].error if isinstance(opened, Completed) else opened.error
+        established.finish(error)
+        raise error
 
     def session(
         self,
@@ -308,8 +324,8 @@ class Slim(Connecting):
         system = self.data_plane.system
         inbox = SessionInbox(system)
         if observing.current is not None:
-            kind = of_record(announced.config).session_type.name
-            observing.current.accepted(announced.session_id, kind, announced.destination)
+            kind, marks = of_record(announced.config).session_type.name, announced.config.metadata
+            observing.current.accepted(announced.session_id, kind, announced.destination, marks)
         completed = CompletionHandle.completed()
         session = self._session_kind(system, inbox, announced, completed, self._settings.inbox)
         self._sessions[session.id] = session

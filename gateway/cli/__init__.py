@@ -18,50 +18,30 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TextIO
 
-from gateway.api.version import get_version
-from gateway.cli.environment import said
+from gateway.cli.commands import COMMANDS, HELP, Commands, Version
 from gateway.cli.parsing import CommandParser, add_log_options
-from gateway.cli.remedies import sentence
 from gateway.concealed import MOVED
-from gateway.telemetry.log import log_to_stderr
 from identity.errors import ConfigError, SlimError
 from identity.text import harmless
 
-COMMANDS = {
-    "start": ("start",),
-    "config": ("config",),
-    "demo": ("demo",),
-    "talk": ("send", "listen", "chat"),
-    "token": ("token",),
-    "user": ("user",),
-    "acl": ("acl",),
-    "pki": ("pki",),
-    "moderator": ("moderator",),
-    "bench": ("bench",),
-    "controller": ("controller", "stubs"),
-    "ctl": ("ctl",),
-    "up": ("up",),
-    "admin": ("admin",),
-    "status": ("status", "connections", "sessions", "routes", "actors"),
-    "explain": ("explain",),
-    "trace": ("trace",),
-    "orders": ("kick", "drain"),
-}
-"""The commands that each module here adds, as the help lists them.
 
-A module is imported when one of its commands is run: a node is most of what there is to import, and takes
-half a second of those that need none.
-"""
+def parser(command: str = "", *, listed: bool = False) -> argparse.ArgumentParser:
+    """The parser of a command, or that of the whole command line if there is no such command.
 
-
-def parser(command: str = "") -> argparse.ArgumentParser:
-    """The parser of a command, or that of the whole command line if there is no such command."""
+    With `listed` all other commands are in it too, to be read of and no more.
+    """
     top = CommandParser(prog="callboard", description="An actor-model message broker that speaks SLIM.")
-    top.add_argument("--version", action="version", version=f"callboard {get_version()}")
-    commands: argparse._SubParsersAction[argparse.ArgumentParser]
-    commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
-    for module in [name for name, added in COMMANDS.items() if command in added] or COMMANDS:
-        import_module(f"gateway.cli.{module}").add(commands)
+    top.add_argument("--version", action=Version, nargs=0, help="show program's version number and exit")
+    commands = top.add_subparsers(
+        action=Commands, metavar="COMMAND", required=True, parser_class=CommandParser
+    )
+    whole = not listed and command not in HELP
+    for module, added in COMMANDS.items():
+        if whole or command in added:
+            import_module(f"gateway.cli.{module}").add(commands)
+        elif listed:
+            for name in added:
+                commands.add_parser(name)
     add_log_options(top)
     return top
 
@@ -86,8 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             # A terminal that lacks a character is no reason to end.
             stream.reconfigure(errors="backslashreplace")
     moved = os.environ.pop(MOVED, "").split()
-    commands = parser(words[0] if words else "")
+    # Options of the log may stand before the command, and help may be asked for without one.
+    command = next((word for word in words if word in HELP), "")
+    commands = parser(command, listed=not words or words[0] != command)
     arguments = commands.parse_args(words)
+    # Imported by who runs a command: to read the help costs no more than Python.
+    from gateway.cli.environment import said
+    from gateway.cli.remedies import sentence
+    from gateway.telemetry.log import log_to_stderr
+
     gc.enable()
     if unknown := [flag for flag in moved if not hasattr(arguments, flag[2:].replace("-", "_"))]:
         # As if it stood there still: a node that was to have users does not start without.

@@ -6,14 +6,14 @@ import argparse
 
 from actors.names import Name
 from actors.routing.gate import Action
-from gateway.security.rules import RuleSet, parse_action, parse_identity
+from gateway.security.rules import RuleSet, parse_action, parse_identity, placed
 from identity.encoding import Malformed
 from identity.errors import ConfigError
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    acl = commands.add_parser("acl", help="about rules by name (callboard start --rules FILE)")
+    acl = commands.add_parser("acl")
     verbs = acl.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser(
         "check",
@@ -39,7 +39,7 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         rules = RuleSet.load(path)
     except Malformed as error:
-        raise ConfigError(f"{path}, {error}", field="file") from None
+        raise ConfigError(f"{path}{placed(error)}", field="file") from None
     if arguments.may is None:
         count = len(rules.rules)
         print(f"{path}: {count} rule{'' if count == 1 else 's'}; what none of them is about is allowed")

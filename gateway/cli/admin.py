@@ -28,7 +28,7 @@ def add_node_choice(command: argparse.ArgumentParser) -> None:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser("admin", help="ways into a node's admin port")
+    command = commands.add_parser("admin")
     actions = command.add_subparsers(metavar="ACTION", required=True)
     link = actions.add_parser(
         "link",

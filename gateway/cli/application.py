@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.session_config import SessionConfiguration
 from gateway.cli.environment import refuse_idle
@@ -214,8 +215,11 @@ def parse_name(text: str, flag: str) -> Name:
 
 
 @asynccontextmanager
-async def application(arguments: argparse.Namespace) -> AsyncIterator[Slim]:
-    """The application that the flags describe, connected; closed when the block is left."""
+async def application(arguments: argparse.Namespace, *, takes: bool = True) -> AsyncIterator[Slim]:
+    """The application that the flags describe, connected; closed when the block is left.
+
+    One that `takes` no sessions leaves them to others of its name: `send` beside `listen` or a service.
+    """
     # Commands that only read names and addresses do without.
     from gateway.api.slim import Slim
 
@@ -223,6 +227,8 @@ async def application(arguments: argparse.Namespace) -> AsyncIterator[Slim]:
     provider, verifier = identity(arguments, name)
     config = client_config(arguments)
     wait, outage = arguments.wait, arguments.outage
-    options = {"connect": config, "wait": wait, "outage": outage}
+    options: dict[str, Any] = {"connect": config, "wait": wait, "outage": outage}
+    if not takes:
+        options["settings"] = AppSettings(backlog=0)
     async with await Slim.new(name, provider, verifier, local_service=True, **options) as app:
         yield app

@@ -31,7 +31,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "bench",
-        help="measure",
         description="Measure here. Figures vary; ratios of one run mean most.",
     )
     kinds = command.add_subparsers(metavar="WHAT", required=True)

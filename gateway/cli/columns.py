@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
+from actors.record import record
 from gateway.telemetry.log import may_colour
 from identity.text import harmless
 
@@ -17,6 +18,7 @@ ROOM = 36
 RED, GREEN, YELLOW, GREY = 31, 32, 33, 90
 
 
+@record
 class Column(NamedTuple):
     """One column: what it shows of a row, and what it yields its place to when there is not enough."""
 

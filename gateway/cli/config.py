@@ -16,7 +16,7 @@ from identity.errors import ConfigError
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    command = commands.add_parser("config", help="about configuration files of nodes")
+    command = commands.add_parser("config")
     parts = command.add_subparsers(metavar="WHAT", required=True)
     check = parts.add_parser(
         "check",

@@ -20,7 +20,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to a parser."""
     command = commands.add_parser(
         "controller",
-        help="run a controller",
         description="Run a controller of nodes until SIGTERM or SIGINT. Without a file it listens on "
         "loopback, northbound on 50051 and southbound on 50052, and keeps its state in db/controlplane.db.",
     )
@@ -31,9 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--southbound", metavar="HOST:PORT", help="where nodes call")
     command.add_argument("--database", metavar="FILE", help="where the state is kept; :memory: for nowhere")
     command.set_defaults(run=_run)
-    stubs = commands.add_parser("stubs", help="client stubs of the controller").add_subparsers(
-        metavar="WHAT", required=True
-    )
+    stubs = commands.add_parser("stubs").add_subparsers(metavar="WHAT", required=True)
     path = stubs.add_parser("path", help="print the folder to put on the path (PYTHONPATH)")
     path.set_defaults(run=_path)
 

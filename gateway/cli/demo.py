@@ -26,7 +26,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "demo",
-        help="watch a node and four applications talk",
         description="Start a node and four applications, each in its own process, and print what happens; "
         "or, with `network`, the processes of a Procfile and an application that is a node among them.",
     )

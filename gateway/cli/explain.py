@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.record import record
 from gateway.cli.admin import add_node_choice, chosen_node
 from gateway.cli.application import parse_name
 from gateway.cli.columns import GREEN, RED, YELLOW, as_json, paint, terminal_width
@@ -22,6 +23,7 @@ _WIDE = 100
 """Characters of a line where the output is no terminal."""
 
 
+@record
 class NotAsked(NamedTuple):
     """A node that did not answer, and why."""
 
@@ -33,11 +35,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "explain",
-        help="why one name reaches another, or does not",
         description="Follow a message from FROM to TO: the steps that hold, and the first one that is "
         "missing, with its reason. All nodes of this user on this machine are asked; or the one called "
-        "--node; or those at --admin, which takes several addresses with commas between. Ends with 1 when a "
-        "step is missing.",
+        "--node; or those at --admin, which takes several addresses with commas between. Each asks its "
+        "peers, and these theirs, over the links between them. Ends with 1 when a step is missing.",
     )
     command.add_argument("source", metavar="FROM", help="ORG/NS/APP, or one instance of it: ORG/NS/APP/ID")
     command.add_argument("target", metavar="TO", help="likewise")
@@ -73,12 +74,16 @@ def _facts(arguments: argparse.Namespace, asked: dict[str, str]) -> tuple[list[N
     from gateway.admin.facts import NodeFacts
 
     found: dict[str, NodeFacts] = {}
+    behind: dict[str, NodeFacts] = {}
+    """What nodes told of others that they asked: what one says itself counts more."""
     silent: list[NotAsked] = []
     failed: SlimError | None = None
     for where, choice in _choices(arguments):
         try:
             with chosen_node(choice) as admin:
-                facts = NodeFacts.read(admin.get("/explain", **asked)["facts"])
+                told = admin.get("/explain", **asked)
+            facts = NodeFacts.read(told["facts"])
+            others = [NodeFacts.read(one) for one in told.get("others", ())]
         except SlimError as error:
             failed = error
             silent.append(NotAsked(where, str(error)))
@@ -87,9 +92,11 @@ def _facts(arguments: argparse.Namespace, asked: dict[str, str]) -> tuple[list[N
             silent.append(NotAsked(where, "its answer is not that of a node of this version"))
             continue
         found.setdefault(facts.node, facts)
+        behind.update((one.node, one) for one in others)
     if not found:
         raise failed or ConfigError(f"{silent[0].where}: {silent[0].cause}", field="admin")
-    return list(found.values()), silent
+    heard = [one for node, one in behind.items() if node not in found]
+    return [*found.values(), *heard], silent
 
 
 def _choices(arguments: argparse.Namespace) -> Iterator[tuple[str, argparse.Namespace]]:
@@ -121,7 +128,7 @@ def walk_page(walk: Walk, silent: list[NotAsked], width: int) -> str:
     for node in walk.unasked:
         who = harmless(node.node or node.endpoint)
         lines += textwrap.wrap(
-            f"not asked: {who} ({node.state}): say --admin with the address of its admin port", width
+            f"no answer from: {who} ({node.state}): say --admin with the address of its admin port", width
         )
     for one in silent:
         lines += textwrap.wrap(f"not asked: {harmless(one.where)}: {harmless(one.cause)}", width)

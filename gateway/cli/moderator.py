@@ -44,7 +44,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "moderator",
-        help="lead a group by a script",
         description="Lead a group the way a script decides, until the script closes it. With --journal it "
         "can be killed and started again: within some 20 s the members notice a pause only. SIGTERM leaves "
         "the group to the process that is started next with the journal, SIGINT closes it.",

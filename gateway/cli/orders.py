@@ -12,7 +12,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to a parser."""
     kick = commands.add_parser(
         "kick",
-        help="close a connection of a node",
         description="Close a connection that others opened. An application of ours dials again.",
     )
     kick.add_argument("connection", type=int, help="its number (callboard connections)")
@@ -21,7 +20,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     kick.set_defaults(run=close_connection)
     drain = commands.add_parser(
         "drain",
-        help="let a node end",
         description="Let a node take no calls any more, let its applications go to other nodes "
         "for 2 seconds, write out what is queued, and end with exit code 0: as at SIGTERM.",
     )

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from gateway.telemetry.log import FORMATS
-
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR")
+FORMATS = ("text", "json")
 
 _CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
+_MISSING = "the following arguments are required: "
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -25,9 +25,10 @@ class CommandParser(argparse.ArgumentParser):
         # --auth-basic is no --auth-basic-file; and half an option may hold a password (`gateway.concealed`).
         super().__init__(*args, **{"allow_abbrev": False, **options})
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # What a command's own parser is asked, too.
         self._words = tuple(args or ())
-        return super().parse_args(args, namespace)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         super().error(message + self._suggestion(message))
@@ -35,12 +36,27 @@ class CommandParser(argparse.ArgumentParser):
     def _suggestion(self, message: str) -> str:
         if choice := _CHOICE.search(message):
             return _meant(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        if message == f"{_MISSING}{self._choice()}":
+            return f" ({', '.join(commands_of(self))})"
         if unknown := _UNKNOWN.match(message):
-            options = {flag for parser in self._reached() for flag in parser._option_string_actions}
-            for word in unknown[1].split():
-                if word.startswith("--") and (meant := _meant(word.partition("=")[0], sorted(options))):
-                    return meant
+            return self._meant_option(unknown[1].split())
+        # An option that is missing may be there, mistyped.
+        return self._meant_option(self._words, "{} is unknown, ") if message.startswith(_MISSING) else ""
+
+    def _meant_option(self, words: Sequence[str], said: str = "") -> str:
+        """What the first of these words that is no option may mean; `said` names it."""
+        options = {flag for parser in self._reached() for flag in parser._option_string_actions}
+        for word in words:
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and flag not in options and (near := _near(flag, sorted(options))):
+                return f"; {said.format(flag)}did you mean {near}?"
         return ""
+
+    def _choice(self) -> str:
+        """What stands for the commands of this parser in its usage."""
+        return next(
+            (str(one.metavar) for one in self._actions if isinstance(one, argparse._SubParsersAction)), ""
+        )
 
     def _reached(self) -> Iterator[argparse.ArgumentParser]:
         """This parser and those of the commands that the command line names."""
@@ -80,5 +96,9 @@ def add_log_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> No
 
 
 def _meant(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = _near(word, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(word, known, n=1)), "")

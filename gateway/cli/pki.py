@@ -10,7 +10,7 @@ from gateway.surroundings import current
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    pki = commands.add_parser("pki", help="certificates for nodes and applications")
+    pki = commands.add_parser("pki")
     verbs = pki.add_subparsers(metavar="VERB", required=True)
     init = verbs.add_parser(
         "init",

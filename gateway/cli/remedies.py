@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from actors.errors import CannotConnect, HandshakeFailed
+
+_PORT = re.compile(r":\d+/?$")
 
 
 def sentence(error: Exception) -> str:
@@ -13,6 +17,12 @@ def sentence(error: Exception) -> str:
                 "the node wants a user and a password, or a token, that are not those shown "
                 "(SLIM_AUTH_BASIC=USER:PASSWORD, --auth-token FILE)"
             )
+        case CannotConnect(cause=cause) if "CERTIFICATE_VERIFY_FAILED" in cause:
+            remedy = (
+                "--ca FILE says who signs certificates of nodes, --tls-server-name NAME whom they are for"
+            )
+        case CannotConnect(endpoint=endpoint) if _PORT.search(endpoint) is None and "unix:" not in endpoint:
+            remedy = "it names no port, and a node listens on 46357 unless told otherwise"
         case CannotConnect():
             remedy = (
                 "is a node listening there (callboard start), and has it TLS if and only if this is https?"
@@ -21,6 +31,10 @@ def sentence(error: Exception) -> str:
             remedy = (
                 "is it running under that name, at this node, with the same secret or with keys that fit?"
             )
+        case OSError(filename=str() as path, strerror=str() as cause, filename2=None):
+            return f"{path}: {cause}"
+        case OSError(filename=None, strerror=str() as cause):
+            return cause
         case _:
             return str(error)
     return f"{error}; {remedy}"

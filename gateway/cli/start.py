@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
-from gateway.node.allocator import keep_freed_memory, set_aside_what_is_loaded
+from gateway.node.allocator import keep_freed_memory
+from gateway.node.collector import Collector
 from gateway.node.descriptors import say_if_few
 from gateway.node.node import Node, examine
 from gateway.node.runner import run
@@ -35,7 +36,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "start",
-        help="run a node",
         description="Run a node until SIGTERM or SIGINT, then drain. What the command line says wins over "
         "the environment, and both over the file.",
     )
@@ -91,6 +91,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     manager = ServiceManager(loop)
+    collector = Collector(loop)
     node = make(config)
     if again is not None and hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, _reload, node, again, manager)
@@ -102,7 +103,7 @@ async def serve(
         try:
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                set_aside_what_is_loaded()
+                collector.start()
                 addresses = _started(starting, document)
                 for address in addresses:
                     print(f"listening on {address}", flush=True)
@@ -114,6 +115,7 @@ async def serve(
             stopping.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
             await node.close(config.drain)
+            collector.stop()
             manager.close()
     if failed.is_set():
         print("callboard: the node failed; its log says why", file=sys.stderr)

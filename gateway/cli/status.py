@@ -24,6 +24,7 @@ from gateway.cli.columns import (
     table,
     terminal_width,
 )
+from gateway.cli.commands import HELP
 from gateway.cli.environment import refuse_idle
 from identity.text import harmless
 
@@ -40,6 +41,16 @@ def _name(row: Mapping[str, Any]) -> str:
     return harmless(row["name"] + (f"/{row['id'].zfill(16)[:4]}" if row["id"] else ""))
 
 
+def _slowest(row: Mapping[str, Any]) -> str:
+    return f"{1000 * row['slowest_turn']:.1f}" if "slowest_turn" in row else ""
+
+
+def _per_second(row: Mapping[str, Any]) -> str:
+    """Beside what it may, where there is a limit."""
+    used, bound = f"{row.get('messages_per_second', 0):.0f}", row.get("messages_bound")
+    return used if bound is None else f"{used} of {bound}"
+
+
 def _to(row: Mapping[str, Any]) -> str:
     return harmless(f"node {row['node']}" if row["node"] else row["peer"])
 
@@ -52,6 +63,8 @@ CONNECTIONS = (
     number("names"),
     number("frames_in", "in"),
     number("frames_out", "out"),
+    Column("in/s", _per_second, 2, right=True),
+    bytes_of("bytes_per_second", "bytes/s", need=3),
     bytes_of("backlog", "waiting", need=1),
     number("dropped", need=2),
     key("identity", need=4),
@@ -81,31 +94,30 @@ ACTORS = (
     key("state"),
     number("depth", "waiting"),
     number("handled"),
+    Column("slowest ms", _slowest, 1, right=True),
     number("restarts", need=1),
     number("failures", need=2),
     number("refused", need=4),
 )
 ELSEWHERE = "no sessions here: a node routes by headers, and knows those of its own process only"
-LISTS: tuple[tuple[str, str, Sequence[Column], str], ...] = (
-    ("connections", "streams to applications and other nodes", CONNECTIONS, "address, identity or name"),
-    ("sessions", "sessions of applications in the node's own process", SESSIONS, "application or peer"),
-    ("routes", "which name leads to which connection", ROUTES, "name"),
-    ("actors", "the node's actors and their mailboxes", ACTORS, "kind or name"),
+LISTS: tuple[tuple[str, Sequence[Column], str], ...] = (
+    ("connections", CONNECTIONS, "address, identity or name"),
+    ("sessions", SESSIONS, "application or peer"),
+    ("routes", ROUTES, "name"),
+    ("actors", ACTORS, "kind or name"),
 )
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands to a parser."""
-    status = commands.add_parser(
-        "status", help="how a running node is", description="How a running node is, on one page."
-    )
+    status = commands.add_parser("status", description="How a running node is, on one page.")
     form = status.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
     form.add_argument("--watch", action="store_true", help=f"again every {EVERY:g} seconds, until Ctrl-C")
     add_node_choice(status)
     status.set_defaults(run=show_status)
-    for what, words, columns, searched in LISTS:
-        listing = commands.add_parser(what, help=words, description=f"Show {words}.")
+    for what, columns, searched in LISTS:
+        listing = commands.add_parser(what, description=f"Show {HELP[what]}.")
         listing.add_argument("search", nargs="?", default="", help=f"only those whose {searched} begins so")
         listing.add_argument("--json", action="store_true", help="for programs: every row with all it has")
         listing.add_argument(

@@ -41,23 +41,20 @@ ANSWER_WAIT = 30.0
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the three commands to a parser."""
-    send = commands.add_parser("send", help="send messages to one application", description="Send and exit.")
+    send = commands.add_parser("send", description="Send and exit.")
     send.add_argument("--to", required=True, metavar="ORG/NS/APP", help="whom to")
     send.add_argument("--count", type=positive, default=1, metavar="N", help="how often, each (1)")
     send.add_argument("--wait-reply", action="store_true", help="print one answer per message")
     send.add_argument("message", help='what to say; "-" sends standard input line by line, as it comes')
     send.set_defaults(run=lambda arguments: run(_send(arguments)))
 
-    listen = commands.add_parser(
-        "listen", help="print what others send", description="Print messages until interrupted."
-    )
+    listen = commands.add_parser("listen", description="Print messages until interrupted.")
     listen.add_argument("--echo", action="store_true", help="send every message back")
     listen.add_argument("--count", type=positive, metavar="N", help="exit after N messages")
     listen.set_defaults(run=lambda arguments: run(_listen(arguments)))
 
     chat = commands.add_parser(
         "chat",
-        help="talk in a group",
         description="Lead a group (--channel and --invite) or wait to be invited; each line typed is said.",
     )
     chat.add_argument("--channel", metavar="ORG/NS/CHANNEL", help="the group's name; makes us its moderator")
@@ -74,7 +71,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 async def _send(arguments: argparse.Namespace) -> int:
     to, config = parse_name(arguments.to, "--to"), session_config(arguments)
-    async with application(arguments) as app:
+    async with application(arguments, takes=False) as app:
         await app.set_route(to)
         session = await app.create_session(to, config)
         await session.established
@@ -188,7 +185,7 @@ async def _chat(arguments: argparse.Namespace) -> int:
                 handle.when_failed(lambda error: _say(f"not everybody has it: {harmless(str(error))}"))
         done.set()
 
-    async with application(arguments) as app:
+    async with application(arguments, takes=not arguments.channel) as app:
         session = await _join(app, arguments, config)
         events = session.events()
         async with session:

@@ -31,7 +31,7 @@ _SOURCE = 'the token itself, a file that holds it, or "-" for standard input'
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    token = commands.add_parser("token", help="look at, make and check identity tokens")
+    token = commands.add_parser("token")
     verbs = token.add_subparsers(metavar="VERB", required=True)
 
     inspect = verbs.add_parser(

@@ -22,7 +22,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "trace",
-        help="watch the messages of a name, and why they are dropped",
         description="Show each message from and to a name as a node routes it, in one line: from whom, to "
         "whom, of what kind, by which connections, and why it is dropped. What is in it is never shown. A "
         "node shows 100 messages a second at most, and says how many more there were.",

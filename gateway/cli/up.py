@@ -69,7 +69,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     command = commands.add_parser(
         "up",
-        help="run the processes of a Procfile",
         description="Run the processes of a Procfile side by side, each in the folder of the file. Ctrl-C "
         f"ends all; whoever is not gone after {GRACE:.0f} seconds, or at a second Ctrl-C, is killed.",
     )
@@ -80,7 +79,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     path = Path(arguments.file)
-    entries = chosen(read_procfile(path.read_text(), arguments.file), arguments.names)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8", field="file") from None
+    entries = chosen(read_procfile(text, arguments.file), arguments.names)
     return run(Company(entries, path.absolute().parent).play())
 
 

@@ -25,7 +25,7 @@ _LEAST = 8
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
-    user = commands.add_parser("user", help="users of a node (callboard start --auth-basic-file FILE)")
+    user = commands.add_parser("user")
     verbs = user.add_subparsers(metavar="VERB", required=True)
     for verb, words, run in (
         (

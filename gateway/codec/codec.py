@@ -41,6 +41,9 @@ _FIELDS = MEMBERS + 8
 """Fields of a command: the members that it lists, and what else there may be."""
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
+_SMALL_METADATA = 1024
+"""Bytes of metadata that are worth remembering."""
+_METADATA_BOUND = 64
 _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupAck, Ping)
 """Commands that are often the same from session to session."""
 
@@ -64,6 +67,10 @@ class WireCodec:
         self._encoded: Memo[Command, bytes] = Memo(_BOUND)
         self._commands: Memo[bytes, Command] = Memo(_BOUND)
         """By their content field."""
+        self._last_metadata: dict[str, str] = {}
+        self._last_tail = b""
+        """The metadata encoded last, and how: it mostly repeats."""
+        self._metadatas: Memo[bytes, dict[str, str]] = Memo(_METADATA_BOUND)
 
     def encode(self, message: SessionMessage, identity: str) -> Frame:
         """The frame of a message with `identity` as token; its `connection` is not part of it."""
@@ -111,7 +118,7 @@ class WireCodec:
             body = b"".join((b"\x12", encode(len(session)), session, self._command(content)))
         inner = len(body)
         if metadata:
-            body += self._schema.Message(metadata=metadata).SerializeToString(deterministic=True)
+            body += self._last_tail if metadata == self._last_metadata else self._tail(metadata)
         control = kind is not _MSG and kind is not _RTX_REPLY
         return Frame(destination.key, destination.instance, fanout, control, header, inner, body)
 
@@ -134,6 +141,14 @@ class WireCodec:
         if session_type:
             prefix = b"\x08" + varint.encode(session_type) + prefix
         return self._sessions.remember((session_type, kind, session_id), prefix)
+
+    def _tail(self, metadata: dict[str, str]) -> bytes:
+        """What follows the Publish."""
+        tail: bytes = self._schema.Message(metadata=metadata).SerializeToString(deterministic=True)
+        if len(tail) <= _SMALL_METADATA:
+            # A copy: this one is somebody else's, who may change it.
+            self._last_metadata, self._last_tail = dict(metadata), tail
+        return tail
 
     def _command(self, command: Command) -> bytes:
         """The content field with a command."""
@@ -189,10 +204,16 @@ class WireCodec:
         return Unread(header.source, header.identity, kind, header.incoming_conn, frame)
 
     def _metadata(self, data: bytes) -> dict[str, str] | None:
-        metadata = self._schema.Message.FromString(data).metadata
-        if len(metadata) > METADATA:
-            raise ProtocolError(f"{len(metadata)} entries of metadata, at most {METADATA} may be")
-        return dict(metadata) or None
+        known = self._metadatas.get(data)
+        if known is None:
+            metadata = self._schema.Message.FromString(data).metadata
+            if len(metadata) > METADATA:
+                raise ProtocolError(f"{len(metadata)} entries of metadata, at most {METADATA} may be")
+            known = dict(metadata)
+            if len(data) <= _SMALL_METADATA:
+                self._metadatas.remember(data, known)
+        # A copy: who gets the message may change it.
+        return known.copy() or None
 
     def _read(
         self,

@@ -14,9 +14,11 @@ from typing import NamedTuple, Protocol
 
 from actors.errors import ProtocolError
 from actors.names import NO_INSTANCE, InstanceId, Name, hashes_of, key_of
+from actors.record import record
 from gateway.proto import dataplane_pb2 as pb
 
 
+@record
 class HeaderFields(NamedTuple):
     """Numbers of the fields of a SLIMHeader that are written and found without protobuf."""
 

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.names import Name
+from actors.record import record
 from gateway.codec import varint
 from gateway.codec.family import Family, HeaderFields
 from gateway.proto import dataplane_pb2 as pb
@@ -24,6 +25,7 @@ LARGEST = 8192
 """Bytes of a header or a name that are worth remembering: a usual one is less than half as long."""
 
 
+@record
 class Header(NamedTuple):
     """What a SLIMHeader says."""
 
@@ -75,6 +77,7 @@ def tags_to_identity(fields: HeaderFields) -> bytes:
     return bytes(_tag(number, kinds[number]) for number in sorted(kinds) if number <= fields.identity)
 
 
+@record
 class TokenSpan(NamedTuple):
     """Where the identity field of a serialised SLIMHeader stands."""
 

@@ -25,12 +25,14 @@ from actors.messages.wire import (
     Introduction,
     LinkNegotiation,
     MessageType,
+    NodeInquiry,
     Role,
     Scanned,
     Subscription,
     SubscriptionAck,
 )
 from actors.names import InstanceId, Key
+from actors.record import record
 from actors.session.bounds import MEMBERS
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
@@ -45,10 +47,14 @@ _MSG, _RTX_REPLY = int(MessageType.MSG), int(MessageType.RTX_REPLY)
 _ROLES: dict[int, Role] = {int(role): role for role in Role}
 _LIKE_BOUND = 64
 _FORM_BOUND = 256
+_TAIL_BOUND = 64
+_SMALL_TAIL = 1024
+"""Bytes of metadata that are worth remembering."""
 _SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
 
+@record
 class _Known(NamedTuple):
     """What the bytes of a header say."""
 
@@ -59,6 +65,7 @@ class _Known(NamedTuple):
     """The header field as it goes on."""
 
 
+@record
 class _Form(NamedTuple):
     """What headers say that differ in their token only. Original peers make a token for each message."""
 
@@ -73,12 +80,14 @@ class _Form(NamedTuple):
 @dataclass(slots=True)
 class _Like:
     """A data message seen before. One of the same length that differs from it only in its message id and
-    the content of its blob needs no second reading: everything else is compared as bytes."""
+    the content of its blob needs no second reading: everything else is compared as bytes, metadata too."""
 
     before: bytes
     """Up to the message id."""
     between: bytes
-    """From behind the message id to the blob (to the end, without one)."""
+    """From behind the message id to the blob (to the end of the Publish, without one)."""
+    tail: bytes
+    """What follows the Publish."""
     id_start: int
     id_end: int
     behind: int
@@ -104,6 +113,8 @@ class InboundParser:
         """By length."""
         self._contents: Memo[bytes, None] = Memo(_BOUND)
         """Content fields with commands that protobuf has judged well formed."""
+        self._tails: Memo[bytes, None] = Memo(_TAIL_BOUND)
+        """Well-formed metadata."""
         self._reader = HeaderReader(family)
         self.ignored = 0
         """Messages of kinds that this family does not know."""
@@ -121,6 +132,7 @@ class InboundParser:
             like is not None
             and data.startswith(like.before)
             and data.startswith(like.between, like.id_end)
+            and (not like.tail or data.endswith(like.tail))
             and (frame := _alike(data, like)) is not None
         ):
             return frame
@@ -153,7 +165,7 @@ class InboundParser:
             kind = self._kind(body[:inner])
             if kind is not None and found is not None and inner - found.content <= _SMALL_CONTENT:
                 self._contents.remember(body[found.content : inner], None)
-        if kind is None or (inner < len(body) and not self._is_message(body[inner:])):
+        if kind is None or (inner < len(body) and not self._is_tail(body[inner:])):
             return None
         header = data[header_start:behind]
         seen = self._known.get(header)
@@ -162,7 +174,7 @@ class InboundParser:
         control = kind != _MSG and kind != _RTX_REPLY
         frame = Frame(key, instance, fanout, control, field, inner, body, scanned, message_id)
         # A header that was not seen before may be one that never comes again.
-        if seen is not None and scanned is not None and message_id and inner == len(body):
+        if seen is not None and scanned is not None and message_id and len(body) - inner <= _SMALL_TAIL:
             self._remember(data, behind, frame, scanned)
         return frame
 
@@ -172,8 +184,9 @@ class InboundParser:
         id_start = behind + 8 + len(varint.encode(scanned.session_id))
         _, id_end = varint.decode(data, id_start)
         between = data[id_end : behind + scanned.blob]
+        tail = frame.body[frame.inner :]
         like = _Like(
-            data[:id_start], between, id_start, id_end, behind, frame._replace(body=b"", message_id=0)
+            data[:id_start], between, tail, id_start, id_end, behind, frame._replace(body=b"", message_id=0)
         )
         self._likes.remember(len(data), like)
 
@@ -249,6 +262,8 @@ class InboundParser:
             return self._hint(message.hint)
         if message.HasField("group_led"):
             return self._group_led(message.group_led)
+        if message.HasField("node_inquiry"):
+            return self._inquiry(message.node_inquiry)
         self.ignored += 1
         return None
 
@@ -266,6 +281,10 @@ class InboundParser:
         members = tuple(map(decode, said.members))
         place = (decode(said.channel), decode(said.moderator))
         return GroupLed(said.number, *place, members, said.epoch, said.over)
+
+    def _inquiry(self, said: pb.NodeInquiry) -> NodeInquiry:
+        names = (self._names.decode(said.source), self._names.decode(said.target))
+        return NodeInquiry(said.number, *names, said.node, said.facts if said.HasField("facts") else None)
 
     def _subscription(self, message: pb.Message, subscribe: bool) -> Subscription:
         said = message.subscribe if subscribe else message.unsubscribe
@@ -299,6 +318,16 @@ class InboundParser:
         if publish.HasField("header") or not publish.HasField("session"):
             return None
         return int(publish.session.session_message_type)
+
+    def _is_tail(self, data: bytes) -> bool:
+        """`_is_message`, from memory where it can be: metadata mostly repeats."""
+        if data in self._tails:
+            return True
+        if not self._is_message(data):
+            return False
+        if len(data) <= _SMALL_TAIL:
+            self._tails.remember(data, None)
+        return True
 
     def _is_message(self, data: bytes) -> bool:
         """Whether what follows the Publish (metadata) is well formed."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from actors.messages.wire import Scanned
+from actors.record import record
 from gateway.codec import varint
 
 
+@record
 class Head(NamedTuple):
     """What stands before the content of a Publish."""
 

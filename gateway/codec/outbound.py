@@ -12,6 +12,7 @@ from actors.messages.wire import (
     GroupLed,
     Hint,
     LinkNegotiation,
+    NodeInquiry,
     Subscription,
     SubscriptionAck,
 )
@@ -75,6 +76,13 @@ def encode_record(record: ControlRecord, family: Family = FIRST) -> bytes:
             led.channel.CopyFrom(family.names.message(record.channel))
             led.moderator.CopyFrom(family.names.message(record.moderator))
             led.members.extend(map(family.names.message, record.members))
+        case NodeInquiry():
+            asked = message.node_inquiry
+            asked.number, asked.node = record.number, record.node
+            asked.source.CopyFrom(family.names.message(record.source))
+            asked.target.CopyFrom(family.names.message(record.target))
+            if record.facts is not None:
+                asked.facts = record.facts
         case _:
             assert_never(record)
     return message.SerializeToString()

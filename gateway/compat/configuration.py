@@ -13,23 +13,19 @@ from datetime import timedelta
 from typing import Any
 
 from actors.names import Name
-from gateway.api import session_config
 from gateway.api.arguments import name_of
-from gateway.api.session_config import Group, PointToPoint, SessionConfiguration
-
-_NAMED = ("peer_name", "channel_name", "topic")
-"""What the name is called, by generation and kind."""
+from gateway.api.session_config import NAMED, Group, PointToPoint, SessionConfiguration
 
 
 class _WithDestination(SessionConfiguration):
     """A configuration that may bring the name along."""
 
     def __init__(self, *values: Any, **more: Any) -> None:
-        given = {key: more.pop(key) for key in _NAMED if key in more}
+        given = {key: more.pop(key) for key in NAMED if key in more}
         named = [name_of(value, key) for key, value in given.items() if value is not None]
         if values and isinstance(values[0], Name | str):
             first, *rest = values
-            named.append(name_of(first, _NAMED[0]))
+            named.append(name_of(first, "peer_name"))
             values = _in_order(rest)
         self._destination = named[-1] if named else None
         super().__init__(*values, **more)
@@ -64,10 +60,8 @@ def _in_order(rest: list[Any]) -> tuple[Any, ...]:
     return tuple(rest)
 
 
-def _older(kind: type[SessionConfiguration], values: tuple[Any, ...], more: dict[str, Any]) -> Any:
-    """What a call of today's classes in the older spelling makes; None if it is not one."""
-    if not any(key in more for key in _NAMED) and not (values and isinstance(values[0], Name)):
-        return None
+def older_spelling(kind: type[SessionConfiguration], values: tuple[Any, ...], more: dict[str, Any]) -> Any:
+    """What a call of today's classes makes that names whom the session is with, which it warns of."""
     # Deprecated since 0.2; to go with 0.4.
     warnings.warn(
         "a configuration that names its peer or channel is a spelling before 0.7: give the name to "
@@ -76,6 +70,3 @@ def _older(kind: type[SessionConfiguration], values: tuple[Any, ...], more: dict
         stacklevel=3,
     )
     return (GroupOn if issubclass(kind, Group) else PointToPointWith)(*values, **more)
-
-
-session_config.older_spelling = _older

@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Self
 from actors.errors import MessageUndelivered, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import AppSettings
 from actors.names import Name
-from gateway.api.arguments import Blob, name_of, seconds
+from gateway.api.arguments import Blob, instance_of, name_of, refused, seconds
 from gateway.api.completion import CompletionHandle
 from gateway.api.name import settled
 from gateway.api.session import Message, Session, SessionNotFound
@@ -327,16 +327,26 @@ class Slim(CurrentSlim):
         return AllOf([s.close() for _, s in conversation.sessions if not s.closed])
 
     def set_session_config(
-        self, session: Session | PySessionInfo | int, session_config: SessionConfiguration
+        self,
+        session: Session | PySessionInfo | int | None = None,
+        session_config: SessionConfiguration | None = None,
+        *,
+        session_id: int | None = None,
     ) -> CompletionHandle:
-        """As `gateway.Slim`; for what `receive` told of, too."""
-        if isinstance(session, Session):
-            return super().set_session_config(session, session_config)
-        conversation = self._known(session)
+        """As `gateway.Slim`; for what `receive` told of, too. `session_id` is `session` as before 0.6."""
+        which = session if session_id is None else session_id
+        if not isinstance(which, Session | PySessionInfo | int):
+            raise refused("session", "a Session or its id", which)
+        config = instance_of(session_config, SessionConfiguration, "session_config")
+        if isinstance(which, Session):
+            return super().set_session_config(which, config)
+        if isinstance(which, int) and which not in self._conversations and which in self._sessions:
+            return super().set_session_config(which, config)
+        conversation = self._known(which)
         for _, made in conversation.sessions:
             if not made.closed:
-                made.set_session_config(session_config)
-        conversation.config = session_config
+                made.set_session_config(config)
+        conversation.config = config
         return CompletionHandle.completed()
 
     async def get_session_config(self, session_id: int) -> SessionConfiguration:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from actors.record import record
 from gateway.config.scalars import Substituted, plain
 from identity.authorities import MAX_PEM_BYTES
 from identity.encoding import Malformed
@@ -60,6 +61,7 @@ def _counted(value: Mapping[Any, Any], where: str) -> float:
     return duration(secs, where) + nanos * 1e-9
 
 
+@record
 class Note(NamedTuple):
     """Something to say about a key that is not a mistake: it is read, and what becomes of it."""
 

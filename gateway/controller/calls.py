@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from actors.record import record
 from actors.routing.budget import ByteBudget
 from gateway import http2
 from gateway.config import ServerConfig
@@ -44,6 +45,7 @@ class CallError(Exception):
         self.text = text
 
 
+@record
 class RpcCaller(NamedTuple):
     """Who calls, as the transport knows it."""
 
@@ -61,6 +63,7 @@ TakesStream = Callable[[RpcCaller], Awaitable[Callable[[Stream], None]]]
 """Admits a caller and returns what takes its stream."""
 
 
+@record
 class Methods(NamedTuple):
     """What a listener serves, by path."""
 

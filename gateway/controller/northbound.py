@@ -30,6 +30,7 @@ from actors.messages.controller import (
     ListParticipants,
     ListRoutes,
 )
+from actors.record import record
 from gateway.controller.access import AccessPolicy, AccessRole
 from gateway.controller.calls import CallError, RpcCaller, Unary
 from gateway.controller.desk import Desk
@@ -46,6 +47,7 @@ SECRETS = ("password", "token", "secret", "key", "data", "headers", "authorizati
 _READER, _OPERATOR, _ADMIN = AccessRole.READER, AccessRole.OPERATOR, AccessRole.ADMIN
 
 
+@record
 class _Call(NamedTuple):
     """One call under way."""
 

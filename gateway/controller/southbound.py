@@ -75,6 +75,8 @@ CHUNK = 100
 """Entries of one piece of a list."""
 ENTRIES = 200_000
 """Entries of a list, and names of a node, at most."""
+COMPLAINTS = 256
+"""Nodes of which it is remembered why they were not taken."""
 UNSENT = 16 * 1024 * 1024
 """Bytes that a node may leave unread before its stream is ended."""
 
@@ -91,6 +93,8 @@ class Southbound:
         self.streams: dict[str, NodeStream] = {}
         """By node, registered ones."""
         self._alarms = SourceAlarms()
+        self.complaints: dict[str, str] = {}
+        """By node, what people were told last of why it is not taken."""
 
     async def open(self, caller: RpcCaller) -> Callable[[Stream], None]:
         """Admit a node's stream. Raises AuthError or CallError."""
@@ -101,6 +105,14 @@ class Southbound:
                 logger.info(f"a node was refused{self._alarms.told()}", peer=caller.peer, cause=str(error))
             raise
         return lambda stream: NodeStream(self, stream, caller, principal).start()
+
+    def not_taken(self, node: str, peer: str, cause: str) -> None:
+        """A node did not get in as it asks. It asks on and on, and people are told once."""
+        if self.complaints.pop(node, None) != cause:
+            logger.warning("a node is not taken", node=node, peer=peer, cause=cause)
+        self.complaints[node] = cause
+        if len(self.complaints) > COMPLAINTS:
+            del self.complaints[next(iter(self.complaints))]
 
     def owner_allows(self, node: str, subject: str) -> bool:
         """Whether `subject` may register as `node`."""
@@ -224,15 +236,18 @@ class NodeStream:
                     request.callboard_version,
                     request.backbone,
                     subject,
+                    request.boot,
                 )
             )
         except CallError as error:
+            self._hub.not_taken(self._node, self._caller.peer, error.text)
             self._reply(message, False, error.text, GrpcStatus[error.status])
             self._end(error.text)
             return
         if self._over:
             return
         self._timer.cancel()
+        self._hub.complaints.pop(self._node, None)
         self._hub.streams[self._node] = self
         version = get_version() if self._ours else ""
         self._reply(message, True, f"Node registered {self._node}", version=version)

@@ -36,12 +36,39 @@ Refused = Callable[[str, str, str], None]
 """Told of a connection that was not let in: by which rule, from which address, and why in words."""
 
 
+class PerHost:
+    """How many connections each host has, from their first moment to their last, at all listeners that share
+    this. `most` says how many one may have now; None: no limit.
+    """
+
+    def __init__(self, most: Callable[[], int | None] = lambda: None) -> None:
+        self._most = most
+        self._hosts: Counter[object] = Counter()
+
+    def take(self, host: object) -> bool:
+        """One more of `host`, unless it has as many as it may."""
+        most = self._most()
+        if most is not None and self._hosts[host] >= most:
+            return False
+        self._hosts[host] += 1
+        return True
+
+    def leave(self, host: object) -> None:
+        """One of them is over."""
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+
 class Acceptor:
     """Accepts on `sockets`, which it owns, and makes each connection one of `make`'s protocols.
 
     `limit` is how many may be on their way at a time; `busy` says how many there are besides. `refused` is
-    told of handshakes that failed; without it they are logged here, now and then. `per_host` says how many
-    one host may have, None: no limit; its owner says by `left` when one is over that came up.
+    told of handshakes that failed; without it they are logged here, now and then. `per_host` counts those of
+    each host; who owns them says by `left` when one is over that came up.
     """
 
     def __init__(
@@ -55,11 +82,9 @@ class Acceptor:
         busy: Callable[[], int],
         counters: Counters,
         refused: Refused | None = None,
-        per_host: Callable[[], int | None] | None = None,
+        per_host: PerHost | None = None,
     ) -> None:
-        self._per_host = per_host or (lambda: None)
-        self._hosts: Counter[object] = Counter()
-        """How many connections each host has, from their first moment to their last."""
+        self._per_host = PerHost() if per_host is None else per_host
         self._host_of: dict[asyncio.Protocol, object] = {}
         self.sockets = sockets
         self._refused = refused
@@ -109,8 +134,8 @@ class Acceptor:
                     self._refused("connections", shown(address), "too many connections: closed unread")
                 connection.close()
                 continue
-            most, host = self._per_host(), _host(address)
-            if most is not None and host is not None and self._hosts[host] >= most:
+            host = _host(address)
+            if host is not None and not self._per_host.take(host):
                 if self._refused is not None:
                     self._refused(
                         "connections_per_address", shown(address), f"{host} has too many: closed unread"
@@ -120,7 +145,6 @@ class Acceptor:
             made = self._make()
             if host is not None:
                 self._host_of[made] = host
-                self._hosts[host] += 1
             task = self._loop.create_task(self._bring(made, connection, address))
             self._coming.add(task)
             task.add_done_callback(self._coming.discard)
@@ -144,6 +168,9 @@ class Acceptor:
             await self._loop.connect_accepted_socket(
                 lambda: made, connection, ssl=self._ssl, ssl_handshake_timeout=self._handshake_timeout
             )
+        except asyncio.CancelledError:
+            self.left(made)
+            raise
         except OSError as exc:
             # Of TLS, or of a peer that is gone again. The cause is text of the library, not of the peer.
             connection.close()
@@ -156,9 +183,7 @@ class Acceptor:
         """A connection is over. Idempotent."""
         host = self._host_of.pop(made, None)
         if host is not None:
-            self._hosts[host] -= 1
-            if not self._hosts[host]:
-                del self._hosts[host]
+            self._per_host.leave(host)
 
     def _handshake_failed(self, address: object, exc: OSError) -> None:
         cause = _cause(exc)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from actors.record import record
 from actors.routing.budget import ByteBudget
 from gateway.http2 import headers
 from gateway.http2.connection import Http2Connection
@@ -24,6 +25,7 @@ from gateway.surroundings import current
 from identity.errors import ConfigError
 
 
+@record
 class DialTarget(NamedTuple):
     """Where to connect to."""
 

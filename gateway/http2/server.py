@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl as tls
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol
 
 from actors.routing.budget import ByteBudget
-from gateway.http2.acceptor import Acceptor, Refused, shown, tcp_sockets, unix_socket
+from gateway.http2.acceptor import Acceptor, PerHost, Refused, shown, tcp_sockets, unix_socket
 from gateway.http2.connection import Http2Connection
 from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import GrpcStatus
@@ -45,7 +45,7 @@ class Http2Server:
         budget: ByteBudget | None,
         counters: Counters | None,
         refused: Refused | None = None,
-        per_host: Callable[[], int | None] | None = None,
+        per_host: PerHost | None = None,
     ) -> None:
         self._refused, self._per_host = refused, per_host
         self._handler = handler
@@ -231,15 +231,15 @@ async def serve(
     budget: ByteBudget | None = None,
     counters: Counters | None = None,
     refused: Refused | None = None,
-    per_host: Callable[[], int | None] | None = None,
+    per_host: PerHost | None = None,
 ) -> Http2Server:
     """Listen for calls of one gRPC method, such as "/package.Service/Method", or of several.
 
     Listens on a TCP `host` (None: all interfaces) and `port` (0: any free one), or on the unix socket
     `path` when that is given. `ssl` turns TLS on; its ALPN protocols are set to HTTP/2. `budget` bounds what
     waits on all connections that share it, `counters` may be those of others too, `refused` is told of
-    connections that TLS did not let in, `per_host` says how many one host may have now. Raises OSError when
-    the address cannot be had.
+    connections that TLS did not let in, `per_host` counts those of each host, at whatever server. Raises
+    OSError when the address cannot be had.
     """
     if ssl is not None:
         ssl.set_alpn_protocols([ALPN])

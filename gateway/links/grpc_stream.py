@@ -20,6 +20,7 @@ from gateway.links.health_service import grpc_handlers
 from gateway.links.stream import METHOD_PATH, Stream, StreamHandler, StreamStatus, TellRefused
 from gateway.security.auth import claimed
 from identity.errors import AuthError
+from identity.log import logger
 
 _REFUSAL = 0.05
 """Seconds in which a refusal's status follows its headers."""
@@ -311,6 +312,11 @@ class GrpcServer:
                 port = self._server.add_insecure_port(where)
             else:
                 port = self._server.add_secure_port(where, self._credentials)
+                logger.warning(
+                    "handshakes that fail are not told here, nor counted: the gRPC library writes their "
+                    "reason to standard error; transport: fast tells them",
+                    listener=where,
+                )
         except RuntimeError as exc:
             raise OSError(f"cannot listen on {where}: address in use or not ours") from exc
         await self._server.start()

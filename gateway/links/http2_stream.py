@@ -16,7 +16,7 @@ from gateway import http2
 from gateway.codec import is_data
 from gateway.config import MIB, ClientConfig, ServerConfig
 from gateway.config.client import ADDRESS_WAIT
-from gateway.http2.acceptor import shown
+from gateway.http2.acceptor import PerHost, shown
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
 from gateway.http2.messages import Message
@@ -35,8 +35,6 @@ _UNSENT_MESSAGES = 4
 
 _TOLD_CONNECTIONS = 256
 """Connections beyond those that a node may have, which are told so; further ones are closed unread."""
-_TOLD_PER_HOST = 16
-"""The same of one address."""
 
 
 class Http2Stream:
@@ -126,7 +124,7 @@ class FastServer:
         refused: TellRefused | None = None,
         connections: int = http2.SERVER.max_connections,
         health: Health | None = None,
-        per_address: Callable[[], int | None] | None = None,
+        per_address: PerHost | None = None,
     ) -> None:
         self._per_address = per_address
         keepalive = config.keepalive
@@ -170,7 +168,7 @@ class FastServer:
             budget=self._budget,
             counters=self._counters,
             refused=self._refused,
-            per_host=self._per_host,
+            per_host=self._per_address,
         )
         if isinstance(target, str):
             self._server = await serve(path=target)
@@ -179,11 +177,6 @@ class FastServer:
         self._server = await serve(host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         return f"{shown}:{self._server.port}"
-
-    def _per_host(self) -> int | None:
-        """Connections that one host may have: somewhat more than streams, for who is too many is told so."""
-        most = self._per_address() if self._per_address is not None else None
-        return most + _TOLD_PER_HOST if most is not None else None
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more; streams that are still open after `grace` seconds are cut."""

@@ -44,6 +44,8 @@ TURN_MESSAGES = 16 * BLOCK
 TURN_READ = 64
 """... unless so many had to be read in full: those of subscriptions, and whatever was not seen before. Each
 costs some 15 us with what it makes the route table do."""
+LITTLE_ROOM = TURN_READ // 2
+"""With room for fewer left the rest of the turn is for others: a socket may be read several times in one."""
 
 _CODEC = WireCodec()
 
@@ -284,8 +286,8 @@ class AcceptedLink:
         if self._broken and self._stream is not None:
             self._faulty = True
             self._end(self._stream, StreamStatus.INTERNAL, "a message is not the protobuf of this protocol")
-        if self._rest:
-            self.counts.postponed += 1
+        if self._rest or enough - parser.read < LITTLE_ROOM:
+            self.counts.postponed += bool(self._rest)
             if self._stream is not None:
                 self._stream.pause_reading()
             self._take_rest_soon()
@@ -298,11 +300,12 @@ class AcceptedLink:
     def _take_rest(self) -> None:
         """The next turn of what waits, unless the Connection wants to hear nothing for now."""
         self._rest_due = False
-        if not self._rest or (self._paused and self._ended is None):
+        if self._paused and self._ended is None:
             return
-        rest, self._rest = self._rest, []
-        self._take(rest)
         if self._rest:
+            rest, self._rest = self._rest, []
+            self._take(rest)
+        if self._rest_due:
             return
         if self._ended is not None:
             cause, self._ended = self._ended, None

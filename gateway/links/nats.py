@@ -136,6 +136,7 @@ class NatsLink:
         self._keeper: asyncio.Task[None] | None = None
         self._closing: str | None = None
         self._told = 1
+        self._has_namesake = False
         self._done = False
 
     def attach(self, notify: Notify) -> None:
@@ -322,15 +323,26 @@ class NatsLink:
             except ProtocolError as exc:
                 self._malformed(exc.what)
                 continue
-            if origin == self._origin:
-                self.counts.echoes += 1
-                continue
+            if origin.node_id == self._origin.node_id:
+                if origin == self._origin:
+                    self.counts.echoes += 1
+                    continue
+                self._namesake()
             for message in messages:
                 frame = self._parse(message)
                 if frame is not None:
                     frames.append(frame)
         if frames:
             self._notify(FramesIn(tuple(frames)))
+
+    def _namesake(self) -> None:
+        """Nothing here hangs on ids, but people go by them in figures and traces: they are told once."""
+        if not self._has_namesake:
+            self._has_namesake = True
+            cause = f"{self._origin.node_id!r} is there twice: give each node an id of its own"
+            logger.warning(
+                "another node on the backbone has our id", conn=self.index, peer=self.peer, cause=cause
+            )
 
     def _parse(self, data: bytes) -> Frame | None:
         try:

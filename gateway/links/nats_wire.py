@@ -18,6 +18,7 @@ from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.messages.wire import ONE, Frame
 from actors.names import NO_INSTANCE, InstanceId, Key
+from actors.record import record
 from actors.routing.view import Instance
 from gateway.codec import frame_pieces, varint
 from gateway.codec.layout import head, payload
@@ -61,6 +62,7 @@ def subject(wanted: Instance, *, one: bool) -> str:
     return ".".join((FAMILY, "one" if one else "all", *hashes, *ids))
 
 
+@record
 class Origin(NamedTuple):
     """The node that a message is from. `boot` is drawn when it starts."""
 
@@ -98,6 +100,7 @@ def _frames(data: bytes, position: int) -> Iterator[bytes]:
         yield data[start:position]
 
 
+@record
 class Batch(NamedTuple):
     """A message that is ready: where it goes, what is in it, and who asked for it if an answer is wanted."""
 

@@ -13,6 +13,7 @@ from actors.errors import CannotConnect
 from actors.routing.budget import ByteBudget
 from gateway.config import ClientConfig, ServerConfig
 from gateway.config.network import CONNECTIONS
+from gateway.http2.acceptor import PerHost
 from gateway.http2.limits import Counters, Limits
 from gateway.links.addresses import Resolve, resolve
 from gateway.links.health import Health
@@ -52,7 +53,7 @@ def listener(
     refused: TellRefused | None = None,
     connections: int = CONNECTIONS,
     health: Health | None = None,
-    per_address: Callable[[], int | None] | None = None,
+    per_address: PerHost | None = None,
 ) -> Server:
     """A listener as configured; each new stream is given to `accept`. Raises ConfigError or AuthError.
 
@@ -60,8 +61,8 @@ def listener(
     writer waits, `budget` bounds what all of them have waiting, `counters` count for our own
     HTTP/2, and `refused` is told of whom they do not let in.
     Room is for somewhat more than so many `connections`: who is too many is told so. `health` is told to who
-    asks by `grpc.health.v1`. `per_address` tells how many connections one address may have; the gRPC library
-    does not say which it has.
+    asks by `grpc.health.v1`. `per_address` counts the connections of each address; those of the gRPC library
+    it does not see.
     """
     tls = config.tls
     authenticate = auth.check if auth is not None else None

@@ -30,7 +30,9 @@ def load_script(target: str) -> type[Script]:
         and value.__module__ == module.__name__
     ]
     if len(own) != 1:
-        names = ", ".join(kind.__name__ for kind in own) or "none"
+        if not own:
+            raise ConfigError(f"{place} declares no subclass of Script", field="script")
+        names = ", ".join(kind.__name__ for kind in own)
         raise ConfigError(
             f"{place} has {names} as subclasses of Script: name the one to run, {place}:CLASS", field="script"
         )

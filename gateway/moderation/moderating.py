@@ -16,6 +16,7 @@ from actors.moderation.script import Script
 from actors.moderation.stage import InMemory
 from actors.moderation.stage_actor import PlayerHere, ScriptPlayer, StageActor, StageSetting, group_config
 from actors.names import Name
+from actors.record import record
 from actors.system import Address, LoopSystem
 from gateway.api.arguments import grace_of
 from gateway.api.life import Residence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.api.message import ReceivedMessage
 
 
+@record
 class KeptJournal(NamedTuple):
     """A journal to lead a group by."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from actors.messages.routing import ConnectionState
+from actors.record import record
 from gateway.links.link import AcceptedLink
 from identity.log import access
 
@@ -22,6 +23,7 @@ LINES = 100
 _AMOUNTS = ("messages_in", "messages_out", "bytes_in", "bytes_out")
 
 
+@record
 class _Visit(NamedTuple):
     since: float
     who: dict[str, Any]

@@ -1,9 +1,8 @@
-"""How a program of ours treats memory: what the allocator of C keeps, and what the collector looks at."""
+"""How a program of ours treats memory: what the allocator of C keeps."""
 
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -28,14 +27,3 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD) and mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD))
-
-
-def set_aside_what_is_loaded() -> None:
-    """Have the collector of cycles look at nothing that there is by now.
-
-    Modules, classes and what was read at the start are never garbage, and are most of a node's objects: each
-    full collection would look at all of them again, for some 25 ms in which nobody has a turn, and peers
-    bring collections about. Affects the whole process, as `keep_freed_memory` does.
-    """
-    gc.collect()
-    gc.freeze()

@@ -6,12 +6,9 @@ It runs inside an asyncio loop. Embedded applications and `callboard start` use 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 
 from actors.app.actor import AppActor
@@ -19,7 +16,7 @@ from actors.app.collaborators import Collaborators
 from actors.app.lasting import Lasting
 from actors.controlled.agent import ControlAgent
 from actors.controlled.own_names import OwnNames
-from actors.errors import AlreadyConnected, ConnectionLost, NotConnected
+from actors.errors import AlreadyConnected, NotConnected
 from actors.messages import VOCABULARY
 from actors.messages.codec import Codec
 from actors.messages.routing import (
@@ -46,18 +43,18 @@ from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig
 from gateway.config.auth import Proof
 from gateway.config.network import BackboneConfig
 from gateway.http2.limits import Counters
-from gateway.links.addresses import Addresses
 from gateway.links.health import Health
-from gateway.links.link import AcceptedLink, DialledLink
+from gateway.links.link import AcceptedLink
 from gateway.links.nats import NatsLink
 from gateway.links.nats_wire import Origin
 from gateway.links.stream import Stream, StreamStatus
 from gateway.node import figures, forks
-from gateway.node.dialled import Dialled, diallers
+from gateway.node.dialled import Dialled
+from gateway.node.dialling import Dialling
 from gateway.node.doorkeeper import Doorkeeper
 from gateway.node.gateway_actor import Gateway
 from gateway.node.group_reports import GroupReports
-from gateway.node.listening import Listening, made_ready
+from gateway.node.listening import Listeners
 from gateway.node.loop_watch import loop_watch
 from gateway.node.peer_policy import LOOPBACK_ONLY, PeerPolicy
 from gateway.node.peering import Peering
@@ -67,8 +64,6 @@ from gateway.surroundings import Surroundings, current
 from identity.log import logger
 from identity.protocols import Provider, Verifier
 
-NEGOTIATION_WAIT = 0.5
-"""Seconds for which `connect` waits for the peer to tell its version; older peers never do."""
 StateCallback = Callable[[ConnectionState], None]
 
 
@@ -123,16 +118,18 @@ class DataPlane:
         self.backbone: NatsLink | None = None
         self.telemetry = self.system.telemetry
         """What is counted here."""
-        self._http2 = self.telemetry.shared(Counters)
+        self.http2 = self.telemetry.shared(Counters)
+        """What HTTP/2 refused."""
         self.doorkeeper = Doorkeeper(self._clock, peers, rules)
         self.door = self.doorkeeper.door
         """Who was not let in."""
         self.control = control = control or RouteControl(no_instance=FIRST.no_instance)
         self.health = Health()
         control.introduce(introduction)
+        self.doorkeeper.nodes = control.nodes
         control.register(self.telemetry)
         control.may = self.doorkeeper.why_not_subscribe
-        figures.register(self.telemetry, self.waiting, self._http2)
+        figures.register(self.telemetry, self.waiting, self.http2)
         self.door.register(self.telemetry)
         self.routes = control.table.view
         """Where messages go, to read."""
@@ -157,20 +154,16 @@ class DataPlane:
             )
         )
         self._indices = itertools.count(1)
-        self._listeners: dict[str, Listening | None] = {}
-        """By endpoint; None while it is being opened."""
-        self._dialled: dict[str, Dialled] = {}
-        """By endpoint: those that an application may use, or is about to."""
-        self._dialled_by_index: dict[int, Dialled] = {}
-        """The same, and those that are being closed."""
         self._observers: list[StateCallback] = []
         self.peering = Peering(self, self._loop, around.fraction)
         self._standing = Standing()
+        self._listeners = Listeners(self, self._standing)
         self._inbox = self.system.inbox(lambda message, _: self._state_changed(message))
         self.groups = GroupReports(self.system, self._loop, self.links, self.routes)
         self._callers = self.groups.callers(self._standing.note_caller)
         """Where connections say how they stand that others opened."""
         self._tasks = Tasks(self._loop)
+        self._dialling = Dialling(self, self._inbox, self._tasks)
         self._closed = False
         self._ending: asyncio.Future[None] | None = None
         self._over = asyncio.Event()
@@ -180,7 +173,7 @@ class DataPlane:
     @property
     def no_descriptor(self) -> int:
         """How many callers were refused because no file descriptor was left."""
-        return self._http2.refusals.get("descriptors", 0)
+        return self.http2.refusals.get("descriptors", 0)
 
     def next_index(self) -> int:
         """A connection index not used before: for a link, or for a local application."""
@@ -221,31 +214,7 @@ class DataPlane:
         when the data plane is closed, and OSError when the address cannot be had.
         """
         self._check_open()
-        endpoint = config.endpoint
-        if endpoint in self._listeners:
-            raise AlreadyConnected(endpoint)
-        self._listeners[endpoint] = None
-        accept = partial(
-            self.accept, listener=endpoint, proof=config.auth.proof, max_message_size=config.max_message_size
-        )
-        try:
-            async with AsyncExitStack() as held:
-                parts = (
-                    self.surroundings,
-                    self.high_water,
-                    self.waiting,
-                    self._http2,
-                    self.doorkeeper,
-                    self.health,
-                )
-                made = await made_ready(config, accept, *parts)
-                held.push_async_callback(made.held.aclose)
-                address = await made.server.start()
-                held.pop_all()
-                self._listeners[endpoint] = made
-        finally:
-            if self._listeners.get(endpoint) is None:
-                self._listeners.pop(endpoint, None)
+        address = await self._listeners.open(config)
         self.never_served = False
         self.health.listening()
         logger.info("listening", endpoint=address)
@@ -253,9 +222,7 @@ class DataPlane:
 
     def read_certificates_again(self) -> None:
         """Those of listeners, for the next handshake."""
-        for known in self._listeners.values():
-            if known is not None and known.source is not None:
-                known.source.read_again()
+        self._listeners.read_certificates_again()
 
     def rule(self, rules: RuleSet | None) -> None:
         """Put these rules by name in force, for those who are connected too."""
@@ -285,9 +252,9 @@ class DataPlane:
             max_message_size=max_message_size,
             surroundings=self.surroundings,
         )
-        self._take(link, Opened(index, observer=self._callers))
+        self.take(link, Opened(index, observer=self._callers))
 
-    def _take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
+    def take(self, link: AcceptedLink | NatsLink, opened: Opened) -> None:
         """A stream is there: give its link to the actors."""
         self.links[link.index] = link
         self.telemetry.register(link.counts)
@@ -305,11 +272,7 @@ class DataPlane:
 
         Raises NotConnected.
         """
-        known = self._listeners.get(endpoint)
-        if known is None:
-            raise NotConnected(f"server not found: {endpoint}")
-        del self._listeners[endpoint]
-        await self._stop(endpoint, known, grace)
+        await self._listeners.stop(endpoint, grace)
 
     async def drain(self, wait: float) -> None:
         """Stop listening, and let applications of ours go to another node while this one still serves them.
@@ -317,30 +280,7 @@ class DataPlane:
         Returns when they have, or after `wait` seconds; what is left of who called is closed then.
         """
         self.health.end("draining")
-        listeners, self._listeners = self._listeners, {}
-        await asyncio.gather(
-            *(
-                self._stop(endpoint, known, 1.0, wait)
-                for endpoint, known in listeners.items()
-                if known is not None
-            )
-        )
-
-    async def _stop(self, endpoint: str, known: Listening, grace: float, wait: float = 0.0) -> None:
-        stopping = asyncio.ensure_future(known.server.stop(grace + wait))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait):
-                while wait and any(
-                    link.listener == endpoint and index in self._standing.applications
-                    for index, link in self.links.items()
-                ):
-                    await self._standing.one_over()
-        for link in [link for link in self.links.values() if link.listener == endpoint]:
-            link.close("the server is stopped")
-        try:
-            await stopping
-        finally:
-            await known.held.aclose()
+        await asyncio.gather(*self._listeners.stop_all(1.0, wait))
 
     # Dialling
 
@@ -405,7 +345,7 @@ class DataPlane:
             *place, config, high=self.high_water, max_message_size=max_message_size
         )
         await link.open()
-        self._take(link, Opened(link.index, observer=self._inbox, backbone=True))
+        self.take(link, Opened(link.index, observer=self._inbox, backbone=True))
         await link.tried.wait()
 
     async def parted(self, node_id: str) -> None:
@@ -424,107 +364,30 @@ class DataPlane:
         A link to a node that is over already has an `outcome`.
         """
         self._check_open()
-        endpoint = config.endpoint
-        if endpoint in self._dialled:
-            raise AlreadyConnected(endpoint)
-        made = Dialled(endpoint, self.next_index(), as_node=as_node)
-        self._dialled[endpoint] = self._dialled_by_index[made.index] = made
-        try:
-            await self._open_link(made, config, dial, as_node=as_node)
-            await made.attached.wait()
-            try:
-                async with asyncio.timeout(NEGOTIATION_WAIT):
-                    await made.introduced.wait()
-            except TimeoutError:
-                logger.debug("peer tells no version", conn=made.index)
-            if made.over.is_set() and not (as_node and made.outcome):
-                # Of a node that would not have this link, or has another one, the outcome tells.
-                raise ConnectionLost(endpoint, made.cause)
-        except BaseException:
-            await self._give_up(made)
-            raise
-        return made
-
-    async def _open_link(
-        self,
-        made: Dialled,
-        config: ClientConfig,
-        dial: Callable[[], Awaitable[Stream]] | None,
-        *,
-        as_node: bool,
-    ) -> None:
-        """Open the first stream and give it to the actors."""
-        where = None
-        if dial is None:
-            addresses = Addresses(
-                await diallers(
-                    config, made.held, self.surroundings, self.high_water, self.waiting, self._http2
-                )
-            )
-            dial, where = addresses.dial, addresses.where
-        link = DialledLink(
-            made.index,
-            dial,
-            config.backoff,
-            endpoint=made.endpoint,
-            where=where,
-            moves=not as_node,
-            high=self.high_water,
-            max_message_size=config.max_message_size,
-            surroundings=self.surroundings,
-        )
-        made.dialling = self._loop.create_task(link.connect())
-        try:
-            await made.dialling
-        except asyncio.CancelledError:
-            # The stream may have come up in the same turn.
-            link.abort("connecting was given up")
-            if made.over.is_set():
-                raise ConnectionLost(made.endpoint, made.cause) from None
-            raise
-        finally:
-            made.dialling = None
-        made.link = link
-        self._take(link, Opened(made.index, config.link_id, self._inbox, as_node))
-
-    async def _give_up(self, made: Dialled) -> None:
-        """`connect` has failed: leave nothing behind. A stream that is up is closed in the background."""
-        if self._dialled.get(made.endpoint) is made:
-            del self._dialled[made.endpoint]
-        if made.link is not None:
-            made.link.close("connecting was given up")
-        else:
-            await self._release(made)
+        return await self._dialling.dial(config, dial=dial, as_node=as_node)
 
     async def disconnect(self, endpoint: str) -> None:
         """Close the connection that was dialled to `endpoint`; what was accepted is written out before.
 
         Returns when it is closed. Raises NotConnected.
         """
-        made = self._dialled.get(endpoint)
-        if made is None or made.link is None:
-            raise NotConnected(f"not connected to {endpoint}")
-        del self._dialled[endpoint]
-        made.link.close("disconnected")
-        await made.over.wait()
+        await self._dialling.disconnect(endpoint)
 
     def dialled(self) -> dict[str, int]:
         """Endpoints and the indices of the connections dialled to them, oldest first."""
-        return {endpoint: made.index for endpoint, made in self._dialled.items() if made.link is not None}
+        return self._dialling.indices()
 
     @property
     def accepted(self) -> list[int]:
         """The connections that peers opened, by index."""
-        own = {*self._dialled_by_index, self.backbone and self.backbone.index}
-        return [index for index in self.links if index not in own]
+        backbone = self.backbone and self.backbone.index
+        return [index for index in self.links if index != backbone and index not in self._dialling]
 
     def is_edge(self, connection: int) -> bool:
         """Whether `connection` is one of an application's, not one to another node, whoever dialled."""
         backbone = self.backbone and self.backbone.index
         return not (
-            connection == backbone
-            or connection in self._dialled_by_index
-            or connection in self._standing.nodes
+            connection == backbone or connection in self._dialling or connection in self._standing.nodes
         )
 
     def spawn_control_agent(
@@ -565,21 +428,11 @@ class DataPlane:
 
     def _state_changed(self, state: ConnectionState) -> None:
         self._standing.note(state)
-        made = self._dialled_by_index.get(state.connection)
-        if made is not None:
-            made.take(state)
-            if not made.as_node:
-                self.groups.dialled(state)
-            if state.state == "closed":
-                if self._dialled.get(made.endpoint) is made:
-                    del self._dialled[made.endpoint]
-                self._tasks(self._release(made), lambda *_: None)
+        made = self._dialling.note(state)
+        if made is not None and not made.as_node:
+            self.groups.dialled(state)
         for callback in list(self._observers):
             callback(state)
-
-    async def _release(self, made: Dialled) -> None:
-        await made.held.aclose()
-        self._dialled_by_index.pop(made.index, None)
 
     def _route_table_failed(self) -> None:
         """Nobody routes any more: end, so that who runs the node may start another."""
@@ -623,22 +476,12 @@ class DataPlane:
                 link.abort("node is shutting down")
             self._tasks.cancel()
             await self.system.shutdown(max(0.1, deadline - self._clock()))
-            for made in list(self._dialled_by_index.values()):
-                made.end("the data plane is closed")
-                await self._release(made)
+            await self._dialling.close()
             self._over.set()
 
     async def _close_connections(self, grace: float) -> None:
-        for made in self._dialled_by_index.values():
-            if made.dialling is not None:
-                made.end("the data plane is closed")
-                made.dialling.cancel()
-        listeners, self._listeners = self._listeners, {}
-        stopping = [
-            self._stop(endpoint, known, min(grace, 1.0))
-            for endpoint, known in listeners.items()
-            if known is not None
-        ]
+        self._dialling.end_attempts()
+        stopping = self._listeners.stop_all(min(grace, 1.0))
         closing = self.system.ask(self.gateway, Close("node is shutting down"), grace)
         # A loop that is ending has cancelled listeners already; the rest is closed all the same.
         outcomes = await asyncio.gather(closing, *stopping, return_exceptions=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from actors.messages.routing import ConnectionState
 from actors.routing.budget import ByteBudget
@@ -18,6 +19,10 @@ from gateway.links.transport import dialler
 from gateway.security.auth import ClientAuth, ServerAuth, client_auth
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings
+
+NODE_WAIT = 4.0
+"""Seconds that dialling a node may take where its configuration does not say. A first packet that is lost is
+sent again after 1, 3, 7 and 15 s: behind a long cut a new attempt is there before the last of these."""
 
 
 class Dialled:
@@ -51,7 +56,7 @@ class Dialled:
                 self.attached.set()
             case "negotiated":
                 self.introduced.set()
-            case "joined" | "superseded" | "itself" | "namesake":
+            case "joined" | "superseded" | "displaced" | "itself" | "namesake":
                 self.outcome, self.node_id = state.state, state.detail
                 self.settled.set()
             case "refused":
@@ -71,18 +76,21 @@ class Dialled:
 
 async def diallers(
     config: ClientConfig,
-    held: AsyncExitStack,
+    made: Dialled,
     around: Surroundings,
     high: int,
     waiting: ByteBudget,
     counters: Counters,
 ) -> list[tuple[str, Callable[[], Awaitable[Stream]]]]:
     """The endpoints of a connection, and how to open a stream to each. Raises ConfigError, AuthError."""
+    if made.as_node and not (config.connect_timeout or config.request_timeout):
+        # The next attempt follows at once.
+        config = replace(config, connect_timeout=NODE_WAIT)
     scheme = scheme_of(config.endpoint, around)
     if scheme is not None:
         return [(one.endpoint, scheme.dialler(one)) for one in config.each()]
     auth, source = client_auth(config.auth), TlsSource(config.tls, Side.CLIENT)
-    await open_parts(held, auth, None if config.plaintext else source)
+    await open_parts(made.held, auth, None if config.plaintext else source)
     shared, find = (auth, source, high, waiting, counters), around.resolve or resolve
     return [(one.endpoint, dialler(one, *shared, find=find)) for one in config.each()]
 

@@ -13,16 +13,20 @@ from actors.alarm import Alarm
 from actors.messages.wire import Introduction
 from actors.names import Key, Name
 from actors.routing.gate import Action, ConnectionIdentity, Gate, RulesInForce
+from actors.routing.node_links import NodeLinks
 from actors.routing.pace import SendingLimits
 from gateway.codec import kind_of
 from gateway.config.auth import Proof
 from gateway.config.network import CONNECTIONS, LimitsConfig
+from gateway.http2.acceptor import PerHost
 from gateway.links.link import AcceptedLink
 from gateway.node.peer_policy import NodeCaller, PeerPolicy, identities
 from gateway.security.door import Door, DoorRule, host_of
 from gateway.security.rules import RuleSet
 from identity.log import logger
 
+TOLD_PER_HOST = 16
+"""Connections of one address beyond its own, which are told so; further ones are closed unread."""
 _HERE = ("unix socket", "memory")
 """What stands in the place of an address where there is none."""
 
@@ -42,9 +46,13 @@ class Doorkeeper:
         self.connections_per_address: int | None = None
         self.sending = SendingLimits()
         """How fast peers may send; each Connection asks it."""
+        self.tcp = PerHost(self._most_of_one_host)
+        """Connections without a stream too, at all listeners with our own framing."""
         self._callers: dict[int, str] = {}
         """Those that others opened, with the host that they are of."""
         self._hosts: Counter[str] = Counter()
+        self.nodes: NodeLinks | None = None
+        """The other nodes, to read: no two of them may have one id."""
 
     def limit(self, limits: LimitsConfig) -> None:
         """Put these limits in force; who is connected stays."""
@@ -68,6 +76,11 @@ class Doorkeeper:
         self._hosts[host] += 1
         return ""
 
+    def _most_of_one_host(self) -> int | None:
+        """Somewhat more than streams: who is one too many is told so."""
+        most = self.connections_per_address
+        return None if most is None else most + TOLD_PER_HOST
+
     @property
     def callers(self) -> int:
         """How many connections others opened."""
@@ -77,6 +90,13 @@ class Doorkeeper:
     def most_of_one_address(self) -> int:
         """How many the address has that has most."""
         return max(self._hosts.values(), default=0)
+
+    def paces(self, index: int) -> tuple[int | None, int | None]:
+        """Messages and bytes a second that a connection may send; None: there is no limit for it."""
+        gate = self._gates.get(index)
+        if gate is not None and gate[0].who.node:
+            return None, None
+        return self.sending.messages_per_second, self.sending.bytes_per_second
 
     @property
     def rules(self) -> RuleSet | None:
@@ -142,7 +162,10 @@ class Doorkeeper:
 
     def _admit(self, index: int, link: NodeCaller, introduction: Introduction) -> str:
         refusal = self._policy.refusal(link, introduction)
-        if refusal:
+        nodes = self.nodes
+        if not refusal and nodes is not None and (refusal := nodes.why_not(introduction)):
+            self._tell_of_namesake(nodes, link, introduction, refusal)
+        elif refusal:
             who = ", ".join(sorted({link.subject, *identities(link.certificate)} - {""}))
             self.door.refused(DoorRule.NODE, link.peer, refusal, who)
         elif self._policy.is_proved(link, introduction):
@@ -157,6 +180,20 @@ class Doorkeeper:
                 cause="peers does not say who is a node; loopback: true takes the word of this machine",
             )
         return refusal
+
+    def _tell_of_namesake(
+        self, nodes: NodeLinks, link: NodeCaller, introduction: Introduction, refusal: str
+    ) -> None:
+        """It calls again and again: people are told once."""
+        if nodes.is_news(introduction):
+            there = self._gates.get(nodes.connection_of(introduction.node_id) or 0)
+            logger.warning(
+                "a node is not taken as a peer",
+                peer=link.peer,
+                node=introduction.node_id,
+                other=there[1] if there is not None else "this node",
+                cause=refusal,
+            )
 
 
 def identity_of(link: AcceptedLink) -> ConnectionIdentity:

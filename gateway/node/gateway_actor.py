@@ -23,6 +23,7 @@ from actors.messages.routing import (
     StatusReport,
 )
 from actors.messages.wire import Introduction, Role
+from actors.record import record
 from actors.routing.backbone import Backbone, BackboneLink
 from actors.routing.connection import Connection
 from actors.routing.gate import NODE
@@ -39,6 +40,7 @@ _SAID = {"attached": "peer", "moved": "peer", "restored": "peer", "negotiated": 
 """What the detail of a connection's state is, where it is no cause."""
 
 
+@record
 class _Gathering(NamedTuple):
     """Figures under way: who asked for them, and whose are still awaited."""
 

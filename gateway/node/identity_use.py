@@ -9,6 +9,7 @@ import asyncio
 import threading
 from typing import NamedTuple
 
+from actors.record import record
 from identity.errors import AuthError, SlimError
 from identity.protocols import Provider, Verifier
 
@@ -16,6 +17,7 @@ FIRST_TOKEN_WAIT = 30.0
 """Seconds that a constructor waits for a provider whose id is known only when its first token came."""
 
 
+@record
 class _Used(NamedTuple):
     part: Provider | Verifier
     users: int

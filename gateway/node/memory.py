@@ -32,15 +32,12 @@ class MemoryAlarm:
         self.rings = False
         self.used = 0
         """Bytes at the last look."""
-        self.rung = 0
-        """How often it began."""
 
     def look(self, used: int) -> bool:
         """Take what is used now. Returns whether that changes anything."""
         self.used = used
         rings = used >= self.limit * CALM if self.rings else used >= self.limit
         changed, self.rings = rings is not self.rings, rings
-        self.rung += changed and rings
         return changed
 
 

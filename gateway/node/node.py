@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from actors.errors import AlreadyConnected
 from actors.routing.control import RouteControl
@@ -15,7 +16,6 @@ from gateway.config import MAX_MESSAGE_SIZE, ClientConfig, ServerConfig, TlsConf
 from gateway.config.network import LimitsConfig
 from gateway.config.node import DEFAULT_NODE, NodeConfig
 from gateway.links.nats_library import check_backbone
-from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.memory import MemoryAlarm, MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
@@ -26,6 +26,9 @@ from gateway.security.material import Side, TlsSource
 from gateway.surroundings import current
 from identity.errors import ConfigError, SlimError
 from identity.log import logger
+
+if TYPE_CHECKING:
+    from gateway.node.controlled import ControlledNode
 
 LEAVE_WAIT = 2.0
 """Seconds that applications of ours have to go to another node, before their streams are closed."""
@@ -129,9 +132,13 @@ class Node:
                 addresses.append(await self._listen(server))
         loop = asyncio.get_running_loop()
         if config.controller.clients or config.controller.servers:
+            # Imported by who has a controller: the gRPC library costs others a tenth of a second.
+            from gateway.node.controlled import ControlledNode, registration
+
             said = registration(
                 config.node_id, config.group, list(zip(config.servers, addresses, strict=True)), get_version()
             )
+            said.boot = self.data_plane.control.nodes.own.boot
             if config.backbone is not None:
                 said.backbone = ", ".join(config.backbone.urls)
             self._controlled = ControlledNode(self.data_plane, config.controller, said)

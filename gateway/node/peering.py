@@ -48,6 +48,8 @@ class _Peer:
         """Who was there last."""
         self.cause = ""
         """Why it is no peer now."""
+        self.complaint = ""
+        """What people were told last of why it is none."""
         self.attempts = 0
         """In a row that failed."""
         self.tried = asyncio.Event()
@@ -130,13 +132,16 @@ class Peering:
             logger.warning(
                 "no node of ours: nothing goes there but what routes say", endpoint=endpoint, conn=made.index
             )
+        if made.outcome == "joined":
+            peer.complaint = ""
         peer.tried.set()
         await made.over.wait()
         peer.cause, peer.node_id = made.cause, made.node_id or peer.node_id
-        if made.outcome == "superseded":
-            await self._plane.parted(made.node_id)
-        elif made.outcome in ("refused", "namesake"):
+        if made.outcome in ("refused", "namesake") and made.cause != peer.complaint:
+            peer.complaint = made.cause
             logger.warning("not taken as a peer", endpoint=endpoint, cause=made.cause)
+        if made.outcome in ("superseded", "namesake"):
+            await self._plane.parted(made.node_id)
         return made.outcome
 
     async def _pause(self, peer: _Peer, outcome: str) -> None:

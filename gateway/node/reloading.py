@@ -15,7 +15,7 @@ from gateway.config.network import LimitsConfig
 from gateway.config.node import NodeConfig
 from gateway.security.expiry import CertificateEnd, end_of
 from gateway.security.material import Side, TlsSource
-from gateway.security.rules import RuleSet
+from gateway.security.rules import RuleSet, placed
 from gateway.security.users import PasswordHash, load_users
 from identity.encoding import Malformed
 from identity.errors import ConfigError
@@ -86,7 +86,7 @@ def load_rules(config: NodeConfig) -> RuleSet | None:
         return RuleSet.load(config.rules)
     except Malformed as error:
         field = f"{config.where}.rules"
-        raise ConfigError(f"{field}: {config.rules}, {error}", field=field) from None
+        raise ConfigError(f"{field}: {config.rules}{placed(error)}", field=field) from None
 
 
 def _limits(old: LimitsConfig, new: LimitsConfig) -> list[str]:

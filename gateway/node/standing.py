@@ -7,7 +7,7 @@ import asyncio
 from actors.messages.routing import ConnectionState
 from actors.messages.wire import Role
 
-_ENDS = ("lost", "closed", "superseded")
+_ENDS = ("lost", "closed", "superseded", "displaced")
 
 
 class Standing:

@@ -58,7 +58,7 @@ SESSION_MESSAGE_TYPE_GROUP_NACK: SessionMessageType
 SESSION_MESSAGE_TYPE_PING: SessionMessageType
 
 class Message(_message.Message):
-    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops", "hint", "group_led")
+    __slots__ = ("subscribe", "unsubscribe", "publish", "link", "subscription_ack", "metadata", "hops", "hint", "group_led", "node_inquiry")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class Message(_message.Message):
     HOPS_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
     GROUP_LED_FIELD_NUMBER: _ClassVar[int]
+    NODE_INQUIRY_FIELD_NUMBER: _ClassVar[int]
     subscribe: Subscribe
     unsubscribe: Unsubscribe
     publish: Publish
@@ -84,7 +85,8 @@ class Message(_message.Message):
     hops: int
     hint: Hint
     group_led: GroupLed
-    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ..., hint: _Optional[_Union[Hint, _Mapping]] = ..., group_led: _Optional[_Union[GroupLed, _Mapping]] = ...) -> None: ...
+    node_inquiry: NodeInquiry
+    def __init__(self, subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., link: _Optional[_Union[Link, _Mapping]] = ..., subscription_ack: _Optional[_Union[SubscriptionAck, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., hops: _Optional[int] = ..., hint: _Optional[_Union[Hint, _Mapping]] = ..., group_led: _Optional[_Union[GroupLed, _Mapping]] = ..., node_inquiry: _Optional[_Union[NodeInquiry, _Mapping]] = ...) -> None: ...
 
 class Hint(_message.Message):
     __slots__ = ("reason", "about", "destination")
@@ -111,6 +113,20 @@ class GroupLed(_message.Message):
     epoch: int
     over: bool
     def __init__(self, number: _Optional[int] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., moderator: _Optional[_Union[Name, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., epoch: _Optional[int] = ..., over: _Optional[bool] = ...) -> None: ...
+
+class NodeInquiry(_message.Message):
+    __slots__ = ("number", "source", "target", "node", "facts")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    source: Name
+    target: Name
+    node: str
+    facts: bytes
+    def __init__(self, number: _Optional[int] = ..., source: _Optional[_Union[Name, _Mapping]] = ..., target: _Optional[_Union[Name, _Mapping]] = ..., node: _Optional[str] = ..., facts: _Optional[bytes] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("header", "subscription_id")

@@ -212,3 +212,8 @@ def parse_identity(text: str) -> ConnectionIdentity:
 
 def _fits(wanted: str, name: str) -> bool:
     return name.startswith(wanted[:-1]) if wanted.endswith("*") else name == wanted
+
+
+def placed(error: Malformed) -> str:
+    """What is wrong with a file of rules, to stand behind its name: in a line of it, or with all of it."""
+    return f", {error}" if str(error).startswith("line ") else f": {error}"

@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,7 +121,10 @@ def write_users(path: str, users: Mapping[str, PasswordHash]) -> None:
 
 
 def replace_file(path: str, data: bytes) -> None:
-    """Write a file of secrets (0600) beside `path`, and rename it there. Raises OSError saying which."""
+    """Write a file of secrets (0600) beside `path`, and rename it there.
+
+    Raises OSError saying which; the old file stays, and nothing else.
+    """
     beside = Path(f"{path}.new")
     try:
         beside.unlink(missing_ok=True)
@@ -131,6 +135,8 @@ def replace_file(path: str, data: bytes) -> None:
             os.fsync(descriptor)
         beside.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise OSError(error.errno, f"cannot write {path}: {reason_of(error)}") from error
 
 

@@ -13,7 +13,6 @@ from typing import Any, TextIO
 from identity.errors import ConfigError
 from identity.log import LEVELS, ROOT
 
-FORMATS = ("text", "json")
 COLOURS = {"TRACE": 2, "DEBUG": 2, "INFO": 0, "WARNING": 33, "ERROR": 31}
 
 

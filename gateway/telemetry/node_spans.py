@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from actors.messages.wire import Frame
+from actors.record import record
 from actors.routing import tracing
 from gateway.api.version import DISTRIBUTION, get_version
 from gateway.telemetry.trace_context import FrameContext, context_in, continued
@@ -28,12 +29,14 @@ SPANS_PER_SECOND = 1500
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
+@record
 class _Routing(NamedTuple):
     frame: Frame
     receive: Span
     route: Span
 
 
+@record
 class _Sending(NamedTuple):
     frame: Frame
     span: Span

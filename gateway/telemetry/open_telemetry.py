@@ -39,17 +39,17 @@ _SESSIONS = 4096
 class SpanHandle(CompletionHandle):
     """A handle whose outcome ends a span."""
 
-    __slots__ = ("_span",)
+    __slots__ = ("span",)
 
     def __init__(self, span: Span) -> None:
         super().__init__()
-        self._span = span
+        self.span = span
 
     def finish(self, error: BaseException | None = None) -> None:
         if not self.done():
             if error is not None:
-                self._span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-            self._span.end()
+                self.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            self.span.end()
         super().finish(error)
 
 
@@ -70,11 +70,25 @@ class Telemetry:
         self._begun: Memo[tuple[str, int], list[Link]] = Memo(_SESSIONS)
         """How sessions began, by who began and their number: a link to that span."""
 
-    def opening(self, session_id: int, kind: str, destination: Name) -> CompletionHandle:
-        return SpanHandle(self._begin("slim.session.open", session_id, kind, destination))
+    def opening(
+        self, kind: str, destination: Name, metadata: Metadata
+    ) -> tuple[CompletionHandle, dict[str, str] | None]:
+        carrier = dict(metadata or {})
+        attributes = {"slim.session.type": kind, "slim.destination": str(destination)}
+        span = self._tracer.start_span("slim.session.open", self._parent(carrier), attributes=attributes)
+        self._propagator.inject(carrier, trace.set_span_in_context(span))
+        return SpanHandle(span), carrier or None
 
-    def accepted(self, session_id: int, kind: str, destination: Name) -> None:
-        self._begin("slim.session.accept", session_id, kind, destination).end()
+    def opened(self, handle: CompletionHandle, session_id: int) -> None:
+        if isinstance(handle, SpanHandle):
+            self._begun_by(handle.span, "slim.session.open", session_id)
+
+    def accepted(self, session_id: int, kind: str, destination: Name, metadata: Metadata) -> None:
+        attributes = {"slim.session.type": kind, "slim.destination": str(destination)}
+        parent = self._parent(dict(metadata or {}))
+        span = self._tracer.start_span("slim.session.accept", parent, attributes=attributes)
+        self._begun_by(span, "slim.session.accept", session_id)
+        span.end()
 
     def publishing(
         self, session_id: int, destination: Name, size: int, metadata: Metadata, answered: Any = None
@@ -133,11 +147,11 @@ class Telemetry:
     def failed(self, session_id: int, error: SlimError) -> None:
         self._drops.add(1, {"reason": type(error).__name__})
 
-    def _begin(self, name: str, session_id: int, kind: str, destination: Name) -> Span:
-        span = self._tracer.start_span(name, attributes=_session(session_id, kind, destination))
+    def _begun_by(self, span: Span, name: str, session_id: int) -> None:
+        """Spans of its messages are linked to this one."""
         if span.is_recording():
+            span.set_attribute("slim.session.id", session_id)
             self._begun.remember((name, session_id), [Link(span.get_span_context())])
-        return span
 
     def _links(self, session_id: int, likely: str, other: str) -> list[Link] | None:
         """To where a session began: where one process has both its ends, at the end that is likely."""
@@ -164,10 +178,6 @@ def activate(
 def deactivate() -> None:
     """Undo `activate`; spans that are open end with what they are about."""
     observing.current = None
-
-
-def _session(session_id: int, kind: str, destination: Name) -> dict[str, Any]:
-    return {"slim.session.id": session_id, "slim.session.type": kind, "slim.destination": str(destination)}
 
 
 def _message(session_id: int, destination: Name, size: int) -> dict[str, Any]:

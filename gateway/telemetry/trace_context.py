@@ -14,6 +14,7 @@ import re
 from typing import NamedTuple
 
 from actors.messages.wire import Frame
+from actors.record import record
 from gateway.codec import varint
 
 TAIL = 16 * 1024
@@ -28,6 +29,7 @@ _FORM = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SAMPLED = 1
 
 
+@record
 class FrameContext(NamedTuple):
     """A sampled message's place in its trace."""
 

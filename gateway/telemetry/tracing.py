@@ -41,7 +41,7 @@ def init_tracing(config: Mapping[str, Any] | None = None) -> Done:
 
 
 def start_tracing(config: TracingConfig, form: str = "text", *, node: str = "") -> Done:
-    """`init_tracing`, of what was read already; `form` is one of gateway.telemetry.log.FORMATS.
+    """`init_tracing`, of what was read already; `form` is `text` or `json`.
 
     In the process of a node, `node` is its id: then messages on their way through it have spans.
     """

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from actors.app.actor import AppActor
 from actors.names import Name
+from actors.record import record
 from actors.session.actor import SessionActor
 from gateway.node.data_plane import DataPlane
 from gateway.testing.host import SimHost
 from gateway.testing.loop import VirtualLoop
 
 
+@record
 class Seen(NamedTuple):
     """One side of a session."""
 

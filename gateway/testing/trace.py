@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from actors.errors import ProtocolError
 from actors.messages.wire import Frame, Payload, SessionMessage, Subscription, SubscriptionAck
 from actors.names import Name
+from actors.record import record
 from gateway.codec import InboundParser, WireCodec
 from gateway.proto.controller_pb2 import ControlMessage
 
@@ -26,6 +27,7 @@ KEPT = 20_000
 _ON_A_BACKBONE = frozenset((b"SUB ", b"UNSU", b"PUB ", b"MSG ", b"NONE", b"PING", b"PONG"))
 
 
+@record
 class TraceLine(NamedTuple):
     """One thing that happened."""
 

@@ -23,7 +23,7 @@ from tests.benchmarks.table import Figure, Wanted, table
 CONNECTIONS = (250, 1000, 4000, 8000)
 NAMES = 300_000
 EACH = 100
-"""Connections and subscriptions measured one at a time at each size."""
+"""Subscriptions and ends of connections measured one at a time at each size."""
 BATCH = 1000
 
 CONNECT = Wanted(value=600)
@@ -80,12 +80,12 @@ async def measure(
     """Three figures for each number of connections, two for the names."""
     plane, peers, figures = DataPlane(), list[Peer](), list[Figure]()
 
-    async def each(what: str, step: Callable[[int], object]) -> None:
+    async def each(what: str, step: Callable[[int], object], times: int = EACH) -> None:
         began = time.process_time()
-        for number in range(EACH):
+        for number in range(times):
             step(number)
             await _settle(plane)
-        cost = (time.process_time() - began) / EACH * 1e6
+        cost = (time.process_time() - began) / times * 1e6
         figures.append(Figure(what, cost, "us", False))
         progress(str(figures[-1]))
 
@@ -93,11 +93,9 @@ async def measure(
         peers[number].subscribe(Name("org", "bench", f"at-{count}-{number}", number + 1))
 
     for count in connections:
-        while len(peers) < count - EACH:
-            peers.append(Peer(plane))
-            if len(peers) % BATCH == 0:
-                await _settle(plane)
-        await each(f"connect, {count} open", lambda _: peers.append(Peer(plane)))
+        # All since the size before: a collection of garbage, which a thousand of them pay for, may fall
+        # into any hundred.
+        await each(f"connect, {count} open", lambda _: peers.append(Peer(plane)), count - len(peers))
         await each(f"subscribe, {count} open", partial(subscribe, count))
         await each(f"close, {count} open", lambda _: peers.pop().close())
     gc.collect()

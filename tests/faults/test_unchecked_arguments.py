@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway import AppSettings, ConfigError, Session, SessionConfiguration, Slim
+from gateway import AppSettings, ConfigError, Request, Session, SessionConfiguration, Slim
 from gateway.api.session import Message
 from tests.gateway.app_stage import AppStage, identity, name
 
@@ -54,6 +54,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 class Text(str):
     """A text of a class of its own."""
+
+
+async def harmless(request: Request[bytes]) -> bytes:
+    return request.payload
 
 
 WRONG: dict[str, tuple[str, Callable[[Pair], Awaitable[Any]]]] = {
@@ -106,6 +110,10 @@ WRONG: dict[str, tuple[str, Callable[[Pair], Awaitable[Any]]]] = {
     "no endpoint to leave": ("endpoint", lambda p: p.alice.disconnect(ANY)),
     "no endpoint to stop": ("endpoint", lambda p: p.alice.stop_server(5)),  # type: ignore[arg-type]
     "no handler": ("handler", lambda p: now(lambda: p.bob.serve("echo"))),  # type: ignore[call-overload]
+    "a number as codec": ("codec", lambda p: now(lambda: p.bob.serve(harmless, codec=5))),  # type: ignore[call-overload]
+    "the wrong class as codec": ("codec", lambda p: now(lambda: p.bob.serve(harmless, codec=str))),  # type: ignore[call-overload]
+    "no place for a session": ("sessions", lambda p: now(lambda: p.bob.serve(harmless, sessions=0))),
+    "a text as time to finish": ("drain", lambda p: now(lambda: p.bob.serve(harmless, drain="1s"))),  # type: ignore[call-overload]
     "a word for what is required": ("mls", lambda p: now(lambda: p.bob.require(mls="no"))),  # type: ignore[arg-type]
     "an id that is no session": (
         "session",

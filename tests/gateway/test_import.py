@@ -31,6 +31,15 @@ peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()) if li
 print(json.dumps([took, int(peak[1]) / 1024 if peak else 0, sorted(sys.modules)]))
 """
 
+LOADED = """
+import json, sys
+from gateway.cli import main
+try:
+    main([{option!r}])
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+
 ON_USE = {
     "aiohttp",
     "cryptography",
@@ -87,6 +96,26 @@ def test_what_an_application_uses_needs_no_grpc(tmp_path: Path, name: str) -> No
     assert not [module for module in modules if module.startswith("identity.cloud")]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        'PointToPoint(peer_name="org/demo/bob")',
+        "Group(topic=name)",
+        "Group(channel_name=name)",
+        "Group(name)",
+    ],
+)
+def test_an_older_spelling_is_read_by_whoever_imports_this_package_alone(tmp_path: Path, call: str) -> None:
+    program = (
+        "from gateway import Name, SessionConfiguration\n"
+        'name = Name("org", "demo", "bob")\n'
+        f"print(SessionConfiguration.{call}.destination)"
+    )
+    done = python(f"import warnings; warnings.simplefilter('always')\n{program}", tmp_path)
+    assert done.stdout == "org/demo/bob/ffffffffffffffff\n", done.stderr
+    assert "DeprecationWarning" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["status", "explain", "token", "up"])
 def test_a_command_that_needs_no_node_imports_none(tmp_path: Path, command: str) -> None:
     _, _, modules = measured(f"from gateway.cli import parser; parser({command!r})", tmp_path)
@@ -100,6 +129,23 @@ def test_a_command_that_needs_no_node_imports_none(tmp_path: Path, command: str)
     }
     assert f"gateway.cli.{command}" in modules
     assert not unwanted & set(modules)
+
+
+def test_a_node_without_controllers_needs_no_grpc(tmp_path: Path) -> None:
+    _, _, modules = measured("from gateway.cli import parser; parser('start')", tmp_path)
+    assert "gateway.node.node" in modules
+    assert not {"gateway.node.controlled", "grpc"} & set(modules)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_no_command_is_run_for_imports_none(tmp_path: Path, option: str) -> None:
+    done = python(LOADED.format(option=option), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("usage: ", "callboard "))
+    modules = json.loads(done.stdout.splitlines()[-1])
+    ours = {name for name in modules if name.startswith("gateway.cli.")}
+    assert ours == {"gateway.cli.commands", "gateway.cli.parsing"}
+    assert not [name for name in modules if name.startswith(("actors.", "cryptography", "gateway.config"))]
 
 
 @pytest.mark.parametrize("package", [gateway, spiffe], ids=["gateway", "spiffe"])

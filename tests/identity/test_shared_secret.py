@@ -130,6 +130,12 @@ def test_unusable_identity(identity: str) -> None:
     assert caught.value.field == "identity"
 
 
+def test_a_secret_in_the_place_of_the_identity_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        SharedSecretProvider("a secret with spaces", "org/ns/app")
+    assert "a secret" not in str(caught.value)
+
+
 # Secrets
 
 

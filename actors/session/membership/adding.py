@@ -16,6 +16,8 @@ from actors.messages.wire import (
     DiscoveryRequest,
     GroupAdd,
     GroupWelcome,
+    Hint,
+    HintReason,
     JoinReply,
     JoinRequest,
     MessageType,
@@ -25,6 +27,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.crypto import Addition, at_once
+from actors.session.effects import PeerTold
 from actors.session.encryption import Phase
 from actors.session.membership.agenda import MISSED_A_CHANGE, Agenda
 from actors.session.membership.failures import failed_to_add, in_words, is_final
@@ -41,6 +44,9 @@ from actors.session.membership.tasks import (
 )
 from actors.session.turn import Turn
 from identity.errors import SlimError
+from identity.mls import ValidationError
+
+_NOWHERE: frozenset[int] = frozenset()
 
 
 class Adding:
@@ -52,7 +58,7 @@ class Adding:
         self._agenda = agenda
         self._conversation = agenda.conversation
         self._members = agenda.members
-        self._channel_bound: set[int] = set()
+        self._channel_bound = _NOWHERE
         """The connections on which we receive what is said in the channel."""
         self._founded = False
 
@@ -61,7 +67,7 @@ class Adding:
         """Whether there is an MLS group."""
         return self._founded
 
-    def resume(self, *, founded: bool, channel_bound: set[int]) -> None:
+    def resume(self, *, founded: bool, channel_bound: frozenset[int]) -> None:
         """What was done before our time, `channel_bound` on these connections."""
         self._founded, self._channel_bound = founded, channel_bound
 
@@ -109,14 +115,13 @@ class Adding:
                     self._agenda.finish(task, failed_to_add(self._conversation, task, str(event.error)), turn)
                     return
                 if member.connection is not None:
-                    self._channel_bound.add(member.connection)
+                    self._channel_bound |= {member.connection}
                 self._found(task, member, turn)
 
     def moved(self, event: Moved) -> None:
         """What we received in the channel on connections that are gone comes by another one."""
         if not self._channel_bound.isdisjoint(event.gone):
-            self._channel_bound.difference_update(event.gone)
-            self._channel_bound.add(event.connection)
+            self._channel_bound = self._channel_bound.difference(event.gone) | {event.connection}
 
     def _found(self, task: AddTask, member: Located, turn: Turn) -> None:
         """Found the MLS group when there is a first member to be, then ask it to join."""
@@ -207,9 +212,10 @@ class Adding:
             MessageType.GROUP_WELCOME,
             member.name,
             GroupWelcome(self._members.all, welcome),
+            metadata=conversation.introduction,
             connection=member.connection,
         )
-        awaited.append((conversation.introducing(request), [member.name]))
+        awaited.append((request, [member.name]))
         self._agenda.move(task.moved(Welcoming(member, tuple(request for request, _ in awaited))))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)
@@ -217,9 +223,9 @@ class Adding:
 
     def acknowledged(self, task: AddTask, at: Welcoming, request: PendingRequest, turn: Turn) -> None:
         """GROUP_ADD or GROUP_WELCOME is acknowledged by all it was for."""
-        at = _without(at, request)
-        if request.message.kind is MessageType.GROUP_WELCOME:
-            at = at._replace(welcomed=True)
+        welcomed = request.message.kind is MessageType.GROUP_WELCOME
+        at = _without(at, request, welcomed=welcomed)
+        if welcomed:
             self._members.joined(at.member.name, turn)
         self._go_on_welcoming(task, at, turn)
 
@@ -245,12 +251,21 @@ class Adding:
         """The group could not be founded or changed."""
         match self._agenda.task:
             case AddTask() as task:
+                if isinstance(error, ValidationError) and error.rule == "key_package_parameters":
+                    self._tell_of_the_suite(task, turn)
                 if not is_final(phase, error):
                     error = failed_to_add(self._conversation, task, in_words(phase, error))
                 self._agenda.finish(task, error, turn)
 
+    def _tell_of_the_suite(self, task: AddTask, turn: Turn) -> None:
+        """Who asked to join has MLS of another kind: it, and the nodes between us, may tell people."""
+        match task.at:
+            case CommittingAdd(Located(name, int(connection))):
+                hint = Hint(HintReason.SUITE, self._conversation.local, name)
+                turn.effects.append(PeerTold(hint, connection))
 
-def _without(at: Welcoming, request: PendingRequest) -> Welcoming:
-    """A request of this step needs no answers any more."""
+
+def _without(at: Welcoming, request: PendingRequest, *, welcomed: bool = False) -> Welcoming:
+    """A request of this step needs no answers any more; `welcomed`: its answer was that to the welcome."""
     left = tuple(open for open in at.requests if open.message_id != request.message.message_id)
-    return at._replace(requests=left)
+    return Welcoming(at.member, left, at.welcomed or welcomed, at.failures)

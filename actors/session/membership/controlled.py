@@ -76,7 +76,9 @@ class ControlledModerator(Moderator):
         elif to is None or self._conversation.data.draining or agenda.full:
             why = "it names nobody" if to is None else "the group is closing, or has too many orders"
             orders.fail(message, why, turn)
-            turn.refuse(f"{message.kind.name} of the controller {message.source} cannot be followed: {why}")
+            turn.refuse(
+                f"{message.kind.name} of the controller {message.source.short} cannot be followed: {why}"
+            )
         elif message.kind is MessageType.DISCOVERY_REQUEST:
             if message.connection is not None:
                 turn.bind(to, message.connection)

@@ -39,7 +39,7 @@ def failed_to_add(conversation: Conversation, task: AddTask, cause: str) -> Hand
 def failed_to_remove(conversation: Conversation, task: RemoveTask | DropTask, cause: str) -> SessionError:
     """The group could not be changed, or not everybody was told."""
     return SessionError(
-        f"failed to remove participant from session: {task.name}: {cause}",
+        f"failed to remove participant from session: {task.name.short}: {cause}",
         session_id=conversation.session_id,
     )
 

@@ -79,6 +79,7 @@ class SaidMessage(NamedTuple):
     """Who is to acknowledge it."""
 
 
+@record
 class Heard(NamedTuple):
     """How far one member was heard, and the latest ids of what it said to us alone."""
 
@@ -86,6 +87,7 @@ class Heard(NamedTuple):
     direct: tuple[int, ...]
 
 
+@record
 class KeptSession(NamedTuple):
     """All that a session goes on with."""
 

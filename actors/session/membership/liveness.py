@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from actors.names import Name
+from actors.record import record
 from actors.session.bounds import LONGEST_OUTAGE
 from actors.session.peers import TRAITS, PeerGeneration
 
@@ -79,6 +80,7 @@ def strikes_of(interval: float, *outages: float) -> int:
     return max(STRIKES, math.ceil(min(max(outages), LONGEST_OUTAGE) / interval))
 
 
+@record
 class Overdue(NamedTuple):
     """What a moderator's round found."""
 

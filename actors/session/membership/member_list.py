@@ -10,7 +10,6 @@ from actors.names import Key, Name
 from actors.session.conversation import Conversation
 from actors.session.membership.tasks import Located
 from actors.session.turn import Turn
-from identity.token_claims import claims_of
 
 
 class MemberList:
@@ -64,7 +63,7 @@ class MemberList:
 
     def agreed(self, member: Name, token: str) -> None:
         """`member` wants to join, and said so with this token."""
-        self._claims[member] = claims_of(token)
+        self._claims[member] = self._conversation.senders.claims(token)
 
     def resume(self, member: Located, *, present: bool, turn: Turn) -> None:
         """It was a member before our time; `present`: it has acknowledged its welcome."""
@@ -103,7 +102,7 @@ class MemberList:
         self.gone(member, cause, turn)
 
     def gone(self, member: Name, cause: str, turn: Turn) -> None:
-        """Nothing is sent to it any more, and our application does not count on it; others may hear later."""
+        """Nothing is sent to it any more: our application does not count on it, whoever is still told."""
         conversation = self._conversation
         if member in self._present:
             self._present.discard(member)

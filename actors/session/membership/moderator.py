@@ -241,7 +241,7 @@ class Moderator:
             case MessageType.GROUP_NACK:
                 pass
             case kind:
-                turn.refuse(f"{kind.name} from {message.source}: this side is the moderator")
+                turn.refuse(f"{kind.name} from {message.source.short}: this side is the moderator")
 
     def _answered(self, request: PendingRequest, reply: SessionMessage, turn: Turn) -> None:
         """A request of the current step is answered by all, `reply` being the last answer."""

@@ -34,7 +34,7 @@ class Outsiders:
         if turn.now - self._answered.get(source, -PAUSE) < PAUSE:
             return
         self._answered.remember(source, turn.now)
-        turn.refuse(f"{message.kind.name} from {source}: it is no member")
+        turn.refuse(f"{message.kind.name} from {source.short}: it is no member")
         turn.send(
             self._conversation.message(
                 MessageType.LEAVE_REQUEST, source, LeaveRequest(), connection=message.connection

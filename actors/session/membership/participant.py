@@ -42,6 +42,7 @@ from actors.messages.wire import (
     SessionMessage,
 )
 from actors.names import Key, Name
+from actors.record import record
 from actors.session.bounds import JOIN_TIME, MEMBERS
 from actors.session.conversation import Conversation
 from actors.session.crypto import at_once
@@ -62,6 +63,7 @@ _NO_MESSAGE = -1
 # Where we are
 
 
+@record
 class _Invited(NamedTuple):
     """The JOIN_REQUEST `invitation` is to be answered, once our leaf has a credential."""
 
@@ -69,26 +71,31 @@ class _Invited(NamedTuple):
     until: float
 
 
+@record
 class _Accepted(NamedTuple):
     """JOIN_REPLY is sent; the welcome is awaited."""
 
     until: float
 
 
+@record
 class _Welcomed(NamedTuple):
     """The channel is being subscribed; `welcome` is acknowledged then."""
 
     welcome: SessionMessage
 
 
+@record
 class _Joined(NamedTuple):
     """A member."""
 
 
+@record
 class _Leaving(NamedTuple):
     """We said goodbye; LEAVE_REPLY is awaited."""
 
 
+@record
 class _Removed(NamedTuple):
     """The others know that we are out; LEAVE_REQUEST is awaited."""
 
@@ -209,7 +216,7 @@ class Participant:
     def control(self, message: SessionMessage, turn: Turn) -> None:
         kind, content = message.kind, message.content
         if message.source != self._moderator:
-            turn.refuse(f"{kind.name} from {message.source}: it is not the moderator")
+            turn.refuse(f"{kind.name} from {message.source.short}: it is not the moderator")
             return
         conversation = self._conversation
         if kind is MessageType.JOIN_REQUEST:
@@ -230,7 +237,7 @@ class Participant:
         elif isinstance(content, GroupAdd | GroupRemove):
             self._membership(message, content, turn)
         elif kind not in (MessageType.GROUP_ACK, MessageType.GROUP_NACK):
-            turn.refuse(f"{kind.name} from {message.source}: this side is not the moderator")
+            turn.refuse(f"{kind.name} from {message.source.short}: this side is not the moderator")
 
     def _pinged(self, message: SessionMessage, turn: Turn) -> None:
         self._watchdog.pinged()
@@ -281,8 +288,8 @@ class Participant:
 
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content)
-        reply = self._conversation.introducing(reply)
+        introduction = self._conversation.introduction
+        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content, introduction)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)

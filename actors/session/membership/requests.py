@@ -22,6 +22,18 @@ ANSWERS = {
 }
 """What answers each request, under the request's id."""
 
+WORDS = {
+    MessageType.DISCOVERY_REQUEST: "the question who is there",
+    MessageType.JOIN_REQUEST: "the invitation",
+    MessageType.LEAVE_REQUEST: "the request to leave",
+    MessageType.GROUP_WELCOME: "the welcome",
+    MessageType.GROUP_ADD: "the news of a new member",
+    MessageType.GROUP_REMOVE: "the news of a member's removal",
+    MessageType.GROUP_CLOSE: "the end of the session",
+    MessageType.PING: "the question for a sign of life",
+}
+"""What each request is to people."""
+
 
 class PendingRequest(Attempt):
     """A request under way."""
@@ -44,7 +56,7 @@ class PendingRequest(Attempt):
         if self.cause is not None:
             return str(self.cause)
         missing = ", ".join(sorted(map(_shown, self.awaiting)))
-        return f"no answer to {self.message.kind.name}" + (f" from {missing}" if missing else "")
+        return f"no answer to {WORDS[self.message.kind]}" + (f" from {missing}" if missing else "")
 
 
 class Requests:
@@ -138,4 +150,4 @@ class Requests:
 
 
 def _shown(awaited: Name) -> str:
-    return str(awaited) if awaited.has_id else "any instance of that name"
+    return awaited.short if awaited.has_id else f"any instance of {awaited.short}"

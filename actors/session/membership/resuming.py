@@ -100,7 +100,7 @@ class Resuming:
         at = None if kept.task is None else kept.task.at
         # Without members, whoever is found first has the channel bound. A step behind that binds it anew.
         behind = bool(kept.members) or isinstance(at, Joining | CommittingAdd | Welcoming)
-        bound = {connection} if behind and connection is not None else set()
+        bound = frozenset((connection,) if behind and connection is not None else ())
         self._adding.resume(founded=kept.founded, channel_bound=bound)
         if connection is not None and (behind or isinstance(at, BindingChannel)):
             turn.subscribe(conversation.destination, connection)

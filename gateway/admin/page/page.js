@@ -136,6 +136,10 @@ function chart({ title, first, second, as }) {
 
 // -- Tables ------------------------------------------------------------------------------------------------
 
+// What is used beside what may be, where there is a limit.
+const beside = (used, bound, as) => (bound === null ? used : `${used} of ${as(bound)}`);
+const near = (used, bound) => bound !== null && used >= 0.9 * bound;
+
 // A column: what it is called, how its text is made of a row, and what it is (number, name, rare: not on narrow ones).
 const LISTS = {
   peers: {
@@ -146,6 +150,8 @@ const LISTS = {
       ["State", (row) => row.state],
       ["Endpoint", (row) => row.endpoint, "name"],
       ["Connection", (row) => words(row.connection), "number"],
+      ["In a second", (row) => number(Math.round(row.messages_per_second)), "number"],
+      ["Bytes in a second", (row) => bytes(row.bytes_per_second), "number"],
       ["Losses", (row) => number(row.losses), "number"],
       ["Cause", (row) => row.cause, "name"],
     ],
@@ -162,6 +168,8 @@ const LISTS = {
       ["Names", (row) => number(row.names), "number"],
       ["In", (row) => number(row.frames_in), "number"],
       ["Out", (row) => number(row.frames_out), "number"],
+      ["In a second", (row) => beside(number(Math.round(row.messages_per_second)), row.messages_bound, number), "number", (row) => near(row.messages_per_second, row.messages_bound)],
+      ["Bytes in a second", (row) => beside(bytes(row.bytes_per_second), row.bytes_bound, bytes), "number", (row) => near(row.bytes_per_second, row.bytes_bound)],
       ["Bytes in", (row) => bytes(row.bytes_in), "number rare"],
       ["Bytes out", (row) => bytes(row.bytes_out), "number rare"],
       ["Waiting", (row) => bytes(row.backlog), "number", (row) => row.congested],
@@ -187,6 +195,9 @@ const LISTS = {
       ["Name", (row) => row.name, "name mono"],
       ["Members at this node", (row) => number(row.members), "number"],
       ["Other nodes", (row) => number(row.peers), "number"],
+      ["Led by", (row) => row.moderator, "name mono"],
+      ["Members", (row) => words(row.group_members), "number"],
+      ["Epoch", (row) => words(row.epoch), "number"],
     ],
   },
   sessions: {
@@ -232,6 +243,7 @@ const LISTS = {
       ["State", (row) => row.state],
       ["Waiting", (row) => number(row.depth), "number"],
       ["Handled", (row) => number(row.handled), "number"],
+      ["Slowest turn", (row) => `${(row.slowest_turn * 1000).toFixed(1)} ms`, "number", (row) => row.slowest_turn > 0.05],
       ["Failures", (row) => number(row.failures), "number", (row) => row.failures > 0],
       ["Restarts", (row) => number(row.restarts), "number rare"],
     ],
@@ -406,11 +418,12 @@ class Explain {
         make("span", {}, `${step.text} `, make("span", { class: "quiet" }, step.node ? `(${step.node})` : ""))
       )
     );
+    const asked = [found.facts, ...found.others].map((one) => one.label || one.node).join(", ");
     const unasked = found.unasked.map((one) => one.node || one.endpoint).join(", ");
     this.place.replaceChildren(
       make("p", { class: `verdict ${missing ? "bad" : doubt ? "" : "good"}` }, found.verdict),
       make("ol", { class: "walk" }, ...walk),
-      make("p", { class: "quiet" }, unasked ? `Not asked: ${unasked}. "callboard explain" asks them too.` : "")
+      make("p", { class: "quiet" }, `Asked: ${asked}.${unasked ? ` No answer from ${unasked}.` : ""}`)
     );
   }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import re
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,11 @@ from identity.authorities import MAX_PEM_BYTES
 from identity.encoding import Malformed
 from identity.errors import ConfigError, SlimError
 from identity.files import read_file
+
+_TOKEN = re.compile(rb"[!-~]+")
+_NOBODY = re.compile("failed to connect to all addresses|errors resolving")
+_CAUSE = re.compile(r"(?:.*: )?([^:\]]+)\]?")
+"""The library's own sentence names every address that a name has; its last part says why."""
 
 
 class CallFailed(SlimError):
@@ -38,6 +44,7 @@ class CtlClient:
         metadata: tuple[tuple[str, str], ...],
         tls: dict[str, bytes | None] | None,
     ) -> None:
+        self._server = server
         self._timeout = timeout
         self._metadata = metadata
         if tls is None:
@@ -64,7 +71,7 @@ class CtlClient:
         try:
             return stub(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
     def ask_node(self, request: pb.ControlMessage) -> Iterator[pb.ControlMessage]:
         """One request on a node's control channel; every message that comes back. Raises CallFailed."""
@@ -76,11 +83,17 @@ class CtlClient:
         try:
             yield from stub(iter((request,)), timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise self._failed(error) from error
 
-
-def _failed(error: grpc.RpcError) -> CallFailed:
-    return CallFailed(error.code().name, error.details() or "no reason given")
+    def _failed(self, error: grpc.RpcError) -> CallFailed:
+        status, text = error.code().name, error.details() or "no reason given"
+        if status == "UNAVAILABLE" and _NOBODY.match(text):
+            cause = _CAUSE.fullmatch(text)
+            text = (
+                f"cannot connect to {self._server} ({cause[1] if cause else text}); is a controller "
+                "listening there (callboard controller), or a node that serves it (--server HOST:PORT)?"
+            )
+        return CallFailed(status, text)
 
 
 def credentials(basic: str, token_file: str) -> tuple[tuple[str, str], ...]:
@@ -92,7 +105,10 @@ def credentials(basic: str, token_file: str) -> tuple[tuple[str, str], ...]:
             raise ConfigError("--basic-auth-creds wants USER:PASSWORD", field="auth")
         return (("authorization", "Basic " + base64.b64encode(basic.encode()).decode()),)
     if token_file:
-        return (("authorization", "Bearer " + pem(token_file).decode().strip()),)
+        token = pem(token_file).strip()
+        if not _TOKEN.fullmatch(token):
+            raise ConfigError(f"{token_file}: not a token", field="auth")
+        return (("authorization", f"Bearer {token.decode('ascii')}"),)
     return ()
 
 

@@ -13,6 +13,7 @@ from gateway.api.version import get_version
 from gateway.cli.ctl import settings
 from gateway.cli.ctl.client import CallFailed, CtlClient, credentials, message_ids, pem
 from gateway.cli.ctl.output import FORMATS, show
+from gateway.cli.parsing import commands_of
 from gateway.config import duration
 from gateway.proto import controller_pb2 as pb
 from gateway.proto import controlplane_pb2 as cp
@@ -28,19 +29,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to a parser."""
     top = commands.add_parser(
         "ctl",
-        help="ask and order a controller",
         description="Ask and order a controller, or one node directly.",
     )
-    top.add_argument("-s", "--server", metavar="HOST:PORT", help=f"default: {CONTROLLER}; of a node {NODE}")
-    top.add_argument("--timeout", metavar="DURATION", help="how long a call may take (default: 15s)")
-    top.add_argument("-b", "--basic-auth-creds", metavar="USER:PASSWORD", help="who you are")
-    top.add_argument("--token-file", metavar="FILE", help="who you are: a bearer token")
-    top.add_argument("--tls.insecure", dest="tls_insecure", action="store_true", help="no TLS")
-    for what in ("ca", "cert", "key"):
-        top.add_argument(
-            f"--tls.{what}_file", dest=f"tls_{what}_file", metavar="FILE", help=f"TLS: {what}, PEM"
-        )
-    top.add_argument("-o", "--output", choices=FORMATS, default="table", help="default: table")
     tree = top.add_subparsers(metavar="COMMAND", required=True)
     _leaf(tree, "version", "the version of this tool", lambda _: print(f"callboard {get_version()}"))
     _config(tree)
@@ -52,6 +42,29 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _controller(below := inside.add_subparsers(metavar="COMMAND", required=True))
     node = below.add_parser("node", aliases=["n", "instance", "i"], help="nodes of the controller")
     _node_list(node.add_subparsers(metavar="COMMAND", required=True))
+    _add_options(top)
+
+
+def _add_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> None:
+    """What a call is made with, and how its answer is shown: for a parser and all its commands."""
+    # Without a default of their own, those of a command leave alone what was said before it. What a command
+    # means by a letter of its own stays its own (`route outline -o`).
+    taken = parser._option_string_actions
+
+    def add(*flags: str, default: Any = None, **more: Any) -> None:
+        free = [flag for flag in flags if flag not in taken]
+        parser.add_argument(*free, default=default if anew else argparse.SUPPRESS, **more)
+
+    add("-s", "--server", metavar="HOST:PORT", help=f"default: {CONTROLLER}; of a node {NODE}")
+    add("--timeout", metavar="DURATION", help="how long a call may take (default: 15s)")
+    add("-b", "--basic-auth-creds", metavar="USER:PASSWORD", help="who you are")
+    add("--token-file", metavar="FILE", help="who you are: a bearer token")
+    add("--tls.insecure", dest="tls_insecure", action="store_true", default=False, help="no TLS")
+    for what in ("ca", "cert", "key"):
+        add(f"--tls.{what}_file", dest=f"tls_{what}_file", metavar="FILE", help=f"TLS: {what}, PEM")
+    add("-o", "--output", choices=FORMATS, default="table", help="default: table")
+    for command in {id(one): one for one in commands_of(parser).values()}.values():
+        _add_options(command, anew=False)
 
 
 def _leaf(tree: Parsers, name: str, text: str, act: Callable[[argparse.Namespace], Any], **more: Any) -> Any:
@@ -139,7 +152,8 @@ def _controller(tree: Parsers) -> None:
 def _client(arguments: argparse.Namespace, default: str = CONTROLLER) -> CtlClient:
     """The channel that flags and settings describe. Raises ConfigError."""
     known = settings.read()
-    timeout = duration(arguments.timeout or known.get("timeout", "15s"), "--timeout")
+    where = "--timeout" if arguments.timeout else f"timeout in {settings.path()}"
+    timeout = duration(arguments.timeout or known.get("timeout", "15s"), where)
     basic = arguments.basic_auth_creds or ("" if arguments.token_file else known.get("basic-auth-creds", ""))
     token = arguments.token_file or ("" if basic else known.get("token-file", ""))
     files = {
@@ -186,7 +200,7 @@ def _list_nodes(arguments: argparse.Namespace) -> None:
 
 def _forget_node(arguments: argparse.Namespace) -> None:
     _ask(arguments, "DeregisterNode", cp.Node(id=arguments.node), cp.DeregisterNodeResponse)
-    print(f"node {arguments.node} is forgotten")
+    print(f"node {arguments.node} is forgotten; if it still runs, it registers anew")
 
 
 def _connections(arguments: argparse.Namespace) -> None:

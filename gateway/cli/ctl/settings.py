@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from gateway.config import duration
 from gateway.config.document import FILE_BOUND
 from identity.encoding import Malformed
 from identity.errors import ConfigError
@@ -49,6 +50,10 @@ def write(key: str, value: str) -> None:
     """Set one of them. Raises ConfigError and OSError."""
     if key not in KEYS:
         raise ConfigError(f"one of {', '.join(KEYS)}, got {key!r}", field="config")
+    if key == "timeout":
+        duration(value, key)
+    if key == "tls-insecure" and value.lower() not in ("true", "false"):
+        raise ConfigError(f"{key}: true or false, got {value!r}", field=key)
     options = {one.replace("-", "_"): text for one, text in (read() | {key: value}).items()}
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True)

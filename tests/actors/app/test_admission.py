@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from actors.app.admission import KNOWN_TOKENS, TOKEN_TRUST, Admission, TokenVerified
+import pytest
+
+from actors.app.admission import KNOWN_TOKENS, NO_TOKEN, TOKEN_TRUST, Admission, TokenVerified
 from actors.app.effects import Dropped, Released, VerificationNeeded
 from actors.app.turn import AppTurn
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing
+from identity.shared_secret import SharedSecretProvider, SharedSecretVerifier
+
+SECRET = "a-secret-of-these-tests-with-32-bytes-or-more"
 
 ME, BOB, CAROL = (Name("o", "n", name, id) for id, name in enumerate(("me", "bob", "carol"), 1))
 
@@ -67,6 +72,27 @@ def test_a_token_is_not_verified_again_for_a_moment() -> None:
     assert verifier.asked == ["good"]
     verifier.answers["good"] = InvalidToken("expired")
     assert not door.admits(message(BOB, 2), 100.0 + TOKEN_TRUST)
+
+
+def test_who_was_let_in_lets_others_in_only_if_the_token_was_remembered() -> None:
+    door, verifier = admission()
+    assert door.admission.let_in is NO_TOKEN
+    assert door.admits(message(BOB, 1, "one"), 0.0)
+    assert door.admission.let_in == "one"
+    verifier.answers["two"] = InvalidToken("no")
+    assert not door.admits(message(BOB, 2, "two"), 0.0)
+    assert door.admission.let_in is NO_TOKEN
+    assert door.admits(message(BOB, 3, "one"), 0.5)
+    assert door.admission.let_in == "one"
+
+
+def test_where_each_verification_counts_nobody_lets_others_in() -> None:
+    with pytest.warns(UserWarning, match="replay_cache"):
+        verifier = SharedSecretVerifier("me", SECRET, replay_cache=8)
+    provider = SharedSecretProvider("bob", SECRET)
+    door, turn = Admission(verifier), AppTurn(wall=1000.0)
+    assert door.admits(message(BOB, 1, provider.get_token(1000.0)), turn)
+    assert door.let_in is NO_TOKEN
 
 
 def test_a_bad_token_costs_the_message_and_is_not_shown() -> None:

@@ -48,6 +48,16 @@ def message(kind: MessageType, content: object, to: Name = ME, type: SessionKind
     return SessionMessage(ALICE, to, type, kind, 5, 6, content, connection=3)  # type: ignore[arg-type]
 
 
+def test_who_takes_no_sessions_answers_only_to_questions_about_itself() -> None:
+    app = application(backlog=0)
+    for name, answered in ((ME.without_id(), False), (ME, True)):
+        request = message(MessageType.DISCOVERY_REQUEST, DiscoveryRequest(), name)
+        assert (decide(app, request, 0) is not None) is answered
+    refused = decide(app, message(MessageType.JOIN_REQUEST, JoinRequest()), 0)
+    assert isinstance(refused, Refused)
+    assert "this application takes no sessions" in str(refused)
+
+
 def test_discovery_is_answered_for_every_own_name_under_the_own_id() -> None:
     app, alias = application(), Name("o", "n", "alias")
     request = message(MessageType.DISCOVERY_REQUEST, DiscoveryRequest(), alias)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.routing.pace import HELD, Pace, SendingLimits
+from actors.routing.pace import HELD, RECENT, Pace, SendingLimits
 
 
 def test_without_limits_there_is_nothing_to_ask() -> None:
@@ -54,3 +54,18 @@ def test_who_waits_as_told_sends_no_more_than_the_rate_and_a_second(
         sent += count
         now += wait
         assert sent <= rate * (now - 100.0 + 1.0) + 1e-6
+
+
+def test_who_sent_most_in_a_second_is_remembered_for_a_while() -> None:
+    limits = SendingLimits(messages_per_second=100)
+    one, other = Pace(limits), Pace(limits)
+    assert limits.most(0.0) == (0, 0)
+    one.spend(10, 5000, 1.0)
+    one.spend(30, 1, 1.9)
+    other.spend(20, 9000, 1.5)
+    assert limits.most(2.0) == (40, 9000)
+    one.spend(5, 5, 2.1)
+    assert limits.most(2.1) == (40, 9000)
+    assert limits.most(1.0 + RECENT) == (0, 0)
+    one.spend(1, 1, 20.0)
+    assert limits.most(20.0) == (1, 1)

@@ -54,3 +54,22 @@ def test_the_next_turn_begins_without_the_effects_of_the_last() -> None:
     assert (turn.now, turn.effects) == (2.0, [])
     assert (turn.done, len(turn.errors)) == ([1], 1)
     assert turn.send is send
+
+
+def test_something_is_left_until_it_is_said() -> None:
+    turn = Turn()
+    assert not turn.left
+    turn.refuse("no")
+    turn.report(SessionClosed())
+    turn.answer(1)
+    turn.answer(2, SessionClosed())
+    turn.answer(3, None, Address(5))
+    turn.freed = 1
+    turn.items.append(SessionClosed())
+    for gathered in (turn.effects, turn.errors, turn.done, turn.failed, turn.answers, turn.items):
+        assert turn.left
+        assert len(gathered) == 1
+        gathered.clear()
+    assert turn.left
+    turn.freed = 0
+    assert not turn.left

@@ -144,7 +144,7 @@ async def test_a_supervised_actor_is_made_anew_at_its_address(system: LoopSystem
     await restarted(system, counter)
     # The state is new, the mailbox, the name and the counters are not.
     assert await system.ask(counter, Get(), PATIENCE) == Number(1)
-    assert system.lookup("counter") == counter
+    assert system.spawn(Counter, name="counter") == counter
     status = system.status(counter)
     assert status is not None
     assert (status.restarts, status.failures, system.restarts) == (1, 2, 1)

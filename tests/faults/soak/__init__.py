@@ -19,4 +19,10 @@ Everybody writes into a file of his own (`ledger`); what was acknowledged must b
 the files of the receivers.
 All but the nodes, the sinks and the bystanders run at the lowest priority: what is measured is what they cost
 the nodes, and not who gets the machine.
+
+What hostile peers cost bystanders is told by rows that are alike but for them: one in four is calm, with the
+same honest load, members that come and go, and kills, whose programs start anew on the same few cores and are
+no attack. The verdict is of these: p99 beside hostile peers is at most twice that of the calm rows. The p99
+of the quiet time at the start, in which nobody is killed either, is printed beside it with its ratio. So is
+at each time that of the bystanders elsewhere, to whom nothing happens: what that rises by is the machine's.
 """

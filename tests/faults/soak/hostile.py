@@ -39,6 +39,8 @@ PAUSE = 0.5
 PATIENCE = 20.0
 """Seconds for one of them."""
 NONSENSE = nonsense(3000)
+CUT_SHORT = (OSError, aio.AioRpcError, asyncio.InvalidStateError, http2.Http2Error)
+"""How a script ends to which a node does something."""
 VICTIMS = ("sink-a", "sink-b", "server", "bob")
 
 
@@ -209,6 +211,14 @@ SCRIPTS: tuple[Callable[[str], Awaitable[None]], ...] = (
 )
 
 
+async def play_once(name: str, endpoint: str) -> None:
+    """Play the script of that name; what the node does to it does not matter."""
+    (script,) = (one for one in SCRIPTS if one.__name__ == name)
+    with suppress(*CUT_SHORT):
+        async with asyncio.timeout(PATIENCE):
+            await script(endpoint)
+
+
 async def play(ledger: Ledger, endpoint: str) -> None:
     while True:
         for script in SCRIPTS:
@@ -216,7 +226,7 @@ async def play(ledger: Ledger, endpoint: str) -> None:
                 async with asyncio.timeout(PATIENCE):
                     await script(endpoint)
                 ledger.write("h", script.__name__)
-            except (OSError, aio.AioRpcError, asyncio.InvalidStateError, http2.Http2Error) as exc:
+            except CUT_SHORT as exc:
                 ledger.write("h", f"{script.__name__}, cut short by {type(exc).__name__}")
             await asyncio.sleep(PAUSE)
 

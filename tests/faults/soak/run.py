@@ -45,6 +45,8 @@ SMALL = ("sink-a", "sink-b", "sender-a")
 """Enough for a short run: conversations at a node and between two, kills and attacks, no figures of time."""
 AT_OTHER = ("sink-b", "sender-b")
 """Who is connected to node b."""
+CALM = 4
+"""Of so many rows the last is a calm one: there are kills as ever, and no hostile peers."""
 ROUND = ("sender-a", "server", "sender-b", "guest", "node")
 """Who is killed, one after the other."""
 
@@ -120,6 +122,7 @@ class Outcome:
 
     quiet: Row
     rows: list[Row] = field(default_factory=list)
+    """Calm ones among them."""
     lost: list[tuple[str, str, int]] = field(default_factory=list)
     twice: list[tuple[str, str, int]] = field(default_factory=list)
     failures: dict[str, int] = field(default_factory=dict)
@@ -127,8 +130,12 @@ class Outcome:
     descriptors: tuple[int, int] = (0, 0)
     """Of node a: before the attacks, and when they were over."""
     p99: float = 0.0
-    """Of the bystanders, over all rows, in milliseconds."""
+    """Of the bystanders, over all rows with hostile peers, in milliseconds."""
     elsewhere: float = 0.0
+    """The same where nobody else is."""
+    calm: float = 0.0
+    """Of the bystanders, over all calm rows; that of the quiet time where there are none."""
+    calm_elsewhere: float = 0.0
     """The same where nobody else is."""
 
     def growth(self) -> float:
@@ -141,8 +148,10 @@ class Outcome:
         lines = [
             "",
             f"Lost: {len(self.lost)}, twice: {len(self.twice)}. "
-            f"Bystanders' p99: {self.quiet.p99:.2f} ms quiet, {self.p99:.2f} ms in the fray "
-            f"({self.p99 / max(self.quiet.p99, 1e-9):.2f}), where nobody else is {self.elsewhere:.2f} ms. "
+            f"Bystanders' p99: {self.p99:.2f} ms beside kills and hostile peers (where nobody else is, "
+            f"{self.elsewhere:.2f}), {self.calm:.2f} ms beside kills alone ({self.calm_elsewhere:.2f}; "
+            f"{self.p99 / max(self.calm, 1e-9):.2f} times), {self.quiet.p99:.2f} ms in quiet "
+            f"({self.quiet.elsewhere:.2f}; {self.p99 / max(self.quiet.p99, 1e-9):.2f} times). "
             f"Memory of node a: {self.growth():.2f} of the first third's. "
             f"Its descriptors: {self.descriptors[0]} before, {self.descriptors[1]} after.",
             "",
@@ -188,7 +197,8 @@ class Player(Process):
 
 
 class Soak:
-    """One run. `seconds` is how long there are kills and attacks; before it comes a quiet time.
+    """One run. `seconds` is how long there are kills, and attacks but for calm rows; before it comes a quiet
+    time.
 
     `interval` is the seconds of a row, `beat` those between two kills, `quiet` those before the first (as a
     row, unless it is told); `cast` is who plays.
@@ -233,6 +243,7 @@ class Soak:
             quiet = await self._measure(0.0, seconds=self._quiet)
             outcome = Outcome(quiet)
             before = figures(self._node.pid)[1]
+            await self._attack(yes=True)
             async with self._disturbed():
                 await self._rows(outcome)
             outcome.descriptors = before, figures(self._node.pid)[1]
@@ -266,8 +277,7 @@ class Soak:
 
     @asynccontextmanager
     async def _disturbed(self) -> AsyncIterator[None]:
-        """Kills and attacks, meanwhile."""
-        await self._play("hostile")
+        """Kills, meanwhile."""
         over = asyncio.Event()
         killing = asyncio.create_task(self._kill_on(over))
         try:
@@ -276,6 +286,15 @@ class Soak:
             # Whoever was killed last is started again first.
             over.set()
             await killing
+            await self._attack(yes=False)
+
+    async def _attack(self, *, yes: bool) -> None:
+        """Have hostile peers, or none."""
+        if yes is ("hostile" in self._players):
+            return
+        if yes:
+            await self._play("hostile")
+        else:
             hostile = self._players.pop("hostile")
             hostile.kill()
             await hostile.end()
@@ -301,12 +320,22 @@ class Soak:
     # -- Figures -------------------------------------------------------------------------------------
 
     async def _rows(self, outcome: Outcome) -> None:
-        trips: dict[str, list[int]] = {"bystanders": [], "elsewhere": []}
+        fray: dict[str, list[int]] = {"bystanders": [], "elsewhere": []}
+        calm: dict[str, list[int]] = {"bystanders": [], "elsewhere": []}
         number = 0
         while number * self._interval < self._seconds:
             number += 1
+            hostile = number % CALM != 0
+            changing = asyncio.create_task(self._attack(yes=hostile))
+            trips = fray if hostile else calm
             outcome.rows.append(await self._measure(number * self._interval / 60, trips))
-        outcome.p99, outcome.elsewhere = (percentile(each, 0.99) for each in trips.values())
+            await changing
+        outcome.p99, outcome.elsewhere = (percentile(each, 0.99) for each in fray.values())
+        outcome.calm, outcome.calm_elsewhere = (
+            (percentile(each, 0.99) for each in calm.values())
+            if number >= CALM
+            else (outcome.quiet.p99, outcome.quiet.elsewhere)
+        )
 
     async def _measure(
         self, minute: float, trips: dict[str, list[int]] | None = None, *, seconds: float | None = None

@@ -9,8 +9,7 @@ MOST_GROWTH = 1.1
 MOST_DESCRIPTORS = 4
 """That a node may have more when the attacks are over than before them."""
 SLOWER = 2.0
-"""Bystanders' p99 against the quiet one: that of the time before, or at the same time at another node, when
-the machine itself has become slower."""
+"""Bystanders' p99 beside hostile peers against that without them, the rest being equal: calm rows."""
 
 
 def complaints(outcome: Outcome, *, flat: bool = True) -> list[str]:
@@ -27,7 +26,6 @@ def complaints(outcome: Outcome, *, flat: bool = True) -> list[str]:
         found.append(f"descriptors of node a: {before} before, {after} after")
     if flat and outcome.growth() > MOST_GROWTH:
         found.append(f"memory of node a grew by a factor of {outcome.growth():.2f}")
-    quiet = max(outcome.quiet.p99, outcome.elsewhere)
-    if flat and outcome.p99 > SLOWER * quiet:
-        found.append(f"bystanders' p99: {outcome.p99:.2f} ms, quiet {quiet:.2f} ms")
+    if flat and outcome.p99 > SLOWER * outcome.calm:
+        found.append(f"bystanders' p99: {outcome.p99:.2f} ms, without hostile peers {outcome.calm:.2f} ms")
     return found

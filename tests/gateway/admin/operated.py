@@ -13,6 +13,7 @@ from gateway import IdentityProvider, IdentityVerifier, Slim
 from gateway.admin.explain import Walk, explain
 from gateway.admin.facts import NodeFacts
 from gateway.admin.inquiry import inquire
+from gateway.admin.peer_inquiries import PeerInquiries
 from gateway.config import ClientConfig
 from gateway.config.node import NodeConfig
 from gateway.http2.limits import Counters
@@ -33,6 +34,7 @@ class Operated:
     def __init__(self) -> None:
         self.held = AsyncExitStack()
         self.nodes: dict[str, Node] = {}
+        self.inquiries: dict[str, PeerInquiries] = {}
 
     async def node(self, name: str, *peers: str, **service: Any) -> Node:
         """One more node, which dials those `peers` that are nodes here, or endpoints."""
@@ -53,6 +55,9 @@ class Operated:
         node = self.nodes[name] = Node(config)
         self.held.push_async_callback(node.close, 0.2)
         await node.start()
+        inquiries = self.inquiries[name] = PeerInquiries(node)
+        self.held.callback(inquiries.close)
+        inquiries.start()
         return node
 
     async def application(
@@ -86,6 +91,10 @@ class Operated:
     async def walk(self, source: Name = ALICE, target: Name = BOB, *nodes: str) -> Walk:
         """What the nodes say together: all of them, or those that are named."""
         return explain(await self.facts(source, target, *nodes))
+
+    async def told(self, node: str, source: Name = ALICE, target: Name = BOB) -> Walk:
+        """What one node says that asks the others by itself."""
+        return explain(await self.inquiries[node].gather(source, target))
 
     async def until(self, holds: Callable[[Walk], bool], *nodes: str) -> Walk:
         """Ask until it is so: names and losses take their time from node to node."""

@@ -202,6 +202,17 @@ def test_a_route_by_hand_leads_to_what_the_node_does_not_know() -> None:
     ]
 
 
+def test_a_route_by_hand_to_a_node_of_ours_is_followed() -> None:
+    way = WayFacts(9, "by hand", "10.0.1.9:46357", "node", "n2")
+    here = node("n1", (ALICE_AT,), (way,), neighbours=joined("n2"))
+    there = node("n2", (peer("n1", 8),), (BOB_AT,), neighbours=joined("n1"))
+    assert texts(explain([here, there]))[1:3] == [
+        "holds: a route made by hand leads to org/demo/bob: connection 9, 10.0.1.9:46357",
+        "holds: org/demo/bob is registered at n2: connection 4, 10.0.0.4:50000",
+    ]
+    assert missing(here, there._replace(target=NameFacts(B, left=GONE)))[0] == "n2"
+
+
 def test_another_wire_is_a_clue_to_a_name_that_is_not_there() -> None:
     stranger = StrangerFacts(5, "10.0.0.5:50000", "2.0.1", 3)
     assert missing(node(source=(ALICE_AT,), strangers=(stranger,)))[1] == (
@@ -222,6 +233,22 @@ def test_a_slow_application_is_told_of() -> None:
     walk = explain([node(source=(ALICE_AT,), target=(BOB_AT._replace(dropped=1),))])
     assert "holds: connection 4, 10.0.0.4:50000 has been slow: 1 message to it dropped so far" in texts(walk)
     assert walk.missing is None
+
+
+def test_an_application_that_does_not_read() -> None:
+    stuck = BOB_AT._replace(full_for=12.3, backlog=2**20, dropped=7)
+    facts = node(source=(ALICE_AT,), target=(stuck,))
+    assert missing(facts) == (
+        "n1",
+        "connection 4, 10.0.0.4:50000 does not read: its outbox has been full for 12 s (1024 KiB), and 7 "
+        "messages to it dropped so far",
+    )
+    for more in ((BOB_AT._replace(connection=5),), (stuck._replace(full_for=0.5),)):
+        assert explain([facts._replace(target=NameFacts(B, (stuck, *more)))]).missing is None, "another may"
+    behind = peer("n2")._replace(full_for=3.0, backlog=2**20)
+    assert "connection 7, 10.0.1.7:46357 does not" in missing(node("n1", (ALICE_AT,), (behind,)))[1]
+    home = (ALICE_AT._replace(full_for=3.0),)
+    assert "connection 3, 10.0.0.3:50000 does not read" in missing(node(source=home, target=(BOB_AT,)))[1]
 
 
 def test_a_controller_that_is_away_may_know_more() -> None:
@@ -274,7 +301,7 @@ def test_it_does_not_matter_which_node_is_asked_first() -> None:
 def test_a_peer_that_was_not_asked_is_named() -> None:
     walk = explain(clique()[:1])
     assert texts(walk)[-1] == (
-        "unknown: n2 was not asked: what it does with a message for org/demo/bob is not known"
+        "unknown: n2 did not say what it does with a message for org/demo/bob: it is not known"
     )
     assert [neighbour.node for neighbour in walk.unasked] == ["n2", "n3"]
 
@@ -396,6 +423,8 @@ WAYS = st.lists(
         st.integers(0, 2),
         st.integers(0, 2),
         st.lists(st.sampled_from(["a1", "b0b"]), max_size=2).map(tuple),
+        st.sampled_from([0.0, 0.5, 20.0]),
+        st.integers(0, 2**21),
     ),
     max_size=3,
 ).map(tuple)
@@ -471,6 +500,22 @@ def as_json(value: Any) -> Any:
 def test_what_a_later_version_adds_is_left_out() -> None:
     facts = node(source=(ALICE_AT,))
     assert NodeFacts.read({**as_json(facts), "weather": "fine"}) == facts
+
+
+@pytest.mark.parametrize(
+    ("member", "wrong"),
+    [
+        ("node", 1), ("now", "noon"), ("now", None),
+        ("now", float("nan")), ("now", 1e300), ("now", 10**400),
+        ("source", []), ("versions", []), ("backbone", 1),
+        ("neighbours", {}), ("neighbours", ["n2"]), ("controllers", [1]), ("rulings", "all"),
+        ("source", {"name": A, "ways": [{"connection": "7", "rank": "edge"}]}),
+        ("target", {"name": A, "ways": [{"connection": 7, "rank": "edge", "ids": [7]}]}),
+    ],
+)  # fmt: skip
+def test_a_member_that_another_node_made_up_is_refused(member: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        NodeFacts.read({**as_json(node(source=(ALICE_AT,))), member: wrong})
 
 
 @pytest.mark.parametrize("wrong", [None, [], "n1", {}, {"node": "n1"}, {"node": "n1", "source": 1}])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,8 +12,11 @@ import pytest
 
 from actors.errors import HandshakeFailed, SessionError
 from actors.names import Name
+from actors.session import mls_session
 from gateway.config import ClientConfig
-from tests.gateway.admin.operated import ALICE, BOB, OTHER, Operated, reaches, says
+from identity.mls import suite
+from tests.gateway.admin.operated import ALICE, BOB, OTHER, SECRET, Operated, reaches, says
+from tests.gateway.cli.processes import running
 from tests.gateway.links.nats_server import NatsServer, needs_nats_server
 
 
@@ -87,6 +92,26 @@ async def test_mls_on_one_side_only(operated: Operated) -> None:
     await operated.until(says("only encrypted sessions are taken there"))
 
 
+def other_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is invited from now on answers with a key package of a suite that SLIM does not use."""
+    real, other = mls_session.make_key_package, suite(3)
+    monkeypatch.setattr(mls_session, "make_key_package", lambda _, *rest, **more: real(other, *rest, **more))
+
+
+async def test_mls_of_another_suite(
+    operated: Operated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n1")
+    other_suite(monkeypatch)
+    with pytest.raises(SessionError, match="suite 3 in a group of"):
+        await alice.session(BOB, mls=True)._open()
+    walk = await operated.until(says("its MLS is of another cipher suite"))
+    assert walk.verdict.startswith("org/demo/alice does not reach org/demo/bob: org/demo/alice/")
+    assert "cannot take us in: our MLS is of another cipher suite" in caplog.text
+
+
 async def test_a_node_that_drains(operated: Operated) -> None:
     node = await operated.node("n1")
     await operated.application(ALICE, "n1")
@@ -103,6 +128,29 @@ async def test_an_original_does_not_say_what_it_takes(operated: Operated) -> Non
     assert walk.steps[-1].text == (
         "whether org/demo/bob takes it is not known to the node: look at the log of org/demo/bob"
     )
+
+
+async def test_an_application_that_stopped_reading(operated: Operated) -> None:
+    """It is a process of its own, and stopped: its connection stays, and takes nothing."""
+    await operated.node("n1")
+    alice = await operated.application(ALICE, "n1", route=BOB)
+    address = f"http://{operated.nodes['n1'].addresses[0]}"
+    words = ("listen", "--name", str(BOB), "--connect", address, "--shared-secret", SECRET)
+    with running(*words) as bob:
+        await asyncio.to_thread(bob.until, "listening")
+        async with alice.session(BOB, timeout=None) as session:
+            assert reaches(await operated.walk())
+            bob.process.send_signal(signal.SIGSTOP)
+            try:
+                for _ in range(250):
+                    await session.publish(b"x" * 65_000)
+                walk = await operated.until(says(" does not read: its outbox has been full for "))
+            finally:
+                bob.process.send_signal(signal.SIGCONT)
+            assert walk.missing is not None
+            assert walk.missing.text.endswith(" dropped so far"), walk.missing.text
+            # It goes on, and so do messages.
+            await operated.until(reaches)
 
 
 async def test_a_caller_of_another_wire_is_a_clue(operated: Operated) -> None:
@@ -194,8 +242,21 @@ async def test_three_peers_know_the_way(operated: Operated) -> None:
     walk = await operated.until(reaches)
     assert any("n1 hands it to its peer n3" in step.text for step in walk.steps)
     alone = await operated.walk(ALICE, BOB, "n1")
-    assert alone.steps[-1].text.startswith("n3 was not asked")
+    assert alone.steps[-1].text.startswith("n3 did not say what it does")
     assert {node.node for node in alone.unasked} == {"n2", "n3"}
+
+
+async def test_of_mls_suites_the_nodes_of_both_know(
+    operated: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await three(operated)
+    await operated.until(reaches)
+    alice = await operated.application(ALICE.with_id(None), "n2", route=BOB)
+    other_suite(monkeypatch)
+    with pytest.raises(SessionError):
+        await alice.session(BOB, mls=True)._open()
+    await operated.until(says("its MLS is of another cipher suite"))
+    assert says("its MLS is of another cipher suite")(await operated.walk(ALICE, BOB, "n3", "n2"))
 
 
 async def test_in_a_line_the_ends_do_not_reach_each_other(operated: Operated) -> None:

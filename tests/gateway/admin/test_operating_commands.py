@@ -225,8 +225,12 @@ async def test_all_nodes_of_the_machine_are_asked(
         address = made[0].base.removeprefix("http://")
         code, page = await command("explain", "org/demo/alice", "org/demo/bob", "--admin", address)
         assert code == 0
-        assert "  unknown  n3 was not asked" in page
-        assert "not asked: n3 (joined): say --admin" in page
+        assert "org/demo/bob is registered at n3" in page
+        assert page.startswith("org/demo/alice -> ")
+        asked = page.splitlines()[-1]
+        assert asked.startswith("asked: n1, ")
+        assert "n2" in asked
+        assert "n3" in asked
 
         carol = await operated.application(ALICE, "n2", OTHER, route=BOB)
         opening = carol.session(BOB, timeout=0.1, max_retries=1)._open()

@@ -270,13 +270,15 @@ async def test_one_result_satisfies_both_spellings(process: AppStage) -> None:
     session, established = await alice.create_session(name("bob"), RELIABLE)
     with pytest.warns(DeprecationWarning, match="spelling before 0.7"):
         named = await alice.create_session(SessionConfiguration.PointToPoint(peer_name=name("bob")))
+    with pytest.warns(DeprecationWarning, match="config is called session_config"):
+        former = await alice.create_session(name("bob"), config=RELIABLE)
     await established
-    for one in (direct, session, named):
+    for one in (direct, session, named, former):
         await one.established
         assert isinstance(one, Session)
         assert tuple(one) == (one, one.established)
-    ids = {(await bob.listen_for_session(5)).id for _ in range(3)}
-    assert ids == {direct.id, session.id, named.id}
+    ids = {(await bob.listen_for_session(5)).id for _ in range(4)}
+    assert ids == {direct.id, session.id, named.id, former.id}
 
 
 async def test_other_timers_for_a_running_session(process: AppStage) -> None:

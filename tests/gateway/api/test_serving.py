@@ -60,6 +60,16 @@ async def test_a_handler_that_fails_ends_its_session_only(
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
+async def test_a_session_that_nobody_awaited_says_so(process: AppStage) -> None:
+    bob, alice = await apps(process, "bob", "alice")
+    opening = alice.session(BOB)
+    assert "await it" in repr(opening)
+    with pytest.raises(AttributeError, match=r"^no 'publish' before the session is open: await"):
+        await opening.publish(b"x")
+    async with bob.serve(echo), opening as session:
+        assert (await session.request(b"x", 5)).payload == b"echo: x"
+
+
 async def test_sessions_above_the_bound_wait_for_a_place(process: AppStage) -> None:
     bob, alice, carol = await apps(process, "bob", "alice", "carol")
     async with bob.serve(echo, sessions=1), carol.session(BOB) as second, alice.session(BOB) as first:
@@ -234,3 +244,14 @@ async def test_what_cannot_work_is_named(
     with pytest.raises(ConfigError, match=field) as caught:
         bob.serve(*arguments, **more)
     assert caught.value.field == field
+
+
+async def test_a_plain_function_as_handler_is_told_what_it_should_be(
+    process: AppStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    bob, alice = await apps(process, "bob", "alice")
+    plain: Any = lambda request: request.payload  # noqa: E731
+    async with bob.serve(plain), alice.session(BOB) as one:
+        with pytest.raises(SessionClosed):
+            await one.request(b"x", 5)
+    assert "handler: expected an async function (`async def`)" in caplog.text

@@ -84,6 +84,21 @@ def test_lines_are_sent_as_they_come(run, node: str) -> None:
     assert sending.err == ""
 
 
+def test_who_only_sends_takes_nothing_from_a_listener_of_the_same_name(run, node: str) -> None:
+    far = run("listen", *who("far", node))
+    twin = run("listen", *who("twin", node))
+    for listening in (far, twin):
+        listening.until("-- listening")
+    sending = run("send", *who("twin", node), "--to", "org/cli/far", "-")
+    sending.say("there")
+    far.until("org/cli/twin: there\n")
+    # Both are at the node now, and in turn they would be asked.
+    for number in range(4):
+        caller = run("send", *who("caller", node), "--to", "org/cli/twin", f"call {number}")
+        assert caller.end() == 0, caller.err
+        twin.until(f"org/cli/caller: call {number}\n")
+
+
 def test_bytes_that_are_no_text(run, node: str, tmp_path: Path) -> None:
     """In arguments, from a file on standard input, and to a terminal that knows ASCII alone."""
     listening = run("listen", *who("raw", node), "--count", "3", PYTHONIOENCODING="ascii")
@@ -313,12 +328,17 @@ USAGE: dict[str, tuple[Lines, str]] = {
         ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--audience", "a"),
         "--audience does nothing beside --shared-secret",
     ),
-    "no command": ((), "the following arguments are required: COMMAND"),
+    "no command": ((), "the following arguments are required: COMMAND (start, config, "),
+    "no command of a command": (("token",), "required: VERB (inspect, mint, verify)"),
     "no such command": (("begin",), "invalid choice: 'begin'"),
     "a mistyped command": (("lisen",), "; did you mean listen?"),
     "a mistyped option": (
         (*CLIENT, "--conect", "x"),
         "unrecognized arguments: --conect x; did you mean --connect?",
+    ),
+    "a mistyped option that is needed": (
+        ("send", "--nam", "a/b/c", "--to", "a/b/d", "x"),
+        "required: --name; --nam is unknown, did you mean --name?",
     ),
     "a mistyped level": ((*CLIENT, "--log-level", "debgu"), "; did you mean DEBUG?"),
     "a wrong address by its flag": (
@@ -358,6 +378,13 @@ def test_a_mistake_is_one_sentence(capfd: pytest.CaptureFixture[str], arguments:
     assert SECRET not in err
 
 
+def test_a_file_that_is_not_there_is_named_first(capfd: pytest.CaptureFixture[str]) -> None:
+    from gateway.cli import main
+
+    assert main(("up", "-f", "/nowhere/Procfile")) == 1
+    assert capfd.readouterr().err == "callboard: /nowhere/Procfile: No such file or directory\n"
+
+
 @pytest.mark.parametrize("words", [("--log-level", "debug", "listen"), ("listen", "--log-level", "DEBUG")])
 def test_the_log_before_and_behind_the_command(words: Lines) -> None:
     from gateway.cli import parser
@@ -374,6 +401,15 @@ def test_each_command_is_found_by_itself() -> None:
     assert list(whole) == [command for added in COMMANDS.values() for command in added]
     for command in whole:
         assert commands_of(parser(command))[command].format_help() == whole[command].format_help()
+
+
+def test_the_list_of_commands_says_the_same_without_their_modules() -> None:
+    from gateway.cli import parser
+
+    assert parser(listed=True).format_help() == parser().format_help()
+    before = parser("config", listed=True)
+    assert before.format_help() == parser().format_help()
+    assert commands_of(before)["config"].format_help() == commands_of(parser())["config"].format_help()
 
 
 def test_a_mistake_as_a_process(run) -> None:

@@ -86,9 +86,56 @@ async def test_the_tree_of_the_tool_and_a_kill(tmp_path: Path) -> None:
         assert await ctl("participant", "ls", "-c", "o/n/c") == "PARTICIPANT\no/n/p"
         outline = json.loads(await ctl("-o", "json", "route", "outline"))
         assert [one["name"] for one in outline if one["name"]] == ["a/b/c/3"]
-        assert await ctl("node", "forget", "slim/0") == "node slim/0 is forgotten"
+        assert await ctl("node", "forget", "slim/0") == (
+            "node slim/0 is forgotten; if it still runs, it registers anew"
+        )
         process.terminate()
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("node", "list", "-s", "127.0.0.1:1"), 1, "UNAVAILABLE: cannot connect to 127.0.0.1:1 ("),
+        (("-s", "127.0.0.1:1", "route", "outline", "-o", "a"), 1, "cannot connect to 127.0.0.1:1 ("),
+        (("node", "list", "-s", "no host"), 1, "UNAVAILABLE: cannot connect to no host ("),
+        (("node", "list", "--timeout", "5"), 2, "--timeout: expected a duration"),
+        (("config", "set", "timeout", "5"), 2, "timeout: expected a duration"),
+        (("config", "set", "tls-insecure", "maybe"), 2, "tls-insecure: true or false, got 'maybe'"),
+        (("node", "list", "--token-file", "binary"), 2, "binary: not a token"),
+        (("--token-file", "empty", "node", "list"), 2, "empty: not a token"),
+        (("node", "--token-file", "lines", "list"), 2, "lines: not a token"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    code: int,
+    says: str,
+) -> None:
+    """Options of a call stand before the command and behind it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("binary", b"\xff"), ("empty", b""), ("lines", b"two\nlines\n")):
+        Path(name).write_bytes(content)
+    assert main(("ctl", *words)) == code
+    err = capfd.readouterr().err
+    assert err.startswith("callboard: ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_an_answer_is_shown_as_the_option_behind_the_command_says(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert main(("ctl", "config", "list", "-o", "json")) == 0
+    assert main(("ctl", "-o", "json", "config", "list", "--output", "table")) == 0
+    assert main(("ctl", "-o", "json", "config", "list")) == 0
+    assert capfd.readouterr().out == "[]\nKEY  VALUE\n[]\n"
 
 
 async def test_settings_are_remembered_and_kept_private(tmp_path: Path) -> None:
@@ -98,7 +145,8 @@ async def test_settings_are_remembered_and_kept_private(tmp_path: Path) -> None:
     assert "127.0.0.1:1" in shown
     assert "hush-hush" not in shown
     assert (tmp_path / "slimctl" / "config.yaml").stat().st_mode & 0o77 == 0
-    assert "UNAVAILABLE" in await callboard("ctl", "node", "list", fails=True, home=tmp_path)
+    said = await callboard("ctl", "node", "list", fails=True, home=tmp_path)
+    assert "UNAVAILABLE: cannot connect to 127.0.0.1:1 (Connection refused); is a controller" in said
 
 
 @pytest.mark.parametrize(

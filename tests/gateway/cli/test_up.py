@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import main
 from gateway.cli.up import ProcfileEntry, chosen, read_procfile
 from identity.errors import ConfigError
 from tests.gateway.cli.processes import CALLBOARD, WAIT, Command, running
@@ -119,6 +120,13 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with running("up", "--file", str(tmp_path / "none")) as company:
         assert company.end() == 1
         assert "No such file" in company.err
+
+
+def test_a_file_that_is_no_text_is_one_sentence(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "Procfile"
+    path.write_bytes(b"\xff\xfe")
+    assert main(("up", "-f", str(path))) == 2
+    assert capfd.readouterr().err == f"callboard: {path}: not UTF-8\n"
 
 
 def test_nobody_is_left_when_nobody_reads_any_more(tmp_path: Path) -> None:

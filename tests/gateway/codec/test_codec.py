@@ -205,6 +205,9 @@ def test_memory_of_earlier_messages_changes_nothing(
             message._replace(content=Payload("msg", blob)),
             message._replace(identity="another"),
             message._replace(identity="für später"),
+            message._replace(metadata={"key": "one"}),
+            message._replace(metadata={"key": "two"}),
+            message._replace(metadata={"key": "one"}),
         ):
             data = frame_bytes(codec.encode(near, near.identity))
             for form in (data, data, data[:-1] + b"\x00"):
@@ -215,6 +218,21 @@ def test_memory_of_earlier_messages_changes_nothing(
                         parser.parse(form)
                 else:
                     assert parser.parse(form) == expected
+
+
+def test_metadata_that_is_remembered_is_nobody_elses() -> None:
+    codec, metadata = WireCodec(), {"key": "one"}
+    message = SessionMessage(
+        *(Name("a", "b", "c", 1),) * 2, SessionKind.MULTICAST, MessageType.MSG, 1, 1, Payload(), 1, metadata
+    )
+    first = codec.encode(message, "token")
+    metadata["key"] = "two"
+    second = codec.encode(message, "token")
+    read = [codec.decode(frame).metadata for frame in (first, first, second)]
+    assert read == [{"key": "one"}, {"key": "one"}, {"key": "two"}]
+    assert read[0] is not None
+    read[0]["key"] = "three"
+    assert codec.decode(first).metadata == {"key": "one"}
 
 
 def with_tokens(*tokens: bytes) -> bytes:

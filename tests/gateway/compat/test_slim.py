@@ -16,7 +16,7 @@ from actors.errors import (
     SessionError,
     SlimTimeout,
 )
-from gateway import ConfigError
+from gateway import ConfigError, SessionConfiguration
 from gateway import compat as slim_bindings
 from gateway.compat.slim import OlderSession, Slim, older
 from gateway.node.data_plane import DataPlane
@@ -207,8 +207,14 @@ async def test_configurations_of_sessions(process: AppStage) -> None:
         assert await alice.get_session_config(info.id) == RELIABLE
         await alice.publish(info, b"x", name("bob"))
         changed = FireAndForget(timedelta(seconds=2), 3)
-        await alice.set_session_config(info.id, changed)
-        assert await alice.get_session_config(info.id) is changed
+        for call in ({"session": info.id}, {"session": info}, {"session_id": info.id}):
+            await alice.set_session_config(**call, session_config=RELIABLE)
+            assert await alice.get_session_config(info.id) is RELIABLE
+            await alice.set_session_config(**call, session_config=changed)
+            assert await alice.get_session_config(info.id) is changed
+        today = await alice.create_session(name("bob"), SessionConfiguration.PointToPoint(1.0, 5))
+        await alice.set_session_config(today.id, SessionConfiguration.PointToPoint(0.5, 3))
+        assert today.session_config.max_retries == 3
         inbound, _ = await within(bob.receive())
         assert (await bob.get_session_config(inbound.id)).max_retries == 5
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import grpc
 import pytest
 
+from gateway.controller.store import SqliteStore
 from gateway.proto import controller_pb2 as pb
+from identity.errors import ConfigError
 from tests.gateway.controller.stage import PATIENCE, FakeNode, client, controller
 from tests.gateway.controller.test_services import TRANSPORTS, known, modules, refused, until
 
@@ -88,6 +91,53 @@ async def test_a_node_without_a_usable_id_is_told_so(id: str) -> None:
         assert "node_id" in answer.messages[0]
         async with asyncio.timeout(PATIENCE):
             await node.ended.wait()
+
+
+async def answer_to(node: FakeNode) -> pb.Ack:
+    """What a node is told that registers."""
+    assert (await node.other()).ack.success
+    await node.send(pb.ControlMessage(message_id="r", register_node_request=node.register))
+    return (await node.other()).ack
+
+
+async def test_of_two_nodes_with_one_id_the_later_stays_and_the_other_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusal = "another node is registered as slim/0, from 127.0.0.1, and came later: give each its own id"
+    async with controller() as made, FakeNode(made.southbound, boot=1) as earlier:
+        await earlier.registered()
+        async with FakeNode(made.southbound, boot=2) as later:
+            await later.registered()
+            async with asyncio.timeout(PATIENCE):
+                await earlier.ended.wait()
+            for _ in range(3):
+                async with FakeNode(made.southbound, boot=1) as again:
+                    answer = await answer_to(again)
+                    assert answer.code == grpc.StatusCode.ALREADY_EXISTS.value[0]
+                    assert answer.messages == [refusal]
+                    async with asyncio.timeout(PATIENCE):
+                        await again.ended.wait()
+            assert not later.ended.is_set()
+            told = [one for one in caplog.records if "a node is not taken" in one.getMessage()]
+            assert len(told) == 1
+            # The same run over a new stream is no other node.
+            async with FakeNode(made.southbound, boot=2) as reconnected:
+                await reconnected.registered()
+        # With the later one gone the earlier one has its place again.
+        async with asyncio.timeout(PATIENCE):
+            taken = False
+            while not taken:
+                async with FakeNode(made.southbound, boot=1) as back:
+                    taken = (await answer_to(back)).success
+
+
+def test_one_database_is_one_controllers(tmp_path: Path) -> None:
+    path = tmp_path / "controlplane.db"
+    first = SqliteStore(path)
+    with pytest.raises(ConfigError, match=r"another controller keeps .*; end that one first"):
+        SqliteStore(path)
+    first.close()
+    SqliteStore(path).close()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -336,6 +336,25 @@ async def test_a_turn_takes_fewer_of_those_that_have_to_be_read_in_full() -> Non
     assert ids == list(range(1, 301))
 
 
+async def test_after_many_that_were_read_in_full_the_stream_is_read_on_in_the_next_turn() -> None:
+    """A socket may be read several times in a turn of the loop."""
+    link, stream, told = accepted()
+    said = [subscription(BOB, number + 1).SerializeToString() for number in range(TURN_READ // 2 + 1)]
+    link.stream_messages(said[:-1])
+    assert "pause" not in stream.calls
+    link.stream_messages(said)
+    assert stream.calls[-1] == "pause"
+    assert sum(batches(told)) == 2 * len(said) - 1
+    await turns(1)
+    assert stream.calls[-1] == "resume"
+    link.stream_messages(said)
+    link.pause()
+    await turns()
+    assert stream.calls[-1] == "pause"
+    link.resume()
+    assert stream.calls[-1] == "resume"
+
+
 async def test_what_waits_for_its_turn_comes_before_what_comes_later_and_before_the_end() -> None:
     link, _, told = accepted()
     messages = alike(TURN_MESSAGES + 3)

@@ -234,6 +234,25 @@ async def test_what_strangers_say_on_nats_is_counted_and_nothing_else(nodes: Nod
     assert (await figures(node))["malformed"] == len(bad)
 
 
+async def test_two_nodes_with_one_id_reach_each_other_and_people_are_told_once(
+    nodes: Nodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    await nodes.server()
+    twins = [DataPlane(strict=True, node_id="twin") for _ in range(2)]
+    nodes.nodes += twins
+    for twin in twins:
+        await twin.join(backbone(*nodes.servers))
+    here, there = map(Local, twins)
+    await there.order(CHANNEL)
+    await in_step(*twins)
+    here.publish(CHANNEL, b"one", fanout=ALL)
+    await there.heard(b"one")
+    here.publish(CHANNEL, b"two", fanout=ALL)
+    await there.heard(b"one", b"two")
+    told = [record for record in caplog.records if "has our id" in record.getMessage()]
+    assert len(told) == 1
+
+
 async def test_names_that_come_and_go_by_thousands_are_wanted_in_the_end(nodes: Nodes) -> None:
     await nodes.server()
     node = await nodes.node()

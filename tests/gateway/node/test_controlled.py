@@ -237,7 +237,7 @@ async def test_a_failed_order_says_which_step() -> None:
         add = c.AddParticipantRequest(channel_name="org/ns/stage", participant_name="org/ns/nobody")
         status, text = await refused(stub.AddParticipant(add, 30.0))
         assert status is grpc.StatusCode.ABORTED
-        assert "no answer to DISCOVERY_REQUEST" in text
+        assert "no answer to the question who is there from any instance of org/ns/nobody" in text
 
 
 async def test_traffic_goes_on_without_the_controller_and_the_node_registers_again(tmp_path: Path) -> None:

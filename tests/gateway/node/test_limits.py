@@ -13,14 +13,17 @@ from actors.errors import ConnectionLost
 from actors.names import Name
 from actors.routing.shares import Shares
 from gateway import Slim
+from gateway.admin.limits import limit_rows
+from gateway.config import ServerConfig
 from gateway.config.node import NodeConfig
-from gateway.links.http2_stream import _TOLD_PER_HOST
+from gateway.node.doorkeeper import TOLD_PER_HOST
 from gateway.node.node import Node
 from identity.errors import SlimError
 from tests.gateway.app_stage import identity
 from tests.gateway.planes import TRANSPORTS, Endpoint, plane
 
 INSECURE = {"insecure": True}
+FROM = ("127.0.0.1", 0)
 
 
 @asynccontextmanager
@@ -64,20 +67,23 @@ async def test_one_connection_too_many_is_told_so(transport: str, limit: str, wo
         assert await at.dial(clients[3], INSECURE)
 
 
-async def test_connections_that_open_no_stream_count_for_their_address() -> None:
+async def test_connections_that_open_no_stream_count_for_their_address_at_all_listeners() -> None:
     async with limited(connections_per_address=4) as (node, at), AsyncExitStack() as stack:
         refusals = node.data_plane.door.refusals
+        second = await node.data_plane.serve(ServerConfig.read({"endpoint": "127.0.0.2:0", "tls": INSECURE}))
+        hosts = (("127.0.0.1", int(at.port)), ("127.0.0.2", int(second.rpartition(":")[2])))
         writers = []
-        for _ in range(4 + _TOLD_PER_HOST):
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(at.port))
+        for number in range(4 + TOLD_PER_HOST):
+            reader, writer = await asyncio.open_connection(*hosts[number % 2], local_addr=FROM)
             stack.callback(writer.close)
             # The node's settings: the connection is up.
             assert await asyncio.wait_for(reader.readexactly(9), 5)
             writers.append(writer)
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(at.port))
-        stack.callback(writer.close)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        assert refusals["connections_per_address"] == 1
+        for count, host in enumerate(hosts, 1):
+            reader, writer = await asyncio.open_connection(*host, local_addr=FROM)
+            stack.callback(writer.close)
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert refusals["connections_per_address"] == count
         # Who leaves makes room.
         writers[0].close()
         client = await stack.enter_async_context(plane())
@@ -86,6 +92,7 @@ async def test_connections_that_open_no_stream_count_for_their_address() -> None
                 with suppress(ConnectionLost):
                     await at.dial(client, INSECURE)
                     break
+    assert len(node.data_plane.doorkeeper.tcp) == 0, "a node that ended has nobody"
 
 
 def test_applications_of_one_peer_are_counted_by_their_ids() -> None:
@@ -138,6 +145,10 @@ async def test_who_sends_too_fast_waits_and_loses_nothing(
         # 200 messages of each and as many acknowledgements; a second's worth at once is free.
         assert took > 0.1
         assert node.data_plane.doorkeeper.sending.slowed["messages_per_second"] > 0
+        rows = {row.limit: row for row in limit_rows(node)}
+        assert rows["messages per second"].bound == 220
+        assert 100 <= (rows["messages per second"].used or 0) <= 800
+        assert rows["bytes per second"].used is None
     assert "it sends more than limits.messages_per_second allows" in caplog.text
     told = [line for line in caplog.messages if line.startswith("held up")]
     # Each of the two once, however often it had to wait.

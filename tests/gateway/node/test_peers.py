@@ -312,3 +312,55 @@ def test_identities_of_a_certificate_are_its_names() -> None:
 )
 def test_loopback_is_told_by_the_address(peer: str, local: bool) -> None:
     assert is_loopback(peer) is local
+
+
+async def test_a_node_that_does_not_answer_is_dialled_again_early(
+    clique: Clique, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a cut the attempt that began in it must not be waited for."""
+    monkeypatch.setattr("gateway.node.dialled.NODE_WAIT", 0.05)
+    calls: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    async with await asyncio.start_server(lambda _, writer: calls.put_nowait(writer), "127.0.0.1", 0) as mute:
+        node = await clique.node()
+        endpoint = f"http://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(5):
+            await node.peer([dialled(endpoint)])
+            held = [await calls.get() for _ in range(3)]
+        cause = (await node.status())["peers"][endpoint]["cause"]
+        assert "no answer in time" in cause, cause
+        await node.close(0.0)
+        for writer in held:
+            writer.close()
+
+
+async def test_of_two_nodes_with_one_id_the_later_stays_and_the_other_is_told_once(
+    clique: Clique, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.node.peering.REFUSED_WAIT", 0.02)
+    third = await clique.node(node_id="third")
+    earlier, later = [await clique.node(node_id="twin") for _ in range(2)]
+    refused: list[str] = []
+    earlier.observe(lambda state: refused.append(state.detail) if state.state == "refused" else None)
+    await earlier.peer([dialled(clique.endpoints[0])])
+    await third.peer([dialled(clique.endpoints[1])])
+    await clique.linked([third, earlier])
+    await later.peer([dialled(clique.endpoints[0])])
+    await third.peer([dialled(clique.endpoints[2])])
+    member = Local(later)
+    await member.order(BOB)
+    await knows(third, BOB, 1)
+    async with asyncio.timeout(10):
+        # It goes on asking.
+        while refused.count("another node has the node id 'twin' too, and came later: give each its own") < 5:
+            await earlier.status()
+    assert [*third.routes.node_links.values()] == ["twin"]
+    assert [*later.routes.node_links.values()] == ["third"]
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert sum("a node is not taken as a peer" in text for text in told) == 1, told
+    assert sum(text.startswith("not taken as a peer") for text in told) == 2, told
+    assert sum("peer lost" in text for text in told) <= 2, told
+    # It may come in as soon as the other one is gone.
+    await later.close(0.0)
+    async with asyncio.timeout(10):
+        while not third.routes.node_links or not earlier.routes.node_links:
+            await third.status()

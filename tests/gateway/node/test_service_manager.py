@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.node.service_manager import ServiceManager
-from tests.gateway.cli.processes import Command
+from tests.gateway.cli.processes import CALLBOARD, Command
 from tests.test_floors import ROOT
 
 PATIENCE = 60.0
@@ -140,3 +142,18 @@ def test_the_unit_waits_for_these_words() -> None:
     unit = (ROOT / "examples/systemd/callboard.service").read_text().splitlines()
     assert {"Type=notify", "NotifyAccess=main"} <= set(unit)
     assert [line for line in unit if line.startswith("WatchdogSec=")]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    text = (ROOT / "examples/systemd/callboard.service").read_text()
+    unit = tmp_path / "callboard.service"
+    unit.write_text(text.replace("/opt/callboard/bin/callboard", CALLBOARD))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # It looks: a word that it does not know is told.
+    unit.write_text(text + "\nWatchdog=1\n")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    assert "Watchdog" in done.stderr

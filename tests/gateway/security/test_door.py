@@ -53,6 +53,18 @@ async def test_a_client_certificate_that_is_not_taken(lines: list[str]) -> None:
     assert samples['callboard_door_refusals_total{rule="handshake"}'] == 3
 
 
+async def test_of_the_grpc_librarys_handshakes_it_is_said_where_they_are_told(
+    lines: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    servers, clients = HostAuthority("servers"), HostAuthority("clients")
+    tls = {"source": shown(servers.issue()), "client_ca": trusted(clients)}
+    async with serving(tls, transport="grpc") as at:
+        assert [line for line in lines if "handshakes that fail are not told here" in line]
+        await refused(at, {"ca_source": trusted(servers)})
+        assert at.node.door.refusals["handshake"] == 0
+    assert "peer did not return a certificate" in capfd.readouterr().err.lower().replace("_", " ")
+
+
 async def test_who_speaks_no_tls_or_no_http2(lines: list[str]) -> None:
     authority = HostAuthority()
     async with serving({"source": shown(authority.issue())}, transport="fast") as at:

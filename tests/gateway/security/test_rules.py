@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.names import Name
 from actors.routing.gate import NODE, Action, ConnectionIdentity
-from gateway.security.rules import Rule, RuleSet, name_prefix, parse_action, parse_identity
+from gateway.security.rules import Rule, RuleSet, name_prefix, parse_action, parse_identity, placed
 from identity.encoding import Malformed
 
 ALICE = ConnectionIdentity(user="alice")
@@ -148,3 +148,8 @@ def test_actions_and_patterns_by_themselves() -> None:
     with pytest.raises(Malformed):
         parse_action("*")
     assert name_prefix("org/*") == name_prefix("org/*/*") == Name("org", "x", "y").key[:8]
+
+
+def test_a_file_is_named_before_its_line_and_before_what_is_wrong_with_all_of_it() -> None:
+    assert placed(Malformed("line 3: no rule")) == ", line 3: no rule"
+    assert placed(Malformed("not UTF-8")) == ": not UTF-8"

@@ -128,7 +128,14 @@ async def test_a_request_and_its_answer_are_one_trace_over_two_nodes(between: st
         ("applications", "slim.receive"),
     ]
     assert not [span for span in spans if span.failed]
-    assert {span.trace for span in spans if span.name in HOP} == {answered.trace}
+    # How the session began is another trace, over the same nodes.
+    [accepted] = [span for span in spans if span.name == "slim.session.accept"]
+    assert way(spans, accepted) == [
+        ("applications", "slim.session.open"),
+        *there,
+        ("applications", "slim.session.accept"),
+    ]
+    assert {span.trace for span in spans if span.name in HOP} == {answered.trace, accepted.trace}
 
 
 # The bytes

@@ -77,6 +77,12 @@ async def exchange(alice: Slim, bob: Slim) -> tuple[Any, Any]:
     return message, await session.get_message(5)
 
 
+def accepted_of(collected: Collected) -> int | None:
+    """The span from which the accepted session comes."""
+    accepted = collected.span("slim.session.accept")
+    return accepted.parent and accepted.parent.span_id
+
+
 async def test_spans_of_one_trace_on_both_ends(stage: AppStage, collected: Collected) -> None:
     alice, bob = await stage.app("alice"), await stage.app("bob")
     await stage.route(alice, "bob")
@@ -98,6 +104,7 @@ async def test_spans_of_one_trace_on_both_ends(stage: AppStage, collected: Colle
         opened.attributes["slim.session.id"]
         == collected.span("slim.session.accept").attributes["slim.session.id"]
     )
+    assert accepted_of(collected) == opened.context.span_id
     # The beginning of the session is linked to, at either end by its own.
     accepted = collected.span("slim.session.accept")
     assert [link.context for link in published.links] == [opened.context]

@@ -218,18 +218,20 @@ class ConnectionDetails(_message.Message):
     def __init__(self, endpoint: _Optional[str] = ..., mtls_required: _Optional[bool] = ..., local_endpoint: _Optional[str] = ..., external_endpoint: _Optional[str] = ..., group_name: _Optional[str] = ...) -> None: ...
 
 class RegisterNodeRequest(_message.Message):
-    __slots__ = ("node_id", "connection_details", "group_name", "callboard_version", "backbone")
+    __slots__ = ("node_id", "connection_details", "group_name", "callboard_version", "backbone", "boot")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_DETAILS_FIELD_NUMBER: _ClassVar[int]
     GROUP_NAME_FIELD_NUMBER: _ClassVar[int]
     CALLBOARD_VERSION_FIELD_NUMBER: _ClassVar[int]
     BACKBONE_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     connection_details: _containers.RepeatedCompositeFieldContainer[ConnectionDetails]
     group_name: str
     callboard_version: str
     backbone: str
-    def __init__(self, node_id: _Optional[str] = ..., connection_details: _Optional[_Iterable[_Union[ConnectionDetails, _Mapping]]] = ..., group_name: _Optional[str] = ..., callboard_version: _Optional[str] = ..., backbone: _Optional[str] = ...) -> None: ...
+    boot: int
+    def __init__(self, node_id: _Optional[str] = ..., connection_details: _Optional[_Iterable[_Union[ConnectionDetails, _Mapping]]] = ..., group_name: _Optional[str] = ..., callboard_version: _Optional[str] = ..., backbone: _Optional[str] = ..., boot: _Optional[int] = ...) -> None: ...
 
 class RegisterNodeResponse(_message.Message):
     __slots__ = ("original_message_id", "success")

@@ -98,7 +98,7 @@ def test_strangers_answers_are_ignored() -> None:
     r.answered(Name("o", "n", "x", 9), 1)
     r.alive(Name("o", "n", "x", 9))
     r.left(BOB)
-    assert play(r, 1) == ([], [])
+    assert play(r, 1) == Overdue([], [])
 
 
 def dog(generation: PeerGeneration, progress: Progress = silent) -> Watchdog:

@@ -59,7 +59,7 @@ def test_it_is_sent_again_as_it_was_and_then_has_failed() -> None:
     assert turn.effects == [sent]
     (failed,) = requests.expire(turn.at(2.0))
     assert (turn.effects, failed.awaiting) == ([], {CAROL})
-    assert failed.why == f"no answer to GROUP_CLOSE from {CAROL}"
+    assert failed.why == f"no answer to the end of the session from {CAROL.short}"
 
 
 def test_the_reason_of_our_own_is_told_instead() -> None:
