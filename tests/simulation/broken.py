@@ -19,7 +19,7 @@ from actors.controller.controller import Controller
 from actors.errors import MessageLost
 from actors.messages.controller import OrderDone
 from actors.messages.wire import GroupAdd, MessageType
-from actors.routing.connection import Connection
+from actors.routing.backpressure import Backpressure
 from actors.routing.control import RouteControl
 from actors.routing.table import SubscriptionTable
 from actors.routing.view import Targets
@@ -425,7 +425,7 @@ def subscriptions_are_not_told_again_on_a_new_stream() -> Iterator[Patch]:
 
 @breaks("routing", "narrow")
 def a_connection_that_paused_never_reads_again() -> Iterator[Patch]:
-    yield Connection, "_read_on", lambda honest: nothing
+    yield Backpressure, "_read_on", lambda honest: nothing
 
 
 @breaks("routing", "perfect")
