@@ -52,6 +52,9 @@ class Ground:
 class SimHost:
     """`World.host` makes it. `node_options` are those of its data plane (`DataPlane`)."""
 
+    controller: SimController | None = None
+    """The controller that runs there (`command`)."""
+
     def __init__(self, ground: Ground, name: str, node_options: dict[str, Any]) -> None:
         self.name = name
         self._ground = ground
@@ -68,8 +71,6 @@ class SimHost:
         self._controlled_by: tuple[str, ...] = ()
         self._controlled: ControlledNode | None = None
         self._commands: dict[str, Any] | None = None
-        self.controller: SimController | None = None
-        """The controller that runs there (`command`)."""
         self._former: list[SimProcess] = []
         self._plane: DataPlane | None = None
         self._applications: list[Slim] = []
