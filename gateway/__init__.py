@@ -157,7 +157,14 @@ _HOMES = {
 }
 """The same as above: where each name is at home."""
 
-__getattr__, __dir__ = names_on_use(globals(), _HOMES)
+
+def _hint(name: str) -> str:
+    from gateway.newer_bindings import instead
+
+    return instead(name)
+
+
+__getattr__, __dir__ = names_on_use(globals(), _HOMES, _hint)
 
 logger.disable(__name__)
 

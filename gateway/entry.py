@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
 
 def main() -> int:
     """Run one command. Returns the exit code."""
     try:
+        _open_standard_streams()
         from gateway.concealed import conceal
 
         conceal()
@@ -16,6 +19,35 @@ def main() -> int:
         gc.disable()
         from gateway.cli import main as command
 
-        return command()
+        code = command()
+    except SystemExit as end:  # argparse
+        code = end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:
         return 130
+    return _end_output(code)
+
+
+def _open_standard_streams() -> None:
+    """Open those that are closed, on nothing: the next socket would get their number, and what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _end_output(code: int) -> int:
+    """The exit code, which is not 0 where the last of the output could not be written: Python would say that
+    in its own words."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"callboard: {error.strerror}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or 1
+    return code

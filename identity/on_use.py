@@ -8,19 +8,22 @@ from typing import Any
 
 
 def names_on_use(
-    namespace: dict[str, Any], homes: Mapping[str, tuple[str, ...]]
+    namespace: dict[str, Any],
+    homes: Mapping[str, tuple[str, ...]],
+    hint: Callable[[str], str] = lambda name: "",
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` for a package whose `globals()` are `namespace`.
 
     `homes` says for each module which of its names the package hands out. What was used once stays in
-    `namespace`: only the first use costs anything.
+    `namespace`: only the first use costs anything. What `hint` says about a name that is not there ends the
+    error.
     """
     module_of = {name: module for module, names in homes.items() for name in names}
 
     def on_use(name: str) -> Any:
         module = module_of.get(name)
         if module is None:
-            raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
+            raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}{hint(name)}")
         value = namespace[name] = getattr(import_module(module), name)
         return value
 

@@ -119,7 +119,7 @@ class ControllerActor(LoopActor):
             self._store.save(list(self._unsaved.values()))
         except OSError as error:
             level = "ERROR" if self._alarm.is_due(self._clock()) else "DEBUG"
-            logger.log(level, "changes are not stored", entries=len(self._unsaved), cause=str(error))
+            logger.log(level, "changes are not stored", count=len(self._unsaved), cause=str(error))
             return str(error)
         self._unsaved.clear()
         return ""

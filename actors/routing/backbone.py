@@ -18,6 +18,7 @@ from thespian.actors import ActorAddress, WakeupMessage
 from actors.messages.routing import (
     Attach,
     Forward,
+    Inquired,
     LinkLost,
     LinkRestored,
     RoutesChanged,
@@ -117,6 +118,12 @@ class Backbone(Connection):
 
     def _open(self) -> None:
         """There is nothing to agree on."""
+
+    @handles(Inquired)
+    def _on_inquired(self, message: Inquired, _: ActorAddress) -> None:
+        """Another node asks what this one knows."""
+        if self._routes.inquiries is not None:
+            self.send(self._routes.inquiries, message)
 
     @handles(LinkRestored)
     def _on_restored(self, _: LinkRestored, __: ActorAddress) -> None:

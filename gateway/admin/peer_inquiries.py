@@ -27,6 +27,8 @@ from gateway.node.node import Node
 
 WAIT = 1.5
 """Seconds within which a peer answers; half of them for one that it asks for us."""
+BACKBONE_WAIT = 0.5
+"""Seconds for which answers of a backbone are waited for: nobody knows how many there are."""
 PEERS = 16
 """Nodes that are asked, and as many that only these know."""
 ANSWERS = 8
@@ -81,9 +83,22 @@ class PeerInquiries:
             for neighbour in facts.neighbours
             if neighbour.state == "joined" and neighbour.node not in known and facts.node in via
         }
+        if any(way.rank == "backbone" for name in (own.source, own.target) for way in name.ways):
+            near += await self._over_backbone(own.node, source, target)
         asked = itertools.islice(farther.items(), PEERS)
         far = await self._all(self._ask(index, node, source, target, WAIT, far=True) for node, index in asked)
         return [own, *near, *far]
+
+    async def _over_backbone(self, own: str, source: Name, target: Name) -> list[NodeFacts]:
+        """What those on the backbone know that have one of the names."""
+        link = self._plane.backbone
+        if link is None:
+            return []
+        asked = NodeInquiry(0, source, target)
+        told = await asyncio.gather(*(link.inquire(name, asked, BACKBONE_WAIT) for name in (source, target)))
+        read = (_read(each) for answers in told for each in answers[:PEERS])
+        found = {facts.node: facts for facts in read if facts is not None and facts.node != own}
+        return list(found.values())
 
     @staticmethod
     async def _all(asked: Iterable[Coroutine[Any, Any, NodeFacts | None]]) -> list[NodeFacts]:
@@ -94,11 +109,8 @@ class PeerInquiries:
     ) -> NodeFacts | None:
         """The facts of `node`, asked over `connection`; None when it does not tell them, and only them."""
         told = await self._answer_of(connection, NodeInquiry(0, source, target, node if far else ""), wait)
-        try:
-            facts = NodeFacts.read(json.loads(told))
-        except (ValueError, RecursionError):
-            return None
-        return facts if facts.node == node else None
+        facts = _read(told)
+        return facts if facts is not None and facts.node == node else None
 
     async def _answer_of(self, connection: int, inquiry: NodeInquiry, wait: float) -> bytes:
         """What came back, unread; nothing when nothing did in time."""
@@ -117,7 +129,8 @@ class PeerInquiries:
     # Answering
 
     def _heard(self, message: Any) -> None:
-        if not isinstance(message, Inquired) or message.connection not in self._plane.routes.node_links:
+        known = (*self._plane.routes.node_links, self._plane.routes.backbone)
+        if not isinstance(message, Inquired) or message.connection not in known:
             return
         connection, inquiry = message
         if inquiry.facts is None:
@@ -151,9 +164,21 @@ class PeerInquiries:
         self._transmit(connection, inquiry._replace(facts=told))
 
     def _transmit(self, connection: int, inquiry: NodeInquiry) -> None:
+        backbone = self._plane.backbone
+        if backbone is not None and connection == backbone.index:
+            self._tasks(backbone.answer(inquiry), lambda *_: None)
+            return
         address = self._plane.routes.addresses.get(connection)
         if address is not None:
             self._plane.system.tell(address, Transmit((inquiry,)), self._inbox)
+
+
+def _read(told: bytes) -> NodeFacts | None:
+    """What a node answered; None for whatever is no answer."""
+    try:
+        return NodeFacts.read(json.loads(told))
+    except (ValueError, RecursionError):
+        return None
 
 
 async def _nothing() -> bytes:

@@ -71,9 +71,10 @@ async def _moderate(arguments: argparse.Namespace) -> int:
             await app.connect(config, wait=arguments.wait)
             moderation = app.moderate(channel, script, kept=kept)
             await moderation.start()
+            stop = _stop_asked()
             print(f"leading {_shown(channel)} as {_shown(name)}", flush=True)
             async with _knocks(app, moderation):
-                stands = await _until_over(moderation, stands=stands)
+                stands = await _until_over(moderation, stop, stands=stands)
         finally:
             if stands:
                 # Whatever went wrong here: the group is its journal's, and a successor goes on with it.
@@ -150,8 +151,8 @@ async def _knocks(app: Slim, moderation: Moderation) -> AsyncIterator[None]:
         yield
 
 
-async def _until_over(moderation: Moderation, *, stands: bool) -> bool:
-    """Wait for the end of the group, SIGTERM or SIGINT. Returns whether the group stands."""
+def _stop_asked() -> asyncio.Future[int]:
+    """The number of the first SIGTERM or SIGINT that comes from now on."""
     stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def stopped(number: int) -> None:
@@ -160,6 +161,11 @@ async def _until_over(moderation: Moderation, *, stands: bool) -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped, number)
+    return stop
+
+
+async def _until_over(moderation: Moderation, stop: asyncio.Future[int], *, stands: bool) -> bool:
+    """Wait for the end of the group, or to be asked to stop. Returns whether the group stands."""
     over = asyncio.ensure_future(moderation.wait())
     waiting: set[asyncio.Future[Any]] = {stop, over}
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -20,13 +20,14 @@ from google.protobuf.message import DecodeError
 from actors.errors import ProtocolError
 from actors.messages.routing import (
     FramesIn,
+    Inquired,
     LinkClosed,
     LinkDrained,
     LinkLost,
     LinkRestored,
     Unanswered,
 )
-from actors.messages.wire import ONE, ControlRecord, Frame
+from actors.messages.wire import ONE, ControlRecord, Frame, NodeInquiry
 from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.routing.view import Instance
@@ -34,6 +35,8 @@ from actors.telemetry import Counts, counter
 from gateway.codec import InboundParser, ends_of
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.network import BackboneConfig
+from gateway.links import nats_inquiries
+from gateway.links.nats_inquiries import NatsInquiries
 from gateway.links.nats_library import StreamEncryption, check_backbone, end, library
 from gateway.links.nats_wire import (
     QUEUE,
@@ -121,7 +124,8 @@ class NatsLink:
         self._client: Client | None = None
         self._subscribed: dict[Instance, list[Any]] = {}
         self._batches, self._questions = Batches(origin), AskedOfNats()
-        self._inbox = f"_INBOX.slim.{self._around.random(12).hex()}"
+        inbox = self._inbox = f"_INBOX.slim.{self._around.random(12).hex()}"
+        self._inquiries = NatsInquiries(inbox, lambda inquiry: self._notify(Inquired(index, inquiry)))
         self._jobs: deque[Batch | tuple[Instance, bool] | asyncio.Future[None]] = deque()
         """What the writer has yet to do."""
         self._wake = asyncio.Event()
@@ -298,6 +302,9 @@ class NatsLink:
         data: bytes = message.data
         self.counts.messages_in += 1
         self.counts.bytes_in += len(data)
+        if data[:1] == nats_inquiries.FORMAT:
+            self._inquired(lambda: self._inquiries.asked(data, message.reply))
+            return
         if self._held + len(data) > HELD_BOUND:
             self.counts.overrun += 1
             return
@@ -364,6 +371,10 @@ class NatsLink:
     async def _on_answer(self, message: Any) -> None:
         """The server says that nobody wants what was sent; a node does not answer."""
         number = message.subject.rpartition(".")[2]
+        if number.startswith(nats_inquiries.MARK):
+            if message.data:
+                self._inquired(lambda: self._inquiries.answered(number, message.data))
+            return
         if (message.headers or {}).get("Status") != "503" or not number.isdigit():
             return
         batch = self._questions.unanswered(int(number))
@@ -373,6 +384,24 @@ class NatsLink:
     def _unanswered(self, frames: Sequence[Frame], asker: Any, again: bool) -> None:
         if frames:
             self._notify(Unanswered(tuple(frames), asker, again))
+
+    # What nodes ask about names
+
+    async def inquire(self, whom: Name, inquiry: NodeInquiry, wait: float) -> list[bytes]:
+        """What the nodes tell within `wait` seconds that have the name `whom`; unread."""
+        client = self._client
+        return [] if client is None else await self._inquiries.ask(client, whom, inquiry, wait)
+
+    async def answer(self, inquiry: NodeInquiry) -> None:
+        """Answer the question of that number."""
+        if self._client is not None:
+            await self._inquiries.answer(self._client, inquiry.number, inquiry)
+
+    def _inquired(self, take: Callable[[], None]) -> None:
+        try:
+            take()
+        except ProtocolError as exc:
+            self._malformed(exc.what)
 
     # The stream
 

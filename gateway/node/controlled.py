@@ -37,6 +37,7 @@ from gateway.config import ClientConfig, ServerConfig
 from gateway.config.controlled import ControllerLink
 from gateway.controller.calls import Methods, RpcCaller, listen
 from gateway.http2.limits import Counters
+from gateway.links.schemes import scheme_of
 from gateway.links.stream import Stream
 from gateway.links.transport import dialler
 from gateway.node.control_channel import ControlChannel, RegisteredChannel
@@ -149,8 +150,9 @@ class ControlledNode:
         # Nothing else tells that it is gone: it is asked also while there is no stream.
         client = replace(client, keepalive=replace(client.keepalive, while_idle=True))
         auth, source = client_auth(client.auth), TlsSource(client.tls, Side.CLIENT)
+        scheme = scheme_of(endpoint, self._plane.surroundings)
         async with AsyncExitStack() as held:
-            dial: Callable[[], Any] | None = None
+            dial: Callable[[], Any] | None = None if scheme is None else scheme.dialler(client)
             while True:
                 try:
                     if dial is None:

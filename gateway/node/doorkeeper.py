@@ -187,12 +187,12 @@ class Doorkeeper:
         """It calls again and again: people are told once."""
         if nodes.is_news(introduction):
             there = self._gates.get(nodes.connection_of(introduction.node_id) or 0)
+            other = f"that one is at {there[1]}" if there is not None else "it is this one"
             logger.warning(
                 "a node is not taken as a peer",
                 peer=link.peer,
                 node=introduction.node_id,
-                other=there[1] if there is not None else "this node",
-                cause=refusal,
+                cause=f"{refusal} ({other})",
             )
 
 

@@ -11,16 +11,22 @@ from typing import Any
 from actors.messages.session import AppSettings
 from actors.names import Name
 from gateway.api.slim import Slim
+from gateway.api.version import get_version
 from gateway.config import ServerConfig
+from gateway.config.controlled import ControllerLink
 from gateway.config.network import BackboneConfig
+from gateway.config.section import Section
+from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import peer_configs
 from gateway.node.shared import kept
 from gateway.testing import backbone
+from gateway.testing.controller import PORT as CONTROLLER
+from gateway.testing.controller import SimController
 from gateway.testing.disk import SimDisk
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
-from gateway.testing.network import Network
+from gateway.testing.network import PORT, Network
 from gateway.testing.process import SimProcess
 from identity.provider import IdentityProvider, IdentityVerifier
 from identity.sealed_log import BOOT_BYTES
@@ -46,6 +52,9 @@ class Ground:
 class SimHost:
     """`World.host` makes it. `node_options` are those of its data plane (`DataPlane`)."""
 
+    controller: SimController | None = None
+    """The controller that runs there (`command`)."""
+
     def __init__(self, ground: Ground, name: str, node_options: dict[str, Any]) -> None:
         self.name = name
         self._ground = ground
@@ -59,6 +68,9 @@ class SimHost:
         self._peers: list[str] = []
         self._backbones: tuple[str, ...] = ()
         self._carries = False
+        self._controlled_by: tuple[str, ...] = ()
+        self._controlled: ControlledNode | None = None
+        self._commands: dict[str, Any] | None = None
         self._former: list[SimProcess] = []
         self._plane: DataPlane | None = None
         self._applications: list[Slim] = []
@@ -76,7 +88,7 @@ class SimHost:
         ground = self._ground
         self.process = process = SimProcess(self.name, ground.loop, ground.network, self._random, self.wall)
         ground.network.running[self.name] = process.site
-        self._plane = None
+        self._plane = self._controlled = self.controller = None
         self._applications, self.tasks = [], []
         return process
 
@@ -163,6 +175,39 @@ class SimHost:
         server = backbone.SimServer(self._random)
         await self._running().listener(config, server.accept).start()
 
+    async def command(self, **options: Any) -> None:
+        """Be a controller, now and after each restart: its state is the file `controller` (`disk`).
+
+        `options` are those of `actors.controller.controller.Controller`.
+        """
+        self._commands = options
+        process, strict = self._running(), self._ground.strict
+        make = process.context.copy().run
+        disk = self.disk("controller")
+        self.controller = make(lambda: SimController(process, disk, strict=strict, **options))
+        await process.begin(self.controller.start(), "controller")
+
+    async def obey(self, *controllers: SimHost) -> None:
+        """Register with these controllers, now and after each restart. Called once it serves."""
+        self._controlled_by = tuple(f"sim://{host.name}:{CONTROLLER}" for host in controllers)
+        await self._obeying()
+
+    async def _obeying(self) -> None:
+        identity = {"type": "shared_secret", "data": self._ground.secret}
+        section = Section(
+            {
+                "clients": [{"endpoint": endpoint} for endpoint in self._controlled_by],
+                "token_provider": identity,
+                "token_verifier": identity,
+            },
+            "controller",
+        )
+        plain = {"tls": {"insecure": True}}
+        servers = [(ServerConfig.read({**each, **plain}), f"{self.name}:{PORT}") for each in self._served]
+        said = registration(self.name, "", servers, get_version())
+        self._controlled = ControlledNode(self.plane, ControllerLink.read(section), said)
+        await self._running().begin(self._controlled.start(), "controllers")
+
     async def application(
         self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
     ) -> Slim:
@@ -228,6 +273,10 @@ class SimHost:
         self._ground.network.come_back(process.site)
         for config in self._served:
             await self.plane.serve(ServerConfig.read(config))
+        if self._commands is not None:
+            await self.command(**self._commands)
+        if self._controlled_by:
+            await self._obeying()
         if self._carries:
             await self.carry()
         if self._backbones:
@@ -296,7 +345,13 @@ class SimHost:
     async def stop(self) -> None:
         """End what runs there in good order: programs, applications, data planes."""
         await self.end_programs()
-        if self.process is not None and self._plane is not None:
+        if self.process is None:
+            return
+        if self._controlled is not None:
+            await self._controlled.close()
+        if self.controller is not None:
+            await self.controller.close()
+        if self._plane is not None:
             await self._plane.close()
 
     def graveyard(self) -> list[SimProcess]:

@@ -18,6 +18,7 @@ from actors.messages.wire import Frame, Payload, SessionMessage, Subscription, S
 from actors.names import Name
 from actors.record import record
 from gateway.codec import InboundParser, WireCodec
+from gateway.proto.controller_pb2 import ControlMessage
 
 KEPT = 20_000
 """Lines kept; the oldest make way."""
@@ -80,7 +81,7 @@ def in_words(data: bytes) -> str:
         record = InboundParser(0).parse(data)
         message = WireCodec().decode(record) if isinstance(record, Frame) else record
     except (ProtocolError, DecodeError):
-        return f"{len(data)} bytes that are no message"
+        return _of_a_controller(data) or f"{len(data)} bytes that are no message"
     match message:
         case SessionMessage():
             size = f", {len(message.content.blob)} bytes" if isinstance(message.content, Payload) else ""
@@ -98,6 +99,14 @@ def in_words(data: bytes) -> str:
             return "a message without meaning here"
         case _:
             return type(message).__name__
+
+
+def _of_a_controller(data: bytes) -> str:
+    """What a message between a node and its controller is."""
+    try:
+        return ControlMessage.FromString(data).WhichOneof("payload") or ""
+    except DecodeError:
+        return ""
 
 
 def _short(name: Name) -> str:

@@ -120,6 +120,16 @@ class World:
             await node.join(server)
         return made
 
+    async def controller(self, name: str, *nodes: str, **node_options: Any) -> list[SimHost]:
+        """Nodes that the controller on the host `name` joins with one another. Returns the nodes."""
+        commander = self.host(name)
+        await commander.command()
+        policy = PeerPolicy(token=self._ground.secret)
+        made = [await self.node(node, peers=policy, node_id=node, **node_options) for node in nodes]
+        for node in made:
+            await node.obey(commander)
+        return made
+
     async def application(
         self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None
     ) -> Slim:

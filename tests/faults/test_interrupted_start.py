@@ -21,17 +21,25 @@ class Finder:
         return None
 sys.meta_path.insert(0, Finder())
 from gateway.entry import main
-sys.argv = ["callboard", "--version"]
+sys.argv = ["callboard", {command!r}, "--help"]
 sys.exit(main())
 """
 
 
 @pytest.mark.parametrize(
-    "module", ["gateway.cli", "gateway.cli.demo", "gateway.cli.talk", "gateway.api.slim"]
+    ("command", "module"),
+    [
+        ("demo", "gateway.cli"),
+        ("demo", "gateway.cli.demo"),
+        ("send", "gateway.cli.talk"),
+        ("demo", "gateway.api.slim"),
+    ],
 )
-def test_a_command_that_is_interrupted_while_it_imports_ends_without_a_word(module: str) -> None:
+def test_a_command_that_is_interrupted_while_it_imports_ends_without_a_word(
+    command: str, module: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.format(module=module)],
+        [sys.executable, "-c", INTERRUPTED.format(command=command, module=module)],
         cwd=ROOT,
         capture_output=True,
         text=True,

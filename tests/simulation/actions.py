@@ -10,7 +10,6 @@ from gateway import (
     CompletionHandle,
     HandshakeFailed,
     MessageUndelivered,
-    Session,
     SessionConfiguration,
     SessionType,
     SlimError,
@@ -94,6 +93,8 @@ class Actions:
     def do_leave(self, step: Step) -> None:
         if (chosen := self._stage.chosen(step)) is not None and not chosen[1].leads:
             member, held = chosen
+            if self._stage.led_by_order(member, held):
+                return
             self._ledger.leaving(held.session.number, member.number, self._world.now)
             self._stage.call(member, "leave", self._leave(member, held))
 
@@ -104,13 +105,8 @@ class Actions:
     def do_close(self, step: Step) -> None:
         if (chosen := self._stage.chosen(step, leads=True)) is not None:
             member, held = chosen
-            self._all_over(held.session)
+            self._ledger.all_over(held.session.number, self._world.now)
             self._stage.call(member, "close", held.session.close(GRACE).wait())
-
-    def _all_over(self, session: Session) -> None:
-        for part in self._ledger.parts.get(session.number, {}).values():
-            if part.over is None:
-                part.over = self._world.now
 
     def do_give_up(self, step: Step) -> None:
         """Begin to open a session, and lose interest at once or a little later."""

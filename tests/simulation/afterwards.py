@@ -6,6 +6,7 @@ import asyncio
 
 from gateway.testing.looking import wrongs
 from tests.simulation.actions import Actions
+from tests.simulation.orders import Orders
 from tests.simulation.stage import CALL, GRACE, Held, Member, Stage
 
 PROBE = 30.0
@@ -14,14 +15,16 @@ PROBE = 30.0
 class Afterwards:
     """`play` does it all."""
 
-    def __init__(self, stage: Stage, actions: Actions) -> None:
+    def __init__(self, stage: Stage, actions: Actions, orders: Orders) -> None:
         self._stage, self._cast = stage, stage.cast
         self._world, self._ledger = stage.world, stage.ledger
         self._actions = actions
+        self._orders = orders
 
     async def play(self) -> None:
         """Probe, refresh and close; the ledger has what was found."""
         await self._finish_calls()
+        await self._orders.look()
         self._look_at_invitations()
         for text in wrongs(self._world.hosts, self._world.loop):
             self._ledger.found("left", text)
@@ -92,6 +95,7 @@ class Afterwards:
     async def _close(self) -> None:
         """All ends, and applications hold nothing; `World.end` counts what else is left."""
         self._world.note("the end")
+        await self._orders.close()
         for member in self._cast:
             if not member.host.up:
                 continue
@@ -120,6 +124,8 @@ class Afterwards:
             routes = (await node.plane.status())["routes"]
             # On a backbone nodes know of nobody else's applications.
             known = len([member for member in up if self._stage.backbone is None or member.node is node])
+            # One name is that from which a node gives the controller's orders.
+            known += self._stage.controller is not None
             if routes["names"] != known:
                 text = f"without a session {node.name} has {routes['names']} names of {known} applications"
                 self._ledger.found("remains", text)

@@ -10,13 +10,16 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import actors.controller.controller as controller_module
 import actors.session.sender as sender_module
 from actors.app.actor import AppActor
 from actors.app.invitations import Invitations
 from actors.app.routes import Routes
+from actors.controller.controller import Controller
 from actors.errors import MessageLost
+from actors.messages.controller import OrderDone
 from actors.messages.wire import GroupAdd, MessageType
-from actors.routing.connection import Connection
+from actors.routing.backpressure import Backpressure
 from actors.routing.control import RouteControl
 from actors.routing.table import SubscriptionTable
 from actors.routing.view import Targets
@@ -38,6 +41,7 @@ from gateway.api.session import Session
 from gateway.api.waiters import Turns
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
+from gateway.node.controlled import ControlledNode
 
 Patch = tuple[Any, str, Callable[[Any], Any]]
 """Owner, attribute, and what makes the broken value of the honest one."""
@@ -421,7 +425,7 @@ def subscriptions_are_not_told_again_on_a_new_stream() -> Iterator[Patch]:
 
 @breaks("routing", "narrow")
 def a_connection_that_paused_never_reads_again() -> Iterator[Patch]:
-    yield Connection, "_read_on", lambda honest: nothing
+    yield Backpressure, "_read_on", lambda honest: nothing
 
 
 @breaks("routing", "perfect")
@@ -496,3 +500,38 @@ def a_backbone_that_was_lost_is_not_dialled_again() -> Iterator[Patch]:
         return serve
 
     yield NatsLink, "_serve", make
+
+
+@breaks("routing", "headless")
+def a_node_registers_once_and_never_again() -> Iterator[Patch]:
+    def make(honest: Any) -> Any:
+        async def registered(self: ControlledNode, *arguments: Any) -> Any:
+            await honest(self, *arguments)
+            await asyncio.sleep(3600.0)
+
+        return registered
+
+    yield ControlledNode, "_registered", make
+
+
+@breaks("routing", "headless")
+def a_controller_that_comes_back_has_forgotten_what_it_stored() -> Iterator[Patch]:
+    yield Controller, "load", lambda honest: nothing
+
+
+@breaks("routing", "controlled", "headless")
+def a_controller_draws_no_link_to_the_last_node() -> Iterator[Patch]:
+    yield controller_module, "peer_pairs", lambda honest: lambda nodes: honest(nodes)[:-1]
+
+
+@breaks("groups", "controlled")
+def an_order_to_remove_is_told_done_and_not_done() -> Iterator[Patch]:
+    def make(honest: Any) -> Any:
+        async def order(self: ControlledNode, order: Any) -> Any:
+            if order.verb == "remove":
+                return OrderDone("", order.order)
+            return await honest(self, order)
+
+        return order
+
+    yield ControlledNode, "order", make

@@ -83,9 +83,11 @@ class Faults:
         self._fault(self._broken(line, lambda: line.stall(line.ends[step.two]), step.time))
 
     def do_part(self, step: Step) -> None:
-        """Two nodes lose each other, or one loses the backbone."""
+        """Two nodes lose each other, or one loses the backbone, or its controller."""
         nodes = self._stage.nodes
         other = self._stage.backbone or nodes[(step.one + 1) % len(nodes)]
+        if self._stage.controller is not None and step.size == 1:
+            other = self._stage.controller
         line = self._world.line(nodes[step.one % len(nodes)], other)
         self._fault(self._broken(line, line.cut if step.two else line.stall, step.time))
 
@@ -106,6 +108,13 @@ class Faults:
         await asyncio.sleep(seconds)
         if not host.up:
             await host.restart()
+
+    def do_power(self, step: Step) -> None:
+        """The controller's machine loses its power, and what its disk has not synced."""
+        controller = self._stage.controller
+        if controller is not None and controller.up:
+            controller.cut_power()
+            self._fault(self._restarted(controller, step.time % 15, loudly=False))
 
     def do_kill(self, step: Step) -> None:
         """A program dies for good. The last two live on."""

@@ -87,6 +87,12 @@ class Ledger:
         if part.over is None:
             part.over = now
 
+    def all_over(self, session: int, now: float) -> None:
+        """It is about to be closed, for all."""
+        for part in self.parts.get(session, {}).values():
+            if part.over is None:
+                part.over = now
+
     def asked_back(self, session: int, application: int, now: float) -> None:
         """It may be in again from now on."""
         part = self.part(session, application)

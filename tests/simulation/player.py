@@ -14,6 +14,7 @@ from tests.simulation.actions import Actions
 from tests.simulation.afterwards import Afterwards
 from tests.simulation.faults import Faults
 from tests.simulation.ledger import Finding
+from tests.simulation.orders import Orders
 from tests.simulation.scenario import Scenario, Step
 from tests.simulation.stage import ROUND, SLACK, Stage
 
@@ -40,7 +41,8 @@ class Player:
         self.stage = stage = Stage(scenario, strict=strict)
         self._actions = Actions(stage)
         self._faults = Faults(stage)
-        self._afterwards = Afterwards(stage, self._actions)
+        self._orders = Orders(stage)
+        self._afterwards = Afterwards(stage, self._actions, self._orders)
 
     def play(self) -> Result:
         """Play it all."""
@@ -76,7 +78,9 @@ class Player:
 
     def _take(self, step: Step) -> None:
         verb = f"do_{step.verb}"
-        getattr(self._actions if hasattr(self._actions, verb) else self._faults, verb)(step)
+        next(
+            getattr(part, verb) for part in (self._actions, self._orders, self._faults) if hasattr(part, verb)
+        )(step)
 
 
 def play(profile: str, seed: int, *, strict: bool = False, short: bool = False) -> Result:

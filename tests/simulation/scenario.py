@@ -27,6 +27,8 @@ class Profile:
     """That are peers of one another; applications are spread over them."""
     backbone: bool = False
     """Whether nodes stand on a backbone instead, which is a host of its own."""
+    controlled: bool = False
+    """Whether nodes are joined by a controller, which is a host of its own."""
     shared: bool = False
     """Whether the first two applications live in one process."""
     more: tuple[str, ...] = ()
@@ -61,6 +63,10 @@ PROFILES = {
         Profile("peers", nodes=3),
         Profile("backbone", nodes=3, backbone=True),
         Profile("outage", ("part", "part", "cut", "restart"), nodes=3, backbone=True, more=("chatter",)),
+        Profile("controlled", nodes=3, controlled=True, more=("order", "order", "chatter")),
+        Profile(
+            "headless", ("part", "restart", "restart", "power"), nodes=3, controlled=True, more=("order",)
+        ),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(
             "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1
@@ -135,7 +141,9 @@ class Scenario:
             time = round(random.choice((random.uniform(0.2, 3), random.uniform(3, 20), 70.0)), 3)
             who, count = random.randrange(2**16), random.randint(1, 3)
             steps.append(Step(when, kind, who, random.randrange(2), count, time, random.choice(LOSABLE)))
-        for _ in range(random.randint(1, 3) if chosen.more else 0):
+        # To ask a controller for one thing is to ask for the first of several.
+        rounds = 3 if chosen.controlled else 1
+        for _ in range(rounds * random.randint(1, 3) if chosen.more else 0):
             when, time = round(random.uniform(1.0, at + 3.0), 3), round(random.uniform(0.2, 20), 3)
             numbers = [random.randrange(2**16) for _ in range(3)]
             steps.append(Step(when, random.choice(chosen.more), *numbers, time))

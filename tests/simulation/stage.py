@@ -158,6 +158,9 @@ class Stage:
         self.nodes: list[SimHost] = []
         self.backbone: SimHost | None = None
         """The host on which all nodes stand, where there is one."""
+        self.controller: SimHost | None = None
+        self.ordered: dict[str, Member] = {}
+        """Channels that a controller was asked for, and who is to lead them."""
         self.cast: list[Member] = []
         self.calls: set[asyncio.Task[Any]] = set()
         """Those that have not ended."""
@@ -173,6 +176,9 @@ class Stage:
         if scenario.profile.backbone:
             self.nodes = await world.backbone("backbone", *names, **options)
             self.backbone = world.host("backbone")
+        elif scenario.profile.controlled:
+            self.nodes = await world.controller("controller", *names, **options)
+            self.controller = world.host("controller")
         elif len(names) == 1:
             self.nodes = [await world.node("node", **options)]
         else:
@@ -196,8 +202,12 @@ class Stage:
 
     @property
     def servers(self) -> list[SimHost]:
-        """Nodes, and what they stand on."""
-        return self.nodes if self.backbone is None else [*self.nodes, self.backbone]
+        """Nodes, and what they stand on or obey."""
+        return [*self.nodes, *(host for host in (self.backbone, self.controller) if host is not None)]
+
+    def led_by_order(self, member: Member, held: Held) -> bool:
+        """Whether `member` leads this session because a controller said so."""
+        return self.ordered.get("/".join(held.session.dst.strings)) is member
 
     def call(self, member: Member, what: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Begin a call there that ends in its documented time."""

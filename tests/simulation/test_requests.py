@@ -72,7 +72,7 @@ def test_between_ours_only_the_marked_answer_counts(seed: int, reliable: bool) -
 def test_of_a_peer_that_does_not_mark_nothing_counts_that_was_under_way(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Conversation, "introducing", lambda self, message: message)
+    monkeypatch.setattr(Conversation, "introduction", None)
 
     async def test(world: World) -> None:
         node = await world.node()

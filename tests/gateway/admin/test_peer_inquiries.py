@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.errors import ProtocolError
 from actors.messages.routing import Inquired
 from actors.messages.wire import NodeInquiry
 from gateway.admin import peer_inquiries
@@ -16,7 +18,9 @@ from gateway.admin.explain import Walk
 from gateway.admin.peer_inquiries import ANSWERS, LARGEST
 from gateway.codec.inbound import InboundParser
 from gateway.codec.outbound import encode_record
+from gateway.links.nats_inquiries import FORMAT, OPEN, SIZE, NatsInquiries
 from tests.gateway.admin.operated import ALICE, BOB, WAIT, Operated, reaches, says
+from tests.gateway.links.nats_server import NatsServer, needs_nats_server
 
 
 @pytest.fixture
@@ -76,6 +80,41 @@ async def test_a_peer_that_does_not_answer_is_named(
     walk = await operated.told("n1")
     assert [neighbour.node for neighbour in walk.unasked] == ["n3"]
     assert "n3 did not say" in walk.steps[-1].text
+
+
+@needs_nats_server
+async def test_who_has_a_name_on_a_backbone_is_asked(operated: Operated, tmp_path: Path) -> None:
+    server = await NatsServer(tmp_path).start()
+    operated.held.callback(server.kill)
+    for name in ("n1", "n2", "n3"):
+        await operated.node(name, backbone={"url": server.url})
+    await operated.application(ALICE, "n1", route=BOB)
+    await operated.application(BOB, "n2")
+    walk = await until(operated, reaches)
+    assert walk.asked == ("n1", "n2"), "who has neither is not asked"
+    assert any("n1 puts it on the backbone" in step.text for step in walk.steps)
+    assert reaches(await operated.told("n3")), "from a node that has neither"
+    operated.nodes["n2"].data_plane.health.end("draining")
+    await until(operated, says("n2 takes no messages any more: it is draining"))
+
+
+def test_questions_of_a_backbone_are_bounded_and_read_with_care() -> None:
+    heard: list[NodeInquiry] = []
+    inquiries = NatsInquiries("_INBOX.x", heard.append)
+    question = FORMAT + encode_record(NodeInquiry(7, ALICE, BOB))
+    for number in range(OPEN + 5):
+        inquiries.asked(question, f"reply.{number}")
+    assert len({inquiry.number for inquiry in heard}) == OPEN + 5
+    assert len(inquiries._replies) == OPEN
+    for data, reply in (
+        (question, ""),
+        (FORMAT + b"\xff\xff", "r"),
+        (FORMAT + encode_record(NodeInquiry(7, ALICE, BOB, "", b"{}")), "r"),
+        (FORMAT + b"x" * SIZE, "r"),
+    ):
+        with pytest.raises(ProtocolError):
+            inquiries.asked(data, reply)
+    inquiries.answered("i99", question)
 
 
 # Who may, and how much
