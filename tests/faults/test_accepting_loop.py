@@ -43,7 +43,7 @@ async def test_a_session_that_cannot_be_used_is_turned_away(
     known: list[int] = []
 
     class Broken:
-        def accepted(self, session_id: int, kind: str, destination: Any) -> None:
+        def accepted(self, session_id: int, kind: str, destination: Any, metadata: Any) -> None:
             known.append(session_id)
             if len(known) == 1:
                 raise ValueError("of no use")
