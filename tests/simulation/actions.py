@@ -65,7 +65,11 @@ class Actions:
 
     async def _asked(self, held: Held, other: Member) -> CompletionHandle:
         self._ledger.asked_back(held.session.number, other.number, self._world.now)
-        return await held.session.invite(other.name)
+        try:
+            return await held.session.invite(other.name)
+        except BaseException:
+            self._ledger.answered(held.session.number, other.number, self._world.now)
+            raise
 
     async def _joined(self, held: Held, other: Member, handle: CompletionHandle) -> None:
         invitation = (held.session.number, other.number)
@@ -74,6 +78,8 @@ class Actions:
         except HandshakeFailed:
             self._stage.failed_invitations[invitation] = held
             raise
+        finally:
+            self._ledger.answered(*invitation, self._world.now)
         self._stage.failed_invitations.pop(invitation, None)
 
     def do_remove(self, step: Step) -> None:

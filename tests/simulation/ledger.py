@@ -39,7 +39,7 @@ class Part:
     over: float | None = None
     """When it ended, or began to end."""
     asked: float | None = None
-    """When it was invited last."""
+    """When the last invitation of it was over; later than anything while one is under way."""
     leaves: float = 0.0
     """When it last began to leave."""
     gone: float | None = None
@@ -94,12 +94,16 @@ class Ledger:
                 part.over = now
 
     def asked_back(self, session: int, application: int, now: float) -> None:
-        """It may be in again from now on."""
+        """It is invited: it may be in again from now on, also if it leaves before the invitation is over."""
         part = self.part(session, application)
-        part.asked = now
+        part.asked = NEVER
         if part.gone is not None:
             part.absences.append((part.gone, now))
             part.gone = None
+
+    def answered(self, session: int, application: int, now: float) -> None:
+        """An invitation of it is over."""
+        self.part(session, application).asked = now
 
     def check(self) -> None:
         """Judge what was heard, once nothing more can come."""

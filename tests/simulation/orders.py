@@ -82,7 +82,11 @@ class Orders:
     async def _added(self, host: SimHost, channel: str, leader: Member, guest: Member) -> None:
         if (held := self._led(channel, leader)) is not None:
             self._ledger.asked_back(held.session.number, guest.number, self._world.now)
-        await self._asked(host, AddParticipant(channel, _text(guest)))
+        try:
+            await self._asked(host, AddParticipant(channel, _text(guest)))
+        finally:
+            if held is not None:
+                self._ledger.answered(held.session.number, guest.number, self._world.now)
 
     async def _removed(self, host: SimHost, channel: str, leader: Member, guest: Member) -> None:
         held = self._led(channel, leader)

@@ -118,6 +118,18 @@ def test_who_speaks_after_leaving_is_found_and_who_came_back_is_not() -> None:
     assert "heard 2 of 0, who was out" in ledger.findings[0].text
 
 
+def test_who_leaves_while_it_is_invited_may_be_in_again() -> None:
+    ledger = Ledger()
+    ledger.asked_back(1, 0, 1.0)
+    ledger.leaving(1, 0, 2.0)
+    ledger.answered(1, 0, 3.0)
+    ledger.left(1, 0, 4.0)
+    ledger.part(1, 0).sent.append(Sent(1, 5.0, frozenset({1})))
+    ledger.part(1, 1).heard.append((0, 1, 6.0))
+    ledger.check()
+    assert ledger.findings == []
+
+
 def test_a_finding_belongs_to_a_kind() -> None:
     ghost = [
         Finding("left", "session 7: its members disagree: ..."),
