@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 
 
@@ -19,12 +20,21 @@ def main() -> int:
         gc.disable()
         from gateway.cli import main as command
 
+        _hold_hangups()
         code = command()
     except SystemExit as end:  # argparse
         code = end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:
         return 130
     return _end_output(code)
+
+
+def _hold_hangups() -> None:
+    """SIGHUP does not end a node that still starts; one that runs reads its file again."""
+    from gateway.cli.commands import HELP
+
+    if hasattr(signal, "SIGHUP") and next((word for word in sys.argv[1:] if word in HELP), "") == "start":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _open_standard_streams() -> None:

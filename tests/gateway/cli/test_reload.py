@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from gateway import entry
 from gateway.cli import main
 from gateway.security.users import PasswordHash, write_users
 from tests.gateway.authority import HostAuthority
@@ -123,3 +125,19 @@ def test_what_is_broken_at_the_start_is_said_there(
     {"certificate": Path(files.cert), "users": files.users}[what].write_text("broken")
     assert main(["start", "--config", str(files.config)]) == 2
     assert "node.yaml, line " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "held"), [("--log-level INFO start", True), ("send --to a/b/c start", False)]
+)
+def test_the_signal_does_not_end_a_node_that_still_starts(
+    words: str, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["callboard", *words.split()])
+    monkeypatch.setattr("gateway.cli.main", lambda: 40 + (signal.getsignal(signal.SIGHUP) is signal.SIG_IGN))
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert entry.main() == 40 + held
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        gc.enable()
