@@ -21,7 +21,7 @@ from gateway.cli.application import add_connection, client_config, parse_name
 from gateway.cli.environment import add_environment, refuse_idle
 from gateway.cli.identity import add_identity, identity
 from gateway.moderation.disk import FileDisk, boot_id
-from gateway.moderation.loading import load_script
+from gateway.moderation.loading import ScriptFailed, load_script
 from gateway.moderation.moderating import KeptJournal, Moderation
 from gateway.node.runner import run
 from gateway.surroundings import current
@@ -60,7 +60,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 async def _moderate(arguments: argparse.Namespace) -> int:
-    script = load_script(arguments.script)
+    try:
+        script = load_script(arguments.script)
+    except ScriptFailed as error:
+        sys.stderr.write(error.trace)
+        raise
     name, channel = parse_name(arguments.name, "--name"), parse_name(arguments.channel, "--channel")
     provider, verifier = identity(arguments, name)
     config = client_config(arguments)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import IdentityProvider, IdentityVerifier, Slim
+from gateway.cli import main
 from gateway.moderation.disk import FileDisk
 from identity.errors import ConfigError
 from tests.gateway.cli.processes import ROOT, WAIT, Command, running
@@ -109,3 +110,28 @@ async def test_a_journal_of_another_process_or_for_all_to_read_is_not_taken(tmp_
     path.mkdir()
     with pytest.raises(ConfigError, match="is not a regular file"):
         await FileDisk.take(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("from gateway import Script\n\nclass Chair(Script:\n", "callboard: {}, line 3: "),
+        ("\nimport no_such_module\n", "callboard: {} cannot be imported: No module named 'no_such_module'"),
+        (
+            "def seats():\n    return 1 // 0\n\nseats()\n",
+            'File "{0}", line 4, in <module>\n    seats()\n  File "{0}", line 2, in seats\n',
+        ),
+    ],
+)
+def test_a_script_that_does_not_import_says_which_line_of_it(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "chair.py"
+    script.write_text(text)
+    words = ("--name", "org/test/chair", "--channel", "org/test/room", "--shared-secret", SECRET)
+    assert main(["moderator", str(script), *words]) == 2
+    err = capsys.readouterr().err
+    assert said.format(script) in err
+    assert "loading.py" not in err
+    assert "importlib" not in err
+    assert err.splitlines()[-1].startswith(f"callboard: {script}")
