@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from gateway.config.address import split
 from gateway.config.admin import tokens_in
 from identity.errors import ConfigError
 
@@ -52,8 +53,17 @@ def chosen_node(arguments: argparse.Namespace) -> AdminClient:
     # Imported by who asks a node: it costs every other command the time of an HTTP client.
     from gateway.admin.client import AdminClient
 
+    _check_address(arguments.admin)
     token = _token_in(arguments.admin_token_file) if arguments.admin_token_file else ""
     return AdminClient.find(admin=arguments.admin, token=token, node=arguments.node)
+
+
+def _check_address(address: str) -> None:
+    """Raises ConfigError where no node can be asked at an address."""
+    if address and not address.startswith("unix://"):
+        parts, port = split(address, "--admin")
+        if not parts.hostname or (port is None and not parts.scheme):
+            raise ConfigError(f"--admin: expected HOST:PORT, got {address!r}", field="admin")
 
 
 def _token_in(path: str) -> str:

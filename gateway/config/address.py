@@ -13,6 +13,7 @@ NO_WEBSOCKET = (
     "there is no WebSocket transport in the versions that we speak (0.7 to 1.4 talk gRPC among "
     "themselves): use http:// or https://, and leave transport out"
 )
+_NOT_PUT_IN = "${env:NAME} and ${file:PATH} stand for a whole value, and nothing else does"
 
 
 def split(address: str, where: str = "endpoint") -> tuple[SplitResult, int | None]:
@@ -24,10 +25,22 @@ def split(address: str, where: str = "endpoint") -> tuple[SplitResult, int | Non
         parts = urlsplit(address if "://" in address else f"//{address}")
         port = parts.port
     except ValueError as exc:
-        raise ConfigError(f"{where}: expected HOST:PORT with a port up to 65535", field=where) from exc
+        raise ConfigError(f"{where}: {_what_is_wrong(address)}", field=where) from exc
+    if "${" in (parts.hostname or ""):
+        raise ConfigError(f"{where}: {_NOT_PUT_IN}", field=where)
     if parts.scheme in ("ws", "wss"):
         raise ConfigError(f"{where}: {NO_WEBSOCKET}", field=where)
     return parts, port
+
+
+def _what_is_wrong(address: str) -> str:
+    place = address.rpartition("://")[2].partition("/")[0].rpartition("@")[2]
+    host = place.rpartition(":")[0]
+    if "${" in place:
+        return _NOT_PUT_IN
+    if ":" in host and not host.startswith("["):
+        return "an IPv6 address stands in brackets, such as [::1]:46357"
+    return "expected HOST:PORT with a port up to 65535"
 
 
 def no_credentials(parts: SplitResult, where: str) -> None:

@@ -6,6 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from gateway.cli import main
 from tests.gateway.cli.processes import CALLBOARD, ROOT, WAIT, running
 
 
@@ -29,3 +32,10 @@ def test_a_node_is_asked_and_ended(tmp_path: Path) -> None:
         assert "  missing  org/demo/alice was never registered at east as far as remembered" in walk.stdout
         assert ask("drain").returncode == 0
         assert node.end() == 0
+
+
+def test_an_address_at_which_nobody_can_be_asked_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for address, said in (("::1", "[::1]:46357"), ("host", "got 'host'"), ("http://h:99999", "65535")):
+        assert main(["status", "--admin", address]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["status", "--admin", "[::1]:1"]) == 1
