@@ -124,8 +124,10 @@ class AdminClient:
                         kind = value
                     elif field == "data":
                         yield kind, json.loads(value)
+        except httpx.RemoteProtocolError as exc:
+            raise AdminUnreachable(f"{self.target}: the node has ended, and its events with it") from exc
         except httpx.HTTPError as exc:
-            raise AdminUnreachable(f"{self.target}: {exc or type(exc).__name__}") from exc
+            raise AdminUnreachable(f"{self.target} does not answer: {_why(exc)}") from exc
 
     def _answer(self, method: str, path: str, **more: Any) -> Any:
         try:

@@ -85,7 +85,8 @@ def add_log_options(parser: argparse.ArgumentParser, *, anew: bool = True) -> No
         "--log-level",
         type=str.upper,
         choices=LEVELS,
-        help="what is logged to standard error (default: WARNING)",
+        metavar="LEVEL",
+        help=f"what is logged to standard error: {', '.join(LEVELS)} (default: WARNING)",
         default=level,
     )
     parser.add_argument(

@@ -12,6 +12,9 @@ from gateway.cli import main
 from tests.gateway.cli.processes import CALLBOARD, ROOT, WAIT, running
 
 
+SECRET = "a shared secret of at least thirty-two bytes"
+
+
 def test_a_node_is_asked_and_ended(tmp_path: Path) -> None:
     environ = {"CALLBOARD_RUN": str(tmp_path / "run"), "NO_COLOR": "1"}
 
@@ -30,7 +33,14 @@ def test_a_node_is_asked_and_ended(tmp_path: Path) -> None:
         walk = ask("explain", "org/demo/alice", "org/demo/bob")
         assert walk.returncode == 1
         assert "  missing  org/demo/alice was never registered at east as far as remembered" in walk.stdout
-        assert ask("drain").returncode == 0
+        with running("trace", "org/demo/bob", **environ) as trace:
+            at = node.until(r"listening on (\S+)")[1]
+            words = ("send", "--name", "org/demo/al", "--to", "org/demo/bob", "--connect", f"http://{at}")
+            ask(*words, "--shared-secret", SECRET, "--timeout", "0.1", "--retries", "1", "hello")
+            trace.until(r"discovery request")
+            assert ask("drain").returncode == 0
+            assert trace.end() == 1
+            assert "the node has ended" in trace.err
         assert node.end() == 0
 
 
