@@ -74,6 +74,10 @@ class LedGroups:
             self._own[led.number] = now
             self._note(now)
 
+    def leaders(self) -> list[tuple[Hashable, Name]]:
+        """Our sessions that lead a group, and its channel."""
+        return [(session, led.channel) for session, led in self._led.items()]
+
     def over(self, session: Hashable) -> None:
         """It is not led any more."""
         led = self._led.pop(session, None)

@@ -22,7 +22,7 @@ from actors.messages.session import (
     WatchEnded,
 )
 from actors.messages.wire import GroupLed, Role
-from actors.names import Name
+from actors.names import Key, Name
 from actors.routing.link import Link
 from actors.routing.view import RouteView
 from actors.system import Address, LoopSystem
@@ -65,6 +65,10 @@ class GroupReports:
     def reports(self) -> list[GroupLed]:
         """Every group that is told here."""
         return self._core.reports()
+
+    def leaders(self) -> dict[Key, Any]:
+        """The sessions of this process that lead a group, by its channel."""
+        return {channel.key: session for session, channel in self._core.leaders()}
 
     def _heard(self, message: Any, sender: Any) -> None:
         """Of an application, or of a session that is watched."""
