@@ -38,6 +38,7 @@ from gateway.admin.rows import (
 )
 from gateway.admin.sending import Sending
 from gateway.api.version import get_version
+from gateway.node.group_reports import figures_of
 from gateway.node.loop_lag import Largest, LoopLag
 from gateway.node.memory import resident
 from gateway.node.node import Node
@@ -49,8 +50,6 @@ ASKED = 50
 """Actors that are asked at a time."""
 NAMES_SEARCHED = 64
 """Names of one connection in which a search looks."""
-GROUP_FIGURES = ("unacknowledged", "retransmissions", "lag")
-"""Of what a session counts, what the row of its group shows."""
 SUMMED = {
     "unacknowledged": "Messages of sessions of this process that somebody has not acknowledged.",
     "lag": "Messages that the member furthest behind has not acknowledged, added up over the sessions of "
@@ -296,10 +295,8 @@ class NodeView:
 
     async def _with_figures(self, row: GroupRow, leader: Any) -> GroupRow:
         """With what its moderator counts, where that is a session of this process."""
-        told = await self._ask(leader) if leader is not None else {}
-        if "lag" not in told:
-            return row
-        return row._replace(**{figure: told[figure] for figure in GROUP_FIGURES})
+        figures = figures_of(await self._ask(leader)) if leader is not None else None
+        return row if figures is None else row._replace(**figures._asdict())
 
     # Actors
 
@@ -477,7 +474,8 @@ def group_row(name: Name, members: int, peers: int, led: GroupLed | None) -> Gro
     row = GroupRow(text(name), members, peers, "", None, None, None, None, None)
     if led is None:
         return row
-    return row._replace(moderator=text(led.moderator), group_members=len(led.members), epoch=led.epoch)
+    row = row._replace(moderator=text(led.moderator), group_members=len(led.members), epoch=led.epoch)
+    return row if led.figures is None else row._replace(**led.figures._asdict())
 
 
 def session_row(told: Mapping[str, Any]) -> SessionRow | None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from actors.controlled import led_groups
 from actors.messages.session import AppSettings
 from gateway import IdentityProvider, IdentityVerifier, Request, SessionConfiguration, Slim
 from gateway.admin.client import AdminClient
+from gateway.node import group_reports
 from gateway.node.data_plane import DataPlane
 from tests.gateway.admin.conftest import Run
 
@@ -169,6 +174,44 @@ async def test_a_member_that_is_behind_shows_in_its_session_its_group_and_the_su
         session, row, summed = await shown()
         assert session == row == summed
         assert (row["unacknowledged"], row["lag"], row["retransmissions"] > 0) == (0, 0, True)
+
+
+async def test_a_group_led_elsewhere_shows_what_its_moderator_counts(
+    run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_reports, "PERIOD", 0.1)
+    monkeypatch.setattr(group_reports, "LOOK", 0.1)
+    monkeypatch.setattr(led_groups, "EVERY", 0.1)
+    async with (
+        run_node() as running,
+        running.client() as http,
+        application("org/ns/alice", DataPlane()) as alice,
+        application("org/ns/bob", DataPlane(), AppSettings(inbox=1)) as bob,
+        asyncio.timeout(10),
+    ):
+        for app in (alice, bob):
+            await app.connect(f"http://{running.node.addresses[0]}")
+        end = asyncio.create_task(bob.listen_for_session())
+        config = SessionConfiguration.Group(0.1, 100, mls_enabled=False)
+        group = await alice.create_session("org/ns/channel", config)
+        await alice.set_route("org/ns/bob")
+        await (await group.invite("org/ns/bob"))
+        behind = await end
+
+        async def until(figures: Callable[[dict[str, Any]], bool]) -> None:
+            while True:
+                rows = (await http.get("/api/v1/groups", params={"name": "org/ns/channel"})).json()["items"]
+                if rows and rows[0]["lag"] is not None and figures(rows[0]):
+                    return
+                await asyncio.sleep(0.02)
+
+        await until(lambda row: (row["group_members"], row["unacknowledged"], row["lag"]) == (2, 0, 0))
+        handles = [await group.publish(b"x") for _ in range(5)]
+        await until(lambda row: row["unacknowledged"] == row["lag"] == 4 and row["retransmissions"] > 0)
+        for _ in handles:
+            await behind.get_message()
+        await asyncio.gather(*handles)
+        await until(lambda row: (row["unacknowledged"], row["lag"]) == (0, 0) and row["retransmissions"] > 0)
 
 
 async def test_watchers_are_told_rates_and_slow_ones_are_let_go(run_node: Run) -> None:

@@ -123,7 +123,7 @@ async def test_counters_of_all_connections_are_summed_up_in_many_turns(
     assert meter.total >= 2 * MANY
     assert meter.most <= PER_TURN + 1
     registry = {one.name: one.value for one in crowded.data_plane.telemetry.samples()}
-    # Sessions are asked.
+    # What sessions are asked for beside it.
     sessions = {f"callboard_session_{what}_messages": 0 for what in ("unacknowledged", "lag")}
     assert {one.name: one.value for one in samples} == registry | sessions
 
