@@ -486,5 +486,5 @@ def session_row(told: Mapping[str, Any]) -> SessionRow | None:
     local, number, kind, destination, epoch = about
     figures = {key: value for key, value in told.items() if isinstance(value, int)}
     return SessionRow(
-        local, number, kind.lower().replace("_", " "), destination, figures["members"], epoch, figures
+        local, number, kind.lower().replace("_", " "), destination, figures.get("members", 0), epoch, figures
     )

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 
 from actors.controlled import led_groups
-from actors.messages.session import AppSettings
+from actors.messages.session import AppSettings, SessionConfig
+from actors.messages.wire import SessionKind
+from actors.names import Name
+from actors.session.failed import FailedSession
 from gateway import IdentityProvider, IdentityVerifier, Request, SessionConfiguration, Slim
 from gateway.admin.client import AdminClient
+from gateway.admin.view import session_row
 from gateway.node import group_reports
 from gateway.node.data_plane import DataPlane
 from tests.gateway.admin.conftest import Run
@@ -174,6 +178,15 @@ async def test_a_member_that_is_behind_shows_in_its_session_its_group_and_the_su
         session, row, summed = await shown()
         assert session == row == summed
         assert (row["unacknowledged"], row["lag"], row["retransmissions"] > 0) == (0, 0, True)
+
+
+def test_a_session_that_failed_is_shown_with_nobody_in_it() -> None:
+    config = SessionConfig(SessionKind.MULTICAST)
+    over = FailedSession(7, Name("o", "n", "a", 1), Name("o", "n", "c"), config, "a test")
+    about = [str(over.local), over.session_id, config.session_type.name, str(over.destination), over.epoch]
+    row = session_row({**over.figures(), "about": about})
+    assert row is not None
+    assert (row.session, row.members, row.figures) == (7, 0, {"failed": 1})
 
 
 async def test_a_group_led_elsewhere_shows_what_its_moderator_counts(
