@@ -11,7 +11,6 @@ import pytest
 from gateway.cli import main
 from tests.gateway.cli.processes import CALLBOARD, ROOT, WAIT, running
 
-
 SECRET = "a shared secret of at least thirty-two bytes"
 
 
