@@ -22,7 +22,7 @@ def sentence(error: Exception) -> str:
         case CannotConnect(endpoint=endpoint, cause=cause) if _ends_behind_tls(endpoint, cause):
             remedy = (
                 "a node that demands client certificates ends connections so: --tls-cert FILE and "
-                "--tls-key FILE show one that its authorities signed"
+                "--tls-key FILE show one that it takes"
             )
         case CannotConnect(cause=cause) if "CERTIFICATE_VERIFY_FAILED" in cause:
             remedy = (
@@ -49,4 +49,4 @@ def sentence(error: Exception) -> str:
 
 def _ends_behind_tls(endpoint: str, cause: str) -> bool:
     """TLS 1.3 refuses a client certificate when the client takes its handshake for done."""
-    return endpoint.startswith("https://") and "UNAVAILABLE: the peer closed the connection" in cause
+    return endpoint.startswith("https://") and "refused the call: UNAVAILABLE" in cause
