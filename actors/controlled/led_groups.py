@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 from actors.messages.controller import GroupSeen
-from actors.messages.wire import GroupLed
+from actors.messages.wire import GroupFigures, GroupLed
 from actors.names import Name
 from actors.record import record
 
@@ -26,6 +26,8 @@ NAMES = 50_000
 """Names that all groups reported to a node have at most."""
 NEWS = 64
 """Groups that one node is told of at a time."""
+EVERY = 10.0
+"""Seconds for which a group is not told again for its figures alone."""
 
 
 @record
@@ -44,6 +46,8 @@ class LedGroups:
         self._numbers = itertools.count(1)
         self._led: dict[Hashable, _Led] = {}
         self._own: dict[int, GroupLed] = {}
+        self._counted: dict[int, float] = {}
+        """When a group was told last for its figures."""
         self._reported: dict[int, dict[int, GroupLed]] = {}
         self._names = 0
         self._nodes: dict[int, dict[int, GroupLed]] = {}
@@ -62,26 +66,52 @@ class LedGroups:
         self._led[session] = _Led(channel, moderator, next(self._numbers))
         return True
 
-    def changed(self, session: Hashable, members: Iterable[Name] | None, epoch: int | None) -> None:
-        """What has become of it; None where nothing has changed."""
+    def changed(self, session: Hashable, members: Iterable[Name] | None, epoch: int | None) -> bool:
+        """What has become of it; None where nothing has changed. Whether it is other than before."""
         led = self._led.get(session)
         if led is None:
-            return
+            return False
         before = self._own.get(led.number) or GroupLed(led.number, led.channel, led.moderator)
         listed = before.members if members is None else tuple(members)[:LISTED]
         now = before._replace(members=listed, epoch=before.epoch if epoch is None else epoch)
-        if self._own.get(led.number) != now:
-            self._own[led.number] = now
-            self._note(now)
+        if self._own.get(led.number) == now:
+            return False
+        self._own[led.number] = now
+        self._note(now)
+        return True
+
+    def counted(self, session: Hashable, figures: GroupFigures, now: float) -> None:
+        """What it counts `now`: told with a change that is still to be told, and otherwise where it is other
+        than before and was not told for EVERY seconds. Controllers are not told."""
+        led = self._led.get(session)
+        own = None if led is None else self._own.get(led.number)
+        if own is None or own.figures == figures:
+            return
+        changed = any(own.number in news for news in self._nodes.values())
+        last = self._counted.get(own.number)
+        if changed or last is None or now - last >= EVERY:
+            self._counted[own.number] = now
+            self._own[own.number] = own._replace(figures=figures)
+            self._put(self._own[own.number])
+
+    def leaders(self) -> list[tuple[Hashable, Name]]:
+        """Our sessions that lead a group, and its channel."""
+        return [(session, led.channel) for session, led in self._led.items()]
 
     def over(self, session: Hashable) -> None:
         """It is not led any more."""
         led = self._led.pop(session, None)
+        if led is not None:
+            self._counted.pop(led.number, None)
         if led is not None and self._own.pop(led.number, None) is not None:
             self._note(GroupLed(led.number, led.channel, led.moderator, over=True))
 
     def _note(self, group: GroupLed) -> None:
         self.fresh = True
+        self._put(group)
+
+    def _put(self, group: GroupLed) -> None:
+        """Among the news for all nodes, last."""
         for news in self._nodes.values():
             news.pop(group.number, None)
             news[group.number] = group
@@ -108,6 +138,11 @@ class LedGroups:
         return told
 
     @property
+    def counting(self) -> bool:
+        """Whether there is a node to be told what our groups count."""
+        return bool(self._nodes and self._led)
+
+    @property
     def pending(self) -> bool:
         """Whether there are news for a node."""
         return any(self._nodes.values())
@@ -129,7 +164,8 @@ class LedGroups:
             self.refused += 1
             return
         self._names += gained
-        self.fresh = True
+        if before is None or before._replace(figures=None) != group._replace(figures=None):
+            self.fresh = True
         if not group.over:
             self._reported.setdefault(connection, {})[group.number] = group
             return

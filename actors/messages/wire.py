@@ -370,6 +370,18 @@ class Hint(NamedTuple):
 
 
 @record
+class GroupFigures(NamedTuple):
+    """What the session that leads a group counts of its own messages."""
+
+    unacknowledged: int
+    """Messages under way that some member has not acknowledged."""
+    retransmissions: int
+    """How often a message went to a member again."""
+    lag: int
+    """How many messages under way the member that is furthest behind has not acknowledged."""
+
+
+@record
 class GroupLed(NamedTuple):
     """A group that an application leads by itself, told to the node that it dialled: the newest replaces all.
 
@@ -384,6 +396,8 @@ class GroupLed(NamedTuple):
     epoch: int = 0
     """0 without MLS."""
     over: bool = False
+    figures: GroupFigures | None = None
+    """None where they are not told."""
 
 
 @record

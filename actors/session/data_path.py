@@ -56,7 +56,9 @@ class DataPath:
     ) -> None:
         kind, policy = config.session_type, data_policy(config.interval, config.max_retries)
         cipher = PayloadCipher(encryption.decrypt, encryption.repeats) if encryption is not None else None
-        self.sender = DataSender(local, destination, kind, session_id, draw, policy, self.say_outcomes)
+        self.sender = DataSender(
+            local, destination, kind, session_id, draw, policy, self.say_outcomes, counts
+        )
         self.receiver = DataReceiver(
             local, kind, session_id, space=settings.inbox, policy=policy, cipher=cipher, counts=counts
         )
@@ -172,6 +174,8 @@ class DataPath:
         """Counts for people and tests."""
         return {
             "unacknowledged": self.sender.unacknowledged,
+            "retransmissions": self.sender.retransmissions,
+            "lag": self.sender.lag,
             "kept": len(self._kept or ()),
             "held": self.receiver.held,
             "inbound_bytes": self.receiver.bytes,

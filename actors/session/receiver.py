@@ -114,6 +114,7 @@ class SessionCounts(Counts, part="session"):
         "Data messages dropped: of no member, without room for them, or after they were given up."
     )
     undecryptable: int = counter("Data messages that could not be decrypted.")
+    retransmissions: int = counter("Data messages sent to somebody again, due or asked for.")
     farewells_dropped: int = counter("Last answers forgotten because a session gave too many.")
 
 

@@ -34,6 +34,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.beginnings import mark
+from actors.session.receiver import SessionCounts
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK, ahead
 from actors.session.turn import Turn
@@ -44,6 +45,8 @@ WINDOW = 512
 KEPT = 512
 KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that are no longer under way, for those who ask again."""
+LOOKED_AT = 64
+"""Members of whom it is counted how far they are behind."""
 EMPTY = Payload()
 
 _MSG = MessageType.MSG
@@ -87,6 +90,7 @@ class DataSender:
 
     __slots__ = (
         "_beginnings",
+        "_counts",
         "_deadline",
         "_draw",
         "_group",
@@ -101,6 +105,7 @@ class DataSender:
         "destination",
         "endpoints",
         "policy",
+        "retransmissions",
         "source",
     )
 
@@ -113,14 +118,18 @@ class DataSender:
         draw: Callable[[int], int],
         policy: ResendPolicy | None,
         say: Callable[[Turn], None] | None = None,
+        counts: SessionCounts | None = None,
     ) -> None:
-        """`say` tells the application what gathered in a Turn so far."""
+        """`say` tells the application what gathered in a Turn so far; `counts` are of many sessions."""
         self.source = source
         self.destination = destination
         self.endpoints: set[Name] = set()
         """Who must acknowledge: the full names of the members that can receive."""
         self.policy = policy
         """For messages sent from now on; None: best effort."""
+        self.retransmissions = 0
+        """How often a message went to somebody again: one for each member that it was sent to."""
+        self._counts = counts or SessionCounts()
         self._session_type = session_type
         self._session_id = session_id
         self._group = session_type is SessionKind.MULTICAST
@@ -140,6 +149,25 @@ class DataSender:
     @property
     def unacknowledged(self) -> int:
         return len(self._pending)
+
+    @property
+    def lag(self) -> int:
+        """How many messages under way the member that is furthest behind has not acknowledged.
+
+        That is what was published to it, less what it acknowledged and what was given up. Counted when it is
+        asked for: once through the window where one member lacks all of it, and at most for the LOOKED_AT
+        members that lack the oldest messages.
+        """
+        window = self._pending.values()
+        most, seen = 0, set[Name]()
+        for index, pending in enumerate(window):
+            for name in pending.missing.difference(seen, pending.gone):
+                # Who is met here for the first time has everything before.
+                if most >= len(window) - index or len(seen) == LOOKED_AT:
+                    return most
+                seen.add(name)
+                most = max(most, sum(name in one.missing and name not in one.gone for one in window))
+        return most
 
     def next_deadline(self) -> float | None:
         return self._deadline if self._pending else None
@@ -191,6 +219,7 @@ class DataSender:
                 pending = _Unacknowledged(message, missing, handle, self.policy, turn.now)
                 self._pending[message.message_id] = pending
                 self._deadline = pending.deadline
+                self._sent_again(1)
                 turn.send(message)
 
     def publish(self, item: Outgoing, blob: bytes, turn: Turn) -> None:
@@ -277,6 +306,7 @@ class DataSender:
             )
             if acknowledges:
                 reply = reply._replace(metadata={**(found.metadata or {}), ACKNOWLEDGES: TRUE})
+            self._sent_again(1)
             turn.send(reply)
             return
         start = self._beginnings.get(request.source)
@@ -304,6 +334,7 @@ class DataSender:
         for pending in again:
             pending.cause = None
             awaited = pending.missing.difference(pending.gone)
+            self._sent_again(len(awaited))
             for name in sorted(awaited, key=str):
                 turn.send(pending.message._replace(destination=name))
             if not awaited:
@@ -363,6 +394,10 @@ class DataSender:
         if start is not None and id <= MASK and ahead(start, id) >= 0:
             del self._beginnings[source]
             self._mark = None
+
+    def _sent_again(self, times: int) -> None:
+        self.retransmissions += times
+        self._counts.retransmissions += times
 
     def _leave(self, handle: int | None, turn: Turn) -> None:
         turn.freed += 1

@@ -189,6 +189,13 @@ class GroupRow(NamedTuple):
     """How many are in, as its moderator tells."""
     epoch: int | None
     """Its MLS epoch, as its moderator tells."""
+    unacknowledged: int | None
+    """Messages of its moderator that some member has not acknowledged, as its moderator tells."""
+    retransmissions: int | None
+    """How often a message of its moderator went to a member again, as its moderator tells."""
+    lag: int | None
+    """How many messages of its moderator the member that is furthest behind has not acknowledged: what was
+    published to it, less what it acknowledged and what was given up."""
 
 
 @record
@@ -204,7 +211,8 @@ class SessionRow(NamedTuple):
     epoch: int | None
     """The MLS epoch; none without MLS."""
     figures: Mapping[str, int]
-    """What the session counts: unacknowledged, retransmissions, gaps and others, by name."""
+    """What the session counts, by name: unacknowledged, retransmissions, lag (of its own messages, as in
+    GroupRow) and others."""
 
 
 @record

@@ -19,7 +19,7 @@ from actors.session.actor import SessionActor
 from actors.system import AskFailed, NotInVocabulary, SystemStopped
 from actors.system.cell import Cell
 from actors.system.status import ActorStatus
-from actors.telemetry import Sample
+from actors.telemetry import PREFIX, Sample
 from gateway.admin.limits import certificate_rows, descriptors, limit_rows
 from gateway.admin.paging import Page, Position, Query, chunks, in_turns, page
 from gateway.admin.rows import (
@@ -39,6 +39,7 @@ from gateway.admin.rows import (
 from gateway.admin.sending import Sending
 from gateway.api.version import get_version
 from gateway.links.link import AcceptedLink
+from gateway.node.group_reports import figures_of
 from gateway.node.loop_lag import Largest, LoopLag
 from gateway.node.memory import resident
 from gateway.node.node import Node
@@ -51,6 +52,12 @@ ASKED = 50
 """Actors that are asked at a time."""
 NAMES_SEARCHED = 64
 """Names of one connection in which a search looks."""
+SUMMED = {
+    "unacknowledged": "Messages of sessions of this process that somebody has not acknowledged.",
+    "lag": "Messages that the member furthest behind has not acknowledged, added up over the sessions of "
+    "this process.",
+}
+"""Of what sessions count and nobody sums up, what is asked for, and its help."""
 
 
 class NodeView:
@@ -262,24 +269,36 @@ class NodeView:
         first, at = (*query.after, 0, 0)[:2]
         led = {group.channel.key: group async for group in in_turns(self._plane.groups.reports())}
 
-        def candidates() -> Iterator[tuple[Position, GroupRow | None]]:
+        leaders = self._plane.groups.leaders()
+
+        def candidates() -> Iterator[tuple[Position, tuple[GroupRow, Any] | None]]:
             for connection in table.tellers():
                 if connection < first:
                     continue
                 start = at if connection == first else 0
                 for number, (name, _, _) in enumerate(table.told(connection, start), start + 1):
-                    row = None
+                    item = None
                     targets = view.by_instance.get((name.key, name.instance))
                     # Each name once: at the first of its connections.
                     if not name.has_id and targets is not None and targets.all[0] == connection:
                         members = len(targets.local) + len(targets.edges)
                         row = group_row(name, members, len(targets.peers), led.get(name.key))
-                    yield (connection, number), row
+                        item = row, leaders.get(name.key)
+                    yield (connection, number), item
 
-        found = await page(
-            candidates(), query.limit, lambda row: row is not None and row.name.startswith(query.prefix)
-        )
-        return Page([row for row in found.items if row is not None], found.next)
+        def wanted(item: tuple[GroupRow, Any] | None) -> bool:
+            return item is not None and item[0].name.startswith(query.prefix)
+
+        found = await page(candidates(), query.limit, wanted)
+        rows: list[GroupRow] = []
+        for some in chunks([item for item in found.items if item is not None], ASKED):
+            rows += await asyncio.gather(*(self._with_figures(*item) for item in some))
+        return Page(rows, found.next)
+
+    async def _with_figures(self, row: GroupRow, leader: Any) -> GroupRow:
+        """With what its moderator counts, where that is a session of this process."""
+        figures = figures_of(await self._ask(leader)) if leader is not None else None
+        return row if figures is None else row._replace(**figures._asdict())
 
     # Actors
 
@@ -398,7 +417,25 @@ class NodeView:
 
     async def samples(self) -> list[Sample]:
         """The registry as it is now, summed up in many turns."""
-        return [one async for one in in_turns(self._plane.telemetry.steps()) if one is not None]
+        counted = [one async for one in in_turns(self._plane.telemetry.steps()) if one is not None]
+        return [*counted, *await self._of_sessions()]
+
+    async def _of_sessions(self) -> list[Sample]:
+        """Sums over the sessions of this process."""
+        sums = dict.fromkeys(SUMMED, 0)
+        cells = [
+            cell.address
+            async for cell in in_turns(self._plane.system.cells())
+            if cell.kind == SessionActor.__name__
+        ]
+        for some in chunks(cells, ASKED):
+            for told in await asyncio.gather(*map(self._ask, some)):
+                for figure in SUMMED:
+                    sums[figure] += told.get(figure, 0)
+        return [
+            Sample(f"{PREFIX}_session_{figure}_messages", help, sums[figure])
+            for figure, help in SUMMED.items()
+        ]
 
 
 _NO_CONNECTION = ConnectionRow(0, *("",) * 7, 0.0, *(0,) * 5, 0.0, None, 0.0, None, 0, False, *(0,) * 5)
@@ -436,8 +473,11 @@ def actor_row(status: ActorStatus) -> ActorRow:
 
 def group_row(name: Name, members: int, peers: int, led: GroupLed | None) -> GroupRow:
     """Of what the node sees, and what the moderator tells of it."""
-    told = ("", None, None) if led is None else (text(led.moderator), len(led.members), led.epoch)
-    return GroupRow(text(name), members, peers, *told)
+    row = GroupRow(text(name), members, peers, "", None, None, None, None, None)
+    if led is None:
+        return row
+    row = row._replace(moderator=text(led.moderator), group_members=len(led.members), epoch=led.epoch)
+    return row if led.figures is None else row._replace(**led.figures._asdict())
 
 
 def session_row(told: Mapping[str, Any]) -> SessionRow | None:
@@ -448,5 +488,5 @@ def session_row(told: Mapping[str, Any]) -> SessionRow | None:
     local, number, kind, destination, epoch = about
     figures = {key: value for key, value in told.items() if isinstance(value, int)}
     return SessionRow(
-        local, number, kind.lower().replace("_", " "), destination, figures["members"], epoch, figures
+        local, number, kind.lower().replace("_", " "), destination, figures.get("members", 0), epoch, figures
     )

@@ -51,6 +51,11 @@ def _per_second(row: Mapping[str, Any]) -> str:
     return used if bound is None else f"{used} of {bound}"
 
 
+def _counted(figure: str, need: int) -> Column:
+    """What a session counts."""
+    return Column(figure, lambda row: str(row["figures"].get(figure, "-")), need, right=True)
+
+
 def _to(row: Mapping[str, Any]) -> str:
     return harmless(f"node {row['node']}" if row["node"] else row["peer"])
 
@@ -79,7 +84,9 @@ SESSIONS = (
     key("destination"),
     number("members"),
     number("epoch", need=2),
-    Column("unacknowledged", lambda row: str(row["figures"].get("unacknowledged", "-")), 3, right=True),
+    _counted("unacknowledged", 3),
+    _counted("lag", 4),
+    _counted("retransmissions", 5),
 )
 ROUTES = (
     Column("name", _name),

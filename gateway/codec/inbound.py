@@ -18,6 +18,7 @@ from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.messages.wire import (
     Frame,
+    GroupFigures,
     GroupLed,
     Hint,
     HintReason,
@@ -280,7 +281,11 @@ class InboundParser:
             raise ProtocolError(f"a list of {len(said.members)} members, at most {MEMBERS} may be")
         members = tuple(map(decode, said.members))
         place = (decode(said.channel), decode(said.moderator))
-        return GroupLed(said.number, *place, members, said.epoch, said.over)
+        figures = None
+        if said.HasField("figures"):
+            counted = said.figures
+            figures = GroupFigures(counted.unacknowledged, counted.retransmissions, counted.lag)
+        return GroupLed(said.number, *place, members, said.epoch, said.over, figures)
 
     def _inquiry(self, said: pb.NodeInquiry) -> NodeInquiry:
         names = (self._names.decode(said.source), self._names.decode(said.target))

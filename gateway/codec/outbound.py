@@ -76,6 +76,8 @@ def encode_record(record: ControlRecord, family: Family = FIRST) -> bytes:
             led.channel.CopyFrom(family.names.message(record.channel))
             led.moderator.CopyFrom(family.names.message(record.moderator))
             led.members.extend(map(family.names.message, record.members))
+            if record.figures is not None:
+                led.figures.CopyFrom(family.schema.GroupFigures(**record.figures._asdict()))
         case NodeInquiry():
             asked = message.node_inquiry
             asked.number, asked.node = record.number, record.node

@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.controlled.led_groups import LedGroups
 from actors.messages.controller import GroupSeen
-from actors.messages.routing import ConnectionState, GroupReported
+from actors.messages.routing import ConnectionState, GroupReported, Status, StatusReport
 from actors.messages.session import (
     EpochChanged,
     GroupBegun,
@@ -21,8 +21,8 @@ from actors.messages.session import (
     Watch,
     WatchEnded,
 )
-from actors.messages.wire import GroupLed, Role
-from actors.names import Name
+from actors.messages.wire import GroupFigures, GroupLed, Role
+from actors.names import Key, Name
 from actors.routing.link import Link
 from actors.routing.view import RouteView
 from actors.system import Address, LoopSystem
@@ -31,6 +31,10 @@ PERIOD = 1.0
 """Seconds between two times that anybody is told."""
 FIRST = 0.1
 """Seconds after which the first change is told."""
+LOOK = 5.0
+"""Seconds between two times that our sessions are asked what they count."""
+ASKED = 64
+"""Sessions that are asked at a time."""
 
 Follower = Callable[[Sequence[GroupSeen]], None]
 _NODE = Role.NODE.name.lower()
@@ -53,6 +57,10 @@ class GroupReports:
         self._seen: tuple[GroupSeen, ...] = ()
         """What followers were told last."""
         self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._unasked: list[Any] = []
+        """Sessions that are to be asked in this round."""
+        self._closed = False
         self._told_at = loop.time() - PERIOD
         self.inbox: Address = system.inbox(self._heard)
         """Where applications of this process say which groups they lead."""
@@ -66,6 +74,10 @@ class GroupReports:
         """Every group that is told here."""
         return self._core.reports()
 
+    def leaders(self) -> dict[Key, Any]:
+        """The sessions of this process that lead a group, by its channel."""
+        return {channel.key: session for session, channel in self._core.leaders()}
+
     def _heard(self, message: Any, sender: Any) -> None:
         """Of an application, or of a session that is watched."""
         core = self._core
@@ -74,13 +86,34 @@ class GroupReports:
                 if core.opened(message.session, message.moderator, message.channel):
                     self._system.tell(message.session, Watch(self.inbox), self.inbox)
             case Membership():
-                core.changed(sender, message.members, message.epoch)
+                self._changed(sender, message.members, message.epoch)
             case MemberJoined() | MemberLeft():
-                core.changed(sender, message.members, None)
+                self._changed(sender, message.members, None)
             case EpochChanged():
-                core.changed(sender, None, message.epoch)
+                self._changed(sender, None, message.epoch)
+            case StatusReport():
+                if (figures := figures_of(message.figures)) is not None:
+                    core.counted(sender, figures, self._loop.time())
             case WatchEnded():
                 core.over(sender)
+        self._arm()
+
+    def _changed(self, session: Any, members: Sequence[Name] | None, epoch: int | None) -> None:
+        if self._core.changed(session, members, epoch):
+            self._ask([session])
+
+    def _ask(self, sessions: Sequence[Any]) -> None:
+        """What they count, if somebody is to be told."""
+        if self._core.counting:
+            for session in sessions:
+                self._system.tell(session, Status(), self.inbox)
+
+    def _ask_all(self) -> None:
+        """A part at a time, so that the loop does its other work meanwhile."""
+        self._look = None
+        waiting = self._unasked or [session for session, _ in self._core.leaders()]
+        some, self._unasked = waiting[:ASKED], waiting[ASKED:]
+        self._ask(some)
         self._arm()
 
     def dialled(self, state: ConnectionState) -> None:
@@ -125,12 +158,17 @@ class GroupReports:
 
     def close(self) -> None:
         """Tell nobody any more."""
+        self._closed = True
         self._followers.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._look):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._look = None
 
     def _arm(self) -> None:
+        if self._core.counting and self._look is None and not self._closed:
+            wait = FIRST if self._unasked else LOOK
+            self._look = self._loop.call_later(wait, self._ask_all)
         wanted = self._core.pending or (self._core.fresh and self._followers)
         if wanted and self._timer is None:
             wait = max(FIRST, self._told_at + PERIOD - self._loop.time())
@@ -151,3 +189,10 @@ class GroupReports:
         self._seen = seen
         for follower in list(self._followers):
             follower(seen)
+
+
+def figures_of(told: Mapping[str, Any]) -> GroupFigures | None:
+    """Of what a session told about itself; None when it told nothing of the kind."""
+    if not told.keys() >= set(GroupFigures._fields):
+        return None
+    return GroupFigures(*(told[figure] for figure in GroupFigures._fields))

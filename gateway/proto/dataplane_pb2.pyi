@@ -99,20 +99,32 @@ class Hint(_message.Message):
     def __init__(self, reason: _Optional[int] = ..., about: _Optional[_Union[Name, _Mapping]] = ..., destination: _Optional[_Union[Name, _Mapping]] = ...) -> None: ...
 
 class GroupLed(_message.Message):
-    __slots__ = ("number", "channel", "moderator", "members", "epoch", "over")
+    __slots__ = ("number", "channel", "moderator", "members", "epoch", "over", "figures")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     MODERATOR_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OVER_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     number: int
     channel: Name
     moderator: Name
     members: _containers.RepeatedCompositeFieldContainer[Name]
     epoch: int
     over: bool
-    def __init__(self, number: _Optional[int] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., moderator: _Optional[_Union[Name, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., epoch: _Optional[int] = ..., over: _Optional[bool] = ...) -> None: ...
+    figures: GroupFigures
+    def __init__(self, number: _Optional[int] = ..., channel: _Optional[_Union[Name, _Mapping]] = ..., moderator: _Optional[_Union[Name, _Mapping]] = ..., members: _Optional[_Iterable[_Union[Name, _Mapping]]] = ..., epoch: _Optional[int] = ..., over: _Optional[bool] = ..., figures: _Optional[_Union[GroupFigures, _Mapping]] = ...) -> None: ...
+
+class GroupFigures(_message.Message):
+    __slots__ = ("unacknowledged", "retransmissions", "lag")
+    UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
+    unacknowledged: int
+    retransmissions: int
+    lag: int
+    def __init__(self, unacknowledged: _Optional[int] = ..., retransmissions: _Optional[int] = ..., lag: _Optional[int] = ...) -> None: ...
 
 class NodeInquiry(_message.Message):
     __slots__ = ("number", "source", "target", "node", "facts")

@@ -198,6 +198,9 @@ const LISTS = {
       ["Led by", (row) => row.moderator, "name mono"],
       ["Members", (row) => words(row.group_members), "number"],
       ["Epoch", (row) => words(row.epoch), "number"],
+      ["Not acknowledged", (row) => words(row.unacknowledged), "number"],
+      ["Sent again", (row) => words(row.retransmissions), "number rare"],
+      ["Furthest behind", (row) => words(row.lag), "number"],
     ],
   },
   sessions: {
@@ -210,6 +213,8 @@ const LISTS = {
       ["Members", (row) => number(row.members), "number"],
       ["Epoch", (row) => words(row.epoch), "number"],
       ["Not acknowledged", (row) => number(row.figures.unacknowledged || 0), "number"],
+      ["Sent again", (row) => number(row.figures.retransmissions || 0), "number rare"],
+      ["Furthest behind", (row) => number(row.figures.lag || 0), "number"],
       ["Session", (row) => String(row.session), "number rare"],
     ],
   },

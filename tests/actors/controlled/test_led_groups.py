@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.controlled import led_groups
-from actors.controlled.led_groups import GROUPS, LISTED, NAMES, NEWS, LedGroups
+from actors.controlled.led_groups import EVERY, GROUPS, LISTED, NAMES, NEWS, LedGroups
 from actors.messages.controller import GroupSeen
-from actors.messages.wire import GroupLed
+from actors.messages.wire import GroupFigures, GroupLed
 from actors.names import Name
 
 MOD = Name("o", "n", "mod", 7)
@@ -37,6 +37,57 @@ def test_the_newest_of_a_group_is_told_once_and_its_end_too() -> None:
     groups.over("session")
     assert [one.over for _, some in groups.news() for one in some] == [True]
     assert groups.seen() == ()
+
+
+def told(groups: LedGroups) -> list[GroupLed]:
+    return [one for _, some in groups.news() for one in some]
+
+
+def test_figures_are_told_with_a_change_and_otherwise_seldom_and_only_when_they_changed() -> None:
+    groups = LedGroups()
+    groups.opened("session", MOD, STAGE)
+    groups.counted("session", GroupFigures(9, 9, 9), 0.0)
+    assert not groups.counting
+    groups.tell(1)
+    assert groups.counting
+    assert told(groups) == []
+    assert groups.changed("session", (MOD,), 1)
+    groups.counted("session", GroupFigures(0, 0, 0), 1.0)
+    assert told(groups) == [GroupLed(1, STAGE, MOD, (MOD,), 1, figures=GroupFigures(0, 0, 0))]
+    groups.seen()
+    groups.counted("session", GroupFigures(3, 0, 3), 1.0 + EVERY - 0.1)
+    assert told(groups) == []
+    assert not groups.changed("session", (MOD,), 1)
+    groups.counted("session", GroupFigures(4, 1, 4), 1.0 + EVERY)
+    assert [one.figures for one in told(groups)] == [GroupFigures(4, 1, 4)]
+    groups.counted("session", GroupFigures(4, 1, 4), 1.0 + 5 * EVERY)
+    assert told(groups) == []
+    # With a change they go at once.
+    assert groups.changed("session", (MOD, ANN), None)
+    groups.counted("session", GroupFigures(5, 1, 4), 1.0 + 5 * EVERY)
+    groups.changed("session", None, 2)
+    groups.counted("session", GroupFigures(6, 1, 4), 1.0 + 5 * EVERY)
+    assert [(one.epoch, one.figures) for one in told(groups)] == [(2, GroupFigures(6, 1, 4))]
+    groups.seen()
+    groups.counted("session", GroupFigures(7, 1, 4), 1.0 + 6 * EVERY)
+    assert not groups.fresh
+    groups.tell(2)
+    assert [one.figures for one in told(groups)][-1] == GroupFigures(7, 1, 4)
+    groups.over("session")
+    groups.counted("session", GroupFigures(8, 1, 4), 1.0 + 9 * EVERY)
+    assert {one.over for one in told(groups)} == {True}
+
+
+def test_what_others_count_replaces_what_they_counted_and_is_no_news_for_controllers() -> None:
+    groups = LedGroups()
+    groups.reported(1, reported(1))
+    groups.seen()
+    counted = reported(1)._replace(figures=GroupFigures(1, 2, 3))
+    groups.reported(1, counted)
+    assert groups.reports() == [counted]
+    assert not groups.fresh
+    groups.reported(1, counted._replace(epoch=4))
+    assert groups.fresh
 
 
 def test_a_node_that_comes_later_is_told_everything_in_pieces() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from actors.errors import MessageUndelivered, NoRoute, SessionClosed
 from actors.messages.session import Outgoing
 from actors.messages.wire import (
@@ -19,7 +21,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.session.beginnings import mark
 from actors.session.retry import ResendPolicy
-from actors.session.sender import KEPT, KEPT_BYTES, DataSender
+from actors.session.sender import KEPT, KEPT_BYTES, LOOKED_AT, WINDOW, DataSender
 from actors.session.serial import MASK
 from actors.session.turn import Turn
 from identity.errors import AuthError, SlimError
@@ -377,3 +379,61 @@ def test_a_successor_says_again_what_is_awaited_and_answers_who_asks_for_the_res
     question = asked._replace(source=BOB, destination=ME, kind=MessageType.RTX_REQUEST, content=Payload())
     (reply,) = s.retransmit(question)
     assert (reply.kind, reply.content) == (MessageType.RTX_REPLY, asked.content)
+
+
+def test_the_lag_is_what_the_member_lacks_that_is_furthest_behind() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL, DAVE))
+    assert s.sender.lag == 0
+    s.publish(b"a", b"b", b"c", b"d")
+    for name, ids in ((BOB, (1, 2, 3)), (CAROL, (2, 4)), (DAVE, (1,))):
+        for id in ids:
+            s.acknowledged(name, id)
+    assert (s.unacknowledged, s.sender.lag) == (4, 3)
+    s.publish(Outgoing(b"x", to=DAVE))
+    assert (s.unacknowledged, s.sender.lag) == (5, 4)
+    s.sender.forget(DAVE)
+    assert s.sender.lag == 2
+    s.sender.open(DAVE, new=True)
+    s.publish(b"e")
+    assert s.sender.lag == 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_lag_is_that_of_a_count_of_everybody(seed: int) -> None:
+    chance = random.Random(seed)
+    names = tuple(Name("o", "n", "p", number) for number in range(1, 9))
+    s = Mouth(ROOM, endpoints=names)
+    s.publish(*[b"x"] * 30)
+    lacks = dict.fromkeys(names, 30)
+    for name in names:
+        for id in chance.sample(range(1, 31), chance.randrange(31)):
+            s.acknowledged(name, id)
+            lacks[name] -= 1
+    assert s.sender.lag == max(lacks.values())
+
+
+def test_the_lag_of_a_large_group_is_that_of_those_who_lack_the_oldest_messages() -> None:
+    names = tuple(Name("o", "n", "p", number) for number in range(1, 1001))
+    s = Mouth(ROOM, endpoints=names)
+    s.publish(*[b"x"] * WINDOW)
+    assert s.sender.lag == WINDOW
+    for index, name in enumerate(names):
+        for id in range(1, index % 3 + 1):
+            s.acknowledged(name, id)
+        for id in range(WINDOW // 2, WINDOW + 1):
+            s.acknowledged(name, id)
+    assert s.sender.lag == WINDOW // 2 - 1
+    assert len(names) // 3 > LOOKED_AT
+
+
+def test_each_message_to_each_member_again_is_a_retransmission() -> None:
+    s = Mouth(ROOM, endpoints=(BOB, CAROL))
+    s.publish(b"a", b"b")
+    s.acknowledged(BOB, 1)
+    assert s.sender.retransmissions == 0
+    s.expire(1.0)
+    assert s.sender.retransmissions == 3
+    s.retransmit(request(2))
+    assert s.sender.retransmissions == 4
+    s.retransmit(request(9))
+    assert s.sender.retransmissions == 4

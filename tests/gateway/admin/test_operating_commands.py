@@ -17,11 +17,12 @@ from gateway.cli import parser
 from gateway.cli.columns import Column, key, lasted, number, size, table
 from gateway.cli.environment import said
 from gateway.cli.explain import NotAsked, walk_page
-from gateway.cli.status import CONNECTIONS, status_page
+from gateway.cli.status import CONNECTIONS, SESSIONS, status_page
 from gateway.cli.trace import trace_line
 from identity.errors import ConfigError
 from tests.gateway.admin.conftest import Run, Running
 from tests.gateway.admin.operated import ALICE, BOB, OTHER, Operated, reaches
+from tests.gateway.admin.test_server import application, echo
 
 PAGE = {
     "node": "east", "version": "1.0", "state": "serving", "uptime": 7200.0, "listeners": ["127.0.0.1:46357"],
@@ -97,6 +98,26 @@ async def test_lists_are_tables_for_people_and_json_for_programs(
         assert "RouteTable" in (await command("actors"))[1]
         assert (await command("routes", "nobody"))[1] == "no routes that begin with 'nobody'\n"
         assert (await command("sessions"))[1].startswith("no sessions here: ")
+
+
+async def test_sessions_of_the_process_are_listed_with_their_three_figures(
+    run_node: Run, command: Commands
+) -> None:
+    async with (
+        run_node() as running,
+        application("org/ns/alice", running.node.data_plane) as alice,
+        application("org/ns/bob", running.node.data_plane) as bob,
+        bob.serve(echo),
+        alice.group("org/ns/channel", invite=["org/ns/bob"]),
+    ):
+        rows = json.loads((await command("sessions", "org/ns/alice", "--json"))[1])
+    lines = table(
+        [row | {"figures": row["figures"] | {"lag": 7}} for row in rows], SESSIONS, None
+    ).splitlines()
+    assert lines[0].split()[-3:] == ["UNACKNOWLEDGED", "LAG", "RETRANSMISSIONS"]
+    assert lines[1].split()[-3:] == ["0", "7", "0"]
+    # A session that failed counts none of them.
+    assert table([rows[0] | {"figures": {"failed": 1}}], SESSIONS, None).split()[-3:] == ["-"] * 3
 
 
 async def test_a_long_list_is_cut_and_says_so(run_node: Run, command: Commands) -> None:

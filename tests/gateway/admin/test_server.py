@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import IdentityProvider, IdentityVerifier, Request, Slim
+import pytest
+
+from actors.controlled import led_groups
+from actors.messages.session import AppSettings, SessionConfig
+from actors.messages.wire import SessionKind
+from actors.names import Name
+from actors.session.failed import FailedSession
+from gateway import IdentityProvider, IdentityVerifier, Request, SessionConfiguration, Slim
 from gateway.admin.client import AdminClient
+from gateway.admin.view import session_row
+from gateway.node import group_reports
 from gateway.node.data_plane import DataPlane
 from tests.gateway.admin.conftest import Run
 
 SECRET = "a shared secret of at least thirty-two bytes"
 
 
-def application(text: str, plane: DataPlane | None = None) -> Slim:
+def application(text: str, plane: DataPlane | None = None, settings: AppSettings | None = None) -> Slim:
     pair = (kind.SharedSecret(text, SECRET) for kind in (IdentityProvider, IdentityVerifier))
-    return Slim(text, *pair, **({"data_plane": plane} if plane is not None else {}))
+    return Slim(text, *pair, settings=settings, **({"data_plane": plane} if plane is not None else {}))
 
 
 async def echo(request: Request[bytes]) -> bytes:
@@ -124,6 +134,97 @@ async def test_sessions_of_the_process_are_shown_with_what_they_count(run_node: 
             ("org/ns/alice", "here"),
             ("org/ns/bob", "here"),
         }
+
+
+async def test_a_member_that_is_behind_shows_in_its_session_its_group_and_the_sums(run_node: Run) -> None:
+    async with (
+        run_node() as running,
+        running.client() as http,
+        application("org/ns/alice", running.node.data_plane) as alice,
+        application("org/ns/bob", running.node.data_plane) as bob,
+        application("org/ns/carol", running.node.data_plane, AppSettings(inbox=1)) as carol,
+        asyncio.timeout(10),
+    ):
+        ends = [asyncio.create_task(one.listen_for_session()) for one in (bob, carol)]
+        config = SessionConfiguration.Group(0.1, 100, mls_enabled=False)
+        group = await alice.create_session("org/ns/channel", config)
+        for name in ("org/ns/bob", "org/ns/carol"):
+            await alice.set_route(name)
+            await (await group.invite(name))
+        _, behind = await asyncio.gather(*ends)
+
+        async def shown() -> list[dict[str, int]]:
+            (session,) = (await http.get("/api/v1/sessions", params={"name": "org/ns/alice"})).json()["items"]
+            (row,) = (await http.get("/api/v1/groups", params={"name": "org/ns/channel"})).json()["items"]
+            counters = (await http.get("/api/v1/counters", params={"name": "callboard_session_"})).json()
+            sums = {one["name"].removeprefix("callboard_session_"): one["value"] for one in counters["items"]}
+            summed = {
+                "unacknowledged": sums["unacknowledged_messages"],
+                "lag": sums["lag_messages"],
+                "retransmissions": sums["retransmissions_total"],
+            }
+            return [{figure: told[figure] for figure in summed} for told in (session["figures"], row, summed)]
+
+        idle = {"unacknowledged": 0, "lag": 0, "retransmissions": 0}
+        assert await shown() == [idle] * 3
+        handles = [await group.publish(b"x") for _ in range(5)]
+        while not (told := (await shown())[0])["retransmissions"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        # One is on its way to carol, who reads nothing.
+        assert (told["unacknowledged"], told["lag"]) == (4, 4)
+        for _ in handles:
+            await behind.get_message()
+        await asyncio.gather(*handles)
+        session, row, summed = await shown()
+        assert session == row == summed
+        assert (row["unacknowledged"], row["lag"], row["retransmissions"] > 0) == (0, 0, True)
+
+
+def test_a_session_that_failed_is_shown_with_nobody_in_it() -> None:
+    config = SessionConfig(SessionKind.MULTICAST)
+    over = FailedSession(7, Name("o", "n", "a", 1), Name("o", "n", "c"), config, "a test")
+    about = [str(over.local), over.session_id, config.session_type.name, str(over.destination), over.epoch]
+    row = session_row({**over.figures(), "about": about})
+    assert row is not None
+    assert (row.session, row.members, row.figures) == (7, 0, {"failed": 1})
+
+
+async def test_a_group_led_elsewhere_shows_what_its_moderator_counts(
+    run_node: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_reports, "PERIOD", 0.1)
+    monkeypatch.setattr(group_reports, "LOOK", 0.1)
+    monkeypatch.setattr(led_groups, "EVERY", 0.1)
+    async with (
+        run_node() as running,
+        running.client() as http,
+        application("org/ns/alice", DataPlane()) as alice,
+        application("org/ns/bob", DataPlane(), AppSettings(inbox=1)) as bob,
+        asyncio.timeout(10),
+    ):
+        for app in (alice, bob):
+            await app.connect(f"http://{running.node.addresses[0]}")
+        end = asyncio.create_task(bob.listen_for_session())
+        config = SessionConfiguration.Group(0.1, 100, mls_enabled=False)
+        group = await alice.create_session("org/ns/channel", config)
+        await alice.set_route("org/ns/bob")
+        await (await group.invite("org/ns/bob"))
+        behind = await end
+
+        async def until(figures: Callable[[dict[str, Any]], bool]) -> None:
+            while True:
+                rows = (await http.get("/api/v1/groups", params={"name": "org/ns/channel"})).json()["items"]
+                if rows and rows[0]["lag"] is not None and figures(rows[0]):
+                    return
+                await asyncio.sleep(0.02)
+
+        await until(lambda row: (row["group_members"], row["unacknowledged"], row["lag"]) == (2, 0, 0))
+        handles = [await group.publish(b"x") for _ in range(5)]
+        await until(lambda row: row["unacknowledged"] == row["lag"] == 4 and row["retransmissions"] > 0)
+        for _ in handles:
+            await behind.get_message()
+        await asyncio.gather(*handles)
+        await until(lambda row: (row["unacknowledged"], row["lag"]) == (0, 0) and row["retransmissions"] > 0)
 
 
 async def test_watchers_are_told_rates_and_slow_ones_are_let_go(run_node: Run) -> None:

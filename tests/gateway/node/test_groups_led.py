@@ -10,7 +10,7 @@ import pytest
 
 from actors.messages.routing import ConnectionState
 from actors.messages.session import GroupBegun, Membership
-from actors.messages.wire import GroupLed
+from actors.messages.wire import GroupFigures, GroupLed
 from actors.names import Name
 from actors.routing.table import SubscriptionTable
 from actors.system import LoopSystem
@@ -29,7 +29,8 @@ async def shown(stub: Any) -> list[Any]:
 
 def test_the_frame_reads_as_it_was_written() -> None:
     group = GroupLed(3, Name("o", "n", "c"), Name("o", "n", "m", 1), (Name("o", "n", "a", 2),), 5)
-    for one in (group, group._replace(members=(), epoch=0, over=True)):
+    counted = group._replace(figures=GroupFigures(4, 2**40, 0))
+    for one in (group, group._replace(members=(), epoch=0, over=True), counted):
         assert InboundParser(1).parse(encode_record(one)) == one
 
 
