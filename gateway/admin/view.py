@@ -38,10 +38,12 @@ from gateway.admin.rows import (
 )
 from gateway.admin.sending import Sending
 from gateway.api.version import get_version
+from gateway.links.link import AcceptedLink
 from gateway.node.group_reports import figures_of
 from gateway.node.loop_lag import Largest, LoopLag
 from gateway.node.memory import resident
 from gateway.node.node import Node
+from gateway.node.peer_policy import proved_name
 from gateway.security.expiry import problems
 
 ASK = 0.5
@@ -186,7 +188,7 @@ class NodeView:
             peer=link.peer,
             node=self._plane.routes.node_links.get(index, ""),
             version=told.get("version", "unknown"),
-            identity=getattr(link, "subject", ""),
+            identity=proved_name(link) if isinstance(link, AcceptedLink) else "",
             listener=getattr(link, "listener", ""),
             since=link.since,
             names=self._plane.control.table.names(index),

@@ -17,6 +17,13 @@ def sentence(error: Exception) -> str:
                 "the node wants a user and a password, or a token, that are not those shown "
                 "(SLIM_AUTH_BASIC=USER:PASSWORD, --auth-token FILE)"
             )
+        case CannotConnect(cause=cause) if "RESOURCE_EXHAUSTED" in cause:
+            return str(error)  # A node is there, and says which of its limits it is.
+        case CannotConnect(endpoint=endpoint, cause=cause) if _ends_behind_tls(endpoint, cause):
+            remedy = (
+                "a node that demands client certificates ends connections so: --tls-cert FILE and "
+                "--tls-key FILE show one that it takes"
+            )
         case CannotConnect(cause=cause) if "CERTIFICATE_VERIFY_FAILED" in cause:
             remedy = (
                 "--ca FILE says who signs certificates of nodes, --tls-server-name NAME whom they are for"
@@ -38,3 +45,8 @@ def sentence(error: Exception) -> str:
         case _:
             return str(error)
     return f"{error}; {remedy}"
+
+
+def _ends_behind_tls(endpoint: str, cause: str) -> bool:
+    """TLS 1.3 refuses a client certificate when the client takes its handshake for done."""
+    return endpoint.startswith("https://") and "refused the call: UNAVAILABLE" in cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl as tls
 from collections.abc import Mapping
@@ -171,6 +172,8 @@ class ClientConnection:
             ssl.set_alpn_protocols([ALPN])
             server_hostname = server_hostname or target.host or "localhost"
         self._secure = ssl is not None
+        if self._secure:
+            self._name = re.sub("^http://", "https://", self._name)
         name = server_hostname if ssl is not None else None
         try:
             async with asyncio.timeout(timeout):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from actors.messages.routing import ConnectionState
 from actors.record import record
 from gateway.links.link import AcceptedLink
+from gateway.node.peer_policy import proved_name
 from identity.log import access
 
 LINES = 100
@@ -59,7 +60,7 @@ class AccessLog:
         self._written += 1
         who: dict[str, Any] = {"conn": conn, "peer": peer}
         if link is not None:
-            who |= {"identity": link.subject or None, "listener": link.listener or None}
+            who |= {"identity": proved_name(link) or None, "listener": link.listener or None}
         self._visits[conn] = _Visit(now, who)
         skipped, self._skipped = self._skipped, 0
         access.info("connection opened", **who, skipped=skipped or None)

@@ -103,6 +103,11 @@ def identities(certificate: bytes) -> frozenset[str]:
     return frozenset(found)
 
 
+def proved_name(link: NodeCaller) -> str:
+    """What people know a caller by: its user, the subject of its token, or the names in its certificate."""
+    return link.subject or ", ".join(sorted(identities(link.certificate)))
+
+
 def is_loopback(peer: str) -> bool:
     """Whether an address, as a stream tells it, is of this machine."""
     if peer in ("unix socket", "memory") or peer.startswith("unix:"):

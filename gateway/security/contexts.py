@@ -156,7 +156,9 @@ def _checking(check: Callable[[bytes], None]) -> type[ssl.SSLObject]:
             try:
                 check(_peer_chain(self))
             except AuthError as error:
-                raise ssl.SSLCertVerificationError(f"the peer's identity is refused: {error}") from error
+                # With a number the text is the text; without, it is shown as a tuple.
+                cause = f"the peer's identity is refused: {error}"
+                raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, cause) from error
 
     return Checked
 

@@ -105,10 +105,8 @@ class PkiFolder:
         names: list[x509.GeneralName],
     ) -> None:
         key = _new_key()
-        # Nodes dial one another: theirs serves at both ends.
-        uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if kind == "node":
-            uses.insert(0, ExtendedKeyUsageOID.SERVER_AUTH)
+        # Nodes dial one another, and a SPIFFE ID counts only in a certificate for both ends.
+        uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = (
             self._builder(_subject(kind), authority.subject, key, DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from gateway.admin.metrics import exposition
 from gateway.cli.status import status_page
 from gateway.config import ClientConfig
 from gateway.config.node import NodeConfig
+from gateway.node.data_plane import DataPlane
+from gateway.security.pki import PkiFolder
 from tests.gateway.admin.conftest import READER, Run, Running
 from tests.gateway.authority import HostAuthority
 from tests.gateway.planes import plane
@@ -94,3 +97,20 @@ async def test_certificates_are_shown_with_the_days_that_they_have(run_node: Run
         assert float(told[1]) == shown["ends"]
         async with running.client() as anybody:
             assert (await anybody.get("/readyz")).text == "ok\n"
+
+
+async def test_who_shows_a_certificate_is_listed_by_its_names(run_node: Run, tmp_path: Path) -> None:
+    PkiFolder(str(tmp_path), time.time).init(["127.0.0.1"])
+    ca, *ours = [str(tmp_path / each) for each in ("ca.pem", "node.pem", "node.key")]
+    tls = {"cert_file": ours[0], "key_file": ours[1], "client_ca_file": ca}
+    shown = {"cert_file": f"{tmp_path}/client.pem", "key_file": f"{tmp_path}/client.key", "ca_file": ca}
+    client = DataPlane(strict=True)
+    async with run_node(dataplane={"servers": [{"endpoint": "127.0.0.1:0", "tls": tls}]}) as running:
+        try:
+            [address] = (await shown_node(running))["listeners"]
+            await client.connect(ClientConfig.read({"endpoint": f"https://{address}", "tls": shown}))
+            async with running.client() as http:
+                [row] = (await http.get("/api/v1/connections")).json()["items"]
+        finally:
+            await client.close(1.0)
+    assert row["identity"] == "client, spiffe://callboard/client"

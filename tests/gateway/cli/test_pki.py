@@ -8,13 +8,16 @@ import shlex
 import socket
 import ssl
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
+from actors.errors import CannotConnect
 from gateway.cli import main
+from gateway.config import ClientConfig, ServerConfig
+from gateway.node.data_plane import DataPlane
 from gateway.security.pki import DAYS, PkiFolder
 from identity.errors import ConfigError
 from tests.gateway.cli.processes import running
@@ -70,6 +73,29 @@ def test_an_authority_that_has_ended_renews_nothing(tmp_path: Path) -> None:
     PkiFolder(str(tmp_path), lambda: time.time() - 4000 * 86_400).init(["localhost"])
     with pytest.raises(ConfigError, match="the authority has expired"):
         PkiFolder(str(tmp_path), time.time).renew()
+
+
+@pytest.mark.parametrize(("domain", "refused"), [("callboard", 0), ("example.org", 1)])
+async def test_its_spiffe_ids_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, domain: str, refused: int
+) -> None:
+    PkiFolder(str(tmp_path), time.time).init(["127.0.0.1"])
+    ca = str(tmp_path / "ca.pem")
+    client_ca = {"type": "file", "path": ca, "trust_domains": [domain]}
+    mine = {"cert_file": f"{tmp_path}/node.pem", "key_file": f"{tmp_path}/node.key", "client_ca": client_ca}
+    shown = {"cert_file": f"{tmp_path}/client.pem", "key_file": f"{tmp_path}/client.key", "ca_file": ca}
+    node, client = DataPlane(strict=True), DataPlane(strict=True)
+    try:
+        address = await node.serve(ServerConfig.read({"endpoint": "127.0.0.1:0", "tls": mine}))
+        there = ClientConfig.read({"endpoint": f"https://{address}", "tls": shown})
+        with pytest.raises(CannotConnect) if refused else nullcontext():
+            await client.connect(there)
+        assert node.doorkeeper.door.refusals["identity"] == refused
+    finally:
+        await client.close(1.0)
+        await node.close(1.0)
+    told = 'cause="the peer\'s identity is refused: there is no X.509 authority for trust domain callboard"'
+    assert (told in caplog.text) is bool(refused)
 
 
 @pytest.mark.parametrize("host", ["", "a b", "host:80", "http://host"])

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.errors import CannotConnect
 from actors.messages.routing import ConnectionState
+from gateway.cli.remedies import sentence
 from gateway.config import ClientConfig, ServerConfig
 from gateway.node.access_log import LINES, AccessLog
 from gateway.node.data_plane import DataPlane
+from gateway.security.pki import PkiFolder
 from gateway.telemetry.log import JsonFormat
 from identity.log import access
 from tests.gateway.app_stage import AppStage, name
@@ -67,6 +72,32 @@ async def test_a_connection(caplog: pytest.LogCaptureFixture) -> None:
     assert went["seconds"] >= 0
     assert min(went[key] for key in ("messages_in", "messages_out", "bytes_in", "bytes_out")) > 0
     assert "a password" not in caplog.text
+
+
+async def test_who_shows_a_certificate_is_known_by_its_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", LOG)
+    PkiFolder(str(tmp_path), time.time).init(["127.0.0.1"])
+    pki = {
+        each: str(tmp_path / each) for each in ("ca.pem", "node.pem", "node.key", "client.pem", "client.key")
+    }
+    node, client = DataPlane(strict=True), DataPlane(strict=True)
+    ours = {"cert_file": pki["node.pem"], "key_file": pki["node.key"], "client_ca_file": pki["ca.pem"]}
+    theirs = {"cert_file": pki["client.pem"], "key_file": pki["client.key"], "ca_file": pki["ca.pem"]}
+    try:
+        address = await node.serve(ServerConfig.read({"endpoint": "127.0.0.1:0", "tls": ours}))
+        there = f"https://{address}"
+        with pytest.raises(CannotConnect) as refused:
+            await client.connect(ClientConfig.read({"endpoint": there, "tls": {"ca_file": pki["ca.pem"]}}))
+        await client.connect(ClientConfig.read({"endpoint": there, "tls": theirs}))
+        opened = [line for line in await until(caplog, "connection opened", 2) if "listener" in line]
+    finally:
+        await client.close(1.0)
+        await node.close(1.0)
+    assert opened[0]["identity"] == "client, spiffe://callboard/client"
+    assert str(refused.value).startswith(f"cannot connect to {there}: {there} ")
+    assert "--tls-cert FILE" in sentence(refused.value)
 
 
 async def test_a_session(process: AppStage, caplog: pytest.LogCaptureFixture) -> None:
