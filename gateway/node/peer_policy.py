@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from cryptography import x509
@@ -84,6 +85,7 @@ class PeerPolicy:
 LOOPBACK_ONLY = PeerPolicy()
 
 
+@lru_cache(1024)
 def identities(certificate: bytes) -> frozenset[str]:
     """The names in a certificate: URIs and DNS names of its alternative names, and its common name."""
     if not certificate:
