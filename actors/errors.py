@@ -165,12 +165,16 @@ class DeliveryError(SlimError):
 
 class MessageUndelivered(DeliveryError):
     """Not everybody acknowledged the message; `missing` names who did not, `gone` those of them that are no
-    members any more."""
+    members any more. `cause` says why, where somebody said so while it was sent."""
 
-    def __init__(self, message_id: int, missing: tuple[str, ...] = (), gone: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message_id: int, missing: tuple[str, ...] = (), gone: tuple[str, ...] = (), cause: str = ""
+    ) -> None:
         who = f"; no acknowledgement from {', '.join(map(as_written, missing))}" if missing else ""
         if gone:
             who += f"; no member any more: {', '.join(map(as_written, gone))}"
+        if cause:
+            who += f"; {cause}"
         super().__init__(
             f"error send message {message_id}. stop retrying "
             f"(message send retries exhausted for id={message_id}{who})"
@@ -178,6 +182,7 @@ class MessageUndelivered(DeliveryError):
         self.message_id = message_id
         self.missing = missing
         self.gone = gone
+        self.cause = cause
 
 
 class MessageLost(DeliveryError):

@@ -67,7 +67,7 @@ class Refusals:
         sentence = in_words(hint.reason, hint.about)
         held_up = hint.reason in HELD_UP
         if not held_up:
-            self._hints.note(hint.about, sentence)
+            self._hints.note(hint.about, sentence, now)
         level, more = self._heard.level((hint.about.without_id(), hint.reason), now)
         if held_up:
             self._log.log(level, f"held up{more}", cause=sentence)

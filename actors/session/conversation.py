@@ -132,6 +132,7 @@ class Conversation:
             setting.draw,
             self.encryption,
             counts,
+            self.senders.hints,
         )
         self.requests = Requests(control_policy(config.interval, config.max_retries))
         self.ending = Ending(counts)

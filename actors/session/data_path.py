@@ -20,6 +20,7 @@ from actors.messages.session import AppSettings, Completed, Delivered, Outgoing,
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
 from actors.session.encryption import Encryption
+from actors.session.hints import Hints
 from actors.session.receiver import DataReceiver, PayloadCipher, SessionCounts
 from actors.session.retry import ResendPolicy, data_policy
 from actors.session.sender import WINDOW, DataSender
@@ -53,11 +54,12 @@ class DataPath:
         draw: Callable[[int], int],
         encryption: Encryption | None,
         counts: SessionCounts | None = None,
+        hints: Hints | None = None,
     ) -> None:
         kind, policy = config.session_type, data_policy(config.interval, config.max_retries)
         cipher = PayloadCipher(encryption.decrypt, encryption.repeats) if encryption is not None else None
         self.sender = DataSender(
-            local, destination, kind, session_id, draw, policy, self.say_outcomes, counts
+            local, destination, kind, session_id, draw, policy, self.say_outcomes, counts, hints
         )
         self.receiver = DataReceiver(
             local, kind, session_id, space=settings.inbox, policy=policy, cipher=cipher, counts=counts

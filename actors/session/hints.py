@@ -6,6 +6,8 @@ It is told to people at once, and stands in the error if the request ends withou
 
 from __future__ import annotations
 
+import math
+
 from actors.memo import Memo
 from actors.messages.wire import HintReason
 from actors.names import Key, Name
@@ -64,17 +66,22 @@ class Hints:
     __slots__ = ("_said",)
 
     def __init__(self) -> None:
-        self._said: Memo[Key, str] = Memo(KNOWN_HINTS)
+        self._said: Memo[Key, tuple[str, float]] = Memo(KNOWN_HINTS)
 
-    def note(self, name: Name, sentence: str) -> None:
+    def note(self, name: Name, sentence: str, now: float) -> None:
         """Somebody said so about `name`."""
-        self._said.remember(name.key, sentence)
+        self._said.remember(name.key, (sentence, now))
 
     def forget(self, name: Name) -> None:
         """`name` was reached."""
         self._said.pop(name.key, None)
 
+    def about(self, name: Name, since: float = -math.inf) -> str:
+        """The hint about `name`, if it came at `since` or later; empty without one."""
+        said, at = self._said.get(name.key) or ("", 0.0)
+        return said if at >= since else ""
+
     def behind(self, name: Name) -> str:
         """The hint about `name` as the end of a sentence; empty without one."""
-        said = self._said.get(name.key)
+        said = self.about(name)
         return f" ({said})" if said else ""

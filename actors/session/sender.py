@@ -16,7 +16,9 @@ at most the window.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
+from itertools import islice
 
+from actors.alarm import SOURCE_PAUSE
 from actors.errors import MessageTooLarge, MessageUndelivered, NobodyThere
 from actors.messages.session import Outgoing
 from actors.messages.wire import (
@@ -34,6 +36,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.beginnings import mark
+from actors.session.hints import Hints
 from actors.session.receiver import SessionCounts
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK, ahead
@@ -45,6 +48,8 @@ WINDOW = 512
 KEPT = 512
 KEPT_BYTES = 16 * 1024 * 1024
 """Of messages that are no longer under way, for those who ask again."""
+REASONS = 4
+"""Of why one message was not acknowledged, that stand in its error."""
 LOOKED_AT = 64
 """Members of whom it is counted how far they are behind."""
 EMPTY = Payload()
@@ -94,6 +99,7 @@ class DataSender:
         "_deadline",
         "_draw",
         "_group",
+        "_hints",
         "_kept",
         "_kept_bytes",
         "_mark",
@@ -119,8 +125,9 @@ class DataSender:
         policy: ResendPolicy | None,
         say: Callable[[Turn], None] | None = None,
         counts: SessionCounts | None = None,
+        hints: Hints | None = None,
     ) -> None:
-        """`say` tells the application what gathered in a Turn so far; `counts` are of many sessions."""
+        """`say` tells the application what gathered in a Turn so far; `counts` and `hints` are of many."""
         self.source = source
         self.destination = destination
         self.endpoints: set[Name] = set()
@@ -130,6 +137,7 @@ class DataSender:
         self.retransmissions = 0
         """How often a message went to somebody again: one for each member that it was sent to."""
         self._counts = counts or SessionCounts()
+        self._hints = hints or Hints()
         self._session_type = session_type
         self._session_id = session_id
         self._group = session_type is SessionKind.MULTICAST
@@ -343,7 +351,7 @@ class DataSender:
             if pending.missing.issubset(pending.gone):
                 self._had_by_all_who_stayed(pending, turn)
             else:
-                error = pending.cause or _undelivered(pending)
+                error = pending.cause or _undelivered(pending, self._why(pending, turn.now))
                 self._give_up(pending.message.message_id, error, turn)
 
     def unroutable(self, message: SessionMessage, error: SlimError, turn: Turn) -> None:
@@ -394,6 +402,13 @@ class DataSender:
         if start is not None and id <= MASK and ahead(start, id) >= 0:
             del self._beginnings[source]
             self._mark = None
+
+    def _why(self, pending: _Unacknowledged, now: float) -> str:
+        """What was said of who is missing while the message was under way, or just before, as nobody says it
+        twice in SOURCE_PAUSE."""
+        since = now - pending.policy.interval * (pending.policy.retries + 1) - SOURCE_PAUSE
+        said = (self._hints.about(name, since) for name in sorted(pending.missing, key=str))
+        return "; ".join(islice(filter(None, said), REASONS))
 
     def _sent_again(self, times: int) -> None:
         self.retransmissions += times
@@ -448,11 +463,11 @@ class DataSender:
                 return id
 
 
-def _undelivered(pending: _Unacknowledged) -> MessageUndelivered:
+def _undelivered(pending: _Unacknowledged, cause: str = "") -> MessageUndelivered:
     """Who has not acknowledged it, in the order of their names."""
     missing, gone = (tuple(sorted(map(str, names))) for names in (pending.missing, pending.gone))
     left = tuple(name for name in gone if name in missing)
-    return MessageUndelivered(pending.message.message_id, missing, left)
+    return MessageUndelivered(pending.message.message_id, missing, left, cause)
 
 
 def _size(message: SessionMessage) -> int:

@@ -20,6 +20,7 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.beginnings import mark
+from actors.session.hints import Hints
 from actors.session.retry import ResendPolicy
 from actors.session.sender import KEPT, KEPT_BYTES, LOOKED_AT, WINDOW, DataSender
 from actors.session.serial import MASK
@@ -39,7 +40,9 @@ class Mouth:
     ) -> None:
         kind = SessionKind.MULTICAST if destination == ROOM else SessionKind.POINT_TO_POINT
         policy = ResendPolicy(1.0, 2) if reliable else None
-        self.sender = DataSender(ME, destination, kind, 7, random.Random(1).randrange, policy)
+        self.hints = Hints()
+        draw = random.Random(1).randrange
+        self.sender = DataSender(ME, destination, kind, 7, draw, policy, hints=self.hints)
         self.sender.endpoints.update(endpoints)
         self.turn = Turn()
 
@@ -147,6 +150,21 @@ def test_after_the_last_retry_the_message_fails_and_names_who_is_missing() -> No
     assert "message send retries exhausted for id=1" in str(error)
     assert s.turn.errors == [error]
     assert (s.turn.freed, s.sender.next_deadline()) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("at", "cause"), [(0.5, "the rules forbid it"), (2.5, "the rules forbid it"), (-1.5, "")]
+)
+def test_a_message_that_fails_tells_what_was_said_while_it_was_under_way(at: float, cause: str) -> None:
+    s = Mouth()
+    s.hints.note(BOB, "the rules forbid it", at)
+    s.publish(b"a")
+    for now in (1.0, 2.0, 3.0):
+        s.expire(now)
+    (error,) = s.failures
+    assert isinstance(error, MessageUndelivered)
+    assert error.cause == cause
+    assert str(error).endswith(f"; {cause})") is bool(cause)
 
 
 def test_the_deadline_is_the_windows_and_an_acknowledgement_leaves_it_alone() -> None:
