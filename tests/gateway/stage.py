@@ -276,7 +276,8 @@ class NodeStage:
         self.planes = [self.node]
         self.server: dict[str, Any] = {}
         self.up = False
-        self._endpoint = "127.0.0.1:0"
+        self._endpoint = self._served = "127.0.0.1:0"
+        """Where applications find the node, and as what it knows its server."""
         self._sources: list[TlsSource] = []
         self._streams: list[Stream] = []
 
@@ -284,17 +285,14 @@ class NodeStage:
         """The node listens."""
         self.up = True
         if self.transport != "memory":
-            address = await self.node.serve(self._server_config())
-            if self._endpoint.endswith(":0"):
-                await self.node.stop_server(self._endpoint)
-                self._endpoint = address
-                await self.node.serve(self._server_config())
+            config = self._server_config()
+            self._served, self._endpoint = config.endpoint, await self.node.serve(config)
 
     async def shut(self) -> None:
         """The node stops listening and its streams end."""
         self.up = False
         if self.transport != "memory":
-            await self.node.stop_server(self._endpoint)
+            await self.node.stop_server(self._served)
         for stream in self._streams:
             stream.close()
         self._streams.clear()
