@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from thespian.actors import Actor, ActorAddress
@@ -45,14 +44,11 @@ def handles(*kinds: type) -> Callable[[H], H]:
     return mark
 
 
-NO_TABLE: Mapping[type, Handler] = MappingProxyType({})
-
-
-def table_of(actor: Actor) -> Mapping[type, Handler]:
-    """Which method of `actor` takes which messages; nothing if it has a `receiveMessage` of its own."""
+def table_of(actor: Actor) -> Mapping[type, Handler] | None:
+    """Which method of `actor` takes which messages; None if it has a `receiveMessage` of its own."""
     if isinstance(actor, LoopActor) and type(actor).receiveMessage is LoopActor.receiveMessage:
         return actor._handlers
-    return NO_TABLE
+    return None
 
 
 class Cancellable(Protocol):

@@ -40,7 +40,7 @@ from thespian.actors import (
 )
 
 from actors.record import record
-from actors.system.actor import NO_TABLE, Handler, LoopActor, table_of
+from actors.system.actor import Handler, LoopActor, table_of
 from actors.system.address import Address, new_address
 from actors.system.errors import MailboxFull, NotOnThisBase
 from actors.system.host import Host
@@ -131,7 +131,7 @@ class Cell:
         self.handled = self.refused = self.failures = self.restarts = 0
         self.slowest = 0.0
         self.actor: Actor | None = None
-        self.handlers: Mapping[type, Handler] = NO_TABLE
+        self.handlers: Mapping[type, Handler] | None = None
         """The actor's table of messages, where it is that which says what becomes of one: a call less."""
 
     def __repr__(self) -> str:
@@ -200,7 +200,8 @@ class Cell:
         self.scheduled = True
         actor = self.actor
         assert actor is not None
-        handler = self.handlers.get(type(message))
+        handlers = self.handlers
+        handler = None if handlers is None else handlers.get(type(message))
         try:
             if handler is not None:
                 result = handler(actor, message, sender)
@@ -273,7 +274,7 @@ class Cell:
                 if isinstance(message, ActorSystemMessage):
                     self._control(message, sender)
                 else:
-                    handler = handlers.get(type(message))
+                    handler = None if handlers is None else handlers.get(type(message))
                     try:
                         if handler is not None:
                             result = handler(actor, message, sender)
