@@ -201,12 +201,11 @@ class Cell:
         actor = self.actor
         assert actor is not None
         handlers = self.handlers
-        handler = None if handlers is None else handlers.get(type(message))
         try:
-            if handler is not None:
-                result = handler(actor, message, sender)
-            else:
+            if handlers is None or (handler := handlers.get(type(message))) is None:
                 result = actor.receiveMessage(message, sender)
+            else:
+                result = handler(actor, message, sender)
         except FAILURES as error:
             self._failed(message, sender, error)
         else:
@@ -274,12 +273,11 @@ class Cell:
                 if isinstance(message, ActorSystemMessage):
                     self._control(message, sender)
                 else:
-                    handler = None if handlers is None else handlers.get(type(message))
                     try:
-                        if handler is not None:
-                            result = handler(actor, message, sender)
-                        else:
+                        if handlers is None or (handler := handlers.get(type(message))) is None:
                             result = actor.receiveMessage(message, sender)
+                        else:
+                            result = handler(actor, message, sender)
                     except FAILURES as error:
                         self._failed(message, sender, error)
                     else:
