@@ -13,8 +13,8 @@ from actors.names import Name
 from actors.session.actor import SessionActor
 from actors.session.conversation import Setting
 from actors.session.core import SessionCore, controlled_moderator, moderator, participant
+from actors.session.counts import SessionCounts
 from actors.session.keeping import KeepableSession, keepable
-from actors.session.receiver import SessionCounts
 from actors.session.senders import Senders
 from identity.errors import ConfigError
 

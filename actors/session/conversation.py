@@ -27,13 +27,13 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.record import record
+from actors.session.counts import SessionCounts
 from actors.session.crypto import Crypto
 from actors.session.data_path import DataPath
 from actors.session.encryption import Encryption
 from actors.session.farewells import Farewells
 from actors.session.membership.requests import Requests
 from actors.session.peers import PeerGeneration
-from actors.session.receiver import SessionCounts
 from actors.session.retry import control_policy, data_policy
 from actors.session.senders import Senders
 from actors.session.turn import Turn

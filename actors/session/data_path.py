@@ -19,9 +19,10 @@ from actors.errors import ParticipantNotFound, QueueFull, SessionClosed
 from actors.messages.session import AppSettings, Completed, Delivered, Outgoing, SessionConfig
 from actors.messages.wire import SessionKind, SessionMessage
 from actors.names import Name
+from actors.session.counts import SessionCounts
 from actors.session.encryption import Encryption
 from actors.session.hints import Hints
-from actors.session.receiver import DataReceiver, PayloadCipher, SessionCounts
+from actors.session.receiver import DataReceiver, PayloadCipher
 from actors.session.retry import ResendPolicy, data_policy
 from actors.session.sender import WINDOW, DataSender
 from actors.session.turn import Turn

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from actors.messages.wire import SessionMessage
-from actors.session.receiver import SessionCounts
+from actors.session.counts import SessionCounts
 
 FAREWELLS = 256
 """How many are kept."""

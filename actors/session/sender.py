@@ -36,8 +36,8 @@ from actors.messages.wire import (
 )
 from actors.names import Name
 from actors.session.beginnings import mark
+from actors.session.counts import SessionCounts
 from actors.session.hints import Hints
-from actors.session.receiver import SessionCounts
 from actors.session.retry import Attempt, ResendPolicy, review
 from actors.session.serial import DIRECT_FIRST, DIRECT_LAST, MASK, ahead
 from actors.session.turn import Turn

@@ -16,6 +16,7 @@ from time import gmtime, strftime
 from typing import NamedTuple
 
 from actors.record import record
+from actors.routing.outbox import PATIENCE
 from gateway.admin.facts import EndFacts, NameFacts, NeighbourFacts, NodeFacts, WayFacts
 
 
@@ -97,10 +98,6 @@ REASONS = {
     "no_mls": "it asks for MLS, for which the other one is not set up",
 }
 """What applications say, by the names of HintReason: about the token or the request of who was refused."""
-
-
-SLOW = 1.0
-"""Seconds for which an outbox is full from which on what is sent to it is dropped."""
 
 
 def explain(nodes: Sequence[NodeFacts]) -> Walk:
@@ -205,10 +202,10 @@ def _way(nodes: Sequence[NodeFacts], home: NodeFacts, *, back: bool) -> Iterator
     if not up and rank != "backbone":
         yield _missing(home, f"the way to {name.name} is {_at(ways[0])}, which is down: {ways[0].down}")
         return
-    if up and all(one.full_for >= SLOW for one in up):
+    if up and all(one.full_for >= PATIENCE for one in up):
         yield _missing(home, _stuck(up[0]))
         return
-    way = next((one for one in up if one.full_for < SLOW), ways[0])
+    way = next((one for one in up if one.full_for < PATIENCE), ways[0])
     if rank in ("local", "edge"):
         if not back:
             yield from _delivered(home, name, up)

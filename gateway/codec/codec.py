@@ -28,7 +28,7 @@ from gateway.codec import varint
 from gateway.codec.commands import decode_command, encode_command
 from gateway.codec.family import FIRST, Family
 from gateway.codec.header import HeaderReader, header_field
-from gateway.codec.layout import Head, has_few_fields, head, payload
+from gateway.codec.layout import SMALL_CONTENT, SMALL_METADATA, Head, has_few_fields, head, payload
 from gateway.codec.outbound import frame_bytes
 from gateway.proto import dataplane_pb2 as pb
 
@@ -39,10 +39,6 @@ _EMPTY = Payload()
 _BOUND = 1024
 _FIELDS = MEMBERS + 8
 """Fields of a command: the members that it lists, and what else there may be."""
-_SMALL_CONTENT = 256
-"""Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
-_SMALL_METADATA = 1024
-"""Bytes of metadata that are worth remembering."""
 _METADATA_BOUND = 64
 _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupAck, Ping)
 """Commands that are often the same from session to session."""
@@ -145,7 +141,7 @@ class WireCodec:
     def _tail(self, metadata: dict[str, str]) -> bytes:
         """What follows the Publish."""
         tail: bytes = self._schema.Message(metadata=metadata).SerializeToString(deterministic=True)
-        if len(tail) <= _SMALL_METADATA:
+        if len(tail) <= SMALL_METADATA:
             # A copy: this one is somebody else's, who may change it.
             self._last_metadata, self._last_tail = dict(metadata), tail
         return tail
@@ -158,7 +154,7 @@ class WireCodec:
             inner = encode_command(command, self._family.names).SerializeToString()
             inside = b"\x12" + varint.encode(len(inner)) + inner
             content = b"\x1a" + varint.encode(len(inside)) + inside
-            if repeated and len(content) <= _SMALL_CONTENT:
+            if repeated and len(content) <= SMALL_CONTENT:
                 self._encoded.remember(command, content)
         return content
 
@@ -210,7 +206,7 @@ class WireCodec:
             if len(metadata) > METADATA:
                 raise ProtocolError(f"{len(metadata)} entries of metadata, at most {METADATA} may be")
             known = dict(metadata)
-            if len(data) <= _SMALL_METADATA:
+            if len(data) <= SMALL_METADATA:
                 self._metadatas.remember(data, known)
         # A copy: who gets the message may change it.
         return known.copy() or None
@@ -248,7 +244,7 @@ class WireCodec:
     def _decode(self, frame: Frame, found: Head | None) -> SessionMessage:
         """A command that is known, or any message through protobuf."""
         small = b""
-        if found is not None and frame.inner - found.content <= _SMALL_CONTENT:
+        if found is not None and frame.inner - found.content <= SMALL_CONTENT:
             small = frame.body[found.content : frame.inner]
             known = self._commands.get(small)
             if known is not None and found.session_type < len(_TYPES) and found.kind < len(_KINDS):

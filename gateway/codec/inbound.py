@@ -38,7 +38,7 @@ from actors.session.bounds import MEMBERS
 from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
 from gateway.codec.header import LARGEST, HeaderReader, TokenSpan, tags_to_identity, token_span
-from gateway.codec.layout import head, payload
+from gateway.codec.layout import SMALL_CONTENT, SMALL_METADATA, head, payload
 from gateway.proto import dataplane_pb2 as pb
 
 _HEADER = 0x0A
@@ -49,10 +49,6 @@ _ROLES: dict[int, Role] = {int(role): role for role in Role}
 _LIKE_BOUND = 64
 _FORM_BOUND = 256
 _TAIL_BOUND = 64
-_SMALL_TAIL = 1024
-"""Bytes of metadata that are worth remembering."""
-_SMALL_CONTENT = 256
-"""Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 
 
 @record
@@ -164,7 +160,7 @@ class InboundParser:
             kind = found.kind
         else:
             kind = self._kind(body[:inner])
-            if kind is not None and found is not None and inner - found.content <= _SMALL_CONTENT:
+            if kind is not None and found is not None and inner - found.content <= SMALL_CONTENT:
                 self._contents.remember(body[found.content : inner], None)
         if kind is None or (inner < len(body) and not self._is_tail(body[inner:])):
             return None
@@ -175,7 +171,7 @@ class InboundParser:
         control = kind != _MSG and kind != _RTX_REPLY
         frame = Frame(key, instance, fanout, control, field, inner, body, scanned, message_id)
         # A header that was not seen before may be one that never comes again.
-        if seen is not None and scanned is not None and message_id and len(body) - inner <= _SMALL_TAIL:
+        if seen is not None and scanned is not None and message_id and len(body) - inner <= SMALL_METADATA:
             self._remember(data, behind, frame, scanned)
         return frame
 
@@ -330,7 +326,7 @@ class InboundParser:
             return True
         if not self._is_message(data):
             return False
-        if len(data) <= _SMALL_TAIL:
+        if len(data) <= SMALL_METADATA:
             self._tails.remember(data, None)
         return True
 

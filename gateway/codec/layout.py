@@ -14,6 +14,11 @@ from actors.messages.wire import Scanned
 from actors.record import record
 from gateway.codec import varint
 
+SMALL_CONTENT = 256
+"""Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
+SMALL_METADATA = 1024
+"""Bytes of metadata that are worth remembering."""
+
 
 @record
 class Head(NamedTuple):

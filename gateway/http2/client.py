@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl as tls
 from collections.abc import Mapping
@@ -172,8 +171,8 @@ class ClientConnection:
             ssl.set_alpn_protocols([ALPN])
             server_hostname = server_hostname or target.host or "localhost"
         self._secure = ssl is not None
-        if self._secure:
-            self._name = re.sub("^http://", "https://", self._name)
+        if self._secure and self._name.startswith("http://"):
+            self._name = f"https{self._name[4:]}"
         name = server_hostname if ssl is not None else None
         try:
             async with asyncio.timeout(timeout):

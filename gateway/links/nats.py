@@ -92,6 +92,14 @@ class NatsLink:
     """
 
     listener, certificate, subject = "", b"", ""
+    # Slots: of a class with more than 30 attributes each look at one is slow.
+    __slots__ = (
+        "_above", "_around", "_arrived", "_backoff", "_batches", "_cause", "_client", "_closing", "_config",
+        "_delivering", "_done", "_flushing", "_has_namesake", "_held", "_high", "_inbox", "_inquiries",
+        "_jobs", "_keeper", "_limit", "_loop", "_lost", "_low", "_notify", "_origin", "_own_limit",
+        "_parser", "_paused", "_questions", "_queued", "_source", "_subscribed", "_told", "_wake",
+        "_wanted", "again", "asker", "counts", "index", "since", "tried",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -124,8 +132,8 @@ class NatsLink:
         self._client: Client | None = None
         self._subscribed: dict[Instance, list[Any]] = {}
         self._batches, self._questions = Batches(origin), AskedOfNats()
-        inbox = self._inbox = f"_INBOX.slim.{self._around.random(12).hex()}"
-        self._inquiries = NatsInquiries(inbox, lambda inquiry: self._notify(Inquired(index, inquiry)))
+        self._inbox = f"_INBOX.slim.{self._around.random(12).hex()}"
+        self._inquiries = NatsInquiries(self._inbox)
         self._jobs: deque[Batch | tuple[Instance, bool] | asyncio.Future[None]] = deque()
         """What the writer has yet to do."""
         self._wake = asyncio.Event()
@@ -303,7 +311,7 @@ class NatsLink:
         self.counts.messages_in += 1
         self.counts.bytes_in += len(data)
         if data[:1] == nats_inquiries.FORMAT:
-            self._inquired(lambda: self._inquiries.asked(data, message.reply))
+            self._take_question(data, message.reply)
             return
         if self._held + len(data) > HELD_BOUND:
             self.counts.overrun += 1
@@ -369,11 +377,11 @@ class NatsLink:
         logger.debug("message dropped", conn=self.index, cause=cause)
 
     async def _on_answer(self, message: Any) -> None:
-        """The server says that nobody wants what was sent; a node does not answer."""
+        """The server says that nobody wants what was sent, or a node tells what it was asked."""
         number = message.subject.rpartition(".")[2]
         if number.startswith(nats_inquiries.MARK):
             if message.data:
-                self._inquired(lambda: self._inquiries.answered(number, message.data))
+                self._take_answer(number, message.data)
             return
         if (message.headers or {}).get("Status") != "503" or not number.isdigit():
             return
@@ -397,9 +405,17 @@ class NatsLink:
         if self._client is not None:
             await self._inquiries.answer(self._client, inquiry.number, inquiry)
 
-    def _inquired(self, take: Callable[[], None]) -> None:
+    def _take_question(self, data: bytes, reply: str) -> None:
         try:
-            take()
+            inquiry = self._inquiries.asked(data, reply)
+        except ProtocolError as exc:
+            self._malformed(exc.what)
+        else:
+            self._notify(Inquired(self.index, inquiry))
+
+    def _take_answer(self, mark: str, data: bytes) -> None:
+        try:
+            self._inquiries.answered(mark, data)
         except ProtocolError as exc:
             self._malformed(exc.what)
 

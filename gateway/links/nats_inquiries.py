@@ -10,7 +10,6 @@ Nodes that know nothing of it count one more message that they cannot read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -36,10 +35,10 @@ MARK = "i"
 
 
 class NatsInquiries:
-    """Of one link. `heard` is told of questions, under numbers of this link's."""
+    """Of one link. Questions of others have numbers of this link's here."""
 
-    def __init__(self, inbox: str, heard: Callable[[NodeInquiry], object]) -> None:
-        self._inbox, self._heard = inbox, heard
+    def __init__(self, inbox: str) -> None:
+        self._inbox = inbox
         self._parser = InboundParser(0)
         self._numbers = 0
         self._replies: dict[int, tuple[str, int]] = {}
@@ -60,14 +59,14 @@ class NatsInquiries:
         return answers
 
     async def answer(self, client: Client, number: int, inquiry: NodeInquiry) -> None:
-        """Answer the question that `heard` was told of under that number."""
+        """Answer the question that `asked` returned under that number."""
         reply = self._replies.pop(number, None)
         if reply is not None:
             to, known_as = reply
             await client.publish(to, FORMAT + encode_record(inquiry._replace(number=known_as)))
 
-    def asked(self, data: bytes, reply: str) -> None:
-        """A question came, with the subject of its answer. Raises ProtocolError."""
+    def asked(self, data: bytes, reply: str) -> NodeInquiry:
+        """A question that came, with the subject of its answer. Raises ProtocolError."""
         inquiry = self._read(data)
         if inquiry.facts is not None or not reply:
             raise ProtocolError("an answer where questions come")
@@ -76,7 +75,7 @@ class NatsInquiries:
             del self._replies[next(iter(self._replies))]
         number = self._next()
         self._replies[number] = (reply, inquiry.number)
-        self._heard(inquiry._replace(number=number))
+        return inquiry._replace(number=number)
 
     def answered(self, mark: str, data: bytes) -> None:
         """Something came for who asked under `mark`. Raises ProtocolError."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from actors.messages.wire import GroupAck, MessageType, SessionKind, SessionMessage
 from actors.names import Name
+from actors.session.counts import SessionCounts
 from actors.session.farewells import FAREWELLS, Farewells
-from actors.session.receiver import SessionCounts
 
 ME, BOB = Name("org", "ns", "me", 7), Name("org", "ns", "bob", 8)
 

@@ -99,11 +99,9 @@ async def test_who_has_a_name_on_a_backbone_is_asked(operated: Operated, tmp_pat
 
 
 def test_questions_of_a_backbone_are_bounded_and_read_with_care() -> None:
-    heard: list[NodeInquiry] = []
-    inquiries = NatsInquiries("_INBOX.x", heard.append)
+    inquiries = NatsInquiries("_INBOX.x")
     question = FORMAT + encode_record(NodeInquiry(7, ALICE, BOB))
-    for number in range(OPEN + 5):
-        inquiries.asked(question, f"reply.{number}")
+    heard = [inquiries.asked(question, f"reply.{number}") for number in range(OPEN + 5)]
     assert len({inquiry.number for inquiry in heard}) == OPEN + 5
     assert len(inquiries._replies) == OPEN
     for data, reply in (
