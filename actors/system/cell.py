@@ -123,7 +123,7 @@ class Cell:
         self.batch: list[tuple[Any, ActorAddress]] = []
         self.bound = self.room = bound
         self.scheduled = False
-        self.state = State.RUNNING
+        self.state = _RUNNING
         self.parent = parent
         self.children: dict[Cell, None] | None = None
         self.globalName: str | None = None
@@ -169,7 +169,7 @@ class Cell:
         if self.children is None:
             self.children = {}
         self.children[child] = None
-        if self.state is State.EXITING:
+        if self.state is _EXITING:
             child.deliver(ActorExitRequest(), self.address)
 
     def disown(self) -> None:
