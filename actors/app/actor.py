@@ -527,10 +527,11 @@ class AppActor(LoopActor):
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         make, way = self._cores.shell(core), self._outbound.way()
         address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, self._threads)
-        self._sessions[core.session_id] = address
+        session_id = core.session_id
+        self._sessions[session_id] = address
         if inbox is not None:
-            self._inboxes[core.session_id] = inbox
-        self._session_ids[address] = core.session_id
+            self._inboxes[session_id] = inbox
+        self._session_ids[address] = session_id
         if self._outbound.congested:
             self.send(address, Congestion(True))
         return address

@@ -61,9 +61,9 @@ if TYPE_CHECKING:
 Gaps = Literal["events", "items"]
 
 _TIMEOUTS = frozenset((float, timedelta))
+"""What a timeout mostly is, and then need not be looked at where there is no wait."""
 _GROUP = SessionType.Group
 _COMINGS_AND_GOINGS = (MemberJoined, MemberLeft)
-"""What a timeout mostly is, and then need not be looked at where there is no wait."""
 INTRODUCTION = 1.0
 """Seconds to wait for a session's actor, which answers in its next turn."""
 

@@ -219,7 +219,8 @@ class Adding:
         self._agenda.move(task.moved(Welcoming(member, tuple(request for request, _ in awaited))))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)
-        self._members.tell_epoch(f"{member.name} added", turn)
+        if commit is not None:
+            self._members.tell_epoch(f"{member.name} added", turn)
 
     def acknowledged(self, task: AddTask, at: Welcoming, request: PendingRequest, turn: Turn) -> None:
         """GROUP_ADD or GROUP_WELCOME is acknowledged by all it was for."""
