@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -14,6 +15,37 @@ FORMATS = ("text", "json")
 _CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _MISSING = "the following arguments are required: "
+
+
+def whole_number(text: str, least: int | None = None) -> int:
+    """A whole number, for argparse. Raises ArgumentTypeError."""
+    wanted = "a whole number" if least is None else f"a whole number from {least} on"
+    # What int() takes besides, such as 1_000 and digits of other scripts, is more often a slip.
+    made = int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else None
+    if made is None or (least is not None and made < least):
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+    return made
+
+
+def from_zero(text: str) -> int:
+    """A whole number from 0 on, for argparse. Raises ArgumentTypeError."""
+    return whole_number(text, 0)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse. Raises ArgumentTypeError."""
+    return whole_number(text, 1)
+
+
+def number(text: str) -> float:
+    """A number from 0 on, for argparse. Raises ArgumentTypeError."""
+    try:
+        made = float(text)
+    except ValueError:
+        made = -1.0
+    if not 0 <= made < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, such as 1.5, got {text!r}")
+    return made
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ from typing import Any
 from gateway.config.document import Document
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.node import DEFAULT_NODE, NODE
+from gateway.config.wording import expected, unfit
 from identity.errors import ConfigError
 
 DEFAULT_LISTEN = "127.0.0.1:46357"
@@ -236,7 +237,7 @@ def _put(document: Document, path: str, value: Any, flag: str) -> None:
         where = f"{where}[0]"
         at = entries[0]
         if not isinstance(at, dict):
-            raise ConfigError(f"{where}: expected a dict, got {type(at).__name__}", field=where)
+            raise unfit(where, "a section", at)
     at[last] = value
     document.origins[f"{where}.{last}"] = flag
 
@@ -247,7 +248,7 @@ def _around(at: dict[str, Any], name: str, empty: Any, where: str, kind: type) -
     if found is None:
         found = at[name] = empty
     if not isinstance(found, kind):
-        raise ConfigError(f"{where}: expected a {kind.__name__}, got {type(found).__name__}", field=where)
+        raise unfit(where, expected((kind,)), found)
     return found
 
 
