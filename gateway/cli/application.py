@@ -74,7 +74,9 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 def add_reliability(parser: argparse.ArgumentParser) -> None:
     """Timers of sessions, and MLS."""
     parser.add_argument("--timeout", type=number, default=1.0, metavar="SECONDS", help="between attempts (1)")
-    parser.add_argument("--retries", type=from_zero, default=10, metavar="N", help="re-sends before giving up (10)")
+    parser.add_argument(
+        "--retries", type=from_zero, default=10, metavar="N", help="re-sends before giving up (10)"
+    )
     parser.add_argument("--best-effort", action="store_true", help="no acknowledgements, no order")
     parser.add_argument("--enable-mls", action="store_true", help="end-to-end encryption")
 

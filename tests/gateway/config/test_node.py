@@ -215,7 +215,8 @@ def test_a_mistake_in_an_option_names_the_option() -> None:
     document = overlaid(Document.parse(FILE, "node.yaml"), {"--max-message-size": "many"})
     with pytest.raises(ConfigError) as refused:
         NodeConfig.read(document.value)
-    assert document.sentence(refused.value) == "--max-message-size: expected a whole number, got the text 'many'"
+    sentence = "--max-message-size: expected a whole number, got the text 'many'"
+    assert document.sentence(refused.value) == sentence
 
 
 def test_an_overlaid_alias_changes_one_place() -> None:
