@@ -48,6 +48,24 @@ def number(text: str) -> float:
     return made
 
 
+class Repeated(argparse._AppendAction):
+    """An option that may be given again; once the command line says it, the environment says nothing."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest) is self.default:
+            setattr(namespace, self.dest, None)
+        super().__call__(parser, namespace, values, option_string)
+
+
+class Listed(argparse.Action):
+    """An option whose value is a list with commas between, and that may be given again: the list grows."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        # The first time, what the environment says is there.
+        setattr(namespace, self.dest, values if before is self.default else f"{before},{values}")
+
+
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser that suggests. Those of its commands are of the same kind."""
 
@@ -56,6 +74,7 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         # --auth-basic is no --auth-basic-file; and half an option may hold a password (`gateway.concealed`).
         super().__init__(*args, **{"allow_abbrev": False, **options})
+        self.register("action", "append", Repeated)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         # What a command's own parser is asked, too.

@@ -186,6 +186,20 @@ def test_peers_come_on_top_of_the_files_links() -> None:
     ]  # fmt: skip
 
 
+def test_several_endpoints_make_listeners_that_are_the_same_otherwise() -> None:
+    made = with_options(FILE, listen="h:2,[::1]:3", max_message_size="10")
+    assert [(one.endpoint, one.transport, one.max_message_size) for one in made.servers] == [
+        ("h:2", "grpc", 10), ("[::1]:3", "grpc", 10),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="h:2 is that of"):
+        with_options(FILE, listen="h:2,h:2")
+
+
+def test_port_0_is_another_one_each_time() -> None:
+    made = with_options(FILE, listen="127.0.0.1:0,127.0.0.1:0")
+    assert [one.endpoint for one in made.servers] == ["127.0.0.1:0"] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "given", "sentence"),
     [
