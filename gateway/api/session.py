@@ -53,7 +53,6 @@ from gateway.api.session_config import SessionConfiguration, SessionType, of_rec
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
-from identity.log import logger
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem
@@ -434,9 +433,7 @@ class Session:
         """
         self._saw(error)
         if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not self._config.reliable):
-            if not self._events.read:
-                logger.warning("message lost", session=self._id, cause=str(error))
-            self._events.tell(error)
+            self._events.lost(self._id, error)
 
     # Members
 

@@ -23,7 +23,7 @@ TURN_FRAMES = 32
 """Frames without payload for anybody that are read in one go, each some 1 to 25 us: the others wait for the
 next turn."""
 DATA_OF_A_FRAME = 32
-"""Frames with payload that have the place of one without: they take some 1.5 us, however little is in them."""
+"""Frames with payload that have the place of one without: each takes some 1.5 us, however little is in it."""
 
 
 class FrameSink(Protocol):
