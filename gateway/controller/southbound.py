@@ -119,8 +119,11 @@ class Southbound:
     def has_too_many(self, node: str) -> None:
         """A node tells more names than it may have: people hear of it now and then."""
         if self._alarms.is_due(node, current().clock()):
-            told = self._alarms.told()
-            logger.warning(f"a node has too many names: the rest is ignored{told}", node=node, limit=ENTRIES)
+            logger.warning(
+                f"a node has too many names: the rest is ignored{self._alarms.told()}",
+                node=node,
+                limit=ENTRIES,
+            )
 
     def owner_allows(self, node: str, subject: str) -> bool:
         """Whether `subject` may register as `node`."""
