@@ -53,7 +53,6 @@ from gateway.api.session_config import SessionConfiguration, SessionType, of_rec
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
-from identity.log import logger
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem
@@ -434,11 +433,9 @@ class Session:
         what became of a best-effort message of ours was an event when it became known.
         """
         self._saw(error)
-        lost = DeliveryError if not self._config.reliable else MessageLost
-        if isinstance(error, lost) and not self._events.read:
-            logger.warning("message lost", session=self._id, cause=str(error))
-        if isinstance(error, MessageLost):
-            self._events.tell(error)
+        told = self._events.read or self._config.reliable
+        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not told):
+            self._events.lost(self._id, error)
 
     # Members
 
