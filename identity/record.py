@@ -1,7 +1,7 @@
 """What every record is: a NamedTuple that knows its type.
 
-A bare NamedTuple equals every tuple of the same fields, so that `Congested(1) == Drained(1)`. `record` gives
-a class equality and hash by type; creating, reading and unpacking stay those of tuples.
+A bare NamedTuple equals every tuple of the same fields, whatever those mean. `record` gives a class equality
+and hash by type; creating, reading and unpacking stay those of tuples.
 """
 
 from __future__ import annotations
