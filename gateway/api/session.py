@@ -8,6 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from thespian.actors import ActorAddress
+
 from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import (
     Adopt,
@@ -513,7 +515,7 @@ class Session:
 
     # What the session actor tells
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, message: Any, _: ActorAddress) -> None:
         match message:
             case Delivered():
                 self._delivered(message.items)

@@ -131,6 +131,24 @@ async def test_a_port_that_raises_is_counted_and_lives_on(system: LoopSystem) ->
     assert system.failures == 2
 
 
+async def test_what_comes_to_an_inbox_may_be_given_to_another_callable(system: LoopSystem) -> None:
+    first: list[Any] = []
+    second: list[Any] = []
+
+    def callback(message: Any, _sender: ActorAddress) -> None:
+        first.append(message)
+        system.redirect_inbox(inbox, lambda message, _sender: second.append(message))
+
+    inbox = system.inbox(callback)
+    for _ in range(3):
+        system.tell(inbox, Get())
+    await system.idle()
+    assert (len(first), len(second)) == (1, 2)
+    system.close_inbox(inbox)
+    system.redirect_inbox(inbox, callback)
+    assert not system.tell(inbox, Get())
+
+
 async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     got: list[Any] = []
     inbox = system.inbox(lambda message, _sender: got.append(message))
