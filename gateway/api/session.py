@@ -323,31 +323,11 @@ class Session:
         payload_type: str | None,
         metadata: Mapping[str, str] | None,
     ) -> Message:
-        limit = seconds(timeout)
-        answer: asyncio.Future[Message] = self._system.loop.create_future()
-        key = self._requests.add(answer)
-        try:
-            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
-            handle = await self.publish(msg, payload_type, marks)
-            self._requests.sent(key, handle)
-            failure = asyncio.ensure_future(handle.wait())
-            try:
-                # The acknowledgement may come first; only its failure ends the wait early.
-                loop = self._system.loop
-                deadline = None if limit is None else loop.time() + limit
-                waits: set[asyncio.Future[Any]] = {answer, failure}
-                await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-                if not answer.done() and failure.done():
-                    failure.result()
-                    left = None if deadline is None else max(0.0, deadline - loop.time())
-                    await asyncio.wait({answer}, timeout=left)
-            finally:
-                failure.cancel()
-            if not answer.done():
-                raise SlimTimeout(f"timed out waiting for the answer to request {key}", session_id=self._id)
-            return answer.result()
-        finally:
-            self._requests.discard(key)
+        async def send(mark: str) -> CompletionHandle:
+            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: mark}
+            return await self.publish(msg, payload_type, marks)
+
+        return await self._requests.ask(send, seconds(timeout), self._id)
 
     # Receiving
 
