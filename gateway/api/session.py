@@ -51,7 +51,7 @@ from gateway.api.message import MessageContext, ReceivedMessage, answering
 from gateway.api.publishing import Publishing
 from gateway.api.renamed import renamed
 from gateway.api.requests import OpenRequests
-from gateway.api.session_config import SessionConfiguration, SessionType, of_record
+from gateway.api.session_config import SessionConfiguration, SessionType, check_change, of_record
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
@@ -226,15 +226,7 @@ class Session:
         """
         instance_of(config, SessionConfiguration, "config")
         self._check_open()
-        for field in ("session_type", "mls_enabled"):
-            if getattr(config, field) is not getattr(self._config, field):
-                raise ConfigError(f"{field} of a running session cannot change", field=field)
-        if config.reliable and not self._config.reliable:
-            # The other end learned with its invitation that nothing is to be acknowledged.
-            raise ConfigError(
-                "a running best-effort session cannot become reliable; create another, with both values",
-                field="timeout",
-            )
+        check_change(self._config, config)
         self._config = config
         record = config.record()
         self._line.tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))

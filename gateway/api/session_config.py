@@ -134,6 +134,19 @@ SessionConfiguration.PointToPoint = PointToPoint
 SessionConfiguration.Group = Group
 
 
+def check_change(running: SessionConfiguration, other: SessionConfiguration) -> None:
+    """Raise ConfigError where a running session cannot go on with another configuration."""
+    for field in ("session_type", "mls_enabled"):
+        if getattr(other, field) is not getattr(running, field):
+            raise ConfigError(f"{field} of a running session cannot change", field=field)
+    if other.reliable and not running.reliable:
+        # The other end learned with its invitation that nothing is to be acknowledged.
+        raise ConfigError(
+            "a running best-effort session cannot become reliable; create another, with both values",
+            field="timeout",
+        )
+
+
 def of_record(config: SessionConfig) -> SessionConfiguration:
     """The applications' form of what actors exchange."""
     kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
