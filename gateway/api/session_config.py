@@ -158,10 +158,10 @@ def of_record(config: SessionConfig) -> SessionConfiguration:
     return made
 
 
-def _timeout(value: object) -> timedelta | None:
+def _timeout(value: timedelta | float | None) -> timedelta | None:
     if value is None:
         return None
-    limit = seconds(value, "timeout")  # type: ignore[arg-type]
+    limit = seconds(value, "timeout")
     if limit is None or not SHORTEST <= limit <= LONGEST:
         shown = "no end" if limit is None else f"{limit:g} s"
         raise ConfigError(
