@@ -20,8 +20,8 @@ _END_STREAM = frames.END_STREAM
 _PADDED = frames.PADDED
 
 TURN_FRAMES = 32
-"""Frames without payload for anybody that are read in one go, each some 1 to 25 us: the others wait for the
-next turn."""
+"""Frames without payload for anybody that are read in one go, each some 1 to 25 us: the others wait until
+other connections have had their turn."""
 
 
 class FrameSink(Protocol):
