@@ -203,7 +203,7 @@ class RouteControl:
             def forget(turn: RouteTurn) -> int:
                 gone = self.table.forget(departure, PIECE)
                 if holder is not None:
-                    self._give_back(holder, gone)
+                    self._release(holder, gone)
                 for name, _ in gone:
                     self._note_left(name, connection, cause, turn)
                 return len(gone)
@@ -223,12 +223,12 @@ class RouteControl:
 
         def forget(_: RouteTurn) -> int:
             some = lost.some()
-            self._give_back(lost.holder, some)
+            self._release(lost.holder, some)
             return len(some)
 
         return forget
 
-    def _give_back(self, holder: Holder, names: list[tuple[Name, int]]) -> None:
+    def _release(self, holder: Holder, names: list[tuple[Name, int]]) -> None:
         for name, _ in names:
             self.shares.release(holder, name)
 
@@ -264,7 +264,7 @@ class RouteControl:
 
         def recover(_: RouteTurn) -> int:
             some = lost.some()
-            self._give_back(lost.holder, some)
+            self._release(lost.holder, some)
             known = self.connections.get(connection)
             if known is not None:
                 for name, subscription_id in some:
@@ -366,7 +366,7 @@ class RouteControl:
         known = self.connections.get(connection)
         if not by_hand and known is not None and not known.local and (why := self.may(connection, name)):
             return why
-        refused = self.shares.take(holder, name, node_link=from_node)
+        refused = self.shares.acquire(holder, name, node_link=from_node)
         if refused:
             self.counts.peer_names_refused += from_node
         elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):

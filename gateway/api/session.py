@@ -529,7 +529,7 @@ class Session:
             if handle is not None:
                 handle.finish(failure.error)
         if message.credit:
-            self._publishing.give_back(message.credit)
+            self._publishing.release(message.credit)
 
     def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
         if isinstance(event, MemberJoined | MemberLeft):
