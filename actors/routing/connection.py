@@ -421,7 +421,7 @@ class Connection(LoopActor):
         watch = self._node_link
         if watch is None or self._node_timer is None:
             return
-        speak, dead = watch.tick(self._counts.frames_received, reading=self._backpressure.is_read)
+        speak, dead = watch.expire(self._counts.frames_received, reading=self._backpressure.is_read)
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)

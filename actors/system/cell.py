@@ -42,8 +42,9 @@ from thespian.actors import (
 from actors.record import record
 from actors.system.actor import Handler, LoopActor, table_of
 from actors.system.address import Address, new_address
-from actors.system.errors import MailboxFull, NotOnThisBase
+from actors.system.errors import MailboxFull
 from actors.system.host import Host
+from actors.system.my_ref import MyRef
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Directive, Restarts, Supervision
 from actors.system.watch import FileWatch
@@ -89,7 +90,7 @@ class Timer:
         self._cell.deliver(WakeupMessage(period, self._payload), self._cell.address)
 
 
-class Cell:
+class Cell(MyRef):
     """One actor: its mailbox, its place among the others, and Thespian's `_myRef` for it."""
 
     __slots__ = (
@@ -497,15 +498,6 @@ class Cell:
             cell = self.system.resolve(target)
         cell.deliver(message, self.address)
 
-    def createActor(
-        self,
-        actor_class: type[Actor] | str,
-        requirements: Any = None,
-        global_name: str | None = None,
-        source_hash: str | None = None,
-    ) -> Address:
-        return self.system.create_child(self, actor_class, requirements, global_name, source_hash)
-
     def wakeupAfter(self, period: timedelta | float, payload: Any = None) -> Timer:
         return self.wake_after(period.total_seconds() if isinstance(period, timedelta) else period, payload)
 
@@ -528,36 +520,6 @@ class Cell:
         return self.system.create(
             factory, args, parent=self, name=name, mailbox=mailbox, supervision=supervision
         )
-
-    def handleDeadLetters(self, _address: ActorAddress, enable: bool) -> None:
-        self.system.handle_dead_letters(self, enable=enable)
-
-    def notifyOnSystemRegistrationChanges(self, _address: ActorAddress, _enable: bool) -> None:
-        """Nothing to notify of: this system is alone, as simpleSystemBase is."""
-
-    def updateCapability(self, name: str, value: Any = None) -> None:
-        self.system.update_capability(name, value)
-
-    def actorSystemShutdown(self) -> None:
-        self.system.stop()
-
-    def loadActorSource(self, _file: object) -> str:
-        raise NotOnThisBase("loadActorSource", "import the module instead")
-
-    def unloadActorSource(self, _source_hash: str) -> None:
-        raise NotOnThisBase("unloadActorSource", "nothing can have been loaded")
-
-    def registerSourceAuthority(self, _address: ActorAddress) -> None:
-        raise NotOnThisBase("registerSourceAuthority", "no source is ever loaded")
-
-    def notifyOnSourceAvailability(self, _address: ActorAddress, _enable: bool) -> None:
-        raise NotOnThisBase("notifyOnSourceAvailability", "no source is ever loaded")
-
-    def preRegisterRemoteSystem(self, _address: object, _capabilities: object) -> None:
-        raise NotOnThisBase("preRegisterRemoteSystem", "use a keyed multiprocTCPBase for a convention")
-
-    def deRegisterRemoteSystem(self, _address: object) -> None:
-        raise NotOnThisBase("deRegisterRemoteSystem", "use a keyed multiprocTCPBase for a convention")
 
     # Helpers.
 

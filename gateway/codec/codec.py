@@ -100,8 +100,8 @@ class WireCodec:
             payload_type, blob = content
             if payload_type:
                 text = payload_type.encode()
-                inside = b"".join((b"\x0a", encode(len(text)), text, b"\x12", encode(len(blob))))
-                inside = inside if blob else inside[: len(text) + 2]
+                tail = b"\x12" + encode(len(blob)) if blob else b""
+                inside = b"".join((b"\x0a", encode(len(text)), text, tail))
             else:
                 inside = b"\x12" + encode(len(blob)) if blob else b""
             length = len(inside) + len(blob)
