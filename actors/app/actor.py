@@ -113,7 +113,7 @@ from identity.log import logger
 CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
-_DISCOVERY = MessageType.DISCOVERY_REQUEST
+_DISCOVERY, _DISCOVERY_REPLY = MessageType.DISCOVERY_REQUEST, MessageType.DISCOVERY_REPLY
 
 
 class AppActor(LoopActor):
@@ -332,7 +332,7 @@ class AppActor(LoopActor):
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        if message.kind is MessageType.DISCOVERY_REPLY:
+        if message.kind is _DISCOVERY_REPLY:
             self._questions.answered(message, turn)
         else:
             self._invitations.handle(message, turn)

@@ -55,7 +55,6 @@ from gateway.api.session_config import SessionConfiguration, SessionType, check_
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
-from identity.log import logger
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem
@@ -402,15 +401,15 @@ class Session:
         self._incoming.stop()
 
     def _pass_over(self, error: SlimError) -> None:
-        """The receive loop met an error: tell it as an event, unless it is told elsewhere.
+        """The receive loop met an error: a gap it tells as an event; the others are told elsewhere.
 
-        A member that is gone has its MemberLeft, a reliable message its handle, the end `closed_because`.
+        A member that is gone has its MemberLeft, a reliable message its handle, the end `closed_because`;
+        what became of a best-effort message of ours was an event when it became known.
         """
         self._saw(error)
-        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not self._config.reliable):
-            if not self._events.read:
-                logger.warning("message lost", session=self._id, cause=str(error))
-            self._events.tell(error)
+        told = self._events.read or self._config.reliable
+        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not told):
+            self._events.lost(self._id, error)
 
     # Members
 
@@ -436,7 +435,8 @@ class Session:
         """Members that come and go, MLS epochs, rotations of our identity, gaps: from now on, until the
         session ends.
 
-        A gap (MessageLost) is told when the receive loop comes to it.
+        A gap (MessageLost) is told when the receive loop comes to it; a best-effort message of ours that
+        could not leave (MessageTooLarge, NoRoute) when that is known.
         """
         return self._events.reader()
 
@@ -508,6 +508,11 @@ class Session:
         if self._requests:
             items = tuple(item for item in items if not self._answers(item))
         self._incoming.add(items, len(items))
+        if self._events.read and not self._config.reliable:
+            # No handle tells it, and who only publishes has no receive loop that would come to it.
+            for item in items:
+                if isinstance(item, DeliveryError) and not isinstance(item, MessageLost):
+                    self._events.tell(item)
 
     def _answers(self, item: SessionMessage | SlimError) -> bool:
         """Whether a message is the answer to a request; if so, it is handed to who asked."""

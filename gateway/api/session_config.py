@@ -165,7 +165,7 @@ def _timeout(value: timedelta | float | None) -> timedelta | None:
     if limit is None or not SHORTEST <= limit <= LONGEST:
         shown = "no end" if limit is None else f"{limit:g} s"
         raise ConfigError(
-            f"timeout: expected a timedelta or seconds, from {SHORTEST:g} to {LONGEST:.0f}, got {shown}",
+            f"timeout: expected seconds (or a timedelta) from {SHORTEST:g} to {LONGEST:.0f}, got {shown}",
             field="timeout",
         )
     return value if isinstance(value, timedelta) else timedelta(seconds=limit)
