@@ -32,11 +32,11 @@ EVENTS = 1024
 class EventCounts(Counts, part="session"):
     events_dropped: int = counter("Events that readers of Session.events did not get.")
 
-    __slots__ = ("gaps",)
+    __slots__ = ("alarms",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.gaps = SourceAlarms()
+        self.alarms = SourceAlarms()
         """Warnings of messages that are lost, by session."""
 
 
@@ -109,9 +109,8 @@ class Events:
     def lost(self, session_id: int, error: DeliveryError) -> None:
         """A message is lost: tell who reads, and people if nobody does."""
         if not self.read:
-            gaps = self._telemetry.shared(EventCounts).gaps
-            if gaps.is_due(session_id, current().clock()):
-                logger.warning(f"message lost{gaps.told()}", session=session_id, cause=str(error))
+            level, more = self._telemetry.shared(EventCounts).alarms.level(session_id, current().clock())
+            logger.log(level, f"message lost{more}", session=session_id, cause=str(error))
         self.tell(error)
 
     def end(self) -> None:
