@@ -18,10 +18,12 @@ from pathlib import Path
 
 from tests.simulation.kinds import KINDS, kinds
 from tests.simulation.player import play
-from tests.simulation.signatures import remember_signatures
+from tests.simulation.shortcuts import shortcuts
 
 BLOCK = 50
 """Seeds that one process plays at a time."""
+BETWEEN = 5
+"""Seeds whose circles it looks for at once."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Shown:
 
 def collect_between() -> None:
     """What a scenario leaves behind is in circles. To look for them by count, while it is played, takes more
-    than a tenth of its time: who plays many collects after each."""
+    than a tenth of its time: who plays many collects between them."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -63,15 +65,16 @@ def play_block(profile: str, first: int, last: int) -> Shown:
     """Play the seeds from `first` to `last`, without it."""
     logging.disable(logging.ERROR)
     collect_between()
-    remember_signatures()
     began, shown = time.perf_counter(), Shown(last - first)
-    for seed in range(first, last):
-        result = play(profile, seed)
-        gc.collect()
-        shown.seconds += result.seconds
-        for kind in sorted(kinds(result.findings, profile)):
-            shown.by_kind.setdefault(kind, []).append(seed)
-            shown.texts.setdefault(kind, "; ".join(finding.text for finding in result.findings)[:400])
+    with shortcuts():
+        for seed in range(first, last):
+            result = play(profile, seed)
+            if not seed % BETWEEN:
+                gc.collect()
+            shown.seconds += result.seconds
+            for kind in sorted(kinds(result.findings, profile)):
+                shown.by_kind.setdefault(kind, []).append(seed)
+                shown.texts.setdefault(kind, "; ".join(finding.text for finding in result.findings)[:400])
     shown.took = time.perf_counter() - began
     return shown
 
