@@ -22,8 +22,6 @@ from tests.simulation.shortcuts import shortcuts
 
 BLOCK = 50
 """Seeds that one process plays at a time."""
-BETWEEN = 5
-"""Seeds whose circles it looks for at once."""
 
 
 @dataclass(slots=True)
@@ -55,7 +53,7 @@ class Shown:
 
 def collect_between() -> None:
     """What a scenario leaves behind is in circles. To look for them by count, while it is played, takes more
-    than a tenth of its time: who plays many collects between them."""
+    than a tenth of its time: who plays many collects after each."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -69,8 +67,7 @@ def play_block(profile: str, first: int, last: int) -> Shown:
     with shortcuts():
         for seed in range(first, last):
             result = play(profile, seed)
-            if not seed % BETWEEN:
-                gc.collect()
+            gc.collect()
             shown.seconds += result.seconds
             for kind in sorted(kinds(result.findings, profile)):
                 shown.by_kind.setdefault(kind, []).append(seed)
