@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs/testing.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 EXAMPLES = "\n".join(BLOCKS)
-AGENT = "\n".join(BLOCKS[:2])
+AGENT, ASKER = "\n".join(BLOCKS[:2]), "\n".join(BLOCKS[1:4])
 
 FAILING = """
 import asyncio
@@ -40,6 +40,11 @@ async def test_weather(world):
 
 def test_without_a_world():
     pass
+"""
+
+NODES_ELSEWHERE = """
+async def test_there_are_several_nodes(world):
+    await world.peers("one", "two")
 """
 
 
@@ -87,15 +92,15 @@ def test_they_pass_where_only_the_wheel_is(tmp_path: Path) -> None:
 
 
 def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(AGENT)
+    (tmp_path / "test_example.py").write_text(ASKER + NODES_ELSEWHERE)
     said = run(tmp_path, "--callboard-real")
-    assert "1 skipped" in said
-    assert "restart of a host on real sockets" in said
+    assert "2 skipped" in said
+    assert "silence of a host on real sockets" in said
+    assert "peers of a World on real sockets" in said
 
 
-def test_without_faults_it_passes_on_real_sockets(tmp_path: Path) -> None:
-    without = re.sub(r"^    +await node\.restart\(\)\n", "", AGENT, flags=re.MULTILINE)
-    (tmp_path / "test_example.py").write_text(without)
+def test_a_node_is_restarted_on_real_sockets_too(tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(AGENT)
     assert "1 passed" in run(tmp_path, "--callboard-real")
 
 
