@@ -30,6 +30,7 @@ from gateway.http2.events import (
 from gateway.http2.headers import Headers
 from gateway.http2.messages import Message
 from gateway.http2.stream import StreamState
+from gateway.http2.turns import call_after_others
 
 WRITE_BUFFER_HIGH = 256 * 1024
 """Bytes in the socket's own buffer above which DATA waits in its stream instead."""
@@ -39,11 +40,11 @@ QUIET = 0.0002
 READ_SIZE = 192 * 1024
 """A read of this size or more has left something in the socket."""
 FULL_READS = 4
-"""After so many of them in a row, or one with many messages, the rest is read in the next turn of the loop:
+"""After so many of them in a row, or one with many messages, the rest is read when others had their turn:
 some loops would read on at once, many times over. Large messages need not pay a turn for every read."""
 TURN_MESSAGES = 1024
-"""Messages of one connection that are delivered in one go. The others wait for the next turn of the loop, and
-nothing is read until then."""
+"""Messages of one connection that are delivered in one go. The others wait until other connections have had
+their turn, and nothing is read until then."""
 CALL_MESSAGES = 128
 """So many are what the begin or the end of a call costs: some 150 us, with what it makes others do."""
 LINGER = 5.0
@@ -365,7 +366,7 @@ class Wire(asyncio.Protocol):
         self._buffered = 0
         """Bytes that the transport had when the socket took no more."""
         self._yielding = False
-        """Whether nothing is read until the next turn of the loop."""
+        """Whether nothing is read until others have had their turn."""
         self._postponed: list[Event] = []
         """What is to be told then; bounded by what one read can bring."""
         self._lost = False
@@ -526,7 +527,7 @@ class Wire(asyncio.Protocol):
             self._yielding = True
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
-            self.loop.call_soon(self._go_on)
+            call_after_others(self.loop, self._go_on)
 
     def _go_on(self) -> None:
         self._yielding = False

@@ -23,6 +23,7 @@ from gateway.codec import InboundParser, WireCodec, encode_record, ends_of, fram
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.auth import Proof
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
+from gateway.http2.turns import call_after_others
 from gateway.links.stream import Forewarned, Stream, StreamStatus
 from gateway.surroundings import Surroundings, current
 from identity.errors import SlimError
@@ -40,7 +41,7 @@ MOVED_TIME = 1.0
 BLOCK = 64
 """Messages that are taken in one go ..."""
 TURN_MESSAGES = 16 * BLOCK
-"""... again and again up to so many before the others wait for the next turn of the loop, ..."""
+"""... again and again up to so many before the others wait until other connections had their turn, ..."""
 TURN_READ = 64
 """... unless so many had to be read in full: those of subscriptions, and whatever was not seen before. Each
 costs some 15 us with what it makes the route table do."""
@@ -108,7 +109,7 @@ class AcceptedLink:
         self._faulty = False
         """Whether it is being ended for them, or for what else does not work with it."""
         self._rest: list[bytes] = []
-        """What was received and waits for the next turn; bounded by the stream's window."""
+        """What was received and waits for its turn; bounded by the stream's window."""
         self._rest_due = False
         """Whether that turn is on its way."""
         self._paused = False
@@ -295,7 +296,7 @@ class AcceptedLink:
     def _take_rest_soon(self) -> None:
         if not self._rest_due:
             self._rest_due = True
-            self._around.running_loop().call_soon(self._take_rest)
+            call_after_others(self._around.running_loop(), self._take_rest)
 
     def _take_rest(self) -> None:
         """The next turn of what waits, unless the Connection wants to hear nothing for now."""

@@ -18,9 +18,10 @@ from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import Cause
 from gateway.http2.events import Event, MessagesReceived
 from gateway.http2.limits import Counters, Limits
-from gateway.http2.reader import TURN_FRAMES
+from gateway.http2.reader import DATA_OF_A_FRAME, TURN_FRAMES
 from gateway.http2.stream import StreamState
 from gateway.http2.transport import CALL_MESSAGES, FULL_READS, READ_SIZE, TURN_MESSAGES, Wire, WireOwner
+from gateway.http2.turns import PASSES
 from tests.gateway.http2.links import Accepting, Collector, url
 from tests.gateway.http2.peers import METHOD, Served, frame, request
 
@@ -148,7 +149,7 @@ class Whole(Http2Connection):
     """Takes each read for so many messages."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(Http2Role.SERVER, Limits(), Counters(), 0.0)
+        super().__init__(Http2Role.SERVER, Limits(), Counters(), asyncio.get_running_loop().time())
         self._count = count
         self.delivered = 0
 
@@ -174,7 +175,8 @@ async def test_full_reads_of_one_turn_are_few(count: int, reads: int) -> None:
         wire.data_received(bytes(READ_SIZE))
         taken += 1
     assert (taken, core.delivered) == (reads, reads * count)
-    await asyncio.sleep(0)
+    for _ in range(PASSES + 1):
+        await asyncio.sleep(0)
     assert not transport.paused
     for _ in range(FULL_READS):
         wire.data_received(bytes(READ_SIZE - 1))
@@ -201,6 +203,21 @@ def test_a_turn_reads_a_bounded_number_of_frames_that_carry_nothing(name: str) -
     assert not peer.core.over
     assert calls >= 1000 // TURN_FRAMES
     assert most <= TURN_FRAMES
+
+
+@pytest.mark.parametrize("payload", [b"x", bytes(5)], ids=["pieces of a message", "messages"])
+def test_a_turn_reads_a_bounded_number_of_frames_with_next_to_nothing(payload: bytes) -> None:
+    peer = Served(stream_window=2**20)
+    peer.stream(1)
+    peer.feed(frame(frames.DATA, 0, 1, b"\0\0\x40\0\0") if payload == b"x" else b"")
+    window, turns = peer.core._streams[1].receive_window, 1
+    most = TURN_FRAMES * DATA_OF_A_FRAME
+    peer.core.receive(frame(frames.DATA, 0, 1, payload) * 10_000, 0.0)
+    while peer.core.unread:
+        peer.core.receive(b"", 0.0)
+        turns += 1
+    assert turns == 1 + 10_000 // most
+    assert peer.core._streams[1].receive_window == window - 10_000 * len(payload)
 
 
 class Calls:

@@ -8,8 +8,8 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -172,6 +172,17 @@ def figures(pid: int) -> tuple[int, int]:
         return 0, 0
 
 
+@contextmanager
+def on_cores(some: slice) -> Iterator[None]:
+    """What is started meanwhile runs on these cores of the machine; on all where there are not two."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(everywhere)[some] if len(everywhere) > 1 else everywhere)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
 class Player(Process):
     """A process of the soak, ready when it says so."""
 
@@ -229,7 +240,9 @@ class Soak:
 
     async def run(self) -> Outcome:
         async with self._stack:
-            self._node = await self._stack.enter_async_context(CallboardNode())
+            with on_cores(slice(1)):
+                self._node = await self._stack.enter_async_context(CallboardNode())
+            self._stack.enter_context(on_cores(slice(1, None)))
             if "elsewhere" in self._cast:
                 self._third = await self._stack.enter_async_context(CallboardNode())
             self._other = CallboardNode(self._port, "--peer", self._node.endpoint)
