@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs/testing.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 EXAMPLES = "\n".join(BLOCKS)
-AGENT = "\n".join(BLOCKS[:2])
+AGENT, ASKER = "\n".join(BLOCKS[:2]), "\n".join(BLOCKS[1:4])
 
 FAILING = """
 import asyncio
@@ -40,6 +40,11 @@ async def test_weather(world):
 
 def test_without_a_world():
     pass
+"""
+
+NODES_ELSEWHERE = """
+async def test_there_are_several_nodes(world):
+    await world.peers("one", "two")
 """
 
 
@@ -64,11 +69,10 @@ def virtual(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a run on real sockets says: of an agent with a node that restarts, and of one without."""
+    """What a run on real sockets says."""
     folder = tmp_path_factory.mktemp("real")
-    (folder / "test_restarting.py").write_text(AGENT)
-    without = re.sub(r"^    +await node\.restart\(\)\n", "", AGENT, flags=re.MULTILINE)
-    (folder / "test_steady.py").write_text(without)
+    (folder / "test_agent.py").write_text(AGENT)
+    (folder / "test_elsewhere.py").write_text(ASKER + NODES_ELSEWHERE)
     return run(folder, "--callboard-real")
 
 
@@ -108,13 +112,13 @@ def test_they_pass_where_only_the_wheel_is(tmp_path: Path) -> None:
 
 
 def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(real: str) -> None:
-    assert "test_restarting.py s" in real, real
-    assert "restart of a host on real sockets" in real
+    assert "1 passed, 2 skipped" in real, real
+    assert "silence of a host on real sockets" in real
+    assert "peers of a World on real sockets" in real
 
 
-def test_without_faults_it_passes_on_real_sockets(real: str) -> None:
-    assert "1 passed, 1 skipped" in real
-    assert re.search(r"^PASSED .*test_steady\.py::", real, re.MULTILINE), real
+def test_a_node_is_restarted_on_real_sockets_too(real: str) -> None:
+    assert re.search(r"^PASSED .*test_agent\.py::", real, re.MULTILINE), real
 
 
 def test_failures_show_seed_and_trace_and_weather_plays_often(virtual: str) -> None:
