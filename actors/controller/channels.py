@@ -268,13 +268,13 @@ class Channels:
     # Time
 
     def next_deadline(self) -> float | None:
-        """When `advance` is to be called next."""
+        """When `expire` is to be called next."""
         times = [queue.deadline for queue in self._queues.values() if queue.order]
         for queue in self._queues.values():
             times += [one.deadline for one in queue.waiting if not one.answered]
         return min(times, default=None)
 
-    def advance(self, turn: ControllerTurn) -> None:
+    def expire(self, turn: ControllerTurn) -> None:
         """Answer those whose time is over."""
         for name, queue in list(self._queues.items()):
             if queue.order and turn.now >= queue.deadline:

@@ -152,13 +152,13 @@ class DirectOutbound:
         elif fanout != ONE or destination.has_id:
             targets = view.find(destination.key, destination.instance)
             bound = self._bound.get(destination, ())
-            ways = view.bindings.ways(bound, session_id, destination, addresses)
+            known = view.bindings.routes(bound, session_id, destination, addresses)
             if targets is not None:
                 found += targets.all if fanout != ONE else targets.first
             if fanout != ONE:
-                found += [connection for connection in ways if connection not in found]
+                found += [connection for connection in known if connection not in found]
             elif not found:
-                found += ways[:1]
+                found += known[:1]
             if own in found:
                 found.remove(own)
             if of_name is None and targets is not None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -68,6 +68,7 @@ ROWS = 50
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
 DOOR = web.RequestKey("door", AdminDoor)
+_Response = TypeVar("_Response", bound=web.StreamResponse)
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", *PATHS)
 """What nobody has to prove anything for."""
@@ -436,10 +437,10 @@ def _error(status: int, text: str) -> web.Response:
     response = _json({"error": text}, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    return _guarded(response)  # type: ignore[return-value]
+    return _guarded(response)
 
 
-def _guarded(response: web.StreamResponse) -> web.StreamResponse:
+def _guarded(response: _Response) -> _Response:
     """Nothing of it is kept, framed, or taken for something else."""
     if not response.prepared:
         response.headers.setdefault("Cache-Control", "no-store")

@@ -8,6 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from thespian.actors import ActorAddress
+
 from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import (
     Adopt,
@@ -49,11 +51,10 @@ from gateway.api.message import MessageContext, ReceivedMessage, answering
 from gateway.api.publishing import Publishing
 from gateway.api.renamed import renamed
 from gateway.api.requests import OpenRequests
-from gateway.api.session_config import SessionConfiguration, SessionType, of_record
+from gateway.api.session_config import SessionConfiguration, SessionType, check_change, of_record
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
-from identity.log import logger
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem
@@ -224,15 +225,7 @@ class Session:
         """
         instance_of(config, SessionConfiguration, "config")
         self._check_open()
-        for field in ("session_type", "mls_enabled"):
-            if getattr(config, field) is not getattr(self._config, field):
-                raise ConfigError(f"{field} of a running session cannot change", field=field)
-        if config.reliable and not self._config.reliable:
-            # The other end learned with its invitation that nothing is to be acknowledged.
-            raise ConfigError(
-                "a running best-effort session cannot become reliable; create another, with both values",
-                field="timeout",
-            )
+        check_change(self._config, config)
         self._config = config
         record = config.record()
         self._line.tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))
@@ -321,31 +314,11 @@ class Session:
         payload_type: str | None,
         metadata: Mapping[str, str] | None,
     ) -> Message:
-        limit = seconds(timeout)
-        answer: asyncio.Future[Message] = self._system.loop.create_future()
-        key = self._requests.add(answer)
-        try:
-            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
-            handle = await self.publish(msg, payload_type, marks)
-            self._requests.sent(key, handle)
-            failure = asyncio.ensure_future(handle.wait())
-            try:
-                # The acknowledgement may come first; only its failure ends the wait early.
-                loop = self._system.loop
-                deadline = None if limit is None else loop.time() + limit
-                waits: set[asyncio.Future[Any]] = {answer, failure}
-                await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-                if not answer.done() and failure.done():
-                    failure.result()
-                    left = None if deadline is None else max(0.0, deadline - loop.time())
-                    await asyncio.wait({answer}, timeout=left)
-            finally:
-                failure.cancel()
-            if not answer.done():
-                raise SlimTimeout(f"timed out waiting for the answer to request {key}", session_id=self._id)
-            return answer.result()
-        finally:
-            self._requests.discard(key)
+        async def send(mark: str) -> CompletionHandle:
+            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: mark}
+            return await self.publish(msg, payload_type, marks)
+
+        return await self._requests.ask(send, seconds(timeout), self._id)
 
     # Receiving
 
@@ -434,11 +407,9 @@ class Session:
         what became of a best-effort message of ours was an event when it became known.
         """
         self._saw(error)
-        lost = DeliveryError if not self._config.reliable else MessageLost
-        if isinstance(error, lost) and not self._events.read:
-            logger.warning("message lost", session=self._id, cause=str(error))
-        if isinstance(error, MessageLost):
-            self._events.tell(error)
+        told = self._events.read or self._config.reliable
+        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not told):
+            self._events.lost(self._id, error)
 
     # Members
 
@@ -516,7 +487,7 @@ class Session:
 
     # What the session actor tells
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, message: Any, _: ActorAddress) -> None:
         match message:
             case Delivered():
                 self._delivered(message.items)
@@ -563,7 +534,7 @@ class Session:
             if handle is not None:
                 handle.finish(failure.error)
         if message.credit:
-            self._publishing.give_back(message.credit)
+            self._publishing.release(message.credit)
 
     def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
         if isinstance(event, MemberJoined | MemberLeft):

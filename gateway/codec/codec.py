@@ -91,8 +91,8 @@ class WireCodec:
             payload_type, blob = content
             if payload_type:
                 text = payload_type.encode()
-                inside = b"".join((b"\x0a", encode(len(text)), text, b"\x12", encode(len(blob))))
-                inside = inside if blob else inside[: len(text) + 2]
+                tail = b"\x12" + encode(len(blob)) if blob else b""
+                inside = b"".join((b"\x0a", encode(len(text)), text, tail))
             else:
                 inside = b"\x12" + encode(len(blob)) if blob else b""
             length = len(inside) + len(blob)
@@ -163,14 +163,14 @@ class WireCodec:
 
         Raises ProtocolError, and TokenFirst for what takes long while its token is not `verified`.
         """
-        scanned, message_id = frame.scanned, frame.message_id
+        _, _, _, _, _, inner, body, scanned, message_id = frame
         found: Head | None = None
         if scanned is None:
-            found = head(frame.body, frame.inner)
+            found = head(body, inner)
             if found is not None:
-                scanned, message_id = payload(frame.body, frame.inner, found), found.message_id
+                scanned, message_id = payload(body, inner, found), found.message_id
         if scanned is None:
-            if not verified and len(frame.body) > LARGE:
+            if not verified and len(body) > LARGE:
                 raise TokenFirst(self._unread(frame))
             return self._decode(frame, found)
         if scanned is not self._last_scanned:
@@ -185,7 +185,6 @@ class WireCodec:
                 scanned.blob,
             )
         session_type, kind, session_id, payload_type, blob = self._last_read
-        body, inner = frame.body, frame.inner
         content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
         if not verified and len(body) - inner > LARGE:
             raise TokenFirst(self._unread(frame))
@@ -244,18 +243,17 @@ class WireCodec:
     def _decode(self, frame: Frame, found: Head | None) -> SessionMessage:
         """A command that is known, or any message through protobuf."""
         small = b""
-        if found is not None and frame.inner - found.content <= SMALL_CONTENT:
-            small = frame.body[found.content : frame.inner]
-            known = self._commands.get(small)
-            if known is not None and found.session_type < len(_TYPES) and found.kind < len(_KINDS):
-                type_, kind = _TYPES[found.session_type], _KINDS[found.kind]
-                return self._read(frame, type_, kind, found.session_id, found.message_id, known)
-        if (
-            found is not None
-            and frame.inner - found.content > LARGE
-            and not has_few_fields(frame.body, frame.inner, found, _FIELDS)
-        ):
-            raise ProtocolError("a command of more parts than there can be members")
+        if found is not None:
+            session_type, number, session_id, message_id, start, _ = found
+            inner, body = frame.inner, frame.body
+            if inner - start <= SMALL_CONTENT:
+                small = body[start:inner]
+                known = self._commands.get(small)
+                if known is not None and session_type < len(_TYPES) and number < len(_KINDS):
+                    type_, kind = _TYPES[session_type], _KINDS[number]
+                    return self._read(frame, type_, kind, session_id, message_id, known)
+            elif inner - start > LARGE and not has_few_fields(body, inner, found, _FIELDS):
+                raise ProtocolError("a command of more parts than there can be members")
         try:
             message: pb.Message = self._schema.Message.FromString(frame_bytes(frame))
         except DecodeError as exc:

@@ -186,6 +186,19 @@ async def test_a_gap_that_nobody_reads_is_logged(process: AppStage) -> None:
     assert lines == [f"message lost: {there.id} {error}\n"]
 
 
+async def test_many_gaps_are_few_lines(process: AppStage) -> None:
+    """Ids that a peer leaves out cost it nothing."""
+    here, there = await ends(process)
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    errors = tuple(MessageLost(there.id, "org/default/alice", number) for number in range(1000))
+    there._receive(Delivered(there.id, errors))
+    await here.publish(b"after")
+    assert (await anext(there)).payload == b"after"
+    logger.remove(sink)
+    assert 1 <= len(lines) <= 3
+
+
 async def test_gaps_are_events_or_items(process: AppStage) -> None:
     here, _ = await ends(process)
     with pytest.raises(ConfigError, match="gaps"):

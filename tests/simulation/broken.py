@@ -205,7 +205,7 @@ def places_in_the_inbox_are_not_given_back() -> Iterator[Patch]:
 
 @breaks("sessions", "crowd")
 def credit_is_not_given_back() -> Iterator[Patch]:
-    yield Publishing, "give_back", lambda honest: nothing
+    yield Publishing, "release", lambda honest: nothing
 
 
 @breaks("sessions", "crowd")

@@ -59,6 +59,7 @@ _CARRIED_OUT = 64
 """Membership changes whose ids are remembered, to answer copies without applying them again."""
 _NO_MESSAGE = -1
 """An id that no message has."""
+_JOIN_REQUEST, _JOIN_REPLY, _PING = MessageType.JOIN_REQUEST, MessageType.JOIN_REPLY, MessageType.PING
 
 # Where we are
 
@@ -219,11 +220,11 @@ class Participant:
             turn.refuse(f"{kind.name} from {message.source.short}: it is not the moderator")
             return
         conversation = self._conversation
-        if kind is MessageType.JOIN_REQUEST:
+        if kind is _JOIN_REQUEST:
             self._invited(message, turn)
         elif isinstance(content, GroupWelcome):
             self._welcomed(message, content, turn)
-        elif kind is MessageType.PING:
+        elif kind is _PING:
             self._pinged(message, turn)
         elif kind is MessageType.GROUP_CLOSE:
             reply = conversation.reply(message, MessageType.GROUP_ACK, GroupAck())
@@ -289,7 +290,7 @@ class Participant:
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
         introduction = self._conversation.introduction
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content, introduction)
+        reply = self._conversation.reply(invitation, _JOIN_REPLY, content, introduction)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)
