@@ -54,6 +54,7 @@ from gateway.controller.records import (
     write_configure,
     write_order,
 )
+from gateway.controller.rivals import Rivals
 from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
@@ -97,6 +98,7 @@ class Southbound:
         self._alarms = SourceAlarms()
         self.complaints: dict[str, str] = {}
         """By node, what people were told last of why it is not taken."""
+        self._rivals = Rivals()
 
     async def open(self, caller: RpcCaller) -> Callable[[Stream], None]:
         """Admit a node's stream. Raises AuthError or CallError."""
@@ -115,6 +117,16 @@ class Southbound:
         self.complaints[node] = cause
         if len(self.complaints) > COMPLAINTS:
             del self.complaints[next(iter(self.complaints))]
+
+    def took_place(self, node: str, former: str, peer: str) -> None:
+        """A stream took the place of one that had it, from `former` to `peer`."""
+        if self._rivals.took(node, current().clock()):
+            logger.warning(
+                "nodes of one id take the place of one another: give each its own id",
+                node=node,
+                peer=peer,
+                cause=f"{former} had it before",
+            )
 
     def has_too_many(self, node: str) -> None:
         """A node tells more names than it may have: people hear of it now and then."""
@@ -174,6 +186,11 @@ class NodeStream:
             REGISTRATION, self._end, f"no registration within {REGISTRATION:g} s"
         )
 
+    @property
+    def peer(self) -> str:
+        """Where it comes from."""
+        return self._caller.peer
+
     def start(self) -> None:
         """Greet, and read."""
         self._stream.start(self, UNSENT // 4)
@@ -232,6 +249,7 @@ class NodeStream:
         addresses = tuple(read_details(one) for one in request.connection_details)
         group = request.group_name or next((one.group for one in addresses if one.group), "")
         subject = self._principal.subject
+        former = self._hub.streams.get(self._node)
         try:
             if not request.node_id:
                 raise CallError("INVALID_ARGUMENT", "node_id: required")
@@ -259,6 +277,8 @@ class NodeStream:
             return
         self._timer.cancel()
         self._hub.complaints.pop(self._node, None)
+        if former is not None:
+            self._hub.took_place(self._node, former.peer, self.peer)
         self._hub.streams[self._node] = self
         version = get_version() if self._ours else ""
         self._reply(message, True, f"Node registered {self._node}", version=version)
