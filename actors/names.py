@@ -112,6 +112,10 @@ class Name:
         """The same name with another instance id (None: without one)."""
         return Name.from_wire(self.key, self.strings, _instance(id))
 
+    def of_instance(self, instance: InstanceId) -> Name:
+        """The same name with another instance id, as a key of tables."""
+        return Name.from_wire(self.key, self.strings, instance)
+
     def without_id(self) -> Name:
         return Name.from_wire(self.key, self.strings, NO_INSTANCE) if self.has_id else self
 

@@ -8,6 +8,11 @@ The log is that of `logging.getLogger("callboard")`; `init_tracing` shows it on 
 
 from __future__ import annotations
 
+from gateway.interrupted import end_quietly
+
+end_quietly()
+
+# ruff: noqa: E402  (only once Ctrl-C is dealt with, and `identity` is known to be ours)
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -16,7 +21,7 @@ from gateway.neighbours import check_neighbours
 
 check_neighbours()
 
-from identity.on_use import names_on_use  # noqa: E402  (only once it is known to be ours)
+from identity.on_use import names_on_use
 
 if TYPE_CHECKING:
     from actors.errors import (

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 
+from gateway.interrupted import CODE
+
 
 def main() -> int:
     """Run one command. Returns the exit code."""
@@ -25,7 +27,7 @@ def main() -> int:
     except SystemExit as end:  # argparse
         code = end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:
-        return 130
+        return CODE
     return _end_output(code)
 
 

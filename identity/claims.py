@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 from identity.errors import InvalidToken
 from identity.log import logger
+from identity.record import record
 
 LEEWAY = 60.0
 """Seconds by which the clocks of issuer and verifier may differ, for `exp` and `nbf`."""
 
 
+@record
 class TokenLifetime(NamedTuple):
     """The time in which a token is good, in Unix seconds, both ends inclusive, leeway included."""
 

@@ -11,6 +11,7 @@ import stat
 from typing import NamedTuple
 
 from identity.encoding import Malformed
+from identity.record import record
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -21,6 +22,7 @@ _KINDS = {
 }
 
 
+@record
 class FileContent(NamedTuple):
     """What was read, and the state of the very file that it was read from."""
 

@@ -24,6 +24,7 @@ from identity.http import FetchFailed, HttpAnswer
 from identity.jose.key_set import KeySet, key_set
 from identity.key_cache import KeyCache, RefreshPolicy
 from identity.log import logger
+from identity.record import record
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class FetchLimits:
     max_bytes: int = 512 * 1024
 
 
+@record
 class _Where(NamedTuple):
     """What makes two verifiers' keys the same: they share one fetcher."""
 

@@ -155,7 +155,8 @@ class FloorLog:
 
 
 def _harmless(value: Any) -> Any:
-    return harmless(value) if isinstance(value, str) else value
+    """A number as it is, anything else as harmless text: a name has text of peers too."""
+    return value if isinstance(value, int | float) else harmless(str(value))
 
 
 def with_fields(what: str, fields: dict[str, Any]) -> str:

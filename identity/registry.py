@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
+from identity.record import record
 from identity.variant import Variant
 
 V = TypeVar("V")
@@ -36,6 +37,7 @@ class Form(Enum):
     """An `identity.jose.keys.Key`: a section of a configuration, a file of keys on a command line."""
 
 
+@record
 class Option(NamedTuple):
     """An argument of a provider or verifier, and what it is called elsewhere."""
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from identity.errors import ConfigError, SlimError
+from identity.record import record
 
 MAGIC = b"cbjrnl01"
 KEY_BYTES = 32
@@ -116,6 +117,7 @@ class LogWriter:
         return number + self._aead.encrypt(nonce, count, self._file_id)
 
 
+@record
 class ReadLog(NamedTuple):
     """What a file held."""
 

@@ -27,6 +27,7 @@ from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.options import seconds, utf8
 from identity.protocols import Claims
 from identity.randomness import RandomBytes, ambient
+from identity.record import record
 from identity.variant import Variant
 from identity.verified import VerifiedTokens
 
@@ -302,6 +303,7 @@ def check_identity(identity: str) -> None:
     utf8(identity, "identity")
 
 
+@record
 class _PreviousKey(NamedTuple):
     """The key before the present one, and the last second it counts."""
 

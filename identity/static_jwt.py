@@ -13,6 +13,7 @@ from identity.jose import jws
 from identity.log import logger
 from identity.mls_key import BOUND, is_unbound, warn_of_unbound
 from identity.options import text
+from identity.record import record
 from identity.variant import Variant
 from identity.vouched_token import CERTIFICATES, PRIVATE_KEY
 from identity.watch import WatchedFile
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from identity.spiffe.vouching import Voucher
 
 
+@record
 class _FileToken(NamedTuple):
     text: str
     subject: str | None

@@ -16,6 +16,7 @@ from identity.encoding import Malformed
 from identity.errors import ConfigError
 from identity.files import read_file, reason_of
 from identity.log import logger
+from identity.record import record
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at the file."""
@@ -23,6 +24,7 @@ CHECK_INTERVAL = 1.0
 T = TypeVar("T")
 
 
+@record
 class _Version(NamedTuple):
     """What changes when a file is written, replaced or relinked."""
 

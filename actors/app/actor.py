@@ -15,7 +15,7 @@ many connections they leave by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
@@ -36,9 +36,10 @@ from actors.app.effects import (
 from actors.app.invitations import InvitationCounts, Invitations
 from actors.app.lasting import Lasting
 from actors.app.outbound import WAY_OUT, AppOutbound, WayOutNews
+from actors.app.own_sessions import OwnSessions
 from actors.app.questions import Questions
 from actors.app.refusals import Refusals
-from actors.app.resolving import Resolving, look_at
+from actors.app.resolving import Resolving
 from actors.app.routes import Routes
 from actors.app.session_cores import SessionCores
 from actors.app.turn import AppTurn
@@ -81,8 +82,6 @@ from actors.messages.session import (
     RemoveRoute,
     Require,
     Resolved,
-    SessionAnnounced,
-    SessionEnded,
     SessionGone,
     SessionOpened,
     SetRoute,
@@ -114,7 +113,7 @@ from identity.log import logger
 CONGESTION_CHECK = 1.0
 """Seconds after which congested connections are looked for: one that is gone does not say that it drained."""
 
-_DISCOVERY = MessageType.DISCOVERY_REQUEST
+_DISCOVERY, _DISCOVERY_REPLY = MessageType.DISCOVERY_REQUEST, MessageType.DISCOVERY_REPLY
 
 
 class AppActor(LoopActor):
@@ -131,8 +130,6 @@ class AppActor(LoopActor):
         self._local = local
         self._connection = connection
         self._with = collaborators
-        self._threads = self._in_thread if collaborators.threads is not None else None
-        """What all its sessions compute with."""
         self._settings = settings or AppSettings()
         self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._senders = Senders()
@@ -147,19 +144,16 @@ class AppActor(LoopActor):
         )
         self._questions = Questions(
             local,
-            lambda: self._invitations.draw_session_id(self._sessions.__contains__),
+            lambda: self._invitations.draw_session_id(self._sessions.addresses.__contains__),
             self._senders,
             self._settings.ping_interval,
         )
         self._routes = Routes(connection, collaborators.routes)
-        self._sessions: dict[int, ActorAddress] = {}
-        self._session_ids: dict[ActorAddress, int] = {}
-        self._unheard: list[SessionAnnounced] = []
-        self._inboxes: dict[int, Any] = {}
+        self._sessions = OwnSessions(self.send, self._lasting)
         self._turn = AppTurn()
         self._counts, self._subscriptions = self._lasting.counts, self._lasting.subscriptions
         self._admission = Admission(collaborators.verifier, counts=self._lasting.admission, local=local)
-        self._resolving = Resolving(collaborators.spawn_task, lambda done: self.send(self.myAddress, done))
+        self._resolving = Resolving(collaborators, lambda done: self.send(self.myAddress, done))
         self._cores = SessionCores(local, collaborators, self._settings, self._senders)
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
@@ -170,7 +164,7 @@ class AppActor(LoopActor):
             connection,
             collaborators,
             self._routes,
-            self._sessions,
+            self._sessions.addresses,
             self.send,
             lambda: self.myAddress,
             self._lasting.outbound,
@@ -189,10 +183,8 @@ class AppActor(LoopActor):
     def failed(self, message: Any, sender: ActorAddress, error: BaseException) -> Directive:
         """Our sessions end with the reason; the next instance begins with our names and routes alone."""
         cause = f"the application's actor failed: {type(error).__name__} on {type(message).__name__}"
-        for session_id in self._sessions:
-            if (inbox := self._inboxes.get(session_id)) is not None:
-                self._say_over(inbox, session_id, cause)
-            elif self._invitations.is_announced(session_id):
+        for session_id in self._sessions.addresses:
+            if not self._sessions.say_over(session_id, cause) and self._invitations.is_announced(session_id):
                 self._lasting.unadopted.add(session_id)
             for undo in self._subscriptions.undo_session(session_id):
                 self._tell_node(undo)
@@ -210,9 +202,6 @@ class AppActor(LoopActor):
         self._routes.leave()
         self.send(self._with.route_table, Detach(self._connection, cause))
 
-    def _say_over(self, inbox: Any, session_id: int, cause: str) -> None:
-        self.send(inbox, SessionEnded(session_id, SessionClosed(cause, session_id=session_id)))
-
     @handles(PoisonMessage)
     def _on_poison(self, message: PoisonMessage, _: ActorAddress) -> None:
         """The route table could not take a subscription: whoever waits for it is answered."""
@@ -224,9 +213,7 @@ class AppActor(LoopActor):
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
         # Our Sessions end with us; their exits are no news.
-        for session_id, inbox in self._inboxes.items():
-            self._say_over(inbox, session_id, "the application's actor has ended")
-        self._sessions.clear()
+        self._sessions.all_over("the application's actor has ended")
         self._leave("application closed")
 
     # Inbound
@@ -235,7 +222,7 @@ class AppActor(LoopActor):
     def _on_forward(self, message: Forward, _: ActorAddress) -> None:
         connection, let_in = message.sender, NO_TOKEN
         decode, admits = self._with.codec.decode, self._admission.admits
-        sessions, turn = self._sessions, self._begin_turn()
+        sessions, turn = self._sessions.addresses, self._begin_turn()
         batches: dict[int, list[SessionMessage]] = {}
         for frame in message.frames:
             if type(frame) is Frame:
@@ -317,7 +304,7 @@ class AppActor(LoopActor):
                 case Subscribed():
                     self._subscribed(effect.awaited, effect.error)
                 case Alive():
-                    self._tell_sessions(effect.session_ids, PeerAlive(effect.peer))
+                    self._sessions.tell(effect.session_ids, PeerAlive(effect.peer))
 
     def _fetch(self, message: Arrival) -> None:
         """Verify a token by awaiting its keys."""
@@ -327,23 +314,23 @@ class AppActor(LoopActor):
             self._admission.handle(TokenVerified(message.identity, resolved.error), turn)
             self._perform(turn)
 
-        self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
+        self._resolving.verify(message.identity, then)
 
     def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
-        address = self._sessions.get(message.session_id)
+        address = self._sessions.addresses.get(message.session_id)
         if address is not None and message.kind is not _DISCOVERY:
             self.send(address, Received((message,)))
         else:
             self._unclaimed(message, turn)
 
     def _unclaimed(self, message: SessionMessage, turn: AppTurn) -> None:
-        address = self._sessions.get(message.session_id)
+        address = self._sessions.addresses.get(message.session_id)
         content = message.content
         if address is not None and isinstance(content, DiscoveryRequest) and content.destination is not None:
             # A controller's order to invite, not a question about ourselves (`session.md` 6.6).
             self.send(address, Received((message,)))
             return
-        if message.kind is MessageType.DISCOVERY_REPLY:
+        if message.kind is _DISCOVERY_REPLY:
             self._questions.answered(message, turn)
         else:
             self._invitations.handle(message, turn)
@@ -369,12 +356,7 @@ class AppActor(LoopActor):
 
     @handles(ConnectionGone)
     def _on_connection_gone(self, message: ConnectionGone, _: ActorAddress) -> None:
-        self._tell_sessions(self._routes.stranded(message.connection), Stranded(message.error))
-
-    def _tell_sessions(self, session_ids: Iterable[int], message: Any) -> None:
-        for session_id in session_ids:
-            if (address := self._sessions.get(session_id)) is not None:
-                self.send(address, message)
+        self._sessions.tell(self._routes.stranded(message.connection), Stranded(message.error))
 
     def _tell_node(self, subscription: Subscription) -> None:
         self.send(self._with.route_table, Subscribing(self._connection, subscription))
@@ -435,7 +417,7 @@ class AppActor(LoopActor):
     def _move_to(self, connection: int) -> None:
         """We are to be reached here: sessions that lost their connections go on by this one."""
         for session_id, gone in self._routes.move(connection).items():
-            if (session := self._sessions.get(session_id)) is None:
+            if (session := self._sessions.addresses.get(session_id)) is None:
                 continue
             self.send(session, Moved(gone, connection))
             for channel in self._subscriptions.move_channels(session_id, gone, connection):
@@ -458,7 +440,7 @@ class AppActor(LoopActor):
 
     @handles(Bind, Unbind)
     def _on_bind(self, message: Bind | Unbind, sender: ActorAddress) -> None:
-        session_id, name = self._session_ids.get(sender), message.name
+        session_id, name = self._sessions.id_of(sender), message.name
         if session_id is None:
             return
         if isinstance(message, Unbind):
@@ -478,7 +460,7 @@ class AppActor(LoopActor):
             self._complete(message.inbox, message.handle, SessionClosed("the application is closing"))
             return
         resumed = self._cores.session_id(message)
-        session_id = resumed or self._invitations.draw_session_id(self._sessions.__contains__)
+        session_id = resumed or self._invitations.draw_session_id(self._sessions.addresses.__contains__)
         try:
             core = self._cores.opened(session_id, message)
         except SlimError as error:
@@ -512,35 +494,31 @@ class AppActor(LoopActor):
 
     @handles(AskPeer)
     def _on_ask_peer(self, message: AskPeer, sender: ActorAddress) -> None:
-        if (session_id := self._session_ids.get(sender)) is not None:
+        if (session_id := self._sessions.id_of(sender)) is not None:
             turn = self._begin_turn()
             self._questions.ask(message.peer, session_id, turn)
             self._perform(turn)
 
     def _give_up(self, session_id: int) -> None:
         """End a session that was not announced, without a word: its initiator went no further with it."""
-        address = self._sessions[session_id]
+        address = self._sessions.addresses[session_id]
         self._invitations.over(session_id)
         self._forget(session_id, address)
         self.send(address, ActorExitRequest())
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         make, way = self._cores.shell(core), self._outbound.way()
-        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, self._threads)
-        self._sessions[core.session_id] = address
-        if inbox is not None:
-            self._inboxes[core.session_id] = inbox
-        self._session_ids[address] = core.session_id
+        address = self.spawn(
+            make, core, self.myAddress, self._with.clock, way, inbox, self._resolving.threads
+        )
+        self._sessions.begun(core.session_id, address, inbox)
         if self._outbound.congested:
             self.send(address, Congestion(True))
         return address
 
     @handles(Listen)
     def _on_listen(self, message: Listen, _: ActorAddress) -> None:
-        self._lasting.listener = message.inbox
-        for announced in self._unheard:
-            self.send(message.inbox, announced)
-        self._unheard.clear()
+        self._sessions.listen(message.inbox)
 
     @handles(Require)
     def _on_require(self, message: Require, _: ActorAddress) -> None:
@@ -549,22 +527,15 @@ class AppActor(LoopActor):
     @handles(Adopted)
     def _on_adopted(self, message: Adopted, _: ActorAddress) -> None:
         self._invitations.adopted(message.session_id)
-        if message.session_id in self._sessions:
-            self._inboxes[message.session_id] = message.inbox
-        elif message.session_id in self._lasting.unadopted:
-            self._lasting.unadopted.discard(message.session_id)
-            self._say_over(message.inbox, message.session_id, "its application's actor failed")
+        self._sessions.adopt(message)
 
     @handles(Announce)
     def _on_announce(self, message: Announce, sender: ActorAddress) -> None:
-        if self._sessions.get(message.opened.session_id) != sender:
+        if self._sessions.addresses.get(message.opened.session_id) != sender:
             # It had made way for another one.
             return
         self._invitations.announced(message.opened.session_id)
-        if self._lasting.listener is not None:
-            self.send(self._lasting.listener, message.opened)
-        else:
-            self._unheard.append(message.opened)
+        self._sessions.announce(message.opened)
 
     @handles(SessionGone)
     def _on_gone(self, message: SessionGone, sender: ActorAddress) -> None:
@@ -573,20 +544,17 @@ class AppActor(LoopActor):
 
     @handles(ChildActorExited)
     def _on_child_exited(self, message: ChildActorExited, _: ActorAddress) -> None:
-        session_id = self._session_ids.get(message.childAddress)
-        if session_id is not None and self._sessions.get(session_id) == message.childAddress:
+        session_id = self._sessions.id_of(message.childAddress)
+        if session_id is not None and self._sessions.addresses.get(session_id) == message.childAddress:
             self._log.warning("session over", session=session_id, cause="its actor failed")
             self._invitations.adopted(session_id)
-            if (inbox := self._inboxes.get(session_id)) is not None:
-                self._say_over(inbox, session_id, "its actor failed")
+            self._sessions.say_over(session_id, "its actor failed")
             self._forget(session_id, message.childAddress)
-        self._session_ids.pop(message.childAddress, None)
+        self._sessions.exited(message.childAddress)
 
     def _forget(self, session_id: int, address: ActorAddress) -> None:
-        if self._sessions.get(session_id) != address:
+        if not self._sessions.forget(session_id, address):
             return
-        del self._sessions[session_id]
-        self._inboxes.pop(session_id, None)
         for undo in self._subscriptions.undo_session(session_id):
             self._tell_node(undo)
         self._routes.forget(session_id)
@@ -595,19 +563,14 @@ class AppActor(LoopActor):
 
     @handles(CredentialWanted)
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
-        token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
-        self._resolving.start(
-            token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
-        )
+        def then(resolved: Resolved) -> None:
+            self.send(sender, CredentialGranted(resolved.token, resolved.error))
+
+        self._resolving.get_token(message.claims, then)
 
     @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
-        looking = look_at(self._with.verifier, message.tokens)
-        self._resolving.start(looking, lambda _: self.send(sender, Verification()))
-
-    def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
-        assert self._with.threads is not None
-        self._with.spawn_task(self._with.threads(function), lambda *_: then())
+        self._resolving.look_at(message.tokens, lambda _: self.send(sender, Verification()))
 
     @handles(Resolved)
     def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:
@@ -621,7 +584,7 @@ class AppActor(LoopActor):
             self._complete(sender, message.handle, None)
             return
         self._closing = (message.handle, sender)
-        for address in self._sessions.values():
+        for address in self._sessions.addresses.values():
             self.send(address, CloseSession(None, message.grace))
         self._try_to_end()
 

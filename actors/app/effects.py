@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from actors.messages.codec import Unread
 from actors.messages.session import SessionConfig
@@ -10,6 +10,7 @@ from actors.messages.wire import Hint, SessionMessage
 from actors.names import Name
 from actors.record import record
 from actors.session.effects import Refused
+from actors.system import Address
 from identity.errors import SlimError
 
 
@@ -35,7 +36,7 @@ class Awaited(NamedTuple):
     name: Name
     handle: int | None
     """The application's operation; None: a channel that a session binds."""
-    asker: Any
+    asker: Address
     """Where the outcome goes."""
 
 

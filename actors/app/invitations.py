@@ -51,6 +51,10 @@ ENCRYPTED_KNOWN = 16_384
 REQUESTS_KNOWN = 16_384
 """Invitations to sessions that stood which are remembered: nobody comes in by one of them again."""
 
+_DISCOVERY_REQUEST, _DISCOVERY_REPLY = MessageType.DISCOVERY_REQUEST, MessageType.DISCOVERY_REPLY
+_JOIN_REQUEST = MessageType.JOIN_REQUEST
+_GROUP, _PAIR = SessionKind.MULTICAST, SessionKind.POINT_TO_POINT
+
 
 class InvitationCounts(Counts, part="invitation"):
     clamped: int = counter("Invitations whose timers had to be brought within bounds.")
@@ -199,9 +203,9 @@ class Invitations:
             self._tombstones.bury(event.session_id, event.farewells, turn.now)
             return
         kind, content = event.kind, event.content
-        if kind is MessageType.DISCOVERY_REQUEST and isinstance(content, DiscoveryRequest):
+        if kind is _DISCOVERY_REQUEST and isinstance(content, DiscoveryRequest):
             self._discovered(event, turn)
-        elif kind is MessageType.JOIN_REQUEST and isinstance(content, JoinRequest):
+        elif kind is _JOIN_REQUEST and isinstance(content, JoinRequest):
             self._invited(event, content, turn)
         elif kind in (MessageType.GROUP_CLOSE, MessageType.LEAVE_REQUEST):
             farewell = self._tombstones.answer(event, turn.now)
@@ -215,10 +219,10 @@ class Invitations:
             # Asked again in a moment, another one that has the name may answer.
             return
         reply = SessionMessage(
-            message.destination.with_id(self.local.id),
+            message.destination.of_instance(self.local.instance),
             message.source,
             message.session_type,
-            MessageType.DISCOVERY_REPLY,
+            _DISCOVERY_REPLY,
             message.session_id,
             message.message_id,
             DiscoveryReply(),
@@ -233,6 +237,7 @@ class Invitations:
         if isinstance(decision, Invitation):
             turn.invite(decision)
             return
+        decision = f"invitation of {message.source} to session {message.session_id}: {decision}"
         turn.refuse(decision)
         if REPORT_FAILURE in (message.metadata or {}):
             turn.send(_declined(message, decision, self.local))
@@ -243,48 +248,47 @@ class Invitations:
 
     def _judged(self, message: SessionMessage, request: JoinRequest) -> Invitation | str:
         """What the invitation asks for, or why it cannot be taken."""
-        who = f"invitation of {message.source} to session {message.session_id}"
         if request.mls and not self._mls:
-            return f"{who}: it asks for MLS, which this application is not set up for"
+            return "it asks for MLS, which this application is not set up for"
         if self.promises.mls_required and not request.mls:
-            return f"{who}: it is not encrypted, and this application requires MLS"
+            return "it is not encrypted, and this application requires MLS"
         if not request.mls and message.session_id in self.promises.encrypted:
-            return f"{who}: it asks for clear text where there was encryption"
+            return "it asks for clear text where there was encryption"
         if _mark(message) in self.promises.requests:
-            return f"{who}: it has served already"
+            return "it has served already"
         if not self._backlog:
-            return f"{who}: this application takes no sessions"
+            return "this application takes no sessions"
         if len(self._announced) >= self._backlog:
-            return f"{who}: {self._backlog} announced sessions wait for listen_for_session already"
-        if message.session_type is SessionKind.MULTICAST:
+            return f"{self._backlog} announced sessions wait for listen_for_session already"
+        if message.session_type is _GROUP:
             if request.channel is None:
-                return f"{who}: it names no channel"
+                return "it names no channel"
             destination = request.channel.without_id()
-        elif message.session_type is SessionKind.POINT_TO_POINT:
+        elif message.session_type is _PAIR:
             destination = message.source
         else:
-            return f"{who}: of unknown type"
+            return "of unknown type"
         timers, metadata = request.timer_settings, message.metadata
         if timers is not None:
             within = bounded(timers)
             if within is None:
-                return f"{who}: its interval is {timers.timeout:g} s"
+                return f"its interval is {timers.timeout:g} s"
             timers, changed = within
             self.counts.clamped += changed
         leads = metadata is not None and IS_MODERATOR in metadata
         if not leads and not self._senders.believes(message):
-            return f"{who}: its token is somebody else's"
+            return "its token is somebody else's"
         if metadata is not None and leads:
             ours = (IS_MODERATOR, REPORT_FAILURE)
             metadata = {key: value for key, value in metadata.items() if key not in ours} or None
-            if message.session_type is not SessionKind.MULTICAST:
-                return f"{who}: only groups have a moderator"
+            if message.session_type is not _GROUP:
+                return "only groups have a moderator"
             if self.promises.controllers is not None:
                 subject = self._senders.subject(message.identity)
                 if subject is None:
-                    return f"{who}: its token proves no subject, and not everybody may order groups of us"
+                    return "its token proves no subject, and not everybody may order groups of us"
                 if subject not in self.promises.controllers:
-                    return f"{who}: {subject!r} may not order groups of us"
+                    return f"{subject!r} may not order groups of us"
         config = SessionConfig(
             message.session_type,
             timers.timeout if timers is not None else None,

@@ -128,7 +128,7 @@ class Routes:
             return routed
         bound = [c for those in self._bound.get(destination, {}).values() for c in those]
         bound.reverse()
-        ways = self._shared.ways(bound, message.session_id, destination, addresses)
+        known = self._shared.routes(bound, message.session_id, destination, addresses)
         if message.fanout == ONE:
-            return ways[:1]
-        return tuple(dict.fromkeys((*routed, *ways))) if ways else routed
+            return known[:1]
+        return tuple(dict.fromkeys((*routed, *known))) if known else routed

@@ -18,6 +18,8 @@ from actors.session.keeping import KeepableSession, keepable
 from actors.session.senders import Senders
 from identity.errors import ConfigError
 
+_GROUP = SessionKind.MULTICAST
+
 
 class SessionCores:
     """Makes them for the application `local` (its full name)."""
@@ -37,7 +39,7 @@ class SessionCores:
         if asked.config.mls and self._with.crypto is None:
             raise ConfigError("mls_enabled: this application is not set up for MLS", field="mls_enabled")
         destination = asked.destination
-        if asked.config.session_type is SessionKind.MULTICAST:
+        if asked.config.session_type is _GROUP:
             destination = destination.without_id()
         setting = self._setting(self._local, session_id, asked.config)
         if (leading := self._with.leading.get(destination)) is not None:
@@ -64,7 +66,7 @@ class SessionCores:
         """The invited side's, or that of the leader that a controller wants us to be."""
         message, config, destination, leads, _ = invitation
         # Under the name that was invited, which need not be the first one of this application.
-        local = message.destination.with_id(self._local.id)
+        local = message.destination.of_instance(self._local.instance)
         setting = self._setting(local, message.session_id, config)
         make = controlled_moderator if leads else participant
         return make(setting, destination, message, self._with.clock())

@@ -83,12 +83,16 @@ class Subscriptions:
         return self._undo(("route", connection, name), f"no route for {name} over connection {connection}")
 
     def channel(self, session_id: int, name: Name, connection: int) -> Subscription:
-        """Receive for a session's channel there. Its identity is empty (`dataplane.md` 10)."""
-        subscription = Subscription(
-            True, self._local, name, subscription_id=self._next_id(), forward_to=connection
-        )
-        self._channels.setdefault(session_id, {})[name, connection] = subscription
-        return subscription
+        """Receive for a session's channel there. Its identity is empty (`dataplane.md` 10).
+
+        What was asked for before, and not answered in time, is asked for again under the id that it has.
+        """
+        made = self._channels.setdefault(session_id, {})
+        if (name, connection) not in made:
+            made[name, connection] = Subscription(
+                True, self._local, name, subscription_id=self._next_id(), forward_to=connection
+            )
+        return made[name, connection]
 
     def move_channels(self, session_id: int, gone: tuple[int, ...], connection: int) -> list[Subscription]:
         """Receive on `connection` for the channels that a session had on those that are gone."""

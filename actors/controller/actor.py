@@ -75,7 +75,9 @@ class ControllerActor(LoopActor):
     @handles(WakeupMessage)
     def _on_wakeup(self, _: WakeupMessage, __: ActorAddress) -> None:
         self._timer = None
-        self.unhandled(None, self.myAddress)
+        turn = self._begin_turn()
+        self._core.expire(turn)
+        self._end_turn(turn)
 
     @handles(ActorExitRequest)
     def _on_exit(self, _: ActorExitRequest, __: ActorAddress) -> None:
@@ -83,7 +85,7 @@ class ControllerActor(LoopActor):
         self._store_changes(())
 
     def unhandled(self, message: Any, sender: ActorAddress) -> None:
-        """All other events are the core's; None is the passing of time."""
+        """All other events are the core's."""
         turn = self._begin_turn()
         self._core.handle(message, turn)
         self._end_turn(turn)

@@ -169,7 +169,7 @@ class Channels:
                 "FAILED_PRECONDITION", f"{name} is led by its own application {', '.join(seen.moderators)}"
             )
         if channel is None:
-            raise _unknown(name)
+            raise _unknown(name, wanted=isinstance(question, AddParticipant))
         if isinstance(question, AddParticipant) and question.participant in channel.participants:
             raise Declined("ALREADY_EXISTS", f"{question.participant} is in {name} already")
         if isinstance(question, DeleteParticipant) and question.participant not in channel.participants:
@@ -268,13 +268,13 @@ class Channels:
     # Time
 
     def next_deadline(self) -> float | None:
-        """When `advance` is to be called next."""
+        """When `expire` is to be called next."""
         times = [queue.deadline for queue in self._queues.values() if queue.order]
         for queue in self._queues.values():
             times += [one.deadline for one in queue.waiting if not one.answered]
         return min(times, default=None)
 
-    def advance(self, turn: ControllerTurn) -> None:
+    def expire(self, turn: ControllerTurn) -> None:
         """Answer those whose time is over."""
         for name, queue in list(self._queues.items()):
             if queue.order and turn.now >= queue.deadline:
@@ -307,11 +307,14 @@ def _is_group(group: GroupSeen) -> bool:
         return False
 
 
-def _unknown(name: str) -> Declined:
-    return Declined(
-        "NOT_FOUND",
-        f"there is no channel {name}; make it first: callboard ctl channel create {name} moderators=O/N/APP",
+def _unknown(name: str, *, wanted: bool = False) -> Declined:
+    """`wanted` by who would have it; whoever asks for it, or would have it gone, may have its name wrong."""
+    remedy = (
+        f"make it first: callboard ctl channel create {name} moderators=O/N/APP"
+        if wanted
+        else "callboard ctl channel list shows those there are"
     )
+    return Declined("NOT_FOUND", f"there is no channel {name}; {remedy}")
 
 
 _VERBS: dict[type, str] = {

@@ -115,15 +115,13 @@ class Controller:
         return self._connected.get(node)
 
     def next_deadline(self) -> float | None:
-        """When `handle` is to be called with None, on the turn's clock."""
+        """When `expire` is to be called, on the turn's clock."""
         times = (self._reconciler.next_deadline(), self._channels.next_deadline())
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: Any, turn: ControllerTurn) -> None:
-        """Something that a node told; None: a deadline has come."""
+        """Something that a node told."""
         match event:
-            case None:
-                pass
             case NodeGone():
                 if self._connected.get(event.node) == event.inbox:
                     self._lost(event.node, event.cause, turn)
@@ -141,7 +139,7 @@ class Controller:
                 self._reconciler.configured(event, turn)
             case OrderDone():
                 self._channels.done(event, turn)
-        self._advance(turn)
+        self.expire(turn)
 
     def ask(self, question: Any, ticket: Hashable, deadline: float, turn: ControllerTurn) -> None:
         """A program's question: the answer to `ticket` is among the effects, now or in a later turn."""
@@ -178,11 +176,12 @@ class Controller:
                     turn.refuse(ticket, "UNIMPLEMENTED", f"{type(question).__name__} is no question")
         except Declined as error:
             turn.refuse(ticket, error.status, error.text)
-        self._advance(turn)
+        self.expire(turn)
 
-    def _advance(self, turn: ControllerTurn) -> None:
-        self._channels.advance(turn)
-        self._reconciler.advance(turn)
+    def expire(self, turn: ControllerTurn) -> None:
+        """Give up whose time is over, and send what is due."""
+        self._channels.expire(turn)
+        self._reconciler.expire(turn)
 
     # Nodes
 

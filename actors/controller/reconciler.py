@@ -227,14 +227,14 @@ class Reconciler:
     # Time
 
     def next_deadline(self) -> float | None:
-        """When `advance` is to be called next."""
+        """When `expire` is to be called next."""
         times = [session.deadline for session in self._sessions.values() if session.command]
         for node, session in self._sessions.items():
             if not session.command:
                 times += [item.due for item in self.items(node) if item.due is not None]
         return min(times, default=None)
 
-    def advance(self, turn: ControllerTurn) -> None:
+    def expire(self, turn: ControllerTurn) -> None:
         """Send what is due, and give up what was not answered."""
         for node, session in list(self._sessions.items()):
             if session.command and turn.now >= session.deadline:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from actors.messages.controller import Refusal, Result
 from actors.record import record
+from actors.system import Address
 
 
 class Declined(Exception):
@@ -27,7 +28,7 @@ class ToNode(NamedTuple):
 
     node: str
     record: Any
-    inbox: Any = None
+    inbox: Address | None = None
     """Of a stream that is the node's no more; None: the one it has."""
 
 

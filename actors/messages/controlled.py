@@ -5,12 +5,13 @@ Orders are those of `actors/messages/controller.py`; an Order is asked, the answ
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from actors.messages.routing import RouteEntry
 from actors.messages.wire import SessionMessage
 from actors.names import Name
 from actors.record import record
+from actors.system import Address
 
 
 @record
@@ -40,14 +41,14 @@ class Led(NamedTuple):
 class FollowNames(NamedTuple):
     """Tell `inbox` by NamesTold which names this node's own applications have, then what changes."""
 
-    inbox: Any
+    inbox: Address
 
 
 @record
 class UnfollowNames(NamedTuple):
     """Undo FollowNames."""
 
-    inbox: Any
+    inbox: Address
 
 
 @record

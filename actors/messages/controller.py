@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from actors.record import record
+from actors.system import Address
 
 Triple = tuple[str, str, str]
 """The three components of a name, as texts."""
@@ -78,7 +79,7 @@ class NodeRegistered(NamedTuple):
     node: str
     addresses: tuple[NodeAddress, ...]
     group: str
-    inbox: Any
+    inbox: Address
     host: str = ""
     """Where its stream comes from."""
     version: str = ""
@@ -95,7 +96,7 @@ class NodeGone(NamedTuple):
     """The stream `inbox` of a node has ended."""
 
     node: str
-    inbox: Any
+    inbox: Address
     cause: str
 
 
@@ -104,7 +105,7 @@ class NodeForgotten(NamedTuple):
     """A node has deregistered: it will not come back."""
 
     node: str
-    inbox: Any
+    inbox: Address
 
 
 @record

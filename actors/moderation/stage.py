@@ -153,7 +153,7 @@ class Stage:
         self._said = set(book.said_handles()) if resumed else set()
         """Handles of messages that are at the session."""
         self._operation: int | None = None
-        """The number of the change that is at the session."""
+        """The number of the change that is at the session, or whose failure the script is to hear of."""
         self._open_handles = book.moderator.handles if resumed and book.moderator is not None else frozenset()
         self._members: tuple[Name, ...] = ()
         self._closing = False
@@ -314,16 +314,16 @@ class Stage:
             assert isinstance(wish, Invite)
             turn.tell(Party.SESSION, Invite(number, wish.name))
             return
-        self._operation = None
-        self._notes.append(OperationOver(number))
         again = self._resumed and isinstance(error, ParticipantExists | ParticipantNotFound)
         # Done before we died, and not noted.
         self._resumed = False
-        if error is None or again:
-            return
-        if isinstance(wish, Invite):
+        if isinstance(wish, Invite) and error is not None and not again:
+            # Over when the script has dealt with it: if we die before, it is tried again.
             self._events.append(InviteFailed(wish.name, error))
-        elif not isinstance(error, ParticipantNotFound):
+            return
+        self._operation = None
+        self._notes.append(OperationOver(number))
+        if error is not None and not again and not isinstance(error, ParticipantNotFound):
             turn.report("WARNING", "member not removed", str(error))
 
     def _delivered(self, message: Delivered, turn: StageTurn) -> None:
@@ -370,17 +370,16 @@ class Stage:
                 case _:
                     number += 1
                     operations.append((number, wish))
-        if what is None and decided == Decided():
-            return
-        self._notes.append(
-            Step(
-                Reported() if what is None else what,
-                decided.state,
-                tuple(operations),
-                tuple(outgoing),
-                tuple(timers),
-            )
-        )
+        entries: list[Entry] = []
+        if what is not None or decided != Decided():
+            noted = Reported() if what is None else what
+            entries.append(Step(noted, decided.state, tuple(operations), tuple(outgoing), tuple(timers)))
+        if isinstance(event, InviteFailed) and self._operation is not None:
+            # Behind the step: of two entries a power cut may leave the first.
+            entries.append(OperationOver(self._operation))
+            self._operation = None
+        if entries:
+            self._notes.append(*entries)
 
 
 def _dealt_with(event: Any) -> DealtWith | None:

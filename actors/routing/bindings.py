@@ -58,7 +58,7 @@ class Bindings:
         if not by_owner:
             del self._found[key]
 
-    def ways(
+    def routes(
         self, bound: Iterable[int], session_id: int, name: Name, alive: Container[int]
     ) -> tuple[int, ...]:
         """The connections to `name`, the best first, for a session that has `bound` these itself.

@@ -277,8 +277,9 @@ class Connection(LoopActor):
     @handles(FramesIn)
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
-        route, addresses = self._router.route, self._router.addresses
-        incoming: Sequence[Any] = message.frames
+        route, addresses = self._router.route, self._routes.addresses
+        frames: Sequence[Any] = message.frames
+        incoming = frames
         if self._rules_held.rules is not None:
             incoming = self._let_pass(incoming)
         opened: Sequence[Any] = ()
@@ -300,18 +301,18 @@ class Connection(LoopActor):
                     out[target] = [frame]
                 else:
                     batch.append(frame)
-        self._counts.frames_received += len(message.frames)
+        self._counts.frames_received += len(frames)
         if self._sending.active:
-            self._slow_down(message.frames)
+            self._slow_down(frames)
         if tracer is not None and opened:
             tracer.routed(opened, out)
         tap = self._routes.tap
         if tap is not None:
             show_routed(tap, self._index, incoming, out)
-        for target, frames in out.items():
+        for target, batch in out.items():
             address = addresses.get(target)
             if address is not None:
-                self.send(address, Forward(tuple(frames), self._index, self.myAddress))
+                self.send(address, Forward(tuple(batch), self._index, self.myAddress))
         if self._asked >= ASKED_BOUND and self._backpressure.await_table():
             self._counts.table_pauses += 1
             self.send(self._route_table, Echo())
@@ -420,7 +421,7 @@ class Connection(LoopActor):
         watch = self._node_link
         if watch is None or self._node_timer is None:
             return
-        speak, dead = watch.tick(self._counts.frames_received, reading=self._backpressure.is_read)
+        speak, dead = watch.expire(self._counts.frames_received, reading=self._backpressure.is_read)
         if dead:
             cause = f"silent for {SILENCE:g} s"
             self._end_node_link(cause)

@@ -35,6 +35,7 @@ from actors.messages.routing import (
 from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
 from actors.names import NO_INSTANCE, InstanceId, Name
 from actors.record import record
+from actors.routing.acknowledgements import AwaitedAcks
 from actors.routing.negotiation import Version, acknowledges, parse_version
 from actors.routing.node_links import EdgeNames, NodeLinks
 from actors.routing.partings import Partings
@@ -47,10 +48,6 @@ from actors.routing.view import Rank
 from actors.routing.withdrawals import Withdrawals
 from actors.telemetry import Counts, Registry, counter
 
-ACK_WAIT = 5.0
-"""Seconds between attempts to have a forwarded subscription acknowledged."""
-ACK_RESENDS = 3
-
 
 @record
 class KnownConnection(NamedTuple):
@@ -61,22 +58,6 @@ class KnownConnection(NamedTuple):
     dialled: bool
     holder: Holder
     """Whose share of the table its subscriptions count against."""
-
-
-@record
-class _AwaitedAck(NamedTuple):
-    """A forwarded subscription whose acknowledgement is awaited."""
-
-    asker: int
-    subscription: Subscription
-    resends: int
-    deadline: float
-    repeated: bool = False
-    """Whether it was sent on an older stream of the connection too."""
-
-
-_Asked = tuple[int, int]
-"""The connection that a subscription was forwarded to, and its id."""
 
 
 _WILD = "*"
@@ -113,10 +94,7 @@ class RouteControl:
         self._versions: dict[int, Version] = {}
         self._links: dict[int, str] = {}
         self._forwarded: dict[int, dict[tuple[Name, int], Subscription]] = {}
-        self._pending: dict[_Asked, _AwaitedAck] = {}
-        """In the order of their deadlines, since all wait equally long."""
-        self._pending_of: dict[int, dict[_Asked, None]] = {}
-        """Those that a connection asked for or was asked."""
+        self._awaited = AwaitedAcks()
         self._withdrawals = Withdrawals()
         self._lost = LostConnections(recovery_time)
         self._watchers: dict[ActorAddress, None] = {}
@@ -205,10 +183,8 @@ class RouteControl:
             self._depart(None, departures, connection, event.cause, turn)
         else:
             self._depart(known.holder, departures, connection, event.cause, turn)
-        for asked in self._pending_of.pop(connection, {}):
-            pending = self._drop_pending(asked)
-            if pending is not None and pending.asker != connection:
-                self._ack(pending.asker, pending.subscription, "connection lost", turn)
+        for awaited in self._awaited.drop(connection):
+            self._ack(awaited.asker, awaited.subscription, "connection lost", turn)
         if event.error is not None:
             for address in self._local.values():
                 turn.tell(address, ConnectionGone(connection, event.error))
@@ -227,7 +203,7 @@ class RouteControl:
             def forget(turn: RouteTurn) -> int:
                 gone = self.table.forget(departure, PIECE)
                 if holder is not None:
-                    self._give_back(holder, gone)
+                    self._release(holder, gone)
                 for name, _ in gone:
                     self._note_left(name, connection, cause, turn)
                 return len(gone)
@@ -247,12 +223,12 @@ class RouteControl:
 
         def forget(_: RouteTurn) -> int:
             some = lost.some()
-            self._give_back(lost.holder, some)
+            self._release(lost.holder, some)
             return len(some)
 
         return forget
 
-    def _give_back(self, holder: Holder, names: list[tuple[Name, int]]) -> None:
+    def _release(self, holder: Holder, names: list[tuple[Name, int]]) -> None:
         for name, _ in names:
             self.shares.release(holder, name)
 
@@ -288,7 +264,7 @@ class RouteControl:
 
         def recover(_: RouteTurn) -> int:
             some = lost.some()
-            self._give_back(lost.holder, some)
+            self._release(lost.holder, some)
             known = self.connections.get(connection)
             if known is not None:
                 for name, subscription_id in some:
@@ -307,11 +283,9 @@ class RouteControl:
             self._tell_names(connection, turn)
         for subscription in self._forwarded.get(connection, {}).values():
             asked = (connection, subscription.subscription_id)
-            again = subscription if asked in self._pending else subscription._replace(subscription_id=0)
+            again = subscription if asked in self._awaited else subscription._replace(subscription_id=0)
             turn.write(connection, again)
-        for asked in self._pending_of.get(connection, {}):
-            if asked[0] == connection:
-                self._pending[asked] = self._pending[asked]._replace(repeated=True)
+        self._awaited.repeat(connection)
 
     # Subscriptions
 
@@ -392,7 +366,7 @@ class RouteControl:
         known = self.connections.get(connection)
         if not by_hand and known is not None and not known.local and (why := self.may(connection, name)):
             return why
-        refused = self.shares.take(holder, name, node_link=from_node)
+        refused = self.shares.acquire(holder, name, node_link=from_node)
         if refused:
             self.counts.peer_names_refused += from_node
         elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):
@@ -411,39 +385,22 @@ class RouteControl:
         if sent.subscription_id and acknowledges(self._versions.get(forward)):
             if not sent.subscribe:
                 self._withdrawals.ask(forward, sent)
-            self._await((forward, sent.subscription_id), _AwaitedAck(asker, sent, 0, turn.now + ACK_WAIT))
+            self._awaited.ask(forward, asker, sent, turn.now)
         else:
             self._answer(asker, subscription, "", turn)
-
-    def _await(self, asked: _Asked, pending: _AwaitedAck) -> None:
-        self._drop_pending(asked)
-        self._pending[asked] = pending
-        for connection in (asked[0], pending.asker):
-            self._pending_of.setdefault(connection, {})[asked] = None
-
-    def _drop_pending(self, asked: _Asked) -> _AwaitedAck | None:
-        pending = self._pending.pop(asked, None)
-        if pending is not None:
-            for connection in (asked[0], pending.asker):
-                mine = self._pending_of.get(connection)
-                if mine is not None:
-                    mine.pop(asked, None)
-                    if not mine:
-                        del self._pending_of[connection]
-        return pending
 
     def _acknowledged(self, connection: int, ack: SubscriptionAck, turn: RouteTurn) -> None:
         """A peer acknowledged something we forwarded: hand the answer on."""
         self._withdrawals.acknowledged(connection, ack.subscription_id)
-        pending = self._drop_pending((connection, ack.subscription_id))
-        if pending is None:
+        awaited = self._awaited.take(connection, ack.subscription_id)
+        if awaited is None:
             return
-        if not ack.success and pending.subscription.subscribe:
-            self.past.refused(pending.subscription.destination, connection, ack.error, turn.now)
-        if pending.repeated and not pending.subscription.subscribe:
+        if not ack.success and awaited.subscription.subscribe:
+            self.past.refused(awaited.subscription.destination, connection, ack.error, turn.now)
+        if awaited.repeated and not awaited.subscription.subscribe:
             # A peer that knows nothing of it has forgotten it, which is what was asked for.
             ack = SubscriptionAck(ack.subscription_id, success=True)
-        turn.write(pending.asker, ack)
+        turn.write(awaited.asker, ack)
 
     def _refuse(self, connection: int, subscription: Subscription, error: str, turn: RouteTurn) -> None:
         """It cannot be; people may ask why later."""
@@ -579,28 +536,22 @@ class RouteControl:
         """When `expire` wants to be called: 0 as soon as others had their turn; None while nothing waits."""
         if self._pieces:
             return 0.0
-        pending, lost = next(iter(self._pending.values()), None), self._lost.next_deadline()
-        due = (None if pending is None else pending.deadline, lost, self._partings.next_deadline())
+        due = (part.next_deadline() for part in (self._awaited, self._lost, self._partings))
         return min((one for one in due if one is not None), default=None)
 
     def expire(self, turn: RouteTurn) -> None:
         """Re-send or give up what was not acknowledged; forget what nobody came back for."""
         self._pieces.go_on(turn)
-        while self._pending:
-            asked, pending = next(iter(self._pending.items()))
-            if pending.deadline > turn.now:
-                break
-            self._drop_pending(asked)
-            if pending.resends >= ACK_RESENDS:
-                self.counts.acks_timed_out += 1
-                if pending.subscription.subscribe:
-                    destination = pending.subscription.destination
-                    self.past.refused(destination, asked[0], "no ack from the peer", turn.now)
-                self._ack(pending.asker, pending.subscription, "no ack from the peer", turn)
-            else:
-                resends, deadline = pending.resends + 1, turn.now + ACK_WAIT
-                self._await(asked, pending._replace(resends=resends, deadline=deadline))
-                turn.write(asked[0], pending.subscription)
+        for awaited in self._awaited.expired(turn.now):
+            if not awaited.given_up:
+                self._awaited.again(awaited, turn.now)
+                turn.write(awaited.peer, awaited.subscription)
+                continue
+            self.counts.acks_timed_out += 1
+            if awaited.subscription.subscribe:
+                destination = awaited.subscription.destination
+                self.past.refused(destination, awaited.peer, "no ack from the peer", turn.now)
+            self._ack(awaited.asker, awaited.subscription, "no ack from the peer", turn)
         self._partings.expire(turn)
         for lost in self._lost.expired(turn.now):
             self._pieces.begin(self._forgetting(lost), turn)
@@ -625,7 +576,7 @@ class RouteControl:
             "names": len(self.table),
             "places": self.shares.total,
             "connections": len(self.connections),
-            "pending_acks": len(self._pending),
+            "pending_acks": len(self._awaited),
             "lost_connections": len(self._lost),
             "subscriptions_refused": self.shares.refused,
             **self.counts.figures(),

@@ -34,7 +34,7 @@ class Interest:
             entry = ((name.key, name.instance), connection)
             if edge and present is not (entry in self._entries):
                 (self._entries.add if present else self._entries.discard)(entry)
-                for wanted in {entry[0], (name.key, NO_INSTANCE)}:
+                for wanted in dict.fromkeys((entry[0], (name.key, NO_INSTANCE))):
                     self._count(wanted, connection, 1 if present else -1)
 
     def _count(self, wanted: Instance, connection: int, by: int) -> None:

@@ -38,7 +38,7 @@ class NodeLinkWatch:
         self._heard = heard
         self._ticks = self._silent = 0
 
-    def tick(self, heard: int, *, reading: bool) -> tuple[bool, bool]:
+    def expire(self, heard: int, *, reading: bool) -> tuple[bool, bool]:
         """TICK seconds have passed. Whether to say something, and whether the link is dead.
 
         While we do not read, nobody can be heard.

@@ -79,7 +79,7 @@ class Shares:
     def held(self, holder: Holder) -> int:
         return self._held.get(holder, 0)
 
-    def take(self, holder: Holder, name: Name, *, node_link: bool = False) -> str:
+    def acquire(self, holder: Holder, name: Name, *, node_link: bool = False) -> str:
         """Take the places for `name`, or say why not: the text is for the acknowledgement."""
         if sum(map(len, name.strings)) > NAME_BOUND:
             self.refusals["name"] += 1

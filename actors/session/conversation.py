@@ -41,6 +41,8 @@ from identity.errors import SlimError
 
 MESSAGE_IDS = 2**32
 
+_GROUP, _GROUP_ACK = SessionKind.MULTICAST, MessageType.GROUP_ACK
+
 Draw = Callable[[int], int]
 Judge = Callable[[str], PeerGeneration]
 """Tells a peer's generation by its (verified) token."""
@@ -117,7 +119,7 @@ class Conversation:
         self.settings = setting.settings
         self.peer_generation = setting.peer_generation
         self.destination = destination
-        self.group = config.session_type is SessionKind.MULTICAST
+        self.group = config.session_type is _GROUP
         self.marks_answers = False
         """Point to point: whether the peer marks its answers to requests."""
         self.senders = setting.senders or Senders()
@@ -199,7 +201,7 @@ class Conversation:
 
     def acknowledge(self, request: SessionMessage, turn: Turn) -> None:
         """Done: GROUP_ACK."""
-        turn.send(self.reply(request, MessageType.GROUP_ACK, GroupAck()))
+        turn.send(self.reply(request, _GROUP_ACK, GroupAck()))
 
     def tell_epoch(self, members: tuple[Name, ...], cause: str, turn: Turn) -> None:
         """The group is in a new epoch, if it has epochs."""

@@ -28,6 +28,8 @@ from actors.session.sender import WINDOW, DataSender
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
+_GROUP = SessionKind.MULTICAST
+
 
 class DataPath:
     """Sender, receiver and credit of the session `session_id`. The sides say who takes part."""
@@ -68,7 +70,7 @@ class DataPath:
         self.draining = False
         """Whether the session is about to end and takes nothing new."""
         self._session_id = session_id
-        self._group = kind is SessionKind.MULTICAST
+        self._group = kind is _GROUP
         self._encryption = encryption
         self._kept: deque[Outgoing] | None = None
         """There while messages wait for a first member."""

@@ -146,19 +146,20 @@ class DirectOutbound:
         own, view = self._way.own, self._way.view
         addresses = view.addresses
         local = of_name.local if of_name is not None else ()
-        found: list[int] = []
         if pinned is not None and pinned in addresses and view.may_serve(pinned, destination):
-            found.append(pinned)
-        elif fanout != ONE or destination.has_id:
+            self._chosen = ((pinned, pinned in local),)
+            return
+        found: list[int] = []
+        if fanout != ONE or destination.has_id:
             targets = view.find(destination.key, destination.instance)
             bound = self._bound.get(destination, ())
-            ways = view.bindings.ways(bound, session_id, destination, addresses)
+            known = view.bindings.routes(bound, session_id, destination, addresses)
             if targets is not None:
                 found += targets.all if fanout != ONE else targets.first
             if fanout != ONE:
-                found += [connection for connection in ways if connection not in found]
+                found += [connection for connection in known if connection not in found]
             elif not found:
-                found += ways[:1]
+                found += known[:1]
             if own in found:
                 found.remove(own)
             if of_name is None and targets is not None:

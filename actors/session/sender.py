@@ -55,6 +55,7 @@ LOOKED_AT = 64
 EMPTY = Payload()
 
 _MSG = MessageType.MSG
+_GROUP = SessionKind.MULTICAST
 
 
 class _Unacknowledged(Attempt):
@@ -140,7 +141,7 @@ class DataSender:
         self._hints = hints or Hints()
         self._session_type = session_type
         self._session_id = session_id
-        self._group = session_type is SessionKind.MULTICAST
+        self._group = session_type is _GROUP
         self._draw = draw
         self._say = say or (lambda _: None)
         self._next_id = 1

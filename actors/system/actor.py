@@ -139,7 +139,8 @@ class LoopActor(Actor):  # type: ignore[misc]
         spawn = getattr(self._myRef, "spawn", None)
         if spawn is None:
             raise NotOnThisBase("spawn", "use createActor and send what the child needs in its first message")
-        return spawn(factory, *args, name=name, mailbox=mailbox, supervision=supervision)  # type: ignore[no-any-return]
+        child: Address = spawn(factory, *args, name=name, mailbox=mailbox, supervision=supervision)
+        return child
 
     def begin_task(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
         """Run `coroutine` beside the actor; `done(result, error)` is called in the loop and sends, no more.
@@ -160,6 +161,7 @@ class LoopActor(Actor):  # type: ignore[misc]
         """
         wake_after = getattr(self._myRef, "wake_after", None)
         if wake_after is not None:
-            return wake_after(seconds, payload)  # type: ignore[no-any-return]
+            timer: Cancellable = wake_after(seconds, payload)
+            return timer
         self._myRef.wakeupAfter(timedelta(seconds=seconds), payload)
         return _Uncancelled()

@@ -42,14 +42,17 @@ from thespian.actors import (
 from actors.record import record
 from actors.system.actor import Handler, LoopActor, table_of
 from actors.system.address import Address, new_address
-from actors.system.errors import MailboxFull, NotOnThisBase
+from actors.system.errors import MailboxFull
 from actors.system.host import Host
+from actors.system.my_ref import MyRef
 from actors.system.status import ActorStatus, State
 from actors.system.supervision import Directive, Restarts, Supervision
 from actors.system.watch import FileWatch
 from identity.log import logger
 
 _NEVER_REFUSED = (ActorExitRequest, ChildActorExited, WakeupMessage, WatchMessage)
+# On the way of each message: looking up the member of an enum's class costs ten times as much.
+_RUNNING, _EXITING = State.RUNNING, State.EXITING
 # What an actor (or a callback) may throw without harm to the loop; a stray CancelledError included.
 FAILURES = (Exception, asyncio.CancelledError)
 
@@ -87,7 +90,7 @@ class Timer:
         self._cell.deliver(WakeupMessage(period, self._payload), self._cell.address)
 
 
-class Cell:
+class Cell(MyRef):
     """One actor: its mailbox, its place among the others, and Thespian's `_myRef` for it."""
 
     __slots__ = (
@@ -121,7 +124,7 @@ class Cell:
         self.batch: list[tuple[Any, ActorAddress]] = []
         self.bound = self.room = bound
         self.scheduled = False
-        self.state = State.RUNNING
+        self.state = _RUNNING
         self.parent = parent
         self.children: dict[Cell, None] | None = None
         self.globalName: str | None = None
@@ -149,7 +152,7 @@ class Cell:
 
     def running(self) -> bool:
         """Whether the actor may be given messages."""
-        return self.state is State.RUNNING
+        return self.state is _RUNNING
 
     def adopt(self, actor: Actor) -> None:
         """Make `actor` the instance of this cell."""
@@ -167,7 +170,7 @@ class Cell:
         if self.children is None:
             self.children = {}
         self.children[child] = None
-        if self.state is State.EXITING:
+        if self.state is _EXITING:
             child.deliver(ActorExitRequest(), self.address)
 
     def disown(self) -> None:
@@ -195,7 +198,7 @@ class Cell:
 
     def share(self, message: Any, sender: ActorAddress) -> bool:
         """Handle a message at once, within the sender's turn, when nothing else waits; else `deliver` it."""
-        if self.scheduled or self.state is not State.RUNNING or isinstance(message, ActorSystemMessage):
+        if self.scheduled or self.state is not _RUNNING or isinstance(message, ActorSystemMessage):
             return self.deliver(message, sender)
         self.scheduled = True
         actor = self.actor
@@ -213,7 +216,7 @@ class Cell:
                 self._set_watch(result)
         finally:
             self.handled += 1
-            if self.inbox or self.state is not State.RUNNING:
+            if self.inbox or self.state is not _RUNNING:
                 self._end_turn()
             else:
                 self.scheduled = False
@@ -250,7 +253,7 @@ class Cell:
 
     def run(self, limit: int) -> int:
         """Handle up to `limit` messages; returns how many. The system calls it when the cell is scheduled."""
-        if self.state is not State.RUNNING:
+        if self.state is not _RUNNING:
             self._run_exiting()
             return 0
         batch = self.batch
@@ -290,16 +293,16 @@ class Cell:
         finally:
             # Also when a KeyboardInterrupt came out of the actor: it may live on, and needs its next turn.
             self.handled += done
-            if batch or self.inbox or self.state is not State.RUNNING:
+            if batch or self.inbox or self.state is not _RUNNING:
                 self._end_turn()
             else:
                 self.scheduled = False
         return done
 
     def _end_turn(self) -> None:
-        if self.state is State.EXITING:
+        if self.state is _EXITING:
             self._run_exiting()
-        elif self.state is State.RUNNING:
+        elif self.state is _RUNNING:
             if self.batch or self.inbox:
                 self.system.ready.append(self)
             else:
@@ -495,15 +498,6 @@ class Cell:
             cell = self.system.resolve(target)
         cell.deliver(message, self.address)
 
-    def createActor(
-        self,
-        actor_class: type[Actor] | str,
-        requirements: Any = None,
-        global_name: str | None = None,
-        source_hash: str | None = None,
-    ) -> Address:
-        return self.system.create_child(self, actor_class, requirements, global_name, source_hash)
-
     def wakeupAfter(self, period: timedelta | float, payload: Any = None) -> Timer:
         return self.wake_after(period.total_seconds() if isinstance(period, timedelta) else period, payload)
 
@@ -526,36 +520,6 @@ class Cell:
         return self.system.create(
             factory, args, parent=self, name=name, mailbox=mailbox, supervision=supervision
         )
-
-    def handleDeadLetters(self, _address: ActorAddress, enable: bool) -> None:
-        self.system.handle_dead_letters(self, enable=enable)
-
-    def notifyOnSystemRegistrationChanges(self, _address: ActorAddress, _enable: bool) -> None:
-        """Nothing to notify of: this system is alone, as simpleSystemBase is."""
-
-    def updateCapability(self, name: str, value: Any = None) -> None:
-        self.system.update_capability(name, value)
-
-    def actorSystemShutdown(self) -> None:
-        self.system.stop()
-
-    def loadActorSource(self, _file: object) -> str:
-        raise NotOnThisBase("loadActorSource", "import the module instead")
-
-    def unloadActorSource(self, _source_hash: str) -> None:
-        raise NotOnThisBase("unloadActorSource", "nothing can have been loaded")
-
-    def registerSourceAuthority(self, _address: ActorAddress) -> None:
-        raise NotOnThisBase("registerSourceAuthority", "no source is ever loaded")
-
-    def notifyOnSourceAvailability(self, _address: ActorAddress, _enable: bool) -> None:
-        raise NotOnThisBase("notifyOnSourceAvailability", "no source is ever loaded")
-
-    def preRegisterRemoteSystem(self, _address: object, _capabilities: object) -> None:
-        raise NotOnThisBase("preRegisterRemoteSystem", "use a keyed multiprocTCPBase for a convention")
-
-    def deRegisterRemoteSystem(self, _address: object) -> None:
-        raise NotOnThisBase("deRegisterRemoteSystem", "use a keyed multiprocTCPBase for a convention")
 
     # Helpers.
 

@@ -99,14 +99,16 @@ class _Strict:
 
     __slots__ = ()
 
+    system: Any
+
     def deliver(self, message: Any, sender: ActorAddress) -> bool:
         if not isinstance(message, ActorSystemMessage):
-            message = self.system.through_vocabulary(message)  # type: ignore[attr-defined]
+            message = self.system.through_vocabulary(message)
         return super().deliver(message, sender)  # type: ignore[misc, no-any-return]
 
     def share(self, message: Any, sender: ActorAddress) -> bool:
         if not isinstance(message, ActorSystemMessage):
-            message = self.system.through_vocabulary(message)  # type: ignore[attr-defined]
+            message = self.system.through_vocabulary(message)
         return super().share(message, sender)  # type: ignore[misc, no-any-return]
 
 

@@ -227,6 +227,12 @@ class LoopSystem:
         self._inboxes[inbox.address.number] = inbox
         return inbox.address
 
+    def redirect_inbox(self, address: Address, callback: Callable[[Any, ActorAddress], object]) -> None:
+        """What is handled from now on is given to another callable. A closed inbox stays so."""
+        inbox = self._inboxes.get(address.number)
+        if inbox is not None and isinstance(inbox.actor, Callee):
+            inbox.actor.receiveMessage = callback
+
     def close_inbox(self, address: Address) -> None:
         """Close an inbox: what waits in it and what comes later are dead letters. Idempotent."""
         inbox = self._inboxes.get(address.number)

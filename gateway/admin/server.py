@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -48,11 +48,10 @@ from gateway.admin.page_files import PATHS, POLICY, page_file
 from gateway.admin.paging import API, BadQuery, Query, in_turns
 from gateway.admin.peer_inquiries import PeerInquiries
 from gateway.admin.rows import plain
-from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
+from gateway.admin.sockets import command_socket, listening_socket
 from gateway.admin.trace_stream import seconds_of, stream_trace
 from gateway.admin.view import NodeView
 from gateway.config.admin import AdminConfig
-from gateway.config.node import DEFAULT_NODE
 from gateway.http2.acceptor import tcp_sockets
 from gateway.node.node import Node
 from gateway.node.peer_policy import identities
@@ -69,6 +68,7 @@ ROWS = 50
 ROLE = web.RequestKey("role", AdminRole)
 """Of who asks."""
 DOOR = web.RequestKey("door", AdminDoor)
+_Response = TypeVar("_Response", bound=web.StreamResponse)
 HEALTH = ("/healthz", "/readyz")
 OPEN = (*HEALTH, "/login", *PATHS)
 """What nobody has to prove anything for."""
@@ -119,7 +119,8 @@ class AdminServer:
     async def listen(self, config: AdminConfig) -> str:
         """Listen as configured. Returns the address in use. Raises ConfigError and OSError."""
         if config.path:
-            return str(await self._open(Path(config.path)))
+            path = Path(config.path)
+            return str(await self.serve_commands(listening_socket(path), path))
         host, port = config.target()
         context = None
         if config.encrypted:
@@ -143,13 +144,10 @@ class AdminServer:
 
     async def open_socket(self) -> Path:
         """Open the unix socket for commands. Raises OSError."""
-        node_id = self._node.config.node_id
-        ports = [address.rpartition(":")[2] for address in self._node.addresses]
-        name = node_id if node_id != DEFAULT_NODE or not ports else ports[0]
-        return await self._open(socket_path(made_directory(run_directory()), name))
+        return await self.serve_commands(*command_socket(self._node.config.node_id, self._node.addresses))
 
-    async def _open(self, path: Path) -> Path:
-        one = listening_socket(path)
+    async def serve_commands(self, one: socket.socket, path: Path) -> Path:
+        """Serve a unix socket that listens already; it is gone at the end."""
         self._held.callback(lambda: path.unlink(missing_ok=True))
         access = AdminAccess(self._plane.surroundings.random, uid=os.getuid())
         await self._serve([one], None, access)
@@ -439,10 +437,10 @@ def _error(status: int, text: str) -> web.Response:
     response = _json({"error": text}, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    return _guarded(response)  # type: ignore[return-value]
+    return _guarded(response)
 
 
-def _guarded(response: web.StreamResponse) -> web.StreamResponse:
+def _guarded(response: _Response) -> _Response:
     """Nothing of it is kept, framed, or taken for something else."""
     if not response.prepared:
         response.headers.setdefault("Cache-Control", "no-store")

@@ -3,7 +3,8 @@
     session actor ─► Events ─┬─► EventReader ─► async for event in session.events()
     receive loop  ─►         └─► EventReader ─► ...
 
-Each reader keeps at most EVENTS of them; what comes while it is full is dropped and counted.
+Each reader keeps at most EVENTS of them; what comes while it is full is dropped and counted. A message that
+is lost while nobody reads is a warning, of which a peer that leaves gaps makes no more than a few.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from collections.abc import AsyncIterator
 from typing import Self
 from weakref import WeakSet
 
+from actors.alarm import SourceAlarms
 from actors.errors import DeliveryError
 from actors.messages.session import EpochChanged, IdentityRotated, MemberJoined, MemberLeft
 from actors.telemetry import Registry
+from gateway.surroundings import current
 from gateway.telemetry import Counts, counter
+from identity.log import logger
 
 Event = MemberJoined | MemberLeft | EpochChanged | IdentityRotated | DeliveryError
 """A DeliveryError (MessageLost, above all) is told here when no message's handle tells it."""
@@ -27,6 +31,13 @@ EVENTS = 1024
 
 class EventCounts(Counts, part="session"):
     events_dropped: int = counter("Events that readers of Session.events did not get.")
+
+    __slots__ = ("alarms",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alarms = SourceAlarms()
+        """Warnings of messages that are lost, by session."""
 
 
 class EventReader(AsyncIterator[Event]):
@@ -94,6 +105,13 @@ class Events:
         for reader in self._readers or ():
             if not reader.put(event):
                 self._telemetry.shared(EventCounts).events_dropped += 1
+
+    def lost(self, session_id: int, error: DeliveryError) -> None:
+        """A message is lost: tell who reads, and people if nobody does."""
+        if not self.read:
+            level, more = self._telemetry.shared(EventCounts).alarms.level(session_id, current().clock())
+            logger.log(level, f"message lost{more}", session=session_id, cause=str(error))
+        self.tell(error)
 
     def end(self) -> None:
         """The session is over."""

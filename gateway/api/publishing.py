@@ -79,7 +79,7 @@ class Publishing:
             items, self._gathered = tuple(self._gathered), []
             self._line.tell(Publish(items))
 
-    def give_back(self, credit: int) -> None:
+    def release(self, credit: int) -> None:
         """So many of the oldest messages are not under way any more."""
         self._credit += credit
         sizes = self._sizes

@@ -1,4 +1,4 @@
-"""OpenRequests of a session that are not answered yet (`Session.request`).
+"""The requests of a session that are not answered yet (`Session.request`).
 
 A request carries a number under REQUEST_KEY in its metadata; the answer carries "re:" and that number. A peer
 that does not mark its answers sends an ordinary message: what was under way when it had not acknowledged the
@@ -8,9 +8,10 @@ request is none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
+from actors.errors import SlimTimeout
 from actors.messages.wire import REQUEST_KEY, SessionMessage
 from gateway.api.completion import CompletionHandle
 from identity.errors import SlimError
@@ -32,6 +33,37 @@ class OpenRequests(Generic[M]):
     def __len__(self) -> int:
         """How many wait for their answer."""
         return len(self._waiting)
+
+    async def ask(
+        self, send: Callable[[str], Awaitable[CompletionHandle]], limit: float | None, session_id: int
+    ) -> M:
+        """Have one more sent, with its number, and wait for the answer for at most `limit` seconds.
+
+        Raises SlimTimeout, and what `send` or the handle that it returns raises.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[M] = loop.create_future()
+        key = self.add(answer)
+        try:
+            handle = await send(key)
+            self.sent(key, handle)
+            failure = asyncio.ensure_future(handle.wait())
+            try:
+                # The acknowledgement may come first; only its failure ends the wait early.
+                deadline = None if limit is None else loop.time() + limit
+                waits: set[asyncio.Future[Any]] = {answer, failure}
+                await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                if not answer.done() and failure.done():
+                    failure.result()
+                    left = None if deadline is None else max(0.0, deadline - loop.time())
+                    await asyncio.wait({answer}, timeout=left)
+            finally:
+                failure.cancel()
+            if not answer.done():
+                raise SlimTimeout(f"timed out waiting for the answer to request {key}", session_id=session_id)
+            return answer.result()
+        finally:
+            self.discard(key)
 
     def add(self, answer: asyncio.Future[M]) -> str:
         """One more; its number."""

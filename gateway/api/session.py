@@ -8,6 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from thespian.actors import ActorAddress
+
 from actors.errors import DeliveryError, MessageLost, NotModerator, SessionClosed, SessionError, SlimTimeout
 from actors.messages.session import (
     Adopt,
@@ -49,11 +51,10 @@ from gateway.api.message import MessageContext, ReceivedMessage, answering
 from gateway.api.publishing import Publishing
 from gateway.api.renamed import renamed
 from gateway.api.requests import OpenRequests
-from gateway.api.session_config import SessionConfiguration, SessionType, of_record
+from gateway.api.session_config import SessionConfiguration, SessionType, check_change, of_record
 from gateway.api.session_inbox import SessionInbox
 from gateway.api.session_line import SessionLine
 from identity.errors import ConfigError, SlimError
-from identity.log import logger
 
 if TYPE_CHECKING:
     from actors.system import LoopSystem
@@ -62,6 +63,8 @@ Gaps = Literal["events", "items"]
 
 _TIMEOUTS = frozenset((float, timedelta))
 """What a timeout mostly is, and then need not be looked at where there is no wait."""
+_GROUP = SessionType.Group
+_COMINGS_AND_GOINGS = (MemberJoined, MemberLeft)
 INTRODUCTION = 1.0
 """Seconds to wait for a session's actor, which answers in its next turn."""
 
@@ -114,7 +117,7 @@ class Session:
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
         self._requests: OpenRequests[Message] = OpenRequests(
-            system.next_number, marked=self._config.session_type is SessionType.Group
+            system.next_number, marked=self._config.session_type is _GROUP
         )
         self.invited: dict[Name, SlimError | None] = {}
         """What became of those who were invited by `Slim.group`: None, or why one is not in."""
@@ -224,15 +227,7 @@ class Session:
         """
         instance_of(config, SessionConfiguration, "config")
         self._check_open()
-        for field in ("session_type", "mls_enabled"):
-            if getattr(config, field) is not getattr(self._config, field):
-                raise ConfigError(f"{field} of a running session cannot change", field=field)
-        if config.reliable and not self._config.reliable:
-            # The other end learned with its invitation that nothing is to be acknowledged.
-            raise ConfigError(
-                "a running best-effort session cannot become reliable; create another, with both values",
-                field="timeout",
-            )
+        check_change(self._config, config)
         self._config = config
         record = config.record()
         self._line.tell(SetTimers(self._system.next_number(), record.interval, record.max_retries))
@@ -321,31 +316,11 @@ class Session:
         payload_type: str | None,
         metadata: Mapping[str, str] | None,
     ) -> Message:
-        limit = seconds(timeout)
-        answer: asyncio.Future[Message] = self._system.loop.create_future()
-        key = self._requests.add(answer)
-        try:
-            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: key}
-            handle = await self.publish(msg, payload_type, marks)
-            self._requests.sent(key, handle)
-            failure = asyncio.ensure_future(handle.wait())
-            try:
-                # The acknowledgement may come first; only its failure ends the wait early.
-                loop = self._system.loop
-                deadline = None if limit is None else loop.time() + limit
-                waits: set[asyncio.Future[Any]] = {answer, failure}
-                await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-                if not answer.done() and failure.done():
-                    failure.result()
-                    left = None if deadline is None else max(0.0, deadline - loop.time())
-                    await asyncio.wait({answer}, timeout=left)
-            finally:
-                failure.cancel()
-            if not answer.done():
-                raise SlimTimeout(f"timed out waiting for the answer to request {key}", session_id=self._id)
-            return answer.result()
-        finally:
-            self._requests.discard(key)
+        async def send(mark: str) -> CompletionHandle:
+            marks = {**texts_of(metadata, "metadata"), REQUEST_KEY: mark}
+            return await self.publish(msg, payload_type, marks)
+
+        return await self._requests.ask(send, seconds(timeout), self._id)
 
     # Receiving
 
@@ -428,15 +403,15 @@ class Session:
         self._incoming.stop()
 
     def _pass_over(self, error: SlimError) -> None:
-        """The receive loop met an error: tell it as an event, unless it is told elsewhere.
+        """The receive loop met an error: a gap it tells as an event; the others are told elsewhere.
 
-        A member that is gone has its MemberLeft, a reliable message its handle, the end `closed_because`.
+        A member that is gone has its MemberLeft, a reliable message its handle, the end `closed_because`;
+        what became of a best-effort message of ours was an event when it became known.
         """
         self._saw(error)
-        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not self._config.reliable):
-            if not self._events.read:
-                logger.warning("message lost", session=self._id, cause=str(error))
-            self._events.tell(error)
+        told = self._events.read or self._config.reliable
+        if isinstance(error, MessageLost) or (isinstance(error, DeliveryError) and not told):
+            self._events.lost(self._id, error)
 
     # Members
 
@@ -462,7 +437,8 @@ class Session:
         """Members that come and go, MLS epochs, rotations of our identity, gaps: from now on, until the
         session ends.
 
-        A gap (MessageLost) is told when the receive loop comes to it.
+        A gap (MessageLost) is told when the receive loop comes to it; a best-effort message of ours that
+        could not leave (MessageTooLarge, NoRoute) when that is known.
         """
         return self._events.reader()
 
@@ -513,7 +489,7 @@ class Session:
 
     # What the session actor tells
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, message: Any, _: ActorAddress) -> None:
         match message:
             case Delivered():
                 self._delivered(message.items)
@@ -534,6 +510,11 @@ class Session:
         if self._requests:
             items = tuple(item for item in items if not self._answers(item))
         self._incoming.add(items, len(items))
+        if self._events.read and not self._config.reliable:
+            # No handle tells it, and who only publishes has no receive loop that would come to it.
+            for item in items:
+                if isinstance(item, DeliveryError) and not isinstance(item, MessageLost):
+                    self._events.tell(item)
 
     def _answers(self, item: SessionMessage | SlimError) -> bool:
         """Whether a message is the answer to a request; if so, it is handed to who asked."""
@@ -555,10 +536,10 @@ class Session:
             if handle is not None:
                 handle.finish(failure.error)
         if message.credit:
-            self._publishing.give_back(message.credit)
+            self._publishing.release(message.credit)
 
     def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
-        if isinstance(event, MemberJoined | MemberLeft):
+        if isinstance(event, _COMINGS_AND_GOINGS):
             self._members = event.members
         if isinstance(event, MemberJoined):
             self._requests.marked |= event.marks_answers

@@ -130,13 +130,28 @@ class Group(SessionConfiguration):
     session_type = SessionType.Group
 
 
+_GROUP = wire.SessionKind.MULTICAST
+
 SessionConfiguration.PointToPoint = PointToPoint
 SessionConfiguration.Group = Group
 
 
+def check_change(running: SessionConfiguration, other: SessionConfiguration) -> None:
+    """Raise ConfigError where a running session cannot go on with another configuration."""
+    for field in ("session_type", "mls_enabled"):
+        if getattr(other, field) is not getattr(running, field):
+            raise ConfigError(f"{field} of a running session cannot change", field=field)
+    if other.reliable and not running.reliable:
+        # The other end learned with its invitation that nothing is to be acknowledged.
+        raise ConfigError(
+            "a running best-effort session cannot become reliable; create another, with both values",
+            field="timeout",
+        )
+
+
 def of_record(config: SessionConfig) -> SessionConfiguration:
     """The applications' form of what actors exchange."""
-    kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
+    kind = Group if config.session_type is _GROUP else PointToPoint
     # As it is: a peer may have chosen values that we would refuse our own application.
     made = kind.__new__(kind)
     made._timeout = None if config.interval is None else timedelta(seconds=config.interval)
@@ -145,14 +160,14 @@ def of_record(config: SessionConfig) -> SessionConfiguration:
     return made
 
 
-def _timeout(value: object) -> timedelta | None:
+def _timeout(value: timedelta | float | None) -> timedelta | None:
     if value is None:
         return None
-    limit = seconds(value, "timeout")  # type: ignore[arg-type]
+    limit = seconds(value, "timeout")
     if limit is None or not SHORTEST <= limit <= LONGEST:
         shown = "no end" if limit is None else f"{limit:g} s"
         raise ConfigError(
-            f"timeout: expected a timedelta or seconds, from {SHORTEST:g} to {LONGEST:.0f}, got {shown}",
+            f"timeout: expected seconds (or a timedelta) from {SHORTEST:g} to {LONGEST:.0f}, got {shown}",
             field="timeout",
         )
     return value if isinstance(value, timedelta) else timedelta(seconds=limit)

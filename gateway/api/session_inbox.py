@@ -19,8 +19,7 @@ class SessionInbox:
 
     def __init__(self, system: LoopSystem) -> None:
         self._system = system
-        self._kept: list[Any] = []
-        self._handler: Callable[[Any], None] | None = None
+        self._kept: list[tuple[Any, ActorAddress]] = []
         self._first: asyncio.Future[Any] | None = None
         """There while somebody waits for it."""
         self.address = system.inbox(self._take)
@@ -34,29 +33,27 @@ class SessionInbox:
             except asyncio.CancelledError:
                 self.open(self._unwanted)
                 raise
-        return self._kept.pop(0)
+        message, _ = self._kept.pop(0)
+        return message
 
-    def _unwanted(self, message: Any) -> None:
+    def _unwanted(self, message: Any, _: ActorAddress) -> None:
         if isinstance(message, SessionOpened):
             self._system.tell(message.address, CloseSession(None, 0.0), self.address)
         elif isinstance(message, SessionEnded) or (isinstance(message, Completed) and message.failed):
             self.close()
 
-    def open(self, handler: Callable[[Any], None]) -> None:
-        """Hand what was kept, and what comes, to `handler`."""
-        self._handler = handler
+    def open(self, handler: Callable[[Any, ActorAddress], None]) -> None:
+        """Hand what was kept to `handler`, and let what comes go straight there."""
+        self._system.redirect_inbox(self.address, handler)
         kept, self._kept = self._kept, []
-        for message in kept:
-            handler(message)
+        for message, sender in kept:
+            handler(message, sender)
 
     def close(self) -> None:
         """Nothing more is expected."""
         self._system.close_inbox(self.address)
 
-    def _take(self, message: Any, _: ActorAddress) -> None:
-        if self._handler is not None:
-            self._handler(message)
-            return
-        self._kept.append(message)
+    def _take(self, message: Any, sender: ActorAddress) -> None:
+        self._kept.append((message, sender))
         if self._first is not None and not self._first.done():
             self._first.set_result(None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib import metadata
 
 DISTRIBUTION = "callboard"
 
 
+@cache
 def get_version() -> str:
-    """The version of the installed distribution."""
+    """The version of the installed distribution: read once, as a controller says it to each node."""
     return metadata.version(DISTRIBUTION)
 
 

@@ -21,6 +21,7 @@ from typing import TextIO
 from gateway.cli.commands import COMMANDS, HELP, Commands, Version
 from gateway.cli.parsing import CommandParser, add_log_options
 from gateway.concealed import MOVED
+from gateway.interrupted import interrupt_again
 from identity.errors import ConfigError, SlimError
 from identity.text import harmless
 
@@ -83,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to_stderr(arguments.log_level or "WARNING", arguments.log_format)
     warnings.showwarning = _show_warning
     try:
+        interrupt_again()
         return int(arguments.run(arguments) or 0)
     except ConfigError as exc:
         print(f"callboard: {harmless(str(exc), None)}", file=sys.stderr)

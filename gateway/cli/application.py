@@ -15,6 +15,7 @@ from actors.names import Name
 from gateway.api.session_config import SessionConfiguration
 from gateway.cli.environment import refuse_idle
 from gateway.cli.identity import identity
+from gateway.cli.parsing import from_zero, number
 from gateway.config import ClientConfig
 from identity.errors import ConfigError
 
@@ -50,14 +51,14 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--wait",
-        type=float,
+        type=number,
         default=0.0,
         metavar="SECONDS",
         help="how long to try when no node answers (default: 0, once)",
     )
     parser.add_argument(
         "--outage",
-        type=float,
+        type=number,
         metavar="SECONDS",
         help="how long a session survives without a sign of life of the other end (default: 30)",
     )
@@ -72,8 +73,10 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 def add_reliability(parser: argparse.ArgumentParser) -> None:
     """Timers of sessions, and MLS."""
-    parser.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help="between attempts (1)")
-    parser.add_argument("--retries", type=int, default=10, metavar="N", help="re-sends before giving up (10)")
+    parser.add_argument("--timeout", type=number, default=1.0, metavar="SECONDS", help="between attempts (1)")
+    parser.add_argument(
+        "--retries", type=from_zero, default=10, metavar="N", help="re-sends before giving up (10)"
+    )
     parser.add_argument("--best-effort", action="store_true", help="no acknowledgements, no order")
     parser.add_argument("--enable-mls", action="store_true", help="end-to-end encryption")
 
@@ -185,14 +188,6 @@ def _auth(arguments: argparse.Namespace, in_url: str) -> dict[str, Any]:
     if not (user and colon and password):
         raise ConfigError(f"{given[0]}: expected USER:PASSWORD", field="auth")
     return {"auth": {"type": "basic", "username": user, "password": password}}
-
-
-def positive(text: str) -> int:
-    """A number from 1 on, for argparse. Raises ValueError."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def parse_json(text: str, flag: str) -> dict[str, Any]:

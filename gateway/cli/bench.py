@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import gateway
+from gateway.cli.parsing import number, whole_number
 from gateway.node.runner import run
 from identity.errors import ConfigError
 
@@ -35,13 +36,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     kinds = command.add_subparsers(metavar="WHAT", required=True)
     compare = kinds.add_parser("compare", help="beside slim-bindings 1.4.1, where it installs")
-    compare.add_argument("--scale", type=float, default=1.0, help="how much of everything (1.0: minutes)")
+    compare.add_argument("--scale", type=number, default=1.0, help="how much of everything (1.0: minutes)")
     only = compare.add_mutually_exclusive_group()
     only.add_argument("--mls", action="store_true", help="only what concerns MLS")
     only.add_argument("--mixed", action="store_true", help="only originals, through both nodes")
     compare.set_defaults(run=_compare)
     node = kinds.add_parser("node", help="the node alone: CPU per message, memory per connection")
-    node.add_argument("--scale", type=float, default=1.0, help="how much of everything (1.0: a minute)")
+    node.add_argument("--scale", type=number, default=1.0, help="how much of everything (1.0: a minute)")
     node.set_defaults(run=_node)
     stages = kinds.add_parser("stages", help="what each stage of the path costs")
     stages.set_defaults(run=_stages)
@@ -49,7 +50,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mls.add_argument("--sizes", default="2,10,100,1000", metavar="N,N", help="group sizes")
     mls.set_defaults(run=_mls)
     hops = kinds.add_parser("hops", help="CPU of a hop over a peer and over NATS, beside one node")
-    hops.add_argument("--scale", type=float, default=1.0, help="how much of everything (1.0: five minutes)")
+    hops.add_argument("--scale", type=number, default=1.0, help="how much of everything (1.0: five minutes)")
     hops.set_defaults(run=_hops)
     routes = kinds.add_parser("routes", help="the route table as it grows")
     routes.set_defaults(run=_routes)
@@ -58,7 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     instructions.add_argument(
         "--row", action="append", default=[], metavar="PATTERN", help='only such rows, as "lone*"; repeatable'
     )
-    instructions.add_argument("--scale", type=float, default=1.0, help="how many messages (1.0: minutes)")
+    instructions.add_argument("--scale", type=number, default=1.0, help="how many messages (1.0: minutes)")
     instructions.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     instructions.set_defaults(run=_instructions)
     paired = kinds.add_parser("paired", help="CPU per message beside an older revision, in pairs")
@@ -70,8 +71,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="PATTERN",
         help='only such workloads, as "node-*"; repeatable',
     )
-    paired.add_argument("--pairs", type=int, default=9, help="pairs of runs (default: 9)")
-    paired.add_argument("--scale", type=float, default=1.0, help="how much of everything (1.0: 20 minutes)")
+    paired.add_argument("--pairs", type=whole_number, default=9, help="pairs of runs (default: 9)")
+    paired.add_argument("--scale", type=number, default=1.0, help="how much of everything (1.0: 20 minutes)")
     paired.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     paired.set_defaults(run=_paired)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_flags, chosen
+from gateway.cli.parsing import Listed
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
 from gateway.config.options import DEFAULT_LISTEN, NODE_OPTIONS, NodeOption, overlaid
@@ -26,7 +27,8 @@ def add_node_options(command: argparse.ArgumentParser) -> None:
         if option.is_switch:
             group.add_argument(option.flag, action="store_true", default=None, help=option.words)
         else:
-            group.add_argument(option.flag, metavar=option.metavar, help=option.words)
+            action = Listed if option.may_repeat else "store"
+            group.add_argument(option.flag, metavar=option.metavar, help=option.words, action=action)
     orders = command.add_argument_group(
         "identity", "With which orders of a controller reach applications (controller.token_provider)."
     )

@@ -6,6 +6,7 @@ import argparse
 from http import HTTPStatus
 
 from gateway.cli.admin import add_node_choice, chosen_node
+from gateway.cli.parsing import whole_number
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,7 +15,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "kick",
         description="Close a connection that others opened. An application of ours dials again.",
     )
-    kick.add_argument("connection", type=int, help="its number (callboard connections)")
+    kick.add_argument("connection", type=whole_number, help="its number (callboard connections)")
     kick.add_argument("--cause", metavar="TEXT", default="", help="why, told to the other end")
     add_node_choice(kick)
     kick.set_defaults(run=close_connection)

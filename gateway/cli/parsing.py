@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -16,6 +17,55 @@ _UNKNOWN = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _MISSING = "the following arguments are required: "
 
 
+def whole_number(text: str, least: int | None = None) -> int:
+    """A whole number, for argparse. Raises ArgumentTypeError."""
+    wanted = "a whole number" if least is None else f"a whole number from {least} on"
+    # What int() takes besides, such as 1_000 and digits of other scripts, is more often a slip.
+    made = int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else None
+    if made is None or (least is not None and made < least):
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+    return made
+
+
+def from_zero(text: str) -> int:
+    """A whole number from 0 on, for argparse. Raises ArgumentTypeError."""
+    return whole_number(text, 0)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, for argparse. Raises ArgumentTypeError."""
+    return whole_number(text, 1)
+
+
+def number(text: str) -> float:
+    """A number from 0 on, for argparse. Raises ArgumentTypeError."""
+    try:
+        made = float(text)
+    except ValueError:
+        made = -1.0
+    if not 0 <= made < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, such as 1.5, got {text!r}")
+    return made
+
+
+class Repeated(argparse._AppendAction):
+    """An option that may be given again; once the command line says it, the environment says nothing."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest) is self.default:
+            setattr(namespace, self.dest, None)
+        super().__call__(parser, namespace, values, option_string)
+
+
+class Listed(argparse.Action):
+    """An option whose value is a list with commas between, and that may be given again: the list grows."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest)
+        # The first time, what the environment says is there.
+        setattr(namespace, self.dest, values if before is self.default else f"{before},{values}")
+
+
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser that suggests. Those of its commands are of the same kind."""
 
@@ -24,6 +74,7 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         # --auth-basic is no --auth-basic-file; and half an option may hold a password (`gateway.concealed`).
         super().__init__(*args, **{"allow_abbrev": False, **options})
+        self.register("action", "append", Repeated)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         # What a command's own parser is asked, too.

@@ -19,10 +19,11 @@ from actors.errors import SlimTimeout
 from gateway.api.session import Session
 from gateway.api.session_config import SessionConfiguration, SessionType
 from gateway.api.slim import Slim
-from gateway.cli.application import parse_json, parse_name, positive
+from gateway.cli.application import parse_json, parse_name
 from gateway.cli.environment import add_environment
 from gateway.cli.identity import add_identity, identity
 from gateway.cli.lines import lines
+from gateway.cli.parsing import positive
 from gateway.cli.remedies import sentence
 from gateway.cli.start import serve
 from gateway.config import ServerConfig

@@ -26,6 +26,7 @@ from gateway.cli.columns import (
 )
 from gateway.cli.commands import HELP
 from gateway.cli.environment import refuse_idle
+from gateway.cli.parsing import whole_number
 from identity.text import harmless
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         listing.add_argument("search", nargs="?", default="", help=f"only those whose {searched} begins so")
         listing.add_argument("--json", action="store_true", help="for programs: every row with all it has")
         listing.add_argument(
-            "--most", metavar="N", type=int, default=ROWS, help=f"rows at most (default: {ROWS})"
+            "--most", metavar="N", type=whole_number, default=ROWS, help=f"rows at most (default: {ROWS})"
         )
         add_node_choice(listing)
         listing.set_defaults(run=show_list, what=what, columns=columns)

@@ -25,12 +25,12 @@ from gateway.cli.application import (
     add_reliability,
     application,
     parse_name,
-    positive,
     session_config,
 )
 from gateway.cli.environment import add_environment, refuse_idle
 from gateway.cli.identity import add_identity
 from gateway.cli.lines import lines
+from gateway.cli.parsing import positive
 from gateway.node.runner import run
 from identity.errors import ConfigError, SlimError
 from identity.text import harmless

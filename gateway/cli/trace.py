@@ -11,6 +11,7 @@ from typing import Any
 from gateway.cli.admin import add_node_choice, chosen_node
 from gateway.cli.application import parse_name
 from gateway.cli.columns import GREY, RED, YELLOW, paint, terminal_width
+from gateway.cli.parsing import from_zero, number
 from identity.text import harmless
 
 SECONDS, LONGEST = 60.0, 3600.0
@@ -31,11 +32,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--for",
         dest="seconds",
         metavar="SECONDS",
-        type=float,
+        type=number,
         default=SECONDS,
         help=f"how long (default: {SECONDS:g}, at most {LONGEST:g})",
     )
-    command.add_argument("--count", metavar="N", type=int, default=0, help="end after so many messages")
+    command.add_argument("--count", metavar="N", type=from_zero, default=0, help="end after so many messages")
     command.add_argument("--json", action="store_true", help="for programs: one object a line")
     add_node_choice(command)
     command.set_defaults(run=watch_messages)

@@ -44,6 +44,15 @@ _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupA
 """Commands that are often the same from session to session."""
 
 
+def _first_fields(session_type: SessionKind, kind: MessageType) -> bytes:
+    """The session header up to its session id."""
+    type_field = b"\x08" + varint.encode(session_type) if session_type else b""
+    return type_field + b"\x10" + varint.encode(kind) if kind else type_field
+
+
+_FIRST_FIELDS = {(type_, kind): _first_fields(type_, kind) for type_ in _TYPES for kind in _KINDS}
+
+
 class WireCodec:
     """Encodes and decodes session messages; remembers headers and small commands, which repeat."""
 
@@ -91,8 +100,8 @@ class WireCodec:
             payload_type, blob = content
             if payload_type:
                 text = payload_type.encode()
-                inside = b"".join((b"\x0a", encode(len(text)), text, b"\x12", encode(len(blob))))
-                inside = inside if blob else inside[: len(text) + 2]
+                tail = b"\x12" + encode(len(blob)) if blob else b""
+                inside = b"".join((b"\x0a", encode(len(text)), text, tail))
             else:
                 inside = b"\x12" + encode(len(blob)) if blob else b""
             length = len(inside) + len(blob)
@@ -131,11 +140,9 @@ class WireCodec:
 
     def _session(self, session_type: SessionKind, kind: MessageType, session_id: int) -> bytes:
         """The session header up to its message id."""
-        prefix = b"\x18" + varint.encode(session_id) if session_id else b""
-        if kind:
-            prefix = b"\x10" + varint.encode(kind) + prefix
-        if session_type:
-            prefix = b"\x08" + varint.encode(session_type) + prefix
+        prefix = _FIRST_FIELDS[session_type, kind]
+        if session_id:
+            prefix += b"\x18" + varint.encode(session_id)
         return self._sessions.remember((session_type, kind, session_id), prefix)
 
     def _tail(self, metadata: dict[str, str]) -> bytes:
@@ -163,14 +170,14 @@ class WireCodec:
 
         Raises ProtocolError, and TokenFirst for what takes long while its token is not `verified`.
         """
-        scanned, message_id = frame.scanned, frame.message_id
+        _, _, _, _, _, inner, body, scanned, message_id = frame
         found: Head | None = None
         if scanned is None:
-            found = head(frame.body, frame.inner)
+            found = head(body, inner)
             if found is not None:
-                scanned, message_id = payload(frame.body, frame.inner, found), found.message_id
+                scanned, message_id = payload(body, inner, found), found.message_id
         if scanned is None:
-            if not verified and len(frame.body) > LARGE:
+            if not verified and len(body) > LARGE:
                 raise TokenFirst(self._unread(frame))
             return self._decode(frame, found)
         if scanned is not self._last_scanned:
@@ -185,7 +192,6 @@ class WireCodec:
                 scanned.blob,
             )
         session_type, kind, session_id, payload_type, blob = self._last_read
-        body, inner = frame.body, frame.inner
         content = Payload(payload_type, body[blob:inner]) if payload_type or blob < inner else _EMPTY
         if not verified and len(body) - inner > LARGE:
             raise TokenFirst(self._unread(frame))
@@ -244,18 +250,17 @@ class WireCodec:
     def _decode(self, frame: Frame, found: Head | None) -> SessionMessage:
         """A command that is known, or any message through protobuf."""
         small = b""
-        if found is not None and frame.inner - found.content <= SMALL_CONTENT:
-            small = frame.body[found.content : frame.inner]
-            known = self._commands.get(small)
-            if known is not None and found.session_type < len(_TYPES) and found.kind < len(_KINDS):
-                type_, kind = _TYPES[found.session_type], _KINDS[found.kind]
-                return self._read(frame, type_, kind, found.session_id, found.message_id, known)
-        if (
-            found is not None
-            and frame.inner - found.content > LARGE
-            and not has_few_fields(frame.body, frame.inner, found, _FIELDS)
-        ):
-            raise ProtocolError("a command of more parts than there can be members")
+        if found is not None:
+            session_type, number, session_id, message_id, start, _ = found
+            inner, body = frame.inner, frame.body
+            if inner - start <= SMALL_CONTENT:
+                small = body[start:inner]
+                known = self._commands.get(small)
+                if known is not None and session_type < len(_TYPES) and number < len(_KINDS):
+                    type_, kind = _TYPES[session_type], _KINDS[number]
+                    return self._read(frame, type_, kind, session_id, message_id, known)
+            elif inner - start > LARGE and not has_few_fields(body, inner, found, _FIELDS):
+                raise ProtocolError("a command of more parts than there can be members")
         try:
             message: pb.Message = self._schema.Message.FromString(frame_bytes(frame))
         except DecodeError as exc:

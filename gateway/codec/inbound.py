@@ -153,21 +153,23 @@ class InboundParser:
         body = data[behind:]
         inner = end - behind
         found = head(body, inner)
-        scanned = payload(body, inner, found) if found is not None else None
-        if scanned is not None:
-            kind: int | None = scanned.kind
-        elif found is not None and body[found.content : inner] in self._contents:
-            kind = found.kind
-        else:
+        scanned, message_id = None, 0
+        if found is None:
             kind = self._kind(body[:inner])
-            if kind is not None and found is not None and inner - found.content <= SMALL_CONTENT:
-                self._contents.remember(body[found.content : inner], None)
+        else:
+            kind = found.kind
+            scanned = payload(body, inner, found)
+            if scanned is not None:
+                message_id = found.message_id
+            elif (content := body[found.content : inner]) not in self._contents:
+                kind = self._kind(body[:inner])
+                if kind is not None and len(content) <= SMALL_CONTENT:
+                    self._contents.remember(content, None)
         if kind is None or (inner < len(body) and not self._is_tail(body[inner:])):
             return None
         header = data[header_start:behind]
         seen = self._known.get(header)
         key, instance, fanout, field = self._learn(header) if seen is None else seen
-        message_id = found.message_id if found is not None and scanned is not None else 0
         control = kind != _MSG and kind != _RTX_REPLY
         frame = Frame(key, instance, fanout, control, field, inner, body, scanned, message_id)
         # A header that was not seen before may be one that never comes again.
@@ -291,7 +293,8 @@ class InboundParser:
         said = message.subscribe if subscribe else message.unsubscribe
         if not said.HasField("header"):
             raise ProtocolError("a subscription without header")
-        header = self._reader.take(said.header)
+        # A name that is too long is refused by the table, which says so.
+        header = self._reader.take(said.header, longest=None)
         # recv_from and forward_to are orders to the peer's own node, never to us (`dataplane.md` 5.2).
         return Subscription(
             subscribe, header.source, header.destination, header.identity, said.subscription_id

@@ -37,17 +37,55 @@ class Head(NamedTuple):
 def head(body: bytes, end: int) -> Head | None:
     """Read `body[:end]` up to its content, which is the rest; None when it is not in the usual layout."""
     try:
-        return _head(body, end)
+        if body[0] != 0x12 or body[2] != 0x08 or body[4] != 0x10 or body[6] != 0x18:
+            return None
+        session_length, session_type, kind = body[1], body[3], body[5]
+        if session_type > 127 or kind > 127 or session_length > 127:
+            return None
+        decode = varint.decode
+        session_end = 2 + session_length
+        session_id, position = decode(body, 7)
+        message_id = 0
+        if position < session_end:
+            if body[position] != 0x20:
+                return None
+            message_id, position = decode(body, position + 1)
+        if position != session_end or body[position] != 0x1A or session_id >> 32 or message_id >> 32:
+            return None
+        length, position = decode(body, position + 1)
     except (IndexError, ValueError):
         return None
+    if position + length != end:
+        return None
+    return Head(session_type, kind, session_id, message_id, session_end, position)
 
 
 def payload(body: bytes, end: int, found: Head) -> Scanned | None:
     """Read the content that `head` found; None when it is not a well-formed application payload."""
+    position = found.value
+    decode = varint.decode
     try:
-        return _payload(body, end, found)
+        if body[position] != 0x0A:
+            return None
+        length, position = decode(body, position + 1)
+        if position + length != end:
+            return None
+        payload_type = ""
+        if position < end and body[position] == 0x0A:
+            length, position = decode(body, position + 1)
+            payload_type = body[position : position + length].decode()
+            position += length
+        if position < end:
+            if body[position] != 0x12:
+                return None
+            length, position = decode(body, position + 1)
+            if position + length != end:
+                return None
     except (IndexError, ValueError):
         return None
+    if position > end:
+        return None
+    return Scanned(found.session_type, found.kind, found.session_id, payload_type, position)
 
 
 def has_few_fields(body: bytes, end: int, found: Head, limit: int) -> bool:
@@ -87,48 +125,3 @@ def _has_few_fields(body: bytes, position: int, end: int, limit: int) -> bool:
             case _:
                 return False
     return False
-
-
-def _head(body: bytes, end: int) -> Head | None:
-    if body[0] != 0x12 or body[2] != 0x08 or body[4] != 0x10 or body[6] != 0x18:
-        return None
-    session_type, kind, session_end = body[3], body[5], 2 + body[1]
-    if session_type > 127 or kind > 127 or body[1] > 127:
-        return None
-    decode = varint.decode
-    session_id, position = decode(body, 7)
-    message_id = 0
-    if position < session_end:
-        if body[position] != 0x20:
-            return None
-        message_id, position = decode(body, position + 1)
-    if position != session_end or body[position] != 0x1A or session_id >> 32 or message_id >> 32:
-        return None
-    length, position = decode(body, position + 1)
-    if position + length != end:
-        return None
-    return Head(session_type, kind, session_id, message_id, session_end, position)
-
-
-def _payload(body: bytes, end: int, found: Head) -> Scanned | None:
-    position = found.value
-    decode = varint.decode
-    if body[position] != 0x0A:
-        return None
-    length, position = decode(body, position + 1)
-    if position + length != end:
-        return None
-    payload_type = ""
-    if position < end and body[position] == 0x0A:
-        length, position = decode(body, position + 1)
-        payload_type = body[position : position + length].decode()
-        position += length
-    if position < end:
-        if body[position] != 0x12:
-            return None
-        length, position = decode(body, position + 1)
-        if position + length != end:
-            return None
-    if position > end:
-        return None
-    return Scanned(found.session_type, found.kind, found.session_id, payload_type, position)

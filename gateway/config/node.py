@@ -15,9 +15,10 @@ It holds the files of original nodes, 0.7 to 1.4 (`api.md` 3.1, `controller.md` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from gateway.config.address import split
 from gateway.config.admin import ADMIN, AdminConfig
 from gateway.config.client import CLIENT, ClientConfig
 from gateway.config.controlled import CONTROLLER, ControllerLink
@@ -143,7 +144,7 @@ class NodeConfig:
                 field=f"{self.where}.dataplane",
             )
         for kind, configs in (("servers", self.servers), ("clients", self.clients)):
-            _no_endpoint_twice(configs, f"{self.where}.dataplane.{kind}")
+            _no_endpoint_twice([config.endpoint for config in configs], f"{self.where}.dataplane.{kind}")
         if self.backbone is not None and any(client.peer for client in self.clients):
             raise ConfigError(
                 f"{self.where}.backbone: a node has peers or a backbone, not both",
@@ -151,10 +152,11 @@ class NodeConfig:
             )
 
 
-def _no_endpoint_twice(configs: tuple[Any, ...], where: str) -> None:
+def _no_endpoint_twice(endpoints: Sequence[str], where: str) -> None:
     seen: dict[str, int] = {}
-    for index, config in enumerate(configs):
-        first = seen.setdefault(config.endpoint, index)
-        if first != index:
+    for index, endpoint in enumerate(endpoints):
+        first = seen.setdefault(endpoint, index)
+        # Port 0 is another one each time.
+        if first != index and split(endpoint)[1] != 0:
             place = f"{where}[{index}].endpoint"
-            raise ConfigError(f"{place}: {config.endpoint} is that of {where}[{first}] already", field=place)
+            raise ConfigError(f"{place}: {endpoint} is that of {where}[{first}] already", field=place)

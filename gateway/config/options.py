@@ -8,15 +8,17 @@ document before it is read, so that one reader checks them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.document import Document
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.node import DEFAULT_NODE, NODE
+from gateway.config.wording import expected, unfit
 from identity.errors import ConfigError
 
+_LISTEN = "--listen"
 DEFAULT_LISTEN = "127.0.0.1:46357"
 
 
@@ -48,6 +50,11 @@ class NodeOption:
     @property
     def is_switch(self) -> bool:
         return self.key.kind is Kind.SWITCH
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be given again, for one more."""
+        return self.flag == _LISTEN or "[+]" in self.path
 
     @property
     def variable(self) -> str:
@@ -124,8 +131,8 @@ _JWT = ((f"{_SERVER}.auth.type", "jwt"),)
 _CERTIFICATE = ((f"{_SERVER}.tls.insecure", False), (f"{_SERVER}.tls.source.type", "file"))
 
 NODE_OPTIONS = (
-    NodeOption("--listen", f"{_SERVER}.endpoint", "HOST:PORT",
-               f"where to listen; port 0 takes a free one (default: {DEFAULT_LISTEN})"),
+    NodeOption(_LISTEN, f"{_SERVER}.endpoint", "HOST:PORT",
+               f"where to listen; port 0 takes a free one; repeatable (default: {DEFAULT_LISTEN})"),
     NodeOption("--insecure", f"{_SERVER}.tls.insecure", help="no TLS"),
     NodeOption("--tls-cert", f"{_SERVER}.tls.source.cert", "FILE", "certificate chain, PEM",
                also=_CERTIFICATE),
@@ -178,20 +185,38 @@ def overlaid(
 ) -> Document:
     """The document with what options say in it.
 
-    `given` are texts, or True for switches, by flag. `token` is the `token_provider` section that identity
-    flags describe. Raises ConfigError for an option that does not fit the file.
+    `given` are texts, or True for switches, by flag; those that may be repeated have commas between. Several
+    endpoints to listen at make several listeners, which are the same otherwise. `token` is the
+    `token_provider` section that identity flags describe.
+
+    Raises ConfigError for an option that does not fit the file.
     """
     made = Document(_copied(document.value), document.origins, document.name)
     if not isinstance(made.value, dict):
         raise ConfigError(f"{document.name}: expected keys at the top, such as services", field="config")
+    further: list[str] = []
     for option in (option for option in NODE_OPTIONS if option.flag in given):
         text = given[option.flag]
+        if option.flag == _LISTEN:
+            text, *further = _commas(text) or [text]
         for path, value in option.also:
             _put(made, path, value, option.flag)
         _put(made, option.path, text if option.is_switch else option.value(text), option.flag)
+    if further:
+        _listen_at(made, further)
     if token is not None and _is_controlled(made.value):
         _put(made, "services.*.controller.token_provider", dict(token), "identity options")
     return made
+
+
+def _listen_at(document: Document, endpoints: Sequence[str]) -> None:
+    """Further listeners that are as the only one, elsewhere."""
+    services = document.value["services"]
+    name = _service(services, _LISTEN)
+    servers = services[name]["dataplane"]["servers"]
+    for endpoint in endpoints:
+        document.origins[f"services.{name}.dataplane.servers[{len(servers)}]"] = _LISTEN
+        servers.append(_copied(servers[0]) | {"endpoint": endpoint})
 
 
 def _is_controlled(value: dict[str, Any]) -> bool:
@@ -236,7 +261,7 @@ def _put(document: Document, path: str, value: Any, flag: str) -> None:
         where = f"{where}[0]"
         at = entries[0]
         if not isinstance(at, dict):
-            raise ConfigError(f"{where}: expected a dict, got {type(at).__name__}", field=where)
+            raise unfit(where, "a section", at)
     at[last] = value
     document.origins[f"{where}.{last}"] = flag
 
@@ -247,7 +272,7 @@ def _around(at: dict[str, Any], name: str, empty: Any, where: str, kind: type) -
     if found is None:
         found = at[name] = empty
     if not isinstance(found, kind):
-        raise ConfigError(f"{where}: expected a {kind.__name__}, got {type(found).__name__}", field=where)
+        raise unfit(where, expected((kind,)), found)
     return found
 
 

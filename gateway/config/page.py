@@ -30,7 +30,9 @@ relative to where the node is started.
 ## Options and variables
 
 Each option sets a key; it may also stand in the environment. The command line wins over the environment, and
-both over the file. Options about a listener are for a file with one listener, or none.
+both over the file. Options about a listener are for a file with one listener, or none. `--listen`,
+`--peer` and `--controller` may be given again, or hold a list with commas between; several listeners are the
+same but for where they listen.
 
 | option | variable | key |
 |---|---|---|

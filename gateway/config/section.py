@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from actors.record import record
 from gateway.config.scalars import Substituted, plain
+from gateway.config.wording import expected, unfit
 from identity.authorities import MAX_PEM_BYTES
 from identity.encoding import Malformed
 from identity.errors import ConfigError
@@ -48,7 +49,7 @@ def duration(value: object, where: str) -> float:
         parts = _DURATION.findall(text)
         if parts and "".join(number + unit for number, unit in parts) == text:
             return sum(float(number) * _UNITS[unit] for number, unit in parts)
-    raise ConfigError(f'{where}: expected a duration such as "30s" or "500ms", got {value!r}', field=where)
+    raise unfit(where, 'a duration such as "30s" or "500ms"', value)
 
 
 def _counted(value: Mapping[Any, Any], where: str) -> float:
@@ -77,7 +78,7 @@ class Section:
 
     def __init__(self, value: object, where: str, notes: list[Note] | None = None) -> None:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected a dict, got {type(value).__name__}", field=where)
+            raise unfit(where, "a section", value)
         self._left = dict(value)
         self.where = where
         """Where in the configuration it stands, for errors; empty at the top."""
@@ -94,10 +95,7 @@ class Section:
         if isinstance(value, Substituted) and not issubclass(str, kinds):
             value = plain(value)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(k.__name__ for k in kinds)
-            raise ConfigError(
-                f"{self.at(key)}: expected {wanted}, got {type(value).__name__}", field=self.at(key)
-            )
+            raise unfit(self.at(key), expected(kinds), value)
         return value
 
     def count(self, key: str, default: int, *, least: int = 1) -> int:

@@ -112,6 +112,11 @@ class ServerConfig:
                 field=section.at("tls"),
             )
 
+    @property
+    def any_port(self) -> bool:
+        """Whether it takes a free port, another one each time."""
+        return split(self.endpoint)[1] == 0
+
     def target(self) -> tuple[str, int] | str:
         """(host, port), or the path of a unix socket. Raises ConfigError."""
         return _target(self.endpoint, "endpoint")

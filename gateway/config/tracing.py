@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.config.keys import Key, Kind, Table
 from gateway.config.section import Section, duration
+from gateway.config.wording import unfit
 from identity.errors import ConfigError
 
 LEVELS = ("trace", "debug", "info", "warn", "warning", "error")
@@ -97,11 +98,11 @@ def _levels(section: Section, level: str, filters: Any) -> dict[str, str]:
     """A level for everything and others for some modules."""
     where = section.at("filters")
     if not isinstance(filters, list | tuple):
-        raise ConfigError(f"{where}: expected a list of texts", field=where)
+        raise unfit(where, "a list of texts", filters)
     levels: dict[str, str] = {"": _level(level, section.at("log_level"))}
     for text in filters:
         if not isinstance(text, str):
-            raise ConfigError(f"{where}: expected texts such as 'gateway=debug', got {text!r}", field=where)
+            raise unfit(where, "texts such as 'gateway=debug'", text)
         module, separator, wanted = text.partition("=")
         if separator:
             levels[module] = _level(wanted, section.at("log_level"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.config.address import NO_WEBSOCKET
 from gateway.config.keys import Key
+from gateway.config.wording import unfit
 from identity.errors import ConfigError
 
 MIB = 1024 * 1024
@@ -52,12 +53,10 @@ def _check(value: object, where: str, left: int) -> None:
     if isinstance(value, dict):
         for key, member in value.items():
             if not isinstance(key, str):
-                raise ConfigError(f"{where}: expected texts as keys, got {key!r}", field=where)
+                raise unfit(where, "texts as keys", key)
             _check(member, f"{where}.{key}", left - 1)
     elif isinstance(value, list | tuple):
         for index, member in enumerate(value):
             _check(member, f"{where}[{index}]", left - 1)
     elif not (value is None or isinstance(value, str | int | float)):
-        raise ConfigError(
-            f"{where}: expected a text, a number, a list or a dict, got {type(value).__name__}", field=where
-        )
+        raise unfit(where, "a text, a number, a list or a section", value)

@@ -46,8 +46,14 @@ class Desk:
         CallError."""
         task = asyncio.ensure_future(self._change(who, where, question, remaining))
         self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
+        task.add_done_callback(self._changed)
         return await asyncio.shield(task)
+
+    def _changed(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            # Where nobody waits any more, nobody is to hear why it failed either.
+            task.exception()
 
     async def _change(self, who: str, where: str, question: Any, remaining: float | None) -> Any:
         reply: Result | Refusal | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ from gateway.controller.records import (
     write_configure,
     write_order,
 )
+from gateway.controller.rivals import Rivals
 from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
@@ -69,8 +71,8 @@ POLL = 5.0
 """Seconds after which an original is asked for its names again."""
 QUIET = 0.5
 """Seconds without a further piece after which a list of an original counts as whole."""
-CHANGES = 10_000
-"""Reports that are remembered while a list is under way."""
+IN_WORK = 256
+"""Questions and orders of a node that are in work at a time."""
 CHUNK = 100
 """Entries of one piece of a list."""
 ENTRIES = 200_000
@@ -79,6 +81,7 @@ COMPLAINTS = 256
 """Nodes of which it is remembered why they were not taken."""
 UNSENT = 16 * 1024 * 1024
 """Bytes that a node may leave unread before its stream is ended."""
+_ORDER_NUMBER = re.compile("[0-9]{1,18}")
 
 
 class Southbound:
@@ -95,6 +98,7 @@ class Southbound:
         self._alarms = SourceAlarms()
         self.complaints: dict[str, str] = {}
         """By node, what people were told last of why it is not taken."""
+        self._rivals = Rivals()
 
     async def open(self, caller: RpcCaller) -> Callable[[Stream], None]:
         """Admit a node's stream. Raises AuthError or CallError."""
@@ -113,6 +117,25 @@ class Southbound:
         self.complaints[node] = cause
         if len(self.complaints) > COMPLAINTS:
             del self.complaints[next(iter(self.complaints))]
+
+    def took_place(self, node: str, former: str, peer: str) -> None:
+        """A stream took the place of one that had it, from `former` to `peer`."""
+        if self._rivals.took(node, current().clock()):
+            logger.warning(
+                "nodes of one id take the place of one another: give each its own id",
+                node=node,
+                peer=peer,
+                cause=f"{former} had it before",
+            )
+
+    def has_too_many(self, node: str) -> None:
+        """A node tells more names than it may have: people hear of it now and then."""
+        if self._alarms.is_due(node, current().clock()):
+            logger.warning(
+                f"a node has too many names: the rest is ignored{self._alarms.told()}",
+                node=node,
+                limit=ENTRIES,
+            )
 
     def owner_allows(self, node: str, subject: str) -> bool:
         """Whether `subject` may register as `node`."""
@@ -156,12 +179,17 @@ class NodeStream:
         """Channels whose moderators do not report."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._names: set[Held] = set()
-        self._since: list[tuple[set[Held], set[Held]]] = []
-        """Changes reported since the names were last asked for: the list may be older."""
+        self._since: dict[Held, bool] | None = None
+        """While the names are asked for, what was reported since: the list may be older."""
         self._over = False
         self._timer = asyncio.get_running_loop().call_later(
             REGISTRATION, self._end, f"no registration within {REGISTRATION:g} s"
         )
+
+    @property
+    def peer(self) -> str:
+        """Where it comes from."""
+        return self._caller.peer
 
     def start(self) -> None:
         """Greet, and read."""
@@ -221,6 +249,7 @@ class NodeStream:
         addresses = tuple(read_details(one) for one in request.connection_details)
         group = request.group_name or next((one.group for one in addresses if one.group), "")
         subject = self._principal.subject
+        former = self._hub.streams.get(self._node)
         try:
             if not request.node_id:
                 raise CallError("INVALID_ARGUMENT", "node_id: required")
@@ -248,6 +277,8 @@ class NodeStream:
             return
         self._timer.cancel()
         self._hub.complaints.pop(self._node, None)
+        if former is not None:
+            self._hub.took_place(self._node, former.peer, self.peer)
         self._hub.streams[self._node] = self
         version = get_version() if self._ours else ""
         self._reply(message, True, f"Node registered {self._node}", version=version)
@@ -300,7 +331,11 @@ class NodeStream:
                 | "list_channel_request"
                 | "list_participants_request"
             ):
-                self._spawn(self._asked(message))
+                if len(self._tasks) < IN_WORK:
+                    self._spawn(self._asked(message))
+                else:
+                    text = f"{IN_WORK} requests of this node are in work"
+                    self._reply(message, False, text, GrpcStatus.RESOURCE_EXHAUSTED)
             case "subscription_list_request" | "connection_list_request":
                 self._reply(message, False, "lists are of nodes", GrpcStatus.UNIMPLEMENTED)
 
@@ -308,12 +343,12 @@ class NodeStream:
         gained = {Held(triple(one), instance(one)) for one in command.subscriptions_to_set}
         lost = {Held(triple(one), instance(one)) for one in command.subscriptions_to_delete}
         gained = {one for one in gained if all(one.name)}
-        if len(self._names | gained) > ENTRIES:
-            logger.warning("a node has too many names: the rest is ignored", node=self._node, limit=ENTRIES)
+        since = {} if self._since is None else self._since
+        if len(self._names | gained) > ENTRIES or len(since.keys() | gained | lost) > 2 * ENTRIES:
+            self._hub.has_too_many(self._node)
             return
         self._names = (self._names | gained) - lost
-        self._since.append((gained, lost))
-        del self._since[:-CHANGES]
+        since.update(dict.fromkeys(gained, True) | dict.fromkeys(lost, False))
         self._tell(NamesTold(self._node, tuple(gained), tuple(lost)))
 
     def _configured(self, ack: pb.ConfigurationCommandAck) -> None:
@@ -328,7 +363,7 @@ class NodeStream:
 
     def _acknowledged(self, ack: pb.Ack) -> None:
         kind, _, number = ack.original_message_id.partition("-")
-        if kind != "order" or not number.isdigit():
+        if kind != "order" or _ORDER_NUMBER.fullmatch(number) is None:
             return
         text = "; ".join(ack.messages)[:512]
         if text == ack.original_message_id or text.isdigit():
@@ -426,16 +461,20 @@ class NodeStream:
 
     async def ask_names(self) -> None:
         """Have the node list its names, and tell the actor."""
-        self._since = []
+        since: dict[Held, bool] = {}
+        self._since = since
         try:
             entries = await self.entries("subscription")
         except CallError as error:
             logger.warning("a node does not tell its names", node=self._node, cause=error.text)
             return
+        finally:
+            if self._since is since:
+                self._since = None
         own = [Held(triple(one), instance(one)) for one in entries if one.local_connections]
         self._names = {one for one in own if all(one.name)}
-        for gained, lost in self._since:
-            self._names = (self._names | gained) - lost
+        self._names |= {one for one, there in since.items() if there}
+        self._names -= {one for one, there in since.items() if not there}
         remote = [
             Direction(triple(one), instance(one), endpoint)
             for one in entries

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from actors.alarm import Alarm
+from gateway.http2.errors import PeerIdentityRefused
 from gateway.http2.limits import Counters
 from identity.log import logger
 
@@ -190,7 +191,8 @@ class Acceptor:
         if self._refused is not None:
             if not isinstance(exc, ConnectionResetError):
                 # Who hangs up, as who only asks whether the port is open, was not refused.
-                self._refused("identity" if _is_of_identity(exc) else "handshake", shown(address), cause)
+                rule = "identity" if isinstance(exc, PeerIdentityRefused) else "handshake"
+                self._refused(rule, shown(address), cause)
         elif self._handshake_alarm.is_due(self._loop.time()):
             count = self._counters.refusals["handshake"]
             logger.warning("TLS handshake refused", peer=shown(address), cause=cause, count=count)
@@ -211,22 +213,14 @@ def shown(address: object) -> str:
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix socket"
 
 
-def _is_of_identity(exc: OSError) -> bool:
-    """Whether OpenSSL took the certificate, and a check of ours (of SPIFFE IDs) did not.
-
-    Only OpenSSL's own errors have the attribute.
-    """
-    return isinstance(exc, tls.SSLCertVerificationError) and not getattr(exc, "verify_message", "")
-
-
 def _cause(exc: OSError) -> str:
     """Why a handshake failed, in the library's words."""
-    if _is_of_identity(exc):
-        return str(exc)
-    if isinstance(exc, tls.SSLCertVerificationError):
-        return f"the certificate is refused: {exc.verify_message}"
-    if isinstance(exc, tls.SSLError) and exc.reason:
-        return _WORDS.get(exc.reason, exc.reason.replace("_", " ").lower())
+    # Only errors that OpenSSL made have these.
+    certificate, reason = getattr(exc, "verify_message", ""), getattr(exc, "reason", "")
+    if certificate:
+        return f"the certificate is refused: {certificate}"
+    if reason:
+        return _WORDS.get(reason, reason.replace("_", " ").lower())
     return str(exc) or type(exc).__name__
 
 

@@ -91,17 +91,16 @@ class Http2Connection(Http2Endpoint):
             self.unread = b""
             return []
         self._now = self.deadlines.last_read = now
-        size = len(data)
+        self._counters.bytes_received += len(data)
         if self.unread:
             data = self.unread + data
-        self._counters.bytes_received += size
         try:
             if self.deadlines.blocked_since is not None and len(self._control) > MAX_UNREAD_REPLIES:
                 raise Violation(ErrorCode.ENHANCE_YOUR_CALM, "unread_replies", "replies pile up unread")
             if self._preface:
                 data = self._read_preface(data)
             self.unread = self._reader.feed(data)
-            self._settle(size)
+            self._settle(len(data))
         except Violation as violation:
             self.unread = b""
             if not self.over:

@@ -6,11 +6,14 @@ Http2Error (SlimError)
 └── Violation            the peer broke a rule of the protocol (used inside; ends as a `Cause`)
     └── StreamViolation  ... and only its stream pays for it
 
+PeerIdentityRefused (SSLCertVerificationError: ends a handshake of TLS, as OpenSSL's own errors do)
+
 A stream's end is no exception but a value, `Cause`: every stream gets exactly one, whatever ended it.
 """
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -140,6 +143,14 @@ class CallRefused(Http2Error):
         super().__init__(f"{target} refused the call: {cause}")
         self.target = target
         self.cause = cause
+
+
+class PeerIdentityRefused(ssl.SSLCertVerificationError):
+    """TLS took the peer's certificate, and a check of ours (of SPIFFE IDs) did not; `why` is its sentence."""
+
+    def __init__(self, why: str) -> None:
+        # With a number the text is the text; without, it is shown as a tuple.
+        super().__init__(ssl.SSL_ERROR_SSL, f"the peer's identity is refused: {why}")
 
 
 class Violation(Http2Error):

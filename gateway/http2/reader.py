@@ -22,6 +22,8 @@ _PADDED = frames.PADDED
 TURN_FRAMES = 32
 """Frames without payload for anybody that are read in one go, each some 1 to 25 us: the others wait until
 other connections have had their turn."""
+DATA_OF_A_FRAME = 32
+"""Frames with payload that have the place of one without: each takes some 1.5 us, however little is in it."""
 
 
 class FrameSink(Protocol):
@@ -74,7 +76,7 @@ class FrameReader:
         Raises Violation; the reader is of no use after that.
         """
         sink = self._sink
-        room = TURN_FRAMES
+        room = TURN_FRAMES * DATA_OF_A_FRAME
         size = len(data)
         at = self._mend(data) if self._cut is not None else 0
         if self._left or self._skip or self._ends:
@@ -98,8 +100,7 @@ class FrameReader:
                     if flags & _END_STREAM:
                         sink.data_end(stream)
                 at = end
-                if length:
-                    continue
+                room -= 1 if length else DATA_OF_A_FRAME
             else:
                 needed = self._needed(kind, flags, length)
                 if size - at < needed:
@@ -108,8 +109,8 @@ class FrameReader:
                 at += needed
                 if self._left or self._skip or self._ends:
                     at = self._go_on(data, at)
-            room -= 1
-            if not room and at < size:
+                room -= DATA_OF_A_FRAME
+            if room <= 0 and at < size:
                 return data[at:]
         if at < size:
             self._cut = bytearray(data[at:])

@@ -19,7 +19,6 @@ from gateway.config.client import ADDRESS_WAIT
 from gateway.http2.acceptor import PerHost, shown
 from gateway.http2.errors import Cause, GrpcStatus, Http2Error
 from gateway.http2.limits import Counters
-from gateway.http2.messages import Message
 from gateway.links.addresses import Resolve, Rotation, connected, is_address, resolve
 from gateway.links.health import Health
 from gateway.links.health_service import CHECK, WATCH, answer
@@ -40,13 +39,14 @@ _TOLD_CONNECTIONS = 256
 class Http2Stream:
     """One call of ours, as a Stream."""
 
-    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream", "subject")
+    __slots__ = ("_handler", "_peer", "_reason", "_state", "_stream", "send", "subject")
 
     def __init__(self, stream: http2.ServerStream | http2.ClientStream, peer: str, subject: str = "") -> None:
         self.subject = subject
         self._stream = stream
         self._state = stream.state
         self._state.droppable = is_data
+        self.send = stream.send
         self._peer = peer
         self._handler: StreamHandler | None = None
         self._reason = ""
@@ -80,9 +80,6 @@ class Http2Stream:
     def when_going_away(self, callback: Callable[[], None]) -> None:
         if isinstance(self._stream, http2.ClientStream):
             self._stream.when_going_away(callback)
-
-    def send(self, messages: Sequence[Message]) -> None:
-        self._stream.send(messages)
 
     def pause_reading(self) -> None:
         self._stream.pause_reading()

@@ -69,8 +69,11 @@ class Stream(Protocol):
         call ends then.
         """
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Write messages in order. A shared one is not copied while it waits."""
+    def send(self, messages: Sequence[Message]) -> object:
+        """Write messages in order. A shared one is not copied while it waits.
+
+        What it returns says nothing: what became of them the handler is told.
+        """
 
     def pause_reading(self) -> None:
         """Let the peer wait."""

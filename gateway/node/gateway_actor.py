@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
 
+from actors.alarm import Alarm
 from actors.messages.routing import (
     Close,
     ConnectionState,
@@ -38,6 +39,11 @@ from identity.log import logger
 _APPLICATION = Introduction(Role.APPLICATION)
 _SAID = {"attached": "peer", "moved": "peer", "restored": "peer", "negotiated": "version", "joined": "node"}
 """What the detail of a connection's state is, where it is no cause."""
+
+
+_OVER = ("RESOURCE_EXHAUSTED", "OUT_OF_RANGE")
+"""How the end of a link begins whose other side had a message that is too large for it: of ours, and of an
+original node."""
 
 
 @record
@@ -81,6 +87,7 @@ class Gateway(LoopActor):
         self._gatherings: dict[int, _Gathering] = {}
         self._tags = 0
         self._access = AccessLog(clock)
+        self._overs = Alarm()
         self._closing: Close | None = None
         self._close_asker: ActorAddress | None = None
 
@@ -120,6 +127,9 @@ class Gateway(LoopActor):
         key = _SAID.get(message.state, "cause")
         # Of the beginning and the end the access log tells.
         level = "DEBUG" if message.state in ("attached", "negotiated", "closed") else "INFO"
+        if message.state == "lost" and message.detail.startswith(_OVER) and self._overs.is_due(self._clock()):
+            # It is dialled again, and lost again with the next such message: nobody else is told.
+            level = "WARNING"
         text = f"connection {message.state}"
         logger.log(level, text, conn=message.connection, **{key: message.detail or None})
 

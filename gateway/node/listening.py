@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
+from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import AlreadyConnected, NotConnected
@@ -105,15 +105,25 @@ class Listeners:
     async def open(self, config: ServerConfig) -> str:
         """Listen. Returns the address in use.
 
+        A further one at port 0 of a host is known by the address that it gets.
+
         Raises ConfigError, AlreadyConnected, AuthError, and OSError when the address cannot be had.
         """
         plane, endpoint = self._plane, config.endpoint
         if endpoint in self._known:
-            raise AlreadyConnected(endpoint)
+            if not config.any_port:
+                raise AlreadyConnected(endpoint)
+            endpoint = next(name for n in count(2) if (name := f"{config.endpoint} ({n})") not in self._known)
         self._known[endpoint] = None
-        accept = partial(
-            plane.accept, listener=endpoint, proof=config.auth.proof, max_message_size=config.max_message_size
-        )
+
+        def accept(stream: Stream) -> None:
+            plane.accept(
+                stream,
+                listener=endpoint,
+                proof=config.auth.proof,
+                max_message_size=config.max_message_size,
+            )
+
         parts = (plane.high_water, plane.waiting, plane.http2, plane.doorkeeper, plane.health)
         try:
             async with AsyncExitStack() as held:
@@ -121,6 +131,9 @@ class Listeners:
                 held.push_async_callback(made.held.aclose)
                 address = await made.server.start()
                 held.pop_all()
+                if endpoint != config.endpoint:
+                    del self._known[endpoint]
+                    endpoint = address
                 self._known[endpoint] = made
         finally:
             if self._known.get(endpoint) is None:

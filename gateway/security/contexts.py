@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.alarm import Alarm
 from gateway.config import TlsConfig
+from gateway.http2.errors import PeerIdentityRefused
 from gateway.security.material import TlsSource
 from gateway.surroundings import current as surroundings
 from identity.authorities import load_system_authorities
@@ -156,9 +157,7 @@ def _checking(check: Callable[[bytes], None]) -> type[ssl.SSLObject]:
             try:
                 check(_peer_chain(self))
             except AuthError as error:
-                # With a number the text is the text; without, it is shown as a tuple.
-                cause = f"the peer's identity is refused: {error}"
-                raise ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, cause) from error
+                raise PeerIdentityRefused(str(error)) from error
 
     return Checked
 

@@ -13,6 +13,7 @@ from actors.app.actor import AppActor
 from actors.names import Name
 from actors.record import record
 from actors.session.actor import SessionActor
+from gateway.api.slim import Slim
 from gateway.node.data_plane import DataPlane
 from gateway.testing.host import SimHost
 from gateway.testing.loop import VirtualLoop
@@ -34,19 +35,26 @@ class Seen(NamedTuple):
 
 def sessions(host: SimHost) -> list[Seen]:
     """The sessions on this host that are not over."""
+    return _sessions(host.name, host.planes, host.applications)
+
+
+def _sessions(host: str, planes: Iterable[DataPlane], applications: Iterable[Slim]) -> list[Seen]:
     found = []
-    pending = {
-        (app.local_name, session.number): session.unfinished
-        for app in host.applications
-        for session in app.open_sessions()
-    }
-    for plane in host.planes:
+    pending: dict[tuple[Name, int], int] | None = None
+    for plane in planes:
         for actor in _actors(plane, SessionActor):
             core = actor._core
-            if not core.ended:
-                key = (core.local, core.session_id)
-                seen = (host.name, core.session_id, core.local, core.members, core.epoch, core.fingerprint)
-                found.append(Seen(*seen, pending.get(key, 0)))
+            if core.ended:
+                continue
+            if pending is None:
+                pending = {
+                    (app.local_name, session.number): session.unfinished
+                    for app in applications
+                    for session in app.open_sessions()
+                }
+            local, number = core.local, core.session_id
+            waiting = pending.get((local, number), 0)
+            found.append(Seen(host, number, local, core.members, core.epoch, core.fingerprint, waiting))
     return found
 
 
@@ -54,13 +62,12 @@ def picture(hosts: Iterable[SimHost]) -> Any:
     """All that is to stand still: two equal pictures mean that nothing has changed."""
     picture = []
     for host in hosts:
-        figures = [
-            (len(plane.system._actors), len(plane.system._inboxes), plane.system.failures)
-            for plane in host.planes
-        ]
-        calls = [app.unfinished for app in host.applications]
+        planes, applications = host.planes, host.applications
+        systems = [plane.system for plane in planes]
+        figures = [(len(system._actors), len(system._inboxes), system.failures) for system in systems]
+        calls = [app.unfinished for app in applications]
         done = [task.done() for task in host.tasks]
-        picture.append((host.name, sessions(host), figures, calls, done))
+        picture.append((host.name, _sessions(host.name, planes, applications), figures, calls, done))
     return picture
 
 

@@ -13,7 +13,6 @@ pass.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import sys
 import threading
@@ -22,6 +21,7 @@ from asyncio import events
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
 from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
@@ -67,28 +67,41 @@ class Site:
         return f"<Site {self.name}, {state}>"
 
 
-class _Callback(asyncio.TimerHandle):
-    """A callback, when it is due, and where it runs."""
+class _Callback:
+    """A callback, when it is due, and where it runs: what asyncio and its users ask of a handle, and no more,
+    as there are many millions of them."""
 
-    __slots__ = ("site",)
+    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when", "site")
 
     def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: Sequence[Any],
-        loop: asyncio.AbstractEventLoop,
-        context: Context | None,
+        self, when: float, callback: Callable[..., object], args: Sequence[Any], context: Context | None
     ) -> None:
-        # The base's would ask the loop about debugging, for each of many millions.
         self._context = context = copy_context() if context is None else context
-        self._loop = loop
         self._callback = callback
         self._args = args
-        self._cancelled = self._scheduled = False
-        self._repr = self._source_traceback = None
+        self._cancelled = False
         self._when = when
         self.site: Site | None = context.get(SITE)
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self._cancelled else _callback_name(self)
+        return f"<callback at {self._when:.6f}, {state}>"
+
+    def cancel(self) -> None:
+        """It will not run. What it would have worked on is let go at once."""
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        """The moment at which it is due."""
+        return self._when
+
+
+def _nothing() -> None:
+    """What a cancelled callback does."""
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -120,7 +133,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self._now
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Any:
-        handle = _Callback(self._now, callback, args, self, context)
+        handle = _Callback(self._now, callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -128,17 +141,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Any:
         when = self._now + delay if delay > 0 else self._now
-        return self.call_at(when, callback, *args, context=context)
+        timer = _Callback(when, callback, args, context)
+        heappush(self._timers, (when, next(self._order), timer))
+        return timer
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Any:
-        timer = _Callback(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._order), timer))
+        timer = _Callback(when, callback, args, context)
+        heappush(self._timers, (when, next(self._order), timer))
         return timer
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Called by a timer that is cancelled: it is dropped when its time comes."""
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -229,15 +241,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.create_task(generator.aclose())
 
     def _turn(self, deadline: float) -> None:
-        if not self._ready:
-            self._jump(deadline)
         ready = self._ready
-        self._at_this_moment += len(ready)
+        if not ready:
+            self._jump(deadline)
+        count = len(ready)
+        self._at_this_moment += count
         if self._at_this_moment > BUSY:
             names = Counter(map(_callback_name, itertools.islice(ready, _WATCHED)))
             raise Livelock(self._now, [f"{name}, {count} times" for name, count in names.most_common(5)])
-        for _ in range(len(ready)):
-            handle = ready.popleft()
+        take = ready.popleft
+        for _ in range(count):
+            handle = take()
             if handle._cancelled:
                 continue
             site = handle.site
@@ -264,7 +278,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Go to the next timer, and make all timers of that moment ready."""
         timers = self._timers
         while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)
+            heappop(timers)
         if not timers:
             raise Deadlock(self.waiting())
         when = timers[0][0]
@@ -274,7 +288,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._now = when
             self._at_this_moment = 0
         while timers and timers[0][0] <= self._now:
-            self._ready.append(heapq.heappop(timers)[2])
+            self._ready.append(heappop(timers)[2])
 
     def thaw(self, site: Site) -> None:
         """What was parked there is ready."""
@@ -354,8 +368,8 @@ def new_loop(*, limit: float) -> VirtualLoop:
     return VirtualLoop(limit=limit)  # type: ignore[abstract]  # what it lacks, it refuses
 
 
-def _callback_name(handle: events.Handle) -> str:
-    callback: Any = handle._callback  # type: ignore[attr-defined]
+def _callback_name(handle: _Callback) -> str:
+    callback: Any = handle._callback
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.Task):
         return f"task {owner.get_name()}"

@@ -45,7 +45,7 @@ class Network:
 
     def note(self, who: str, what: str, data: bytes | None = None) -> None:
         """Write it into the trace."""
-        self.trace.note(self.now, who, what, data)
+        self.trace.note(self.loop.time() - self._began, who, what, data)
 
     def line(self, one: str, two: str) -> Line:
         """The line between two hosts."""

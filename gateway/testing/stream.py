@@ -60,7 +60,8 @@ class SimStream:
         self._lane_bytes = 0
         self._last_due = 0.0
         self._armed = False
-        self._congested = False
+        self._above_low = False
+        """Whether so much of what this end sent was waiting that its user may wait for room."""
         self.silent_since: float | None = None
         """Since when no ping of this end would be answered."""
 
@@ -95,9 +96,12 @@ class SimStream:
     def send(self, messages: Sequence[Message]) -> None:
         if self._ending or self.closed:
             return
+        other = self.other
         for message in messages:
-            self.other._take(bytes(message))
-        self.other.arm()
+            other._take(bytes(message))
+        other.arm()
+        if other._lane_bytes > self._low and self.unsent > self._low:
+            self._above_low = True
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -133,8 +137,9 @@ class SimStream:
         if self._armed or not self._lane or self.closed or not self.line.passes(self.other.host):
             return
         self._armed = True
-        loop = self._network.loop
-        loop.call_at(max(loop.time(), self._lane[0][0]), self._arrive, context=self.site.context)
+        loop, due = self._network.loop, self._lane[0][0]
+        now = loop.time()
+        loop.call_at(due if due > now else now, self._arrive, context=self.site.context)
 
     def reset(self, cause: str) -> None:
         """The connection breaks: what is in the lane is lost, and this end hears of it."""
@@ -163,18 +168,22 @@ class SimStream:
 
     def _take(self, data: bytes) -> None:
         """A message from the other end enters the lane, or is lost."""
-        network, route = self._network, self._route
+        network = self._network
         if self.line.loses(data):
-            network.note(route, "lost", data)
+            network.note(self._route, "lost", data)
             return
-        network.note(route, "sent", data)
+        network.note(self._route, "sent", data)
         self._append(data, "")
 
     def _append(self, data: bytes | None, end: _End) -> None:
-        due = max(self._last_due, self._network.loop.time() + self.line.delay())
-        self._last_due = due
+        due = self._network.loop.time() + self.line.delay()
+        if due < self._last_due:
+            due = self._last_due
+        else:
+            self._last_due = due
         self._lane.append((due, data, end))
-        self._lane_bytes += len(data or b"")
+        if data is not None:
+            self._lane_bytes += len(data)
 
     def _arrive(self) -> None:
         """In this end's site: hand over what is due."""
@@ -182,21 +191,22 @@ class SimStream:
         handler = self._handler
         if self.closed or handler is None or not self.line.passes(self.other.host):
             return
-        now, batch, over = self._network.loop.time(), [], None
-        while self._lane and self._lane[0][0] <= now:
-            _, data, end = self._lane[0]
+        now, batch, over, lane = self._network.loop.time(), [], None, self._lane
+        while lane and lane[0][0] <= now:
+            _, data, end = lane[0]
             if data is None:
                 over = end
                 break
             if self._paused:
                 return
-            self._lane.popleft()
+            lane.popleft()
             self._lane_bytes -= len(data)
             batch.append(data)
         if batch:
             handler.stream_messages(batch)
             other = self.other
-            if other._handler is not None and not other.closed and other.unsent <= other._low:
+            if other._above_low and other.unsent <= other._low:
+                other._above_low = False
                 other._tell(other._drained)
         if over is not None and not self.closed:
             # A call is over for both: the other end hears of it a moment later.

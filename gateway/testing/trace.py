@@ -6,6 +6,7 @@ longer kept: two runs with equal digests sent the same bytes at the same moments
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,8 +22,8 @@ from gateway.codec import InboundParser, WireCodec
 from gateway.proto.controller_pb2 import ControlMessage
 
 KEPT = 20_000
-"""Lines kept; the oldest make way."""
-
+"""Lines kept at least; when there are twice as many, the oldest make way."""
+_new_line = tuple.__new__
 
 _ON_A_BACKBONE = frozenset((b"SUB ", b"UNSU", b"PUB ", b"MSG ", b"NONE", b"PING", b"PONG"))
 
@@ -44,22 +45,36 @@ class Trace:
     """The lines of one World."""
 
     def __init__(self) -> None:
-        self._lines: deque[TraceLine] = deque(maxlen=KEPT)
+        self._lines: deque[TraceLine] = deque()
         self._digest = xxhash.xxh3_128()
+        self._undigested = 0
+        """How many of the last lines the digest does not have yet."""
         self.count = 0
 
     def note(self, at: float, who: str, what: str, data: bytes | None = None) -> None:
         """Add a line."""
         self.count += 1
-        self._lines.append(TraceLine(at, who, what, data))
-        digest = self._digest
-        digest.update(f"{at!r} {who} {what}".encode())
-        if data is not None:
-            digest.update(data)
+        lines = self._lines
+        lines.append(_new_line(TraceLine, (at, who, what, data)))
+        self._undigested += 1
+        if len(lines) >= 2 * KEPT:
+            self._take_up()
+            for _ in range(len(lines) - KEPT):
+                lines.popleft()
 
     def digest(self) -> str:
         """A text that is the same for the same history."""
+        self._take_up()
         return self._digest.hexdigest()
+
+    def _take_up(self) -> None:
+        """Bring the digest up to date."""
+        lines, update = self._lines, self._digest.update
+        for at, who, what, data in itertools.islice(lines, len(lines) - self._undigested, None):
+            update(f"{at!r} {who} {what}".encode())
+            if data is not None:
+                update(data)
+        self._undigested = 0
 
     def kept(self) -> list[TraceLine]:
         """The lines themselves, as far as they are kept."""

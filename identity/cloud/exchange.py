@@ -30,6 +30,7 @@ from identity.cloud.models import (
 )
 from identity.cloud.service import ServiceAnswer, fetch, parse_object, parse_url
 from identity.errors import ConfigError
+from identity.record import record
 from identity.renewal import backoff
 
 DEFAULT_SERVER = "https://authsvc.singlestore.com"
@@ -63,6 +64,7 @@ class Unset:
 UNSET: Final = Unset()
 
 
+@record
 class Exchange(NamedTuple):
     """One request to the auth server. Holds credentials: has no repr of its fields."""
 

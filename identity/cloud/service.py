@@ -18,6 +18,7 @@ import httpx
 from identity import encoding, http
 from identity.cloud.errors import CloudRequestFailed
 from identity.errors import ConfigError
+from identity.record import record
 from identity.renewal import backoff
 
 ANSWER_LIMIT = 64 * 1024
@@ -131,6 +132,7 @@ async def fetch(
     return ServiceAnswer(service, answer)
 
 
+@record
 class Retries(NamedTuple):
     """How often to ask, and how long to wait in between: `first` seconds, doubled up to LONGEST_BACKOFF."""
 

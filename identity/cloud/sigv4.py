@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from identity.record import record
+
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 # Proxies and HTTP libraries change these on the way, so they are never signed.
@@ -38,6 +40,7 @@ class AwsCredentials:
     """Unix seconds, or None when the source names no end."""
 
 
+@record
 class SigningRequest(NamedTuple):
     """An HTTP request as it will be sent."""
 

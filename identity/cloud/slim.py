@@ -15,10 +15,12 @@ from identity.cloud.exchange import JwtOptions, get_jwt
 from identity.cloud.models import JWTType
 from identity.errors import AuthError, ConfigError, InvalidToken, SlimError
 from identity.log import logger as log
+from identity.record import record
 from identity.renewal import RenewalSchedule
 from identity.variant import Variant
 
 
+@record
 class IssuedToken(NamedTuple):
     """A token with what its claims say. The repr shows no token."""
 

@@ -13,6 +13,7 @@ from identity.encoding import Malformed, b64url_decode, b64url_encode, compact_j
 from identity.errors import InvalidToken
 from identity.jose.key_material import SigningKey, VerificationKey
 from identity.jose.keys import Algorithm, SignatureAlgorithm
+from identity.record import record
 
 MAX_TOKEN_CHARACTERS = 64 * 1024
 
@@ -20,6 +21,7 @@ ALGORITHMS: Mapping[str, SignatureAlgorithm] = {algorithm.value: algorithm for a
 """What a header may name, unless the caller allows others."""
 
 
+@record
 class Jws(NamedTuple):
     """The parts of a compact token whose signature is not checked yet."""
 

@@ -29,6 +29,7 @@ from identity.mls.messages import GroupContext
 from identity.mls.secret import Secret
 from identity.mls.secret_tree import MessageKey, Ratchet, SecretTree
 from identity.mls.signatures import SignatureKey
+from identity.record import record
 
 _VERSION = u16(MLS10)
 _WIRE_FORMAT = u16(WireFormat.PRIVATE_MESSAGE)
@@ -51,6 +52,7 @@ def sender_data_key_and_nonce(suite: CipherSuite, secret: bytes, ciphertext: byt
     return suite.expand_key_and_nonce(secret, ciphertext[: suite.hash_length])
 
 
+@record
 class Decrypted(NamedTuple):
     """An application message that was opened and whose signature fits."""
 
@@ -70,6 +72,7 @@ class Decrypted(NamedTuple):
         return f"Decrypted({len(self.plaintext)} bytes, {where})"
 
 
+@record
 class _Opened(NamedTuple):
     """A ciphertext that was opened; nothing is proved yet about who wrote it."""
 

@@ -30,8 +30,10 @@ from identity.mls.proposal import (
 )
 from identity.mls.ratchet_tree import RatchetTree
 from identity.mls.roster import Roster
+from identity.record import record
 
 
+@record
 class Proposed(NamedTuple):
     """A proposal, who made it, and its reference unless the commit holds it by value."""
 
@@ -66,6 +68,7 @@ class Applied:
         return frozenset(leaf for leaf, _ in self.added)
 
 
+@record
 class GroupView(NamedTuple):
     """What applying proposals needs to know of an epoch."""
 

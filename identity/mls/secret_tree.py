@@ -24,6 +24,7 @@ from identity.mls import tree_math
 from identity.mls.cipher_suite import CipherSuite
 from identity.mls.errors import KeyUnavailable
 from identity.mls.secret import Secret
+from identity.record import record
 
 MAX_FORWARD = 1024
 """How far ahead a generation may be, as in the peer library."""
@@ -37,6 +38,7 @@ MAX_SKIPPED = 1024
 GENERATION_LIMIT = 1 << 32
 
 
+@record
 class MessageKey(NamedTuple):
     """Key and nonce of one message. `secret` is the ratchet's at this generation, `None` if that is past."""
 
@@ -124,6 +126,7 @@ class Ratchet:
             del self.skipped[next(iter(self.skipped))]
 
 
+@record
 class LeafRatchets(NamedTuple):
     """The two ratchets of a member."""
 

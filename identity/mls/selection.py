@@ -17,8 +17,10 @@ from identity.mls.errors import KeyUnavailable, MlsError, ValidationError
 from identity.mls.group_state import PskLookup
 from identity.mls.proposal import ExternalInit, GroupContextExtensions, PreSharedKey, ReInit, Remove, Update
 from identity.mls.proposal_list import Application, GroupView, Proposed, apply_proposals, in_order
+from identity.record import record
 
 
+@record
 class LeftOut(NamedTuple):
     """A pending proposal that a commit does not hold, and why."""
 

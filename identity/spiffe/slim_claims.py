@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from identity.encoding import Malformed, b64_decode, compact_json, parse_object
+from identity.record import record
 
 PREFIX = "slim-claims:"
 MAX_CLAIMS_BYTES = 16 * 1024
 
 
+@record
 class SplitAudience(NamedTuple):
     """The audiences of a token with the claims taken out."""
 

@@ -30,6 +30,7 @@ from identity.jose.key_material import SigningKey, VerificationKey, algorithms_f
 from identity.jose.keys import Algorithm
 from identity.message_key import PUBKEY_CLAIM
 from identity.protocols import Claims
+from identity.record import record
 from identity.spiffe.certificates import MAX_CHAIN, MAX_FILE_BYTES
 from identity.spiffe.errors import PySpiffeError
 from identity.spiffe.spiffe_id import SpiffeId
@@ -80,6 +81,7 @@ class Voucher:
         return svid
 
 
+@record
 class Vouched(NamedTuple):
     """A vouched token, opened; nothing of it is proved."""
 

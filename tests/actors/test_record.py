@@ -13,6 +13,7 @@ import pytest
 
 import actors
 import gateway
+import identity
 from actors.messages import session
 from actors.messages.controlled import TableWanted
 from actors.messages.controller import AddParticipant, DeleteParticipant, ListNodes
@@ -31,7 +32,9 @@ def records(floor: ModuleType) -> Iterator[type]:
                 yield value
 
 
-@pytest.mark.parametrize(("floor", "least"), [(actors, 200), (gateway, 60)], ids=["actors", "gateway"])
+@pytest.mark.parametrize(
+    ("floor", "least"), [(actors, 200), (gateway, 60), (identity, 20)], ids=["actors", "gateway", "identity"]
+)
 def test_every_record_knows_its_type(floor: ModuleType, least: int) -> None:
     found = set(records(floor))
     assert len(found) > least

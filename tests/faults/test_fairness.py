@@ -18,7 +18,7 @@ from gateway.http2.endpoint import Http2Role
 from gateway.http2.errors import Cause
 from gateway.http2.events import Event, MessagesReceived
 from gateway.http2.limits import Counters, Limits
-from gateway.http2.reader import TURN_FRAMES
+from gateway.http2.reader import DATA_OF_A_FRAME, TURN_FRAMES
 from gateway.http2.stream import StreamState
 from gateway.http2.transport import CALL_MESSAGES, FULL_READS, READ_SIZE, TURN_MESSAGES, Wire, WireOwner
 from gateway.http2.turns import PASSES
@@ -203,6 +203,21 @@ def test_a_turn_reads_a_bounded_number_of_frames_that_carry_nothing(name: str) -
     assert not peer.core.over
     assert calls >= 1000 // TURN_FRAMES
     assert most <= TURN_FRAMES
+
+
+@pytest.mark.parametrize("payload", [b"x", bytes(5)], ids=["pieces of a message", "messages"])
+def test_a_turn_reads_a_bounded_number_of_frames_with_next_to_nothing(payload: bytes) -> None:
+    peer = Served(stream_window=2**20)
+    peer.stream(1)
+    peer.feed(frame(frames.DATA, 0, 1, b"\0\0\x40\0\0") if payload == b"x" else b"")
+    window, turns = peer.core._streams[1].receive_window, 1
+    most = TURN_FRAMES * DATA_OF_A_FRAME
+    peer.core.receive(frame(frames.DATA, 0, 1, payload) * 10_000, 0.0)
+    while peer.core.unread:
+        peer.core.receive(b"", 0.0)
+        turns += 1
+    assert turns == 1 + 10_000 // most
+    assert peer.core._streams[1].receive_window == window - 10_000 * len(payload)
 
 
 class Calls:

@@ -15,7 +15,7 @@ from gateway.http2.messages import SharedMessage
 from gateway.links.stream import METHOD_PATH
 from gateway.node.data_plane import DataPlane
 from gateway.proto import dataplane_pb2 as pb
-from tests.gateway.http2.peers import Served, data_frame
+from tests.gateway.http2.peers import Served, data_frame, frame
 from tests.interop.raw import RawPeer, name_of, publication
 
 MIB = 1024 * 1024
@@ -146,6 +146,24 @@ async def test_streams_that_do_not_read_cost_a_node_its_budget_and_others_nothin
     finally:
         await idle.close()
         await plane.close(0.5)
+
+
+def test_a_piece_of_a_message_does_not_hold_the_read_that_brought_it() -> None:
+    """Whatever stands around it, and however many turns the read takes."""
+    peer = Served(max_streams=100, header_burst=100_000)
+    streams = [peer.stream(1 + 2 * number).id for number in range(100)]
+    for number in streams:
+        peer.feed(frame(frames.DATA, 0, number, b"\0\0\x40\0\0"))
+    ping = frame(frames.PING, payload=bytes(8))
+    read = b"".join(ping * 31 + frame(frames.DATA, 0, number, b"x") for number in streams) + ping * 5000
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    peer.feed(read)
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert not peer.core.over
+    assert len(peer.core._streams) == 100
+    assert used < 8 * len(read)
 
 
 def test_who_waits_for_room_hears_of_it_when_another_connection_has_it_shed() -> None:

@@ -19,7 +19,7 @@ from actors.errors import (
     SessionClosed,
 )
 from actors.messages.session import Delivered
-from gateway import ConfigError, MemberLeft, Session, Slim
+from gateway import ConfigError, MemberLeft, Request, Session, Slim
 from identity.errors import AuthError, SlimError
 from tests.gateway.app_stage import AppStage, name
 
@@ -139,16 +139,39 @@ async def test_a_gap_is_an_event_or_an_item(narrow: tuple[Slim, Session, Session
     assert await sending == []
 
 
-async def test_a_best_effort_message_that_cannot_leave_is_an_event(process: AppStage) -> None:
-    """No handle tells it: that of a best-effort message completes when it is handed over."""
+async def test_a_best_effort_message_that_cannot_leave_is_an_event_at_once(process: AppStage) -> None:
+    """No handle tells it: that of a best-effort message completes when it is handed over. And nobody who only
+    publishes has a loop that would come to it; one that does tells it no second time."""
     here, _ = await ends(process, None)
     events = here.events()
+    for _ in range(20):
+        here._receive(Delivered(here.id, (NoRoute("org/default/bob"),)))
+    for _ in range(20):
+        assert isinstance(await asyncio.wait_for(anext(events), 5), NoRoute)
     hearing = asyncio.create_task(collect(here))
-    here._receive(Delivered(here.id, (NoRoute("org/default/bob"),)))
-    assert isinstance(await asyncio.wait_for(anext(events), 5), NoRoute)
     await here.close()
     assert await hearing == []
     assert [event async for event in events] == []
+
+
+async def test_each_of_a_burst_that_is_too_large_is_an_event_also_when_the_session_ends_at_once() -> None:
+    stage = AppStage("server")
+    await stage.start()
+    try:
+        alice, bob = await stage.app("alice", connect=False), await stage.app("bob")
+        await alice.connect(stage.client_config | {"max_message_size": 10_000})
+        await stage.route(alice, "bob")
+        async with bob.serve(received), alice.session(BOB, timeout=None) as here:
+            events = here.events()
+            for _ in range(20):
+                await here.publish(b"x" * 10_000)
+        assert [type(event) for event in [event async for event in events]] == [MessageTooLarge] * 20
+    finally:
+        await stage.close()
+
+
+async def received(request: Request[bytes]) -> None:
+    """Nothing comes."""
 
 
 async def test_a_gap_that_nobody_reads_is_logged(process: AppStage) -> None:
@@ -161,6 +184,19 @@ async def test_a_gap_that_nobody_reads_is_logged(process: AppStage) -> None:
     assert (await anext(there)).payload == b"after"
     logger.remove(sink)
     assert lines == [f"message lost: {there.id} {error}\n"]
+
+
+async def test_many_gaps_are_few_lines(process: AppStage) -> None:
+    """Ids that a peer leaves out cost it nothing."""
+    here, there = await ends(process)
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    errors = tuple(MessageLost(there.id, "org/default/alice", number) for number in range(1000))
+    there._receive(Delivered(there.id, errors))
+    await here.publish(b"after")
+    assert (await anext(there)).payload == b"after"
+    logger.remove(sink)
+    assert 1 <= len(lines) <= 3
 
 
 async def test_gaps_are_events_or_items(process: AppStage) -> None:

@@ -13,6 +13,7 @@ from actors.alarm import BURST
 from actors.messages.wire import DiscoveryRequest, MessageType
 from actors.names import Name
 from gateway.telemetry.log import StderrHandler, log_to_stderr, no_log_on_stderr
+from identity.log import logger
 from identity.text import SHOWN
 from tests.faults.forger import Forger
 from tests.faults.test_session_strangers import figures
@@ -64,3 +65,12 @@ async def test_strangers_fill_no_log_and_draw_nothing_on_the_terminal(log: io.St
     # Who it is of and why it was dropped: two texts that each are cut.
     assert max(map(len, lines)) < 2 * SHOWN + 300
     assert not any(line.startswith("CRITICAL") for line in lines)
+
+
+@pytest.mark.parametrize("value", [Name("org", SAID, "x" * 10_000, 1), ValueError(SAID + "x" * 10_000)])
+def test_a_field_of_any_type_is_one_short_line(value: object, log: io.StringIO) -> None:
+    logger.warning("seen", peer=value, conn=3)
+    assert r"\x1b[2Jeve\nCRITICAL" in log.getvalue()
+    assert log.getvalue().count("\n") == 1
+    assert len(log.getvalue()) < SHOWN + 300
+    assert log.getvalue().endswith("conn=3\n")

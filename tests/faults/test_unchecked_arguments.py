@@ -151,6 +151,10 @@ async def test_what_can_be_taken_is_taken(pair: Pair) -> None:
         await pair.here.publish(payload, Text("kind"), metadata)
         context, received = await pair.there.get_message(5)
         assert (received, context.payload_type, context.metadata) == (b"ab", "kind", {"key": "välue"})
+    for kind, payload in (("k" * 127, b""), ("k" * 128, b""), ("ä" * 10_000, b""), ("k" * 128, b"ab")):
+        await pair.here.publish(payload, kind)
+        context, received = await pair.there.get_message(5)
+        assert (received, context.payload_type) == (payload, kind)
     await pair.alice.set_route("org/default/bob") if pair.alice.data_plane.dialled() else None
     async with pair.alice.session("org/default/bob") as session:
         assert session.dst.equal_without_id(name("bob"))

@@ -106,6 +106,9 @@ class Actions:
 
     async def _leave(self, member: Member, held: Held) -> None:
         await held.session.close(GRACE)
+        if held.moderated:
+            # Who leads it asks everybody back, when it will.
+            return
         self._ledger.left(held.session.number, member.number, self._world.now)
 
     def do_close(self, step: Step) -> None:

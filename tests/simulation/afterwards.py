@@ -6,6 +6,7 @@ import asyncio
 
 from gateway.testing.looking import wrongs
 from tests.simulation.actions import Actions
+from tests.simulation.moderated import ModeratedGroup
 from tests.simulation.orders import Orders
 from tests.simulation.stage import CALL, GRACE, Held, Member, Stage
 
@@ -15,16 +16,18 @@ PROBE = 30.0
 class Afterwards:
     """`play` does it all."""
 
-    def __init__(self, stage: Stage, actions: Actions, orders: Orders) -> None:
+    def __init__(self, stage: Stage, actions: Actions, orders: Orders, group: ModeratedGroup) -> None:
         self._stage, self._cast = stage, stage.cast
         self._world, self._ledger = stage.world, stage.ledger
         self._actions = actions
         self._orders = orders
+        self._group = group
 
     async def play(self) -> None:
         """Probe, refresh and close; the ledger has what was found."""
         await self._finish_calls()
         await self._orders.look()
+        await self._group.look()
         self._look_at_invitations()
         for text in wrongs(self._world.hosts, self._world.loop):
             self._ledger.found("left", text)
@@ -96,6 +99,7 @@ class Afterwards:
         """All ends, and applications hold nothing; `World.end` counts what else is left."""
         self._world.note("the end")
         await self._orders.close()
+        await self._group.close()
         for member in self._cast:
             if not member.host.up:
                 continue
@@ -126,6 +130,7 @@ class Afterwards:
             known = len([member for member in up if self._stage.backbone is None or member.node is node])
             # One name is that from which a node gives the controller's orders.
             known += self._stage.controller is not None
+            known += self._stage.porter is not None
             if routes["names"] != known:
                 text = f"without a session {node.name} has {routes['names']} names of {known} applications"
                 self._ledger.found("remains", text)

@@ -74,6 +74,18 @@ class Faults:
         line.mend()
         self._wake(host)
 
+    def do_skew(self, step: Step) -> None:
+        """A clock on the wall is wrong: by less than tokens allow for, or so much that they are refused."""
+        member = self._stage.member(step.one)
+        if member is not None:
+            seconds = (20.0, 7200.0)[step.size % 2] * (1 if step.two else -1)
+            self._fault(self._skewed(member.host, seconds, step.time))
+
+    async def _skewed(self, host: SimHost, seconds: float, time: float) -> None:
+        host.skew(seconds)
+        await asyncio.sleep(time)
+        host.skew(-seconds)
+
     def do_cut(self, step: Step) -> None:
         line = self._line(step)
         self._fault(self._broken(line, line.cut, step.time))
@@ -100,7 +112,12 @@ class Faults:
 
     def do_restart(self, step: Step) -> None:
         servers = self._stage.servers
-        self._fault(self._restarted(servers[step.one % len(servers)], step.time % 15, loudly=step.two == 0))
+        host = servers[step.one % len(servers)]
+        self._fault(self._restarted(host, self._away(host, step), loudly=step.two == 0))
+
+    def _away(self, host: SimHost, step: Step) -> float:
+        """A moderator may be away for longer than its members wait."""
+        return step.time if host is self._stage.moderator else step.time % 15
 
     async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
         if host.up:
@@ -110,11 +127,11 @@ class Faults:
             await host.restart()
 
     def do_power(self, step: Step) -> None:
-        """The controller's machine loses its power, and what its disk has not synced."""
-        controller = self._stage.controller
-        if controller is not None and controller.up:
-            controller.cut_power()
-            self._fault(self._restarted(controller, step.time % 15, loudly=False))
+        """The machine of who keeps something on a disk loses its power, and what the disk has not synced."""
+        host = self._stage.controller or self._stage.moderator
+        if host is not None and host.up:
+            host.cut_power()
+            self._fault(self._restarted(host, self._away(host, step), loudly=False))
 
     def do_kill(self, step: Step) -> None:
         """A program dies for good. The last two live on."""

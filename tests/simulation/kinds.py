@@ -27,6 +27,7 @@ KINDS = {
     "m": "who comes in hears out of order what was said before",
     "n": "who comes in is told that something is lost which could be had, or was not for it",
     "o": "a node or an application keeps something after all has closed",
+    "p": "whom a moderator with a journal wants in is not in",
 }
 OPEN: frozenset[str] = frozenset()
 """Kinds that are not mended: tests of scenarios pass over them."""
@@ -43,6 +44,7 @@ _BY_NAME = {
     "order": "m",
     "gap": "n",
     "remains": "o",
+    "absent": "p",
 }
 _AFTER_A_RECONNECTION = frozenset({"ghost", "stranger", "deaf", "lost", "left", "late", "invitation"})
 _PROBED = re.compile(r"a probe of \d+ in session (\d+) failed")

@@ -9,11 +9,13 @@ import asyncio
 from typing import NamedTuple
 
 from gateway.testing import Leftovers, World, WorldError
+from gateway.testing.trace import Trace
 from gateway.testing.world import QUIET
 from tests.simulation.actions import Actions
 from tests.simulation.afterwards import Afterwards
 from tests.simulation.faults import Faults
 from tests.simulation.ledger import Finding
+from tests.simulation.moderated import ModeratedGroup
 from tests.simulation.orders import Orders
 from tests.simulation.scenario import Scenario, Step
 from tests.simulation.stage import ROUND, SLACK, Stage
@@ -23,11 +25,16 @@ class Result(NamedTuple):
     """What came of a scenario."""
 
     findings: tuple[Finding, ...]
-    digest: str
+    trace: Trace
     seconds: float
     """Virtual seconds that it took."""
     story: str
     """How it went; empty where nothing was found."""
+
+    @property
+    def digest(self) -> str:
+        """What its history comes to."""
+        return self.trace.digest()
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -42,7 +49,8 @@ class Player:
         self._actions = Actions(stage)
         self._faults = Faults(stage)
         self._orders = Orders(stage)
-        self._afterwards = Afterwards(stage, self._actions, self._orders)
+        self._group = ModeratedGroup(stage)
+        self._afterwards = Afterwards(stage, self._actions, self._orders, self._group)
 
     def play(self) -> Result:
         """Play it all."""
@@ -56,10 +64,11 @@ class Player:
             ledger.found("stuck", str(error))
         ledger.check()
         story = world.story(200) if ledger.findings else ""
-        return Result(tuple(ledger.findings), world.trace.digest(), world.now, story)
+        return Result(tuple(ledger.findings), world.trace, world.now, story)
 
     async def _main(self, world: World) -> None:
         await self.stage.assemble()
+        await self._group.begin()
         for step in self.stage.scenario.steps:
             await asyncio.sleep(max(0.0, step.at - world.now))
             world.note(f"step {step.verb} {step.one} {step.two} {step.size} {step.time} {step.word}")
@@ -78,9 +87,8 @@ class Player:
 
     def _take(self, step: Step) -> None:
         verb = f"do_{step.verb}"
-        next(
-            getattr(part, verb) for part in (self._actions, self._orders, self._faults) if hasattr(part, verb)
-        )(step)
+        parts = (self._actions, self._orders, self._group, self._faults)
+        next(getattr(part, verb) for part in parts if hasattr(part, verb))(step)
 
 
 def play(profile: str, seed: int, *, strict: bool = False, short: bool = False) -> Result:

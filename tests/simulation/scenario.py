@@ -29,6 +29,8 @@ class Profile:
     """Whether nodes stand on a backbone instead, which is a host of its own."""
     controlled: bool = False
     """Whether nodes are joined by a controller, which is a host of its own."""
+    moderated: bool = False
+    """Whether a scripted moderator leads a group of all, on a host with a disk for its journal."""
     shared: bool = False
     """Whether the first two applications live in one process."""
     more: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ PROFILES = {
         Profile("restart", faults=("restart",)),
         Profile("death", faults=("kill",)),
         Profile("doze", faults=("doze",)),
+        Profile("clocks", faults=("skew",)),
         Profile("reconnect", more=("reconnect",)),
         Profile("crowd", more=("crowd",)),
         Profile("alone", more=("alone",)),
@@ -66,6 +69,12 @@ PROFILES = {
         Profile("controlled", nodes=3, controlled=True, more=("order", "order", "chatter")),
         Profile(
             "headless", ("part", "restart", "restart", "power"), nodes=3, controlled=True, more=("order",)
+        ),
+        Profile(
+            "moderated",
+            ("restart", "power", "power", "cut", "freeze"),
+            moderated=True,
+            more=("turn_out", "chatter"),
         ),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(

@@ -40,6 +40,8 @@ TIMES = {
 """Seconds that calls are documented to take, if their host runs."""
 SLACK = 2.0
 """Seconds that lines and other tasks may add."""
+MODERATED = Name("org", "cast", "moderated")
+"""The channel that a scripted moderator leads."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class Held:
 
     session: Session
     leads: bool
+    moderated: bool
+    """Whether a scripted moderator leads it."""
     reader: asyncio.Task[Any]
 
 
@@ -91,8 +95,9 @@ class Member:
     def hold(self, session: Session, *, leads: bool) -> None:
         stage = self._stage
         stage.ledger.joined(session.number, self.number, stage.world.now)
+        moderated = session.dst.without_id() == MODERATED
         reader = self.host.call(self._reading(session), f"reader of {self.number}")
-        self.held.append(Held(session, leads, reader))
+        self.held.append(Held(session, leads, moderated, reader))
 
     async def _reading(self, session: Session) -> None:
         try:
@@ -159,6 +164,11 @@ class Stage:
         self.backbone: SimHost | None = None
         """The host on which all nodes stand, where there is one."""
         self.controller: SimHost | None = None
+        self.moderator: SimHost | None = None
+        """The host of a scripted moderator, where there is one."""
+        self.porter: SimHost | None = None
+        """That of an application that stays in its group: one whose last member leaves is over (`session.md`
+        9.2)."""
         self.ordered: dict[str, Member] = {}
         """Channels that a controller was asked for, and who is to lead them."""
         self.cast: list[Member] = []
@@ -194,6 +204,8 @@ class Stage:
             member = Member(number, host, node, app, self)
             self.cast.append(member)
             host.call(member.accept(), f"accepting of {number}")
+        if scenario.profile.moderated:
+            self.moderator, self.porter = world.host("moderator"), world.host("porter")
         for member in self.cast:
             for other in self.cast:
                 if other is not member:
@@ -202,8 +214,9 @@ class Stage:
 
     @property
     def servers(self) -> list[SimHost]:
-        """Nodes, and what they stand on or obey."""
-        return [*self.nodes, *(host for host in (self.backbone, self.controller) if host is not None)]
+        """Nodes, what they stand on or obey, and who leads a group by a script."""
+        others = (self.backbone, self.controller, self.moderator)
+        return [*self.nodes, *(host for host in others if host is not None)]
 
     def led_by_order(self, member: Member, held: Held) -> bool:
         """Whether `member` leads this session because a controller said so."""

@@ -9,19 +9,15 @@ from random import Random
 import pytest
 
 from actors.messages.wire import Frame, SessionMessage
-from actors.moderation.journal import Journal
 from actors.moderation.script import text
 from gateway import Name, Script, Slim, SlimError
 from gateway.codec import InboundParser, WireCodec
-from gateway.moderation.moderating import KeptJournal
-from gateway.surroundings import current
-from gateway.testing import SimHost, World
-from identity.sealed_log import LogKey
+from gateway.testing import World
 from tests.interop.led_group import Seen, generations
+from tests.simulation.moderated import lead
 
 MEMBERS = ("org/demo/ann", "org/demo/ben", "org/demo/carl")
-CHANNEL = "org/demo/room"
-KEY = LogKey(bytes(range(32)))
+MODERATOR, CHANNEL = "org/demo/mod", "org/demo/room"
 
 
 class Led(Script):
@@ -57,21 +53,6 @@ class Led(Script):
     def on_message(self, message: SessionMessage) -> None:
         if text(message) == "end":
             self.close()
-
-
-async def lead(host: SimHost) -> None:
-    """What `callboard moderator --journal` does, on a disk of the host."""
-    around = current()
-    journal = Journal(host.disk("journal"), KEY, boot=host.boot_id, random=around.random)
-    found = journal.open(around.wall())
-    provider, verifier = host.identity("org/demo/mod")
-    if journal.book.opened is not None:
-        provider.take_id(journal.book.opened.identity)
-    app = await Slim.new(Name.parse("org/demo/mod"), provider, verifier, local_service=True)
-    await app.connect({"endpoint": "sim://node"})
-    await app.moderate(CHANNEL, Led, kept=KeptJournal(journal, found.beginning, provider.get_id()))
-    journal.sync()
-    await app.close()
 
 
 class Member:
@@ -114,7 +95,7 @@ async def led(world: World, deaths: int, *, power: bool) -> None:
         host.call(members[-1].listen(), f"listening of {name}")
         world.line(host, node).loss = random.choice((0.0, 0.02))
     mod = world.host("mod")
-    mod.run(lead, mod)
+    mod.run(lead, mod, MODERATOR, CHANNEL, Led)
     for _ in range(deaths):
         await asyncio.sleep(random.choice((random.uniform(0.0, 0.2), random.uniform(0.2, 6.0))))
         if power:

@@ -110,7 +110,8 @@ def generation_of(text: str) -> PeerGeneration:
 
 def elsewhere(value: T, connection: int | None) -> T:
     """A task or step with another connection in all that it locates and has sent."""
-    return _elsewhere(value, connection)  # type: ignore[no-any-return]
+    moved: T = _elsewhere(value, connection)
+    return moved
 
 
 def _elsewhere(value: Any, connection: int | None) -> Any:

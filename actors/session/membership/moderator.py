@@ -65,6 +65,9 @@ from actors.session.membership.tasks import (
 from actors.session.turn import Turn
 from identity.errors import SlimError
 
+_DISCOVERY_REPLY, _LEAVE_REPLY = MessageType.DISCOVERY_REPLY, MessageType.LEAVE_REPLY
+_JOIN_REPLY, _LEAVE_REQUEST = MessageType.JOIN_REPLY, MessageType.LEAVE_REQUEST
+_GROUP_ACK, _GROUP_NACK, _PING = MessageType.GROUP_ACK, MessageType.GROUP_NACK, MessageType.PING
 _TELLS = (MessageType.GROUP_ADD, MessageType.GROUP_REMOVE)
 _GROUP_REQUESTS = (*_TELLS, MessageType.GROUP_CLOSE)
 """Requests that are complete without those who left."""
@@ -216,32 +219,29 @@ class Moderator:
     # Messages
 
     def control(self, message: SessionMessage, turn: Turn) -> None:
-        requests = self._conversation.requests
-        match message.kind:
-            case MessageType.DISCOVERY_REPLY | MessageType.LEAVE_REPLY:
-                if (request := requests.answered(message)) is not None:
-                    self._answered(request, message, turn)
-            case MessageType.GROUP_ACK:
-                if (request := requests.answered(message)) is not None:
-                    self._answered(request, message, turn)
-                elif not self._agenda.behind.acknowledged(message, turn):
-                    self._outsider(message, turn)
-            case MessageType.JOIN_REPLY:
-                if isinstance(message.content, JoinReply) and (request := requests.answered(message)):
-                    self._answered(request, message, turn)
-            case MessageType.LEAVE_REQUEST:
-                self._leaving(message, turn)
-            case MessageType.PING:
-                self._agenda.rounds.answered(message.source, message.message_id)
-                requests.answered(message)
-                if self._resuming is not None:
-                    for request in self._resuming.there(message.source):
-                        self._acknowledged(request, turn)
+        requests, kind = self._conversation.requests, message.kind
+        if kind is _DISCOVERY_REPLY or kind is _LEAVE_REPLY:
+            if (request := requests.answered(message)) is not None:
+                self._answered(request, message, turn)
+        elif kind is _GROUP_ACK:
+            if (request := requests.answered(message)) is not None:
+                self._answered(request, message, turn)
+            elif not self._agenda.behind.acknowledged(message, turn):
                 self._outsider(message, turn)
-            case MessageType.GROUP_NACK:
-                pass
-            case kind:
-                turn.refuse(f"{kind.name} from {message.source.short}: this side is the moderator")
+        elif kind is _JOIN_REPLY:
+            if isinstance(message.content, JoinReply) and (request := requests.answered(message)):
+                self._answered(request, message, turn)
+        elif kind is _LEAVE_REQUEST:
+            self._leaving(message, turn)
+        elif kind is _PING:
+            self._agenda.rounds.answered(message.source, message.message_id)
+            requests.answered(message)
+            if self._resuming is not None:
+                for request in self._resuming.there(message.source):
+                    self._acknowledged(request, turn)
+            self._outsider(message, turn)
+        elif kind is not _GROUP_NACK:
+            turn.refuse(f"{kind.name} from {message.source.short}: this side is the moderator")
 
     def _answered(self, request: PendingRequest, reply: SessionMessage, turn: Turn) -> None:
         """A request of the current step is answered by all, `reply` being the last answer."""

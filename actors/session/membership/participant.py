@@ -59,6 +59,7 @@ _CARRIED_OUT = 64
 """Membership changes whose ids are remembered, to answer copies without applying them again."""
 _NO_MESSAGE = -1
 """An id that no message has."""
+_JOIN_REQUEST, _JOIN_REPLY, _PING = MessageType.JOIN_REQUEST, MessageType.JOIN_REPLY, MessageType.PING
 
 # Where we are
 
@@ -103,6 +104,11 @@ class _Removed(NamedTuple):
 
 
 _State = _Invited | _Accepted | _Welcomed | _Joined | _Leaving | _Removed
+
+# Written out, a union would be made anew each time that it is asked for.
+_COMING, _GONE = (_Invited, _Accepted), (_Leaving, _Removed)
+_UNTIL = (*_COMING, _Removed)
+"""States that do not last."""
 
 
 class Participant:
@@ -182,7 +188,7 @@ class Participant:
 
     def progress(self, turn: Turn) -> None:
         data = self._conversation.data
-        if not data.draining or isinstance(self._state, _Leaving | _Removed):
+        if not data.draining or isinstance(self._state, _GONE):
             return
         if data.unacknowledged and turn.now < self._grace:
             return
@@ -219,11 +225,11 @@ class Participant:
             turn.refuse(f"{kind.name} from {message.source.short}: it is not the moderator")
             return
         conversation = self._conversation
-        if kind is MessageType.JOIN_REQUEST:
+        if kind is _JOIN_REQUEST:
             self._invited(message, turn)
         elif isinstance(content, GroupWelcome):
             self._welcomed(message, content, turn)
-        elif kind is MessageType.PING:
+        elif kind is _PING:
             self._pinged(message, turn)
         elif kind is MessageType.GROUP_CLOSE:
             reply = conversation.reply(message, MessageType.GROUP_ACK, GroupAck())
@@ -266,7 +272,7 @@ class Participant:
         if weaker and self._conversation.encryption is not None:
             turn.refuse(f"JOIN_REQUEST from {message.source}: it asks for clear text", alarming=True)
             return
-        if not isinstance(state, _Invited | _Accepted):
+        if not isinstance(state, _COMING):
             # A moderator that invites a member it has already lost it: begin again with its next attempt.
             self._end("invited anew", turn)
             return
@@ -289,7 +295,7 @@ class Participant:
     def _accept(self, invitation: SessionMessage, key_package: bytes | None, turn: Turn) -> None:
         content = JoinReply(key_package, math.ceil(self._conversation.settings.outage))
         introduction = self._conversation.introduction
-        reply = self._conversation.reply(invitation, MessageType.JOIN_REPLY, content, introduction)
+        reply = self._conversation.reply(invitation, _JOIN_REPLY, content, introduction)
         self._join_replies = {invitation.message_id: reply}
         if isinstance(self._state, _Invited):
             self._state = _Accepted(self._state.until)
@@ -305,7 +311,7 @@ class Participant:
         state, encryption, mls = self._state, self._conversation.encryption, content.mls
         if isinstance(state, _Welcomed):
             self._state = _Welcomed(message)
-        elif not isinstance(state, _Invited | _Accepted):
+        elif not isinstance(state, _COMING):
             self._conversation.acknowledge(message, turn)
         elif not self._join_replies or len(content.participants) > MEMBERS:
             turn.refuse(f"GROUP_WELCOME from {message.source} does not fit the invitation")
@@ -367,7 +373,7 @@ class Participant:
     # Membership
 
     def _membership(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
-        if isinstance(self._state, _Invited | _Accepted):
+        if isinstance(self._state, _COMING):
             # Not ours yet: the Welcome will bring what this one tells.
             return
         encryption, mls = self._conversation.encryption, content.mls
@@ -502,7 +508,7 @@ class Participant:
 
     def next_deadline(self) -> float | None:
         watchdog, state = self._watchdog.next_deadline(), self._state
-        if isinstance(state, _Invited | _Accepted | _Removed):
+        if isinstance(state, _UNTIL):
             mine = state.until
         elif self._conversation.data.draining and not isinstance(state, _Leaving):
             mine = self._grace

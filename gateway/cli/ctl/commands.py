@@ -283,7 +283,10 @@ def _channel(arguments: argparse.Namespace) -> None:
     reply = _ask(arguments, "ListChannels", pb.ListChannelsRequest(), pb.ListChannelsResponse)
     found = [one for one in reply.groups if one.channel_name == arguments.name]
     if not found:
-        raise CallFailed("NOT_FOUND", f"there is no channel {arguments.name}")
+        raise CallFailed(
+            "NOT_FOUND",
+            f"there is no channel {arguments.name}; callboard ctl channel list shows those there are",
+        )
     rows = [
         {"role": role, "name": name, "epoch": one.epoch, "read_only": one.read_only, "node_id": one.node_id}
         for one in found

@@ -11,8 +11,10 @@ from identity.cloud.models import (
     CloudIdentity,
     CloudProviderType,
 )
+from identity.record import record
 
 
+@record
 class Arn(NamedTuple):
     """`arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`; a resource may hold further colons."""
 
@@ -41,6 +43,7 @@ class Arn(NamedTuple):
         return (role, session) if kind == "assumed-role" and role else None
 
 
+@record
 class Caller(NamedTuple):
     """What STS GetCallerIdentity says."""
 

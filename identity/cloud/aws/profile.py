@@ -9,6 +9,7 @@ from typing import NamedTuple
 from identity.cloud.environment import is_file, read_file
 from identity.cloud.sigv4 import AwsCredentials
 from identity.errors import ConfigError
+from identity.record import record
 
 FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
@@ -16,6 +17,7 @@ FILES = {
 }
 
 
+@record
 class RoleSource(NamedTuple):
     """A profile that says: become `role_arn`, starting from the credentials of `source_profile`."""
 
@@ -25,6 +27,7 @@ class RoleSource(NamedTuple):
     session_name: str
 
 
+@record
 class WebIdentity(NamedTuple):
     """A profile that says: become `role_arn`, by the token in `token_file`."""
 
@@ -37,6 +40,7 @@ UNSUPPORTED = ("credential_process", "credential_source", "sso_session", "sso_st
 """Settings of profiles that name credentials of another kind than a key, a role or a web identity."""
 
 
+@record
 class Profiles(NamedTuple):
     """All profiles of both files, merged; where both set something, the credentials file wins."""
 

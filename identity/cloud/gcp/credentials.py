@@ -10,6 +10,7 @@ from identity.cloud.gcp.external_account import ExternalAccount, external_accoun
 from identity.cloud.gcp.service_account import ServiceAccount, service_account
 from identity.cloud.service import parse_object
 from identity.errors import ConfigError
+from identity.record import record
 
 VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 FOLDER_VARIABLE = "CLOUDSDK_CONFIG"
@@ -19,6 +20,7 @@ GCLOUD = "gcloud auth application-default"
 """What names the file where it keeps credentials."""
 
 
+@record
 class CredentialsFile(NamedTuple):
     """A file, and the setting that names it."""
 

@@ -62,6 +62,13 @@ def test_channels_belong_to_their_session_and_carry_no_identity() -> None:
     assert made.undo_session(6) == []
 
 
+def test_a_channel_that_is_asked_for_again_is_undone_as_one() -> None:
+    made = subscriptions()
+    one = made.channel(5, ROOM, 3)
+    assert made.channel(5, ROOM, 3) == one
+    assert made.undo_channel(5, ROOM) == [one._replace(subscribe=False)]
+
+
 def test_answers_find_who_waits() -> None:
     made, turn = subscriptions(), AppTurn(100.0)
     good, bad = made.name(ALIAS, 3, ""), made.channel(5, ROOM, 3)

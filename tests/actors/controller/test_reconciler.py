@@ -44,7 +44,7 @@ class Stage:
         turn = ControllerTurn(self.now)
         if act is not None:
             act(turn)
-        self.core.advance(turn)
+        self.core.expire(turn)
         for effect in turn.effects:
             match effect:
                 case ToNode(record=Configure() as record) if self.up:

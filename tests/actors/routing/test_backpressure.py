@@ -42,7 +42,7 @@ class Timer:
         self.cancelled = True
 
 
-class Scene:
+class Stage:
     def __init__(self, **limits: int) -> None:
         self.link = WitnessLink()
         self.limits = SendingLimits(**limits)
@@ -58,82 +58,82 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene()
+def stage() -> Stage:
+    return Stage()
 
 
-def test_the_peer_waits_once_for_all_that_are_congested(scene: Scene) -> None:
-    assert scene.pressure.is_read
-    assert [scene.pressure.congested(one, scene.after) for one in (LEFT, RIGHT, LEFT)] == [True, False, False]
-    scene.pressure.drained(LEFT)
-    assert scene.link.reading == [False]
-    assert not scene.pressure.is_read
-    scene.pressure.drained(RIGHT)
-    scene.pressure.drained(RIGHT)
-    assert scene.link.reading == [False, True]
-    assert [timer.cancelled for timer in scene.timers] == [True]
+def test_the_peer_waits_once_for_all_that_are_congested(stage: Stage) -> None:
+    assert stage.pressure.is_read
+    assert [stage.pressure.congested(one, stage.after) for one in (LEFT, RIGHT, LEFT)] == [True, False, False]
+    stage.pressure.drained(LEFT)
+    assert stage.link.reading == [False]
+    assert not stage.pressure.is_read
+    stage.pressure.drained(RIGHT)
+    stage.pressure.drained(RIGHT)
+    assert stage.link.reading == [False, True]
+    assert [timer.cancelled for timer in stage.timers] == [True]
 
 
-def test_the_patience_with_receivers_ends(scene: Scene) -> None:
-    scene.pressure.congested(LEFT, scene.after)
-    (timer,) = scene.timers
+def test_the_patience_with_receivers_ends(stage: Stage) -> None:
+    stage.pressure.congested(LEFT, stage.after)
+    (timer,) = stage.timers
     assert timer.seconds == PATIENCE
-    scene.pressure.woken(timer.payload)
-    assert scene.link.reading == [False, True]
+    stage.pressure.woken(timer.payload)
+    assert stage.link.reading == [False, True]
     # The receiver is forgotten: congested once more, it makes the peer wait anew.
-    assert scene.pressure.congested(LEFT, scene.after)
+    assert stage.pressure.congested(LEFT, stage.after)
 
 
-def test_the_table_is_asked_for_one_echo_at_a_time(scene: Scene) -> None:
-    assert [scene.pressure.await_table() for _ in range(2)] == [True, False]
-    scene.pressure.echoed()
-    assert scene.link.reading == [False, True]
-    assert scene.pressure.await_table()
+def test_the_table_is_asked_for_one_echo_at_a_time(stage: Stage) -> None:
+    assert [stage.pressure.await_table() for _ in range(2)] == [True, False]
+    stage.pressure.echoed()
+    assert stage.link.reading == [False, True]
+    assert stage.pressure.await_table()
 
 
 def test_who_sends_too_fast_waits_as_long_as_its_pace_says() -> None:
-    scene = Scene(messages_per_second=1)
-    assert scene.slow_down() == (True, HintReason.TOO_FAST)
-    (timer,) = scene.timers
+    stage = Stage(messages_per_second=1)
+    assert stage.slow_down() == (True, HintReason.TOO_FAST)
+    (timer,) = stage.timers
     assert timer.seconds == 1.0
     # What was read before is there still; nobody is told, or stopped, twice.
-    assert scene.slow_down() == (False, None)
-    assert scene.limits.slowed["messages_per_second"] == 1
-    scene.pressure.woken(timer.payload)
-    assert scene.link.reading == [False, True]
+    assert stage.slow_down() == (False, None)
+    assert stage.limits.slowed["messages_per_second"] == 1
+    stage.pressure.woken(timer.payload)
+    assert stage.link.reading == [False, True]
 
 
 def test_why_is_told_now_and_then() -> None:
-    scene = Scene(bytes_per_second=1)
+    stage = Stage(bytes_per_second=1)
     told = []
     for now in (0.0, 5.0, 10.0):
-        told.append(scene.pressure.slow_down(FRAMES * 1000, now, scene.after, node=False))
-        scene.pressure.woken(scene.timers[-1].payload)
+        told.append(stage.pressure.slow_down(FRAMES * 1000, now, stage.after, node=False))
+        stage.pressure.woken(stage.timers[-1].payload)
     assert told == [(True, HintReason.TOO_FAST), (True, None), (True, HintReason.TOO_FAST)]
 
 
 def test_a_node_is_slowed_for_memory_alone() -> None:
-    scene = Scene(messages_per_second=1)
-    assert scene.slow_down(node=True) == (False, None)
-    scene.limits.hold_back(yes=True)
-    assert scene.slow_down(node=True) == (True, HintReason.MEMORY)
-    assert scene.timers[-1].seconds == HELD
+    stage = Stage(messages_per_second=1)
+    assert stage.slow_down(node=True) == (False, None)
+    stage.limits.hold_back(yes=True)
+    assert stage.slow_down(node=True) == (True, HintReason.MEMORY)
+    assert stage.timers[-1].seconds == HELD
 
 
 @pytest.mark.parametrize("first", ["receivers", "table", "pace"])
 def test_it_is_read_when_nothing_holds_it_up_any_more(first: str) -> None:
-    scene = Scene(messages_per_second=1)
-    scene.pressure.congested(LEFT, scene.after)
-    scene.pressure.await_table()
-    scene.slow_down()
+    stage = Stage(messages_per_second=1)
+    stage.pressure.congested(LEFT, stage.after)
+    stage.pressure.await_table()
+    stage.slow_down()
     ends = {
-        "receivers": lambda: scene.pressure.drained(LEFT),
-        "table": scene.pressure.echoed,
-        "pace": lambda: scene.pressure.woken(scene.timers[-1].payload),
+        "receivers": lambda: stage.pressure.drained(LEFT),
+        "table": stage.pressure.echoed,
+        "pace": lambda: stage.pressure.woken(stage.timers[-1].payload),
     }
     ends.pop(first)()
     for end in ends.values():
-        assert not scene.pressure.is_read
+        assert not stage.pressure.is_read
         end()
-    assert scene.pressure.is_read
-    assert scene.link.reading == [False, False, False, True]
+    assert stage.pressure.is_read
+    assert stage.link.reading == [False, False, False, True]

@@ -22,7 +22,8 @@ from actors.messages.routing import (
 from actors.messages.wire import Introduction, Role, Subscription, SubscriptionAck
 from actors.names import Name
 from actors.routing import recovery
-from actors.routing.control import ACK_WAIT, RouteControl
+from actors.routing.acknowledgements import ACK_WAIT
+from actors.routing.control import RouteControl
 from actors.routing.partings import PARTING
 from actors.routing.recovery import RECOVERY_TIME
 from actors.routing.shares import Shares

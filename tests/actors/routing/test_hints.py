@@ -29,7 +29,7 @@ class ReadingLink:
         return None if self.name is None else (ALICE, self.name)
 
 
-class Scene:
+class Stage:
     def __init__(self, role: Role | None = Role.APPLICATION) -> None:
         self.link = ReadingLink()
         self.table = SubscriptionTable()
@@ -44,20 +44,20 @@ def asking(name: Name = BOB) -> Frame:
 
 
 def test_who_asks_for_nobody_hears_it_once_in_a_second() -> None:
-    hints = Scene().hints
+    hints = Stage().hints
     told = Hint(HintReason.NOBODY, BOB, ALICE)
     assert [hints.nobody(asking(), now) for now in (0.0, 0.5, 1.0)] == [told, None, told]
 
 
 def test_a_frame_that_asks_nothing_brings_no_hint() -> None:
-    scene = Scene()
-    scene.link.name = None
-    assert scene.hints.nobody(asking(), 0.0) is None
-    assert scene.hints.held_up((asking(),), HintReason.TOO_FAST) is None
+    stage = Stage()
+    stage.link.name = None
+    assert stage.hints.nobody(asking(), 0.0) is None
+    assert stage.hints.held_up((asking(),), HintReason.TOO_FAST) is None
 
 
 def test_what_is_forbidden_is_told_to_who_sent_it() -> None:
-    hints = Scene().hints
+    hints = Stage().hints
     assert hints.forbidden(asking(), (ALICE, BOB), 0.0) == Hint(HintReason.FORBIDDEN, BOB, ALICE)
     assert hints.forbidden(asking(CAROL), None, 0.0) is None
     # One that could not be told spends nothing.
@@ -65,7 +65,7 @@ def test_what_is_forbidden_is_told_to_who_sent_it() -> None:
 
 
 def test_a_peer_that_does_not_know_hints_gets_none() -> None:
-    hints = Scene(None).hints
+    hints = Stage(None).hints
     assert hints.nobody(asking(), 0.0) is None
     assert hints.forbidden(asking(), (ALICE, BOB), 0.0) is None
     other = LinkNegotiation(LINK_ID, "1.4.0")
@@ -74,29 +74,29 @@ def test_a_peer_that_does_not_know_hints_gets_none() -> None:
 
 def test_a_peer_of_ours_is_sent_everything() -> None:
     records = (Hint(HintReason.SECRET, BOB, ALICE), LinkNegotiation(LINK_ID, "1.4.0"))
-    assert Scene().hints.understood(records) is records
+    assert Stage().hints.understood(records) is records
 
 
 @pytest.mark.parametrize("role", [Role.APPLICATION, Role.NODE, None])
 def test_only_an_application_hears_why_it_is_not_read(role: Role | None) -> None:
-    told = Scene(role).hints.held_up((LinkNegotiation(LINK_ID, "1.4.0"), asking()), HintReason.MEMORY)
+    told = Stage(role).hints.held_up((LinkNegotiation(LINK_ID, "1.4.0"), asking()), HintReason.MEMORY)
     assert told == (Hint(HintReason.MEMORY, BOB, ALICE) if role is Role.APPLICATION else None)
 
 
 def test_a_hint_of_the_peer_goes_on_once_in_a_second_for_a_source() -> None:
-    hints = Scene().hints
+    hints = Stage().hints
     about_bob, about_carol = (Hint(HintReason.SECRET, name, ALICE) for name in (BOB, CAROL))
     assert [hints.may_pass(about_bob, now) for now in (0.0, 0.9, 1.0)] == [True, False, True]
     assert hints.may_pass(about_carol, 1.0)
 
 
 def test_what_is_said_of_a_name_is_kept_where_the_connection_leads_to_it() -> None:
-    scene = Scene()
+    stage = Stage()
     for connection, name in ((ME, BOB), (OTHER, CAROL)):
-        scene.table.attach(connection, object(), Rank.EDGE)
-        scene.table.add(name, connection, 0)
+        stage.table.attach(connection, object(), Rank.EDGE)
+        stage.table.add(name, connection, 0)
     for name in (BOB, CAROL):
-        assert scene.hints.may_pass(Hint(HintReason.SECRET, name, ALICE), 0.0)
-    past = scene.table.view.past
+        assert stage.hints.may_pass(Hint(HintReason.SECRET, name, ALICE), 0.0)
+    past = stage.table.view.past
     assert [told.about for told in past.told(BOB.key, ALICE.key, 0.0)] == [BOB]
     assert past.told(CAROL.key, ALICE.key, 0.0) == []

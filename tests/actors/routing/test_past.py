@@ -7,7 +7,8 @@ import pytest
 from actors.messages.routing import Acknowledged, Attach, Detach, Negotiated, Subscribing
 from actors.messages.wire import Hint, HintReason, Subscription, SubscriptionAck
 from actors.names import Name
-from actors.routing.control import ACK_WAIT, RouteControl
+from actors.routing.acknowledgements import ACK_WAIT
+from actors.routing.control import RouteControl
 from actors.routing.past import NAMES_BOUND, TOLD_BOUND, TOLD_BY_ONE, TOLD_TIME, Ended, Latest, Past
 from actors.routing.shares import Shares
 from actors.routing.turn import RouteTurn

@@ -28,7 +28,8 @@ from actors.messages.routing import (
 )
 from actors.messages.wire import Subscription, SubscriptionAck
 from actors.names import Name
-from actors.routing.control import ACK_WAIT, RouteControl
+from actors.routing.acknowledgements import ACK_WAIT
+from actors.routing.control import RouteControl
 from actors.routing.route_table import RouteTable
 from actors.system import Address, LoopSystem
 

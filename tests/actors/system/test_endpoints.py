@@ -107,7 +107,7 @@ async def test_asking_one_who_raises_twice_fails_with_its_traceback(system: Loop
 # Ports.
 
 
-async def test_a_port_hands_messages_to_a_callable(system: LoopSystem) -> None:
+async def test_an_inbox_hands_messages_to_a_callable(system: LoopSystem) -> None:
     got: list[tuple[Any, ActorAddress]] = []
     inbox = system.inbox(lambda message, sender: got.append((message, sender)))
     echo = system.spawn(Echo)
@@ -116,7 +116,7 @@ async def test_a_port_hands_messages_to_a_callable(system: LoopSystem) -> None:
     assert got == [(Said("hello!"), echo)]
 
 
-async def test_a_port_that_raises_is_counted_and_lives_on(system: LoopSystem) -> None:
+async def test_an_inbox_that_raises_is_counted_and_lives_on(system: LoopSystem) -> None:
     got: list[Any] = []
 
     def callback(message: Any, _sender: ActorAddress) -> None:
@@ -131,7 +131,25 @@ async def test_a_port_that_raises_is_counted_and_lives_on(system: LoopSystem) ->
     assert system.failures == 2
 
 
-async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
+async def test_what_comes_to_an_inbox_may_be_given_to_another_callable(system: LoopSystem) -> None:
+    first: list[Any] = []
+    second: list[Any] = []
+
+    def callback(message: Any, _sender: ActorAddress) -> None:
+        first.append(message)
+        system.redirect_inbox(inbox, lambda message, _sender: second.append(message))
+
+    inbox = system.inbox(callback)
+    for _ in range(3):
+        system.tell(inbox, Get())
+    await system.idle()
+    assert (len(first), len(second)) == (1, 2)
+    system.close_inbox(inbox)
+    system.redirect_inbox(inbox, callback)
+    assert not system.tell(inbox, Get())
+
+
+async def test_a_closed_inbox_gets_nothing(system: LoopSystem) -> None:
     got: list[Any] = []
     inbox = system.inbox(lambda message, _sender: got.append(message))
     system.tell(inbox, Get())
@@ -142,7 +160,7 @@ async def test_a_closed_port_gets_nothing(system: LoopSystem) -> None:
     assert (got, system.dead_letters) == ([], 2)
 
 
-async def test_a_port_that_closes_itself_gets_nothing_more(system: LoopSystem) -> None:
+async def test_an_inbox_that_closes_itself_gets_nothing_more(system: LoopSystem) -> None:
     got: list[Any] = []
     others: list[Any] = []
 

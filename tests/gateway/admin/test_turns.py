@@ -128,6 +128,31 @@ async def test_counters_of_all_connections_are_summed_up_in_many_turns(
     assert {one.name: one.value for one in samples} == registry | sessions
 
 
+@pytest.mark.parametrize(("sessions", "asked"), [(100, 200), (600, 600)])
+async def test_of_many_sessions_so_many_in_a_second_are_asked(
+    crowded: Node, monkeypatch: pytest.MonkeyPatch, sessions: int, asked: int
+) -> None:
+    meter, view, now = Meter(), NodeView(crowded), 0.0
+    view.clock = lambda: now
+
+    class Cell:
+        address, kind = None, "SessionActor"
+
+    async def told(_: Any) -> dict[str, Any]:
+        meter.work()
+        return {"lag": 1}
+
+    monkeypatch.setattr(crowded.data_plane.system, "cells", lambda: iter([Cell()] * sessions))
+    monkeypatch.setattr(view, "_ask", told)
+    for _ in range(2):
+        samples = await view.samples()
+        assert samples[-1].value == sessions
+    assert meter.total == asked
+    now = 0.6
+    await view.samples()
+    assert meter.total == asked + sessions
+
+
 async def test_pages_are_complete_without_repetition_and_bear_changes(crowded: Node) -> None:
     view, seen, query = NodeView(crowded), [], Query(limit=900)
     gone = sorted(crowded.data_plane.links)[MANY // 2]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from loguru import logger
 
 from actors.errors import ConnectionLost, MessageLost, MessageTooLarge, SlimTimeout
 from gateway import Name, Slim
@@ -31,10 +33,11 @@ async def application(name: Name) -> AsyncIterator[Slim]:
 
 
 @asynccontextmanager
-async def node() -> AsyncIterator[tuple[DataPlane, dict[str, object]]]:
+async def node(**options: object) -> AsyncIterator[tuple[DataPlane, dict[str, object]]]:
     """A node, and how to connect to it with little patience."""
     plane = DataPlane(strict=True)
-    address = await plane.serve(ServerConfig.read({"endpoint": "127.0.0.1:0", "tls": {"insecure": True}}))
+    listening = {"endpoint": "127.0.0.1:0", "tls": {"insecure": True}, **options}
+    address = await plane.serve(ServerConfig.read(listening))
     backoff = {"type": "fixed", "interval": 0.01, "max_attempts": 2}
     try:
         yield plane, {"endpoint": f"http://{address}", "tls": {"insecure": True}, "backoff": backoff}
@@ -100,3 +103,23 @@ async def test_an_oversized_message_fails_where_it_was_published(timeout: float 
             with pytest.raises(MessageLost):
                 await theirs.get_message(10.0)
         assert (await theirs.get_message(10.0))[1] == b"small"
+
+
+async def test_a_message_that_is_too_large_for_the_node_alone_is_a_warning_with_its_limit() -> None:
+    """The node ends the stream, and nobody knows which message of it was meant."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    sink = logger.add(told.put_nowait, level="WARNING", format="{message} {extra}")
+    async with (
+        node(max_message_size=100_000) as (_, config),
+        application(ALICE) as alice,
+        application(BOB) as bob,
+    ):
+        await bob.connect(config)
+        await alice.connect(config)
+        await alice.set_route(BOB)
+        session = await alice.session(BOB, timeout=None)
+        await session.publish(b"x" * 100_000)
+        line = await asyncio.wait_for(told.get(), 10)
+    logger.remove(sink)
+    assert line.startswith("connection lost")
+    assert "the limit is 100000" in line

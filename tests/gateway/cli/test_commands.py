@@ -277,7 +277,7 @@ USAGE: dict[str, tuple[Lines, str]] = {
     "no identity": (("listen", "--name", "a/b/c"), "say who you are: --shared-secret TEXT"),
     "no count": (
         ("send", "--name", "a/b/c", "--to", "a/b/d", "--count", "0", "x"),
-        "argument --count: invalid positive value: '0'",
+        "argument --count: expected a whole number from 1 on, got '0'",
     ),
     "a wrong scheme": (
         ("listen", "--name", "a/b/c", "--shared-secret", SECRET, "--connect", "ftp://x:1"),

@@ -104,11 +104,12 @@ BAD = {
     ),
     "a type": (
         PLAIN.replace("a:1", "[1]"),
-        "node.yaml, line 5: services.slim/0.dataplane.servers[0].endpoint: expected str, got list",
+        "node.yaml, line 5: services.slim/0.dataplane.servers[0].endpoint: expected a text, got a list",
     ),
     "a secret of the wrong type": (
         f"{PLAIN}          auth: {{type: basic, username: u, password: 424242}}\n",
-        "node.yaml, line 7: services.slim/0.dataplane.servers[0].auth.password: expected str, got int",
+        "node.yaml, line 7: services.slim/0.dataplane.servers[0].auth.password: expected a text, "
+        "got a number, which is a text in quotes only",
     ),
     "a certificate that is not there": (
         PLAIN.replace("{insecure: true}", "{source: {type: file, cert: /no/cert, key: /no/key}}"),

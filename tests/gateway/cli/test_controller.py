@@ -73,8 +73,11 @@ async def test_the_tree_of_the_tool_and_a_kill(tmp_path: Path) -> None:
             assert await ctl("participant", "add", "o/n/p", "-c", "o/n/c") == "added"
             assert yaml.safe_load(await ctl("-o", "yaml", "channel", "list"))[0]["members"] == ["o/n/p"]
             assert "moderator  o/n/mod" in await ctl("channel", "show", "o/n/c")
-            unknown = await ctl("channel", "show", "o/n/d", fails=True)
-            assert unknown == "callboard: NOT_FOUND: there is no channel o/n/d"
+            for words in (("show", "o/n/d"), ("delete", "o/n/d")):
+                assert await ctl("channel", *words, fails=True) == (
+                    "callboard: NOT_FOUND: there is no channel o/n/d; "
+                    "callboard ctl channel list shows those there are"
+                )
             target = tmp_path / "there.json"
             target.write_text('{"endpoint": "http://127.0.0.1:9"}')
             added = await ctl("route", "add", "a/b/c/3", "via", str(target), "-n", "slim/0")

@@ -102,6 +102,26 @@ def test_many_frames_are_written_as_each_is_and_large_data_in_two_pieces(
             assert one[1] is frame.body
 
 
+@pytest.mark.parametrize("blob", [0, 1, 127, 128, 20_000])
+@pytest.mark.parametrize("kind", [0, 1, 127, 128, 20_000])
+def test_payloads_of_any_lengths_have_the_bytes_of_protobuf(kind: int, blob: int) -> None:
+    payload = Payload("k" * kind, b"x" * blob)
+    message = SessionMessage(
+        Name("a", "b", "c", 1),
+        Name("a", "b", "d", 2),
+        SessionKind.POINT_TO_POINT,
+        MessageType.MSG,
+        3,
+        4,
+        payload,
+    )
+    data = frame_bytes(WireCodec().encode(message, "token"))
+    assert pb.Message.FromString(data).SerializeToString(deterministic=True) == data
+    frame = InboundParser(1).parse(data)
+    assert isinstance(frame, Frame)
+    assert WireCodec().decode(frame).content == payload
+
+
 @pytest.mark.parametrize("name", V1)
 def test_recorded_messages_survive_the_node(name: str) -> None:
     """Parsed and written again, only incoming_conn differs (`dataplane.md` 7, 12)."""

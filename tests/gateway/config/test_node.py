@@ -89,12 +89,12 @@ REFUSED = {
     "another kind": ({"services": {"other/0": {}}}, "services.other/0: a service is called slim/NAME"),
     "nothing to do": ({"services": {"slim/0": {}}}, "a node listens or dials"),
     "a service that is none": ({"services": {"slim/0": None}}, "a node listens or dials"),
-    "no dict": (5, ": expected a dict, got int"),
+    "no dict": (5, "expected a section, got the number 5"),
     "a misspelt section": (
         service(dataplan={}), 'unknown key "services.slim/0.dataplan"; did you mean "dataplane"?',
     ),
-    "servers that are no list": (listening({}), "servers: expected list or tuple, got dict"),
-    "a server that is none": (listening([5]), "servers[0]: expected a dict, got int"),
+    "servers that are no list": (listening({}), "servers: expected a list, got a section"),
+    "a server that is none": (listening([5]), "servers[0]: expected a section, got the number 5"),
     "peers and backbone": (
         dialling(ONE_PEER, backbone={"url": "nats://a:1"}), "a node has peers or a backbone, not both",
     ),
@@ -186,6 +186,20 @@ def test_peers_come_on_top_of_the_files_links() -> None:
     ]  # fmt: skip
 
 
+def test_several_endpoints_make_listeners_that_are_the_same_otherwise() -> None:
+    made = with_options(FILE, listen="h:2,[::1]:3", max_message_size="10")
+    assert [(one.endpoint, one.transport, one.max_message_size) for one in made.servers] == [
+        ("h:2", "grpc", 10), ("[::1]:3", "grpc", 10),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="h:2 is that of"):
+        with_options(FILE, listen="h:2,h:2")
+
+
+def test_port_0_is_another_one_each_time() -> None:
+    made = with_options(FILE, listen="127.0.0.1:0,127.0.0.1:0")
+    assert [one.endpoint for one in made.servers] == ["127.0.0.1:0"] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "given", "sentence"),
     [
@@ -195,11 +209,11 @@ def test_peers_come_on_top_of_the_files_links() -> None:
             "--listen is about one listener, and the file has 2",
         ),
         ("services: {a: {}, b: {}}", {"--node-id": "n"}, "--node-id is about one node"),
-        ("services: []", {"--node-id": "n"}, "services: expected a dict, got list"),
+        ("services: []", {"--node-id": "n"}, "services: expected a section, got a list"),
         (
             "services: {slim/0: {dataplane: {servers: [5]}}}",
             {"--listen": "h:3"},
-            "servers[0]: expected a dict",
+            "servers[0]: expected a section",
         ),
         ("5", {"--node-id": "n"}, "expected keys at the top"),
         ("", {"--basic-auth": "ann"}, "--basic-auth wants USER:PASSWORD"),
@@ -215,7 +229,8 @@ def test_a_mistake_in_an_option_names_the_option() -> None:
     document = overlaid(Document.parse(FILE, "node.yaml"), {"--max-message-size": "many"})
     with pytest.raises(ConfigError) as refused:
         NodeConfig.read(document.value)
-    assert document.sentence(refused.value) == "--max-message-size: expected int, got str"
+    sentence = "--max-message-size: expected a whole number, got the text 'many'"
+    assert document.sentence(refused.value) == sentence
 
 
 def test_an_overlaid_alias_changes_one_place() -> None:

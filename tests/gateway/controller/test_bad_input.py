@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
 import pytest
 
+from gateway.controller.rivals import WINDOW, Rivals
 from gateway.controller.store import SqliteStore
 from gateway.proto import controller_pb2 as pb
 from identity.errors import ConfigError
@@ -151,3 +153,22 @@ async def test_a_program_may_call_a_thousand_times(transport: str) -> None:
                 await stub.ListNodes(p.NodeListRequest())
 
         await asyncio.gather(*(call() for _ in range(1000)))
+
+
+async def test_originals_of_one_id_that_take_the_place_of_one_another_are_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They do not tell one run from the next: the controller cannot know which one is meant."""
+    async with controller() as made, AsyncExitStack() as held:
+        for times in range(5):
+            one = await held.enter_async_context(FakeNode(made.southbound, "one", ours=False))
+            await one.registered()
+            told = [line for line in caplog.records if "take the place of one another" in line.getMessage()]
+            assert len(told) == (times >= 3), "once, from the third time on"
+
+
+def test_a_place_that_is_taken_now_and_then_is_nothing_to_be_told_of() -> None:
+    rivals = Rivals()
+    assert not any(rivals.took("one", now) for now in (0.0, WINDOW / 2, WINDOW + 1))
+    assert rivals.took("one", WINDOW + 2)
+    assert not rivals.took("one", WINDOW + 3)

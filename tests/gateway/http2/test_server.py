@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.http2 import (
     frames,
     serve,
 )
+from gateway.http2.errors import PeerIdentityRefused
 from tests.gateway.http2.conftest import Certificate
 from tests.gateway.http2.links import WAIT, Accepting, Collector, settled, url
 from tests.gateway.http2.peers import METHOD, data_frame, frame, read_frames, request
@@ -41,6 +43,39 @@ async def test_tls_without_http2_is_refused(certificate: Certificate) -> None:
     with pytest.raises(ConnectFailed, match="does not speak HTTP/2"):
         await connect(f"https://localhost:{port}", METHOD, ssl=certificate.client())
     plain.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "rule", "cause"),
+    [
+        (PeerIdentityRefused("not wanted"), "identity", "the peer's identity is refused: not wanted"),
+        (ssl.SSLError(ssl.SSL_ERROR_SSL, "no"), "handshake", "no"),
+        (ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, "no"), "handshake", "no"),
+    ],
+    ids=["a check of ours", "TLS", "a certificate"],
+)
+async def test_who_refuses_a_handshake_is_told_by_its_error(
+    certificate: Certificate, error: ssl.SSLError, rule: str, cause: str
+) -> None:
+    class Failing(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            raise error
+
+    context = certificate.server()
+    context.sslobject_class = Failing
+    told: list[tuple[str, str]] = []
+    refused = asyncio.Event()
+
+    def note(rule: str, address: str, cause: str) -> None:
+        told.append((rule, cause))
+        refused.set()
+
+    async with await serve(Accepting(), METHOD, ssl=context, refused=note) as server:
+        with pytest.raises((ConnectFailed, CallRefused)):
+            await connect(f"https://localhost:{server.port}", METHOD, ssl=certificate.client())
+        await asyncio.wait_for(refused.wait(), WAIT)
+    assert told == [(rule, cause)]
 
 
 class Refusing:

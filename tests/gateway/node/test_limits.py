@@ -98,14 +98,14 @@ async def test_connections_that_open_no_stream_count_for_their_address_at_all_li
 def test_applications_of_one_peer_are_counted_by_their_ids() -> None:
     shares = Shares(applications=2)
     one, two, three = (Name("org", "ns", "app", number) for number in range(3))
-    assert shares.take("peer", one) == shares.take("peer", two) == ""
-    assert shares.take("peer", three) == "this peer has its 2 applications"
-    assert shares.take("peer", Name("org", "ns", "channel")) == ""
-    assert shares.take("other", three) == ""
+    assert shares.acquire("peer", one) == shares.acquire("peer", two) == ""
+    assert shares.acquire("peer", three) == "this peer has its 2 applications"
+    assert shares.acquire("peer", Name("org", "ns", "channel")) == ""
+    assert shares.acquire("other", three) == ""
     shares.release("peer", one)
-    assert shares.take("peer", three) == ""
+    assert shares.acquire("peer", three) == ""
     shares.limit(node=10, peer=10, applications=None)
-    assert shares.take("peer", one) == ""
+    assert shares.acquire("peer", one) == ""
 
 
 async def test_one_application_too_many_is_told_so() -> None:

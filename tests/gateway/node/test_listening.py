@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -17,14 +18,26 @@ def listening(endpoint: str = "127.0.0.1:0", **options: Any) -> ServerConfig:
 
 async def test_listeners_are_known_by_their_endpoint(plane: DataPlane) -> None:
     first = await plane.serve(listening())
-    with pytest.raises(AlreadyConnected):
-        await plane.serve(listening())
     with pytest.raises(NotConnected, match=r"server not found: 127\.0\.0\.1:9"):
         await plane.stop_server("127.0.0.1:9")
     await plane.stop_server("127.0.0.1:0")
     with pytest.raises(NotConnected):
         await plane.stop_server("127.0.0.1:0")
     assert await plane.serve(listening(first)) == first
+    with pytest.raises(AlreadyConnected):
+        await plane.serve(listening(first))
+
+
+async def test_further_listeners_at_port_0_are_known_by_their_addresses(plane: DataPlane) -> None:
+    addresses = {await plane.serve(listening()) for _ in range(3)}
+    assert len(addresses) == 3
+    await plane.stop_server("127.0.0.1:0")
+    stopped = 0
+    for address in addresses:
+        with contextlib.suppress(NotConnected):
+            await plane.stop_server(address)
+            stopped += 1
+    assert stopped == 2
 
 
 async def test_a_listener_that_cannot_be_had_leaves_its_endpoint_free(plane: DataPlane) -> None:

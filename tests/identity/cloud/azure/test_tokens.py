@@ -32,8 +32,8 @@ def test_waits_double_up_to_the_cap() -> None:
 
 
 def test_retries_of_the_environment() -> None:
-    assert configured_retries({}) == (6, 0.05)
-    assert configured_retries({"S2IAM_AZURE_MI_RETRIES": "20", "S2IAM_AZURE_MI_BACKOFF_MS": "1"}) == (
+    assert configured_retries({}) == Retries(6, 0.05)
+    assert configured_retries({"S2IAM_AZURE_MI_RETRIES": "20", "S2IAM_AZURE_MI_BACKOFF_MS": "1"}) == Retries(
         20,
         0.001,
     )
