@@ -15,7 +15,7 @@ many connections they leave by.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited, PoisonMessage, WakeupMessage
@@ -39,7 +39,7 @@ from actors.app.outbound import WAY_OUT, AppOutbound, WayOutNews
 from actors.app.own_sessions import OwnSessions
 from actors.app.questions import Questions
 from actors.app.refusals import Refusals
-from actors.app.resolving import Resolving, look_at
+from actors.app.resolving import Resolving
 from actors.app.routes import Routes
 from actors.app.session_cores import SessionCores
 from actors.app.turn import AppTurn
@@ -130,8 +130,6 @@ class AppActor(LoopActor):
         self._local = local
         self._connection = connection
         self._with = collaborators
-        self._threads = self._in_thread if collaborators.threads is not None else None
-        """What all its sessions compute with."""
         self._settings = settings or AppSettings()
         self._lasting = lasting or Lasting.of(local, collaborators, self._settings)
         self._senders = Senders()
@@ -155,7 +153,7 @@ class AppActor(LoopActor):
         self._turn = AppTurn()
         self._counts, self._subscriptions = self._lasting.counts, self._lasting.subscriptions
         self._admission = Admission(collaborators.verifier, counts=self._lasting.admission, local=local)
-        self._resolving = Resolving(collaborators.spawn_task, lambda done: self.send(self.myAddress, done))
+        self._resolving = Resolving(collaborators, lambda done: self.send(self.myAddress, done))
         self._cores = SessionCores(local, collaborators, self._settings, self._senders)
         self._closing: tuple[int, Any] | None = None
         self._timer: Cancellable | None = None
@@ -316,7 +314,7 @@ class AppActor(LoopActor):
             self._admission.handle(TokenVerified(message.identity, resolved.error), turn)
             self._perform(turn)
 
-        self._resolving.start(self._with.verifier.verify(message.identity, self._with.wall()), then)
+        self._resolving.verify(message.identity, then)
 
     def _dispatch(self, message: SessionMessage, turn: AppTurn) -> None:
         address = self._sessions.addresses.get(message.session_id)
@@ -510,7 +508,9 @@ class AppActor(LoopActor):
 
     def _spawn(self, core: SessionCore, inbox: Any) -> ActorAddress:
         make, way = self._cores.shell(core), self._outbound.way()
-        address = self.spawn(make, core, self.myAddress, self._with.clock, way, inbox, self._threads)
+        address = self.spawn(
+            make, core, self.myAddress, self._with.clock, way, inbox, self._resolving.threads
+        )
         self._sessions.begun(core.session_id, address, inbox)
         if self._outbound.congested:
             self.send(address, Congestion(True))
@@ -563,19 +563,14 @@ class AppActor(LoopActor):
 
     @handles(CredentialWanted)
     def _on_credential_wanted(self, message: CredentialWanted, sender: ActorAddress) -> None:
-        token = self._with.provider.get_token_with_claims(message.claims, self._with.wall())
-        self._resolving.start(
-            token, lambda resolved: self.send(sender, CredentialGranted(resolved.token, resolved.error))
-        )
+        def then(resolved: Resolved) -> None:
+            self.send(sender, CredentialGranted(resolved.token, resolved.error))
+
+        self._resolving.get_token(message.claims, then)
 
     @handles(VerificationWanted)
     def _on_verification_wanted(self, message: VerificationWanted, sender: ActorAddress) -> None:
-        looking = look_at(self._with.verifier, message.tokens)
-        self._resolving.start(looking, lambda _: self.send(sender, Verification()))
-
-    def _in_thread(self, function: Callable[[], None], then: Callable[[], None]) -> None:
-        assert self._with.threads is not None
-        self._with.spawn_task(self._with.threads(function), lambda *_: then())
+        self._resolving.look_at(message.tokens, lambda _: self.send(sender, Verification()))
 
     @handles(Resolved)
     def _on_resolved(self, message: Resolved, _: ActorAddress) -> None:

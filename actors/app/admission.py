@@ -7,8 +7,9 @@
 Messages wait by token and not by source: a source is only what a message says of itself, and whoever borrows
 a name must not hold up those to whom it belongs.
 
-PARKED messages may wait, of all together; one more is dropped and counted. So is one whose token, or whose
-connection, has as many waiting as there are places left: nobody takes the places of everybody.
+There are PARKED places for all that waits, of which a message takes one, and one more for each PLACE bytes;
+what finds none is dropped and counted. So is one whose token, or whose connection, has as many places as
+there are left: nobody takes the places of everybody.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, NamedTuple
 from actors.app.effects import Arrival
 from actors.app.turn import AppTurn
 from actors.memo import Memo
+from actors.messages.codec import Unread
+from actors.messages.wire import Payload
 from actors.names import Name
 from actors.record import record
 from actors.session.hints import reason_of
@@ -27,6 +30,7 @@ from identity.errors import InvalidToken, SlimError
 from identity.protocols import KeysMissing, RotatingVerifier, Verifier
 
 PARKED = 1024
+PLACE = 16 * 1024
 KNOWN_TOKENS = 1024
 STRANGERS = 256
 TOKEN_TRUST = 1.0
@@ -74,18 +78,21 @@ class Admission:
         self._verified: Memo[str, float] = Memo(KNOWN_TOKENS)
         self._parked: dict[str, deque[Arrival]] = {}
         """By token."""
+        self._of_tokens: dict[str, int] = {}
+        """How many places those have that came with one token."""
         self._of_connections: dict[int | None, int] = {}
-        """How many of them came over which connection."""
+        """How many places those have that came over one connection."""
         self._strangers: Memo[Name, None] = Memo(STRANGERS)
         """Sources that were refused."""
         self._count = 0
+        """Places that are taken."""
         self.let_in: Any = NO_TOKEN
         """The token of what was let in last, if it lets in whatever else comes with it in this turn."""
 
     @property
     def parked(self) -> int:
         """Messages that wait for keys."""
-        return self._count
+        return sum(map(len, self._parked.values()))
 
     def admits(self, message: Arrival, turn: AppTurn) -> bool:
         """Whether `message` may be handled now. If not, it was dropped or parked."""
@@ -120,9 +127,9 @@ class Admission:
     def handle(self, event: TokenVerified, turn: AppTurn) -> None:
         """Release what may be handled now; what follows in the queue is judged in its turn."""
         waiting = self._parked.pop(event.token)
-        self._count -= len(waiting)
+        del self._of_tokens[event.token]
         for message in waiting:
-            self._left(message.connection)
+            self._left(message)
         first = waiting.popleft()
         if event.error is None:
             turn.release(first)
@@ -135,22 +142,26 @@ class Admission:
     def _park(self, message: Arrival, turn: AppTurn) -> None:
         left = self._bound - self._count
         waiting = self._parked.get(message.identity)
-        of_token = 0 if waiting is None else len(waiting)
+        of_token = self._of_tokens.get(message.identity, 0)
         of_connection = self._of_connections.get(message.connection, 0)
         if max(of_token, of_connection) >= left:
             self.counts.parking_overflowed += 1
             return
-        self._count += 1
-        self._of_connections[message.connection] = of_connection + 1
+        places = _places(message)
+        self._count += places
+        self._of_tokens[message.identity] = of_token + places
+        self._of_connections[message.connection] = of_connection + places
         if waiting is None:
             self._parked[message.identity] = deque((message,))
             turn.verify(message)
         else:
             waiting.append(message)
 
-    def _left(self, connection: int | None) -> None:
-        """A message of a connection waits no longer."""
-        remaining = self._of_connections[connection] - 1
+    def _left(self, message: Arrival) -> None:
+        """A message waits no longer."""
+        places, connection = _places(message), message.connection
+        self._count -= places
+        remaining = self._of_connections[connection] - places
         if remaining:
             self._of_connections[connection] = remaining
         else:
@@ -165,3 +176,14 @@ class Admission:
         turn.drop(message.source, f"{message.kind.name} of {message.source.short}: {error}", alarming=first)
         if self._local is not None:
             turn.hint(reason_of(error), message, self._local)
+
+
+def _places(message: Arrival) -> int:
+    """What a message takes that waits: one place, and one for each PLACE bytes of it."""
+    if isinstance(message, Unread):
+        size = message.frame.size
+    else:
+        size = len(message.identity) + (
+            len(message.content.blob) if isinstance(message.content, Payload) else 0
+        )
+    return 1 + size // PLACE

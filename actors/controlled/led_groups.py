@@ -17,13 +17,14 @@ from actors.messages.controller import GroupSeen
 from actors.messages.wire import GroupFigures, GroupLed
 from actors.names import Name
 from actors.record import record
+from actors.routing.shares import places
 
 GROUPS = 1024
 """Groups of this process, or of one connection, at most; more are not told."""
 LISTED = 1000
 """Members of a group that are told by name."""
 NAMES = 50_000
-"""Names that all groups reported to a node have at most."""
+"""Places for the names of all groups reported to a node (`actors.routing.shares`): a short one takes one."""
 NEWS = 64
 """Groups that one node is told of at a time."""
 EVERY = 10.0
@@ -203,7 +204,7 @@ class LedGroups:
 
 
 def _size(group: GroupLed) -> int:
-    return 2 + len(group.members)
+    return sum(map(places, (group.channel, group.moderator, *group.members)))
 
 
 def _seen(group: GroupLed) -> GroupSeen:

@@ -64,23 +64,28 @@ class ByteBudget:
 
     def share(self, payload: bytes) -> None:
         """One more waits with `payload`. The caller keeps it alive until `release`."""
-        waiting = self._shared.get(id(payload), 0)
-        self._shared[id(payload)] = waiting + 1
-        if not waiting:
-            self.size += len(payload)
-            if self.parent is not None:
-                self.parent.share(payload)
+        key = id(payload)
+        budget: ByteBudget | None = self
+        while budget is not None:
+            shared = budget._shared
+            if key in shared:
+                shared[key] += 1
+                return
+            shared[key] = 1
+            budget.size += len(payload)
+            budget = budget.parent
 
     def release(self, payload: bytes) -> None:
         """One fewer."""
-        waiting = self._shared[id(payload)] - 1
-        if waiting:
-            self._shared[id(payload)] = waiting
-            return
-        del self._shared[id(payload)]
-        self.size -= len(payload)
-        if self.parent is not None:
-            self.parent.release(payload)
+        key = id(payload)
+        budget: ByteBudget | None = self
+        while budget is not None:
+            waiting = budget._shared.pop(key)
+            if waiting > 1:
+                budget._shared[key] = waiting - 1
+                return
+            budget.size -= len(payload)
+            budget = budget.parent
 
     def waits(self, holder: Holder) -> None:
         """`holder` has bytes that wait."""

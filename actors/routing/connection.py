@@ -277,7 +277,7 @@ class Connection(LoopActor):
     @handles(FramesIn)
     def _on_frames_in(self, message: FramesIn, _: ActorAddress) -> None:
         out: dict[int, list[Frame]] = {}
-        route, addresses = self._router.route, self._router.addresses
+        route, addresses = self._router.route, self._routes.addresses
         frames: Sequence[Any] = message.frames
         incoming = frames
         if self._rules_held.rules is not None:

@@ -146,10 +146,11 @@ class DirectOutbound:
         own, view = self._way.own, self._way.view
         addresses = view.addresses
         local = of_name.local if of_name is not None else ()
-        found: list[int] = []
         if pinned is not None and pinned in addresses and view.may_serve(pinned, destination):
-            found.append(pinned)
-        elif fanout != ONE or destination.has_id:
+            self._chosen = ((pinned, pinned in local),)
+            return
+        found: list[int] = []
+        if fanout != ONE or destination.has_id:
             targets = view.find(destination.key, destination.instance)
             bound = self._bound.get(destination, ())
             known = view.bindings.routes(bound, session_id, destination, addresses)

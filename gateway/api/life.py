@@ -58,6 +58,10 @@ class Residence(NamedTuple):
     """Of the loop, when the data plane was not given: it closes the application with the loop."""
 
 
+# Asking an enum's class for a member costs ten times as much, and each session begins with these questions.
+_PLACED, _OPENING, _OPEN, _CLOSED = AppState.PLACED, AppState.OPENING, AppState.OPEN, AppState.CLOSED
+
+
 class Life:
     """Of one application, `member`; what its actor tells it goes to `receive`."""
 
@@ -128,10 +132,12 @@ class Life:
         """Where it runs, with identity initialized. Raises SessionClosed, and why identity cannot be had."""
         self.check()
         place = self.placed()
-        if self._state is AppState.PLACED:
+        if self._state is _OPEN:
+            return place
+        if self._state is _PLACED:
             self._move(AppState.OPENING)
             self._opening = asyncio.ensure_future(self._open())
-        if self._state is AppState.OPENING:
+        if self._state is _OPENING:
             assert self._opening is not None
             opening = self._opening
             await asyncio.wait({opening})
@@ -143,14 +149,14 @@ class Life:
     def check(self) -> None:
         """Raise SessionClosed when it is over, or its data plane is."""
         forks.check(self._birth)
-        if self._state is AppState.CLOSED:
+        if self._state is _CLOSED:
             raise SessionClosed("the application is closed")
         if self._place is not None and self._place.plane.closed:
             raise SessionClosed("the data plane of the application is closed")
 
     def end(self) -> Residence | None:
         """It may not be used any more. Returns the place to leave, once."""
-        if self._state is AppState.CLOSED:
+        if self._state is _CLOSED:
             return None
         forks.check(self._birth)
         self._move(AppState.CLOSED)
@@ -172,10 +178,10 @@ class Life:
         try:
             await self.placed().plane.surroundings.identities.acquire(*self._identity)
         except BaseException:
-            if self._state is AppState.OPENING:
+            if self._state is _OPENING:
                 self._move(AppState.PLACED)
             raise
-        if self._state is AppState.OPENING:
+        if self._state is _OPENING:
             self._move(AppState.OPEN)
 
     def _move(self, state: AppState) -> None:

@@ -63,6 +63,8 @@ Gaps = Literal["events", "items"]
 
 _TIMEOUTS = frozenset((float, timedelta))
 """What a timeout mostly is, and then need not be looked at where there is no wait."""
+_GROUP = SessionType.Group
+_COMINGS_AND_GOINGS = (MemberJoined, MemberLeft)
 INTRODUCTION = 1.0
 """Seconds to wait for a session's actor, which answers in its next turn."""
 
@@ -115,7 +117,7 @@ class Session:
         self._closing: CompletionHandle | None = None
         self._ended: SlimError | None = None
         self._requests: OpenRequests[Message] = OpenRequests(
-            system.next_number, marked=self._config.session_type is SessionType.Group
+            system.next_number, marked=self._config.session_type is _GROUP
         )
         self.invited: dict[Name, SlimError | None] = {}
         """What became of those who were invited by `Slim.group`: None, or why one is not in."""
@@ -537,7 +539,7 @@ class Session:
             self._publishing.release(message.credit)
 
     def _changed(self, event: MemberJoined | MemberLeft | EpochChanged | IdentityRotated) -> None:
-        if isinstance(event, MemberJoined | MemberLeft):
+        if isinstance(event, _COMINGS_AND_GOINGS):
             self._members = event.members
         if isinstance(event, MemberJoined):
             self._requests.marked |= event.marks_answers

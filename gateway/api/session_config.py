@@ -130,6 +130,8 @@ class Group(SessionConfiguration):
     session_type = SessionType.Group
 
 
+_GROUP = wire.SessionKind.MULTICAST
+
 SessionConfiguration.PointToPoint = PointToPoint
 SessionConfiguration.Group = Group
 
@@ -149,7 +151,7 @@ def check_change(running: SessionConfiguration, other: SessionConfiguration) -> 
 
 def of_record(config: SessionConfig) -> SessionConfiguration:
     """The applications' form of what actors exchange."""
-    kind = Group if config.session_type is wire.SessionKind.MULTICAST else PointToPoint
+    kind = Group if config.session_type is _GROUP else PointToPoint
     # As it is: a peer may have chosen values that we would refuse our own application.
     made = kind.__new__(kind)
     made._timeout = None if config.interval is None else timedelta(seconds=config.interval)

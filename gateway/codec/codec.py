@@ -44,6 +44,15 @@ _REPEATED = (DiscoveryRequest, DiscoveryReply, JoinRequest, GroupWelcome, GroupA
 """Commands that are often the same from session to session."""
 
 
+def _first_fields(session_type: SessionKind, kind: MessageType) -> bytes:
+    """The session header up to its session id."""
+    type_field = b"\x08" + varint.encode(session_type) if session_type else b""
+    return type_field + b"\x10" + varint.encode(kind) if kind else type_field
+
+
+_FIRST_FIELDS = {(type_, kind): _first_fields(type_, kind) for type_ in _TYPES for kind in _KINDS}
+
+
 class WireCodec:
     """Encodes and decodes session messages; remembers headers and small commands, which repeat."""
 
@@ -131,11 +140,9 @@ class WireCodec:
 
     def _session(self, session_type: SessionKind, kind: MessageType, session_id: int) -> bytes:
         """The session header up to its message id."""
-        prefix = b"\x18" + varint.encode(session_id) if session_id else b""
-        if kind:
-            prefix = b"\x10" + varint.encode(kind) + prefix
-        if session_type:
-            prefix = b"\x08" + varint.encode(session_type) + prefix
+        prefix = _FIRST_FIELDS[session_type, kind]
+        if session_id:
+            prefix += b"\x18" + varint.encode(session_id)
         return self._sessions.remember((session_type, kind, session_id), prefix)
 
     def _tail(self, metadata: dict[str, str]) -> bytes:

@@ -7,15 +7,19 @@ names of one are never those of another in a table, and an encoded form belongs 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple, Protocol
 
 from actors.errors import ProtocolError
+from actors.memo import Memo
 from actors.names import NO_INSTANCE, InstanceId, Name, hashes_of, key_of
 from actors.record import record
+from actors.routing.shares import NAME_BOUND
 from gateway.proto import dataplane_pb2 as pb
+
+TEXTS = 1024
+"""Texts in names that are worth having once."""
 
 
 @record
@@ -38,8 +42,9 @@ class NameCodec(Protocol):
     def message(self, name: Name) -> pb.Name:
         """The protobuf form."""
 
-    def decode(self, message: pb.Name) -> Name:
-        """A Name of the protocol's. Raises ProtocolError when one of its halves is missing."""
+    def decode(self, message: pb.Name, *, longest: int | None = NAME_BOUND) -> Name:
+        """A Name of the protocol's. Raises ProtocolError when one of its halves is missing, or when it has
+        more than `longest` characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class Family:
 class _LongIds:
     """Names whose instance ids are 64-bit numbers."""
 
+    def __init__(self) -> None:
+        self._texts: Memo[str, str] = Memo(TEXTS)
+        """Organisations and namespaces: one text serves thousands of names."""
+
     def encode(self, name: Name) -> bytes:
         wire = name.wire
         if wire is None:
@@ -75,22 +84,25 @@ class _LongIds:
     def message(self, name: Name) -> pb.Name:
         return pb.Name.FromString(self.encode(name))
 
-    def decode(self, message: pb.Name) -> Name:
+    def decode(self, message: pb.Name, *, longest: int | None = NAME_BOUND) -> Name:
         # Peers of the reference implementation read both halves without a check, so a message that lacks
         # one must not be handed on to them (`dataplane.md` 2.3).
         if not message.HasField("name") or not message.HasField("str_name"):
             raise ProtocolError("a name without its hashes or its strings")
         hashes, strings = message.name, message.str_name
+        texts = strings.str_component_0, strings.str_component_1, strings.str_component_2
+        length = sum(map(len, texts))
+        if longest is not None and length > longest:
+            raise ProtocolError(f"a name of {length} characters, at most {longest} may be")
         return Name.from_wire(
             key_of(hashes.component_0, hashes.component_1, hashes.component_2),
-            # Organisation and namespace are those of thousands of names: one text serves all.
-            (
-                sys.intern(strings.str_component_0),
-                sys.intern(strings.str_component_1),
-                strings.str_component_2,
-            ),
+            (self._once(texts[0]), self._once(texts[1]), texts[2]),
             hashes.component_3.to_bytes(8),
         )
+
+    def _once(self, text: str) -> str:
+        # Not interned: some Pythons never let go of what is, and peers choose it.
+        return self._texts.get(text) or self._texts.remember(text, text)
 
 
 FIRST = Family(

@@ -15,6 +15,7 @@ from actors.errors import ProtocolError
 from actors.memo import Memo
 from actors.names import Name
 from actors.record import record
+from actors.routing.shares import NAME_BOUND
 from gateway.codec import varint
 from gateway.codec.family import Family, HeaderFields
 from gateway.proto import dataplane_pb2 as pb
@@ -138,13 +139,13 @@ class HeaderReader:
             raise ProtocolError("a header that is not protobuf") from exc
         return self.take(message)
 
-    def take(self, message: pb.SLIMHeader) -> Header:
-        """What a parsed header says. Raises ProtocolError."""
+    def take(self, message: pb.SLIMHeader, *, longest: int | None = NAME_BOUND) -> Header:
+        """What a parsed header says; its names may have so many characters. Raises ProtocolError."""
         if not message.HasField("source") or not message.HasField("destination"):
             raise ProtocolError("a header without source or destination")
         return Header(
-            self._name(message.source),
-            self._name(message.destination),
+            self._name(message.source, longest),
+            self._name(message.destination, longest),
             message.fanout,
             message.identity,
             message.recv_from if message.HasField("recv_from") else None,
@@ -153,12 +154,12 @@ class HeaderReader:
             message.error,
         )
 
-    def _name(self, message: pb.Name) -> Name:
+    def _name(self, message: pb.Name, longest: int | None) -> Name:
         """The same Name object for the same bytes: equality by identity, one hash, one encoded form."""
         data = message.SerializeToString()
         name = self._names.get(data)
         if name is None:
-            name = self._codec.decode(message)
+            name = self._codec.decode(message, longest=longest)
             if len(data) <= LARGEST:
                 self._names.remember(data, name)
         return name

@@ -293,7 +293,8 @@ class InboundParser:
         said = message.subscribe if subscribe else message.unsubscribe
         if not said.HasField("header"):
             raise ProtocolError("a subscription without header")
-        header = self._reader.take(said.header)
+        # A name that is too long is refused by the table, which says so.
+        header = self._reader.take(said.header, longest=None)
         # recv_from and forward_to are orders to the peer's own node, never to us (`dataplane.md` 5.2).
         return Subscription(
             subscribe, header.source, header.destination, header.identity, said.subscription_id

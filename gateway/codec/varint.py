@@ -11,6 +11,9 @@ def encode(value: int) -> bytes:
         return _SMALL[value]
     if value < 16384:
         return bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 2097152:
+        # The length of a large message.
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     if 1 << 28 <= value < 1 << 35:
         # Random 32-bit ids are mostly that long.
         return bytes(

@@ -42,14 +42,15 @@ Droppable = Callable[[bytes], bool]
 class SharedMessage:
     """A large message that may be dropped: `head` is one stream's own, `body` everybody's who sends it."""
 
-    __slots__ = ("body", "head")
+    __slots__ = ("_size", "body", "head")
 
     def __init__(self, head: bytes, body: bytes) -> None:
         self.head = head
         self.body = body
+        self._size = len(head) + len(body)
 
     def __len__(self) -> int:
-        return len(self.head) + len(self.body)
+        return self._size
 
     def __bytes__(self) -> bytes:
         return self.head + self.body
@@ -210,16 +211,20 @@ class SendBuffer:
                 append(prefix(0, length))
                 append(message)  # type: ignore[arg-type]
             else:
-                self._put_shared(message)  # type: ignore[arg-type]
+                self._put_shared(message, length)  # type: ignore[arg-type]
         self.size += size + PREFIX_SIZE * len(messages)
-        if self.size > UNCOUNTED:
+        if self.size - self._shared > UNCOUNTED:
             self._count()
 
-    def _put_shared(self, message: SharedMessage) -> None:
-        body = message.body
-        self._parts.append(_SharedHead(_prefix(0, len(message)) + message.head))
-        self._parts.append(body)
-        self._share(body)
+    def _put_shared(self, message: SharedMessage, length: int) -> None:
+        parts, body = self._parts, message.body
+        if self._bodies is None:
+            self._bodies = deque()
+        self._bodies.append((self._completed + (len(parts) + 1) // 2, body))
+        parts.append(_SharedHead(_prefix(0, length) + message.head))
+        parts.append(body)
+        self._shared += len(body)
+        self._budget.share(body)
 
     def clear(self) -> None:
         """Forget everything, and take it off the budget."""
@@ -248,13 +253,6 @@ class SendBuffer:
         self._bodies = deque(bodies)
         self._count()
         return dropped
-
-    def _share(self, body: bytes) -> None:
-        if self._bodies is None:
-            self._bodies = deque()
-        self._bodies.append((self._completed + (len(self._parts) + 1) // 2 - 1, body))
-        self._shared += len(body)
-        self._budget.share(body)
 
     def _release(self, completed: int) -> None:
         """Take what is sent off the budget; the messages before number `completed` are."""

@@ -578,11 +578,15 @@ class NatsLink:
         """Return when the server knows all that was wanted before, if there is one."""
         client = self._client
         if client is not None:
-            written = self._loop.create_future()
-            self._jobs.append(written)
-            self._wake.set()
-            await asyncio.wait((written,), timeout=CLOSE_TIME)
+            await self._jobs_done()
             await client.flush()
+
+    async def _jobs_done(self) -> None:
+        """Return when what waits to be written is, or after CLOSE_TIME."""
+        written = self._loop.create_future()
+        self._jobs.append(written)
+        self._wake.set()
+        await asyncio.wait((written,), timeout=CLOSE_TIME)
 
     async def _leave(self, cause: str) -> None:
         """Write out, want nothing more, take what is on its way, and go."""
@@ -590,10 +594,7 @@ class NatsLink:
         try:
             if client is not None:
                 async with asyncio.timeout(2 * CLOSE_TIME):
-                    written = self._loop.create_future()
-                    self._jobs.append(written)
-                    self._wake.set()
-                    await asyncio.wait((written,), timeout=CLOSE_TIME)
+                    await self._jobs_done()
                     await client.drain()
         except Exception as error:
             # Whatever the library has to say of it, the stream is over.

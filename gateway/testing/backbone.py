@@ -6,10 +6,11 @@ The stream is one of the World: it is delayed, stalls, is cut, and ends with eit
 line of words, and behind that the payload:
 
     SUB <number> <subject> [<queue>]     UNSUB <number>      PUB <subject> [<reply>]      PING
-    MSG <number> <subject>               NONE <subject>      PONG
+    MSG <number> <subject> [<reply>]     NONE <subject>      PONG
 
 As at NATS, what is published comes to all who subscribed and to one of each queue, but not back to its
-publisher; who gave a reply subject is told where nobody was there (NONE); nothing is kept.
+publisher; who gave a reply subject is told where nobody was there (NONE); nothing is kept. Of patterns it has
+those of inboxes, whose last part is any.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ def read(data: bytes) -> tuple[list[str], bytes]:
     return line.decode().split(), payload
 
 
+def _inbox(subject: str) -> str:
+    """The pattern of an inbox to which a subject belongs."""
+    return f"{subject.rpartition('.')[0]}.*"
+
+
 class SimServer:
     """What runs on the host of a backbone. `random` chooses who of a queue has a message."""
 
@@ -67,7 +73,8 @@ class SimServer:
     def publish(self, caller: _Caller, payload: bytes, subject: str, reply: str = "") -> None:
         queues: dict[str, list[tuple[_Caller, str]]] = {}
         chosen = []
-        for place, queue in self._wanted.get(subject, {}).items():
+        wanted = self._wanted.get(subject, {}) | self._wanted.get(_inbox(subject), {})
+        for place, queue in wanted.items():
             if place[0] is caller:
                 continue
             if queue:
@@ -76,7 +83,7 @@ class SimServer:
                 chosen.append(place)
         chosen += [self._random.choice(members) for members in queues.values()]
         for who, number in chosen:
-            who.send(words("MSG", number, subject, payload=payload))
+            who.send(words("MSG", number, subject, reply, payload=payload))
         if not chosen and reply:
             caller.send(words("NONE", reply))
 
@@ -117,8 +124,10 @@ class _Caller:
 class _Arrived:
     """A message, in the form of the library's."""
 
-    def __init__(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
-        self.subject, self.data, self.headers = subject, data, headers
+    def __init__(
+        self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        self.subject, self.data, self.reply, self.headers = subject, data, reply, headers
 
 
 class _Subscription:
@@ -177,10 +186,8 @@ class SimClient:
         number = str(self._last)
         made = self._subscriptions[number] = _Subscription(self, number, cb)
         if subject.endswith(".*"):
-            # An inbox: nobody else knows it, and only the server writes there.
             self._inbox = number
-        else:
-            self._write(words("SUB", number, subject, queue))
+        self._write(words("SUB", number, subject, queue))
         return made
 
     async def unsubscribe(self, number: str) -> None:
@@ -200,8 +207,7 @@ class SimClient:
     async def drain(self) -> None:
         """Want nothing more, take what is on its way, and end."""
         for number in list(self._subscriptions):
-            if number != self._inbox:
-                self._write(words("UNSUB", number))
+            self._write(words("UNSUB", number))
         await self.flush()
         await self._deliver()
         await self.close()
@@ -240,11 +246,13 @@ class SimClient:
                 if not answer.done():
                     answer.set_result(None)
                 continue
-            number = self._inbox if verb == "NONE" else rest[0]
+            if verb == "NONE":
+                number, message = self._inbox, _Arrived(rest[0], payload, headers={"Status": "503"})
+            else:
+                number, message = rest[0], _Arrived(rest[1], payload, "".join(rest[2:]))
             wanted = self._subscriptions.get(number)
             if wanted is not None:
-                headers = {"Status": "503"} if verb == "NONE" else None
-                self._arrived.append((wanted.callback, _Arrived(rest[-1], payload, headers)))
+                self._arrived.append((wanted.callback, message))
                 self._news.set()
 
     def stream_drained(self) -> None:

@@ -1,8 +1,8 @@
 """The same tests on real time and real sockets: what a World says must hold there too.
 
 Hosts are data planes of one process that reach one another through ports of 127.0.0.1; `sim://NAME` is
-dialled where that host listens. Faults of hosts and lines cannot be had here: a test that asks for one is
-skipped by the plugin.
+dialled where that host listens. Nodes and programs may be killed, loudly, and restarted; other faults of
+hosts and lines cannot be had here: a test that asks for one is skipped by the plugin.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from gateway.node.data_plane import DataPlane
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, enter
 from gateway.testing.errors import Leftovers, NotInWorld
+from gateway.testing.host import SimHost
+from gateway.testing.world import World
 from identity.provider import IdentityProvider, IdentityVerifier
 
 T = TypeVar("T")
 SECRET = "the secret of a world on real sockets"  # noqa: S105 (of tests)
+_ELSEWHERE = "play this test on virtual time"
 PATIENCE = 30.0
 """Seconds in which a World of this kind has to be quiet."""
 
@@ -78,18 +81,28 @@ class RealHost:
 
     def __init__(self, name: str, ports: Ports, strict: bool, identity: Callable[[str], Any]) -> None:
         self.name = name
+        self._ports, self._strict = ports, strict
         self._identity = identity
+        self._served: list[dict[str, Any]] = []
+        self._programs: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._ending: asyncio.Task[None] | None = None
+        self._boot()
+
+    def _boot(self) -> None:
         self.up = True
-        self._surroundings = Surroundings(schemes={"sim": ports})
+        surroundings = Surroundings(schemes={"sim": self._ports})
         self._context = contextvars.copy_context()
-        self._context.run(enter, self._surroundings)
-        self.plane = DataPlane(strict=strict, surroundings=self._surroundings)
+        self._context.run(enter, surroundings)
+        self.plane = DataPlane(strict=self._strict, surroundings=surroundings)
         self.applications: list[Slim] = []
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def serve(self, **config: Any) -> str:
         """Listen; the endpoint to dial."""
-        await self.plane.serve(ServerConfig.read({"endpoint": f"sim://{self.name}", **config}))
+        given = {"endpoint": f"sim://{self.name}", **config}
+        await self.plane.serve(ServerConfig.read(given))
+        if given not in self._served:
+            self._served.append(given)
         return f"sim://{self.name}"
 
     async def application(
@@ -106,6 +119,10 @@ class RealHost:
 
     def run(self, program: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
         """See `SimHost.run`."""
+        self._programs.append((program, arguments))
+        return self._begin(program, arguments)
+
+    def _begin(self, program: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
         return self.call(program(*arguments), getattr(program, "__qualname__", "program"))
 
     def call(self, coroutine: Any, name: str = "call") -> asyncio.Task[Any]:
@@ -115,18 +132,45 @@ class RealHost:
         self.tasks.append(task)
         return task
 
+    def kill(self, *, loudly: bool = True) -> None:
+        """End what runs here, which closes its streams. Raises NotInWorld where more is asked."""
+        if not loudly:
+            raise NotInWorld("silence of a host on real sockets", _ELSEWHERE)
+        if self.applications:
+            raise NotInWorld("the death of an application that the test made", _ELSEWHERE)
+        self.up = False
+        self._ending = asyncio.ensure_future(self._end(0.0))
+
+    async def restart(self) -> None:
+        """See `SimHost.restart`."""
+        if self.up:
+            self.kill()
+        if self._ending is not None:
+            await self._ending
+        self._boot()
+        for config in self._served:
+            await self.serve(**config)
+        for program, arguments in self._programs:
+            self._begin(program, arguments)
+
     async def stop(self) -> None:
         """End what runs here in good order."""
+        if self._ending is not None:
+            await self._ending
+        if self.up:
+            await self._end(2.0)
+
+    async def _end(self, grace: float) -> None:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         for app in self.applications:
-            await app.close(2.0)
-        await self.plane.close(2.0)
+            await app.close(grace)
+        await self.plane.close(grace)
 
     def __getattr__(self, verb: str) -> Any:
-        if verb in ("kill", "restart", "freeze", "thaw", "skew", "wall"):
-            raise NotInWorld(f"{verb} of a host on real sockets", "play this test on virtual time")
+        if hasattr(SimHost, verb):
+            raise NotInWorld(f"{verb} of a host on real sockets", _ELSEWHERE)
         raise AttributeError(verb)
 
 
@@ -207,6 +251,6 @@ class RealWorld:
         return asyncio.run(play())
 
     def __getattr__(self, verb: str) -> Any:
-        if verb in ("line", "partition", "heal", "trace", "network", "loop", "quiet"):
-            raise NotInWorld(f"{verb} of a World on real sockets", "play this test on virtual time")
+        if hasattr(World, verb) or verb in ("trace", "network", "loop"):
+            raise NotInWorld(f"{verb} of a World on real sockets", _ELSEWHERE)
         raise AttributeError(verb)

@@ -13,10 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from actors.app.admission import Admission, TokenVerified
+from actors.app.admission import PARKED, PLACE, Admission, TokenVerified
 from actors.app.effects import Released
 from actors.app.turn import AppTurn
-from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
+from actors.messages.codec import Unread
+from actors.messages.wire import Frame, MessageType, Payload, SessionKind, SessionMessage
 from actors.names import Name
 from gateway import Slim
 from identity.errors import InvalidToken, SlimError
@@ -128,6 +129,30 @@ class Lacking:
 def lacking(**options: Any) -> tuple[Door, Lacking]:
     verifier: Any = Lacking()
     return Door(verifier, **options), verifier
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["read", "unread"])
+def test_what_waits_for_keys_is_bounded_in_bytes(whole: bool) -> None:
+    """However few and large the messages are."""
+    door, _ = lacking()
+    blob = bytes(4 * 2**20)
+    large = message("none")._replace(content=Payload("msg", blob))
+    frame = Frame(BOB.key, BOB.instance, 1, False, b"", len(blob), blob)
+    for number in range(100):
+        token = f"none {number % 10}"
+        unread = Unread(BOB, token, MessageType.GROUP_CLOSE, number, frame)
+        one = large._replace(identity=token, connection=number) if whole else unread
+        assert not door.core.admits(one, AppTurn(wall=NOW))
+    waiting, dropped, _ = door.figures
+    assert 1 <= waiting <= 2 * PARKED * PLACE // len(blob)
+    assert waiting + dropped == 100
+    for number in range(10):
+        if f"none {number}" in door.core._parked:
+            door.fetched(f"none {number}", InvalidToken("no such key"), NOW)
+    assert door.figures[0] == 0
+    # All places are free again.
+    assert not door.admits(message("later"), NOW)
+    assert door.figures[0] == 1
 
 
 def test_a_borrowed_name_holds_up_nobody() -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tests.simulation.broken import BREAKS, Break
 from tests.simulation.player import play
+from tests.simulation.shortcuts import shortcuts
 
 SEEDS = 300
 NOT_SEEN = {
@@ -72,6 +73,11 @@ def broken(which: Break) -> Iterator[None]:
 def look(name: str, seeds: int = SEEDS) -> Sight:
     """Play until a scenario shows it, at most `seeds` of them, of its profiles in turn."""
     logging.disable(logging.CRITICAL)
+    with shortcuts():
+        return _look(name, seeds)
+
+
+def _look(name: str, seeds: int) -> Sight:
     which, began = BREAKS[name], time.perf_counter()
     for number in range(seeds):
         profile, seed = which.profiles[number % len(which.profiles)], number // len(which.profiles)

@@ -19,6 +19,9 @@ from actors.controller.controller import Controller
 from actors.errors import MessageLost
 from actors.messages.controller import OrderDone
 from actors.messages.wire import GroupAdd, MessageType
+from actors.moderation.book import Book
+from actors.moderation.journal import Journal
+from actors.moderation.keeper import JournalKeeper
 from actors.routing.backpressure import Backpressure
 from actors.routing.control import RouteControl
 from actors.routing.table import SubscriptionTable
@@ -399,6 +402,32 @@ def a_session_ends_without_a_word_to_its_application() -> Iterator[Patch]:
         return broken
 
     yield SessionCore, "_close_turn", close_turn
+
+
+@breaks("groups", "moderated")
+def a_moderator_does_not_sync_its_journal() -> Iterator[Patch]:
+    yield Journal, "sync", lambda honest: nothing
+
+
+@breaks("groups", "moderated")
+def a_moderator_acknowledges_what_its_script_has_not_dealt_with() -> Iterator[Patch]:
+    yield JournalKeeper, "_waits", lambda honest: lambda self, effect: False
+
+
+@breaks("groups", "moderated")
+def a_moderator_that_was_away_for_too_long_forgets_its_members() -> Iterator[Patch]:
+    def lose_group(honest: Any) -> Any:
+        return lambda self: (honest(self), setattr(self, "lost", ()))
+
+    yield Book, "lose_group", lose_group
+
+
+@breaks("groups", "moderated")
+def a_moderator_that_is_back_takes_its_timers_for_done() -> Iterator[Patch]:
+    def opened(honest: Any) -> Any:
+        return lambda self, now: (honest(self, now), self.book.timers.clear())[0]
+
+    yield Journal, "open", opened
 
 
 # Routing

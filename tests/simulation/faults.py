@@ -74,6 +74,18 @@ class Faults:
         line.mend()
         self._wake(host)
 
+    def do_skew(self, step: Step) -> None:
+        """A clock on the wall is wrong: by less than tokens allow for, or so much that they are refused."""
+        member = self._stage.member(step.one)
+        if member is not None:
+            seconds = (20.0, 7200.0)[step.size % 2] * (1 if step.two else -1)
+            self._fault(self._skewed(member.host, seconds, step.time))
+
+    async def _skewed(self, host: SimHost, seconds: float, time: float) -> None:
+        host.skew(seconds)
+        await asyncio.sleep(time)
+        host.skew(-seconds)
+
     def do_cut(self, step: Step) -> None:
         line = self._line(step)
         self._fault(self._broken(line, line.cut, step.time))

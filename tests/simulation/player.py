@@ -9,6 +9,7 @@ import asyncio
 from typing import NamedTuple
 
 from gateway.testing import Leftovers, World, WorldError
+from gateway.testing.trace import Trace
 from gateway.testing.world import QUIET
 from tests.simulation.actions import Actions
 from tests.simulation.afterwards import Afterwards
@@ -24,11 +25,16 @@ class Result(NamedTuple):
     """What came of a scenario."""
 
     findings: tuple[Finding, ...]
-    digest: str
+    trace: Trace
     seconds: float
     """Virtual seconds that it took."""
     story: str
     """How it went; empty where nothing was found."""
+
+    @property
+    def digest(self) -> str:
+        """What its history comes to."""
+        return self.trace.digest()
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -58,7 +64,7 @@ class Player:
             ledger.found("stuck", str(error))
         ledger.check()
         story = world.story(200) if ledger.findings else ""
-        return Result(tuple(ledger.findings), world.trace.digest(), world.now, story)
+        return Result(tuple(ledger.findings), world.trace, world.now, story)
 
     async def _main(self, world: World) -> None:
         await self.stage.assemble()

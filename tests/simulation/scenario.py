@@ -57,6 +57,7 @@ PROFILES = {
         Profile("restart", faults=("restart",)),
         Profile("death", faults=("kill",)),
         Profile("doze", faults=("doze",)),
+        Profile("clocks", faults=("skew",)),
         Profile("reconnect", more=("reconnect",)),
         Profile("crowd", more=("crowd",)),
         Profile("alone", more=("alone",)),

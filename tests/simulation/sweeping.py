@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.simulation.kinds import KINDS, kinds
 from tests.simulation.player import play
-from tests.simulation.signatures import remember_signatures
+from tests.simulation.shortcuts import shortcuts
 
 BLOCK = 50
 """Seeds that one process plays at a time."""
@@ -63,15 +63,15 @@ def play_block(profile: str, first: int, last: int) -> Shown:
     """Play the seeds from `first` to `last`, without it."""
     logging.disable(logging.ERROR)
     collect_between()
-    remember_signatures()
     began, shown = time.perf_counter(), Shown(last - first)
-    for seed in range(first, last):
-        result = play(profile, seed)
-        gc.collect()
-        shown.seconds += result.seconds
-        for kind in sorted(kinds(result.findings, profile)):
-            shown.by_kind.setdefault(kind, []).append(seed)
-            shown.texts.setdefault(kind, "; ".join(finding.text for finding in result.findings)[:400])
+    with shortcuts():
+        for seed in range(first, last):
+            result = play(profile, seed)
+            gc.collect()
+            shown.seconds += result.seconds
+            for kind in sorted(kinds(result.findings, profile)):
+                shown.by_kind.setdefault(kind, []).append(seed)
+                shown.texts.setdefault(kind, "; ".join(finding.text for finding in result.findings)[:400])
     shown.took = time.perf_counter() - began
     return shown
 

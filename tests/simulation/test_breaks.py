@@ -17,6 +17,7 @@ QUICK = (
     "a_node_does_not_forget_who_is_gone",
     "subscriptions_are_not_told_again_on_a_new_stream",
     "a_link_that_broke_is_not_dialled_again",
+    "a_moderator_does_not_sync_its_journal",
 )
 """Seen within the first seeds."""
 

@@ -46,6 +46,8 @@ from actors.session.turn import Turn
 from identity.errors import SlimError
 from identity.mls import ValidationError
 
+_DISCOVERY, _JOIN = MessageType.DISCOVERY_REQUEST, MessageType.JOIN_REQUEST
+_WELCOME, _ADD = MessageType.GROUP_WELCOME, MessageType.GROUP_ADD
 _NOWHERE: frozenset[int] = frozenset()
 
 
@@ -88,7 +90,7 @@ class Adding:
             error = ParticipantExists(str(task.name), session_id=conversation.session_id)
             self._agenda.finish(task, error, turn)
             return
-        request = conversation.message(MessageType.DISCOVERY_REQUEST, task.name, DiscoveryRequest())
+        request = conversation.message(_DISCOVERY, task.name, DiscoveryRequest())
         self._agenda.move(task.moved(Discovering(request)))
         conversation.requests.start(request, {task.name.without_id()}, turn)
 
@@ -146,7 +148,7 @@ class Adding:
         if config.interval is not None and config.max_retries is not None:
             timers = TimerSettings(config.interval, config.max_retries)
         request = conversation.message(
-            MessageType.JOIN_REQUEST,
+            _JOIN,
             member.name,
             JoinRequest(
                 encrypted,
@@ -207,9 +209,9 @@ class Adding:
         awaited: list[tuple[SessionMessage, list[Name]]] = []
         if told:
             content = GroupAdd(member.name, self._members.all, commit)
-            awaited.append((self._members.request(MessageType.GROUP_ADD, content), told))
+            awaited.append((self._members.request(_ADD, content), told))
         request = conversation.message(
-            MessageType.GROUP_WELCOME,
+            _WELCOME,
             member.name,
             GroupWelcome(self._members.all, welcome),
             metadata=conversation.introduction,
@@ -219,11 +221,12 @@ class Adding:
         self._agenda.move(task.moved(Welcoming(member, tuple(request for request, _ in awaited))))
         for request, names in awaited:
             conversation.requests.start(request, names, turn)
-        self._members.tell_epoch(f"{member.name} added", turn)
+        if commit is not None:
+            self._members.tell_epoch(f"{member.name} added", turn)
 
     def acknowledged(self, task: AddTask, at: Welcoming, request: PendingRequest, turn: Turn) -> None:
         """GROUP_ADD or GROUP_WELCOME is acknowledged by all it was for."""
-        welcomed = request.message.kind is MessageType.GROUP_WELCOME
+        welcomed = request.message.kind is _WELCOME
         at = _without(at, request, welcomed=welcomed)
         if welcomed:
             self._members.joined(at.member.name, turn)

@@ -92,6 +92,19 @@ class Overdue(NamedTuple):
 class Rounds:
     """The moderator's side: how many rounds each member has let pass in silence."""
 
+    __slots__ = (
+        "_asked",
+        "_generations",
+        "_interval",
+        "_next",
+        "_outage",
+        "_progress",
+        "_said",
+        "_silences",
+        "_silent",
+        "_strikes",
+    )
+
     def __init__(self, interval: float, now: float, progress: Progress, outage: float = 0.0) -> None:
         self._interval = interval
         self._outage = outage
@@ -186,6 +199,8 @@ class Rounds:
 
 class Watchdog:
     """The participant's side: how long `moderator` has been silent, from when the session stands."""
+
+    __slots__ = ("_heard", "_interval", "_moderator", "_next", "_progress", "_said", "_silence")
 
     def __init__(self, interval: float, moderator: Name, progress: Progress, strikes: int = STRIKES) -> None:
         self._interval = interval

@@ -26,11 +26,14 @@ class Outsiders:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._answered: Memo[Name, float] = Memo(OUTSIDERS)
+        self._answered: Memo[Name, float] | None = None
+        """There from the first on: most groups, and all pairs, never hear one."""
 
     def dismiss(self, message: SessionMessage, turn: Turn) -> None:
         """`message` is of an outsider: tell it so."""
         source = message.source
+        if self._answered is None:
+            self._answered = Memo(OUTSIDERS)
         if turn.now - self._answered.get(source, -PAUSE) < PAUSE:
             return
         self._answered.remember(source, turn.now)

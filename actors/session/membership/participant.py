@@ -105,6 +105,11 @@ class _Removed(NamedTuple):
 
 _State = _Invited | _Accepted | _Welcomed | _Joined | _Leaving | _Removed
 
+# Written out, a union would be made anew each time that it is asked for.
+_COMING, _GONE = (_Invited, _Accepted), (_Leaving, _Removed)
+_UNTIL = (*_COMING, _Removed)
+"""States that do not last."""
+
 
 class Participant:
     """The invited side. `invitation` is the JOIN_REQUEST, which comes to `control` too, as the first message.
@@ -183,7 +188,7 @@ class Participant:
 
     def progress(self, turn: Turn) -> None:
         data = self._conversation.data
-        if not data.draining or isinstance(self._state, _Leaving | _Removed):
+        if not data.draining or isinstance(self._state, _GONE):
             return
         if data.unacknowledged and turn.now < self._grace:
             return
@@ -267,7 +272,7 @@ class Participant:
         if weaker and self._conversation.encryption is not None:
             turn.refuse(f"JOIN_REQUEST from {message.source}: it asks for clear text", alarming=True)
             return
-        if not isinstance(state, _Invited | _Accepted):
+        if not isinstance(state, _COMING):
             # A moderator that invites a member it has already lost it: begin again with its next attempt.
             self._end("invited anew", turn)
             return
@@ -306,7 +311,7 @@ class Participant:
         state, encryption, mls = self._state, self._conversation.encryption, content.mls
         if isinstance(state, _Welcomed):
             self._state = _Welcomed(message)
-        elif not isinstance(state, _Invited | _Accepted):
+        elif not isinstance(state, _COMING):
             self._conversation.acknowledge(message, turn)
         elif not self._join_replies or len(content.participants) > MEMBERS:
             turn.refuse(f"GROUP_WELCOME from {message.source} does not fit the invitation")
@@ -368,7 +373,7 @@ class Participant:
     # Membership
 
     def _membership(self, message: SessionMessage, content: GroupAdd | GroupRemove, turn: Turn) -> None:
-        if isinstance(self._state, _Invited | _Accepted):
+        if isinstance(self._state, _COMING):
             # Not ours yet: the Welcome will bring what this one tells.
             return
         encryption, mls = self._conversation.encryption, content.mls
@@ -503,7 +508,7 @@ class Participant:
 
     def next_deadline(self) -> float | None:
         watchdog, state = self._watchdog.next_deadline(), self._state
-        if isinstance(state, _Invited | _Accepted | _Removed):
+        if isinstance(state, _UNTIL):
             mine = state.until
         elif self._conversation.data.draining and not isinstance(state, _Leaving):
             mine = self._grace

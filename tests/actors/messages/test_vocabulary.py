@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import MessageUndelivered, SessionClosed
-from actors.messages import VOCABULARY
+from actors.messages import VOCABULARY, wire
 from actors.messages.routing import RouteEntry, RoutesChanged, StatusReport, WatchRoutes
+from actors.messages.vocabulary import Vocabulary
 from actors.messages.wire import (
     Frame,
     GroupAdd,
@@ -20,6 +23,7 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
+from identity.errors import SlimError
 
 A, B = Name("org", "ns", "a", 1), Name("org", "ns", "b", 2**64 - 2)
 
@@ -80,6 +84,31 @@ def test_errors_keep_type_text_and_fields(error: Exception) -> None:
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again) == vars(error)
+
+
+def test_an_error_that_this_process_does_not_know_is_one_of_the_nearest_base_that_it_knows() -> None:
+    class Overslept(SessionClosed):
+        """Declared nowhere but here."""
+
+    told = VOCABULARY.pack(Overslept("late", session_id=5))
+    forgotten = told.replace(b"Overslept", b"Underslep")
+    assert type(VOCABULARY.unpack(told)) is Overslept
+    again = VOCABULARY.unpack(forgotten)
+    assert type(again) is SessionClosed
+    assert (str(again), again.session_id) == (str(Overslept("late", session_id=5)), 5)
+
+
+def test_two_errors_of_one_name_are_refused_when_the_second_is_declared() -> None:
+    with pytest.raises(TypeError, match="two errors travel as SessionClosed"):
+        type("SessionClosed", (SlimError,), {"__module__": "elsewhere"})
+    assert type(VOCABULARY.unpack(VOCABULARY.pack(SessionClosed("why")))) is SessionClosed
+
+
+def test_two_records_of_one_name_are_refused() -> None:
+    another = ModuleType("another")
+    another.Ping = type("Ping", (Ping,), {"__module__": "another"})  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=r"travel as Ping: of actors\.messages\.wire and of another"):
+        Vocabulary.of(wire, another)
 
 
 def test_strangers_are_refused() -> None:

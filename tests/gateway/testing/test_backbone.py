@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from actors.messages.wire import NodeInquiry
 from actors.names import Name
 from gateway import Slim
 from gateway.testing import SimHost, World
@@ -127,3 +128,46 @@ async def test_who_wants_to_know_is_told_that_nobody_is_there(world: World) -> N
     await asyncio.sleep(1.0)
     assert one.heard == [("inbox.7", b"")]
     await one.client.close()
+
+
+async def test_who_is_asked_answers_to_an_inbox_of_which_no_other_hears(world: World) -> None:
+    await world.host("nats").carry()
+    one, two, three = [await Heard(world, name).join() for name in ("one", "two", "three")]
+
+    async def answer(message: Any) -> None:
+        await two.client.publish(message.reply, b"answer")
+
+    await one.client.subscribe("inbox.one.*", cb=one.hear)
+    await three.client.subscribe("inbox.three.*", cb=three.hear)
+    await two.client.subscribe("questions", cb=answer)
+    await asyncio.sleep(1.0)
+    await one.client.publish("questions", b"who is there?", "inbox.one.7")
+    await asyncio.sleep(1.0)
+    assert one.heard == [("inbox.one.7", b"answer")]
+    assert three.heard == []
+    for each in (one, two, three):
+        await each.client.close()
+
+
+async def test_nodes_ask_one_another_about_names(world: World) -> None:
+    alice, two, _ = await pair(world)
+    await asyncio.sleep(1.0)
+    plane, backbone = two.plane, two.plane.backbone
+    asked: list[NodeInquiry] = []
+    answers: list[asyncio.Task[None]] = []
+
+    def heard(message: Any, _: Any) -> None:
+        asked.append(message.inquiry)
+        assert backbone is not None
+        told = message.inquiry._replace(facts=b"two knows bob")
+        answers.append(two.call(backbone.answer(told)))
+
+    plane.routes.inquiries = plane.system.inbox(heard)
+    link = world.host("one").plane.backbone
+    assert link is not None
+    inquiry = NodeInquiry(0, alice.local_name, BOB)
+    assert await world.host("one").call(link.inquire(BOB, inquiry, 1.0)) == [b"two knows bob"]
+    assert [(each.source, each.target) for each in asked] == [(alice.local_name, BOB)]
+    await asyncio.gather(*answers)
+    plane.system.close_inbox(plane.routes.inquiries)
+    plane.routes.inquiries = None

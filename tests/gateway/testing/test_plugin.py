@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs/testing.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 EXAMPLES = "\n".join(BLOCKS)
-AGENT = "\n".join(BLOCKS[:2])
+AGENT, ASKER = "\n".join(BLOCKS[:2]), "\n".join(BLOCKS[1:4])
 
 FAILING = """
 import asyncio
@@ -42,17 +42,42 @@ def test_without_a_world():
     pass
 """
 
+NODES_ELSEWHERE = """
+async def test_there_are_several_nodes(world):
+    await world.peers("one", "two")
+"""
+
+
+pytestmark = pytest.mark.xdist_group("plugin")
+
 
 def run(folder: Path, *options: str, **environment: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", str(folder), *options]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rps", str(folder), *options]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, cwd=folder)
     return done.stdout + done.stderr
 
 
-def test_the_programs_of_the_document_pass_on_virtual_time(tmp_path: Path) -> None:
-    (tmp_path / "test_examples.py").write_text(EXAMPLES)
-    assert "3 passed" in run(tmp_path)
+@pytest.fixture(scope="module")
+def virtual(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a run on virtual time says."""
+    folder = tmp_path_factory.mktemp("virtual")
+    (folder / "test_examples.py").write_text(EXAMPLES)
+    (folder / "test_failing.py").write_text(FAILING)
+    return run(folder, CALLBOARD_SEED="77")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a run on real sockets says."""
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "test_agent.py").write_text(AGENT)
+    (folder / "test_elsewhere.py").write_text(ASKER + NODES_ELSEWHERE)
+    return run(folder, "--callboard-real")
+
+
+def test_the_programs_of_the_document_pass_on_virtual_time(virtual: str) -> None:
+    assert len(re.findall(r"^PASSED .*test_examples\.py::", virtual, re.MULTILINE)) == 3, virtual
 
 
 def test_their_tests_are_ten_lines_or_little_more() -> None:
@@ -86,26 +111,22 @@ def test_they_pass_where_only_the_wheel_is(tmp_path: Path) -> None:
     assert "3 passed" in call(python, "-m", "pytest", "-p", "no:cacheprovider", "test_examples.py")
 
 
-def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "test_example.py").write_text(AGENT)
-    said = run(tmp_path, "--callboard-real")
-    assert "1 skipped" in said
-    assert "restart of a host on real sockets" in said
+def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(real: str) -> None:
+    assert "1 passed, 2 skipped" in real, real
+    assert "silence of a host on real sockets" in real
+    assert "peers of a World on real sockets" in real
 
 
-def test_without_faults_it_passes_on_real_sockets(tmp_path: Path) -> None:
-    without = re.sub(r"^    +await node\.restart\(\)\n", "", AGENT, flags=re.MULTILINE)
-    (tmp_path / "test_example.py").write_text(without)
-    assert "1 passed" in run(tmp_path, "--callboard-real")
+def test_a_node_is_restarted_on_real_sockets_too(real: str) -> None:
+    assert re.search(r"^PASSED .*test_agent\.py::", real, re.MULTILINE), real
 
 
-def test_failures_show_seed_and_trace_and_weather_plays_often(tmp_path: Path) -> None:
-    (tmp_path / "test_failing.py").write_text(FAILING)
-    said = run(tmp_path, CALLBOARD_SEED="77")
-    assert "2 failed, 4 passed" in said
-    assert "repeat it with CALLBOARD_SEED=77" in said
-    assert "alice → node" in said
-    assert "nothing will ever happen any more" in said
+def test_failures_show_seed_and_trace_and_weather_plays_often(virtual: str) -> None:
+    assert len(re.findall(r"^PASSED .*test_failing\.py::", virtual, re.MULTILINE)) == 4, virtual
+    assert "2 failed, 7 passed" in virtual
+    assert "repeat it with CALLBOARD_SEED=77" in virtual
+    assert "alice → node" in virtual
+    assert "nothing will ever happen any more" in virtual
 
 
 def test_the_document_names_what_there_is() -> None:
