@@ -75,7 +75,7 @@ async def test_membership_events_that_a_reader_did_not_get_are_counted(stage: Ap
     await asyncio.sleep(0)
     joined = MemberJoined(session.id, Name("org", "default", "guest"), ())
     for _ in range(EVENTS + 9):
-        session._receive(joined)
+        session._receive(joined, session._inbox.address)
     await first
     dropped = (await counters(alice.data_plane))["callboard_session_events_dropped_total"]
     assert dropped == 9
