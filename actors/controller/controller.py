@@ -397,7 +397,9 @@ class Controller:
                 hosts = (address.local or node.host, address.external, address.endpoint)
                 port = address.endpoint.rpartition(":")[2]
                 if wanted in {
-                    host_and_port(host if ":" in host else f"{host}:{port}") for host in hosts if host
+                    host_and_port(host if ":" in host.rpartition("]")[2] else f"{host}:{port}")
+                    for host in hosts
+                    if host
                 }:
                     return node.id
         return ""

@@ -17,6 +17,7 @@ from actors.record import record
 from actors.routing.budget import ByteBudget
 from gateway import http2
 from gateway.config import ServerConfig
+from gateway.http2.acceptor import shown
 from gateway.http2.errors import GrpcStatus
 from gateway.http2.headers import read_timeout
 from gateway.http2.limits import Counters
@@ -149,8 +150,7 @@ class _FastCalls(FastServer):
         stream.close()
 
     def _caller(self, stream: http2.ServerStream, headers: http2.Headers) -> RpcCaller:
-        name = stream.get_extra_info("peername")
-        peer = f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix socket"
+        peer = shown(stream.get_extra_info("peername"))
         ssl_object = stream.get_extra_info("ssl_object")
         der = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
         pem = ssl.DER_cert_to_PEM_cert(der).encode() if der else b""

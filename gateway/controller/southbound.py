@@ -58,6 +58,7 @@ from gateway.controller.rivals import Rivals
 from gateway.http2.errors import GrpcStatus
 from gateway.links.stream import Stream, StreamStatus
 from gateway.proto import controller_pb2 as pb
+from gateway.security.door import host_of
 from gateway.surroundings import current
 from identity.errors import AuthError
 from identity.log import logger
@@ -261,7 +262,7 @@ class NodeStream:
                     addresses,
                     group,
                     self._inbox,
-                    self._caller.peer.rpartition(":")[0].strip("[]"),
+                    _in_endpoints(host_of(self._caller.peer)),
                     request.callboard_version,
                     request.backbone,
                     subject,
@@ -587,3 +588,8 @@ class _List:
 def _status(code: int) -> str:
     """The name of a gRPC status that a node gave."""
     return GrpcStatus(code).name if 0 < code <= max(GrpcStatus) else "UNKNOWN"
+
+
+def _in_endpoints(host: str) -> str:
+    """A host as it stands in an endpoint: an address of version 6 in brackets."""
+    return f"[{host}]" if ":" in host else host

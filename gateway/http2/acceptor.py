@@ -209,8 +209,11 @@ def _host(address: object) -> object:
 
 
 def shown(address: object) -> str:
-    """An address of a socket, for people."""
-    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix socket"
+    """An address of a socket, for people: as it stands in an endpoint."""
+    if not isinstance(address, tuple):
+        return "unix socket"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _cause(exc: OSError) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -211,6 +213,18 @@ class FastServer:
         self._accept(Http2Stream(stream, _peer(stream), subject))
 
 
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
+"""What Python puts before the words of the system."""
+
+
+def _in_words(error: Http2Error | OSError) -> str:
+    """Why a dial came to nothing, as the system says it: each event loop has sentences of its own."""
+    known = error.__cause__ if isinstance(error, http2.ConnectFailed) else error
+    if isinstance(known, ConnectionError) and known.errno:
+        return os.strerror(known.errno)
+    return _ERRNO.sub("", error.reason if isinstance(error, http2.ConnectFailed) else str(error))
+
+
 def _peer(stream: http2.ServerStream) -> str:
     return shown(stream.get_extra_info("peername"))
 
@@ -256,7 +270,7 @@ class FastDialler:
         except TimeoutError as exc:
             raise CannotConnect(self._config.endpoint, "no answer in time") from exc
         except (Http2Error, OSError) as exc:
-            cause = exc.reason if isinstance(exc, http2.ConnectFailed) else str(exc)
+            cause = _in_words(exc)
             raise CannotConnect(self._config.endpoint, cause) from exc
         _keep_alive(stream.get_extra_info("socket"), self._config.keepalive.tcp)
         return Http2Stream(stream, self._config.endpoint)

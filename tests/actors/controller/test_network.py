@@ -114,3 +114,8 @@ def test_a_circle_is_named() -> None:
     assert circle(Edge("c", "a", NAME, None), edges) == ["c", "a", "b", "c"]
     assert circle(Edge("c", "a", NAME, 5), edges) is None
     assert circle(Edge("c", "a", ("x", "y", "z"), None), edges) is None
+
+
+def test_an_address_of_version_6_stands_in_brackets() -> None:
+    there = KnownNode("b", (NodeAddress("[::]:46357", False),), "", "[2001:db8::7]")
+    assert link(node("a"), there, {}, peer=False).endpoint == "http://[2001:db8::7]:46357"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -75,6 +76,17 @@ async def test_a_connection_is_known_by_endpoint_and_index(plane: DataPlane) -> 
     assert far.peers[0].closed is not None or await far.peers[0].ended()
     await forgot(plane)
     assert await plane.connect(config(), dial=far) > index
+
+
+async def test_why_nobody_answers_is_told_in_the_words_of_the_system(plane: DataPlane) -> None:
+    with socket.socket() as taken:
+        # Bound, and nobody listens: no other process gets it meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        made = ClientConfig.read({"endpoint": endpoint, "tls": {"insecure": True}})
+        with pytest.raises(ConnectionLost) as refused:
+            await plane.connect(made)
+    assert str(refused.value) == f"cannot connect to {endpoint}: Connection refused"
 
 
 async def test_a_refused_dial_leaves_nothing_behind(plane: DataPlane) -> None:
