@@ -244,6 +244,20 @@ class Scanned(NamedTuple):
 
 
 @record
+class Head(NamedTuple):
+    """What the gateway read of the body of a message up to its content."""
+
+    session_type: int
+    kind: int
+    session_id: int
+    message_id: int
+    content: int
+    """Where the content field begins."""
+    value: int
+    """Where its value does."""
+
+
+@record
 class Frame(NamedTuple):
     """A Publish on its way through a node: where it wants to go, and its bytes, which nobody opens.
 
@@ -261,10 +275,10 @@ class Frame(NamedTuple):
     """How many bytes of `body` belong to the Publish; what follows them is the Message's."""
     body: bytes
     """Everything behind the header: session, content, metadata."""
-    scanned: Scanned | None = None
-    """Of a data message, on its way in: its body need not be read again."""
+    scanned: Scanned | Head | None = None
+    """On its way in, Scanned of a payload, Head of a command: so far its body need not be read again."""
     message_id: int = 0
-    """Known where `scanned` is."""
+    """Known where it is Scanned."""
 
     @property
     def size(self) -> int:

@@ -93,7 +93,7 @@ class RouteView:
 
     __slots__ = (
         "_alone", "_far", "_fitting", "_latest", "_near", "addresses", "backbone", "bindings", "by_instance",
-        "by_name", "find", "inquiries", "no_instance", "node_links", "past", "patterns", "tap",
+        "by_name", "find", "inquiries", "no_instance", "node_links", "past", "patterns", "plain", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -127,6 +127,8 @@ class RouteView:
         """The instance id of a message for any instance, in the family of these names."""
         self.find: Callable[[Key, InstanceId], Targets | None] = self.exact
         """Who may serve a message to (key, id): without id everybody, else those with exactly that id."""
+        self.plain = True
+        """Whether `find` is `exact` now."""
         self._fitting: Memo[Instance, tuple[Targets | None, tuple[int, ...], Targets]] = Memo(_MEMORY_BOUND)
         """Targets with those of patterns: what they were put together from, and the whole."""
         self.backbone: int | None = None
@@ -160,7 +162,7 @@ class RouteView:
     def follow_patterns(self, *, follow: bool) -> None:
         """The table has patterns, or none any more: without them looking one up costs nothing."""
         self._near = self._with_patterns if follow else self.exact
-        self.find = self._near if self.backbone is None else self._with_backbone
+        self._find_near_or_far()
 
     def reach(self, backbone: int | None) -> None:
         """From now on there is a backbone, or none any more: without one it costs nothing."""
@@ -168,7 +170,11 @@ class RouteView:
         self._alone = Targets() if backbone is None else Targets().having(backbone, Rank.PEER)
         self._far.clear()
         self._latest = (self._alone, self._alone)
-        self.find = self._near if backbone is None else self._with_backbone
+        self._find_near_or_far()
+
+    def _find_near_or_far(self) -> None:
+        self.find = self._near if self.backbone is None else self._with_backbone
+        self.plain = self.find == self.exact
 
     def _with_backbone(self, key: Key, id: InstanceId) -> Targets:
         targets = self._near(key, id)
@@ -213,7 +219,7 @@ class InwardView(RouteView):
         super().__init__(
             view.by_name, view.by_instance, view.addresses, view.node_links, view.patterns, view.no_instance
         )
-        self.find = self._inward
+        self.find, self.plain = self._inward, False
         self.past = view.past
         self._whole = view
         self._by_hand = by_hand

@@ -2,7 +2,7 @@
 
 from gateway.codec.codec import WireCodec
 from gateway.codec.inbound import InboundParser
-from gateway.codec.outbound import encode_record, frame_bytes, frame_pieces, is_data
+from gateway.codec.outbound import encode_record, frame_bytes, frame_pieces, frames_bytes, is_data
 from gateway.codec.reading import ends_of, kind_of
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ends_of",
     "frame_bytes",
     "frame_pieces",
+    "frames_bytes",
     "is_data",
     "kind_of",
 ]

@@ -14,6 +14,7 @@ from actors.messages.wire import (
     Frame,
     GroupAck,
     GroupWelcome,
+    Head,
     JoinRequest,
     MessageType,
     Payload,
@@ -28,7 +29,7 @@ from gateway.codec import varint
 from gateway.codec.commands import decode_command, encode_command
 from gateway.codec.family import FIRST, Family
 from gateway.codec.header import HeaderReader, header_field
-from gateway.codec.layout import SMALL_CONTENT, SMALL_METADATA, Head, has_few_fields, head, payload
+from gateway.codec.layout import SMALL_CONTENT, SMALL_METADATA, has_few_fields, head, payload
 from gateway.codec.outbound import frame_bytes
 from gateway.proto import dataplane_pb2 as pb
 
@@ -170,9 +171,14 @@ class WireCodec:
 
         Raises ProtocolError, and TokenFirst for what takes long while its token is not `verified`.
         """
-        _, _, _, _, _, inner, body, scanned, message_id = frame
+        _, _, _, _, _, inner, body, known, message_id = frame
         found: Head | None = None
-        if scanned is None:
+        scanned: Scanned | None = None
+        if isinstance(known, Scanned):
+            scanned = known
+        elif known is not None:
+            found = known
+        else:
             found = head(body, inner)
             if found is not None:
                 scanned, message_id = payload(body, inner, found), found.message_id

@@ -171,7 +171,7 @@ class InboundParser:
         seen = self._known.get(header)
         key, instance, fanout, field = self._learn(header) if seen is None else seen
         control = kind != _MSG and kind != _RTX_REPLY
-        frame = Frame(key, instance, fanout, control, field, inner, body, scanned, message_id)
+        frame = Frame(key, instance, fanout, control, field, inner, body, scanned or found, message_id)
         # A header that was not seen before may be one that never comes again.
         if seen is not None and scanned is not None and message_id and len(body) - inner <= SMALL_METADATA:
             self._remember(data, behind, frame, scanned)

@@ -8,30 +8,13 @@ handed on unread.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from actors.messages.wire import Scanned
-from actors.record import record
+from actors.messages.wire import Head, Scanned
 from gateway.codec import varint
 
 SMALL_CONTENT = 256
 """Bytes of a command that is worth remembering: those that repeat are empty or name the members of a pair."""
 SMALL_METADATA = 1024
 """Bytes of metadata that are worth remembering."""
-
-
-@record
-class Head(NamedTuple):
-    """What stands before the content of a Publish."""
-
-    session_type: int
-    kind: int
-    session_id: int
-    message_id: int
-    content: int
-    """Where the content field begins."""
-    value: int
-    """Where its value does."""
 
 
 def head(body: bytes, end: int) -> Head | None:

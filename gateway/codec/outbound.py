@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable, Iterable
+from typing import TypeVar, assert_never
 
 from google.protobuf.message import DecodeError
 
@@ -20,6 +21,8 @@ from gateway.codec import varint
 from gateway.codec.family import FIRST, Family
 from gateway.proto import dataplane_pb2 as pb
 
+T = TypeVar("T")
+
 _DATA = (pb.SESSION_MESSAGE_TYPE_MSG, pb.SESSION_MESSAGE_TYPE_RTX_REPLY)
 
 
@@ -33,6 +36,26 @@ def frame_bytes(frame: Frame) -> bytes:
     """The wire form of a frame."""
     header = frame.header
     return b"".join((b"\x1a", varint.encode(len(header) + frame.inner), header, frame.body))
+
+
+def frames_bytes(frames: Iterable[Frame], large: int, halves: Callable[[bytes, bytes], T]) -> list[bytes | T]:
+    """The wire form of frames; of data with a body of `large` bytes or more what `halves` makes of the header
+    and the body, which is not copied.
+    """
+    data: list[bytes | T] = []
+    append, join, encode = data.append, b"".join, varint.encode
+    written, length = 0, encode(0)
+    for frame in frames:
+        header, body = frame.header, frame.body
+        size = len(header) + frame.inner
+        if size != written:
+            # Messages that follow one another are often of one length.
+            written, length = size, encode(size)
+        if len(body) < large or frame.control:
+            append(join((b"\x1a", length, header, body)))
+        else:
+            append(halves(join((b"\x1a", length, header)), body))
+    return data
 
 
 def is_data(message: bytes, family: Family = FIRST) -> bool:

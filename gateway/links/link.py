@@ -19,7 +19,7 @@ from actors.messages.wire import (
 from actors.names import Name
 from actors.routing.outbox import HIGH
 from actors.telemetry import Counts, counter
-from gateway.codec import InboundParser, WireCodec, encode_record, ends_of, frame_bytes, frame_pieces
+from gateway.codec import InboundParser, WireCodec, encode_record, ends_of, frames_bytes
 from gateway.config import MAX_MESSAGE_SIZE, Backoff
 from gateway.config.auth import Proof
 from gateway.http2.messages import SHARED_SIZE, Message, SharedMessage
@@ -160,10 +160,7 @@ class AcceptedLink:
         if stream is None:
             self.counts.lost_while_down += len(frames)
             return ()
-        data: list[Message] = [
-            frame_bytes(frame) if len(frame.body) < SHARED_SIZE or frame.control else _shared(frame)
-            for frame in frames
-        ]
+        data: list[Message] = frames_bytes(frames, SHARED_SIZE, SharedMessage)
         size = sum(map(len, data))
         refused: Sequence[Frame] = ()
         if size > self._limit:
@@ -344,12 +341,6 @@ class AcceptedLink:
         if not self._done:
             self._done = True
             self._notify(LinkClosed(cause))
-
-
-def _shared(frame: Frame) -> SharedMessage:
-    """A large data frame: its body is one object for all receivers, and is not copied for any."""
-    prefix, header, body = frame_pieces(frame)
-    return SharedMessage(prefix + header, body)
 
 
 class _Reading:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from actors.errors import ProtocolError
 from actors.memo import Memo
-from actors.messages.wire import ONE, Frame
+from actors.messages.wire import ONE, Frame, Scanned
 from actors.names import NO_INSTANCE, InstanceId, Key
 from actors.record import record
 from actors.routing.view import Instance
@@ -249,7 +249,7 @@ def looks_encrypted(frame: Frame) -> bool:
     if frame.control:
         return True
     scanned = frame.scanned
-    if scanned is None:
+    if not isinstance(scanned, Scanned):
         found = head(frame.body, frame.inner)
         scanned = payload(frame.body, frame.inner, found) if found is not None else None
     if scanned is None:

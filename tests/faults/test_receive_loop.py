@@ -19,6 +19,7 @@ from actors.errors import (
     SessionClosed,
 )
 from actors.messages.session import Delivered
+from actors.system import Address
 from gateway import ConfigError, MemberLeft, Request, Session, Slim
 from identity.errors import AuthError, SlimError
 from tests.gateway.app_stage import AppStage, name
@@ -55,7 +56,7 @@ async def test_no_error_among_the_messages_ends_it(process: AppStage, timeout: f
     here, there = await ends(process, timeout)
     listening = asyncio.create_task(collect(there))
     for number, error in enumerate(ERRORS):
-        there._receive(Delivered(there.id, (error(there.id),)))
+        there._receive(Delivered(there.id, (error(there.id),)), Address(1))
         await here.publish(b"%d" % number)
     await here.close()
     assert await asyncio.wait_for(listening, 5) == [b"%d" % number for number in range(len(ERRORS))]
@@ -66,7 +67,7 @@ async def test_get_message_raises_it_as_published(process: AppStage) -> None:
     here, there = await ends(process)
     for error in ERRORS:
         told = error(there.id)
-        there._receive(Delivered(there.id, (told,)))
+        there._receive(Delivered(there.id, (told,)), Address(1))
         await here.publish(b"after")
         with pytest.raises(type(told)):
             await there.get_message(5)
@@ -145,7 +146,7 @@ async def test_a_best_effort_message_that_cannot_leave_is_an_event_at_once(proce
     here, _ = await ends(process, None)
     events = here.events()
     for _ in range(20):
-        here._receive(Delivered(here.id, (NoRoute("org/default/bob"),)))
+        here._receive(Delivered(here.id, (NoRoute("org/default/bob"),)), Address(1))
     for _ in range(20):
         assert isinstance(await asyncio.wait_for(anext(events), 5), NoRoute)
     hearing = asyncio.create_task(collect(here))
@@ -179,7 +180,7 @@ async def test_a_gap_that_nobody_reads_is_logged(process: AppStage) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="WARNING", format="{message}: {extra[session]} {extra[cause]}")
     error = MessageLost(there.id, "org/default/alice", 7)
-    there._receive(Delivered(there.id, (error,)))
+    there._receive(Delivered(there.id, (error,)), Address(1))
     await here.publish(b"after")
     assert (await anext(there)).payload == b"after"
     logger.remove(sink)
@@ -192,7 +193,7 @@ async def test_many_gaps_are_few_lines(process: AppStage) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="WARNING", format="{message}")
     errors = tuple(MessageLost(there.id, "org/default/alice", number) for number in range(1000))
-    there._receive(Delivered(there.id, errors))
+    there._receive(Delivered(there.id, errors), Address(1))
     await here.publish(b"after")
     assert (await anext(there)).payload == b"after"
     logger.remove(sink)

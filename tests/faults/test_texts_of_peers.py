@@ -45,7 +45,7 @@ async def test_strangers_fill_no_log_and_draw_nothing_on_the_terminal(log: io.St
         before = log.getvalue().count("\n")
         async with Forger(stage.endpoint, Name("org", "evil", "eve", 7), lambda: "no token") as eve:
             for number in range(300):
-                source = Name("org", SAID + "x" * 10_000, str(number), number + 1)
+                source = Name("org", SAID + "x" * 3_000, str(number), number + 1)
                 await eve.say(
                     eve.says(target, MessageType.DISCOVERY_REQUEST, DiscoveryRequest(), source=source)
                 )

@@ -87,7 +87,7 @@ def _with_close(frame: Frame, participants: bytes) -> Frame:
     command = b"\x12" + varint.encode(len(inside)) + inside
     content = b"\x1a" + varint.encode(len(command)) + command
     body = frame.body[: 2 + frame.body[1]] + content
-    return frame._replace(body=body, inner=len(body))
+    return frame._replace(body=body, inner=len(body), scanned=None)
 
 
 def test_metadata_has_a_bound() -> None:

@@ -26,7 +26,7 @@ from actors.messages.wire import (
     TimerSettings,
 )
 from actors.names import Name
-from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, varint
+from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes, frames_bytes, varint
 from gateway.proto import dataplane_pb2 as pb
 from tests.transcripts import V1, rows
 
@@ -85,6 +85,21 @@ def test_bytes_are_those_of_protobuf(message: SessionMessage) -> None:
     data = frame_bytes(WireCodec().encode(message, message.identity))
     parsed = pb.Message.FromString(data)
     assert parsed.SerializeToString(deterministic=True) == data
+
+
+@given(st.lists(messages, max_size=4), st.integers(0, 100))
+def test_many_frames_are_written_as_each_is_and_large_data_in_two_pieces(
+    said: list[SessionMessage], large: int
+) -> None:
+    frames = [WireCodec().encode(message, message.identity) for message in said]
+    made = frames_bytes(frames, large, lambda head, body: (head, body))
+    whole = [b"".join(one) if isinstance(one, tuple) else one for one in made]
+    assert whole == [frame_bytes(frame) for frame in frames]
+    for frame, one in zip(frames, made, strict=True):
+        if len(frame.body) < large or frame.control:
+            assert isinstance(one, bytes)
+        else:
+            assert one[1] is frame.body
 
 
 @pytest.mark.parametrize("blob", [0, 1, 127, 128, 20_000])

@@ -11,6 +11,7 @@ import pytest
 from actors.messages.routing import ConnectionState
 from actors.messages.session import MemberJoined
 from actors.names import Name
+from actors.system import Address
 from gateway.api import connecting
 from gateway.api import slim as api_slim
 from gateway.api.events import EVENTS
@@ -75,7 +76,7 @@ async def test_membership_events_that_a_reader_did_not_get_are_counted(stage: Ap
     await asyncio.sleep(0)
     joined = MemberJoined(session.id, Name("org", "default", "guest"), ())
     for _ in range(EVENTS + 9):
-        session._receive(joined)
+        session._receive(joined, Address(1))
     await first
     dropped = (await counters(alice.data_plane))["callboard_session_events_dropped_total"]
     assert dropped == 9
