@@ -48,10 +48,11 @@ from gateway.admin.page_files import PATHS, POLICY, page_file
 from gateway.admin.paging import API, BadQuery, Query, in_turns
 from gateway.admin.peer_inquiries import PeerInquiries
 from gateway.admin.rows import plain
-from gateway.admin.sockets import command_socket, listening_socket
+from gateway.admin.sockets import listening_socket, made_directory, run_directory, socket_path
 from gateway.admin.trace_stream import seconds_of, stream_trace
 from gateway.admin.view import NodeView
 from gateway.config.admin import AdminConfig
+from gateway.config.node import DEFAULT_NODE
 from gateway.http2.acceptor import tcp_sockets
 from gateway.node.node import Node
 from gateway.node.peer_policy import identities
@@ -119,8 +120,7 @@ class AdminServer:
     async def listen(self, config: AdminConfig) -> str:
         """Listen as configured. Returns the address in use. Raises ConfigError and OSError."""
         if config.path:
-            path = Path(config.path)
-            return str(await self.serve_commands(listening_socket(path), path))
+            return str(await self._open(Path(config.path)))
         host, port = config.target()
         context = None
         if config.encrypted:
@@ -144,10 +144,13 @@ class AdminServer:
 
     async def open_socket(self) -> Path:
         """Open the unix socket for commands. Raises OSError."""
-        return await self.serve_commands(*command_socket(self._node.config.node_id, self._node.addresses))
+        node_id = self._node.config.node_id
+        ports = [address.rpartition(":")[2] for address in self._node.addresses]
+        name = node_id if node_id != DEFAULT_NODE or not ports else ports[0]
+        return await self._open(socket_path(made_directory(run_directory()), name))
 
-    async def serve_commands(self, one: socket.socket, path: Path) -> Path:
-        """Serve a unix socket that listens already; it is gone at the end."""
+    async def _open(self, path: Path) -> Path:
+        one = listening_socket(path)
         self._held.callback(lambda: path.unlink(missing_ok=True))
         access = AdminAccess(self._plane.surroundings.random, uid=os.getuid())
         await self._serve([one], None, access)

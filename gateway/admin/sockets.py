@@ -12,11 +12,9 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-from gateway.config.node import DEFAULT_NODE
 
 SUFFIX = ".sock"
 LONGEST = 100
@@ -50,14 +48,6 @@ def socket_path(directory: Path, name: str) -> Path:
     if len(os.fsencode(path)) > LONGEST:
         raise OSError(f"{path} is too long for a socket: choose another directory by CALLBOARD_RUN")
     return path
-
-
-def command_socket(node_id: str, addresses: Sequence[str]) -> tuple[socket.socket, Path]:
-    """A listening socket for the commands about a node, and where it is. Raises OSError."""
-    ports = [address.rpartition(":")[2] for address in addresses]
-    name = node_id if node_id != DEFAULT_NODE or not ports else ports[0]
-    path = socket_path(made_directory(run_directory()), name)
-    return listening_socket(path), path
 
 
 def answers(path: Path) -> bool:

@@ -6,12 +6,10 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.admin.sockets import command_socket
 from gateway.cli.node_options import add_node_options, read_node
 from gateway.config.document import Document
 from gateway.config.node import NodeConfig
@@ -28,9 +26,6 @@ from identity.log import logger
 
 if TYPE_CHECKING:
     from gateway.admin.server import AdminServer
-
-
-_Started = tuple[list[str], Callable[[], Awaitable[None]]]
 
 
 class AdminPortTaken(OSError):
@@ -88,6 +83,9 @@ async def serve(
     It is 1 when the node failed: whoever runs it may start another. On SIGHUP, `again` reads the
     configuration again (or raises ConfigError), and the node takes of it what may change while it runs.
     """
+    # Imported by who runs a node: the HTTP server costs others a fifth of a second.
+    from gateway.admin.server import AdminServer
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,19 +96,18 @@ async def serve(
     if again is not None and hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, _reload, node, again, manager)
     failed = node.data_plane.failed
-    async with AsyncExitStack() as held:
+    async with AdminServer(node, stop.set) as admin:
         # An agent may keep a listener waiting: who wants to stop does not wait for it.
-        starting = asyncio.create_task(_start(node, held, stop.set))
+        starting = asyncio.create_task(_start(node, admin))
         stopping = asyncio.create_task(_first(stop, failed))
         try:
             await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                addresses, serve_commands = _started(starting, document)
+                collector.start()
+                addresses = _started(starting, document)
                 for address in addresses:
                     print(f"listening on {address}", flush=True)
                 manager.ready(f"listening on {', '.join(addresses)}")
-                await serve_commands()
-                collector.start()
                 await stopping
         finally:
             manager.stopping()
@@ -138,27 +135,10 @@ def _reload(node: Node, again: Callable[[], NodeConfig], manager: ServiceManager
     manager.ready(f"listening on {', '.join(node.addresses)}")
 
 
-def _import_admin() -> None:
-    import gateway.admin.server  # noqa: F401
-
-
-async def _start(node: Node, held: AsyncExitStack, drain: Callable[[], None]) -> _Started:
-    """Start node and admin port, to be closed with `held`. Raises as `Node.start` does.
-
-    Returns the node's addresses, and what serves the socket for commands. It listens: who calls waits.
-    """
-
-    async def make_admin() -> AdminServer:
-        # Imported when the node listens, if it may be, and beside it: the HTTP server costs more than a tenth
-        # of a second, and ten times that on a machine that has much to do.
-        await node.data_plane.surroundings.threads(_import_admin)
-        from gateway.admin.server import AdminServer
-
-        return await held.enter_async_context(AdminServer(node, drain))
-
-    config, admin = node.config.admin, None
+async def _start(node: Node, admin: AdminServer) -> list[str]:
+    """Start node and admin port. Returns the node's addresses. Raises as `Node.start` does."""
+    config = node.config.admin
     if config is not None:
-        admin = await make_admin()
         try:
             print(f"admin port on {await admin.listen(config)}", flush=True)
         except OSError as exc:
@@ -166,21 +146,11 @@ async def _start(node: Node, held: AsyncExitStack, drain: Callable[[], None]) ->
                 f"the admin port cannot listen on {config.endpoint}: {reason_of(exc)}"
             ) from exc
     addresses = await node.start()
-    waiting, place = held.enter_context(ExitStack()), None
     try:
-        one, path = place = command_socket(node.config.node_id, addresses)
-        waiting.callback(one.close)
-        waiting.callback(path.unlink, missing_ok=True)
+        await admin.open_socket()
     except OSError as exc:
         logger.warning("no socket for commands such as callboard status", cause=str(exc))
-
-    async def serve_commands() -> None:
-        server = admin or await make_admin()
-        if place is not None:
-            waiting.pop_all()
-            await server.serve_commands(*place)
-
-    return addresses, serve_commands
+    return addresses
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -193,7 +163,7 @@ async def _first(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-def _started(starting: asyncio.Task[_Started], document: Document) -> _Started:
+def _started(starting: asyncio.Task[list[str]], document: Document) -> list[str]:
     try:
         return starting.result()
     except ConfigError as error:

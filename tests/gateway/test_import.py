@@ -96,11 +96,6 @@ def test_what_an_application_uses_needs_no_grpc(tmp_path: Path, name: str) -> No
     assert not [module for module in modules if module.startswith("identity.cloud")]
 
 
-def test_a_node_listens_before_it_imports_what_shows_its_figures(tmp_path: Path) -> None:
-    _, _, modules = measured("import gateway.cli.start", tmp_path)
-    assert not {"aiohttp", "prometheus_client", "grpc"} & set(modules)
-
-
 @pytest.mark.parametrize(
     "call",
     [
