@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from actors.messages.session import AppSettings
 from actors.names import Name
+from actors.routing.shares import NAME_BOUND
 from gateway.api.name import settled
 from identity.errors import ConfigError
 
@@ -37,13 +38,21 @@ def instance_of(value: object, kind: type[T], argument: str, expected: str = "")
 def name_of(value: Name | str, argument: str) -> Name:
     """A Name, as it is now, for keeps; a text is read as one."""
     if isinstance(value, Name):
-        return settled(value)
-    if isinstance(value, str):
+        name = settled(value)
+    elif isinstance(value, str):
         try:
-            return Name.parse(value)
+            name = Name.parse(value)
         except ValueError as exc:
             raise ConfigError(f"{argument}: {exc}", field=argument) from exc
-    raise refused(argument, 'a Name, or a text such as "org/ns/app"', value)
+    else:
+        raise refused(argument, 'a Name, or a text such as "org/ns/app"', value)
+    length = sum(map(len, name.strings))
+    if length > NAME_BOUND:
+        # Nodes take no message that has it.
+        raise ConfigError(
+            f"{argument}: a name of {length} characters, at most {NAME_BOUND} may be", field=argument
+        )
+    return name
 
 
 def names_of(values: Iterable[Name | str], argument: str) -> tuple[Name, ...]:

@@ -28,6 +28,7 @@ from actors.names import Name
 from actors.routing.shares import NAME_BOUND
 from gateway.codec import InboundParser, WireCodec, encode_record, frame_bytes
 from gateway.proto import dataplane_pb2 as pb
+from identity.errors import ConfigError
 from tests.gateway.app_stage import AppStage
 from tests.interop.raw import RawPeer, name_of, publication
 
@@ -121,3 +122,13 @@ def test_long_keys_are_not_worth_remembering(key: str | bytes) -> None:
     assert memo.remember(key, 1) == 1
     assert memo.remember(key + key[:1], 2) == 2  # type: ignore[operator]
     assert dict(memo) == {key: 1}
+
+
+async def test_a_name_that_no_node_takes_is_refused_in_the_call_that_brings_it() -> None:
+    stage = AppStage("in one process")
+    await stage.start()
+    alice = await stage.app("alice")
+    for call in (alice.subscribe, alice.group, alice.session):
+        with pytest.raises(ConfigError, match="a name of 4097 characters, at most 4096"):
+            await call(f"o/n/{'x' * (NAME_BOUND - 1)}")
+    await stage.close()
