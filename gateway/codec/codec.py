@@ -172,21 +172,22 @@ class WireCodec:
         Raises ProtocolError, and TokenFirst for what takes long while its token is not `verified`.
         """
         _, _, _, _, _, inner, body, known, message_id = frame
-        found: Head | None = None
-        scanned: Scanned | None = None
-        if isinstance(known, Scanned):
-            scanned = known
-        elif known is not None:
-            found = known
-        else:
-            found = head(body, inner)
-            if found is not None:
-                scanned, message_id = payload(body, inner, found), found.message_id
-        if scanned is None:
-            if not verified and len(body) > LARGE:
-                raise TokenFirst(self._unread(frame))
-            return self._decode(frame, found)
-        if scanned is not self._last_scanned:
+        last = self._last_scanned
+        if last is None or known is not last:
+            found: Head | None = None
+            scanned: Scanned | None = None
+            if isinstance(known, Scanned):
+                scanned = known
+            elif known is not None:
+                found = known
+            else:
+                found = head(body, inner)
+                if found is not None:
+                    scanned, message_id = payload(body, inner, found), found.message_id
+            if scanned is None:
+                if not verified and len(body) > LARGE:
+                    raise TokenFirst(self._unread(frame))
+                return self._decode(frame, found)
             if scanned.kind >= len(_KINDS) or scanned.session_type >= len(_TYPES):
                 return self._decode(frame, None)
             self._last_scanned = scanned
