@@ -142,6 +142,7 @@ class Faults:
                     for parts in self._ledger.parts.values():
                         if each.number in parts and parts[each.number].over is None:
                             parts[each.number].over = self._world.now
+                            parts[each.number].killed = True
             member.host.kill(loudly=step.two == 0)
 
     def do_reconnect(self, step: Step) -> None:

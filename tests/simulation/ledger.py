@@ -38,6 +38,8 @@ class Part:
     joined: float = NEVER
     over: float | None = None
     """When it ended, or began to end."""
+    killed: bool = False
+    """Whether it ended because its process was killed."""
     asked: float | None = None
     """When the last invitation of it was over; later than anything while one is under way."""
     leaves: float = 0.0
@@ -139,6 +141,18 @@ def _disordered(part: Part, parts: dict[int, Part]) -> Iterator[Finding]:
         last[sender] = number
 
 
+def _behind_a_hole(part: Part, killed: Part, sent: Sent) -> bool:
+    """Whether a message waited for an earlier one of its sender, which never came, when its receiver was
+    killed: what a process acknowledged and had not handled is gone with it (`docs/not-promised.md`)."""
+    last = max((number for who, number, _ in killed.heard if who == part.application), default=0)
+    return any(
+        last < hole.number < sent.number
+        and killed.application in hole.audience
+        and (hole.acknowledged is None or hole.failed)
+        for hole in part.sent
+    )
+
+
 def _missing(part: Part, parts: dict[int, Part]) -> Iterator[Finding]:
     """Acknowledged, and not had by somebody who was there the whole time."""
     for sent in part.sent:
@@ -147,6 +161,8 @@ def _missing(part: Part, parts: dict[int, Part]) -> Iterator[Finding]:
         for name in sorted(sent.audience):
             other = parts.get(name)
             if other is None or other.joined > sent.at or (other.over or NEVER) <= sent.acknowledged:
+                continue
+            if other.killed and _behind_a_hole(part, other, sent):
                 continue
             had = {(who, number) for who, number, _ in other.heard} | other.mistaken
             if (part.application, sent.number) not in had:

@@ -153,6 +153,23 @@ def test_who_leaves_while_it_is_invited_may_be_in_again() -> None:
     assert ledger.findings == []
 
 
+def test_what_waited_behind_a_hole_goes_with_a_killed_process_and_nothing_else() -> None:
+    ledger, everybody = Ledger(), frozenset({1})
+    listener = ledger.part(1, 1)
+    listener.joined, listener.over, listener.killed = 0.0, 9.0, True
+    listener.heard.append((0, 1, 5.0))
+    ledger.part(1, 0).sent += [
+        Sent(1, 4.0, everybody, acknowledged=5.0),
+        Sent(2, 4.0, everybody, acknowledged=5.0),
+        Sent(3, 4.0, everybody, failed="nobody acknowledged it"),
+        Sent(4, 4.0, everybody, acknowledged=5.0),
+    ]
+    ledger.check()
+    assert [finding.text for finding in ledger.findings] == [
+        "session 1: 1 never heard 2 of 0, acknowledged at 5.000"
+    ]
+
+
 def test_a_finding_belongs_to_a_kind() -> None:
     ghost = [
         Finding("left", "session 7: its members disagree: ..."),
