@@ -59,6 +59,15 @@ async def test_names_that_are_told_again_and_again_are_kept_once() -> None:
         assert grown < MIB
 
 
+async def disobedient(node: FakeNode, stub: Any) -> None:
+    """It has a moderator, and carries out no order from now on."""
+    await node.report("o/n/mod/7", "o/n/mod")
+    await until(lambda: known(stub, "o/n/mod"))
+    node.obedient = False
+    while not node.orders.empty():
+        node.orders.get_nowait()
+
+
 async def test_what_a_node_asks_is_bounded() -> None:
     async with (
         controller() as made,
@@ -68,11 +77,7 @@ async def test_what_a_node_asks_is_bounded() -> None:
     ):
         await node.registered()
         await asker.registered()
-        await node.report("o/n/mod/7", "o/n/mod")
-        await until(lambda: known(stub, "o/n/mod"))
-        node.obedient = False
-        while not node.orders.empty():
-            node.orders.get_nowait()
+        await disobedient(node, stub)
         for number in range(IN_WORK + 10):
             await asker.send(creation(number))
         for _ in range(10):
@@ -97,11 +102,7 @@ async def test_an_order_that_fails_when_nobody_waits_is_no_traceback() -> None:
         client(made.northbound) as stub,
     ):
         await node.registered()
-        await node.report("o/n/mod/7", "o/n/mod")
-        await until(lambda: known(stub, "o/n/mod"))
-        node.obedient = False
-        while not node.orders.empty():
-            node.orders.get_nowait()
+        await disobedient(node, stub)
         async with FakeNode(made.southbound, "slim/1") as asker:
             await asker.registered()
             await asker.send(creation(1))

@@ -81,11 +81,9 @@ async def pair() -> AsyncIterator[tuple[Session, Session]]:
     await stage.close()
 
 
-async def test_files_and_actors_on_the_way_out(pair: tuple[Session, Session]) -> None:
+async def followed(pair: tuple[Session, Session], follower: Follower) -> None:
+    """Publish and receive one message, with a look at each call."""
     sent, got = pair
-    follower = Follower(
-        lambda code: False, lambda code: code.co_name == "write" and "asyncio" in code.co_filename
-    )
     sys.setprofile(follower)
     try:
         handle = await sent.publish(MARK)
@@ -94,20 +92,19 @@ async def test_files_and_actors_on_the_way_out(pair: tuple[Session, Session]) ->
         sys.setprofile(None)
     await handle
     assert message.payload == MARK
+
+
+async def test_files_and_actors_on_the_way_out(pair: tuple[Session, Session]) -> None:
+    follower = Follower(
+        lambda code: False, lambda code: code.co_name == "write" and "asyncio" in code.co_filename
+    )
+    await followed(pair, follower)
     assert follower.actors == ["SessionActor", "Connection"]
     assert len(follower.files) <= FILES_OUT, "\n".join(follower.files)
 
 
 async def test_files_and_actors_on_the_way_in(pair: tuple[Session, Session]) -> None:
-    sent, got = pair
     follower = Follower(lambda code: code.co_name == "data_received", lambda code: False)
-    sys.setprofile(follower)
-    try:
-        handle = await sent.publish(MARK)
-        message = await got.get_message(5.0)
-    finally:
-        sys.setprofile(None)
-    await handle
-    assert message.payload == MARK
+    await followed(pair, follower)
     assert follower.actors == ["Connection", "AppActor", "SessionActor"]
     assert len(follower.files) <= FILES_IN, "\n".join(follower.files)

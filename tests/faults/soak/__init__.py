@@ -19,8 +19,8 @@ Everybody writes into a file of his own (`ledger`); what was acknowledged must b
 the files of the receivers.
 Node a has a core of its own, where there are two, and of the others all but the nodes, the sinks and the
 bystanders run at the lowest priority: what is measured is what they cost the node, and not who gets the
-machine. Without that core a bystander is often woken on the one on which the node works, and waits for the
-end of its slice, which is some 3 ms.
+machine. Without that core the figures of bystanders are higher by milliseconds that the node's turns do not
+explain: they share its core, and wait for it.
 
 What hostile peers cost bystanders is told by rows that are alike but for them: one in four is calm, with the
 same honest load, members that come and go, and kills, whose programs start anew on the same few cores and are
