@@ -10,19 +10,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from actors.moderation.journal import Beginning, Journal
 from actors.names import Name
-from gateway.api.serving import Request
-from gateway.api.session_config import SessionType
 from gateway.api.slim import Slim
 from gateway.cli.application import add_connection, client_config, parse_name
 from gateway.cli.environment import add_environment, refuse_idle
 from gateway.cli.identity import add_identity, identity
 from gateway.moderation.disk import FileDisk, boot_id
 from gateway.moderation.loading import ScriptFailed, load_script
-from gateway.moderation.moderating import KeptJournal, Moderation
+from gateway.moderation.moderating import KeptJournal
+from gateway.moderation.program import Stop, lead
 from gateway.node.runner import run
 from gateway.surroundings import current
 from identity.encoding import Malformed
@@ -70,20 +68,14 @@ async def _moderate(arguments: argparse.Namespace) -> int:
     config = client_config(arguments)
     async with _journal(arguments, channel, provider) as kept:
         app = await Slim.new(name, provider, verifier, local_service=True, outage=arguments.outage)
-        stands = kept is not None
-        try:
-            await app.connect(config, wait=arguments.wait)
-            moderation = app.moderate(channel, script, kept=kept)
-            await moderation.start()
-            stop = _stop_asked()
+
+        def led() -> asyncio.Future[Stop]:
+            asked = _stop_asked()
             print(f"leading {_shown(channel)} as {_shown(name)}", flush=True)
-            async with _knocks(app, moderation):
-                stands = await _until_over(moderation, stop, stands=stands)
-        finally:
-            if stands:
-                # Whatever went wrong here: the group is its journal's, and a successor goes on with it.
-                await app.data_plane.close(0.5)
-            await app.close()
+            return asked
+
+        if await lead(app, config, channel, script, kept=kept, stop=led, wait=arguments.wait):
+            _say("the group stands: start again with its journal")
     return 0
 
 
@@ -142,47 +134,17 @@ def _take_up(journal: Journal, channel: Name, provider: Provider) -> None:
         raise ConfigError("the journal is of another identity: its members know that one", field="identity")
 
 
-@asynccontextmanager
-async def _knocks(app: Slim, moderation: Moderation) -> AsyncIterator[None]:
-    """Tell the script meanwhile what others say to its application alone."""
+def _stop_asked() -> asyncio.Future[Stop]:
+    """What the first SIGTERM or SIGINT that comes from now on asks for."""
+    asked: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
 
-    async def hear(request: Request[bytes]) -> None:
-        # What is said in a group that a controller had us lead is said to its members.
-        if request.session.session_type is SessionType.PointToPoint:
-            moderation.knock(request.message)
+    def stopped(what: Stop) -> None:
+        if not asked.done():
+            asked.set_result(what)
 
-    async with app.serve(hear):
-        yield
-
-
-def _stop_asked() -> asyncio.Future[int]:
-    """The number of the first SIGTERM or SIGINT that comes from now on."""
-    stop: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def stopped(number: int) -> None:
-        if not stop.done():
-            stop.set_result(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped, number)
-    return stop
-
-
-async def _until_over(moderation: Moderation, stop: asyncio.Future[int], *, stands: bool) -> bool:
-    """Wait for the end of the group, or to be asked to stop. Returns whether the group stands."""
-    over = asyncio.ensure_future(moderation.wait())
-    waiting: set[asyncio.Future[Any]] = {stop, over}
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    if over.done():
-        over.result()
-        return False
-    over.cancel()
-    if stands and stop.result() == signal.SIGTERM:
-        await moderation.leave()
-        _say("the group stands: start again with its journal")
-        return True
-    await moderation.close()
-    return False
+    for number, what in ((signal.SIGTERM, Stop.LEAVE), (signal.SIGINT, Stop.CLOSE)):
+        asyncio.get_running_loop().add_signal_handler(number, stopped, what)
+    return asked
 
 
 def _say(text: str) -> None:
