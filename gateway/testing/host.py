@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from hashlib import blake2b
 from random import Random
 from typing import Any
 
@@ -315,10 +316,20 @@ class SimHost:
         """A file there, which outlives the processes."""
         return self._disks.setdefault(name, SimDisk())
 
+    def take_over(self, name: str, other: SimHost) -> SimDisk:
+        """Have a file of another host from now on, as with a volume that goes over: what it has is synced."""
+        if other is not self:
+            disk = other.disk(name)
+            disk.sync()
+            del other._disks[name]
+            self._disks[name] = disk
+        return self.disk(name)
+
     @property
     def boot_id(self) -> bytes:
-        """What tells one run of the machine from the next."""
-        return self._power_cuts.to_bytes(BOOT_BYTES, "big")
+        """What tells one run of the machine from the next, and from those of others."""
+        run = f"{self._ground.seed} {self.name} {self._power_cuts}"
+        return blake2b(run.encode(), digest_size=BOOT_BYTES).digest()
 
     def wall(self) -> float:
         """Unix seconds, as it believes."""

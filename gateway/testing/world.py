@@ -34,6 +34,8 @@ PATIENCE = 900.0
 FORGETTING = 100.0
 """Seconds after which a node has forgotten who is gone: its keepalive is over, and nobody came back."""
 LIMIT = 86_400.0
+FAREWELLS = 20
+"""Of the things that a program which is put away may wait for at its end, one after the other."""
 SHOWN = 60
 """Lines of the trace that a failure shows."""
 
@@ -245,10 +247,23 @@ class World:
             warnings.simplefilter("ignore", RuntimeWarning)
             for task in tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                with contextlib.suppress(Exception):
-                    task.get_coro().close()
+                _put_away(task.get_coro())
         forget(self.loop)
         self.loop.close()
+
+
+def _put_away(coroutine: Any) -> None:
+    """Close it and those it waits for, inmost first, however often one goes on to wait for something else."""
+    chain = []
+    while hasattr(coroutine, "cr_await"):
+        chain.append(coroutine)
+        coroutine = coroutine.cr_await
+    for each in reversed(chain):
+        for _ in range(FAREWELLS):
+            with contextlib.suppress(Exception):
+                each.close()
+            if each.cr_frame is None:
+                break
 
 
 def _shape(line: Line, weather: float) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import types
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -209,6 +213,51 @@ async def test_a_killed_host_does_nothing_any_more(world: World) -> None:
     assert len(ticks) == 3
     with pytest.raises(NotInWorld, match="it was killed"):
         world.host("clock").run(ticking)
+
+
+async def test_a_file_goes_over_to_another_host_with_what_was_not_synced(world: World) -> None:
+    one, two = world.host("one"), world.host("two")
+    assert one.boot_id != two.boot_id
+    one.disk("notes").append(b"unsynced")
+    two.take_over("notes", one)
+    two.cut_power()
+    await two.restart()
+    assert two.disk("notes").read() == b"unsynced"
+    assert one.disk("notes").read() == b""
+    assert two.take_over("notes", two).read() == b"unsynced"
+
+
+def test_a_program_that_was_killed_and_would_wait_at_its_end_is_put_away_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unraised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
+
+    @types.coroutine
+    def wait() -> Generator[None, None, None]:
+        yield
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(1e9)
+        finally:
+            try:
+                await wait()
+            finally:
+                asyncio.get_running_loop()  # there is none any more
+
+    async def program() -> None:
+        await work()
+
+    async def test(world: World) -> None:
+        host = world.host("host")
+        host.run(program)
+        await asyncio.sleep(1.0)
+        host.kill()
+
+    World(1).run(test)
+    gc.collect()
+    assert not unraised
 
 
 async def test_groups_agree_in_a_world_with_mls(world: World) -> None:
