@@ -129,6 +129,15 @@ class Journal:
         self.append(Reserved((next_id + BLOCK) & MASK, epoch, generation + BLOCK))
         self.sync()
 
+    def end(self) -> None:
+        """Nothing more is going to be said: what is reserved and was not used is given back, so that also on
+        another machine a successor leaves no hole. All of it is synced then. Raises OSError."""
+        book = self.book
+        if book.opened is not None:
+            epoch = 0 if book.group is None else book.group.epoch
+            self.append(Reserved(book.next_id, epoch, book.generation))
+        self.sync()
+
     def _write_anew(self) -> None:
         self._writer = writer = LogWriter(self._key, self._random(FILE_ID_BYTES), self._boot)
         entry = writer.entry(ENTRIES.pack(self.book.summary()))

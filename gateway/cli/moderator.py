@@ -103,7 +103,7 @@ async def _journal(
         if found.skipped:
             _say(f"the machine stopped without warning: up to {found.skipped} messages may be lost")
         yield KeptJournal(journal, found.beginning, provider.get_id())
-        journal.sync()
+        journal.end()
     finally:
         disk.close()
 

@@ -125,6 +125,31 @@ def test_after_a_power_cut_nothing_is_used_twice(count: int, seed: int) -> None:
     assert found.beginning is Beginning.RESUMED
 
 
+@given(st.integers(0, 3 * BLOCK), st.integers(0, 2**32))
+@settings(max_examples=20)
+def test_who_ended_in_good_order_leaves_no_hole_on_another_machine(count: int, seed: int) -> None:
+    disk = SimDisk()
+    journal = led(disk)
+    for id in range(1, count + 1):
+        say(journal, id)
+    journal.end()
+    again, found = opened(disk.after_power_cut(Random(seed)), NEXT_BOOT)
+    assert found == OpenedJournal(Beginning.RESUMED, 0)
+    kept = again.book.group_to_resume(None)
+    assert kept is not None
+    assert (kept.next_id, kept.generation) == (count + 1, count)
+    # What it uses is reserved again before.
+    say(again, kept.next_id)
+    assert again.book.reserved.ids > kept.next_id
+
+
+def test_a_journal_without_a_group_ends_too() -> None:
+    disk = SimDisk()
+    journal, _ = opened(disk)
+    journal.end()
+    assert opened(disk)[1] == OpenedJournal(Beginning.NO_GROUP, 0)
+
+
 @given(st.integers(0, 2**32), st.lists(st.booleans(), max_size=12))
 def test_a_commit_that_was_synced_is_there_after_a_power_cut(seed: int, synced: list[bool]) -> None:
     random = Random(seed)
