@@ -109,6 +109,7 @@ class DataSender:
         "_say",
         "_session_id",
         "_session_type",
+        "_starts",
         "destination",
         "endpoints",
         "policy",
@@ -152,6 +153,8 @@ class DataSender:
         self._deadline: float | None = None
         self._beginnings: dict[Name, int] = {}
         """Members of whom it is not known that they know where they begin, and where that is."""
+        self._starts: dict[Name, int] = {}
+        """Where all begin that came in while others were talking."""
         self._mark: str | None = None
         """What messages say to these, once one was sent that is no beginning: later ones say the same."""
 
@@ -279,8 +282,16 @@ class DataSender:
         """Send to `member` from now on; `new`: it comes in while others are talking."""
         self.endpoints.add(member)
         if new and self._group and self.policy is not None:
-            self._beginnings[member] = self._next_id
-            self._mark = None
+            self.begin(member, self._next_id)
+
+    def begin(self, member: Name, start: int) -> None:
+        """What is said from `start` on is for `member`, and it may not know that."""
+        self._starts[member] = self._beginnings[member] = start
+        self._mark = None
+
+    def start_of(self, member: Name) -> int | None:
+        """Where `member` begins; None of one that was there from the first message on."""
+        return self._starts.get(member)
 
     def acknowledged(self, source: Name, id: int, turn: Turn) -> None:
         """MSG_ACK, or what counts as one: `source` has message `id`."""
@@ -374,6 +385,7 @@ class DataSender:
     def forget(self, name: Name) -> None:
         """A member is gone: nothing is sent to it any more."""
         self.endpoints.discard(name)
+        self._starts.pop(name, None)
         if self._beginnings.pop(name, None) is not None:
             self._mark = None
         for pending in self._pending.values():

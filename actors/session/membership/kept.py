@@ -36,6 +36,8 @@ class KeptMember(NamedTuple):
     """Whether it acknowledged its welcome."""
     generation: str
     """The value of its PeerGeneration."""
+    start: int | None = None
+    """The id of the first message to all that is for it too, if it came in while others were talking."""
 
 
 @record

@@ -55,7 +55,12 @@ def kept(conversation: Conversation, agenda: Agenda, adding: Adding) -> KeptMode
         agenda.commit_id,
         adding.founded,
         tuple(
-            KeptMember(name, members.is_present(name), rounds.generation(name).value)
+            KeptMember(
+                name,
+                members.is_present(name),
+                rounds.generation(name).value,
+                conversation.data.sender.start_of(name),
+            )
             for name in members.names
         ),
         agenda.task,
@@ -107,6 +112,9 @@ class Resuming:
         for member in kept.members:
             agenda.rounds.met(member.name, generation_of(member.generation))
             agenda.members.resume(Located(member.name, connection), present=member.present, turn=turn)
+            if member.start is not None:
+                # It may not have heard anything yet, and what it hears first need not be the first.
+                conversation.data.sender.begin(member.name, member.start)
             if (heard := whole.heard.get(member.name)) is not None:
                 conversation.data.receiver.resume(member.name, heard.last, heard.direct)
         conversation.data.sender.resume(

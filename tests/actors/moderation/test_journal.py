@@ -13,6 +13,7 @@ from actors.messages.session import Invite, Outgoing, SessionConfig
 from actors.messages.wire import MessageType, Payload, SessionKind, SessionMessage
 from actors.moderation.book import BLOCK
 from actors.moderation.entries import (
+    ENTRIES,
     DataAcknowledged,
     DataKept,
     DataSaid,
@@ -148,6 +149,14 @@ def test_a_journal_without_a_group_ends_too() -> None:
     journal, _ = opened(disk)
     journal.end()
     assert opened(disk)[1] == OpenedJournal(Beginning.NO_GROUP, 0)
+
+
+def test_an_older_journal_says_nothing_of_where_members_began() -> None:
+    older = (
+        "c74c0194aa4b6570744d656d626572c7320395c418873e580376ea963b2e9144fe90d9fddab03de32d2da4bb69a36f7267"
+        "a474657374a3616e6ec4080000000000000007c3a9312e33202d20312e34"
+    )
+    assert ENTRIES.unpack(bytes.fromhex(older)) == KeptMember(ANN, True, "1.3 - 1.4", None)
 
 
 @given(st.integers(0, 2**32), st.lists(st.booleans(), max_size=12))

@@ -323,6 +323,23 @@ def test_a_new_member_is_told_where_it_begins_until_it_has_acknowledged_a_messag
     assert five.metadata is None
 
 
+def test_who_goes_on_for_another_process_tells_members_where_they_began() -> None:
+    s = Mouth(ROOM, endpoints=(BOB,))
+    s.publish(b"a")
+    s.sender.open(CAROL, new=True)
+    assert (s.sender.start_of(BOB), s.sender.start_of(CAROL)) == (None, 2)
+    s.publish(b"b")
+    s.acknowledged(CAROL, 2)
+    assert s.sender.start_of(CAROL) == 2
+    successor = Mouth(ROOM, endpoints=(BOB, CAROL))
+    successor.sender.resume(3, [], Turn(0.0))
+    successor.sender.begin(CAROL, 2)
+    (three,) = successor.publish(b"c")
+    assert three.metadata == {SINCE: mark({CAROL: 2}, 3)}
+    successor.sender.forget(CAROL)
+    assert successor.sender.start_of(CAROL) is None
+
+
 def test_who_knows_where_it_begins_or_goes_is_not_told() -> None:
     s = Mouth(ROOM, endpoints=(BOB,))
     s.sender.open(CAROL, new=False)
