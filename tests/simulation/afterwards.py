@@ -130,7 +130,9 @@ class Afterwards:
             known = len([member for member in up if self._stage.backbone is None or member.node is node])
             # One name is that from which a node gives the controller's orders.
             known += self._stage.controller is not None
-            known += self._stage.porter is not None
+            known += self._stage.porter is not None and (
+                self._stage.backbone is None or node is self._stage.nodes[0]
+            )
             if routes["names"] != known:
                 text = f"without a session {node.name} has {routes['names']} names of {known} applications"
                 self._ledger.found("remains", text)

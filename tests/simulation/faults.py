@@ -94,6 +94,13 @@ class Faults:
         line = self._line(step)
         self._fault(self._broken(line, lambda: line.stall(line.ends[step.two]), step.time))
 
+    def do_strand(self, step: Step) -> None:
+        """Who leads a group by a script loses its node."""
+        host = self._stage.leading
+        if host is not None:
+            line = self._world.line(host, self._stage.node_of(host))
+            self._fault(self._broken(line, line.cut if step.two else line.stall, step.time))
+
     def do_part(self, step: Step) -> None:
         """Two nodes lose each other, or one loses the backbone, or its controller."""
         nodes = self._stage.nodes
@@ -117,7 +124,7 @@ class Faults:
 
     def _away(self, host: SimHost, step: Step) -> float:
         """A moderator may be away for longer than its members wait."""
-        return step.time if host is self._stage.moderator else step.time % 15
+        return step.time if host in self._stage.moderators else step.time % 15
 
     async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
         if host.up:
@@ -128,10 +135,33 @@ class Faults:
 
     def do_power(self, step: Step) -> None:
         """The machine of who keeps something on a disk loses its power, and what the disk has not synced."""
-        host = self._stage.controller or self._stage.moderator
+        host = self._stage.controller or self._stage.leading
+        if step.one % 2 and self._stage.leading is not None:
+            host = self._stage.leading
         if host is not None and host.up:
             host.cut_power()
             self._fault(self._restarted(host, self._away(host, step), loudly=False))
+
+    def do_fail_over(self, step: Step) -> None:
+        """Who leads a group by a script dies, perhaps with its machine; another goes on with the group."""
+        post = self._stage.post
+        if post is None or not post.host.up:
+            return
+        host = post.host
+        others = [other for other in self._stage.moderators if other is not host and other.up]
+        if step.two:
+            host.cut_power()
+        else:
+            host.kill()
+        if others:
+            post.hand_over(others[0])
+        self._fault(self._restarted(host, step.time, loudly=False))
+
+    def do_stun(self, step: Step) -> None:
+        """Who leads a group by a script stands still."""
+        host = self._stage.leading
+        if host is not None and host.up:
+            self._fault(self._frozen(host, step.time))
 
     def do_kill(self, step: Step) -> None:
         """A program dies for good. The last two live on."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from actors.messages.wire import SessionMessage
 from actors.moderation.journal import Journal
 from actors.moderation.script import text
 from actors.names import Name
 from gateway import Script, Slim, SlimError
+from gateway.moderation import program
 from gateway.moderation.moderating import KeptJournal
+from gateway.moderation.program import Stop
 from gateway.surroundings import current
 from gateway.testing import SimHost
 from identity.sealed_log import LogKey
+from tests.simulation.post import JOURNAL, Post
 from tests.simulation.scenario import Step
 from tests.simulation.stage import (
     CALL,
@@ -32,19 +35,37 @@ BACK = 2.0
 """Seconds after which who is out is asked back."""
 
 
-async def lead(host: SimHost, name: str, channel: Name | str, script: type[Script]) -> None:
+def _unasked() -> asyncio.Future[Stop]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def lead(
+    host: SimHost,
+    name: str,
+    channel: Name | str,
+    script: type[Script],
+    node: str = "node",
+    stop: Callable[[], asyncio.Future[Stop]] = _unasked,
+) -> None:
     """What `callboard moderator --journal` does, on a disk of the host."""
     around = current()
-    journal = Journal(host.disk("journal"), KEY, boot=host.boot_id, random=around.random)
+    journal = Journal(host.disk(JOURNAL), KEY, boot=host.boot_id, random=around.random)
     found = journal.open(around.wall())
     provider, verifier = host.identity(name)
     if journal.book.opened is not None:
         provider.take_id(journal.book.opened.identity)
     app = await Slim.new(Name.parse(name), provider, verifier, local_service=True)
-    await app.connect({"endpoint": "sim://node"}, wait=CALL)
-    await app.moderate(channel, script, kept=KeptJournal(journal, found.beginning, provider.get_id()))
-    journal.sync()
-    await app.close()
+    kept = KeptJournal(journal, found.beginning, provider.get_id())
+    await program.lead(
+        app,
+        {"endpoint": f"sim://{node}"},
+        Name.parse(channel) if isinstance(channel, str) else channel,
+        script,
+        kept=kept,
+        stop=stop,
+        wait=CALL,
+    )
+    journal.end()
 
 
 class Usher(Script):
@@ -108,8 +129,8 @@ class ModeratedGroup:
 
     async def begin(self) -> None:
         """Its moderator begins, and begins again after each restart."""
-        host, porter = self._stage.moderator, self._stage.porter
-        if host is None or porter is None:
+        porter = self._stage.porter
+        if porter is None:
             return
         number = len(self._cast)
         stays = name_of(number + 1)
@@ -117,11 +138,16 @@ class ModeratedGroup:
         porter.call(_stay(app), "staying")
         guests = (stays, *(member.name for member in self._cast))
         given = {"guests": guests, "mls": self._stage.scenario.mls, "last": []}
-        if any(step.verb == "power" for step in self._stage.scenario.steps):
+        if any(step.verb in ("power", "fail_over") for step in self._stage.scenario.steps):
             # What it said last it may say again: it has forgotten that.
             given["answer"] = "word"
         self._script = type("Usher", (Usher,), given)
-        host.run(lead, host, "/".join(name_of(number).strings), MODERATED, self._script)
+        name = "/".join(name_of(number).strings)
+        self._stage.post = Post(
+            self._stage.moderators[0],
+            lambda on, stop: lead(on, name, MODERATED, self._script, self._stage.node_of(on).name, stop),
+        )
+        self._stage.post.begin()
 
     def _held(self) -> Iterator[tuple[Member, Held]]:
         """Those that members hold or held."""
@@ -140,6 +166,12 @@ class ModeratedGroup:
             self._ledger.leaving(held.session.number, out, self._world.now)
             self._stage.call(member, "publish", self._said(held, b"out/%d/0/" % out))
 
+    def do_hand_over(self, step: Step) -> None:
+        """Another process goes on with the group, on the same host or on another."""
+        up = [host for host in self._stage.moderators if host.up]
+        if self._stage.post is not None and up:
+            self._stage.post.hand_over(up[step.one % len(up)])
+
     async def _said(self, held: Held, what: bytes) -> None:
         await (await held.session.publish(what))
 
@@ -147,7 +179,7 @@ class ModeratedGroup:
 
     async def look(self) -> None:
         """All are in, in one session: who was out was asked back."""
-        if self._stage.moderator is None:
+        if self._stage.post is None:
             return
         for member, held in self._led():
             # A wish that its sender has given up may come now, behind this.
@@ -167,15 +199,15 @@ class ModeratedGroup:
 
     async def close(self) -> None:
         """A member asks for the end, and it comes. Then the ledger learns what the moderator heard."""
-        host = self._stage.moderator
-        if host is None:
+        if self._stage.post is None:
             return
         for member, held in self._led()[:1]:
             for each in self._cast:
                 self._ledger.leaving(held.session.number, each.number, self._world.now)
             said = self._stage.limited(member, "publish", self._said(held, b"end/0/0/"))
             await member.host.call(said)
-        _, running = await asyncio.wait(host.tasks, timeout=CALL)
+        tasks = [task for host in self._stage.moderators for task in host.tasks]
+        _, running = await asyncio.wait(tasks, timeout=CALL)
         if running:
             self._ledger.found("absent", "the moderator does not end when a member says so")
         for number in sorted({held.session.number for _, held in self._held()}):

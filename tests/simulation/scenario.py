@@ -30,7 +30,8 @@ class Profile:
     controlled: bool = False
     """Whether nodes are joined by a controller, which is a host of its own."""
     moderated: bool = False
-    """Whether a scripted moderator leads a group of all, on a host with a disk for its journal."""
+    """Whether a scripted moderator leads a group of all, on a host with a disk for its journal; with several
+    nodes on one of two hosts, each at another node."""
     shared: bool = False
     """Whether the first two applications live in one process."""
     more: tuple[str, ...] = ()
@@ -41,6 +42,14 @@ class Profile:
         """Whether nothing happens that a session has to end of."""
         return not self.faults and "reconnect" not in self.more
 
+    @property
+    def led(self) -> bool:
+        """Whether the members of a scripted moderator's group stand at other nodes than it does."""
+        return self.moderated and self.nodes > 1
+
+
+_LED = ("restart", "power", "part", "cut", "freeze", "strand", "stun", "fail_over", "fail_over")
+"""Faults of members, of nodes and of who leads."""
 
 PROFILES = {
     profile.name: profile
@@ -75,6 +84,24 @@ PROFILES = {
             ("restart", "power", "power", "cut", "freeze"),
             moderated=True,
             more=("turn_out", "chatter"),
+        ),
+        Profile("relay", nodes=3, moderated=True, more=("hand_over", "hand_over", "turn_out", "chatter")),
+        Profile("led", _LED, nodes=3, moderated=True, more=("hand_over", "turn_out", "chatter")),
+        Profile(
+            "led-backbone",
+            _LED,
+            nodes=3,
+            backbone=True,
+            moderated=True,
+            more=("hand_over", "turn_out", "chatter"),
+        ),
+        Profile(
+            "led-controlled",
+            _LED,
+            nodes=3,
+            controlled=True,
+            moderated=True,
+            more=("hand_over", "hand_over", "turn_out", "chatter", "order"),
         ),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(
@@ -150,8 +177,8 @@ class Scenario:
             time = round(random.choice((random.uniform(0.2, 3), random.uniform(3, 20), 70.0)), 3)
             who, count = random.randrange(2**16), random.randint(1, 3)
             steps.append(Step(when, kind, who, random.randrange(2), count, time, random.choice(LOSABLE)))
-        # To ask a controller for one thing is to ask for the first of several.
-        rounds = 3 if chosen.controlled else 1
+        # To ask a controller for one thing is to ask for the first of several; to hand over once, too.
+        rounds = 3 if chosen.controlled or chosen.led else 1
         for _ in range(rounds * random.randint(1, 3) if chosen.more else 0):
             when, time = round(random.uniform(1.0, at + 3.0), 3), round(random.uniform(0.2, 20), 3)
             numbers = [random.randrange(2**16) for _ in range(3)]

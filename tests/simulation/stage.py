@@ -20,6 +20,7 @@ from gateway import (
 )
 from gateway.testing import SimHost, World
 from tests.simulation.ledger import Ledger, Part
+from tests.simulation.post import Post
 from tests.simulation.scenario import Scenario, Step
 
 INTERVAL, RETRIES = 1.0, 8
@@ -164,8 +165,10 @@ class Stage:
         self.backbone: SimHost | None = None
         """The host on which all nodes stand, where there is one."""
         self.controller: SimHost | None = None
-        self.moderator: SimHost | None = None
-        """The host of a scripted moderator, where there is one."""
+        self.moderators: list[SimHost] = []
+        """Hosts on one of which a scripted moderator leads a group, where there is one."""
+        self.post: Post | None = None
+        """Where and by which process it is led."""
         self.porter: SimHost | None = None
         """That of an application that stays in its group: one whose last member leaves is over (`session.md`
         9.2)."""
@@ -205,7 +208,8 @@ class Stage:
             self.cast.append(member)
             host.call(member.accept(), f"accepting of {number}")
         if scenario.profile.moderated:
-            self.moderator, self.porter = world.host("moderator"), world.host("porter")
+            names = ["moderator", "deputy"] if scenario.profile.led else ["moderator"]
+            self.moderators, self.porter = [world.host(name) for name in names], world.host("porter")
         for member in self.cast:
             for other in self.cast:
                 if other is not member:
@@ -215,8 +219,17 @@ class Stage:
     @property
     def servers(self) -> list[SimHost]:
         """Nodes, what they stand on or obey, and who leads a group by a script."""
-        others = (self.backbone, self.controller, self.moderator)
+        others = (self.backbone, self.controller, *self.moderators)
         return [*self.nodes, *(host for host in others if host is not None)]
+
+    @property
+    def leading(self) -> SimHost | None:
+        """The host on which a scripted moderator is to lead its group, where there is one."""
+        return None if self.post is None else self.post.host
+
+    def node_of(self, moderator: SimHost) -> SimHost:
+        """The node that a moderator on this host is connected to."""
+        return self.nodes[self.moderators.index(moderator) % len(self.nodes)]
 
     def led_by_order(self, member: Member, held: Held) -> bool:
         """Whether `member` leads this session because a controller said so."""
