@@ -100,7 +100,7 @@ class PlayerGone(NamedTuple):
 
 @record
 class LeaveStage(NamedTuple):
-    """To a stage: end at once, and leave the group as it is to a successor."""
+    """To a stage, and from it to its session: leave the group as it is to a successor, and end at once."""
 
 
 Wish = Invite | RemoveMember | Outgoing | CloseSession | Schedule

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from thespian.actors import ActorAddress
 
+from actors.messages.moderation import LeaveStage
 from actors.messages.session import Taken
 from actors.moderation.journal import Journal
 from actors.moderation.keeper import JournalKeeper
@@ -38,13 +39,25 @@ class JournaledGroup(NamedTuple):
 
 
 class JournaledSession(SessionActor):
-    """A SessionActor that notes before it acts."""
+    """A SessionActor that notes before it acts.
+
+    Once its group was left to a successor it does neither: what becomes of it here, of messages whose
+    connection goes, say, is nothing that the successor may read.
+    """
 
     def __init__(self, keeper: JournalKeeper, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._keeper = keeper
+        self._left = False
+
+    @handles(LeaveStage)
+    def _on_leave(self, _: LeaveStage, __: ActorAddress) -> None:
+        self._left = True
 
     def _perform(self, effects: list[Effect]) -> None:
+        if self._left:
+            effects.clear()
+            return
         if not isinstance(self._core, FailedSession):
             effects = self._keeper.before(effects)
         super()._perform(effects)
@@ -52,4 +65,5 @@ class JournaledSession(SessionActor):
     @handles(Taken)
     def _on_taken(self, message: Taken, sender: ActorAddress) -> None:
         self._on_event(message, sender)
-        self._send_out(self._keeper.released())
+        if not self._left:
+            self._send_out(self._keeper.released())

@@ -182,7 +182,9 @@ class StageActor(LoopActor):
             self._leave()
 
     @handles(LeaveStage)
-    def _on_leave(self, _: LeaveStage, __: ActorAddress) -> None:
+    def _on_leave(self, message: LeaveStage, _: ActorAddress) -> None:
+        if self._session is not None:
+            self.send(self._session, message)
         self._leave()
 
     @handles(WakeupMessage)

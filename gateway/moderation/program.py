@@ -43,9 +43,9 @@ async def lead(
     seconds the node may be away. Raises why the group ended, if nobody closed it, or that nobody is there.
     """
     stands = kept is not None
+    moderation = app.moderate(channel, script, kept=kept)
     try:
         await app.connect(config, wait=wait)
-        moderation = app.moderate(channel, script, kept=kept)
         await moderation.start()
         asked = stop()
         async with _knocks(app, moderation):
@@ -53,6 +53,7 @@ async def lead(
     finally:
         if stands:
             # Whatever went wrong here: the group is its journal's, and a successor goes on with it.
+            await moderation.leave()
             await app.data_plane.close(0.5)
         await app.close()
     return stands
@@ -81,7 +82,6 @@ async def _until_over(moderation: Moderation, asked: asyncio.Future[Stop], *, st
         return False
     over.cancel()
     if stands and asked.result() is Stop.LEAVE:
-        await moderation.leave()
         return True
     await moderation.close()
     return False

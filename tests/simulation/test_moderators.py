@@ -8,13 +8,14 @@ from random import Random
 
 import pytest
 
-from actors.messages.wire import Frame, SessionMessage
+from actors.messages.wire import Frame, MessageType, SessionMessage
 from actors.moderation.script import text
 from gateway import Name, Script, Slim, SlimError
 from gateway.codec import InboundParser, WireCodec
 from gateway.testing import World
 from tests.interop.led_group import Seen, generations
 from tests.simulation.moderated import lead
+from tests.simulation.post import Post
 
 MEMBERS = ("org/demo/ann", "org/demo/ben", "org/demo/carl")
 MODERATOR, CHANNEL = "org/demo/mod", "org/demo/room"
@@ -117,6 +118,43 @@ async def led(world: World, deaths: int, *, power: bool) -> None:
         assert ticks
         if not power:
             assert ticks == sorted(set(ticks))
+
+
+class Ticking(Script):
+    """Says "tick" at five seconds."""
+
+    def on_start(self) -> None:
+        self.invite(MEMBERS[0])
+        self.schedule(5.0, "tick")
+
+    def on_timer(self, name: str) -> None:
+        self.publish("tick")
+
+    def on_message(self, message: SessionMessage) -> None:
+        self.close()
+
+
+@pytest.mark.parametrize("where", ["mod", "spare"])
+def test_what_a_moderator_said_and_nobody_heard_its_successor_says_again(where: str) -> None:
+    async def test(world: World) -> None:
+        node = await world.node()
+        ann = await world.application(MEMBERS[0], node)
+        post = Post(world.host("mod"), lambda host, stop: lead(host, MODERATOR, CHANNEL, Ticking, stop=stop))
+        post.begin()
+        session = await ann.listen_for_session()
+        await asyncio.sleep(4.5)
+        world.line("ann", node).lose(MessageType.MSG, 1)
+        await asyncio.sleep(0.9)
+        # It was lost, and is not due yet to be sent again.
+        post.hand_over(world.host(where))
+        async with asyncio.timeout(5.0):
+            assert (await session.get_message()).payload == b"tick"
+        assert world.now > 5.4
+        await session.publish(b"end")
+        await asyncio.wait(world.host(where).tasks)
+        assert len(world.host("mod").tasks) + len(world.host("spare").tasks) == 2
+
+    World(1).run(test)
 
 
 def looked_at(world: World, seen: Seen) -> None:
