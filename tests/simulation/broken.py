@@ -22,6 +22,7 @@ from actors.messages.wire import GroupAdd, MessageType
 from actors.moderation.book import Book
 from actors.moderation.journal import Journal
 from actors.moderation.keeper import JournalKeeper
+from actors.moderation.leading import JournaledSession
 from actors.routing.backpressure import Backpressure
 from actors.routing.control import RouteControl
 from actors.routing.table import SubscriptionTable
@@ -428,6 +429,24 @@ def a_moderator_that_is_back_takes_its_timers_for_done() -> Iterator[Patch]:
         return lambda self, now: (honest(self, now), self.book.timers.clear())[0]
 
     yield Journal, "open", opened
+
+
+@breaks("groups", "relay")
+def a_moderator_that_leaves_notes_what_becomes_of_it_here() -> Iterator[Patch]:
+    def perform(honest: Any) -> Any:
+        return lambda self, effects: (setattr(self, "_left", False), honest(self, effects))[1]
+
+    yield JournaledSession, "_perform", perform
+
+
+@breaks("groups", "relay")
+def a_moderator_that_ends_keeps_what_it_reserved() -> Iterator[Patch]:
+    yield Journal, "end", lambda honest: Journal.sync
+
+
+@breaks("groups", "led-controlled", "relay")
+def a_successor_does_not_know_where_its_members_began() -> Iterator[Patch]:
+    yield DataSender, "start_of", lambda honest: nothing
 
 
 # Routing

@@ -85,8 +85,15 @@ PROFILES = {
             moderated=True,
             more=("turn_out", "chatter"),
         ),
-        Profile("relay", nodes=3, moderated=True, more=("hand_over", "hand_over", "turn_out", "chatter")),
-        Profile("led", _LED, nodes=3, moderated=True, more=("hand_over", "turn_out", "chatter")),
+        Profile(
+            "relay",
+            loss=0.02,
+            jitter=0.02,
+            nodes=3,
+            moderated=True,
+            more=("hand_over", "hand_over", "turn_out", "chatter"),
+        ),
+        Profile("led", _LED, loss=0.02, nodes=3, moderated=True, more=("hand_over", "turn_out", "chatter")),
         Profile(
             "led-backbone",
             _LED,

@@ -215,6 +215,8 @@ class Stage:
                 if other is not member:
                     await member.app.set_route(other.name)
             world.line(member.host, member.node).loss = scenario.profile.loss
+        for moderator in self.moderators:
+            world.line(moderator, self.node_of(moderator)).loss = scenario.profile.loss
 
     @property
     def servers(self) -> list[SimHost]:

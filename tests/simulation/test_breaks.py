@@ -18,6 +18,7 @@ QUICK = (
     "subscriptions_are_not_told_again_on_a_new_stream",
     "a_link_that_broke_is_not_dialled_again",
     "a_moderator_does_not_sync_its_journal",
+    "a_moderator_that_ends_keeps_what_it_reserved",
 )
 """Seen within the first seeds."""
 

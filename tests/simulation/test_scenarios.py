@@ -24,9 +24,10 @@ CORPUS: dict[tuple[str, int], set[str]] = {}
 """Seeds that once showed something, and what: they are played first, and whole."""
 for profile, seed, kind in map(str.split, LINES):
     CORPUS.setdefault((profile, int(seed)), set()).add(kind)
-SEEDS, OF_LARGE_ONES = 12, 9
+SEEDS, OF_LARGE_ONES, FEWEST = 12, 9, 3
 """Of each profile in the default suite, 300 in all: those of the corpus, and as many others, shortened. Fewer
-of those with many nodes or a moderator with a journal, which take twice the time."""
+of those with many nodes or a moderator with a journal, which take twice the time, and fewest of those with
+both."""
 MANY = 20_000
 """Of each profile in the long form; those that `python -m tests.simulation all 0 20000 --into` plays."""
 
@@ -49,9 +50,10 @@ def _shortcuts() -> Iterator[None]:
 def others(profile: str) -> list[int]:
     """The first seeds that are not of the corpus: the more of them, the fewer are there; never none."""
     known = {seed for of, seed in CORPUS if of == profile}
-    wanted = OF_LARGE_ONES if PROFILES[profile].nodes > 1 or PROFILES[profile].moderated else SEEDS
+    which = PROFILES[profile]
+    wanted = FEWEST if which.led else OF_LARGE_ONES if which.nodes > 1 or which.moderated else SEEDS
     new = (seed for seed in itertools.count() if seed not in known)
-    return list(itertools.islice(new, max(3, wanted - len(known))))
+    return list(itertools.islice(new, max(FEWEST, wanted - len(known))))
 
 
 def test_there_are_300_of_them() -> None:
@@ -102,7 +104,7 @@ def digests(hash_seed: str, last: int, profiles: str = "all") -> list[str]:
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
-    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated")
+    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated", "led")
     here = [f"{profile} 0 {play(profile, 0).digest}" for profile in profiles]
     assert here == digests("1", 1, ",".join(profiles))
     assert len({line.split()[2] for line in here}) == len(here)
