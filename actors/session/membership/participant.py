@@ -233,7 +233,9 @@ class Participant:
             self._pinged(message, turn)
         elif kind is MessageType.GROUP_CLOSE:
             reply = conversation.reply(message, MessageType.GROUP_ACK, GroupAck())
-            self._over(reply, "closed by the moderator", turn)
+            # Point to point nobody called it a moderator.
+            who = "the moderator" if conversation.group else "the other side"
+            self._over(reply, f"closed by {who}", turn)
         elif kind is MessageType.LEAVE_REQUEST:
             reply = conversation.reply(message, MessageType.LEAVE_REPLY, LeaveReply())
             self._over(reply, "removed by the moderator", turn)

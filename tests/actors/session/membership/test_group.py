@@ -136,9 +136,16 @@ def test_the_moderator_closes(stage: Stage) -> None:
     stage.transfer()
     assert alice.sent[-1].kind is MessageType.GROUP_CLOSE
     assert 3 in alice.done
-    assert bob.ended is not None
-    assert carol.ended is not None
+    for member in (bob, carol):
+        assert "closed by the moderator" in str(member.ended)
     assert stage.channels[ROOM.key] == {}
+
+
+def test_point_to_point_it_is_the_other_side_that_closes(pair: tuple[Player, Player], stage: Stage) -> None:
+    alice, bob = pair
+    alice.close()
+    stage.transfer()
+    assert "closed by the other side" in str(bob.ended)
 
 
 def test_a_moderator_alone_closes_without_a_word(stage: Stage) -> None:
