@@ -250,6 +250,21 @@ def test_a_member_that_leaves_during_an_invitation_does_not_hold_it_up(stage: St
     assert views(alice, bob, dave) == [alice.members] * 3
 
 
+def test_who_is_removed_while_it_leaves_waits_no_longer_than_it_said(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol")
+    # Carol's message waits for bob's acknowledgement; the moderator dies before its LEAVE_REQUEST.
+    stage.drop = lambda message, to: to is bob or message.kind is MessageType.LEAVE_REQUEST
+    carol.publish(b"hello")
+    carol.close(grace=20.0)
+    alice.remove(carol.name)
+    stage.transfer()
+    stage.drop = lambda message, to: True
+    stage.advance(19)
+    assert carol.ended is None
+    stage.advance(2)
+    assert "removed by the moderator" in str(carol.ended)
+
+
 def test_a_failed_removal_is_told(stage: Stage) -> None:
     alice, bob, carol = make_group(stage, "bob", "carol")
     stage.drop = lambda message, to: to is carol
