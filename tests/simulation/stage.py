@@ -215,7 +215,8 @@ class Stage:
                 if other is not member:
                     await member.app.set_route(other.name)
             world.line(member.host, member.node).loss = scenario.profile.loss
-        for moderator in self.moderators:
+        # Chance of lines goes by the order in which they are first asked for.
+        for moderator in self.moderators if scenario.profile.led else ():
             world.line(moderator, self.node_of(moderator)).loss = scenario.profile.loss
 
     @property
