@@ -80,7 +80,8 @@ class Usher(Script):
     """What the latest of them keeps, for the test to look at."""
 
     def on_start(self) -> None:
-        self.state = []
+        # A group after one that is over goes on with its state.
+        self.state = self.state or []
         for name in self.guests:
             self.invite(name)
 
@@ -181,6 +182,9 @@ class ModeratedGroup:
         """All are in, in one session: who was out was asked back."""
         if self._stage.post is None:
             return
+        if self._stage.scenario.profile.calm:
+            for why in self._stage.post.failures:
+                self._ledger.found("abrupt", f"the moderator failed: {why}")
         for member, held in self._led():
             # A wish that its sender has given up may come now, behind this.
             await member.host.call(self._stage.limited(member, "publish", self._said(held, b"here/0/0/")))

@@ -15,10 +15,12 @@ from gateway.moderation.disk import HAND_OVER
 from gateway.moderation.program import Stop
 from gateway.testing import SimHost
 from gateway.testing.process import SimProcess
-from identity.errors import ConfigError
+from identity.errors import ConfigError, SlimError
 
 JOURNAL = "journal"
 """The name of its file."""
+AGAIN = 1.0
+"""Seconds after which a manager of processes starts one again that failed."""
 _LOOK_AGAIN = 0.05
 
 
@@ -30,6 +32,8 @@ class Post:
     ) -> None:
         self.host = host
         """Whose turn it is."""
+        self.failures: list[str] = []
+        """Why it ended when nobody wanted it to; a group of which all are gone is over (`session.md` 9.2)."""
         self._lead = lead
         self._term = 0
         self._file_at = host
@@ -63,17 +67,20 @@ class Post:
         self.host.run(self._serve, self.host, self._term)
 
     async def _serve(self, host: SimHost, term: int) -> None:
-        """Lead in a term."""
-        if term != self._term:
-            return
-        self._task, self._stop = asyncio.current_task(), None
-        await self._take_lock(host)
-        try:
-            host.take_over(JOURNAL, self._file_at)
-            self._file_at = host
-            await self._lead(host, lambda: self._listened(term))
-        finally:
-            self._keeper = None
+        """Lead in a term; again, if it fails and there is no successor."""
+        while term == self._term:
+            self._task, self._stop = asyncio.current_task(), None
+            await self._take_lock(host)
+            try:
+                host.take_over(JOURNAL, self._file_at)
+                self._file_at = host
+                await self._lead(host, lambda: self._listened(term))
+                return
+            except SlimError as error:
+                self.failures.append(str(error))
+            finally:
+                self._keeper = None
+            await asyncio.sleep(AGAIN)
 
     async def _take_lock(self, host: SimHost) -> None:
         """Have the journal to oneself, as `FileDisk.take` does."""
