@@ -27,12 +27,15 @@ from identity.jose.key_material import SigningKey, VerificationKey
 from identity.jose.key_set import KeySet
 from identity.jose.keys import Algorithm
 from identity.jwt import JwtVerifier
-from identity.key_cache import KeyCache, RefreshPolicy
+from identity.key_cache import RefreshPolicy
+from identity.key_rounds import KeyRounds
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.randomness import RandomBytes
 
 PORT = 443
 LIFETIME = 3600.0
+FETCH_TIME = 10.0
+"""Seconds that an issuer may take to show its keys."""
 
 
 class Issuer:
@@ -162,63 +165,53 @@ class IssuedKeys:
 
     def __init__(self, issuer: Issuer, host: SimHost) -> None:
         self._issuer, self._host = issuer, host
-        self._cache = KeyCache(RefreshPolicy())
-        self._fetching: asyncio.Task[None] | None = None
-        self._fresh: asyncio.Task[None] | None = None
-        self.trouble = ""
-        """Why the last fetch failed; empty when it did not."""
+        self._rounds: _Rounds | None = None
 
     async def initialize(self) -> None:
         """Start fetching; nobody waits for the first answer."""
-        if self._fresh is None:
-            self._fresh = self._host.call(self._keep_fresh(), "keys")
+        if self._rounds is None:
+            self._rounds = await self._host.call(self._begun(), "keys")
 
     async def close(self) -> None:
         """End it."""
-        for task in (self._fresh, self._fetching):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
-        self._fresh = self._fetching = None
+        rounds, self._rounds = self._rounds, None
+        if rounds is not None:
+            await rounds.stop()
 
     @property
     def generation(self) -> int:
-        return self._cache.generation
+        return 0 if self._rounds is None else self._rounds.generation
 
     def current(self, now: float) -> KeySet | None:
         """The keys at hand. Their age is measured on a clock nobody sets."""
-        return self._cache.current(self._host.clock())
+        return None if self._rounds is None else self._rounds.current()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last fetch failed; empty when it did not."""
+        return "" if self._rounds is None else self._rounds.complaint
 
     def may_refresh(self) -> bool:
         """True while a fetch runs, and when one may be caused."""
-        return self._fetching is not None or self._cache.may_fetch(self._host.clock())
+        return self._rounds is None or self._rounds.may_refresh()
 
     async def refreshed(self, now: float) -> KeySet | None:
         """The keys after the fetch in flight, or after one caused now if that is allowed."""
-        if self._fetching is None and self._cache.may_fetch(self._host.clock()):
-            self._cache.forced(self._host.clock())
-            self._begin()
-        if self._fetching is not None:
-            await asyncio.wait([self._fetching])
+        if self._rounds is not None:
+            await self._rounds.refreshed()
         return self.current(now)
 
-    async def _keep_fresh(self) -> None:
-        while True:
-            await asyncio.wait([self._fetching or self._begin()])
-            await asyncio.sleep(max(0.1, self._cache.next_fetch - self._host.clock()))
+    async def _begun(self) -> _Rounds:
+        return _Rounds(self._issuer, self._host)
 
-    def _begin(self) -> asyncio.Task[None]:
-        self._fetching = task = self._host.call(self._fetch(), "fetch of keys")
-        return task
 
-    async def _fetch(self) -> None:
-        began = self._host.clock()
-        try:
-            # As an issuer says by Cache-Control: as long as it may take until a key is withdrawn everywhere.
-            self._cache.fetched(await self._issuer.keys(self._host), self._issuer.lifetime, began)
-            self.trouble = ""
-        except AuthError as error:
-            self._cache.failed(self._host.clock())
-            self.trouble = str(error)
-        finally:
-            self._fetching = None
+class _Rounds(KeyRounds):
+    """Fetches over lines of a World."""
+
+    def __init__(self, issuer: Issuer, host: SimHost) -> None:
+        self._from, self._host = issuer, host
+        super().__init__(issuer.host.name, RefreshPolicy(), FETCH_TIME, host.clock)
+
+    async def fetch(self) -> tuple[KeySet, float | None]:
+        # As an issuer says by Cache-Control: as long as it may take until a key is withdrawn everywhere.
+        return await self._from.keys(self._host), self._from.lifetime
