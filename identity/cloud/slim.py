@@ -147,7 +147,7 @@ class CloudProvider(Variant, secrets=("additional_params",)):
         schedule = RenewalSchedule()
         pause = schedule.renewed(self._clock(), self._current().expires_at)
         while True:
-            await asyncio.sleep(pause)
+            await schedule.wait(pause, self._clock)
             try:
                 self._accept(await self._fetch())
             except Exception as exc:

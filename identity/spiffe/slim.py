@@ -151,7 +151,7 @@ class SpireProvider(Variant):
 
     async def _keep_fresh(self, schedule: RenewalSchedule, pause: float) -> None:
         while True:
-            await asyncio.sleep(pause)
+            await schedule.wait(pause, self._clock)
             try:
                 pause = await self._refresh(schedule)
             except FetchJwtSvidError as exc:

@@ -110,6 +110,18 @@ async def test_a_message_waits_while_there_is_no_token_and_fails_where_none_come
     issuer.allow("org/demo/alice")
 
 
+async def test_a_clock_that_was_wrong_when_a_token_came_does_not_delay_the_next(world: World) -> None:
+    issuer, host = world.issuer(lifetime=60.0), world.host("alice")
+    alice, _ = issuer.identity("alice", host)
+    host.skew(-7200)
+    await alice.initialize()
+    await asyncio.sleep(50)
+    host.skew(+7200)
+    await asyncio.sleep(12)
+    assert alice.get_token(host.wall())
+    await alice.close()
+
+
 async def test_a_session_goes_on_behind_new_keys_and_ends_with_keys_that_are_withdrawn(world: World) -> None:
     issuer = world.issuer(lifetime=60.0)
     one, other = await opened(world, issuer)
