@@ -148,6 +148,11 @@ class IssuedTokens(CloudProvider):
         return self._name
 
     @property
+    def expires_at(self) -> float:
+        """Unix seconds at which the token in hand ends. Raises AuthError before there is one."""
+        return self._current().expires_at
+
+    @property
     def carries_claims(self) -> bool:
         return True
 

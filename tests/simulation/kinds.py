@@ -28,6 +28,7 @@ KINDS = {
     "n": "who comes in is told that something is lost which could be had, or was not for it",
     "o": "a node or an application keeps something after all has closed",
     "p": "whom a moderator with a journal wants in is not in",
+    "q": "who is heard has no token any more",
 }
 OPEN: frozenset[str] = frozenset()
 """Kinds that are not mended: tests of scenarios pass over them."""
@@ -45,6 +46,7 @@ _BY_NAME = {
     "gap": "n",
     "remains": "o",
     "absent": "p",
+    "expired": "q",
 }
 _AFTER_A_RECONNECTION = frozenset({"ghost", "stranger", "deaf", "lost", "left", "late", "invitation"})
 _PROBED = re.compile(r"a probe of \d+ in session (\d+) failed")
