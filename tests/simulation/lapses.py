@@ -13,7 +13,7 @@ from tests.simulation.stage import Member, Stage
 SHOWN_AGAIN = 35.0
 """Seconds within which a good issuer does not change its key twice: verifiers ask for keys that they lack
 each half minute (`identity.key_cache`)."""
-NOT_MISSED = 3.0
+NOT_MISSED = 9.0
 """Seconds for which an issuer may be away: less than the third of a token's life that is left when it is to
 be renewed."""
 BACK = -7200.0
