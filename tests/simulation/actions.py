@@ -7,6 +7,7 @@ from collections import Counter
 
 from actors.names import Name
 from gateway import (
+    AuthError,
     CompletionHandle,
     HandshakeFailed,
     MessageUndelivered,
@@ -170,7 +171,11 @@ class Actions:
             sent.acknowledged = self._world.now
         except SlimError as error:
             sent.failed = type(error).__name__
-            if not isinstance(error, MessageUndelivered) or not self._stage.scenario.profile.calm:
+            if not self._stage.scenario.profile.calm:
+                return
+            if isinstance(error, AuthError):
+                self._ledger.found("undelivered", str(error))
+            if not isinstance(error, MessageUndelivered):
                 return
             if not error.missing or set(error.missing) - set(error.gone):
                 self._ledger.found("undelivered", str(error))

@@ -14,8 +14,8 @@ SHOWN_AGAIN = 35.0
 """Seconds within which a good issuer does not change its key twice: verifiers ask for keys that they lack
 each half minute (`identity.key_cache`)."""
 NOT_MISSED = 9.0
-"""Seconds for which an issuer may be away: less than the third of a token's life that is left when it is to
-be renewed."""
+"""Seconds for which an issuer may be away and nothing shows: a token lives for five when it is to be renewed,
+and what is said without one is sent again for nine."""
 BACK = -7200.0
 """Seconds by which a clock is set back that takes a token of long ago for a new one."""
 
@@ -43,7 +43,7 @@ class Lapses:
             self._issuer.rotate()
 
     def do_no_issuer(self, step: Step) -> None:
-        """It is away, and nobody's token runs out by that."""
+        """It is away, and tokens that run out meanwhile come before what was said is given up."""
         self._faults.begin(self._faults.restarted(self._issuer.host, step.time % NOT_MISSED, loudly=True))
 
     def do_unissued(self, step: Step) -> None:

@@ -84,9 +84,9 @@ PROFILES = {
         Profile(
             "expiring",
             ("unissued", "unissued", "refused", "behind", "skew", "new_key", "freeze"),
-            lifetime=15.0,
+            lifetime=8.0,
             issued=True,
-            more=("invite",),
+            more=("invite", "chatter", "chatter"),
         ),
         Profile("brief", ("stall", "freeze", "skew", "cut"), lifetime=15.0, more=("new_secret", "invite")),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),

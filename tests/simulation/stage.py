@@ -40,7 +40,7 @@ TIMES = {
 """Seconds that calls are documented to take, if their host runs."""
 SLACK = 2.0
 """Seconds that lines and other tasks may add."""
-LEEWAY = 5.0
+LEEWAY = 2.0
 """Seconds that tokens of an issuer are good for beyond their end."""
 MODERATED = Name("org", "cast", "moderated")
 """The channel that a scripted moderator leads."""
