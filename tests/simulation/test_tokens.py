@@ -68,6 +68,25 @@ async def test_a_group_that_a_clock_in_the_future_founded_takes_members_when_the
         assert set(newcomer.members) == set(group.members)
 
 
+async def test_who_could_not_connect_for_want_of_a_token_connects_when_there_is_one(world: World) -> None:
+    issuer = world.issuer(lifetime=LIFE)
+    bob, alice = await cast(world, issuer, bob="bob", alice="alice")
+    await bob.disconnect("sim://node")
+    issuer.refuse("bob")
+    await asyncio.sleep(LIFE)
+    for _ in range(2):
+        with pytest.raises(AuthError, match="expired"):
+            await bob.connect("sim://node")
+        assert not bob.data_plane.dialled()
+    issuer.allow("bob")
+    await asyncio.sleep(2)
+    await bob.connect("sim://node")
+    await alice.set_route("org/demo/bob")
+    async with alice.session("org/demo/bob") as session:
+        await (await session.publish(b"hello"))
+        assert (await (await bob.listen_for_session()).get_message()).payload == b"hello"
+
+
 async def test_what_is_published_without_a_token_says_so(world: World) -> None:
     issuer = world.issuer(lifetime=LIFE)
     alice, bob = await cast(world, issuer, alice="alice", bob="bob")
