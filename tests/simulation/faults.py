@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from actors.messages.wire import MessageType
+from gateway import AuthError
 from gateway.testing import SimHost
 from tests.simulation.scenario import Step
 from tests.simulation.stage import Member, Stage
@@ -162,7 +163,13 @@ class Faults:
         app, endpoint = member.app, f"sim://{member.node.name}"
         await app.disconnect(endpoint)
         await asyncio.sleep(seconds)
-        await app.connect({"endpoint": endpoint})
+        while True:
+            try:
+                await app.connect({"endpoint": endpoint})
+            except AuthError:
+                await asyncio.sleep(1.0)
+            else:
+                break
         for other in self._cast:
             if other is not member:
                 await app.set_route(other.name)

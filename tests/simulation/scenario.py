@@ -86,7 +86,7 @@ PROFILES = {
             ("unissued", "unissued", "refused", "behind", "skew", "new_key", "freeze"),
             lifetime=8.0,
             issued=True,
-            more=("invite", "chatter", "chatter"),
+            more=("invite", "chatter", "chatter", "reconnect"),
         ),
         Profile("brief", ("stall", "freeze", "skew", "cut"), lifetime=15.0, more=("new_secret", "invite")),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
