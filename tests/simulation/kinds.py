@@ -29,6 +29,7 @@ KINDS = {
     "o": "a node or an application keeps something after all has closed",
     "p": "whom a moderator with a journal wants in is not in",
     "q": "who is heard has no token any more",
+    "r": "who may have a token again does not reach others, or they not it",
 }
 OPEN: frozenset[str] = frozenset()
 """Kinds that are not mended: tests of scenarios pass over them."""
@@ -72,6 +73,8 @@ def _kind(finding: Finding, profile: str, haunted: set[str]) -> str:
         return "h"
     if finding.kind == "stuck" and "time stands still" in finding.text:
         return "k"
+    if profile == "expiring" and finding.kind == "deaf":
+        return "r"
     session = _PROBED.search(finding.text)
     if finding.kind == "deaf" and session is not None and session[1] in haunted:
         # Nobody answers a ghost.
