@@ -76,7 +76,10 @@ class Actions:
         invitation = (held.session.number, other.number)
         try:
             await handle
-        except HandshakeFailed:
+        except HandshakeFailed as error:
+            profile = self._stage.scenario.profile
+            if profile.calm and profile.lifetime:
+                self._ledger.found("barred", str(error))
             self._stage.failed_invitations[invitation] = held
             raise
         finally:

@@ -45,8 +45,6 @@ from gateway.api.waiters import Turns
 from gateway.links.link import AcceptedLink, DialledLink
 from gateway.links.nats import NatsLink
 from gateway.node.controlled import ControlledNode
-from identity.renewal import RenewalSchedule
-from identity.verified import VerifiedTokens
 
 Patch = tuple[Any, str, Callable[[Any], Any]]
 """Owner, attribute, and what makes the broken value of the honest one."""
@@ -467,35 +465,6 @@ def bindings_of_a_session_stay_when_it_is_over() -> Iterator[Patch]:
 @breaks("routing", "perfect", "loss")
 def an_unsubscription_is_acknowledged_and_not_done() -> Iterator[Patch]:
     yield SubscriptionTable, "remove", lambda honest: lambda self, *_, **__: 0
-
-
-# Tokens
-
-
-@breaks("sessions", "expiring")
-def a_token_that_was_verified_once_is_good_for_ever() -> Iterator[Patch]:
-    def get(self: Any, token: str, now: float) -> Any:
-        entry = self._entries.get(token)
-        return None if entry is None else entry[2]
-
-    yield VerifiedTokens, "get", lambda honest: get
-
-
-@breaks("sessions", "renewing")
-def what_is_said_without_a_token_is_given_up_at_once() -> Iterator[Patch]:
-    def unroutable(self: Any, message: Any, error: Any, turn: Any) -> None:
-        if message.message_id in self._pending:
-            self._give_up(message.message_id, error, turn)
-
-    yield DataSender, "unroutable", lambda honest: unroutable
-
-
-@breaks("sessions", "expiring")
-def a_renewal_waits_for_what_a_wrong_clock_planned() -> Iterator[Patch]:
-    async def wait(self: Any, pause: float, clock: Any) -> None:
-        await asyncio.sleep(pause)
-
-    yield RenewalSchedule, "wait", lambda honest: wait
 
 
 # Links

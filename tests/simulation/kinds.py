@@ -30,6 +30,7 @@ KINDS = {
     "p": "whom a moderator with a journal wants in is not in",
     "q": "who is heard has no token any more",
     "r": "who may have a token again does not reach others, or they not it",
+    "s": "tokens that have run out keep somebody out of a group with MLS",
 }
 OPEN: frozenset[str] = frozenset()
 """Kinds that are not mended: tests of scenarios pass over them."""
@@ -48,6 +49,7 @@ _BY_NAME = {
     "remains": "o",
     "absent": "p",
     "expired": "q",
+    "barred": "s",
 }
 _AFTER_A_RECONNECTION = frozenset({"ghost", "stranger", "deaf", "lost", "left", "late", "invitation"})
 _PROBED = re.compile(r"a probe of \d+ in session (\d+) failed")

@@ -244,7 +244,12 @@ class Stage:
 
     def look_at_speaker(self, listener: Member, number: int) -> None:
         """Who hears somebody whose token ran out so long ago that nothing of before can be on its way?"""
-        if self.issuer is None or listener.host in self.wrong_clocks or listener.host.name in self._asleep:
+        if (
+            self.issuer is None
+            or number >= len(self.cast)
+            or listener.host in self.wrong_clocks
+            or listener.host.name in self._asleep
+        ):
             return
         out = self.issuer.host.wall() - self.cast[number].identity[0].expires_at - LEEWAY
         if out > ROUND + SLACK:
