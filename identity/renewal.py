@@ -40,6 +40,11 @@ class RenewalSchedule:
         """Failed attempts since the last success."""
         self._ends = self._due = 0.0
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the log says of this failure: the first, the second, the fourth... An outage takes long."""
+        return self.failures & (self.failures - 1) == 0
+
     async def wait(self, pause: float, clock: Callable[[], float]) -> None:
         """Wait for `pause` seconds, as planned by one of the others, or until `clock` says it is time."""
         while pause > 0 and clock() < self._due:

@@ -34,6 +34,19 @@ def test_the_next_attempt_always_comes_before_the_end(now: float, life: float, f
         assert pause <= max(0.1, 0.91 * life) or life == 0 or pause == 1.0
 
 
+def test_of_many_failures_few_are_told() -> None:
+    schedule = RenewalSchedule()
+    told = []
+    for number in range(1, 1001):
+        schedule.failed(0.0)
+        if schedule.is_told:
+            told.append(number)
+    assert told == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    schedule.renewed(0.0, 10.0)
+    schedule.failed(0.0)
+    assert schedule.is_told
+
+
 async def test_a_pause_is_over_when_the_clock_says_so_or_its_seconds_have_gone_by(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
