@@ -44,6 +44,9 @@ class Lapses:
 
     def do_no_issuer(self, step: Step) -> None:
         """It is away, and tokens that run out meanwhile come before what was said is given up."""
+        # Behind a new key verifiers need it: they ask in vain less and less often.
+        if self._world.now - self._new_key_at < SHOWN_AGAIN:
+            return
         self._faults.begin(self._faults.restarted(self._issuer.host, step.time % NOT_MISSED, loudly=True))
 
     def do_unissued(self, step: Step) -> None:
