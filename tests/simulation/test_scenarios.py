@@ -103,7 +103,7 @@ def digests(hash_seed: str, last: int, profiles: str = "all") -> list[str]:
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
-    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated")
+    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated", "expiring")
     here = [f"{profile} 0 {play(profile, 0).digest}" for profile in profiles]
     assert here == digests("1", 1, ",".join(profiles))
     assert len({line.split()[2] for line in here}) == len(here)
