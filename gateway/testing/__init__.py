@@ -10,11 +10,13 @@ With the package comes a plugin for pytest: `world` is a fixture, `weather` a ma
 
 from gateway.testing.errors import Deadlock, Leftovers, Livelock, NotInWorld, TooLong, WorldError
 from gateway.testing.host import SimHost
+from gateway.testing.issuer import Issuer
 from gateway.testing.line import Line
 from gateway.testing.world import World
 
 __all__ = [
     "Deadlock",
+    "Issuer",
     "SimHost",
     "Leftovers",
     "Line",

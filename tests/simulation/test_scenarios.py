@@ -26,8 +26,8 @@ for profile, seed, kind in map(str.split, LINES):
     CORPUS.setdefault((profile, int(seed)), set()).add(kind)
 SEEDS, OF_LARGE_ONES, FEWEST = 12, 9, 3
 """Of each profile in the default suite, 300 in all: those of the corpus, and as many others, shortened. Fewer
-of those with many nodes or a moderator with a journal, which take twice the time, and fewest of those with
-both."""
+of those with many nodes, a moderator with a journal or tokens that run out, which take twice the time, and
+fewest of those with many nodes and a moderator."""
 MANY = 20_000
 """Of each profile in the long form; those that `python -m tests.simulation all 0 20000 --into` plays."""
 
@@ -50,8 +50,9 @@ def _shortcuts() -> Iterator[None]:
 def others(profile: str) -> list[int]:
     """The first seeds that are not of the corpus: the more of them, the fewer are there; never none."""
     known = {seed for of, seed in CORPUS if of == profile}
-    which = PROFILES[profile]
-    wanted = FEWEST if which.led else OF_LARGE_ONES if which.nodes > 1 or which.moderated else SEEDS
+    chosen = PROFILES[profile]
+    large = chosen.nodes > 1 or chosen.moderated or chosen.lifetime
+    wanted = FEWEST if chosen.led else OF_LARGE_ONES if large else SEEDS
     new = (seed for seed in itertools.count() if seed not in known)
     return list(itertools.islice(new, max(FEWEST, wanted - len(known))))
 
@@ -104,7 +105,7 @@ def digests(hash_seed: str, last: int, profiles: str = "all") -> list[str]:
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
-    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated", "led")
+    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated", "led", "expiring")
     here = [f"{profile} 0 {play(profile, 0).digest}" for profile in profiles]
     assert here == digests("1", 1, ",".join(profiles))
     assert len({line.split()[2] for line in here}) == len(here)
