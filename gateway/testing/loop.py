@@ -6,8 +6,8 @@
 Each callback belongs to a Site, a process on a host, found in the context it runs in; callbacks of the test
 itself belong to none. A site that is frozen keeps its callbacks until it thaws, one that is gone loses them.
 
-Threads, processes, sockets and signals are refused (NotInWorld): they would take real time, which does not
-pass.
+Threads, processes, sockets and signals are refused (NotInWorld), whether the loop is asked for them or not
+(`refusing`): they would take real time, which does not pass.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
+from gateway.testing.refusing import PROCESS, RESOLVER, SOCKET, THREAD, playing, refuse
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -122,6 +123,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Exceptions that nobody caught: contexts of asyncio's exception handler."""
         self.callbacks = 0
         """How many have run."""
+        self.refused: Callable[[str], None] = lambda what: None
+        """Hears of what is refused, and where."""
 
     def __repr__(self) -> str:
         return f"<VirtualLoop at {self._now:.6f}, {len(self._ready)} ready, {len(self._timers)} timers>"
@@ -198,10 +201,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._finish_generator)
         events._set_running_loop(self)
         try:
-            while not task.done():
-                self._turn(deadline)
-                if self._stopping:
-                    break
+            with playing(self.refused):
+                while not task.done():
+                    self._turn(deadline)
+                    if self._stopping:
+                        break
         finally:
             events._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
@@ -329,23 +333,21 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
 
 def _refused(name: str, instead: str) -> Callable[..., Any]:
-    def refuse(self: VirtualLoop, *args: Any, **kwargs: Any) -> Any:
-        raise NotInWorld(f"loop.{name}", instead)
+    def ask(self: VirtualLoop, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        refuse(f"loop.{name}", instead)
 
-    return refuse
+    return ask
 
 
-_THREAD = "real time does not pass while a thread works; call the function itself"
-_PROCESS = "run the program as a coroutine on a host of its own"
-_SOCKET = "hosts reach one another by connect and run_server only"
 _SIGNAL = "call what the signal would call"
 for _name, _instead in {
-    "run_in_executor": _THREAD,
-    "set_default_executor": _THREAD,
-    "getaddrinfo": "hosts are reached by their names",
-    "getnameinfo": "hosts are reached by their names",
-    "subprocess_exec": _PROCESS,
-    "subprocess_shell": _PROCESS,
+    "run_in_executor": THREAD,
+    "set_default_executor": THREAD,
+    "getaddrinfo": RESOLVER,
+    "getnameinfo": RESOLVER,
+    "subprocess_exec": PROCESS,
+    "subprocess_shell": PROCESS,
     "add_signal_handler": _SIGNAL,
     "remove_signal_handler": _SIGNAL,
     **dict.fromkeys(
@@ -357,7 +359,7 @@ for _name, _instead in {
             *("sock_recvfrom_into", "sock_sendall", "sock_sendto", "sock_connect", "sock_accept"),
             "sock_sendfile",
         ),
-        _SOCKET,
+        SOCKET,
     ),
 }.items():
     setattr(VirtualLoop, _name, _refused(_name, _instead))

@@ -19,7 +19,7 @@ from gateway.testing.errors import Leftovers
 from gateway.testing.host import Ground, SimHost
 from gateway.testing.line import Line
 from gateway.testing.looking import held_by_node, picture, remains, unseen_error, wrongs
-from gateway.testing.loop import new_loop
+from gateway.testing.loop import SITE, new_loop
 from gateway.testing.network import Network
 from gateway.testing.trace import Trace
 
@@ -59,6 +59,7 @@ class World:
         self.trace = Trace()
         self.network = Network(self.loop, Random(f"{seed} network"), self.trace)
         self.network.weather = lambda line: _shape(line, weather)
+        self.loop.refused = self._refused
         self._hosts: dict[str, SimHost] = {}
         secret = f"the secret of world {seed}, known to all of its hosts"
         self._ground = Ground(seed, self.loop, self.network, strict, secret)
@@ -83,6 +84,10 @@ class World:
     def note(self, what: str, who: str = "test") -> None:
         """Write a line into the trace."""
         self.network.note(who, what)
+
+    def _refused(self, what: str) -> None:
+        site = SITE.get()
+        self.note(what, "test" if site is None else site.name)
 
     # Hosts
 

@@ -102,12 +102,20 @@ def test_a_call_from_another_thread_is_refused() -> None:
         except NotInWorld as error:
             caught.append(error)
 
+    loop, began = new_loop(limit=1e6), threading.Event()
+
+    def wait_and_call() -> None:
+        began.wait(10)
+        call(loop)
+
+    thread = threading.Thread(target=wait_and_call)
+    thread.start()
+
     async def main() -> None:
-        thread = threading.Thread(target=call, args=(asyncio.get_running_loop(),))
-        thread.start()
+        began.set()
         thread.join()
 
-    played(main())
+    played(main(), loop)
     assert len(caught) == 1
 
 
