@@ -32,6 +32,8 @@ Ts = TypeVarTuple("Ts")
 
 BUSY = 200_000
 """Callbacks at one moment of virtual time that count as a livelock: thousands of messages fit into one."""
+THE_TEST = "the test"
+"""The name of the task that plays it."""
 _WATCHED = 2_000
 """The last of those callbacks, which are counted by name."""
 
@@ -192,6 +194,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """Raises Deadlock, Livelock and TooLong, and what `future` raises."""
+        __tracebackhide__ = True
         if self._running:
             raise RuntimeError("this loop is running")
         task = future if isinstance(future, asyncio.Future) else self.create_task(future)
@@ -245,6 +248,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.create_task(generator.aclose())
 
     def _turn(self, deadline: float) -> None:
+        __tracebackhide__ = True
         ready = self._ready
         if not ready:
             self._jump(deadline)
@@ -280,6 +284,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _jump(self, deadline: float) -> None:
         """Go to the next timer, and make all timers of that moment ready."""
+        __tracebackhide__ = True
         timers = self._timers
         while timers and timers[0][2]._cancelled:
             heappop(timers)

@@ -1,4 +1,4 @@
-"""What goes around the loop is refused while a World plays in this thread: threads, processes, sockets, sleep.
+"""What goes around the loop (threads, processes, sockets) is refused while a World plays, in its thread.
 
     user code ──► time.sleep, Thread.start, Popen, connect ──► NotInWorld, if a World plays in this thread
                                                            └─► as ever, if none does

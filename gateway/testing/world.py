@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from random import Random, SystemRandom
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from gateway.testing.errors import Leftovers
 from gateway.testing.host import Ground, SimHost
 from gateway.testing.line import Line
 from gateway.testing.looking import held_by_node, picture, remains, unseen_error, wrongs
-from gateway.testing.loop import SITE, new_loop
+from gateway.testing.loop import SITE, THE_TEST, new_loop
 from gateway.testing.network import Network
 from gateway.testing.trace import Trace
 
@@ -49,8 +49,8 @@ class World:
     def __init__(
         self, seed: int | None = None, *, weather: float = 0.0, limit: float = LIMIT, strict: bool = False
     ) -> None:
-        if seed is None:
-            seed = int(os.environ.get(SEED_VARIABLE) or SystemRandom().randrange(2**32))
+        if seed is None and (seed := given_seed()) is None:
+            seed = SystemRandom().randrange(2**32)
         self.seed = seed
         self.strict = strict
         self.random = Random(seed)
@@ -61,6 +61,8 @@ class World:
         self.network.weather = lambda line: _shape(line, weather)
         self.loop.refused = self._refused
         self._hosts: dict[str, SimHost] = {}
+        self._rest = contextlib.AsyncExitStack()
+        """What comes after the test, before the end."""
         secret = f"the secret of world {seed}, known to all of its hosts"
         self._ground = Ground(seed, self.loop, self.network, strict, secret)
 
@@ -178,6 +180,7 @@ class World:
 
     async def quiet(self, seconds: float = QUIET, patience: float = PATIENCE) -> None:
         """Wait until nothing has changed for `seconds`. Raises Leftovers where `patience` is over before."""
+        __tracebackhide__ = True
         deadline = self.now + patience
         seen, since = picture(self.hosts), self.now
         while self.now - since < seconds:
@@ -193,6 +196,7 @@ class World:
         What is not well: calls that never ended, errors that nobody saw, actors and programs that failed,
         members of a session that disagree.
         """
+        __tracebackhide__ = True
         self.note("heal")
         self.heal()
         await self.quiet()
@@ -201,6 +205,7 @@ class World:
 
     async def end(self) -> None:
         """Settle, close everything in good order, and raise Leftovers if anything is left. `run` does it."""
+        __tracebackhide__ = True
         await self.settle()
         self.note("close")
         nodes = [host for host in self.hosts if host.serves]
@@ -217,19 +222,41 @@ class World:
 
     def run(self, test: Callable[[World], Awaitable[T]]) -> T:
         """Play a test. What it raises carries seed and trace as a note."""
+        __tracebackhide__ = True
         try:
-            result: T = self.loop.run_until_complete(self._play(test))
+            return self.play(self._play(test))
+        finally:
+            self._clear()
+
+    def play(self, part: Coroutine[Any, Any, T]) -> T:
+        """Play what comes before the test: for fixtures."""
+        __tracebackhide__ = True
+        try:
+            result: T = self.loop.run_until_complete(self.loop.create_task(part, name=THE_TEST))
         except BaseException as error:
             error.add_note(self.story())
             raise
-        finally:
-            self._clear()
         return result
 
+    def afterwards(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Have a part played after the test, whatever became of it, before all is closed; the last first."""
+        self._rest.push_async_callback(part)
+
     async def _play(self, test: Callable[[World], Awaitable[T]]) -> T:
-        result = await test(self)
+        __tracebackhide__ = True
+        async with self._rest:
+            result = await test(self)
         await self.end()
         return result
+
+    def clear(self) -> None:
+        """Put away a World that was not run, or only in part."""
+        if self.loop.is_closed():
+            return
+        try:
+            self.play(self._rest.aclose())
+        finally:
+            self._clear()
 
     def story(self, last: int = SHOWN) -> str:
         """How to repeat this history, and the `last` lines of its trace."""
@@ -254,6 +281,16 @@ class World:
                     task.get_coro().close()
         forget(self.loop)
         self.loop.close()
+
+
+def given_seed() -> int | None:
+    """That of the variable CALLBOARD_SEED. Raises ValueError when it is no number."""
+    given = os.environ.get(SEED_VARIABLE)
+    if not given:
+        return None
+    if not given.isdecimal():
+        raise ValueError(f"{SEED_VARIABLE} is {given!r}: it has to be a number, as a failing test prints it")
+    return int(given)
 
 
 def _shape(line: Line, weather: float) -> None:
