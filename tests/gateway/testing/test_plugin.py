@@ -208,6 +208,12 @@ def test_a_wrong_seed_and_a_wrong_weather_are_told_in_one_line(
     assert "Traceback" not in said
 
 
+def test_who_takes_no_world_does_not_wait_for_its_import() -> None:
+    look = "import sys, gateway.testing.plugin; print({'gateway.node', 'gateway.api'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout == "set()\n", done.stdout + done.stderr
+
+
 def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(real: str) -> None:
     assert "2 skipped" in real, real
     assert "silence of a host on real sockets" in real
