@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
@@ -35,6 +36,20 @@ Program = Callable[..., Coroutine[Any, Any, Any]]
 
 EPOCH = 1_900_000_000.0
 """Unix seconds at which every World begins."""
+
+
+def _endpoint(node: object) -> str:
+    """That of a node, or the one given."""
+    if isinstance(node, SimHost):
+        return f"sim://{node.name}"
+    if isinstance(node, str):
+        return node
+    raise TypeError(f"a node is wanted, or an endpoint; a {type(node).__name__} is none{hint(node)}")
+
+
+def hint(value: object) -> str:
+    """What to add to an error about a value that was not awaited."""
+    return ": await it" if inspect.isawaitable(value) else ""
 
 
 @dataclass(slots=True)
@@ -220,23 +235,35 @@ class SimHost:
         app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
         self._applications.append(app)
         for node in nodes:
-            endpoint = f"sim://{node.name}" if isinstance(node, SimHost) else node
-            await app.connect({"endpoint": endpoint})
+            await app.connect({"endpoint": _endpoint(node)})
         return app
 
     def run(self, program: Program, *arguments: Any) -> asyncio.Task[Any]:
         """Run `program(*arguments)`, a coroutine function as it is, there: now, and again after a restart."""
-        self._running()
+        task = self._begin(program, arguments)
         self._programs.append((program, arguments))
-        return self._begin(program, arguments)
+        return task
 
     def call(self, coroutine: Coroutine[Any, Any, Any], name: str = "call") -> asyncio.Task[Any]:
         """Run a coroutine there once: it freezes and ends with the host."""
+        if not inspect.iscoroutine(coroutine):
+            raise TypeError(f"call takes a coroutine, {coroutine!r} is none; run takes a coroutine function")
         return self._running().begin(coroutine, name)
 
     def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
         name = getattr(program, "__qualname__", repr(program))
-        task = self._running().begin(program(*arguments), name)
+        if not callable(program):
+            raise TypeError("run takes a coroutine function and its arguments; call takes a coroutine")
+        try:
+            coroutine = program(*arguments)
+        except RuntimeError as error:
+            error.add_note(
+                f"run takes a coroutine function: in place of {name}, what it gives to asyncio.run"
+            )
+            raise
+        if not inspect.iscoroutine(coroutine):
+            raise TypeError(f"run takes a coroutine function; {name} returned a {type(coroutine).__name__}")
+        task = self._running().begin(coroutine, name)
         self.tasks.append(task)
         return task
 

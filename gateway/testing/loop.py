@@ -25,6 +25,7 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
+from gateway.testing.places import is_users, waits_at
 from gateway.testing.refusing import PROCESS, RESOLVER, SOCKET, THREAD, playing, refuse
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     """`limit` bounds the virtual seconds of one `run_until_complete`."""
 
     def __init__(self, *, start: float = 1000.0, limit: float = 86_400.0) -> None:
-        self._now = start
+        self._now = self._began = start
         self._limit = limit
         self._ready: deque[_Callback] = deque()
         self._timers: list[tuple[float, int, _Callback]] = []
@@ -125,6 +126,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Exceptions that nobody caught: contexts of asyncio's exception handler."""
         self.callbacks = 0
         """How many have run."""
+        self.sites: weakref.WeakSet[Site] = weakref.WeakSet()
+        """Where its callbacks run."""
         self.refused: Callable[[str], None] = lambda what: None
         """Hears of what is refused, and where."""
 
@@ -256,7 +259,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._at_this_moment += count
         if self._at_this_moment > BUSY:
             names = Counter(map(_callback_name, itertools.islice(ready, _WATCHED)))
-            raise Livelock(self._now, [f"{name}, {count} times" for name, count in names.most_common(5)])
+            raise Livelock(self._now - self._began, [name for name, _ in names.most_common(5)])
         take = ready.popleft
         for _ in range(count):
             handle = take()
@@ -272,8 +275,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.callbacks += 1
             try:
                 handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
+            except KeyboardInterrupt:
                 raise
+            except SystemExit as error:
+                # It ends a program, whose task has it; but the whole test only where the test itself says so.
+                if site is None:
+                    raise
+                if not isinstance(getattr(handle._callback, "__self__", None), asyncio.Task):
+                    self._failed(handle, error)
             except BaseException as error:
                 self._failed(handle, error)
 
@@ -306,14 +315,21 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         site.parked.clear()
 
     def waiting(self) -> list[str]:
-        """A line for each task that waits: who, where, for what."""
-        found = []
-        for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
-            frames = task.get_stack()
-            where = f"{frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else "nowhere"
-            inner = _innermost(task.get_coro())
-            found.append(f"{task.get_name()} at {where}" + (f", in {inner}" if inner else ""))
-        return found
+        """A line for each task of programs and of the test that waits: who, where, for what.
+
+        Where there is none of these, a line for each of ours.
+        """
+        states = {
+            task: f" ({'killed' if site.gone else 'frozen'})"
+            for site in self.sites
+            if site.gone or site.frozen
+            for task in [*site.buried, *site.tasks.values()]
+        }
+        tasks = sorted(
+            asyncio.all_tasks(self), key=lambda each: (each.get_name() != THE_TEST, each.get_name())
+        )
+        theirs = [task for task in tasks if is_users(task.get_coro())]
+        return [_waiting(task, states.get(task, "")) for task in theirs or tasks]
 
     # Errors
 
@@ -379,14 +395,10 @@ def _callback_name(handle: _Callback) -> str:
     callback: Any = handle._callback
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.Task):
-        return f"task {owner.get_name()}"
+        return _waiting(owner)
     return getattr(callback, "__qualname__", repr(callback))
 
 
-def _innermost(coroutine: Any) -> str:
-    """The innermost function that a suspended coroutine stands in."""
-    name = ""
-    while coroutine is not None:
-        name = getattr(coroutine, "__qualname__", name)
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return name
+def _waiting(task: asyncio.Task[Any], state: str = "") -> str:
+    """Whose task it is, and where it waits."""
+    return f"{task.get_name()}{state}, at {waits_at(task.get_coro())}"

@@ -77,9 +77,18 @@ class Network:
         return lambda: self._dial(site, config)
 
     async def _dial(self, site: Site, config: ClientConfig) -> Stream:
+        try:
+            return await self._reach(site, config)
+        except CannotConnect as error:
+            self.note(site.name, str(error))
+            raise
+
+    async def _reach(self, site: Site, config: ClientConfig) -> Stream:
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
         name, endpoint = parts.hostname or "", config.endpoint
-        name = site.name if name in _HERE else name
+        itself = name in _HERE
+        hint = f"; {name or endpoint} is {site.name!r} itself, a node is at sim://NAME" if itself else ""
+        name = site.name if itself else name
         if name not in self.running:
             raise CannotConnect(endpoint, f"there is no host {name!r} in this World")
         answered: asyncio.Future[Stream | str] = self.loop.create_future()
@@ -105,7 +114,7 @@ class Network:
         except TimeoutError as exc:
             raise CannotConnect(endpoint, "no answer in time") from exc
         if isinstance(answer, str):
-            raise CannotConnect(endpoint, answer)
+            raise CannotConnect(endpoint, answer + hint)
         return answer
 
     def _knock(

@@ -50,6 +50,13 @@ def waits_at(coroutine: Any) -> str:
     return ": ".join(filter(None, (place, names[-1] if len(names) > 1 or not place else "")))
 
 
+def is_users(coroutine: Any) -> bool:
+    """Whether a part of what a coroutine awaits is the user's own."""
+    return any(
+        not frame.f_code.co_filename.startswith(_LIBRARIES) for frame in _chain(coroutine, "frame") if frame
+    )
+
+
 def _chain(coroutine: Any, what: str = "") -> Iterator[Any]:
     """A coroutine, what it awaits, what that awaits, and so on; or `what` of each."""
     while coroutine is not None:

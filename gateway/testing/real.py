@@ -29,6 +29,7 @@ from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, enter
 from gateway.testing.errors import Leftovers, NotInWorld
 from gateway.testing.host import SimHost
+from gateway.testing.places import described
 from gateway.testing.world import World
 from identity.provider import IdentityProvider, IdentityVerifier
 
@@ -241,7 +242,9 @@ class RealWorld:
             while self._unfinished():  # noqa: ASYNC110 (nobody tells when the last of them ends)
                 await asyncio.sleep(0.02)
         failed = [task for host in self.hosts for task in host.tasks if task.done() and not task.cancelled()]
-        found = [f"{task.get_name()} failed: {error!r}" for task in failed if (error := task.exception())]
+        found = [
+            f"{task.get_name()} failed: {described(error)}" for task in failed if (error := task.exception())
+        ]
         if found:
             raise Leftovers(found)
 

@@ -16,9 +16,9 @@ from gateway.api.slim import Slim
 from gateway.node.peer_policy import PeerPolicy
 from gateway.node.shared import forget
 from gateway.testing.errors import Leftovers
-from gateway.testing.host import Ground, SimHost
+from gateway.testing.host import Ground, SimHost, hint
 from gateway.testing.line import Line
-from gateway.testing.looking import held_by_node, picture, remains, unseen_error, wrongs
+from gateway.testing.looking import failed_programs, held_by_node, picture, remains, unseen_error, wrongs
 from gateway.testing.loop import SITE, THE_TEST, new_loop
 from gateway.testing.network import Network
 from gateway.testing.trace import Trace
@@ -94,9 +94,16 @@ class World:
     # Hosts
 
     def host(self, name: str, **node_options: Any) -> SimHost:
-        """The host of that name, made when first asked for; `node_options` are its data plane's."""
+        """The host of that name, made when first asked for; `node_options` are its data plane's.
+
+        Raises ValueError for options of a host that was made before.
+        """
         if name not in self._hosts:
             self._hosts[name] = SimHost(self._ground, name, node_options)
+        elif node_options:
+            raise ValueError(
+                f"the host {name!r} is there already: give {', '.join(node_options)} when it is made"
+            )
         return self._hosts[name]
 
     @property
@@ -105,9 +112,10 @@ class World:
         return list(self._hosts.values())
 
     async def node(self, name: str = "node", **node_options: Any) -> SimHost:
-        """A host that is a node, at the endpoint `sim://NAME`."""
+        """A host that is a node, at the endpoint `sim://NAME`; if it is one already, that."""
         host = self.host(name, **node_options)
-        await host.serve()
+        if not (host.serves and host.up):
+            await host.serve()
         return host
 
     async def peers(self, *names: str, **node_options: Any) -> list[SimHost]:
@@ -161,6 +169,8 @@ class World:
 
     def partition(self, *groups: Iterable[SimHost | str]) -> None:
         """Let nothing through between hosts of different groups, and tell nobody; `heal` ends it."""
+        if single := next((one for one in groups if isinstance(one, str | SimHost)), None):
+            raise TypeError(f"partition takes groups: [{_name(single)!r}], [...]")
         named = [[_name(host) for host in group] for group in groups]
         for at, group in enumerate(named):
             for other in named[at + 1 :]:
@@ -234,7 +244,8 @@ class World:
         try:
             result: T = self.loop.run_until_complete(self.loop.create_task(part, name=THE_TEST))
         except BaseException as error:
-            error.add_note(self.story())
+            said = error.found if isinstance(error, Leftovers) else ()
+            error.add_note(self.story(but=said))
             raise
         return result
 
@@ -258,12 +269,12 @@ class World:
         finally:
             self._clear()
 
-    def story(self, last: int = SHOWN) -> str:
-        """How to repeat this history, and the `last` lines of its trace."""
-        lines = "\n".join(self.trace.lines(last))
-        unseen = "".join(f"{unseen_error(each)}\n" for each in self.loop.unseen)
-        repeat = f"repeat it with {SEED_VARIABLE}={self.seed}"
-        return f"{unseen}{repeat}; the last of {self.trace.count} lines:\n{lines}"
+    def story(self, last: int = SHOWN, but: Iterable[str] = ()) -> str:
+        """What failed besides `but`, how to repeat this history, and the `last` lines of its trace."""
+        wrong = [*map(unseen_error, self.loop.unseen), *failed_programs(self.hosts)]
+        repeat = f"repeat it with {SEED_VARIABLE}={self.seed}; the last of {self.trace.count} lines:"
+        wrong = [line for line in wrong if line not in but]
+        return "\n".join([*wrong, repeat, *self.trace.story(last)])
 
     def _clear(self) -> None:
         """Put away what was going on, in one order: whatever it does now, it does to nobody."""
@@ -301,4 +312,8 @@ def _shape(line: Line, weather: float) -> None:
 
 
 def _name(host: SimHost | str) -> str:
-    return host if isinstance(host, str) else host.name
+    if isinstance(host, str):
+        return host
+    if not isinstance(host, SimHost):
+        raise TypeError(f"a host is wanted, or the name of one; a {type(host).__name__} is none{hint(host)}")
+    return host.name
