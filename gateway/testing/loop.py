@@ -401,4 +401,6 @@ def _callback_name(handle: _Callback) -> str:
 
 def _waiting(task: asyncio.Task[Any], state: str = "") -> str:
     """Whose task it is, and where it waits."""
-    return f"{task.get_name()}{state}, at {waits_at(task.get_coro())}"
+    waiter = getattr(task, "_fut_waiter", None)
+    other = f", for {waiter.get_name()}" if isinstance(waiter, asyncio.Task) else ""
+    return f"{task.get_name()}{state}, at {waits_at(task.get_coro())}{other}"

@@ -35,6 +35,8 @@ class Network:
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._streams: dict[SimStream, None] = {}
         """Ends that are not over."""
+        self._refused: dict[tuple[str, str], str] = {}
+        """Why the last dial failed, by host and endpoint."""
         self.weather: Callable[[Line], None] = lambda line: None
         """Shapes new lines."""
 
@@ -77,11 +79,17 @@ class Network:
         return lambda: self._dial(site, config)
 
     async def _dial(self, site: Site, config: ClientConfig) -> Stream:
+        dial = (site.name, config.endpoint)
         try:
-            return await self._reach(site, config)
+            stream = await self._reach(site, config)
         except CannotConnect as error:
-            self.note(site.name, str(error))
+            if self._refused.get(dial) != error.cause:
+                # Those who dial again and again say it once.
+                self._refused[dial] = error.cause
+                self.note(site.name, str(error))
             raise
+        self._refused.pop(dial, None)
+        return stream
 
     async def _reach(self, site: Site, config: ClientConfig) -> Stream:
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")

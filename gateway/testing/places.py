@@ -46,8 +46,9 @@ def waits_at(coroutine: Any) -> str:
     """Where a suspended coroutine waits, and for what."""
     frames = [(frame.f_code, frame.f_lineno) for frame in _chain(coroutine, "frame") if frame is not None]
     place = place_of(reversed(frames))
-    names = [getattr(each, "__qualname__", "") for each in _chain(coroutine)]
-    return ": ".join(filter(None, (place, names[-1] if len(names) > 1 or not place else "")))
+    innermost = [getattr(each, "__qualname__", "") for each in _chain(coroutine)][-1:]
+    said = [name for name in innermost if not place.endswith(f", in {name.rpartition('.')[2]}")]
+    return ": ".join(filter(None, (place, *said)))
 
 
 def is_users(coroutine: Any) -> bool:

@@ -198,7 +198,9 @@ class World:
             if (look := picture(self.hosts)) != seen:
                 seen, since = look, self.now
             if self.now > deadline:
-                raise Leftovers([f"it is not quiet after {patience:g} s", *wrongs(self.hosts, self.loop)])
+                down = [f"{host.name} is down: nobody restarted it" for host in self.hosts if not host.up]
+                found = [*wrongs(self.hosts, self.loop), *down]
+                raise Leftovers([f"it is not quiet after {patience:g} s", *found])
 
     async def settle(self) -> None:
         """Heal all, wait until nothing changes, and raise Leftovers if not all is well then.
@@ -223,6 +225,12 @@ class World:
         await asyncio.gather(*(host.end_programs() for host in nodes))
         await asyncio.sleep(FORGETTING)
         found = [line for host in nodes for line in await held_by_node(host)]
+        found += [
+            f"{line!r} was disturbed, and there is no host {name!r}"
+            for line in self.network.lines()
+            for name in line.ends
+            if line.disturbed and name not in self._hosts
+        ]
         await asyncio.gather(*(host.stop() for host in nodes))
         await asyncio.sleep(1.0)
         found += [line for host in self.hosts for line in remains(host)]
@@ -283,13 +291,18 @@ class World:
             process.site.end()
         tasks = [task for process in processes for task in process.site.buried]
         tasks += sorted(asyncio.all_tasks(self.loop) - set(tasks), key=lambda task: task.get_name())
+        done: set[asyncio.Task[Any]] = set()
         with warnings.catch_warnings():
             # What their clean-up begins, such as closing an application, nobody will await.
             warnings.simplefilter("ignore", RuntimeWarning)
-            for task in tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                with contextlib.suppress(Exception):
-                    task.get_coro().close()
+            while tasks:
+                for task in tasks:
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    with contextlib.suppress(Exception):
+                        task.get_coro().close()
+                # What their clean-up has begun.
+                done.update(tasks)
+                tasks = sorted(asyncio.all_tasks(self.loop) - done, key=lambda task: task.get_name())
         forget(self.loop)
         self.loop.close()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from gateway import Slim
 from gateway.testing import Deadlock, Leftovers, Livelock, NotInWorld, World, WorldError
 
 Test = Callable[[World], Coroutine[Any, Any, object]]
@@ -49,6 +52,7 @@ def test_a_deadlock_names_the_line_of_the_test_and_of_each_program_and_nothing_o
     assert "- frozen: waiting (frozen), at " in text
     assert "- killed: waiting (killed), at " in text
     assert "in waiting: Event.wait" in text
+    assert ", in test, for killed: waiting\n" in text
     assert "callboard" not in text.partition("repeat it")[0]
 
 
@@ -159,18 +163,69 @@ def test_the_story_has_what_was_done_also_where_many_messages_came_after_it() ->
     assert "..." in text
 
 
+def test_who_dials_again_and_again_is_in_the_trace_once() -> None:
+    async def test(world: World) -> None:
+        node = await world.node()
+        await world.application("org/demo/alice", node)
+        node.kill()
+        await asyncio.sleep(100)
+        await node.restart()
+        await asyncio.sleep(30)
+        node.kill()
+        await asyncio.sleep(100)
+        assert not world.now
+
+    assert said(test, AssertionError).count("alice                 cannot connect to sim://node: conn") == 2
+
+
+def test_what_is_not_quiet_because_a_node_stays_down_says_so() -> None:
+    async def test(world: World) -> None:
+        (await world.node()).kill()
+        await world.quiet(patience=10)
+
+    assert "node is down: nobody restarted it" in said(test, Leftovers)
+
+
+def test_a_fault_of_a_line_to_nobody_is_said() -> None:
+    async def test(world: World) -> None:
+        world.line(await world.node(), "alcie").stall()
+
+    assert "and there is no host 'alcie'" in said(test, Leftovers)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_failed_test_leaves_behind_warns_nobody() -> None:
+    async def serves(app: Slim) -> None:
+        await app.serve(lambda request: asyncio.sleep(0, b""))
+
+    async def test(world: World) -> None:
+        app = await world.application("org/demo/bob", await world.node())
+        world.host("bob").run(serves, app)
+        await asyncio.sleep(1)
+        assert not world.now
+
+    said(test, AssertionError)
+    gc.collect()
+
+
 def prog() -> int:
     return 1
 
 
 def runs_itself() -> None:
-    asyncio.run(waiting())
+    with closing(waiting()) as coroutine:
+        asyncio.run(coroutine)
+
+
+def run_coroutine(world: World, coroutine: Any) -> None:
+    with closing(coroutine):
+        world.host("a").run(coroutine)
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda world: world.host("a").run(waiting()), "run takes a coroutine function and its arguments"),
+        (lambda world: run_coroutine(world, waiting()), "run takes a coroutine function and its arguments"),
         (lambda world: world.host("a").run(prog), "run takes a coroutine function; prog returned a int"),
         (
             lambda world: world.host("a").run(runs_itself),
@@ -189,7 +244,6 @@ def runs_itself() -> None:
     ],
     ids=["coroutine", "function", "main", "called", "partition", "line", "options"],
 )
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 def test_a_wrong_call_says_what_is_right(wrong: Callable[[World], object], words: str) -> None:
     async def test(world: World) -> None:
         await world.node()
@@ -198,10 +252,10 @@ def test_a_wrong_call_says_what_is_right(wrong: Callable[[World], object], words
     assert words in said(test, (TypeError, ValueError, RuntimeError))  # type: ignore[arg-type]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 def test_a_node_that_was_not_awaited_is_said() -> None:
     async def test(world: World) -> None:
-        await world.application("org/demo/alice", world.node())  # type: ignore[arg-type]
+        with closing(world.node()) as node:
+            await world.application("org/demo/alice", node)  # type: ignore[arg-type]
 
     assert "a node is wanted, or an endpoint; a coroutine is none: await it" in said(test, TypeError)
 
