@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from actors.messages.session import AppSettings
+from actors.moderation.script import Script
 from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.api.version import get_version
@@ -27,6 +28,7 @@ from gateway.testing.controller import SimController
 from gateway.testing.disk import SimDisk
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
+from gateway.testing.moderating import lead
 from gateway.testing.network import PORT, Network
 from gateway.testing.process import SimProcess
 from identity.provider import IdentityProvider, IdentityVerifier
@@ -249,6 +251,15 @@ class SimHost:
         if not inspect.iscoroutine(coroutine):
             raise TypeError(f"call takes a coroutine, {coroutine!r} is none; run takes a coroutine function")
         return self._running().begin(coroutine, name)
+
+    def moderate(
+        self, name: str, channel: Name | str, script: type[Script], *nodes: SimHost | str
+    ) -> asyncio.Task[Any]:
+        """Lead a group by a script there (`docs/moderators.md`), as application `name`, through `nodes`.
+
+        It keeps a journal, the file `journal` (`disk`): after each restart it goes on with its group.
+        """
+        return self.run(lead, self, name, channel, script, tuple(map(_endpoint, nodes)))
 
     def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
         name = getattr(program, "__qualname__", repr(program))

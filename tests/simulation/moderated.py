@@ -6,14 +6,9 @@ import asyncio
 from collections.abc import Iterator
 
 from actors.messages.wire import SessionMessage
-from actors.moderation.journal import Journal
 from actors.moderation.script import text
 from actors.names import Name
 from gateway import Script, Slim, SlimError
-from gateway.moderation.moderating import KeptJournal
-from gateway.surroundings import current
-from gateway.testing import SimHost
-from identity.sealed_log import LogKey
 from tests.simulation.scenario import Step
 from tests.simulation.stage import (
     CALL,
@@ -27,24 +22,8 @@ from tests.simulation.stage import (
     number_of,
 )
 
-KEY = LogKey(bytes(range(32)))
 BACK = 2.0
 """Seconds after which who is out is asked back."""
-
-
-async def lead(host: SimHost, name: str, channel: Name | str, script: type[Script]) -> None:
-    """What `callboard moderator --journal` does, on a disk of the host."""
-    around = current()
-    journal = Journal(host.disk("journal"), KEY, boot=host.boot_id, random=around.random)
-    found = journal.open(around.wall())
-    provider, verifier = host.identity(name)
-    if journal.book.opened is not None:
-        provider.take_id(journal.book.opened.identity)
-    app = await Slim.new(Name.parse(name), provider, verifier, local_service=True)
-    await app.connect({"endpoint": "sim://node"}, wait=CALL)
-    await app.moderate(channel, script, kept=KeptJournal(journal, found.beginning, provider.get_id()))
-    journal.sync()
-    await app.close()
 
 
 class Usher(Script):
@@ -121,7 +100,7 @@ class ModeratedGroup:
             # What it said last it may say again: it has forgotten that.
             given["answer"] = "word"
         self._script = type("Usher", (Usher,), given)
-        host.run(lead, host, "/".join(name_of(number).strings), MODERATED, self._script)
+        host.moderate("/".join(name_of(number).strings), MODERATED, self._script, "sim://node")
 
     def _held(self) -> Iterator[tuple[Member, Held]]:
         """Those that members hold or held."""

@@ -14,7 +14,6 @@ from gateway import Name, Script, Slim, SlimError
 from gateway.codec import InboundParser, WireCodec
 from gateway.testing import World
 from tests.interop.led_group import Seen, generations
-from tests.simulation.moderated import lead
 
 MEMBERS = ("org/demo/ann", "org/demo/ben", "org/demo/carl")
 MODERATOR, CHANNEL = "org/demo/mod", "org/demo/room"
@@ -95,7 +94,7 @@ async def led(world: World, deaths: int, *, power: bool) -> None:
         host.call(members[-1].listen(), f"listening of {name}")
         world.line(host, node).loss = random.choice((0.0, 0.02))
     mod = world.host("mod")
-    mod.run(lead, mod, MODERATOR, CHANNEL, Led)
+    mod.moderate(MODERATOR, CHANNEL, Led, node)
     for _ in range(deaths):
         await asyncio.sleep(random.choice((random.uniform(0.0, 0.2), random.uniform(0.2, 6.0))))
         if power:
