@@ -43,7 +43,7 @@ from actors.routing.pieces import PIECE, Pieces, piece_of
 from actors.routing.recovery import RECOVERY_TIME, Lost, LostConnections
 from actors.routing.shares import Holder, Shares
 from actors.routing.table import Change, Departure, References, SubscriptionNotFound, SubscriptionTable
-from actors.routing.turn import Notice, RouteTurn
+from actors.routing.turn import NameRefused, Notice, RouteTurn
 from actors.routing.view import Rank
 from actors.routing.withdrawals import Withdrawals
 from actors.telemetry import Counts, Registry, counter
@@ -132,7 +132,7 @@ class RouteControl:
             case NodeLinkLost():
                 self._node_link_lost(event.connection, event.cause, turn)
             case RouteByHand():
-                self._route_by_hand(event)
+                self._route_by_hand(event, turn)
             case RulesChanged():
                 self._judge_anew(turn)
             case AnnounceNames():
@@ -262,13 +262,13 @@ class RouteControl:
     def _recovering(self, connection: int, lost: Lost) -> Callable[[RouteTurn], int]:
         """The names of `lost` lead to `connection`, for as long as that is there."""
 
-        def recover(_: RouteTurn) -> int:
+        def recover(turn: RouteTurn) -> int:
             some = lost.some()
             self._release(lost.holder, some)
             known = self.connections.get(connection)
             if known is not None:
                 for name, subscription_id in some:
-                    self._add(name, connection, known.holder, subscription_id)
+                    self._add(name, connection, known.holder, subscription_id, turn)
             return len(some)
 
         return recover
@@ -325,7 +325,7 @@ class RouteControl:
         name, id = subscription.destination, subscription.subscription_id
         by_hand = subscription.recv_from is not None
         if subscription.subscribe:
-            return self._add(name, target, holder, id, by_hand=by_hand)
+            return self._add(name, target, holder, id, turn, by_hand=by_hand)
         try:
             gone = self.table.remove(name, target, id, by_hand=by_hand)
         except SubscriptionNotFound as exc:
@@ -360,15 +360,26 @@ class RouteControl:
         return judge
 
     def _add(
-        self, name: Name, connection: int, holder: Holder, subscription_id: int, *, by_hand: bool = False
+        self,
+        name: Name,
+        connection: int,
+        holder: Holder,
+        subscription_id: int,
+        turn: RouteTurn,
+        *,
+        by_hand: bool = False,
     ) -> str:
         from_node = connection in self.nodes and not by_hand
         known = self.connections.get(connection)
-        if not by_hand and known is not None and not known.local and (why := self.may(connection, name)):
+        of_others = not by_hand and known is not None and not known.local
+        if of_others and (why := self.may(connection, name)):
             return why
         refused = self.shares.acquire(holder, name, node_link=from_node)
         if refused:
             self.counts.peer_names_refused += from_node
+            if of_others:
+                peer = holder if isinstance(holder, str) else ""
+                turn.refused.append(NameRefused(name, connection, peer, refused))
         elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):
             self.shares.release(holder, name)
         return refused
@@ -494,7 +505,7 @@ class RouteControl:
 
         return tell
 
-    def _route_by_hand(self, event: RouteByHand) -> None:
+    def _route_by_hand(self, event: RouteByHand, turn: RouteTurn) -> None:
         known = self.connections.get(event.connection)
         if known is None:
             return
@@ -504,7 +515,7 @@ class RouteControl:
             prefix = name.key[: 8 * given]
             (self.table.add_pattern if event.present else self.table.remove_pattern)(prefix, connection)
         elif event.present:
-            self._add(name, connection, known.holder, 0, by_hand=True)
+            self._add(name, connection, known.holder, 0, turn, by_hand=True)
         else:
             with contextlib.suppress(SubscriptionNotFound):
                 for _ in range(self.table.remove(name, connection, 0, by_hand=True)):

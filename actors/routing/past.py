@@ -12,7 +12,7 @@ oldest goes first, so that whoever invents names pushes out what is old, and not
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 from actors.messages.wire import OF_NODES, Hint, HintReason
@@ -87,11 +87,9 @@ class ToldRefusal(NamedTuple):
 class Past:
     """Of one node. The writer of the table notes names, connections note what applications say."""
 
-    __slots__ = ("_by_teller", "_left", "_nodes", "_refused", "_told", "hears")
+    __slots__ = ("_by_teller", "_left", "_nodes", "_refused", "_told")
 
     def __init__(self) -> None:
-        self.hears: Callable[[Name, int, str], None] | None = None
-        """Who is told of each name that was refused, with the connection and the cause."""
         self._left: Latest[Key, Ended] = Latest(NAMES_BOUND)
         self._refused: Latest[Key, Ended] = Latest(NAMES_BOUND)
         self._nodes: Latest[str, Ended] = Latest(NODES_BOUND)
@@ -107,10 +105,7 @@ class Past:
 
     def refused(self, name: Name, connection: int, cause: str, now: float) -> None:
         """A subscription of `name`, or a route to it, was not taken, or a peer did not take it."""
-        ended = Ended(now, cause[:CAUSE_BOUND], connection)
-        self._refused.put(name.key, ended)
-        if self.hears is not None:
-            self.hears(name, connection, ended.cause)
+        self._refused.put(name.key, Ended(now, cause[:CAUSE_BOUND], connection))
 
     def when_left(self, key: Key) -> Ended | None:
         """Who was there, and is no more. Whether somebody is there now the table tells."""

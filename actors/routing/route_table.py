@@ -13,6 +13,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress, WakeupMessage
 
+from actors.alarm import RETRY_PAUSE, SourceAlarms
 from actors.messages.routing import (
     Acknowledged,
     AnnounceNames,
@@ -51,6 +52,8 @@ class RouteTable(LoopActor):
         self._leaving: deque[tuple[ActorAddress, Any]] = deque()
         """What is on its way out: what cannot be sent is dropped alone."""
         self._sweeping = False
+        self._alarms = SourceAlarms(RETRY_PAUSE)
+        """Of connections whose names are refused: who is refused asks again and again."""
         self._timer: Cancellable | None = None
         self._timer_at: float | None = None
 
@@ -119,6 +122,10 @@ class RouteTable(LoopActor):
         for text, peer, connection, cause in turn.notices:
             level = "WARNING" if cause or "another" in text else "INFO"
             logger.log(level, text, node=peer, conn=connection, cause=cause or None)
+        for name, connection, peer, cause in turn.refused:
+            level, more = self._alarms.level(connection, turn.now)
+            fields = {"conn": connection, "peer": peer or None, "name": name.short, "cause": cause}
+            logger.log(level, f"subscription refused{more}", **fields)
         leaving = self._leaving
         leaving.extend(turn.told)
         batches: dict[int, list[Subscription | SubscriptionAck]] = {}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from thespian.actors import ActorAddress
 
 from actors.messages.wire import Subscription, SubscriptionAck
+from actors.names import Name
 from actors.record import record
 from actors.routing.pieces import PIECE
 
@@ -21,10 +22,20 @@ class Notice(NamedTuple):
     cause: str = ""
 
 
+@record
+class NameRefused(NamedTuple):
+    """A connection asked for a name to lead to it, and it does not. `peer` is where the connection leads."""
+
+    name: Name
+    connection: int
+    peer: str
+    cause: str
+
+
 class RouteTurn:
     """One turn of the core: its time, and what is to be done about it."""
 
-    __slots__ = ("notices", "now", "room", "told", "written")
+    __slots__ = ("notices", "now", "refused", "room", "told", "written")
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -33,6 +44,9 @@ class RouteTurn:
         self.told: list[tuple[ActorAddress, Any]] = []
         self.notices: list[Notice] = []
         """What people are to read."""
+        self.refused: list[NameRefused] = []
+        """To other processes, and not by the rules: our own applications are told in their calls, and of what
+        the rules forbid the door has a line."""
         self.room = PIECE
         """How many names of long jobs it may still work on."""
 

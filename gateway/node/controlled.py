@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+from actors.alarm import RETRY_PAUSE, SourceAlarms
 from actors.controller import names
 from actors.controller.turn import Declined
 from actors.errors import AlreadyConnected, NotConnected
@@ -87,6 +88,8 @@ class ControlledNode:
         """Connections that controllers wanted: the configuration of each, by endpoint."""
         self._commands = asyncio.Lock()
         """One command after the other: what two say of one connection may contradict itself."""
+        self._alarms = SourceAlarms(RETRY_PAUSE)
+        """Of connections over which routes are refused: a controller asks again and again."""
         self._held = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._channels: set[ControlChannel] = set()
@@ -337,6 +340,11 @@ class ControlledNode:
         led: Led = await self._plane.system.ask(self._agent, lead, CONNECT_TIME)
         for (place, _), why in zip([*possible[0], *possible[1]], led.errors, strict=True):
             outcomes[place] = ItemOutcome(wanted[place][0], why)
+        for place, (direction, _) in enumerate(wanted):
+            if cause := outcomes[place].error:
+                level, more = self._alarms.level(direction.connection_id, self._plane.surroundings.clock())
+                fields = {"endpoint": direction.connection_id, "name": direction.name, "cause": cause}
+                logger.log(level, f"route of a controller refused{more}", **fields)
         return list(outcomes.values())
 
     def _state_changed(self, state: ConnectionState) -> None:

@@ -27,8 +27,6 @@ from identity.log import logger
 
 TOLD_PER_HOST = 16
 """Connections of one address beyond its own, which are told so; further ones are closed unread."""
-BY_RULES = "the rules of this node do not let"
-"""How the refusal of a subscription begins that the rules do not allow."""
 _HERE = ("unix socket", "memory")
 """What stands in the place of an address where there is none."""
 
@@ -136,7 +134,7 @@ class Doorkeeper:
             return ""
         self.forbidden(index, Action.SUBSCRIBE, name, why)
         # Where the rules stand is the operator's affair.
-        return f"{BY_RULES} {known[0].who} subscribe to {name.short}"
+        return f"the rules of this node do not let {known[0].who} subscribe to {name.short}"
 
     def rule_against(self, index: int, action: Action, key: Key) -> str:
         """The rule by which a connection may not do so, as it stands in its file; nothing when it may."""

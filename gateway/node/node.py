@@ -19,7 +19,6 @@ from gateway.links.nats_library import check_backbone
 from gateway.node.data_plane import DataPlane
 from gateway.node.memory import MemoryAlarm, MemoryWatch, memory_limit, resident
 from gateway.node.peer_policy import PeerPolicy
-from gateway.node.refused_names import RefusedNames
 from gateway.node.reloading import Snapshot, changes
 from gateway.security.auth import client_auth, server_auth
 from gateway.security.expiry import CertificateEnd, problems
@@ -57,8 +56,6 @@ class Node:
             ),
             rules=self._snapshot.rules,
         )
-        plane = self.data_plane
-        plane.control.past.hears = RefusedNames(plane.links, plane.surroundings.clock).tell
         self._limit(limits)
         self._memory: MemoryWatch | None = None
         self.addresses: list[str] = []

@@ -42,6 +42,8 @@ class Part:
     """Whether it ended because its process was killed."""
     asked: float | None = None
     """When the last invitation of it was over; later than anything while one is under way."""
+    invitations: int = 0
+    """How many are under way."""
     leaves: float = 0.0
     """When it last began to leave."""
     gone: float | None = None
@@ -99,13 +101,17 @@ class Ledger:
         """It is invited: it may be in again from now on, also if it leaves before the invitation is over."""
         part = self.part(session, application)
         part.asked = NEVER
+        part.invitations += 1
         if part.gone is not None:
             part.absences.append((part.gone, now))
             part.gone = None
 
     def answered(self, session: int, application: int, now: float) -> None:
         """An invitation of it is over."""
-        self.part(session, application).asked = now
+        part = self.part(session, application)
+        part.invitations -= 1
+        if not part.invitations:
+            part.asked = now
 
     def check(self) -> None:
         """Judge what was heard, once nothing more can come."""

@@ -153,6 +153,20 @@ def test_who_leaves_while_it_is_invited_may_be_in_again() -> None:
     assert ledger.findings == []
 
 
+def test_who_leaves_between_the_ends_of_two_invitations_may_be_in_again() -> None:
+    ledger = Ledger()
+    ledger.asked_back(1, 0, 1.0)
+    ledger.asked_back(1, 0, 1.5)
+    ledger.answered(1, 0, 2.0)
+    ledger.leaving(1, 0, 3.0)
+    ledger.left(1, 0, 4.0)
+    ledger.answered(1, 0, 4.5)
+    ledger.part(1, 0).sent.append(Sent(1, 5.0, frozenset({1})))
+    ledger.part(1, 1).heard.append((0, 1, 6.0))
+    ledger.check()
+    assert ledger.findings == []
+
+
 def test_what_waited_behind_a_hole_goes_with_a_killed_process_and_nothing_else() -> None:
     ledger, everybody = Ledger(), frozenset({1})
     listener = ledger.part(1, 1)

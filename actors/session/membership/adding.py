@@ -204,7 +204,7 @@ class Adding:
         for late in self._agenda.behind.waiting_for_the_end_of(member.name.key):
             # They take it for the one who was there before, and would not hear it.
             self._agenda.drop(late, MISSED_A_CHANGE, turn)
-        told = self._members.names
+        told = self._agenda.listening()
         self._members.put(member)
         awaited: list[tuple[SessionMessage, list[Name]]] = []
         if told:

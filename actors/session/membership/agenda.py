@@ -107,11 +107,16 @@ class Agenda:
         """The grace is over before everything that waits was worked off."""
         closed = SessionClosed("the session is closing", session_id=self.conversation.session_id)
         self.queue.pop()
-        for task in self.queue:
+        under_way, waiting = self.task, list(self.queue)
+        for task in waiting:
             self.answer(task, closed, turn)
         self.queue.clear()
-        if self.task is not None:
-            self.finish(self.task, closed, turn)
+        if under_way is not None:
+            self.finish(under_way, closed, turn)
+        for each in (under_way, *waiting):
+            if isinstance(each, DropTask) and each.name in self.members:
+                # Nobody waits for its word on the end.
+                self.strike(each.name, each.cause, turn)
         self.queue.append(close)
 
     def answer(self, task: Task, error: SlimError | None, turn: Turn) -> None:
@@ -144,6 +149,11 @@ class Agenda:
         self._commit_id = commit_id
 
     # Members who are gone, and the end
+
+    def listening(self) -> list[Name]:
+        """The members without those who are gone and wait to be struck off: they acknowledge nothing."""
+        going = {task.name for task in (self.task, *self.queue) if isinstance(task, DropTask)}
+        return [name for name in self.members.names if name not in going]
 
     def drop(self, member: Name, cause: str, turn: Turn, *, rolls_back: bool = False) -> None:
         """A member is gone without being asked to go: tell the application, and the others in turn."""

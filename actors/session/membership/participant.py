@@ -139,8 +139,8 @@ class Participant:
         self._state: _State = _Invited(_NO_MESSAGE, now + JOIN_TIME)
         self._join_replies: dict[int, SessionMessage] = {}
         """Our answer, by the invitation's id, for copies of it; no more than one."""
-        self._grace = 0.0
-        """While the session is draining: until when to wait for acknowledgements."""
+        self._grace = math.inf
+        """Once we are to close: until when to wait for anything."""
         self._others: dict[Key, Name] = {}
         self._carried_out: dict[int, None] = {}
         self._commit_id = 0
@@ -233,7 +233,9 @@ class Participant:
             self._pinged(message, turn)
         elif kind is MessageType.GROUP_CLOSE:
             reply = conversation.reply(message, MessageType.GROUP_ACK, GroupAck())
-            self._over(reply, "closed by the moderator", turn)
+            # Point to point nobody called it a moderator.
+            who = "the moderator" if conversation.group else "the other side"
+            self._over(reply, f"closed by {who}", turn)
         elif kind is MessageType.LEAVE_REQUEST:
             reply = conversation.reply(message, MessageType.LEAVE_REPLY, LeaveReply())
             self._over(reply, "removed by the moderator", turn)
@@ -455,7 +457,7 @@ class Participant:
         if name == conversation.local:
             # LEAVE_REQUEST follows; until then nothing new can be said.
             conversation.data.draining = True
-            self._state = _Removed(turn.now + JOIN_TIME)
+            self._state = _Removed(min(turn.now + JOIN_TIME, self._grace))
             return
         if self._others.get(name.key) != name or name == self._moderator:
             return

@@ -89,14 +89,11 @@ class Parting:
             # It went while the session was closing, and the commit was on its way.
             self._agenda.finish(task, None, turn)
             return
-        before, told = self._members.all, set(self._members.names)
-        cause = "removed"
-        if isinstance(task, DropTask):
-            cause = task.cause
-            told.discard(member.name)
+        before, told = self._members.all, set(self._agenda.listening())
+        cause = task.cause if isinstance(task, DropTask) else "removed"
         self._agenda.strike(member.name, cause, turn)
         self._members.tell_epoch(f"{member.name} {cause}", turn)
-        if self._members:
+        if told - {member.name}:
             content = GroupRemove(member.name, before, commit)
             request = self._members.request(MessageType.GROUP_REMOVE, content)
             self._agenda.move(task.moved(Telling(member, request)))

@@ -27,7 +27,7 @@ from actors.routing.control import RouteControl
 from actors.routing.partings import PARTING
 from actors.routing.recovery import RECOVERY_TIME
 from actors.routing.shares import Shares
-from actors.routing.turn import RouteTurn
+from actors.routing.turn import NameRefused, RouteTurn
 
 ALICE, BOB = Name("org", "ns", "alice", 1), Name("org", "ns", "bob", 2)
 LINK = "18959e9c-c410-4e26-881d-a8fc86e73aa1"
@@ -237,6 +237,18 @@ def test_what_does_not_fit_into_a_share_is_refused_until_something_goes(other: N
     assert core.status()["subscriptions_refused"] == 1
     core.asked(PEER, unsubscribe())
     assert core.asked(PEER, subscribe(other, 8)) == [(PEER, ok(8))]
+
+
+def test_people_are_told_what_was_refused_to_other_processes() -> None:
+    core = connected(shares=Shares(peer=0))
+    core.may = lambda _, name: "the rules do not let you" if name.key == ALICE.key else ""
+    core.do(Attach(10, "x", local=False, peer="192.0.2.1:5000"))
+    turn = RouteTurn(0.0)
+    # Of a call of our own it tells its caller, and of what the rules forbid the door.
+    for connection, name in ((PEER, BOB), (10, BOB), (LOCAL, BOB), (PEER, ALICE)):
+        core.handle(Subscribing(connection, subscribe(name)), turn)
+    cause = "this peer holds its 0 subscriptions"
+    assert turn.refused == [NameRefused(BOB, PEER, "", cause), NameRefused(BOB, 10, "192.0.2.1:5000", cause)]
 
 
 def test_asking_twice_takes_one_place(core: Core) -> None:

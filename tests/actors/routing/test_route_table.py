@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from thespian.actors import WakeupMessage
 
+from actors.alarm import RETRY_PAUSE
 from actors.errors import ConnectionLost
 from actors.messages import VOCABULARY
 from actors.messages.routing import (
@@ -202,6 +203,24 @@ async def test_what_awaits_a_lost_connection_fails(stage: Stage) -> None:
     await stage.attach(2, dialled=True)
     await stage.tell(Negotiated(2, LINK_ID, "1.4.0"), subscribing(1, BOB, 7, forward_to=2), Detach(2))
     assert records(app) == [SubscriptionAck(7, success=False, error="connection lost")]
+
+
+async def test_of_one_connection_a_refused_subscription_is_a_warning_in_half_a_minute(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.core.shares.limit(node=None, peer=0, applications=None)
+    for connection in (7, 8):
+        await stage.attach(connection)
+    await stage.tell(*(subscribing(7, Name("org", "ns", f"a{number}"), number) for number in range(100)))
+    await stage.tell(subscribing(8, BOB, 1))
+    stage.now = RETRY_PAUSE + 1
+    await stage.tell(subscribing(7, BOB, 1))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.partition(" conn=")[0] for line in told] == [
+        "subscription refused",
+        "subscription refused (99 more were not told)",
+        "subscription refused",
+    ]
 
 
 async def test_an_echo_comes_back_when_all_before_it_is_done(stage: Stage) -> None:

@@ -403,7 +403,9 @@ async def test_a_moderator_of_ours_says_at_once_what_cannot_be_done() -> None:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_node_takes_commands_at_its_own_server(transport: str) -> None:
+async def test_a_node_takes_commands_at_its_own_server(
+    transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with node(served=True, transport=transport) as one, Company() as company:
         apps = await asyncio.gather(*(company.app(f"org/ns/app{i}", one.address) for i in range(3)))
         for i in range(150):
@@ -437,6 +439,10 @@ async def test_a_node_takes_commands_at_its_own_server(transport: str) -> None:
         assert not command.connections_status[0].success
         assert "organisation/namespace/application" in command.subscriptions_status[0].errorMsg
         assert command.subscriptions_status[1].errorMsg == "Connection x not found"
+        told = [line for line in caplog.messages if line.startswith("route of a controller refused")]
+        # Both go by the same connection: of the second is told how many more there were.
+        assert len(told) == 1
+        assert " endpoint=x " in told[0]
         acks = {one.ack.original_message_id: one.ack for one in answers if one.HasField("ack")}
         assert acks["3"].code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
         assert acks["4"].code == grpc.StatusCode.UNIMPLEMENTED.value[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.errors import ConnectionLost
+from actors.errors import ConnectionLost, SessionError
 from actors.names import Name
 from actors.routing.shares import Shares
 from gateway import Slim
@@ -65,6 +65,21 @@ async def test_one_connection_too_many_is_told_so(transport: str, limit: str, wo
             while len(node.data_plane.accepted) > 1:
                 await node.data_plane.status()
         assert await at.dial(clients[3], INSECURE)
+
+
+async def test_names_beyond_the_share_of_a_peer_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        limited(subscriptions=70_000, subscriptions_per_peer=3) as (_, at),
+        application(at, "org/demo/alice") as alice,
+    ):
+        for fits in ("first", "second"):
+            await alice.subscribe(Name.parse(f"org/more/{fits}"))
+        for number in range(10):
+            with pytest.raises(SessionError, match="this peer holds its 3 subscriptions"):
+                await alice.subscribe(Name.parse(f"org/more/n{number}"))
+    (told,) = [line for line in caplog.messages if line.startswith("subscription refused")]
+    for part in (" conn=", " peer=127.0.0.1:", " name=org/more/n0/", "this peer holds its 3 subscriptions"):
+        assert part in told
 
 
 async def test_connections_that_open_no_stream_count_for_their_address_at_all_listeners() -> None:

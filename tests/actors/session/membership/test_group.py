@@ -136,9 +136,16 @@ def test_the_moderator_closes(stage: Stage) -> None:
     stage.transfer()
     assert alice.sent[-1].kind is MessageType.GROUP_CLOSE
     assert 3 in alice.done
-    assert bob.ended is not None
-    assert carol.ended is not None
+    for member in (bob, carol):
+        assert "closed by the moderator" in str(member.ended)
     assert stage.channels[ROOM.key] == {}
+
+
+def test_point_to_point_it_is_the_other_side_that_closes(pair: tuple[Player, Player], stage: Stage) -> None:
+    alice, bob = pair
+    alice.close()
+    stage.transfer()
+    assert "closed by the other side" in str(bob.ended)
 
 
 def test_a_moderator_alone_closes_without_a_word(stage: Stage) -> None:
@@ -241,6 +248,48 @@ def test_a_member_that_leaves_during_an_invitation_does_not_hold_it_up(stage: St
     stage.transfer()
     assert 20 in alice.done
     assert views(alice, bob, dave) == [alice.members] * 3
+
+
+def test_who_left_before_the_others_were_told_of_an_addition_does_not_hold_it_up(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol")
+    dave = stage.player("dave")
+    stage.drop = lambda message, to: message.kind is MessageType.JOIN_REQUEST
+    alice.invite(dave.name, handle=20)
+    carol.close()
+    stage.transfer()
+    stage.drop = lambda message, to: False
+    stage.advance(1.5)
+    assert 20 in alice.done
+    assert views(alice, bob, dave) == [alice.members] * 3
+    assert str(carol.name) not in alice.members
+
+
+def test_a_close_that_waits_no_more_for_an_invitation_asks_nothing_of_who_left(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol")
+    stage.drop = lambda message, to: message.kind is MessageType.JOIN_REQUEST
+    alice.invite(stage.player("dave").name, handle=20)
+    carol.close()
+    stage.transfer()
+    alice.close(handle=21, grace=0.5)
+    stage.transfer()
+    stage.advance(1.5)
+    assert bob.ended is not None
+    assert 21 in alice.done
+
+
+def test_who_is_removed_while_it_leaves_waits_no_longer_than_it_said(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol")
+    # Carol's message waits for bob's acknowledgement; the moderator dies before its LEAVE_REQUEST.
+    stage.drop = lambda message, to: to is bob or message.kind is MessageType.LEAVE_REQUEST
+    carol.publish(b"hello")
+    carol.close(grace=20.0)
+    alice.remove(carol.name)
+    stage.transfer()
+    stage.drop = lambda message, to: True
+    stage.advance(19)
+    assert carol.ended is None
+    stage.advance(2)
+    assert "removed by the moderator" in str(carol.ended)
 
 
 def test_a_failed_removal_is_told(stage: Stage) -> None:
