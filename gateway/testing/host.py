@@ -49,6 +49,32 @@ def _endpoint(node: object) -> str:
     raise TypeError(f"a node is wanted, or an endpoint; a {type(node).__name__} is none{hint(node)}")
 
 
+def coroutine_of(program: Program, arguments: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
+    """What `run` runs. Raises TypeError for what is no coroutine function."""
+    if not callable(program):
+        raise TypeError("run takes a coroutine function and its arguments; call takes a coroutine")
+    name = name_of(program)
+    try:
+        coroutine = program(*arguments)
+    except RuntimeError as error:
+        error.add_note(f"run takes a coroutine function: in place of {name}, what it gives to asyncio.run")
+        raise
+    if not inspect.iscoroutine(coroutine):
+        raise TypeError(f"run takes a coroutine function; {name} returned a {type(coroutine).__name__}")
+    return coroutine
+
+
+def check_coroutine(given: object) -> None:
+    """Raises TypeError for what `call` does not take."""
+    if not inspect.iscoroutine(given):
+        raise TypeError(f"call takes a coroutine, {given!r} is none; run takes a coroutine function")
+
+
+def name_of(program: Program) -> str:
+    """What its task is called."""
+    return getattr(program, "__qualname__", repr(program))
+
+
 def hint(value: object) -> str:
     """What to add to an error about a value that was not awaited."""
     return ": await it" if inspect.isawaitable(value) else ""
@@ -248,8 +274,7 @@ class SimHost:
 
     def call(self, coroutine: Coroutine[Any, Any, Any], name: str = "call") -> asyncio.Task[Any]:
         """Run a coroutine there once: it freezes and ends with the host."""
-        if not inspect.iscoroutine(coroutine):
-            raise TypeError(f"call takes a coroutine, {coroutine!r} is none; run takes a coroutine function")
+        check_coroutine(coroutine)
         return self._running().begin(coroutine, name)
 
     def moderate(
@@ -262,18 +287,8 @@ class SimHost:
         return self.run(lead, self, name, channel, script, tuple(map(_endpoint, nodes)))
 
     def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
-        name = getattr(program, "__qualname__", repr(program))
-        if not callable(program):
-            raise TypeError("run takes a coroutine function and its arguments; call takes a coroutine")
-        try:
-            coroutine = program(*arguments)
-        except RuntimeError as error:
-            error.add_note(
-                f"run takes a coroutine function: in place of {name}, what it gives to asyncio.run"
-            )
-            raise
-        if not inspect.iscoroutine(coroutine):
-            raise TypeError(f"run takes a coroutine function; {name} returned a {type(coroutine).__name__}")
+        name = name_of(program)
+        coroutine = coroutine_of(program, arguments)
         task = self._running().begin(coroutine, name)
         self.tasks.append(task)
         return task

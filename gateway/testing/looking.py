@@ -177,7 +177,7 @@ def unseen_error(context: dict[str, Any]) -> str:
     return f"an error that nobody saw: {context.get('message')}: {said}"
 
 
-def _unseen_end(task: asyncio.Task[Any]) -> BaseException | None:
+def unseen_end(task: asyncio.Task[Any]) -> BaseException | None:
     """The error that ended a program, if nobody asked for it. To exit with 0 is none."""
     if not task.done() or task.cancelled() or not getattr(task, "_log_traceback", False):
         return None
@@ -191,7 +191,7 @@ def failed_programs(hosts: Iterable[SimHost]) -> list[str]:
         f"{task.get_name()} failed: {described(error)}"
         for host in hosts
         for task in host.tasks
-        if (error := _unseen_end(task))
+        if (error := unseen_end(task))
     ]
 
 

@@ -28,7 +28,8 @@ from gateway.node.data_plane import DataPlane
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, enter
 from gateway.testing.errors import Leftovers, NotInWorld
-from gateway.testing.host import SimHost
+from gateway.testing.host import SimHost, check_coroutine, coroutine_of, name_of
+from gateway.testing.looking import unseen_end
 from gateway.testing.places import described
 from gateway.testing.world import World
 from identity.provider import IdentityProvider, IdentityVerifier
@@ -107,6 +108,11 @@ class RealHost:
         self.applications: list[Slim] = []
         self.tasks: list[asyncio.Task[Any]] = []
 
+    @property
+    def serves(self) -> bool:
+        """See `SimHost.serves`."""
+        return bool(self._served)
+
     async def serve(self, **config: Any) -> str:
         """Listen; the endpoint to dial."""
         given = {"endpoint": f"sim://{self.name}", **config}
@@ -129,14 +135,16 @@ class RealHost:
 
     def run(self, program: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
         """See `SimHost.run`."""
+        task = self._begin(program, arguments)
         self._programs.append((program, arguments))
-        return self._begin(program, arguments)
+        return task
 
     def _begin(self, program: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
-        return self.call(program(*arguments), getattr(program, "__qualname__", "program"))
+        return self.call(coroutine_of(program, arguments), name_of(program))
 
     def call(self, coroutine: Any, name: str = "call") -> asyncio.Task[Any]:
         """See `SimHost.call`."""
+        check_coroutine(coroutine)
         context = self._context.copy()
         task = self._loop.create_task(coroutine, name=f"{self.name}: {name}", context=context)
         self.tasks.append(task)
@@ -144,6 +152,8 @@ class RealHost:
 
     def kill(self, *, loudly: bool = True) -> None:
         """End what runs here, which closes its streams. Raises NotInWorld where more is asked."""
+        if not self.up:
+            raise NotInWorld(f"anything on {self.name}", "it was killed; restart it")
         if not loudly:
             raise NotInWorld("silence of a host on real sockets", _ELSEWHERE)
         if self.applications:
@@ -221,7 +231,10 @@ class RealWorld:
     async def node(self, name: str = "node", **_: Any) -> RealHost:
         """See `World.node`."""
         host = self.host(name)
-        await host.serve()
+        if not host.up:
+            raise NotInWorld(f"anything on {name}", "it was killed; restart it")
+        if not host.serves:
+            await host.serve()
         return host
 
     async def application(
@@ -241,12 +254,16 @@ class RealWorld:
         async with asyncio.timeout(PATIENCE):
             while self._unfinished():  # noqa: ASYNC110 (nobody tells when the last of them ends)
                 await asyncio.sleep(0.02)
-        failed = [task for host in self.hosts for task in host.tasks if task.done() and not task.cancelled()]
-        found = [
-            f"{task.get_name()} failed: {described(error)}" for task in failed if (error := task.exception())
-        ]
+        found = self._failed()
         if found:
             raise Leftovers(found)
+
+    def _failed(self) -> list[str]:
+        """Sentences about programs that failed where nobody waited for them."""
+        tasks = [task for host in self.hosts for task in host.tasks]
+        return [
+            f"{task.get_name()} failed: {described(error)}" for task in tasks if (error := unseen_end(task))
+        ]
 
     def _unfinished(self) -> int:
         apps = [app for host in self.hosts for app in host.applications]
@@ -262,6 +279,10 @@ class RealWorld:
                 async with self._rest:
                     result: T = await test(self)
                 await self.settle()
+            except BaseException as error:
+                if not isinstance(error, Leftovers) and (failed := self._failed()):
+                    error.add_note("\n".join(failed))
+                raise
             finally:
                 await self._stop()
             return result

@@ -14,6 +14,7 @@ import pytest
 
 from gateway import Slim
 from gateway.testing import Deadlock, Leftovers, Livelock, NotInWorld, World, WorldError
+from gateway.testing.real import RealWorld
 
 Test = Callable[[World], Coroutine[Any, Any, object]]
 
@@ -266,3 +267,28 @@ async def test_a_node_that_is_one_is_had_again_and_a_dead_one_is_not(world: Worl
     node.kill()
     with pytest.raises(NotInWorld, match="restart it"):
         await world.node()
+
+
+def test_on_real_sockets_the_same_is_said() -> None:
+    async def fails(world: Any) -> None:
+        world.host("agent").run(broken)
+        await asyncio.sleep(0.01)
+        raise AssertionError
+
+    async def wrong(world: Any) -> None:
+        node = await world.node()
+        assert await world.node() is node
+        with pytest.raises(TypeError, match="run takes a coroutine function; prog returned a int"):
+            node.run(prog)
+        with pytest.raises(TypeError, match="call takes a coroutine, <function waiting"):
+            node.call(waiting)
+        with pytest.raises(ValueError, match="broken"):
+            await node.call(broken())
+        node.kill()
+        with pytest.raises(NotInWorld, match="restart it"):
+            node.kill()
+
+    with pytest.raises(AssertionError) as caught:
+        RealWorld(1).run(fails)
+    assert caught.value.__notes__[0].startswith("agent: broken failed: ValueError: broken (")
+    RealWorld(1).run(wrong)
