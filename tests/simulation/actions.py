@@ -10,6 +10,7 @@ from gateway import (
     CompletionHandle,
     HandshakeFailed,
     MessageUndelivered,
+    Session,
     SessionConfiguration,
     SessionType,
     SlimError,
@@ -17,6 +18,9 @@ from gateway import (
 from tests.simulation.ledger import Sent
 from tests.simulation.scenario import SAID, Step
 from tests.simulation.stage import ASK, GRACE, INTERVAL, RETRIES, Held, Member, Stage, number_of
+
+INSTANT = 1e-9
+"""Seconds: after them all that a moment brought has happened."""
 
 
 class Actions:
@@ -159,10 +163,16 @@ class Actions:
         session, now = held.session, self._world.now
         audience = frozenset(number_of(name) for name in session.members) - {member.number}
         number = member.next_number(session.number)
-        sent = Sent(number, now, audience, crowd)
+        sent = Sent(number, now, audience, crowd=crowd)
         self._ledger.part(session.number, member.number).sent.append(sent)
+        asyncio.get_running_loop().call_later(INSTANT, self._look_who_was_out, sent, session)
         head = b"say/%d/%d/" % (member.number, number)
         return sent, await session.publish(head.ljust(size, b"."))
+
+    def _look_who_was_out(self, sent: Sent, session: Session) -> None:
+        """Whose departure was on its way to the application when it spoke (`docs/sessions-and-groups.md`)."""
+        if self._world.now - sent.at < 2 * INSTANT and not session.closed:
+            sent.out = sent.audience.difference(map(number_of, session.members))
 
     async def _outcome(self, sent: Sent, handle: CompletionHandle) -> None:
         try:

@@ -24,6 +24,8 @@ class Sent:
     at: float
     audience: frozenset[int]
     """The applications that were members, as its sender knew, without itself."""
+    out: frozenset[int] = frozenset()
+    """Those of them who had left, of which its sender heard in the moment in which it spoke."""
     crowd: bool = False
     """Whether others of the same application waited to publish at the same time."""
     acknowledged: float | None = None
@@ -164,7 +166,7 @@ def _missing(part: Part, parts: dict[int, Part]) -> Iterator[Finding]:
     for sent in part.sent:
         if sent.acknowledged is None or sent.failed:
             continue
-        for name in sorted(sent.audience):
+        for name in sorted(sent.audience - sent.out):
             other = parts.get(name)
             if other is None or other.joined > sent.at or (other.over or NEVER) <= sent.acknowledged:
                 continue

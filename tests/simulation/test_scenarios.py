@@ -167,6 +167,16 @@ def test_who_leaves_between_the_ends_of_two_invitations_may_be_in_again() -> Non
     assert ledger.findings == []
 
 
+def test_what_is_acknowledged_and_not_had_is_found_unless_its_sender_heard_at_once_who_had_left() -> None:
+    ledger, everybody = Ledger(), frozenset({1, 2})
+    for number in everybody:
+        ledger.part(1, number).joined = 0.0
+    ledger.part(1, 0).sent.append(Sent(1, 5.0, everybody, out=frozenset({1}), acknowledged=6.0))
+    ledger.check()
+    (finding,) = ledger.findings
+    assert (finding.kind, finding.text.split(",")[0]) == ("lost", "session 1: 2 never heard 1 of 0")
+
+
 def test_what_waited_behind_a_hole_goes_with_a_killed_process_and_nothing_else() -> None:
     ledger, everybody = Ledger(), frozenset({1})
     listener = ledger.part(1, 1)
