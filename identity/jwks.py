@@ -1,7 +1,7 @@
 """An issuer's keys, found by OpenID discovery and kept fresh (`identity.md` 3.3).
 
-One task per issuer does all the fetching; the first `initialize` starts it and the last `close` ends it.
-Whoever misses a key asks the task and waits for the round in flight: there is never more than one.
+One task per issuer does all the fetching (`identity.key_rounds`); the first `initialize` starts it, the
+last `close` ends it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from identity.encoding import Malformed, parse_object
 from identity.errors import AuthError, ConfigError
 from identity.http import FetchFailed, HttpAnswer
 from identity.jose.key_set import KeySet, key_set
-from identity.key_cache import KeyCache, RefreshPolicy
-from identity.log import logger
+from identity.key_cache import RefreshPolicy
+from identity.key_rounds import KeyRounds
 from identity.record import record
 
 
@@ -134,91 +134,23 @@ class IssuerKeys:
         return f"IssuerKeys({self._where.issuer!r}, generation={self.generation})"
 
 
-class _Fetcher:
-    """The task that keeps one issuer's keys fresh, running from construction to `stop`."""
+class _Fetcher(KeyRounds):
+    """Fetches over HTTP."""
 
     def __init__(self, where: _Where, tls: ssl.SSLContext) -> None:
         self.users = 0
-        self._issuer, self._base, self._hosts, _, self._limits, policy = where
-        self._cache = KeyCache(policy)
-        self.complaint = ""
-        """Why the last fetch failed."""
-        self._wanted = asyncio.Event()
-        self._round: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
-        """Done when the fetch in flight is over; None between two fetches."""
-        self._task = asyncio.create_task(self._keep_fresh(tls), name=f"jwks {self._issuer}")
+        _, self._base, self._hosts, _, self._limits, policy = where
+        self._tls = tls
+        super().__init__(where.issuer, policy, self._limits.total, time.monotonic)
 
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def keep_fresh(self) -> None:
+        async with http.client(self._tls, connect=self._limits.connect) as self._client:
+            await super().keep_fresh()
 
-    @property
-    def generation(self) -> int:
-        return self._cache.generation
-
-    def current(self) -> KeySet | None:
-        return self._cache.current(time.monotonic())
-
-    def may_refresh(self) -> bool:
-        return self._round is not None or self._cache.may_fetch(time.monotonic())
-
-    async def refreshed(self) -> None:
-        """Wait for the fetch in flight, or for one caused now if that is allowed."""
-        if self._round is None and self._cache.may_fetch(time.monotonic()):
-            self._cache.forced(time.monotonic())
-            self._round = asyncio.get_running_loop().create_future()
-            self._wanted.set()
-        if self._round is not None:
-            # Shielded: one who gives up waiting must not cancel the round for the others.
-            await asyncio.shield(self._round)
-
-    async def _keep_fresh(self, tls: ssl.SSLContext) -> None:
-        try:
-            async with http.client(tls, connect=self._limits.connect) as client:
-                while True:
-                    await self._refresh(client)
-                    self._end_round()
-                    try:
-                        async with asyncio.timeout(self._cache.next_fetch - time.monotonic()):
-                            await self._wanted.wait()
-                    except TimeoutError:
-                        pass
-                    self._wanted.clear()
-                    if self._round is None:
-                        self._round = asyncio.get_running_loop().create_future()
-        finally:
-            self._end_round()
-
-    def _end_round(self) -> None:
-        if self._round is not None:
-            self._round.set_result(None)
-            self._round = None
-
-    async def _refresh(self, client: httpx.AsyncClient) -> None:
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(self._limits.total):
-                document = await self._fetch(client)
-            # Reading 256 keys takes some 20 ms: not in the loop that serves everybody.
-            keys = await asyncio.to_thread(_read_keys, document.body)
-        except TimeoutError:
-            self._failed(f"no answer within {self._limits.total:g} s")
-            return
-        except (AuthError, Malformed) as error:
-            self._failed(str(error))
-            return
-        except Exception as error:  # the one task that can bring keys must outlive whatever a stranger sends
-            self._failed(f"unexpected {type(error).__name__}")
-            return
-        self._cache.fetched(keys, document.max_age, began)
-        self.complaint = ""
-        logger.debug("keys of an issuer are in use", issuer=self._issuer, count=len(keys))
-
-    def _failed(self, reason: str) -> None:
-        self._cache.failed(time.monotonic())
-        if reason != self.complaint:
-            self.complaint = reason
-            logger.warning("keys of an issuer cannot be fetched", issuer=self._issuer, cause=reason)
+    async def fetch(self) -> tuple[KeySet, float | None]:
+        document = await self._fetch(self._client)
+        # Reading 256 keys takes some 20 ms: not in the loop that serves everybody.
+        return await asyncio.to_thread(_read_keys, document.body), document.max_age
 
     async def _fetch(self, client: httpx.AsyncClient) -> HttpAnswer:
         """The key set, from where discovery says, else from the usual place beside it."""
@@ -244,9 +176,7 @@ class _Fetcher:
         named, location = configuration.get("issuer"), configuration.get("jwks_uri")
         if not isinstance(location, str):
             raise Malformed("a discovery document without jwks_uri")
-        if named is not None and (
-            not isinstance(named, str) or named.rstrip("/") != self._issuer.rstrip("/")
-        ):
+        if named is not None and (not isinstance(named, str) or named.rstrip("/") != self.issuer.rstrip("/")):
             raise _Untrusted("the discovery document is of another issuer")
         try:
             url = http.trusted_url(location)

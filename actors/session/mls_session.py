@@ -55,6 +55,8 @@ LARGE_WELCOME = 48 * 1024
 """Bytes of a Welcome from which joining runs in a thread; a member takes about 400."""
 BATCH = 64
 """Credentials of a large tree that are judged in one turn of the loop."""
+RENEWAL_SERVES = 60.0
+"""Seconds for which a credential that was granted for a commit may be put into one."""
 THREADS = 4
 MODERATOR = 0
 """The moderator's leaf: it founded the group and is never removed."""
@@ -81,8 +83,9 @@ class MlsSession:
         self._credentials = Credentials(verifier, self._signer.public)
         self._credential: Credential | None = None
         self._renewed: Credential | None = None
-        """To take the place of ours with the next commit."""
-        self._renew_at = 0.0
+        """To take the place of ours with the next commit, if that comes soon."""
+        self._granted_at = self._renew_at = 0.0
+        """Unix seconds: between them nobody minds our newest credential."""
         self._moderates = False
         self._bundle: KeyPackageBundle | None = None
         self._group: Group | None = None
@@ -106,7 +109,9 @@ class MlsSession:
     def wants_credential(self) -> bool:
         if self._credential is None:
             return True
-        return self._moderates and self._renewed is None and self._wall() >= self._renew_at
+        if not self._moderates or self._renewal() is not None:
+            return False
+        return self._renewed is not None or not self._granted_at <= self._wall() < self._renew_at
 
     def has_credential(self) -> bool:
         return self._credential is not None
@@ -119,6 +124,7 @@ class MlsSession:
             self._renew_at = half_life(token)
         except (AuthError, MlsError) as error:
             raise CryptoError("the identity provider's token cannot be a credential") from error
+        self._granted_at = self._wall()
         credential = token_credential(token)
         if self._group is None:
             self._credential = credential
@@ -167,7 +173,8 @@ class MlsSession:
         remove: Sequence[int] = (),
     ) -> Computing[PendingCommit]:
         """Make a commit, and apply it unless `check` raises."""
-        group, now, renewed = self._member(), self._wall(), self._renewed
+        group, now = self._member(), self._wall()
+        renewed = self._renewal()
         group.discard_pending()
         with self._judging():
             if len(self._speakers) >= LARGE and (remove or renewed is not None):
@@ -310,6 +317,11 @@ class MlsSession:
         self._credentials.begin()
 
     # Private
+
+    def _renewal(self) -> Credential | None:
+        """The credential that the next commit is to bring. What was granted for one that came to nothing may
+        have run out since, or be dated by a clock that was set back: everybody would refuse that commit."""
+        return self._renewed if 0 <= self._wall() - self._granted_at < RENEWAL_SERVES else None
 
     def _own_credential(self) -> Credential:
         if self._credential is None:

@@ -22,6 +22,7 @@ from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import peer_configs
 from gateway.node.sharing import sharing
 from gateway.telemetry import Counts, counter
+from identity.errors import SlimError
 from identity.log import logger
 
 _STATES = 1024
@@ -101,16 +102,24 @@ class Connecting(ABC):
         return await self.join(config.endpoint, subscribe=subscribe)
 
     async def join(self, endpoint: str, *, subscribe: bool = True) -> int:
-        """Use a connection that another application of the data plane has made. Returns its id."""
+        """Use a connection that another application of the data plane has made. Returns its id.
+
+        Where it cannot be used, for want of a token for instance, it is left again.
+        """
         plane = self._life.placed().plane
         sharing(plane).join(self, endpoint)
         connection = plane.dialled()[endpoint]
         self._connections[endpoint] = connection
-        if subscribe:
-            await self._operate(SubscribeName, self._name, connection)
-        kept, self._kept_routes = self._kept_routes, []
-        for name in kept:
-            await self.set_route(name)
+        try:
+            if subscribe:
+                await self._operate(SubscribeName, self._name, connection)
+            for name in self._kept_routes:
+                await self._operate(SetRoute, name, connection)
+        except (SlimError, asyncio.CancelledError):
+            with contextlib.suppress(SlimError):
+                await self.disconnect(endpoint)
+            raise
+        self._kept_routes.clear()
         return connection
 
     async def _leave(self, endpoint: str) -> None:

@@ -18,11 +18,13 @@ from identity.on_use import names_on_use
 if TYPE_CHECKING:
     from gateway.testing.errors import Deadlock, Leftovers, Livelock, NotInWorld, TooLong, WorldError
     from gateway.testing.host import SimHost
+    from gateway.testing.issuer import Issuer
     from gateway.testing.line import Line
     from gateway.testing.world import World
 
 __all__ = [
     "Deadlock",
+    "Issuer",
     "SimHost",
     "Leftovers",
     "Line",
@@ -45,6 +47,7 @@ __getattr__, __dir__ = names_on_use(
             "WorldError",
         ),
         "gateway.testing.host": ("SimHost",),
+        "gateway.testing.issuer": ("Issuer",),
         "gateway.testing.line": ("Line",),
         "gateway.testing.world": ("World",),
     },

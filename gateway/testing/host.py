@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,10 +14,12 @@ from actors.moderation.script import Script
 from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.api.version import get_version
-from gateway.config import ServerConfig
+from gateway.config import ClientConfig, ServerConfig
 from gateway.config.controlled import ControllerLink
 from gateway.config.network import BackboneConfig
 from gateway.config.section import Section
+from gateway.links.stream import Stream
+from gateway.links.transport import Server
 from gateway.node.controlled import ControlledNode, registration
 from gateway.node.data_plane import DataPlane
 from gateway.node.peer_policy import peer_configs
@@ -32,6 +34,7 @@ from gateway.testing.moderating import lead
 from gateway.testing.network import PORT, Network
 from gateway.testing.process import SimProcess
 from identity.provider import IdentityProvider, IdentityVerifier
+from identity.randomness import RandomBytes
 from identity.sealed_log import BOOT_BYTES
 
 Program = Callable[..., Coroutine[Any, Any, Any]]
@@ -252,12 +255,19 @@ class SimHost:
         await self._running().begin(self._controlled.start(), "controllers")
 
     async def application(
-        self, name: str | Name, *nodes: SimHost | str, settings: AppSettings | None = None
+        self,
+        name: str | Name,
+        *nodes: SimHost | str,
+        settings: AppSettings | None = None,
+        identity: tuple[Any, Any] | None = None,
     ) -> Slim:
-        """An application there, with an identity of its own, connected to `nodes` (hosts or endpoints)."""
+        """An application there, connected to `nodes` (hosts or endpoints).
+
+        `identity` is its provider and its verifier, by default those of `identity(name)`.
+        """
         full = Name.parse(name) if isinstance(name, str) else name
         process = self._running()
-        provider, verifier = self.identity(str(full))
+        provider, verifier = identity or self.identity(str(full))
         plane = self.plane
         make = process.context.copy().run
         app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
@@ -298,7 +308,7 @@ class SimHost:
     def kill(self, *, loudly: bool = True) -> None:
         """End what runs there, at once. Loudly: the system closes its streams; else only silence tells."""
         process = self._running()
-        self._note("killed" if loudly else "killed silently")
+        self.note("killed" if loudly else "killed silently")
         site = process.site
         site.end()
         self._former.append(process)
@@ -321,7 +331,7 @@ class SimHost:
         """
         if self.process is not None:
             self.kill()
-        self._note("restarted")
+        self.note("restarted")
         process = self._boot()
         self._ground.network.come_back(process.site)
         for config in self._served:
@@ -347,7 +357,7 @@ class SimHost:
         """
         site = self._running().site
         if not site.frozen:
-            self._note("frozen")
+            self.note("frozen")
             site.frozen = True
             self._ground.network.watch_silence()
 
@@ -355,13 +365,13 @@ class SimHost:
         """Let it run on."""
         site = self._running().site
         if site.frozen:
-            self._note("thawed")
+            self.note("thawed")
             self._ground.loop.thaw(site)
             self._ground.network.watch_silence()
 
     def skew(self, seconds: float) -> None:
         """Set its clock on the wall forward (or back); timers keep their pace."""
-        self._note(f"clock set by {seconds:+g} s")
+        self.note(f"clock set by {seconds:+g} s")
         self._offset += seconds
 
     def disk(self, name: str) -> SimDisk:
@@ -377,8 +387,29 @@ class SimHost:
         """Unix seconds, as it believes."""
         return EPOCH + self._ground.network.now + self._offset
 
-    def _note(self, what: str) -> None:
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds that only grow, whatever is done to the clock on the wall."""
+        return self._ground.loop.time
+
+    @property
+    def random(self) -> RandomBytes:
+        """Its chance."""
+        return self._random.randbytes
+
+    def note(self, what: str) -> None:
+        """Write a line about it into the trace."""
         self._ground.network.note(self.name, what)
+
+    # Its place in the network (`gateway.links.schemes.Scheme`)
+
+    def listener(self, config: ServerConfig, accept: Callable[[Stream], None]) -> Server:
+        """What listens there, once it is started."""
+        return self._running().listener(config, accept)
+
+    def dialler(self, config: ClientConfig) -> Callable[[], Awaitable[Stream]]:
+        """Dials from there. It raises CannotConnect."""
+        return self._running().dialler(config)
 
     # Ending
 

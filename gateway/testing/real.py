@@ -122,11 +122,16 @@ class RealHost:
         return f"sim://{self.name}"
 
     async def application(
-        self, name: str | Name, *nodes: RealHost | str, settings: AppSettings | None = None
+        self,
+        name: str | Name,
+        *nodes: RealHost | str,
+        settings: AppSettings | None = None,
+        identity: tuple[Any, Any] | None = None,
     ) -> Slim:
         """See `SimHost.application`."""
         full = Name.parse(name) if isinstance(name, str) else name
-        app = Slim(full, *self._identity(str(full)), data_plane=self.plane, settings=settings)
+        provider, verifier = identity or self._identity(str(full))
+        app = Slim(full, provider, verifier, data_plane=self.plane, settings=settings)
         self.applications.append(app)
         for node in nodes:
             endpoint = node if isinstance(node, str) else f"sim://{node.name}"
@@ -238,10 +243,16 @@ class RealWorld:
         return host
 
     async def application(
-        self, name: str, *nodes: RealHost, host: str | None = None, settings: AppSettings | None = None
+        self,
+        name: str,
+        *nodes: RealHost,
+        host: str | None = None,
+        settings: AppSettings | None = None,
+        identity: tuple[Any, Any] | None = None,
     ) -> Slim:
         """See `World.application`."""
-        return await self.host(host or name.rpartition("/")[2]).application(name, *nodes, settings=settings)
+        there = self.host(host or name.rpartition("/")[2])
+        return await there.application(name, *nodes, settings=settings, identity=identity)
 
     def identity(self, name: str | Name, host: object = None, *, lifetime: float | None = None) -> Any:
         """See `World.identity`."""

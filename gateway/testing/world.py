@@ -17,11 +17,13 @@ from gateway.node.peer_policy import PeerPolicy
 from gateway.node.shared import forget
 from gateway.testing.errors import Leftovers
 from gateway.testing.host import Ground, SimHost, hint
+from gateway.testing.issuer import LIFETIME, Issuer
 from gateway.testing.line import Line
 from gateway.testing.looking import failed_programs, held_by_node, picture, remains, unseen_error, wrongs
 from gateway.testing.loop import SITE, THE_TEST, new_loop
 from gateway.testing.network import Network
 from gateway.testing.trace import Trace
+from identity.claims import LEEWAY
 
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ class World:
         self.network.weather = lambda line: _shape(line, weather)
         self.loop.refused = self._refused
         self._hosts: dict[str, SimHost] = {}
+        self._issuers: dict[str, Issuer] = {}
         self._rest = contextlib.AsyncExitStack()
         """What comes after the test, before the end."""
         secret = f"the secret of world {seed}, known to all of its hosts"
@@ -146,10 +149,19 @@ class World:
         return made
 
     async def application(
-        self, name: str, *nodes: SimHost, host: str | None = None, settings: AppSettings | None = None
+        self,
+        name: str,
+        *nodes: SimHost,
+        host: str | None = None,
+        settings: AppSettings | None = None,
+        identity: tuple[Any, Any] | None = None,
     ) -> Slim:
-        """An application, connected to `nodes`, on the host `host`, or on one called as its last part."""
-        return await self.host(host or name.rpartition("/")[2]).application(name, *nodes, settings=settings)
+        """An application, connected to `nodes`, on the host `host`, or on one called as its last part.
+
+        `identity` is its provider and its verifier, by default those of `identity(name)`.
+        """
+        there = self.host(host or name.rpartition("/")[2])
+        return await there.application(name, *nodes, settings=settings, identity=identity)
 
     def identity(
         self, name: str | Name, host: SimHost | None = None, *, lifetime: float | None = None
@@ -160,6 +172,16 @@ class World:
         chance.
         """
         return (host or self.host("identities")).identity(str(name), lifetime)
+
+    def issuer(self, name: str = "issuer", *, lifetime: float = LIFETIME, leeway: float = LEEWAY) -> Issuer:
+        """An issuer of tokens on the host `name`: `identity` of it is that of an application.
+
+        Its tokens are good for `lifetime` virtual seconds, and verifiers allow for `leeway` more.
+        """
+        if name not in self._issuers:
+            random = Random(f"{self.seed} {name} issues").randbytes
+            self._issuers[name] = Issuer(self.host(name), random, lifetime, leeway)
+        return self._issuers[name]
 
     # Lines
 

@@ -147,14 +147,15 @@ class CloudProvider(Variant, secrets=("additional_params",)):
         schedule = RenewalSchedule()
         pause = schedule.renewed(self._clock(), self._current().expires_at)
         while True:
-            await asyncio.sleep(pause)
+            await schedule.wait(pause, self._clock)
             try:
                 self._accept(await self._fetch())
             except Exception as exc:
                 # A client of others may raise anything; of an unknown error not even the text is logged.
                 pause = schedule.failed(self._clock())
                 why = str(exc) if isinstance(exc, SlimError) else type(exc).__name__
-                log.warning("cloud token not renewed ({} in a row): {}", schedule.failures, why)
+                if schedule.is_told:
+                    log.warning("cloud token not renewed", count=schedule.failures, cause=why)
             else:
                 pause = schedule.renewed(self._clock(), self._current().expires_at)
-                log.info("cloud token of {} renewed", self._current().subject)
+                log.info("cloud token renewed", name=self._current().subject)

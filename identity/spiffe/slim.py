@@ -151,7 +151,7 @@ class SpireProvider(Variant):
 
     async def _keep_fresh(self, schedule: RenewalSchedule, pause: float) -> None:
         while True:
-            await asyncio.sleep(pause)
+            await schedule.wait(pause, self._clock)
             try:
                 pause = await self._refresh(schedule)
             except FetchJwtSvidError as exc:
@@ -159,7 +159,10 @@ class SpireProvider(Variant):
                 self._why_none = str(exc)
                 if exc.code == "PERMISSION_DENIED":
                     self._svid = None
-                logger.warning("the JWT-SVID could not be replaced", seconds=round(pause, 1), cause=str(exc))
+                if schedule.is_told:
+                    logger.warning(
+                        "the JWT-SVID could not be replaced", count=schedule.failures, cause=str(exc)
+                    )
 
     async def _refresh(self, schedule: RenewalSchedule) -> float:
         self._svid = await self._fetch(self._audience_with({}))

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identity import renewal
 from identity.renewal import RenewalSchedule, backoff
 
 
 def test_a_token_is_replaced_after_two_thirds_of_its_life() -> None:
     assert RenewalSchedule().renewed(1000.0, 1300.0) == pytest.approx(200.0)
     assert RenewalSchedule().renewed(1000.0, 1000.0) == 0.1
+    assert RenewalSchedule().renewed(1000.0, 999.0) == 1.0
 
 
 def test_failures_back_off_and_stay_within_the_life_of_the_token() -> None:
@@ -30,6 +32,38 @@ def test_the_next_attempt_always_comes_before_the_end(now: float, life: float, f
         pause = schedule.failed(now)
         assert 0.1 <= pause <= 30.0
         assert pause <= max(0.1, 0.91 * life) or life == 0 or pause == 1.0
+
+
+def test_of_many_failures_few_are_told() -> None:
+    schedule = RenewalSchedule()
+    told = []
+    for number in range(1, 1001):
+        schedule.failed(0.0)
+        if schedule.is_told:
+            told.append(number)
+    assert told == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    schedule.renewed(0.0, 10.0)
+    schedule.failed(0.0)
+    assert schedule.is_told
+
+
+async def test_a_pause_is_over_when_the_clock_says_so_or_its_seconds_have_gone_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed = now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal passed, now
+        passed += seconds
+        if passed == 10.0:
+            now = 7200.0
+
+    monkeypatch.setattr(renewal.asyncio, "sleep", sleep)
+    schedule = RenewalSchedule()
+    await schedule.wait(schedule.renewed(now, 3600.0), lambda: now)
+    assert passed == 10.0
+    await schedule.wait(schedule.renewed(now, now + 18.0), lambda: -7200.0)
+    assert passed == 22.0
 
 
 def test_a_success_starts_the_pauses_again() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 
 from actors.names import Name
 from gateway import (
+    AuthError,
     CompletionHandle,
     HandshakeFailed,
     MessageUndelivered,
@@ -79,7 +80,11 @@ class Actions:
         invitation = (held.session.number, other.number)
         try:
             await handle
-        except HandshakeFailed:
+        except HandshakeFailed as error:
+            profile = self._stage.scenario.profile
+            # To come in takes a token made for it, and an issuer may be away for a moment.
+            if profile.calm and profile.lifetime and "no credential" not in str(error):
+                self._ledger.found("barred", str(error))
             self._stage.failed_invitations[invitation] = held
             raise
         finally:
@@ -180,7 +185,11 @@ class Actions:
             sent.acknowledged = self._world.now
         except SlimError as error:
             sent.failed = type(error).__name__
-            if not isinstance(error, MessageUndelivered) or not self._stage.scenario.profile.calm:
+            if not self._stage.scenario.profile.calm:
+                return
+            if isinstance(error, AuthError):
+                self._ledger.found("undelivered", str(error))
+            if not isinstance(error, MessageUndelivered):
                 return
             if not error.missing or set(error.missing) - set(error.gone):
                 self._ledger.found("undelivered", str(error))

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+import tests.simulation.broken_tokens  # noqa: F401 (it adds to them)
 from tests.simulation.broken import BREAKS, Break
 from tests.simulation.player import play
 from tests.simulation.shortcuts import shortcuts

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from actors.messages.wire import MessageType
+from gateway import AuthError
 from gateway.testing import SimHost
 from tests.simulation.scenario import Step
 from tests.simulation.stage import Member, Stage
@@ -27,7 +28,8 @@ class Faults:
         if self._faults:
             await asyncio.wait(self._faults, timeout=80.0)
 
-    def _fault(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Let it pass before the end."""
         task = asyncio.ensure_future(coroutine)
         self._faults.add(task)
         task.add_done_callback(self._faults.discard)
@@ -42,9 +44,10 @@ class Faults:
     def do_freeze(self, step: Step) -> None:
         member = self._stage.member(step.one)
         if member is not None:
-            self._fault(self._frozen(member.host, step.time))
+            self.begin(self.frozen(member.host, step.time))
 
-    async def _frozen(self, host: SimHost, seconds: float) -> None:
+    async def frozen(self, host: SimHost, seconds: float) -> None:
+        """A host stands still."""
         self._fall_asleep(host)
         await asyncio.sleep(seconds)
         self._wake(host)
@@ -63,7 +66,7 @@ class Faults:
         """A laptop sleeps, and its connection is broken when it wakes."""
         member = self._stage.member(step.one)
         if member is not None:
-            self._fault(self._dozed(member, step.time))
+            self.begin(self._dozed(member, step.time))
 
     async def _dozed(self, member: Member, seconds: float) -> None:
         host = member.host
@@ -79,20 +82,22 @@ class Faults:
         member = self._stage.member(step.one)
         if member is not None:
             seconds = (20.0, 7200.0)[step.size % 2] * (1 if step.two else -1)
-            self._fault(self._skewed(member.host, seconds, step.time))
+            self.begin(self.skewed(member.host, seconds, step.time))
 
-    async def _skewed(self, host: SimHost, seconds: float, time: float) -> None:
+    async def skewed(self, host: SimHost, seconds: float, time: float) -> None:
+        """A host's clock is wrong."""
+        self._stage.wrong_clocks.add(host)
         host.skew(seconds)
         await asyncio.sleep(time)
         host.skew(-seconds)
 
     def do_cut(self, step: Step) -> None:
         line = self._line(step)
-        self._fault(self._broken(line, line.cut, step.time))
+        self.begin(self.broken(line, line.cut, step.time))
 
     def do_stall(self, step: Step) -> None:
         line = self._line(step)
-        self._fault(self._broken(line, lambda: line.stall(line.ends[step.two]), step.time))
+        self.begin(self.broken(line, lambda: line.stall(line.ends[step.two]), step.time))
 
     def do_part(self, step: Step) -> None:
         """Two nodes lose each other, or one loses the backbone, or its controller."""
@@ -101,9 +106,10 @@ class Faults:
         if self._stage.controller is not None and step.size == 1:
             other = self._stage.controller
         line = self._world.line(nodes[step.one % len(nodes)], other)
-        self._fault(self._broken(line, line.cut if step.two else line.stall, step.time))
+        self.begin(self.broken(line, line.cut if step.two else line.stall, step.time))
 
-    async def _broken(self, line: Any, verb: Any, seconds: float) -> None:
+    async def broken(self, line: Any, verb: Any, seconds: float) -> None:
+        """A line is not whole."""
         loss = line.loss
         verb()
         await asyncio.sleep(seconds)
@@ -113,13 +119,14 @@ class Faults:
     def do_restart(self, step: Step) -> None:
         servers = self._stage.servers
         host = servers[step.one % len(servers)]
-        self._fault(self._restarted(host, self._away(host, step), loudly=step.two == 0))
+        self.begin(self.restarted(host, self._away(host, step), loudly=step.two == 0))
 
     def _away(self, host: SimHost, step: Step) -> float:
         """A moderator may be away for longer than its members wait."""
         return step.time if host is self._stage.moderator else step.time % 15
 
-    async def _restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
+    async def restarted(self, host: SimHost, seconds: float, *, loudly: bool) -> None:
+        """A host is away."""
         if host.up:
             host.kill(loudly=loudly)
         await asyncio.sleep(seconds)
@@ -131,7 +138,7 @@ class Faults:
         host = self._stage.controller or self._stage.moderator
         if host is not None and host.up:
             host.cut_power()
-            self._fault(self._restarted(host, self._away(host, step), loudly=False))
+            self.begin(self.restarted(host, self._away(host, step), loudly=False))
 
     def do_kill(self, step: Step) -> None:
         """A program dies for good. The last two live on."""
@@ -156,7 +163,13 @@ class Faults:
         app, endpoint = member.app, f"sim://{member.node.name}"
         await app.disconnect(endpoint)
         await asyncio.sleep(seconds)
-        await app.connect({"endpoint": endpoint})
+        while True:
+            try:
+                await app.connect({"endpoint": endpoint})
+            except AuthError:
+                await asyncio.sleep(1.0)
+            else:
+                break
         for other in self._cast:
             if other is not member:
                 await app.set_route(other.name)

@@ -28,6 +28,9 @@ KINDS = {
     "n": "who comes in is told that something is lost which could be had, or was not for it",
     "o": "a node or an application keeps something after all has closed",
     "p": "whom a moderator with a journal wants in is not in",
+    "q": "who is heard has no token any more",
+    "r": "who may have a token again does not reach others, or they not it",
+    "s": "tokens that have run out keep somebody out of a group with MLS",
 }
 OPEN: frozenset[str] = frozenset()
 """Kinds that are not mended: tests of scenarios pass over them."""
@@ -45,6 +48,8 @@ _BY_NAME = {
     "gap": "n",
     "remains": "o",
     "absent": "p",
+    "expired": "q",
+    "barred": "s",
 }
 _AFTER_A_RECONNECTION = frozenset({"ghost", "stranger", "deaf", "lost", "left", "late", "invitation"})
 _PROBED = re.compile(r"a probe of \d+ in session (\d+) failed")
@@ -70,6 +75,8 @@ def _kind(finding: Finding, profile: str, haunted: set[str]) -> str:
         return "h"
     if finding.kind == "stuck" and "time stands still" in finding.text:
         return "k"
+    if profile == "expiring" and finding.kind == "deaf":
+        return "r"
     session = _PROBED.search(finding.text)
     if finding.kind == "deaf" and session is not None and session[1] in haunted:
         # Nobody answers a ghost.

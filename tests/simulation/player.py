@@ -14,6 +14,7 @@ from gateway.testing.world import QUIET
 from tests.simulation.actions import Actions
 from tests.simulation.afterwards import Afterwards
 from tests.simulation.faults import Faults
+from tests.simulation.lapses import Lapses
 from tests.simulation.ledger import Finding
 from tests.simulation.moderated import ModeratedGroup
 from tests.simulation.orders import Orders
@@ -48,6 +49,7 @@ class Player:
         self.stage = stage = Stage(scenario, strict=strict)
         self._actions = Actions(stage)
         self._faults = Faults(stage)
+        self._lapses = Lapses(stage, self._faults)
         self._orders = Orders(stage)
         self._group = ModeratedGroup(stage)
         self._afterwards = Afterwards(stage, self._actions, self._orders, self._group)
@@ -87,7 +89,7 @@ class Player:
 
     def _take(self, step: Step) -> None:
         verb = f"do_{step.verb}"
-        parts = (self._actions, self._orders, self._group, self._faults)
+        parts = (self._actions, self._orders, self._group, self._faults, self._lapses)
         next(getattr(part, verb) for part in parts if hasattr(part, verb))(step)
 
 

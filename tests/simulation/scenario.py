@@ -31,6 +31,10 @@ class Profile:
     """Whether nodes are joined by a controller, which is a host of its own."""
     moderated: bool = False
     """Whether a scripted moderator leads a group of all, on a host with a disk for its journal."""
+    lifetime: float = 0.0
+    """Seconds that tokens are good for, where they are to run out; 0: an hour."""
+    issued: bool = False
+    """Whether an issuer gives them, which is a host of its own."""
     shared: bool = False
     """Whether the first two applications live in one process."""
     more: tuple[str, ...] = ()
@@ -76,6 +80,15 @@ PROFILES = {
             moderated=True,
             more=("turn_out", "chatter"),
         ),
+        Profile("renewing", lifetime=15.0, issued=True, more=("new_key", "no_issuer", "invite")),
+        Profile(
+            "expiring",
+            ("unissued", "unissued", "refused", "behind", "skew", "new_key", "freeze"),
+            lifetime=8.0,
+            issued=True,
+            more=("invite", "chatter", "chatter", "reconnect"),
+        ),
+        Profile("brief", ("stall", "freeze", "skew", "cut"), lifetime=15.0, more=("new_secret", "invite")),
         Profile("parting", faults=("part", "part", "cut", "restart"), nodes=3, more=("chatter",)),
         Profile(
             "storm", ("freeze", "cut", "stall", "restart", "kill", "lose", "doze"), loss=0.02, jitter=0.1

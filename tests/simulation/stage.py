@@ -18,7 +18,7 @@ from gateway import (
     Slim,
     SlimError,
 )
-from gateway.testing import SimHost, World
+from gateway.testing import Issuer, SimHost, World
 from tests.simulation.ledger import Ledger, Part
 from tests.simulation.scenario import Scenario, Step
 
@@ -40,8 +40,14 @@ TIMES = {
 """Seconds that calls are documented to take, if their host runs."""
 SLACK = 2.0
 """Seconds that lines and other tasks may add."""
+LEEWAY = 2.0
+"""Seconds that tokens of an issuer are good for beyond their end."""
 MODERATED = Name("org", "cast", "moderated")
 """The channel that a scripted moderator leads."""
+
+
+Identity = tuple[Any, Any]
+"""Provider and verifier."""
 
 
 @dataclass(slots=True)
@@ -58,8 +64,11 @@ class Held:
 class Member:
     """One application of the cast."""
 
-    def __init__(self, number: int, host: SimHost, node: SimHost, app: Slim, stage: Stage) -> None:
+    def __init__(
+        self, number: int, host: SimHost, node: SimHost, app: Slim, identity: Identity, stage: Stage
+    ) -> None:
         self.number, self.host, self.node, self.app = number, host, node, app
+        self.identity = identity
         self.held: list[Held] = []
         self._stage = stage
         self._counts: dict[int, int] = {}
@@ -125,6 +134,7 @@ class Member:
                 await stage.limited(self, "reply", message.reply(b"re/%s/%s/" % (sender, number)))
             elif what == b"say":
                 part.heard.append((int(sender), int(number), stage.world.now))
+                stage.look_at_speaker(self, int(sender))
         if part.over is None:
             part.over = stage.world.now
         why = session.closed_because
@@ -164,6 +174,8 @@ class Stage:
         self.backbone: SimHost | None = None
         """The host on which all nodes stand, where there is one."""
         self.controller: SimHost | None = None
+        self.issuer: Issuer | None = None
+        """Of the tokens of all, where there is one."""
         self.moderator: SimHost | None = None
         """The host of a scripted moderator, where there is one."""
         self.porter: SimHost | None = None
@@ -176,6 +188,8 @@ class Stage:
         """Those that have not ended."""
         self.failed_invitations: dict[tuple[int, int], Held] = {}
         """By session and guest: who invited it, and heard that it failed."""
+        self.wrong_clocks: set[SimHost] = set()
+        """Hosts whose clock on the wall was set by a fault."""
         self._asleep: dict[str, list[tuple[float, float]]] = {}
         self._asleep_since: dict[str, float] = {}
 
@@ -193,6 +207,8 @@ class Stage:
             self.nodes = [await world.node("node", **options)]
         else:
             self.nodes = await world.peers(*names, **options)
+        if scenario.profile.issued:
+            self.issuer = world.issuer(lifetime=scenario.profile.lifetime, leeway=LEEWAY)
         for number in range(scenario.applications):
             shares = scenario.profile.shared and number == 1
             host = world.host("host0" if shares else f"host{number}", **options)
@@ -200,8 +216,9 @@ class Stage:
             line = world.line(host, node)
             line.jitter, line.loss = scenario.profile.jitter, 0.0
             settings = AppSettings(inbox=16) if scenario.profile.small else None
-            app = await host.application(name_of(number), node, settings=settings)
-            member = Member(number, host, node, app, self)
+            identity = self._identity(number, host)
+            app = await host.application(name_of(number), node, settings=settings, identity=identity)
+            member = Member(number, host, node, app, identity, self)
             self.cast.append(member)
             host.call(member.accept(), f"accepting of {number}")
         if scenario.profile.moderated:
@@ -212,11 +229,32 @@ class Stage:
                     await member.app.set_route(other.name)
             world.line(member.host, member.node).loss = scenario.profile.loss
 
+    def _identity(self, number: int, host: SimHost) -> Identity:
+        name = str(name_of(number))
+        if self.issuer is not None:
+            return self.issuer.identity(name, host)
+        return host.identity(name, self.scenario.profile.lifetime or None)
+
     @property
     def servers(self) -> list[SimHost]:
-        """Nodes, what they stand on or obey, and who leads a group by a script."""
-        others = (self.backbone, self.controller, self.moderator)
+        """Nodes, what they stand on or obey, who leads a group by a script, and who issues tokens."""
+        issuer = None if self.issuer is None else self.issuer.host
+        others = (self.backbone, self.controller, self.moderator, issuer)
         return [*self.nodes, *(host for host in others if host is not None)]
+
+    def look_at_speaker(self, listener: Member, number: int) -> None:
+        """Who hears somebody whose token ran out so long ago that nothing of before can be on its way?"""
+        if (
+            self.issuer is None
+            or number >= len(self.cast)
+            or listener.host in self.wrong_clocks
+            or listener.host.name in self._asleep
+        ):
+            return
+        out = self.issuer.host.wall() - self.cast[number].identity[0].expires_at - LEEWAY
+        if out > ROUND + SLACK:
+            text = f"{listener.number} hears {number}, whose token ran out {out:.3f} s ago"
+            self.ledger.found("expired", text)
 
     def led_by_order(self, member: Member, held: Held) -> bool:
         """Whether `member` leads this session because a controller said so."""

@@ -26,7 +26,7 @@ for profile, seed, kind in map(str.split, LINES):
     CORPUS.setdefault((profile, int(seed)), set()).add(kind)
 SEEDS, OF_LARGE_ONES = 12, 9
 """Of each profile in the default suite, 300 in all: those of the corpus, and as many others, shortened. Fewer
-of those with many nodes or a moderator with a journal, which take twice the time."""
+of those with many nodes, a moderator with a journal or tokens that run out, which take twice the time."""
 MANY = 20_000
 """Of each profile in the long form; those that `python -m tests.simulation all 0 20000 --into` plays."""
 
@@ -49,7 +49,8 @@ def _shortcuts() -> Iterator[None]:
 def others(profile: str) -> list[int]:
     """The first seeds that are not of the corpus: the more of them, the fewer are there; never none."""
     known = {seed for of, seed in CORPUS if of == profile}
-    wanted = OF_LARGE_ONES if PROFILES[profile].nodes > 1 or PROFILES[profile].moderated else SEEDS
+    chosen = PROFILES[profile]
+    wanted = OF_LARGE_ONES if chosen.nodes > 1 or chosen.moderated or chosen.lifetime else SEEDS
     new = (seed for seed in itertools.count() if seed not in known)
     return list(itertools.islice(new, max(3, wanted - len(known))))
 
@@ -102,7 +103,7 @@ def digests(hash_seed: str, last: int, profiles: str = "all") -> list[str]:
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
-    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated")
+    profiles = ("storm", "parting", "busy", "reconnect", "crowd", "backbone", "moderated", "expiring")
     here = [f"{profile} 0 {play(profile, 0).digest}" for profile in profiles]
     assert here == digests("1", 1, ",".join(profiles))
     assert len({line.split()[2] for line in here}) == len(here)

@@ -150,12 +150,12 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_programs_of_the_document_pass_on_virtual_time(virtual: str) -> None:
-    assert len(re.findall(r"^PASSED .*test_examples\.py::", virtual, re.MULTILINE)) == 5, virtual
+    assert len(re.findall(r"^PASSED .*test_examples\.py::", virtual, re.MULTILINE)) == 6, virtual
 
 
 def test_their_tests_are_ten_lines_or_little_more() -> None:
     tests = re.findall(r"^async def test_.*\n((?:    .*\n)+)", EXAMPLES, re.MULTILINE)
-    assert len(tests) == 5
+    assert len(tests) == 6
     assert max(test.count("\n") for test in tests) <= 17
 
 
@@ -181,7 +181,7 @@ def test_they_pass_where_only_the_wheel_is(tmp_path: Path) -> None:
     call(python, "-m", "pip", "install", "--quiet", "-c", lock, wheel, "pytest")
     (tmp_path / "test_examples.py").write_text(EXAMPLES)
     assert "only/lib" in call(python, "-c", "import gateway; print(gateway.__file__)")
-    assert "5 passed" in call(python, "-m", "pytest", "-p", "no:cacheprovider", "test_examples.py")
+    assert "6 passed" in call(python, "-m", "pytest", "-p", "no:cacheprovider", "test_examples.py")
 
 
 @pytest.mark.parametrize("options", [("-p", "no:asyncio"), ("--asyncio-mode=auto",)], ids=str)
@@ -230,7 +230,7 @@ def test_async_fixtures_are_played_on_real_sockets_too(real: str) -> None:
 
 def test_failures_show_seed_and_trace_and_weather_plays_often(virtual: str) -> None:
     assert len(re.findall(r"^PASSED .*test_failing\.py::", virtual, re.MULTILINE)) == 4, virtual
-    assert "2 failed, 9 passed" in virtual
+    assert "2 failed, 10 passed" in virtual
     assert "repeat it with CALLBOARD_SEED=77" in virtual
     assert "alice → node" in virtual
     assert "nothing will ever happen any more" in virtual
@@ -240,5 +240,7 @@ def test_the_document_names_what_there_is() -> None:
     objects = {"world": World(1), "host": SimHost, "line": Line}
     for owner, name in re.findall(r"`(?:await )?(world|host|line)\.(\w+)", TEXT):
         assert hasattr(objects[owner], name), f"{owner}.{name}"
+    for verb in re.findall(r"`issuer\.(\w+)\(", TEXT):
+        assert hasattr(gateway.testing.Issuer, verb), verb
     for error in re.findall(r"`(Leftovers|Deadlock|Livelock|TooLong|NotInWorld)`", TEXT):
         assert error in gateway.testing.__all__
