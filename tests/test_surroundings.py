@@ -66,6 +66,7 @@ ALLOWED = {
     },
     "the record itself": {"gateway/surroundings.py"},
     "the large commits that `Place.THREAD` names": {"actors/session/mls_session.py"},
+    "stands in its place, to refuse it": {"gateway/testing/refusing.py"},
     "seeds, and what follows from them": {
         "gateway/testing/backbone.py",
         "gateway/testing/disk.py",

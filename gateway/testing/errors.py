@@ -58,4 +58,5 @@ class NotInWorld(WorldError):
 
 
 def _listed(lines: Sequence[str]) -> str:
-    return "".join(f"\n  - {line}" for line in lines) or "nobody"
+    """One line, or a list of several."""
+    return lines[0] if len(lines) == 1 else "".join(f"\n  - {line}" for line in lines) or "nobody"

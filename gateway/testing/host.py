@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -10,6 +11,7 @@ from random import Random
 from typing import Any
 
 from actors.messages.session import AppSettings
+from actors.moderation.script import Script
 from actors.names import Name
 from gateway.api.slim import Slim
 from gateway.api.version import get_version
@@ -29,6 +31,7 @@ from gateway.testing.controller import SimController
 from gateway.testing.disk import SimDisk
 from gateway.testing.errors import NotInWorld
 from gateway.testing.loop import VirtualLoop
+from gateway.testing.moderating import lead
 from gateway.testing.network import PORT, Network
 from gateway.testing.process import SimProcess
 from identity.provider import IdentityProvider, IdentityVerifier
@@ -39,6 +42,46 @@ Program = Callable[..., Coroutine[Any, Any, Any]]
 
 EPOCH = 1_900_000_000.0
 """Unix seconds at which every World begins."""
+
+
+def _endpoint(node: object) -> str:
+    """That of a node, or the one given."""
+    if isinstance(node, SimHost):
+        return f"sim://{node.name}"
+    if isinstance(node, str):
+        return node
+    raise TypeError(f"a node is wanted, or an endpoint; a {type(node).__name__} is none{hint(node)}")
+
+
+def coroutine_of(program: Program, arguments: tuple[Any, ...]) -> Coroutine[Any, Any, Any]:
+    """What `run` runs. Raises TypeError for what is no coroutine function."""
+    if not callable(program):
+        raise TypeError("run takes a coroutine function and its arguments; call takes a coroutine")
+    name = name_of(program)
+    try:
+        coroutine = program(*arguments)
+    except RuntimeError as error:
+        error.add_note(f"run takes a coroutine function: in place of {name}, what it gives to asyncio.run")
+        raise
+    if not inspect.iscoroutine(coroutine):
+        raise TypeError(f"run takes a coroutine function; {name} returned a {type(coroutine).__name__}")
+    return coroutine
+
+
+def check_coroutine(given: object) -> None:
+    """Raises TypeError for what `call` does not take."""
+    if not inspect.iscoroutine(given):
+        raise TypeError(f"call takes a coroutine, {given!r} is none; run takes a coroutine function")
+
+
+def name_of(program: Program) -> str:
+    """What its task is called."""
+    return getattr(program, "__qualname__", repr(program))
+
+
+def hint(value: object) -> str:
+    """What to add to an error about a value that was not awaited."""
+    return ": await it" if inspect.isawaitable(value) else ""
 
 
 @dataclass(slots=True)
@@ -231,23 +274,33 @@ class SimHost:
         app = make(lambda: Slim(full, provider, verifier, data_plane=plane, settings=settings))
         self._applications.append(app)
         for node in nodes:
-            endpoint = f"sim://{node.name}" if isinstance(node, SimHost) else node
-            await app.connect({"endpoint": endpoint})
+            await app.connect({"endpoint": _endpoint(node)})
         return app
 
     def run(self, program: Program, *arguments: Any) -> asyncio.Task[Any]:
         """Run `program(*arguments)`, a coroutine function as it is, there: now, and again after a restart."""
-        self._running()
+        task = self._begin(program, arguments)
         self._programs.append((program, arguments))
-        return self._begin(program, arguments)
+        return task
 
     def call(self, coroutine: Coroutine[Any, Any, Any], name: str = "call") -> asyncio.Task[Any]:
         """Run a coroutine there once: it freezes and ends with the host."""
+        check_coroutine(coroutine)
         return self._running().begin(coroutine, name)
 
+    def moderate(
+        self, name: str, channel: Name | str, script: type[Script], *nodes: SimHost | str
+    ) -> asyncio.Task[Any]:
+        """Lead a group by a script there (`docs/moderators.md`), as application `name`, through `nodes`.
+
+        It keeps a journal, the file `journal` (`disk`): after each restart it goes on with its group.
+        """
+        return self.run(lead, self, name, channel, script, tuple(map(_endpoint, nodes)))
+
     def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
-        name = getattr(program, "__qualname__", repr(program))
-        task = self._running().begin(program(*arguments), name)
+        name = name_of(program)
+        coroutine = coroutine_of(program, arguments)
+        task = self._running().begin(coroutine, name)
         self.tasks.append(task)
         return task
 

@@ -28,6 +28,8 @@ class Line:
         self.loss = 0.0
         self._random = random
         self._changed = changed
+        self.disturbed = False
+        """Whether a fault was ever asked for."""
         self._cut = False
         self._stalled: set[str] = set()
         """The ends from which nothing gets through."""
@@ -41,7 +43,7 @@ class Line:
 
     def cut(self) -> None:
         """Break it: streams end, which both sides see, and nobody can dial until `mend`."""
-        self._cut = True
+        self._cut = self.disturbed = True
         self._changed(self)
 
     def stall(self, source: str | None = None) -> None:
@@ -49,6 +51,7 @@ class Line:
 
         What is sent waits, and arrives after `mend`; an end of a stream breaks when its keepalive says so.
         """
+        self.disturbed = True
         self._stalled |= {source} if source is not None else set(self.ends)
         self._changed(self)
 
@@ -62,6 +65,7 @@ class Line:
 
     def lose(self, kind: MessageType, count: int = 1) -> None:
         """Lose the next `count` messages of this kind."""
+        self.disturbed = True
         self._to_lose[kind] = self._to_lose.get(kind, 0) + count
 
     # What the network asks

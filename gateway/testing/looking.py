@@ -17,6 +17,7 @@ from gateway.api.slim import Slim
 from gateway.node.data_plane import DataPlane
 from gateway.testing.host import SimHost
 from gateway.testing.loop import VirtualLoop
+from gateway.testing.places import described, waits_at
 
 
 @record
@@ -74,15 +75,11 @@ def picture(hosts: Iterable[SimHost]) -> Any:
 def wrongs(hosts: Iterable[SimHost], loop: VirtualLoop) -> list[str]:
     """Sentences about what should not be once all is quiet."""
     hosts = [host for host in hosts if host.up]
-    found = list(map(unseen_error, loop.unseen))
+    found = [*map(unseen_error, loop.unseen), *failed_programs(hosts)]
     sides: dict[int, list[Seen]] = {}
     names: set[Name] = set()
     for host in hosts:
         names |= {app.local_name for app in host.applications}
-        for task in host.tasks:
-            if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
-                error = task.exception()
-                found.append(f"{task.get_name()} failed: {type(error).__name__}: {error}")
         for plane in host.planes:
             for actor in _actors(plane, AppActor):
                 found += _leaks(host.name, actor.figures())
@@ -102,10 +99,16 @@ def wrongs(hosts: Iterable[SimHost], loop: VirtualLoop) -> list[str]:
 
 def _leaks(where: str, figures: dict[str, int]) -> list[str]:
     """What an application holds that no session of its accounts for."""
+    untaken = figures["announced"]
     held = {name: figures[name] for name in ("announced", "awaited", "bound", "congested") if figures[name]}
     if figures["sessions"]:
         held.pop("announced", None)
         held.pop("bound", None)
+    if held.pop("announced", None):
+        return [
+            f"an application on {where} took up none of {untaken} sessions that others opened with it: "
+            "app.serve, app.sessions() or app.listen_for_session() does"
+        ]
     return [f"an application on {where} without need holds {held}"] if held else []
 
 
@@ -155,7 +158,11 @@ def remains(host: SimHost) -> list[str]:
         found.append(f"{host.name}: {len(process.surroundings.identities)} identities are held")
     tasks = [task for task in process.site.tasks.values() if not task.done()]
     current = asyncio.current_task()
-    found += [f"{host.name}: the task {task.get_name()} runs on" for task in tasks if task is not current]
+    found += [
+        f"{host.name}: the task {task.get_name()} runs on, at {waits_at(task.get_coro())}"
+        for task in tasks
+        if task is not current
+    ]
     return found
 
 
@@ -166,7 +173,26 @@ def _actors(plane: DataPlane, kind: type[Any]) -> list[Any]:
 def unseen_error(context: dict[str, Any]) -> str:
     """A sentence about what asyncio's exception handler was told."""
     error = context.get("exception")
-    return f"an error that nobody saw: {context.get('message')}: {type(error).__name__}: {error}"
+    said = described(error) if isinstance(error, BaseException) else repr(error)
+    return f"an error that nobody saw: {context.get('message')}: {said}"
+
+
+def unseen_end(task: asyncio.Task[Any]) -> BaseException | None:
+    """The error that ended a program, if nobody asked for it. To exit with 0 is none."""
+    if not task.done() or task.cancelled() or not getattr(task, "_log_traceback", False):
+        return None
+    error = task.exception()
+    return None if isinstance(error, SystemExit) and not error.code else error
+
+
+def failed_programs(hosts: Iterable[SimHost]) -> list[str]:
+    """Sentences about programs that failed where nobody waited for them."""
+    return [
+        f"{task.get_name()} failed: {described(error)}"
+        for host in hosts
+        for task in host.tasks
+        if (error := unseen_end(task))
+    ]
 
 
 def _listed(names: Iterable[Name]) -> str:

@@ -6,8 +6,8 @@
 Each callback belongs to a Site, a process on a host, found in the context it runs in; callbacks of the test
 itself belong to none. A site that is frozen keeps its callbacks until it thaws, one that is gone loses them.
 
-Threads, processes, sockets and signals are refused (NotInWorld): they would take real time, which does not
-pass.
+Threads, processes, sockets and signals are refused (NotInWorld), whether the loop is asked for them or not
+(`refusing`): they would take real time, which does not pass.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar, TypeVarTuple
 
 from gateway.testing.errors import Deadlock, Livelock, NotInWorld, TooLong
+from gateway.testing.places import is_users, waits_at
+from gateway.testing.refusing import PROCESS, RESOLVER, SOCKET, THREAD, playing, refuse
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 BUSY = 200_000
 """Callbacks at one moment of virtual time that count as a livelock: thousands of messages fit into one."""
+THE_TEST = "the test"
+"""The name of the task that plays it."""
 _WATCHED = 2_000
 """The last of those callbacks, which are counted by name."""
 
@@ -108,7 +112,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     """`limit` bounds the virtual seconds of one `run_until_complete`."""
 
     def __init__(self, *, start: float = 1000.0, limit: float = 86_400.0) -> None:
-        self._now = start
+        self._now = self._began = start
         self._limit = limit
         self._ready: deque[_Callback] = deque()
         self._timers: list[tuple[float, int, _Callback]] = []
@@ -122,6 +126,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Exceptions that nobody caught: contexts of asyncio's exception handler."""
         self.callbacks = 0
         """How many have run."""
+        self.sites: weakref.WeakSet[Site] = weakref.WeakSet()
+        """Where its callbacks run."""
+        self.refused: Callable[[str], None] = lambda what: None
+        """Hears of what is refused, and where."""
 
     def __repr__(self) -> str:
         return f"<VirtualLoop at {self._now:.6f}, {len(self._ready)} ready, {len(self._timers)} timers>"
@@ -189,6 +197,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def run_until_complete(self, future: Any) -> Any:
         """Raises Deadlock, Livelock and TooLong, and what `future` raises."""
+        __tracebackhide__ = True
         if self._running:
             raise RuntimeError("this loop is running")
         task = future if isinstance(future, asyncio.Future) else self.create_task(future)
@@ -198,10 +207,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._finish_generator)
         events._set_running_loop(self)
         try:
-            while not task.done():
-                self._turn(deadline)
-                if self._stopping:
-                    break
+            with playing(self.refused):
+                while not task.done():
+                    self._turn(deadline)
+                    if self._stopping:
+                        break
         finally:
             events._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
@@ -241,6 +251,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.create_task(generator.aclose())
 
     def _turn(self, deadline: float) -> None:
+        __tracebackhide__ = True
         ready = self._ready
         if not ready:
             self._jump(deadline)
@@ -248,7 +259,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._at_this_moment += count
         if self._at_this_moment > BUSY:
             names = Counter(map(_callback_name, itertools.islice(ready, _WATCHED)))
-            raise Livelock(self._now, [f"{name}, {count} times" for name, count in names.most_common(5)])
+            raise Livelock(self._now - self._began, [name for name, _ in names.most_common(5)])
         take = ready.popleft
         for _ in range(count):
             handle = take()
@@ -264,8 +275,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.callbacks += 1
             try:
                 handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
+            except KeyboardInterrupt:
                 raise
+            except SystemExit as error:
+                # It ends a program, whose task has it; but the whole test only where the test itself says so.
+                if site is None:
+                    raise
+                if not isinstance(getattr(handle._callback, "__self__", None), asyncio.Task):
+                    self._failed(handle, error)
             except BaseException as error:
                 self._failed(handle, error)
 
@@ -276,6 +293,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _jump(self, deadline: float) -> None:
         """Go to the next timer, and make all timers of that moment ready."""
+        __tracebackhide__ = True
         timers = self._timers
         while timers and timers[0][2]._cancelled:
             heappop(timers)
@@ -297,14 +315,21 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         site.parked.clear()
 
     def waiting(self) -> list[str]:
-        """A line for each task that waits: who, where, for what."""
-        found = []
-        for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
-            frames = task.get_stack()
-            where = f"{frames[-1].f_code.co_filename}:{frames[-1].f_lineno}" if frames else "nowhere"
-            inner = _innermost(task.get_coro())
-            found.append(f"{task.get_name()} at {where}" + (f", in {inner}" if inner else ""))
-        return found
+        """A line for each task of programs and of the test that waits: who, where, for what.
+
+        Where there is none of these, a line for each of ours.
+        """
+        states = {
+            task: f" ({'killed' if site.gone else 'frozen'})"
+            for site in self.sites
+            if site.gone or site.frozen
+            for task in [*site.buried, *site.tasks.values()]
+        }
+        tasks = sorted(
+            asyncio.all_tasks(self), key=lambda each: (each.get_name() != THE_TEST, each.get_name())
+        )
+        theirs = [task for task in tasks if is_users(task.get_coro())]
+        return [_waiting(task, states.get(task, "")) for task in theirs or tasks]
 
     # Errors
 
@@ -329,23 +354,21 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
 
 def _refused(name: str, instead: str) -> Callable[..., Any]:
-    def refuse(self: VirtualLoop, *args: Any, **kwargs: Any) -> Any:
-        raise NotInWorld(f"loop.{name}", instead)
+    def ask(self: VirtualLoop, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        refuse(f"loop.{name}", instead)
 
-    return refuse
+    return ask
 
 
-_THREAD = "real time does not pass while a thread works; call the function itself"
-_PROCESS = "run the program as a coroutine on a host of its own"
-_SOCKET = "hosts reach one another by connect and run_server only"
 _SIGNAL = "call what the signal would call"
 for _name, _instead in {
-    "run_in_executor": _THREAD,
-    "set_default_executor": _THREAD,
-    "getaddrinfo": "hosts are reached by their names",
-    "getnameinfo": "hosts are reached by their names",
-    "subprocess_exec": _PROCESS,
-    "subprocess_shell": _PROCESS,
+    "run_in_executor": THREAD,
+    "set_default_executor": THREAD,
+    "getaddrinfo": RESOLVER,
+    "getnameinfo": RESOLVER,
+    "subprocess_exec": PROCESS,
+    "subprocess_shell": PROCESS,
     "add_signal_handler": _SIGNAL,
     "remove_signal_handler": _SIGNAL,
     **dict.fromkeys(
@@ -357,7 +380,7 @@ for _name, _instead in {
             *("sock_recvfrom_into", "sock_sendall", "sock_sendto", "sock_connect", "sock_accept"),
             "sock_sendfile",
         ),
-        _SOCKET,
+        SOCKET,
     ),
 }.items():
     setattr(VirtualLoop, _name, _refused(_name, _instead))
@@ -372,14 +395,12 @@ def _callback_name(handle: _Callback) -> str:
     callback: Any = handle._callback
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.Task):
-        return f"task {owner.get_name()}"
+        return _waiting(owner)
     return getattr(callback, "__qualname__", repr(callback))
 
 
-def _innermost(coroutine: Any) -> str:
-    """The innermost function that a suspended coroutine stands in."""
-    name = ""
-    while coroutine is not None:
-        name = getattr(coroutine, "__qualname__", name)
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return name
+def _waiting(task: asyncio.Task[Any], state: str = "") -> str:
+    """Whose task it is, and where it waits."""
+    waiter = getattr(task, "_fut_waiter", None)
+    other = f", for {waiter.get_name()}" if isinstance(waiter, asyncio.Task) else ""
+    return f"{task.get_name()}{state}, at {waits_at(task.get_coro())}{other}"

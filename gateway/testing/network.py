@@ -35,6 +35,8 @@ class Network:
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._streams: dict[SimStream, None] = {}
         """Ends that are not over."""
+        self._refused: dict[tuple[str, str], str] = {}
+        """Why the last dial failed, by host and endpoint."""
         self.weather: Callable[[Line], None] = lambda line: None
         """Shapes new lines."""
 
@@ -77,9 +79,24 @@ class Network:
         return lambda: self._dial(site, config)
 
     async def _dial(self, site: Site, config: ClientConfig) -> Stream:
+        dial = (site.name, config.endpoint)
+        try:
+            stream = await self._reach(site, config)
+        except CannotConnect as error:
+            if self._refused.get(dial) != error.cause:
+                # Those who dial again and again say it once.
+                self._refused[dial] = error.cause
+                self.note(site.name, str(error))
+            raise
+        self._refused.pop(dial, None)
+        return stream
+
+    async def _reach(self, site: Site, config: ClientConfig) -> Stream:
         parts = urlsplit(config.endpoint if "://" in config.endpoint else f"//{config.endpoint}")
         name, endpoint = parts.hostname or "", config.endpoint
-        name = site.name if name in _HERE else name
+        itself = name in _HERE
+        hint = f"; {name or endpoint} is {site.name!r} itself, a node is at sim://NAME" if itself else ""
+        name = site.name if itself else name
         if name not in self.running:
             raise CannotConnect(endpoint, f"there is no host {name!r} in this World")
         answered: asyncio.Future[Stream | str] = self.loop.create_future()
@@ -105,7 +122,7 @@ class Network:
         except TimeoutError as exc:
             raise CannotConnect(endpoint, "no answer in time") from exc
         if isinstance(answer, str):
-            raise CannotConnect(endpoint, answer)
+            raise CannotConnect(endpoint, answer + hint)
         return answer
 
     def _knock(

@@ -25,6 +25,7 @@ class SimProcess:
     ) -> None:
         self.host = host
         self.site = Site(host)
+        loop.sites.add(self.site)
         self.context = self.site.context
         self._network = network
         self.surroundings = Surroundings(

@@ -8,8 +8,9 @@ hosts and lines cannot be had here: a test that asks for one is skipped by the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -27,7 +28,9 @@ from gateway.node.data_plane import DataPlane
 from gateway.security.material import Side, TlsSource
 from gateway.surroundings import Surroundings, enter
 from gateway.testing.errors import Leftovers, NotInWorld
-from gateway.testing.host import SimHost
+from gateway.testing.host import SimHost, check_coroutine, coroutine_of, name_of
+from gateway.testing.looking import unseen_end
+from gateway.testing.places import described
 from gateway.testing.world import World
 from identity.provider import IdentityProvider, IdentityVerifier
 
@@ -79,8 +82,16 @@ class _Port:
 class RealHost:
     """A data plane with applications and programs."""
 
-    def __init__(self, name: str, ports: Ports, strict: bool, identity: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: asyncio.AbstractEventLoop,
+        ports: Ports,
+        strict: bool,
+        identity: Callable[[str], Any],
+    ) -> None:
         self.name = name
+        self._loop = loop
         self._ports, self._strict = ports, strict
         self._identity = identity
         self._served: list[dict[str, Any]] = []
@@ -90,12 +101,17 @@ class RealHost:
 
     def _boot(self) -> None:
         self.up = True
-        surroundings = Surroundings(schemes={"sim": self._ports})
+        surroundings = Surroundings(schemes={"sim": self._ports}, loop=self._loop)
         self._context = contextvars.copy_context()
         self._context.run(enter, surroundings)
         self.plane = DataPlane(strict=self._strict, surroundings=surroundings)
         self.applications: list[Slim] = []
         self.tasks: list[asyncio.Task[Any]] = []
+
+    @property
+    def serves(self) -> bool:
+        """See `SimHost.serves`."""
+        return bool(self._served)
 
     async def serve(self, **config: Any) -> str:
         """Listen; the endpoint to dial."""
@@ -124,27 +140,31 @@ class RealHost:
 
     def run(self, program: Callable[..., Any], *arguments: Any) -> asyncio.Task[Any]:
         """See `SimHost.run`."""
+        task = self._begin(program, arguments)
         self._programs.append((program, arguments))
-        return self._begin(program, arguments)
+        return task
 
     def _begin(self, program: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
-        return self.call(program(*arguments), getattr(program, "__qualname__", "program"))
+        return self.call(coroutine_of(program, arguments), name_of(program))
 
     def call(self, coroutine: Any, name: str = "call") -> asyncio.Task[Any]:
         """See `SimHost.call`."""
+        check_coroutine(coroutine)
         context = self._context.copy()
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.name}: {name}", context=context)
+        task = self._loop.create_task(coroutine, name=f"{self.name}: {name}", context=context)
         self.tasks.append(task)
         return task
 
     def kill(self, *, loudly: bool = True) -> None:
         """End what runs here, which closes its streams. Raises NotInWorld where more is asked."""
+        if not self.up:
+            raise NotInWorld(f"anything on {self.name}", "it was killed; restart it")
         if not loudly:
             raise NotInWorld("silence of a host on real sockets", _ELSEWHERE)
         if self.applications:
             raise NotInWorld("the death of an application that the test made", _ELSEWHERE)
         self.up = False
-        self._ending = asyncio.ensure_future(self._end(0.0))
+        self._ending = self._loop.create_task(self._end(0.0))
 
     async def restart(self) -> None:
         """See `SimHost.restart`."""
@@ -188,12 +208,15 @@ class RealWorld:
         self.secret = SECRET
         self._ports = Ports()
         self._hosts: dict[str, RealHost] = {}
-        self._began = 0.0
+        self._rest = contextlib.AsyncExitStack()
+        self._runner = asyncio.Runner()
+        self._closed = False
+        self._began = self._runner.get_loop().time()
 
     @property
     def now(self) -> float:
         """Seconds since the beginning."""
-        return asyncio.get_running_loop().time() - self._began
+        return self._runner.get_loop().time() - self._began
 
     @property
     def hosts(self) -> list[RealHost]:
@@ -206,13 +229,17 @@ class RealWorld:
     def host(self, name: str, **_: Any) -> RealHost:
         """See `World.host`."""
         if name not in self._hosts:
-            self._hosts[name] = RealHost(name, self._ports, self.strict, self.identity)
+            loop = self._runner.get_loop()
+            self._hosts[name] = RealHost(name, loop, self._ports, self.strict, self.identity)
         return self._hosts[name]
 
     async def node(self, name: str = "node", **_: Any) -> RealHost:
         """See `World.node`."""
         host = self.host(name)
-        await host.serve()
+        if not host.up:
+            raise NotInWorld(f"anything on {name}", "it was killed; restart it")
+        if not host.serves:
+            await host.serve()
         return host
 
     async def application(
@@ -238,10 +265,16 @@ class RealWorld:
         async with asyncio.timeout(PATIENCE):
             while self._unfinished():  # noqa: ASYNC110 (nobody tells when the last of them ends)
                 await asyncio.sleep(0.02)
-        failed = [task for host in self.hosts for task in host.tasks if task.done() and not task.cancelled()]
-        found = [f"{task.get_name()} failed: {error!r}" for task in failed if (error := task.exception())]
+        found = self._failed()
         if found:
             raise Leftovers(found)
+
+    def _failed(self) -> list[str]:
+        """Sentences about programs that failed where nobody waited for them."""
+        tasks = [task for host in self.hosts for task in host.tasks]
+        return [
+            f"{task.get_name()} failed: {described(error)}" for task in tasks if (error := unseen_end(task))
+        ]
 
     def _unfinished(self) -> int:
         apps = [app for host in self.hosts for app in host.applications]
@@ -249,17 +282,52 @@ class RealWorld:
 
     def run(self, test: Callable[[Any], Awaitable[T]]) -> T:
         """Play a test on a loop of its own."""
+        __tracebackhide__ = True
 
         async def play() -> T:
-            self._began = asyncio.get_running_loop().time()
+            __tracebackhide__ = True
             try:
-                result: T = await test(self)
+                async with self._rest:
+                    result: T = await test(self)
                 await self.settle()
+            except BaseException as error:
+                if not isinstance(error, Leftovers) and (failed := self._failed()):
+                    error.add_note("\n".join(failed))
+                raise
             finally:
-                await asyncio.gather(*(host.stop() for host in self.hosts))
+                await self._stop()
             return result
 
-        return asyncio.run(play())
+        try:
+            return self._runner.run(play())
+        finally:
+            self._close()
+
+    def play(self, part: Coroutine[Any, Any, T]) -> T:
+        """See `World.play`."""
+        __tracebackhide__ = True
+        return self._runner.run(part)
+
+    def afterwards(self, part: Callable[[], Awaitable[None]]) -> None:
+        """See `World.afterwards`."""
+        self._rest.push_async_callback(part)
+
+    def clear(self) -> None:
+        """See `World.clear`."""
+        if self._closed:
+            return
+        try:
+            self._runner.run(self._rest.aclose())
+            self._runner.run(self._stop())
+        finally:
+            self._close()
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(host.stop() for host in self.hosts))
+
+    def _close(self) -> None:
+        self._closed = True
+        self._runner.close()
 
     def __getattr__(self, verb: str) -> Any:
         if hasattr(World, verb) or verb in ("trace", "network", "loop"):

@@ -23,6 +23,8 @@ from gateway.proto.controller_pb2 import ControlMessage
 
 KEPT = 20_000
 """Lines kept at least; when there are twice as many, the oldest make way."""
+_DONE = 20
+"""Lines of what was done that a story shows besides its last."""
 _new_line = tuple.__new__
 
 _ON_A_BACKBONE = frozenset((b"SUB ", b"UNSU", b"PUB ", b"MSG ", b"NONE", b"PING", b"PONG"))
@@ -80,12 +82,24 @@ class Trace:
         """The lines themselves, as far as they are kept."""
         return list(self._lines)
 
+    def story(self, last: int) -> Iterator[str]:
+        """The `last` so many lines, after those before them that say what was done to hosts and lines."""
+        lines = list(self._lines)
+        earlier = [line for line in lines[:-last] if line.data is None and "→" not in line.who][-_DONE:]
+        yield from map(_line, earlier)
+        if earlier:
+            yield f"{'...':>12}"
+        yield from map(_line, lines[-last:])
+
     def lines(self, last: int | None = None) -> Iterator[str]:
         """The lines in words; the `last` so many of them."""
         lines = list(self._lines)
-        for line in lines if last is None else lines[-last:]:
-            about = "" if line.data is None else " " + in_words(line.data)
-            yield f"{line.at:12.6f}  {line.who:<20}  {line.what}{about}"
+        yield from map(_line, lines if last is None else lines[-last:])
+
+
+def _line(line: TraceLine) -> str:
+    about = "" if line.data is None else " " + in_words(line.data)
+    return f"{line.at:12.6f}  {line.who:<20}  {line.what}{about}"
 
 
 def in_words(data: bytes) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from random import Random, SystemRandom
 from typing import Any, TypeVar
 
@@ -16,11 +16,11 @@ from gateway.api.slim import Slim
 from gateway.node.peer_policy import PeerPolicy
 from gateway.node.shared import forget
 from gateway.testing.errors import Leftovers
-from gateway.testing.host import Ground, SimHost
+from gateway.testing.host import Ground, SimHost, hint
 from gateway.testing.issuer import LIFETIME, Issuer
 from gateway.testing.line import Line
-from gateway.testing.looking import held_by_node, picture, remains, unseen_error, wrongs
-from gateway.testing.loop import new_loop
+from gateway.testing.looking import failed_programs, held_by_node, picture, remains, unseen_error, wrongs
+from gateway.testing.loop import SITE, THE_TEST, new_loop
 from gateway.testing.network import Network
 from gateway.testing.trace import Trace
 from identity.claims import LEEWAY
@@ -53,8 +53,8 @@ class World:
     def __init__(
         self, seed: int | None = None, *, weather: float = 0.0, limit: float = LIMIT, strict: bool = False
     ) -> None:
-        if seed is None:
-            seed = int(os.environ.get(SEED_VARIABLE) or SystemRandom().randrange(2**32))
+        if seed is None and (seed := given_seed()) is None:
+            seed = SystemRandom().randrange(2**32)
         self.seed = seed
         self.strict = strict
         self.random = Random(seed)
@@ -63,8 +63,11 @@ class World:
         self.trace = Trace()
         self.network = Network(self.loop, Random(f"{seed} network"), self.trace)
         self.network.weather = lambda line: _shape(line, weather)
+        self.loop.refused = self._refused
         self._hosts: dict[str, SimHost] = {}
         self._issuers: dict[str, Issuer] = {}
+        self._rest = contextlib.AsyncExitStack()
+        """What comes after the test, before the end."""
         secret = f"the secret of world {seed}, known to all of its hosts"
         self._ground = Ground(seed, self.loop, self.network, strict, secret)
 
@@ -89,12 +92,23 @@ class World:
         """Write a line into the trace."""
         self.network.note(who, what)
 
+    def _refused(self, what: str) -> None:
+        site = SITE.get()
+        self.note(what, "test" if site is None else site.name)
+
     # Hosts
 
     def host(self, name: str, **node_options: Any) -> SimHost:
-        """The host of that name, made when first asked for; `node_options` are its data plane's."""
+        """The host of that name, made when first asked for; `node_options` are its data plane's.
+
+        Raises ValueError for options of a host that was made before.
+        """
         if name not in self._hosts:
             self._hosts[name] = SimHost(self._ground, name, node_options)
+        elif node_options:
+            raise ValueError(
+                f"the host {name!r} is there already: give {', '.join(node_options)} when it is made"
+            )
         return self._hosts[name]
 
     @property
@@ -103,9 +117,10 @@ class World:
         return list(self._hosts.values())
 
     async def node(self, name: str = "node", **node_options: Any) -> SimHost:
-        """A host that is a node, at the endpoint `sim://NAME`."""
+        """A host that is a node, at the endpoint `sim://NAME`; if it is one already, that."""
         host = self.host(name, **node_options)
-        await host.serve()
+        if not (host.serves and host.up):
+            await host.serve()
         return host
 
     async def peers(self, *names: str, **node_options: Any) -> list[SimHost]:
@@ -178,6 +193,8 @@ class World:
 
     def partition(self, *groups: Iterable[SimHost | str]) -> None:
         """Let nothing through between hosts of different groups, and tell nobody; `heal` ends it."""
+        if single := next((one for one in groups if isinstance(one, str | SimHost)), None):
+            raise TypeError(f"partition takes groups: [{_name(single)!r}], [...]")
         named = [[_name(host) for host in group] for group in groups]
         for at, group in enumerate(named):
             for other in named[at + 1 :]:
@@ -197,6 +214,7 @@ class World:
 
     async def quiet(self, seconds: float = QUIET, patience: float = PATIENCE) -> None:
         """Wait until nothing has changed for `seconds`. Raises Leftovers where `patience` is over before."""
+        __tracebackhide__ = True
         deadline = self.now + patience
         seen, since = picture(self.hosts), self.now
         while self.now - since < seconds:
@@ -204,7 +222,9 @@ class World:
             if (look := picture(self.hosts)) != seen:
                 seen, since = look, self.now
             if self.now > deadline:
-                raise Leftovers([f"it is not quiet after {patience:g} s", *wrongs(self.hosts, self.loop)])
+                down = [f"{host.name} is down: nobody restarted it" for host in self.hosts if not host.up]
+                found = [*wrongs(self.hosts, self.loop), *down]
+                raise Leftovers([f"it is not quiet after {patience:g} s", *found])
 
     async def settle(self) -> None:
         """Heal all, wait until nothing changes, and raise Leftovers if not all is well then.
@@ -212,6 +232,7 @@ class World:
         What is not well: calls that never ended, errors that nobody saw, actors and programs that failed,
         members of a session that disagree.
         """
+        __tracebackhide__ = True
         self.note("heal")
         self.heal()
         await self.quiet()
@@ -220,6 +241,7 @@ class World:
 
     async def end(self) -> None:
         """Settle, close everything in good order, and raise Leftovers if anything is left. `run` does it."""
+        __tracebackhide__ = True
         await self.settle()
         self.note("close")
         nodes = [host for host in self.hosts if host.serves]
@@ -227,6 +249,12 @@ class World:
         await asyncio.gather(*(host.end_programs() for host in nodes))
         await asyncio.sleep(FORGETTING)
         found = [line for host in nodes for line in await held_by_node(host)]
+        found += [
+            f"{line!r} was disturbed, and there is no host {name!r}"
+            for line in self.network.lines()
+            for name in line.ends
+            if line.disturbed and name not in self._hosts
+        ]
         await asyncio.gather(*(host.stop() for host in nodes))
         await asyncio.sleep(1.0)
         found += [line for host in self.hosts for line in remains(host)]
@@ -236,26 +264,49 @@ class World:
 
     def run(self, test: Callable[[World], Awaitable[T]]) -> T:
         """Play a test. What it raises carries seed and trace as a note."""
+        __tracebackhide__ = True
         try:
-            result: T = self.loop.run_until_complete(self._play(test))
-        except BaseException as error:
-            error.add_note(self.story())
-            raise
+            return self.play(self._play(test))
         finally:
             self._clear()
+
+    def play(self, part: Coroutine[Any, Any, T]) -> T:
+        """Play what comes before the test: for fixtures."""
+        __tracebackhide__ = True
+        try:
+            result: T = self.loop.run_until_complete(self.loop.create_task(part, name=THE_TEST))
+        except BaseException as error:
+            said = error.found if isinstance(error, Leftovers) else ()
+            error.add_note(self.story(but=said))
+            raise
         return result
 
+    def afterwards(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Have a part played after the test, whatever became of it, before all is closed; the last first."""
+        self._rest.push_async_callback(part)
+
     async def _play(self, test: Callable[[World], Awaitable[T]]) -> T:
-        result = await test(self)
+        __tracebackhide__ = True
+        async with self._rest:
+            result = await test(self)
         await self.end()
         return result
 
-    def story(self, last: int = SHOWN) -> str:
-        """How to repeat this history, and the `last` lines of its trace."""
-        lines = "\n".join(self.trace.lines(last))
-        unseen = "".join(f"{unseen_error(each)}\n" for each in self.loop.unseen)
-        repeat = f"repeat it with {SEED_VARIABLE}={self.seed}"
-        return f"{unseen}{repeat}; the last of {self.trace.count} lines:\n{lines}"
+    def clear(self) -> None:
+        """Put away a World that was not run, or only in part."""
+        if self.loop.is_closed():
+            return
+        try:
+            self.play(self._rest.aclose())
+        finally:
+            self._clear()
+
+    def story(self, last: int = SHOWN, but: Iterable[str] = ()) -> str:
+        """What failed besides `but`, how to repeat this history, and the `last` lines of its trace."""
+        wrong = [*map(unseen_error, self.loop.unseen), *failed_programs(self.hosts)]
+        repeat = f"repeat it with {SEED_VARIABLE}={self.seed}; the last of {self.trace.count} lines:"
+        wrong = [line for line in wrong if line not in but]
+        return "\n".join([*wrong, repeat, *self.trace.story(last)])
 
     def _clear(self) -> None:
         """Put away what was going on, in one order: whatever it does now, it does to nobody."""
@@ -264,12 +315,17 @@ class World:
             process.site.end()
         tasks = [task for process in processes for task in process.site.buried]
         tasks += sorted(asyncio.all_tasks(self.loop) - set(tasks), key=lambda task: task.get_name())
+        done: set[asyncio.Task[Any]] = set()
         with warnings.catch_warnings():
             # What their clean-up begins, such as closing an application, nobody will await.
             warnings.simplefilter("ignore", RuntimeWarning)
-            for task in tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _put_away(task.get_coro())
+            while tasks:
+                for task in tasks:
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    _put_away(task.get_coro())
+                # What their clean-up has begun.
+                done.update(tasks)
+                tasks = sorted(asyncio.all_tasks(self.loop) - done, key=lambda task: task.get_name())
         forget(self.loop)
         self.loop.close()
 
@@ -288,6 +344,16 @@ def _put_away(coroutine: Any) -> None:
                 break
 
 
+def given_seed() -> int | None:
+    """That of the variable CALLBOARD_SEED. Raises ValueError when it is no number."""
+    given = os.environ.get(SEED_VARIABLE)
+    if not given:
+        return None
+    if not given.isdecimal():
+        raise ValueError(f"{SEED_VARIABLE} is {given!r}: it has to be a number, as a failing test prints it")
+    return int(given)
+
+
 def _shape(line: Line, weather: float) -> None:
     """A line in this weather."""
     line.latency = 0.001 + 0.1 * weather
@@ -296,4 +362,8 @@ def _shape(line: Line, weather: float) -> None:
 
 
 def _name(host: SimHost | str) -> str:
-    return host if isinstance(host, str) else host.name
+    if isinstance(host, str):
+        return host
+    if not isinstance(host, SimHost):
+        raise TypeError(f"a host is wanted, or the name of one; a {type(host).__name__} is none{hint(host)}")
+    return host.name

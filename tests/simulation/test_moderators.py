@@ -96,7 +96,7 @@ async def led(world: World, deaths: int, *, power: bool) -> None:
         host.call(members[-1].listen(), f"listening of {name}")
         world.line(host, node).loss = random.choice((0.0, 0.02))
     mod = world.host("mod")
-    mod.run(lead, mod, MODERATOR, CHANNEL, Led)
+    mod.moderate(MODERATOR, CHANNEL, Led, node)
     for _ in range(deaths):
         await asyncio.sleep(random.choice((random.uniform(0.0, 0.2), random.uniform(0.2, 6.0))))
         if power:

@@ -13,7 +13,7 @@ import pytest
 import gateway.testing
 from gateway.testing.host import SimHost
 from gateway.testing.line import Line
-from gateway.testing.world import World
+from gateway.testing.world import World, given_seed
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs/testing.md").read_text()
@@ -40,6 +40,76 @@ async def test_weather(world):
 
 def test_without_a_world():
     pass
+"""
+
+FIXTURES = """
+import asyncio
+import pytest
+
+ends = []
+
+@pytest.fixture
+async def node(world):
+    return await world.node()
+
+@pytest.fixture
+async def alice(world, node):
+    app = await world.application("org/demo/alice", node)
+    began = world.now
+    yield app
+    assert not app.closed
+    await asyncio.sleep(0.2)
+    ends.append(world.now > began)
+
+@pytest.fixture
+def bob(world):
+    return world.host("bob")
+
+@pytest.fixture
+async def fails_late(alice):
+    yield
+    raise ValueError("fails late")
+
+async def test_a_fixture_is_played_where_the_test_is(world, alice):
+    bob = await world.application("org/demo/bob", world.host("node"))
+    await bob.set_route("org/demo/alice")
+    async with bob.session("org/demo/alice") as session:
+        await alice.listen_for_session()
+        await (await session.publish(b"hello"))
+
+async def test_it_need_not_take_the_world_itself(alice, bob):
+    assert alice.local_name
+
+def test_an_ordinary_test_takes_one_too(world, alice):
+    world.run(lambda world: asyncio.sleep(1))
+
+def test_one_that_plays_nothing(alice):
+    pass
+
+@pytest.mark.usefixtures("alice")
+async def test_it_is_used_by_a_mark():
+    await asyncio.sleep(0.1)
+
+class TestMethods:
+    @pytest.fixture
+    async def mine(self, world):
+        self.kept = await world.node("mine")
+        yield self
+        await asyncio.sleep(0.1)
+
+    @pytest.mark.parametrize("number", [1, 2])
+    async def test_a_method(self, mine, number):
+        assert self is mine and self.kept.name == "mine" and number
+
+async def test_what_comes_after_the_yield_may_fail(fails_late):
+    pass
+
+@pytest.mark.weather(3)
+async def test_weather(alice):
+    await asyncio.sleep(0.1)
+
+def test_all_fixtures_were_played_to_their_end():
+    assert ends == [True] * 9
 """
 
 NODES_ELSEWHERE = """
@@ -73,16 +143,19 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("real")
     (folder / "test_agent.py").write_text(AGENT)
     (folder / "test_elsewhere.py").write_text(ASKER + NODES_ELSEWHERE)
-    return run(folder, "--callboard-real")
+    (folder / "test_fixtures.py").write_text(FIXTURES)
+    return run(
+        folder, "--callboard-real", "-k", "not may_fail and not to_their_end and not weather and not nothing"
+    )
 
 
 def test_the_programs_of_the_document_pass_on_virtual_time(virtual: str) -> None:
-    assert len(re.findall(r"^PASSED .*test_examples\.py::", virtual, re.MULTILINE)) == 4, virtual
+    assert len(re.findall(r"^PASSED .*test_examples\.py::", virtual, re.MULTILINE)) == 6, virtual
 
 
 def test_their_tests_are_ten_lines_or_little_more() -> None:
     tests = re.findall(r"^async def test_.*\n((?:    .*\n)+)", EXAMPLES, re.MULTILINE)
-    assert len(tests) == 4
+    assert len(tests) == 6
     assert max(test.count("\n") for test in tests) <= 17
 
 
@@ -108,11 +181,41 @@ def test_they_pass_where_only_the_wheel_is(tmp_path: Path) -> None:
     call(python, "-m", "pip", "install", "--quiet", "-c", lock, wheel, "pytest")
     (tmp_path / "test_examples.py").write_text(EXAMPLES)
     assert "only/lib" in call(python, "-c", "import gateway; print(gateway.__file__)")
-    assert "4 passed" in call(python, "-m", "pytest", "-p", "no:cacheprovider", "test_examples.py")
+    assert "6 passed" in call(python, "-m", "pytest", "-p", "no:cacheprovider", "test_examples.py")
+
+
+@pytest.mark.parametrize("options", [("-p", "no:asyncio"), ("--asyncio-mode=auto",)], ids=str)
+def test_async_fixtures_are_played_in_the_world_of_their_test(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (tmp_path / "test_fixtures.py").write_text(FIXTURES)
+    said = run(tmp_path, *options)
+    assert "1 failed, 11 passed" in said, said
+    assert "ValueError: fails late" in said
+
+
+def test_a_wrong_seed_and_a_wrong_weather_are_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_SEED", "x")
+    with pytest.raises(ValueError, match="CALLBOARD_SEED is 'x': it has to be a number"):
+        given_seed()
+    (tmp_path / "test_often.py").write_text(
+        "import pytest\n\n@pytest.mark.weather('often')\nasync def test_often(world):\n    pass\n"
+    )
+    said = run(tmp_path, "--collect-only")
+    assert "weather('often'): how often is a number of 1 or more" in said
+    assert "Traceback" not in said
+
+
+def test_who_takes_no_world_does_not_wait_for_its_import() -> None:
+    look = "import sys, gateway.testing.plugin; print({'gateway.node', 'gateway.api'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout == "set()\n", done.stdout + done.stderr
 
 
 def test_on_real_sockets_a_test_that_wants_faults_is_skipped_with_the_reason(real: str) -> None:
-    assert "1 passed, 2 skipped" in real, real
+    assert "2 skipped" in real, real
     assert "silence of a host on real sockets" in real
     assert "peers of a World on real sockets" in real
 
@@ -121,9 +224,13 @@ def test_a_node_is_restarted_on_real_sockets_too(real: str) -> None:
     assert re.search(r"^PASSED .*test_agent\.py::", real, re.MULTILINE), real
 
 
+def test_async_fixtures_are_played_on_real_sockets_too(real: str) -> None:
+    assert len(re.findall(r"^PASSED .*test_fixtures\.py::", real, re.MULTILINE)) == 6, real
+
+
 def test_failures_show_seed_and_trace_and_weather_plays_often(virtual: str) -> None:
     assert len(re.findall(r"^PASSED .*test_failing\.py::", virtual, re.MULTILINE)) == 4, virtual
-    assert "2 failed, 8 passed" in virtual
+    assert "2 failed, 10 passed" in virtual
     assert "repeat it with CALLBOARD_SEED=77" in virtual
     assert "alice → node" in virtual
     assert "nothing will ever happen any more" in virtual
