@@ -89,7 +89,7 @@ class Parting:
             # It went while the session was closing, and the commit was on its way.
             self._agenda.finish(task, None, turn)
             return
-        before, told = self._members.all, set(self._agenda.listening())
+        before, told = self._members.all, self._told(member.name)
         cause = task.cause if isinstance(task, DropTask) else "removed"
         self._agenda.strike(member.name, cause, turn)
         self._members.tell_epoch(f"{member.name} {cause}", turn)
@@ -100,6 +100,15 @@ class Parting:
             self._conversation.requests.start(request, told, turn)
         else:
             self.acknowledged(task, member, turn)
+
+    def _told(self, member: Name) -> set[Name]:
+        """Who is to know that `member` is out: itself too, if it is removed, and waits for that."""
+        told = set(self._agenda.listening())
+        if told - {member}:
+            return told
+        # All fell silent at once, perhaps because we stood still: they may hear it yet, and whoever leads the
+        # group has the time of these attempts to ask them back.
+        return told | (set(self._members.names) - {member})
 
     def acknowledged(self, task: RemoveTask | DropTask, member: Located, turn: Turn) -> None:
         """Everybody knows: now the member itself may go."""

@@ -264,6 +264,21 @@ def test_who_left_before_the_others_were_told_of_an_addition_does_not_hold_it_up
     assert str(carol.name) not in alice.members
 
 
+def test_who_led_a_group_that_fell_silent_all_at_once_may_ask_it_back(stage: Stage) -> None:
+    alice, bob, carol = make_group(stage, "bob", "carol")
+    stage.drop = lambda message, to: True
+    while len([change for change in alice.changes if isinstance(change, MemberLeft)]) < 2:
+        stage.advance(1)
+        assert stage.now < 200
+    assert alice.ended is None
+    bob.core = carol.core = None
+    stage.drop = lambda message, to: False
+    alice.invite(bob.name, handle=20)
+    stage.advance(20)
+    assert 20 in alice.done
+    assert views(alice, bob) == [{str(alice.name), str(bob.name)}] * 2
+
+
 def test_a_close_that_waits_no_more_for_an_invitation_asks_nothing_of_who_left(stage: Stage) -> None:
     alice, bob, carol = make_group(stage, "bob", "carol")
     stage.drop = lambda message, to: message.kind is MessageType.JOIN_REQUEST
