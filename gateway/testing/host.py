@@ -144,6 +144,12 @@ class SimHost:
             raise NotInWorld(f"anything on {self.name}", "it was killed; restart it")
         return self.process
 
+    def _process_for(self, coroutine: Coroutine[Any, Any, Any]) -> SimProcess:
+        """What is to run `coroutine`; where nothing runs, Python is not to say that it was never awaited."""
+        if self.process is None:
+            coroutine.close()
+        return self._running()
+
     # What runs there
 
     @property
@@ -286,21 +292,21 @@ class SimHost:
     def call(self, coroutine: Coroutine[Any, Any, Any], name: str = "call") -> asyncio.Task[Any]:
         """Run a coroutine there once: it freezes and ends with the host."""
         check_coroutine(coroutine)
-        return self._running().begin(coroutine, name)
+        return self._process_for(coroutine).begin(coroutine, name)
 
     def moderate(
-        self, name: str, channel: Name | str, script: type[Script], *nodes: SimHost | str
+        self, name: str, channel: Name | str, script: type[Script], node: SimHost | str
     ) -> asyncio.Task[Any]:
-        """Lead a group by a script there (`docs/moderators.md`), as application `name`, through `nodes`.
+        """Lead a group by a script there (`docs/moderators.md`), as application `name`, through `node`.
 
         It keeps a journal, the file `journal` (`disk`): after each restart it goes on with its group.
         """
-        return self.run(lead, self, name, channel, script, tuple(map(_endpoint, nodes)))
+        return self.run(lead, self, name, channel, script, _endpoint(node))
 
     def _begin(self, program: Program, arguments: tuple[Any, ...]) -> asyncio.Task[Any]:
         name = name_of(program)
         coroutine = coroutine_of(program, arguments)
-        task = self._running().begin(coroutine, name)
+        task = self._process_for(coroutine).begin(coroutine, name)
         self.tasks.append(task)
         return task
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from actors.moderation.journal import Journal
 from actors.moderation.script import Script
 from actors.names import Name
 from gateway.api.slim import Slim
+from gateway.moderation import program
 from gateway.moderation.moderating import KeptJournal
+from gateway.moderation.program import Stop
 from gateway.surroundings import current
 from gateway.testing.disk import SimDisk
 from identity.sealed_log import KEY_BYTES, LogKey
 
-FILE = "journal"
+JOURNAL = "journal"
+"""The name of its file."""
 _KEY = LogKey(bytes(range(KEY_BYTES)))
 _WAIT = 120.0
 """Seconds for which it waits for its node."""
@@ -31,19 +35,31 @@ class Machine(Protocol):
     def identity(self, name: str) -> tuple[Any, Any]: ...
 
 
+def unasked() -> asyncio.Future[Stop]:
+    """Nobody asks it to stop."""
+    return asyncio.get_running_loop().create_future()
+
+
 async def lead(
-    host: Machine, name: str, channel: Name | str, script: type[Script], endpoints: Sequence[str]
+    host: Machine,
+    name: str,
+    channel: Name | str,
+    script: type[Script],
+    endpoint: str,
+    stop: Callable[[], asyncio.Future[Stop]] = unasked,
 ) -> None:
-    """Lead the group on `channel` until it is over; after a death, the one that the journal knows."""
+    """Lead the group on `channel` until it is over or what `stop` returns is set.
+
+    Where the journal knows of a group, that one is gone on with.
+    """
     around = current()
-    journal = Journal(host.disk(FILE), _KEY, boot=host.boot_id, random=around.random)
+    journal = Journal(host.disk(JOURNAL), _KEY, boot=host.boot_id, random=around.random)
     found = journal.open(around.wall())
     provider, verifier = host.identity(name)
     if journal.book.opened is not None:
         provider.take_id(journal.book.opened.identity)
     app = await Slim.new(Name.parse(name), provider, verifier, local_service=True)
-    for endpoint in endpoints:
-        await app.connect({"endpoint": endpoint}, wait=_WAIT)
-    await app.moderate(channel, script, kept=KeptJournal(journal, found.beginning, provider.get_id()))
-    journal.sync()
-    await app.close()
+    full = Name.parse(channel) if isinstance(channel, str) else channel
+    kept = KeptJournal(journal, found.beginning, provider.get_id())
+    await program.lead(app, {"endpoint": endpoint}, full, script, kept=kept, stop=stop, wait=_WAIT)
+    journal.end()

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from actors.messages.wire import SessionMessage
-from actors.moderation.journal import Journal
 from actors.moderation.script import text
 from actors.names import Name
 from gateway import Script, Slim, SlimError
-from gateway.moderation import program
-from gateway.moderation.moderating import KeptJournal
-from gateway.moderation.program import Stop
-from gateway.surroundings import current
-from gateway.testing import SimHost
-from identity.sealed_log import LogKey
-from tests.simulation.post import JOURNAL, Post
+from gateway.testing.moderating import lead
+from tests.simulation.post import Post
 from tests.simulation.scenario import Step
 from tests.simulation.stage import (
     CALL,
@@ -30,42 +24,8 @@ from tests.simulation.stage import (
     number_of,
 )
 
-KEY = LogKey(bytes(range(32)))
 BACK = 2.0
 """Seconds after which who is out is asked back."""
-
-
-def _unasked() -> asyncio.Future[Stop]:
-    return asyncio.get_running_loop().create_future()
-
-
-async def lead(
-    host: SimHost,
-    name: str,
-    channel: Name | str,
-    script: type[Script],
-    node: str = "node",
-    stop: Callable[[], asyncio.Future[Stop]] = _unasked,
-) -> None:
-    """What `callboard moderator --journal` does, on a disk of the host."""
-    around = current()
-    journal = Journal(host.disk(JOURNAL), KEY, boot=host.boot_id, random=around.random)
-    found = journal.open(around.wall())
-    provider, verifier = host.identity(name)
-    if journal.book.opened is not None:
-        provider.take_id(journal.book.opened.identity)
-    app = await Slim.new(Name.parse(name), provider, verifier, local_service=True)
-    kept = KeptJournal(journal, found.beginning, provider.get_id())
-    await program.lead(
-        app,
-        {"endpoint": f"sim://{node}"},
-        Name.parse(channel) if isinstance(channel, str) else channel,
-        script,
-        kept=kept,
-        stop=stop,
-        wait=CALL,
-    )
-    journal.end()
 
 
 class Usher(Script):
@@ -146,7 +106,9 @@ class ModeratedGroup:
         name = "/".join(name_of(number).strings)
         self._stage.post = Post(
             self._stage.moderators[0],
-            lambda on, stop: lead(on, name, MODERATED, self._script, self._stage.node_of(on).name, stop),
+            lambda on, stop: lead(
+                on, name, MODERATED, self._script, f"sim://{self._stage.node_of(on).name}", stop
+            ),
         )
         self._stage.post.begin()
 

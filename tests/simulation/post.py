@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable
 from gateway.moderation.disk import HAND_OVER
 from gateway.moderation.program import Stop
 from gateway.testing import SimHost
+from gateway.testing.moderating import JOURNAL
 from gateway.testing.process import SimProcess
 from identity.errors import ConfigError, SlimError
 
-JOURNAL = "journal"
-"""The name of its file."""
 AGAIN = 1.0
 """Seconds after which a manager of processes starts one again that failed."""
 _LOOK_AGAIN = 0.05

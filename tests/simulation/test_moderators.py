@@ -13,8 +13,8 @@ from actors.moderation.script import text
 from gateway import Name, Script, Slim, SlimError
 from gateway.codec import InboundParser, WireCodec
 from gateway.testing import World
+from gateway.testing.moderating import lead
 from tests.interop.led_group import Seen, generations
-from tests.simulation.moderated import lead
 from tests.simulation.post import Post
 
 MEMBERS = ("org/demo/ann", "org/demo/ben", "org/demo/carl")
@@ -139,7 +139,9 @@ def test_what_a_moderator_said_and_nobody_heard_its_successor_says_again(where: 
     async def test(world: World) -> None:
         node = await world.node()
         ann = await world.application(MEMBERS[0], node)
-        post = Post(world.host("mod"), lambda host, stop: lead(host, MODERATOR, CHANNEL, Ticking, stop=stop))
+        post = Post(
+            world.host("mod"), lambda host, stop: lead(host, MODERATOR, CHANNEL, Ticking, "sim://node", stop)
+        )
         post.begin()
         session = await ann.listen_for_session()
         await asyncio.sleep(4.5)

@@ -213,6 +213,8 @@ async def test_a_killed_host_does_nothing_any_more(world: World) -> None:
     assert len(ticks) == 3
     with pytest.raises(NotInWorld, match="it was killed"):
         world.host("clock").run(ticking)
+    with pytest.raises(NotInWorld, match="it was killed"):
+        world.host("clock").call(ticking())
 
 
 async def test_a_file_goes_over_to_another_host_with_what_was_not_synced(world: World) -> None:
