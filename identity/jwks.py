@@ -23,7 +23,7 @@ from identity.errors import AuthError, ConfigError
 from identity.http import FetchFailed, HttpAnswer
 from identity.jose.key_set import KeySet, key_set
 from identity.key_cache import RefreshPolicy
-from identity.key_rounds import KeyRounds
+from identity.key_rounds import KeyRounds, RoundsSource
 from identity.record import record
 
 
@@ -57,7 +57,7 @@ class _Untrusted(AuthError):
     """The discovery document points where keys must not come from."""
 
 
-class IssuerKeys:
+class IssuerKeys(RoundsSource):
     """The keys of one issuer. A `KeySource`.
 
     `issuer` is an https URL (plain http on loopback). Keys on another server than the issuer's are
@@ -76,59 +76,35 @@ class IssuerKeys:
         limits: FetchLimits | None = None,
         policy: RefreshPolicy | None = None,
     ) -> None:
+        super().__init__(issuer)
         base = _issuer_url(issuer)
         self._where = _Where(
             issuer, base, frozenset(jwks_hosts), ca_file, limits or FetchLimits(), policy or RefreshPolicy()
         )
         self._tls = None if ca_file is None else context_of(ca_file, "ca_file")
-        self._fetcher: _Fetcher | None = None
 
     async def initialize(self) -> None:
         """Start fetching; does not wait for the first answer. Raises ConfigError."""
-        if self._fetcher is not None:
+        if self._rounds is not None:
             return
         if self._tls is None:
             self._tls = await asyncio.to_thread(http.public_authorities)
-        if self._fetcher is None:  # still: another call may have come first
+        if self._rounds is None:  # still: another call may have come first
             running = _FETCHERS.setdefault(asyncio.get_running_loop(), {})
             if self._where not in running:
                 running[self._where] = _Fetcher(self._where, self._tls)
-            self._fetcher = running[self._where]
-            self._fetcher.users += 1
+            fetcher = self._rounds = running[self._where]
+            fetcher.users += 1
 
     async def close(self) -> None:
         """Stop fetching, unless others share the task. Whoever waits gets what is there."""
-        fetcher, self._fetcher = self._fetcher, None
-        if fetcher is None:
+        fetcher, self._rounds = self._rounds, None
+        if not isinstance(fetcher, _Fetcher):
             return
         fetcher.users -= 1
         if not fetcher.users:
             _FETCHERS[asyncio.get_running_loop()].pop(self._where)
             await fetcher.stop()
-
-    @property
-    def generation(self) -> int:
-        return 0 if self._fetcher is None else self._fetcher.generation
-
-    def current(self, now: float) -> KeySet | None:
-        """The keys at hand, if they may still be trusted. Their age is measured on a clock nobody sets."""
-        return None if self._fetcher is None else self._fetcher.current()
-
-    @property
-    def trouble(self) -> str:
-        """Why the last fetch failed; empty when it did not."""
-        return "" if self._fetcher is None else self._fetcher.complaint
-
-    def may_refresh(self) -> bool:
-        """True while a fetch runs, and when one may be caused; False in the pauses after it."""
-        return self._fetcher is None or self._fetcher.may_refresh()
-
-    async def refreshed(self, now: float) -> KeySet | None:
-        """The keys after the fetch in flight, or after one caused now if that is allowed."""
-        if self._fetcher is None:
-            raise AuthError(f"keys of {self._where.issuer} are not being fetched: initialize() the verifier")
-        await self._fetcher.refreshed()
-        return self.current(now)
 
     def __repr__(self) -> str:
         return f"IssuerKeys({self._where.issuer!r}, generation={self.generation})"

@@ -15,6 +15,42 @@ from identity.key_cache import KeyCache, RefreshPolicy
 from identity.log import logger
 
 
+class RoundsSource:
+    """The part of a `identity.key_source.KeySource` that asks KeyRounds, from `initialize` to `close`."""
+
+    def __init__(self, issuer: str) -> None:
+        self.issuer = issuer
+        self._rounds: KeyRounds | None = None
+
+    @property
+    def generation(self) -> int:
+        """Grows with each set that was fetched."""
+        return 0 if self._rounds is None else self._rounds.generation
+
+    def current(self, now: float) -> KeySet | None:
+        """The keys at hand, if they may still be trusted. Their age is measured on a clock nobody sets."""
+        return None if self._rounds is None else self._rounds.current()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last fetch failed; empty when it did not."""
+        return "" if self._rounds is None else self._rounds.complaint
+
+    def may_refresh(self) -> bool:
+        """True while a fetch runs, and when one may be caused; False in the pauses after it."""
+        return self._rounds is None or self._rounds.may_refresh()
+
+    async def refreshed(self, now: float) -> KeySet | None:
+        """The keys after the fetch in flight, or after one caused now if that is allowed.
+
+        Raises AuthError when it was not initialized.
+        """
+        if self._rounds is None:
+            raise AuthError(f"keys of {self.issuer} are not being fetched: initialize() the verifier")
+        await self._rounds.refreshed()
+        return self.current(now)
+
+
 class KeyRounds:
     """Runs from construction to `stop`. `clock` tells seconds that only grow, `total` bounds one fetch."""
 

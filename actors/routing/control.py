@@ -360,14 +360,7 @@ class RouteControl:
         return judge
 
     def _add(
-        self,
-        name: Name,
-        connection: int,
-        holder: Holder,
-        subscription_id: int,
-        turn: RouteTurn,
-        *,
-        by_hand: bool = False,
+        self, name: Name, connection: int, holder: Holder, id: int, turn: RouteTurn, *, by_hand: bool = False
     ) -> str:
         from_node = connection in self.nodes and not by_hand
         known = self.connections.get(connection)
@@ -380,7 +373,7 @@ class RouteControl:
             if of_others:
                 peer = holder if isinstance(holder, str) else ""
                 turn.refused.append(NameRefused(name, connection, peer, refused))
-        elif not self.table.add(name, connection, subscription_id, by_hand=by_hand):
+        elif not self.table.add(name, connection, id, by_hand=by_hand):
             self.shares.release(holder, name)
         return refused
 

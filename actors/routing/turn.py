@@ -24,7 +24,7 @@ class Notice(NamedTuple):
 
 @record
 class NameRefused(NamedTuple):
-    """A connection asked for a name to lead to it, and it does not. `peer` is where the connection leads."""
+    """A connection asked for a name to lead to it, and it does not. `peer` is its address, if it has one."""
 
     name: Name
     connection: int

@@ -28,7 +28,7 @@ from identity.jose.key_set import KeySet
 from identity.jose.keys import Algorithm
 from identity.jwt import JwtVerifier
 from identity.key_cache import RefreshPolicy
-from identity.key_rounds import KeyRounds
+from identity.key_rounds import KeyRounds, RoundsSource
 from identity.message_key import PUBKEY_CLAIM, new_pubkey
 from identity.randomness import RandomBytes
 
@@ -165,12 +165,12 @@ class IssuedTokens(CloudProvider):
         return await self._issuer.token(self._name, said, self._host)
 
 
-class IssuedKeys:
+class IssuedKeys(RoundsSource):
     """The keys of an Issuer, as one verifier has them. A `identity.key_source.KeySource`."""
 
     def __init__(self, issuer: Issuer, host: SimHost) -> None:
+        super().__init__(issuer.host.name)
         self._issuer, self._host = issuer, host
-        self._rounds: _Rounds | None = None
 
     async def initialize(self) -> None:
         """Start fetching; nobody waits for the first answer."""
@@ -182,29 +182,6 @@ class IssuedKeys:
         rounds, self._rounds = self._rounds, None
         if rounds is not None:
             await rounds.stop()
-
-    @property
-    def generation(self) -> int:
-        return 0 if self._rounds is None else self._rounds.generation
-
-    def current(self, now: float) -> KeySet | None:
-        """The keys at hand. Their age is measured on a clock nobody sets."""
-        return None if self._rounds is None else self._rounds.current()
-
-    @property
-    def trouble(self) -> str:
-        """Why the last fetch failed; empty when it did not."""
-        return "" if self._rounds is None else self._rounds.complaint
-
-    def may_refresh(self) -> bool:
-        """True while a fetch runs, and when one may be caused."""
-        return self._rounds is None or self._rounds.may_refresh()
-
-    async def refreshed(self, now: float) -> KeySet | None:
-        """The keys after the fetch in flight, or after one caused now if that is allowed."""
-        if self._rounds is not None:
-            await self._rounds.refreshed()
-        return self.current(now)
 
     async def _begun(self) -> _Rounds:
         return _Rounds(self._issuer, self._host)

@@ -43,7 +43,7 @@ class Part:
     killed: bool = False
     """Whether it ended because its process was killed."""
     asked: float | None = None
-    """When the last invitation of it was over; later than anything while one is under way."""
+    """When the last invitation of it was over."""
     invitations: int = 0
     """How many are under way."""
     leaves: float = 0.0
@@ -83,7 +83,7 @@ class Ledger:
     def left(self, session: int, application: int, now: float) -> None:
         """Its removal or leaving is over: nothing that it says from now on is heard."""
         part = self.part(session, application)
-        if part.gone is None and (part.asked is None or part.asked < part.leaves):
+        if part.gone is None and not part.invitations and (part.asked is None or part.asked < part.leaves):
             part.gone = now
 
     def leaving(self, session: int, application: int, now: float) -> None:
@@ -102,7 +102,6 @@ class Ledger:
     def asked_back(self, session: int, application: int, now: float) -> None:
         """It is invited: it may be in again from now on, also if it leaves before the invitation is over."""
         part = self.part(session, application)
-        part.asked = NEVER
         part.invitations += 1
         if part.gone is not None:
             part.absences.append((part.gone, now))
@@ -112,8 +111,7 @@ class Ledger:
         """An invitation of it is over."""
         part = self.part(session, application)
         part.invitations -= 1
-        if not part.invitations:
-            part.asked = now
+        part.asked = now
 
     def check(self) -> None:
         """Judge what was heard, once nothing more can come."""

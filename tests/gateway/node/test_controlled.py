@@ -440,7 +440,7 @@ async def test_a_node_takes_commands_at_its_own_server(
         assert "organisation/namespace/application" in command.subscriptions_status[0].errorMsg
         assert command.subscriptions_status[1].errorMsg == "Connection x not found"
         told = [line for line in caplog.messages if line.startswith("route of a controller refused")]
-        # Both go by the same connection: of the second is told how many more there were.
+        # Both go by the same connection: the second is no warning.
         assert len(told) == 1
         assert " endpoint=x " in told[0]
         acks = {one.ack.original_message_id: one.ack for one in answers if one.HasField("ack")}
